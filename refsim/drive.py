@@ -1,0 +1,196 @@
+"""Drive: the input of a batch, as integer spike events or as currents, and how it was made."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .errors import RefsimError
+from .network import Floats, positive_time, real_array
+from .spikes import Ints, SpikeTrains
+
+
+@dataclass(frozen=True)
+class Drive:
+    """The input of a batch; made by one of the functions below.
+
+    Attributes
+    ----------
+    n_samples, n_steps, n_inputs : int
+    dt : float
+        Seconds a step.
+    spikes : SpikeTrains or None
+        Spikes that arrive at their step.
+    values : (n_samples, n_frames, n_inputs) float64 or None
+        Currents; one frame is held for all steps, else there is one a step.
+    made : dict
+        Kind, seed and settings: enough to make it again.
+    """
+
+    n_samples: int
+    n_steps: int
+    n_inputs: int
+    dt: float
+    spikes: SpikeTrains | None
+    values: Floats | None
+    made: Mapping[str, Any]
+
+    @classmethod
+    def current(cls, values: ArrayLike, dt: object, *, n_steps: int | None = None, **made: Any) -> "Drive":
+        """Drive with currents.
+
+        Parameters
+        ----------
+        values : (n_samples, n_steps, n_inputs), or (n_samples, n_inputs) to be held for n_steps
+        dt : float or str
+        n_steps : int, optional
+            Needed where the same current is held at every step.
+        """
+        array = real_array(values, "drive: values")
+        if array.ndim == 2:
+            if n_steps is None:
+                raise RefsimError("drive: values (n_samples, n_inputs) are held at every step; say for how many, n_steps=...")
+            array = array[:, None, :]
+        elif array.ndim != 3:
+            raise RefsimError(f"drive: values must be (n_samples, n_steps, n_inputs) or (n_samples, n_inputs), but have shape {array.shape}.")
+        steps = _steps(array.shape[1] if n_steps is None else n_steps)
+        if array.shape[1] not in (1, steps):
+            raise RefsimError(f"drive: values hold {array.shape[1]} steps, but n_steps is {steps}.")
+        _positive(array.shape[0], "n_samples")
+        _positive(array.shape[2], "n_inputs")
+        return cls(array.shape[0], steps, array.shape[2], positive_time(dt, "drive: dt"), None, array, {"kind": "current", **made})
+
+    @classmethod
+    def constant(cls, value: ArrayLike, n_steps: int, dt: object) -> "Drive":
+        """Drive one sample with a constant current: a number, or one an input."""
+        return cls.current(np.atleast_2d(real_array(value, "drive: value")), dt, n_steps=n_steps, kind="constant")
+
+    @classmethod
+    def noise(cls, mean: float, std: float, n_steps: int, dt: object, seed: int, *, n_samples: int = 1, n_inputs: int = 1) -> "Drive":
+        """Drive with Gaussian currents, drawn anew at every step by NumPy and so equal in every engine."""
+        if not np.isfinite([mean, std]).all() or std < 0:
+            raise RefsimError(f"drive: noise needs a finite mean and a std of 0 or more, but has {mean!r} and {std!r}.")
+        shape = (_positive(n_samples, "n_samples"), _steps(n_steps), _positive(n_inputs, "n_inputs"))
+        values = np.random.default_rng(seed).normal(mean, std, shape)
+        return cls.current(values, dt, kind="noise", mean=mean, std=std, seed=seed)
+
+    @classmethod
+    def bernoulli(cls, rates: ArrayLike, n_steps: int, dt: object, seed: int) -> "Drive":
+        """Spike with a given probability at every step.
+
+        Parameters
+        ----------
+        rates : (n_samples, n_inputs)
+            Probability of a spike in a step, in [0, 1].
+        """
+        return cls._drawn(_unit_interval(rates, "rates"), n_steps, dt, seed, "bernoulli")
+
+    @classmethod
+    def poisson(cls, rates: ArrayLike, n_steps: int, dt: object, seed: int) -> "Drive":
+        """Spike as a Poisson process of rates (n_samples, n_inputs) in hertz; two events in one step are one spike."""
+        hertz = _matrix(rates, "rates")
+        if (hertz < 0).any():
+            raise RefsimError(f"drive: rates must be 0 Hz or more, but reach {hertz.min():g}.")
+        return cls._drawn(1 - np.exp(-hertz * positive_time(dt, "drive: dt")), n_steps, dt, seed, "poisson")
+
+    @classmethod
+    def _drawn(cls, probability: Floats, n_steps: int, dt: object, seed: int, kind: str) -> "Drive":
+        generator = np.random.default_rng(seed)
+        steps = [np.nonzero(generator.random(probability.shape) < probability) for _ in range(_steps(n_steps))]
+        sample, neuron = (np.concatenate([found[axis] for found in steps]) for axis in (0, 1))
+        step = np.repeat(np.arange(n_steps), [len(found[0]) for found in steps])
+        return cls.events(sample, step, neuron, (*probability.shape[:1], n_steps, probability.shape[1]), dt, kind=kind, seed=seed)
+
+    @classmethod
+    def latency(cls, values: ArrayLike, n_steps: int, dt: object) -> "Drive":
+        """Spike once, the sooner the larger the value: step ``round((1 - x)*(n_steps - 1))``; never for x = 0."""
+        x = _unit_interval(values, "values")
+        sample, neuron = np.nonzero(x > 0)
+        step = np.rint((1 - x[sample, neuron]) * (_steps(n_steps) - 1)).astype(np.int64)
+        return cls.events(sample, step, neuron, (x.shape[0], n_steps, x.shape[1]), dt, kind="latency")
+
+    @classmethod
+    def integrate_and_fire(cls, values: ArrayLike, n_steps: int, dt: object, *, threshold: float = 1.0, reset: str = "zero") -> "Drive":
+        """Encode with an integrate-and-fire neuron an input: v += x, spike where v > threshold, then reset.
+
+        Parameters
+        ----------
+        reset : {"zero", "subtract"}
+        """
+        if reset not in ("zero", "subtract") or not threshold > 0:
+            raise RefsimError(f"drive: reset must be 'zero' or 'subtract' and threshold above 0, but are {reset!r} and {threshold!r}.")
+        x = _matrix(values, "values")
+        v = np.zeros_like(x)
+        dense = np.zeros((x.shape[0], _steps(n_steps), x.shape[1]), bool)
+        for step in range(n_steps):
+            v += x
+            fired = dense[:, step] = v > threshold
+            v[fired] = 0.0 if reset == "zero" else v[fired] - threshold
+        spikes = SpikeTrains.from_dense(dense, positive_time(dt, "drive: dt"))
+        return cls(*dense.shape, spikes.dt, spikes, None, {"kind": "integrate_and_fire", "threshold": threshold, "reset": reset})
+
+    @classmethod
+    def events(cls, sample: ArrayLike, step: ArrayLike, neuron: ArrayLike, shape: tuple[int, int, int], dt: object, **made: Any) -> "Drive":
+        """Drive with spikes from arrays: integer sample, step and input of each, in any order.
+
+        Parameters
+        ----------
+        shape : (n_samples, n_steps, n_inputs)
+        """
+        for size, name in zip(shape, ("n_samples", "n_steps", "n_inputs"), strict=True):
+            _positive(size, name)
+        spikes = SpikeTrains.from_events(sample, step, neuron, *shape, positive_time(dt, "drive: dt"), where="drive: events")
+        return cls(*shape, spikes.dt, spikes, None, {"kind": "events", **made})
+
+    @property
+    def held(self) -> bool:
+        """True where one frame of current is held for all steps."""
+        return self.values is not None and self.values.shape[1] == 1
+
+    def frames(self) -> Iterator[Floats]:
+        """Yield the input of each step, (n_samples, n_inputs) float64; the same object again where it is held."""
+        if self.values is not None:
+            first = self.values[:, 0]
+            for step in range(self.n_steps):
+                yield first if self.held else self.values[:, step]
+            return
+        assert self.spikes is not None
+        order = np.argsort(self.spikes.step, kind="stable")
+        ends = np.searchsorted(self.spikes.step[order], np.arange(self.n_steps + 1))
+        for step in range(self.n_steps):
+            now = order[ends[step] : ends[step + 1]]
+            frame = np.zeros((self.n_samples, self.n_inputs))
+            frame[self.spikes.sample[now], self.spikes.neuron[now]] = 1.0
+            yield frame
+
+    def take(self, samples: Ints) -> "Drive":
+        """Return the drive of the given samples alone."""
+        spikes = None if self.spikes is None else self.spikes.take(samples)
+        values = None if self.values is None else self.values[samples]
+        return Drive(len(samples), self.n_steps, self.n_inputs, self.dt, spikes, values, self.made)
+
+
+def _positive(number: object, name: str) -> int:
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+        raise RefsimError(f"drive: {name} must be a whole number of 1 or more, but is {number!r}.")
+    return int(number)
+
+
+def _steps(n_steps: object) -> int:
+    return _positive(n_steps, "n_steps")
+
+
+def _matrix(values: ArrayLike, name: str) -> Floats:
+    array = real_array(values, f"drive: {name}")
+    if array.ndim != 2 or 0 in array.shape:
+        raise RefsimError(f"drive: {name} must be (n_samples, n_inputs), but have shape {array.shape}.")
+    return array
+
+
+def _unit_interval(values: ArrayLike, name: str) -> Floats:
+    array = _matrix(values, name)
+    if array.min() < 0 or array.max() > 1:
+        raise RefsimError(f"drive: {name} must lie in [0, 1], but reach from {array.min():g} to {array.max():g}.")
+    return array

@@ -1,0 +1,103 @@
+"""Brian2: the engine that runs a network, compiled or not, and returns a Recording."""
+
+from dataclasses import dataclass, replace
+
+from ...drive import Drive
+from ...errors import RefsimError
+from ...network import Network
+from ...recording import Recording, check_run, make_provenance
+from .objects import Structure
+from .outcome import Outcome, to_approach, to_spikes, to_traces
+from .runtime import run_numpy
+
+_SMALL = 10_000_000  # samples x steps x synapses below which NumPy is done before a compiler has started
+_CACHE_BYTES = 1 << 20  # states of a batch should stay in the second-level cache
+
+
+@dataclass(frozen=True)
+class Brian2:
+    """The reference: Brian2 runs the card's own text.
+
+    Main arguments
+    --------------
+    mode : {"grid", "fine"}
+        ``"grid"``: the declared step, bit by bit. ``"fine"``: the ODE at ``dt/refine`` with the same weights.
+    refine : int
+        Sub-steps a step in fine mode.
+    dtype : {"float64", "float32"}
+
+    Other arguments
+    ---------------
+    target : {"auto", "cpp", "numpy"}
+        ``"auto"`` compiles C++ unless the run is small.
+    analog : {"current", "impulse"}
+        Fine mode, cards whose input is an impulse: spread analog input over its step, or keep it at the step's end.
+    margin : bool
+        Keep the nearest approach to threshold.
+    """
+
+    mode: str = "grid"
+    refine: int = 1
+    dtype: str = "float64"
+    target: str = "auto"
+    analog: str = "current"
+    margin: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("mode", self.mode, ("grid", "fine")), ("dtype", self.dtype, ("float64", "float32")),
+                                   ("target", self.target, ("auto", "cpp", "numpy")), ("analog", self.analog, ("current", "impulse"))):  # fmt: skip
+            if value not in known:
+                raise RefsimError(f"Brian2: {name} must be one of {', '.join(known)}, but is {value!r}.")
+        if isinstance(self.refine, bool) or not isinstance(self.refine, int) or not 1 <= self.refine <= 4096:
+            raise RefsimError(f"Brian2: refine must be a whole number from 1 to 4096, but is {self.refine!r}.")
+        if self.mode == "grid" and self.refine != 1:
+            raise RefsimError(f"Brian2: grid mode runs the declared step and has no sub-steps; refine={self.refine} needs mode='fine'.")
+
+    def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
+        """Run a batch.
+
+        Parameters
+        ----------
+        record : tuple of {"before_reset", "after_reset"}
+            Traces to keep, at every (sub-)step.
+        """
+        check_run(network, drive, record)
+        source = "current" if drive.spikes is None else "events"
+        compiled = self._compiled(network, drive)
+        batch = _batch(network) if compiled else drive.n_samples
+        structure = Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, bool(record))
+        outcome = self._run(structure, drive, compiled)
+        target = "C++" if compiled else "NumPy target"
+        mode = self.mode if self.mode == "grid" else f"fine dt/{self.refine}"
+        facts = {"engine": "Brian2", "mode": self.mode, "refine": self.refine, "dtype": self.dtype, "target": target, "device": "cpu",
+                 "analog": self.analog, "method": [layer.model.continuous.method if structure.fine else "declared step" for layer in network.layers]}  # fmt: skip
+        provenance = make_provenance(f"Brian2 {mode} {self.dtype} ({target})", network, drive, **facts)
+        spikes = to_spikes(outcome, network, drive, self.refine, batch)
+        traces = to_traces(outcome, network, drive, self.refine, batch, record)
+        return Recording(network, drive, spikes, traces, to_approach(outcome, drive), provenance)
+
+    def _compiled(self, network: Network, drive: Drive) -> bool:
+        if self.target != "auto":
+            return self.target == "cpp"
+        synapses = sum(layer.weight.size for layer in network.layers)
+        return drive.n_samples * drive.n_steps * self.refine * synapses > _SMALL
+
+    def _run(self, structure: Structure, drive: Drive, compiled: bool) -> Outcome:
+        if not compiled:
+            return run_numpy(structure, drive, self.refine, self.analog == "impulse")
+        from .standalone import run_compiled
+
+        return run_compiled(structure, drive, self.refine, self.analog == "impulse")
+
+    def in_numpy(self) -> "Brian2":
+        """Return the same engine on Brian2's NumPy target, for a look at a few samples."""
+        return replace(self, target="numpy")
+
+
+def _batch(network: Network) -> int:
+    """Samples taken at once: a power of two whose states fit the cache. It depends on the layers alone, not on the data."""
+    neurons = sum(layer.n_post for layer in network.layers)
+    batch = 256
+    while batch > 1 and batch * neurons * 40 > _CACHE_BYTES:
+        batch //= 2
+    return batch

@@ -1,0 +1,79 @@
+"""The only file that touches Brian2's global state: device, preferences and clock, put back as they were found."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# Fast-math is off and multiply-add is not contracted: both change the last bit of a membrane.
+COMPILER_FLAGS = ("-w", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-std=c++11")
+
+
+@contextlib.contextmanager
+def session(target: str, dtype: str, dt: float, folder: Path | None = None) -> Iterator[Any]:
+    """Open Brian2 for one network.
+
+    Parameters
+    ----------
+    target : {"numpy", "cpp_standalone"}
+    dtype : {"float32", "float64"}
+    dt : float
+        Seconds a (sub-)step.
+    folder : Path, optional
+        Where the C++ project goes.
+
+    Yields
+    ------
+    module
+        The ``brian2`` package; use nothing of it outside this block.
+    """
+    brian2 = _import_brian2()
+    from brian2.devices.device import get_device, reset_device
+
+    brian2.BrianLogger.log_level_error()
+    preferences = brian2.prefs
+    kept = {name: preferences[name] for name in _PREFERENCES}
+    clock = float(brian2.defaultclock.dt)
+    standalone = target == "cpp_standalone"
+    try:
+        preferences["core.default_float_dtype"] = np.dtype(dtype).type
+        preferences["codegen.target"] = "auto" if standalone else "numpy"
+        preferences["codegen.loop_invariant_optimisations"] = True
+        preferences["codegen.cpp.extra_compile_args_gcc"] = list(COMPILER_FLAGS)
+        preferences["codegen.cpp.extra_compile_args"] = None
+        preferences["devices.cpp_standalone.openmp_threads"] = 0
+        preferences["devices.cpp_standalone.extra_make_args_unix"] = ["-j2"]
+        if standalone:
+            brian2.set_device("cpp_standalone", build_on_run=False, directory=str(folder))
+        brian2.defaultclock.dt = dt * brian2.second
+        yield brian2
+    finally:
+        if standalone:
+            get_device().reinit()
+            reset_device()
+        brian2.defaultclock.dt = clock * brian2.second
+        for name, value in kept.items():
+            preferences[name] = value
+
+
+def _import_brian2() -> Any:
+    """Import Brian2 and keep Python's own way of showing an uncaught error, which Brian2 would replace."""
+    hook = sys.excepthook
+    import brian2
+
+    sys.excepthook = hook
+    return brian2
+
+
+_PREFERENCES = (
+    "core.default_float_dtype",
+    "codegen.target",
+    "codegen.loop_invariant_optimisations",
+    "codegen.cpp.extra_compile_args_gcc",
+    "codegen.cpp.extra_compile_args",
+    "devices.cpp_standalone.openmp_threads",
+    "devices.cpp_standalone.extra_make_args_unix",
+)

@@ -1,0 +1,136 @@
+"""Compile a network once with Brian2's C++ standalone; run it as often as wanted with other weights and other input."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+from ...drive import Drive
+from ...errors import RefsimError
+from ...recording import installed_version
+from .objects import Structure, build, cpp_functions, layer_constants
+from .outcome import Outcome
+from .run_files import read_outcome, write_run
+from .session import COMPILER_FLAGS, session
+
+_HERE = Path(__file__).parent
+_HEADERS = ["<cstdio>", "<cstdlib>", "<cstring>", "<vector>", "<stdint.h>", "<fcntl.h>", "<unistd.h>", "<sys/mman.h>", "<sys/stat.h>"]
+_ENDLESS = 1e9  # steps; a run stops itself after the last step of its input
+
+
+def run_compiled(structure: Structure, drive: Drive, refine: int, analog_impulse: bool) -> Outcome:
+    """Run all samples with a compiled program, chunk after chunk in one process."""
+    program = compiled(structure)
+    with tempfile.TemporaryDirectory(prefix="refsim-") as folder:
+        run = Path(folder)
+        chunks = write_run(run, structure, drive, refine, analog_impulse)
+        (run / "results").mkdir()
+        (run / "static_arrays").symlink_to(program / "static_arrays")
+        done = subprocess.run([str(program / "main")], cwd=run, capture_output=True, text=True, check=False)
+        if done.returncode or "rror" in done.stdout + done.stderr:  # Brian2 prints "Error opening static array" and goes on
+            said = (done.stdout + done.stderr).strip()[-300:]
+            raise RefsimError(f"the compiled network stopped with code {done.returncode}: {said or 'no message'}")
+        names = json.loads((program / "manifest.json").read_text("utf-8"))
+        return read_outcome(run, names, structure, drive, chunks)
+
+
+def cache_folder() -> Path:
+    """Return the folder of compiled programs: REFSIM_CACHE, else the user's cache folder."""
+    named = os.environ.get("REFSIM_CACHE")
+    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refsim"
+    try:
+        base.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise RefsimError(f"the folder for compiled networks, {base}, cannot be made ({error.strerror}); name another in REFSIM_CACHE.") from None
+    return base
+
+
+def compiled(structure: Structure) -> Path:
+    """Return the folder of the compiled program, made now unless it was made before."""
+    compiler = find_compiler()
+    key = _key(structure, compiler)
+    folder = cache_folder() / key
+    if not (folder / "main").is_file():
+        with _alone(cache_folder() / f"{key}.lock"):
+            if not (folder / "main").is_file():
+                _compile(structure, compiler, folder)
+    return folder
+
+
+def find_compiler() -> str:
+    """Return the C++ compiler, or say that there is none and what does without."""
+    name = os.environ.get("CXX", "g++").split()[0]
+    for tool in (name, "make"):
+        if shutil.which(tool) is None:
+            raise RefsimError(f"'{tool}' was not found. Networks are compiled with a C++ compiler and make: install both, or run small networks with target='numpy'.")
+    return name
+
+
+def _key(structure: Structure, compiler: str) -> str:
+    """Name a program by all that goes into it."""
+    version = subprocess.run([compiler, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=False).stdout.strip()
+    machine = subprocess.run([compiler, "-march=native", "-Q", "--help=target"], capture_output=True, text=True, check=False).stdout
+    sources = [path.read_bytes() for path in sorted(_HERE.glob("*.[cp][py]*"))]
+    layers = [(layer.model.text or repr(layer.model), layer.weight.shape, layer_constants(layer)) for layer in structure.network.layers]
+    facts = (layers, structure.fine, structure.source, structure.dtype, structure.batch, structure.gap, structure.traces,
+             compiler, version, machine, COMPILER_FLAGS, installed_version("brian2"), installed_version("numpy"))  # fmt: skip
+    return hashlib.sha256(repr(facts).encode() + b"".join(sources)).hexdigest()[:32]
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold a lock file, so that of several processes one compiles and the others wait."""
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _compile(structure: Structure, compiler: str, folder: Path) -> None:
+    """Build in a folder of its own and move what is needed into place at the end."""
+    with tempfile.TemporaryDirectory(prefix="refsim-build-") as work:
+        project, finished = Path(work) / "project", Path(tempfile.mkdtemp(dir=folder.parent))
+        names = _generate(structure, project)
+        done = subprocess.run(["make", "-j2", f"CXX={compiler}"], cwd=project, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RefsimError(f"the C++ compiler failed on the network: {done.stderr.strip()[-600:]}")
+        shutil.copy2(project / "main", finished / "main")
+        shutil.copytree(project / "static_arrays", finished / "static_arrays")
+        (finished / "manifest.json").write_text(json.dumps(names), "utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        finished.rename(folder)
+
+
+def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
+    """Let Brian2 write the C++ project; return, a layer, the files in which it will leave its results."""
+    texts = cpp_functions(structure)
+
+    def function(name: str) -> Any:
+        made = brian2.Function(lambda now: 0.0, arg_units=[1], return_unit=1, stateless=False)
+        made.implementations.add_implementation("cpp", code=texts[name], name=f"{name}_call", compiler_kwds={"headers": _HEADERS})
+        return made
+
+    with session("cpp_standalone", structure.dtype, structure.network.dt, project) as brian2:
+        network, _, spikes, traces = build(structure, brian2, function)
+        network.run(_ENDLESS * brian2.defaultclock.dt, namespace={})
+        brian2.device.build(directory=str(project), compile=False, run=False)
+
+        def file_of(monitor: Any, variable: str) -> str:
+            return Path(brian2.device.get_array_filename(monitor.variables[variable])).name
+
+        names = []
+        for index, monitor in enumerate(spikes):
+            row = {"t": file_of(monitor, "t"), "i": file_of(monitor, "i")}
+            if traces:
+                row |= {key: file_of(traces[index], key) for key in traces[index].record_variables}
+            names.append(row)
+    return names
+
+

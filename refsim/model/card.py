@@ -1,0 +1,191 @@
+"""Read a card: a TOML file becomes a NeuronModel, or one sentence says what is wrong with it and what to write."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import RefsimError, listed
+from ..shelf import shelf
+from ..units import check_unit, to_si
+from .equations import check_continuous, check_discrete
+from .expressions import names_in, parse_expression
+from .neuron import INPUT, INPUT_KINDS, STEP, TRAITS, Derived, NeuronModel, Parameter, State
+
+_TOP = {"name", "title", "family", "references", "traits", "input", "state", "parameters", "derived", "continuous", "discrete"}
+_NEEDED = ("name", "title", "family", "references", "input", "state", "continuous", "discrete")
+_RESERVED = {INPUT, STEP, "t", "dt", "i", "j", "N", "z", "xi", "lastspike", "not_refractory", "pi", "e", "inf", "gap", "seen", "jump"}
+_BOUNDS = {"minimum", "maximum", "above", "below"}
+_LARGEST = 100_000  # bytes; a card is read by people
+
+
+def load(name: str | Path, **parameters: object) -> NeuronModel:
+    """Load a neuron by the name of a card on the shelf, or by the path of your own card.
+
+    Parameters
+    ----------
+    name : str or path
+        ``"srif"``, or a path that ends in ``.toml``.
+    **parameters
+        Values in place of the card's: numbers in SI, or text with a unit such as ``"20 ms"``.
+
+    Raises
+    ------
+    RefsimError
+        Where the card is not there or not right. The sentence names the card, the key and what to write.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = shelf("equations") / f"{name}.toml"
+        if not path.is_file():
+            known = listed(card.stem for card in shelf("equations").glob("*.toml"))
+            raise RefsimError(f"no card is named '{name}'; known are {known}. A card of your own is given by its path, ending in .toml.")
+    return read_card(path).with_parameters(**parameters)
+
+
+def load_all() -> list[NeuronModel]:
+    """Load every card on the shelf, by name."""
+    return [read_card(path) for path in sorted(shelf("equations").glob("*.toml"))]
+
+
+def read_card(path: Path) -> NeuronModel:
+    """Read and check one card file."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise RefsimError(f"card {path}: is larger than {_LARGEST} bytes; this is no card.")
+        text = path.read_text("utf-8")
+        table = tomllib.loads(text)
+    except OSError as error:
+        raise RefsimError(f"card {path}: cannot be read ({error.strerror}).") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RefsimError(f"card {path}: is not TOML ({error}).") from None
+    return _model(table, text, path)
+
+
+def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
+    name = table.get("name")
+    if not isinstance(name, str) or not name.replace("_", "a").isidentifier() or not name.isascii():
+        raise RefsimError(f"card {path}: needs name = \"...\", of letters, digits and '_', but has {name!r}.")
+    card = f"card '{name}'"
+    _keys(table, card, _TOP, _NEEDED)
+    state = {key: _state(entry, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
+    parameters = {key: _parameter(entry, f"{card}: [parameters] {key}") for key, entry in _table(table, "parameters", card).items()}
+    derived = {key: _derived(entry, f"{card}: [derived] {key}") for key, entry in _table(table, "derived", card).items()}
+    _names(card, state, parameters, derived)
+    kind, target = _input(_table(table, "input", card), state, card)
+    model = NeuronModel(
+        name=name,
+        title=_text(table, "title", card),
+        family=_text(table, "family", card),
+        references=_strings(table, "references", card),
+        traits=_traits(table, card),
+        input_kind=kind,
+        input_target=target,
+        state=state,
+        parameters=parameters,
+        derived=derived,
+        discrete=(discrete := check_discrete(_table(table, "discrete", card), state, {*parameters, *derived}, card)),
+        continuous=check_continuous(_table(table, "continuous", card), state, {*parameters, *derived}, discrete, card),
+        text=text,
+    )
+    for key, parameter in parameters.items():
+        parameter.check(parameter.value, f"{card}: [parameters] {key}")
+    _check_derived(model, card)
+    return model
+
+
+def _keys(table: Mapping[str, Any], where: str, known: set[str], needed: tuple[str, ...]) -> None:
+    """Refuse keys that are not known and miss none that is needed."""
+    if surplus := set(table) - known:
+        raise RefsimError(f"{where}: {listed(surplus)} is not a known key; known are {listed(known)}.")
+    if missing := [key for key in needed if key not in table]:
+        raise RefsimError(f"{where}: {listed(missing)} is missing; needed are {', '.join(needed)}.")
+
+
+def _table(table: Mapping[str, Any], key: str, card: str) -> dict[str, Any]:
+    entry = table.get(key, {})
+    if not isinstance(entry, dict):
+        raise RefsimError(f"{card}: {key} must be a table, written [{key}], but is {entry!r}.")
+    return entry
+
+
+def _text(table: Mapping[str, Any], key: str, where: str) -> str:
+    value = table.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise RefsimError(f'{where}: {key} must be text, {key} = "...", but is {value!r}.')
+    return value
+
+
+def _strings(table: Mapping[str, Any], key: str, card: str) -> tuple[str, ...]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) and item.strip() for item in value):
+        raise RefsimError(f'{card}: {key} must be a list of texts, at least one, {key} = ["..."], but is {value!r}.')
+    return tuple(value)
+
+
+def _traits(table: Mapping[str, Any], card: str) -> tuple[str, ...]:
+    traits = _strings(table, "traits", card) if "traits" in table else ()
+    if unknown := set(traits) - TRAITS:
+        raise RefsimError(f"{card}: traits {listed(unknown)} is not known; known are {listed(TRAITS)}.")
+    return traits
+
+
+def _entry(entry: object, where: str, known: set[str], needed: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise RefsimError(f"{where}: must be a table such as {{ {', '.join(f'{key} = ...' for key in needed)} }}, but is {entry!r}.")
+    _keys(entry, where, known, needed)
+    return entry
+
+
+def _state(entry: object, where: str) -> State:
+    table = _entry(entry, where, {"unit", "start", "meaning"}, ("unit", "start", "meaning"))
+    unit = check_unit(table["unit"], where)
+    return State(unit, to_si(table["start"], unit, f"{where}: start"), _text(table, "meaning", where))
+
+
+def _parameter(entry: object, where: str) -> Parameter:
+    table = _entry(entry, where, {"value", "unit", "meaning", *_BOUNDS}, ("value", "unit", "meaning"))
+    unit = check_unit(table["unit"], where)
+    bounds = {key: to_si(table[key], unit, f"{where}: {key}") for key in _BOUNDS & set(table)}
+    low = max(bounds.get("minimum", -float("inf")), bounds.get("above", -float("inf")))
+    if low > min(bounds.get("maximum", float("inf")), bounds.get("below", float("inf"))):
+        raise RefsimError(f"{where}: no value can satisfy its bounds {bounds}.")
+    return Parameter(to_si(table["value"], unit, f"{where}: value"), unit, _text(table, "meaning", where), **bounds)
+
+
+def _derived(entry: object, where: str) -> Derived:
+    table = _entry(entry, where, {"text", "unit", "meaning"}, ("text", "unit", "meaning"))
+    return Derived(_text(table, "text", where), check_unit(table["unit"], where), _text(table, "meaning", where))
+
+
+def _names(card: str, *shelves: Mapping[str, object]) -> None:
+    """Every name is an identifier, free of the engines' own names, and used once."""
+    seen: set[str] = set()
+    for name in (name for entries in shelves for name in entries):
+        if not name.isidentifier() or name[0] == "_" or name[-1] == "_" or not name.isascii():
+            raise RefsimError(f"{card}: '{name}' cannot name a variable; use letters, digits and '_', and begin and end with a letter or digit.")
+        if name in _RESERVED:
+            raise RefsimError(f"{card}: '{name}' has a meaning of its own and cannot be a state or parameter; reserved are {listed(_RESERVED)}.")
+        if name in seen:
+            raise RefsimError(f"{card}: '{name}' is declared twice, among [state], [parameters] and [derived].")
+        seen.add(name)
+
+
+def _input(table: dict[str, Any], state: Mapping[str, State], card: str) -> tuple[str, str]:
+    _keys(table, f"{card}: [input]", {"kind", "target"}, ("kind", "target"))
+    kind, target = table["kind"], table["target"]
+    if kind not in INPUT_KINDS:
+        raise RefsimError(f"{card}: [input] kind must be one of {listed(INPUT_KINDS)}, but is {kind!r}.")
+    if target not in state:
+        raise RefsimError(f"{card}: [input] target must be a state, one of {listed(state)}, but is {target!r}.")
+    return kind, target
+
+
+def _check_derived(model: NeuronModel, card: str) -> None:
+    known = {*model.parameters, STEP}
+    for name, derived in model.derived.items():
+        where = f"{card}: [derived] {name}"
+        if unknown := names_in(parse_expression(derived.text, where)) - known:
+            raise RefsimError(f"{where}: {listed(unknown)} is not known here; known are {listed(known)}.")
+        known.add(name)
+    model.constants(step=1e-3)  # the card's own values must give numbers

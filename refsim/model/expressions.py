@@ -1,0 +1,171 @@
+"""The small language of a card: arithmetic, comparison and a fixed table of functions, parsed and never executed raw."""
+
+import ast
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import RefsimError, listed
+
+# Function -> number of arguments. Each engine says how it computes them; nothing else can be called from a card.
+FUNCTIONS = {"exp": 1, "log": 1, "sqrt": 1, "abs": 1, "tanh": 1, "sin": 1, "cos": 1, "floor": 1, "clip": 3}
+
+_ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
+_COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
+_OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
+_LONGEST = 2000  # characters; a card is read by people
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One assignment ``target = expression`` of a card's text."""
+
+    target: str
+    text: str
+    tree: ast.expr
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that the expression reads."""
+        return names_in(self.tree)
+
+
+def parse_expression(text: str, where: str) -> ast.expr:
+    """Parse one expression and refuse all that is not arithmetic, a comparison or a known function.
+
+    Parameters
+    ----------
+    text : str
+        For example ``"keep*v + I/tau"``.
+    where : str
+        Opens the error message, for example ``"card 'lif': [discrete] integrate"``.
+
+    Raises
+    ------
+    RefsimError
+        With what was found and what is allowed.
+    """
+    if len(text) > _LONGEST:
+        raise RefsimError(f"{where}: the text has {len(text)} characters; {_LONGEST} are allowed. Split it into statements.")
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        ast.unparse(tree)  # finds nesting too deep for any later walk
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = getattr(error, "msg", None) or "it nests too deeply"
+        raise RefsimError(f"{where}: {text.strip()!r} is not an expression ({reason}).") from None
+    _check(tree, text.strip(), where)
+    return tree
+
+
+def parse_statements(text: str, where: str) -> tuple[Statement, ...]:
+    """Parse assignments, one a line or parted by ``;``. ``v -= x`` is read as ``v = v - x``."""
+    statements = []
+    for line in text.replace(";", "\n").splitlines():
+        line = line.split("#")[0].strip()
+        if line:
+            statements.append(_parse_statement(line, where))
+    if not statements:
+        raise RefsimError(f"{where}: is empty; needs a statement such as 'v = v + I'.")
+    return tuple(statements)
+
+
+def _parse_statement(line: str, where: str) -> Statement:
+    head, equals, tail = line.partition("=")
+    operator = ""
+    if head and head[-1] in "+-*/":
+        head, operator = head[:-1], head[-1]
+    target = head.strip()
+    if not equals or not target.isidentifier() or tail.startswith("="):
+        raise RefsimError(f"{where}: {line!r} is not a statement; needs 'name = expression'.")
+    expression = f"{target} {operator} ({tail.strip()})" if operator else tail.strip()
+    return Statement(target, expression, parse_expression(expression, where))
+
+
+def _check(node: ast.expr, text: str, where: str) -> None:
+    """Walk the tree; every kind of node that is not named here is refused."""
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, bool) or not isinstance(node.value, int | float) or not math.isfinite(node.value):
+            raise RefsimError(f"{where}: {node.value!r} in {text!r} is not a plain finite number.")
+    elif isinstance(node, ast.Name):
+        pass
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, _ARITHMETIC):
+        _check(node.left, text, where)
+        _check(node.right, text, where)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        _check(node.operand, text, where)
+    elif isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _COMPARISONS:
+        _check(node.left, text, where)
+        _check(node.comparators[0], text, where)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+        _check_call(node, text, where)
+    else:
+        raise RefsimError(
+            f"{where}: {ast.unparse(node)!r} in {text!r} is not allowed; allowed are numbers, names, + - * / **, "
+            f"one comparison (> >= < <=) and the functions {listed(FUNCTIONS)}."
+        )
+
+
+def _check_call(node: ast.Call, text: str, where: str) -> None:
+    assert isinstance(node.func, ast.Name)
+    name = node.func.id
+    if name not in FUNCTIONS:
+        raise RefsimError(f"{where}: {name!r} in {text!r} is not a known function; known are {listed(FUNCTIONS)}.")
+    if len(node.args) != FUNCTIONS[name]:
+        raise RefsimError(f"{where}: {name} in {text!r} takes {FUNCTIONS[name]} arguments, but has {len(node.args)}.")
+    for argument in node.args:
+        _check(argument, text, where)
+
+
+def names_in(tree: ast.expr) -> frozenset[str]:
+    """Return the names an expression reads, functions apart."""
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called)
+
+
+def comparison(tree: ast.expr) -> tuple[ast.expr, str, ast.expr] | None:
+    """Return (left, operator, right) where the expression is a comparison, else None."""
+    if isinstance(tree, ast.Compare):
+        return tree.left, _COMPARISONS[type(tree.ops[0])], tree.comparators[0]
+    return None
+
+
+def evaluate(tree: ast.expr, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> Any:
+    """Evaluate a checked expression, each operation in the order that the text gives it.
+
+    ``values`` may hold anything with arithmetic: floats, NumPy arrays, numbers that carry an error bound.
+    """
+    if isinstance(tree, ast.Constant):
+        return float(tree.value)  # type: ignore[arg-type]
+    if isinstance(tree, ast.Name):
+        return values[tree.id]
+    if isinstance(tree, ast.Call):
+        assert isinstance(tree.func, ast.Name)
+        return functions[tree.func.id](*(evaluate(argument, values, functions) for argument in tree.args))
+    if isinstance(tree, ast.UnaryOp):
+        operand = evaluate(tree.operand, values, functions)
+        return -operand if isinstance(tree.op, ast.USub) else operand
+    if isinstance(tree, ast.Compare):
+        operator, left, right = _COMPARISONS[type(tree.ops[0])], tree.left, tree.comparators[0]
+    else:
+        assert isinstance(tree, ast.BinOp)
+        operator, left, right = _OPERATORS[type(tree.op)], tree.left, tree.right
+    return _APPLY[operator](evaluate(left, values, functions), evaluate(right, values, functions))
+
+
+_APPLY: dict[str, Callable[[Any, Any], Any]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "**": lambda a, b: a**b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+}
+
+SCALAR_FUNCTIONS: dict[str, Callable[..., float]] = {
+    "exp": math.exp, "log": math.log, "sqrt": math.sqrt, "abs": abs, "tanh": math.tanh,
+    "sin": math.sin, "cos": math.cos, "floor": math.floor, "clip": lambda x, low, high: min(max(x, low), high),
+}  # fmt: skip

@@ -1,0 +1,98 @@
+"""Recording: what one engine did with one network and one drive, and how it came about."""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .drive import Drive
+from .errors import RefsimError
+from .network import Floats, Network
+from .spikes import Ints, SpikeTrains
+
+TRACES = ("before_reset", "after_reset")
+
+
+@dataclass(frozen=True)
+class Approach:
+    """The nearest that each sample came to threshold in one layer.
+
+    Attributes
+    ----------
+    distance : (n_samples,) float64
+        Smallest ``|seen - threshold|`` over neurons and steps, in the membrane's unit.
+    neuron : (n_samples,) int64
+        Where it was.
+    """
+
+    distance: Floats
+    neuron: Ints
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The outcome of a run.
+
+    Attributes
+    ----------
+    network, drive
+        What was run.
+    spikes : tuple of SpikeTrains, one a layer
+    traces : tuple of dict of str to (n_samples, n_steps, n_neurons)
+        Where asked for: ``"before_reset"``, what the threshold saw, and ``"after_reset"``, the membrane after the step.
+    approach : tuple of Approach, one a layer, or empty
+    provenance : dict
+        Engine, mode, dtype, device, dt, versions, hash of the cards.
+    """
+
+    network: Network
+    drive: Drive
+    spikes: tuple[SpikeTrains, ...]
+    traces: tuple[Mapping[str, NDArray[Any]], ...]
+    approach: tuple[Approach, ...]
+    provenance: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The run in a few words, such as ``Brian2 grid float64 (C++)``."""
+        return str(self.provenance["label"])
+
+    @property
+    def refine(self) -> int:
+        """Sub-steps a step; 1 unless the run is in fine mode."""
+        return int(self.provenance.get("refine", 1))
+
+    def decisions(self) -> Ints:
+        """Return the class of each sample: the output neuron with most spikes, the first of equals."""
+        return np.argmax(self.spikes[-1].counts(), axis=1).astype(np.int64)
+
+
+def make_provenance(label: str, network: Network, drive: Drive, **facts: Any) -> dict[str, Any]:
+    """Gather what a reader needs to repeat a run."""
+    cards = {layer.model.name: hashlib.sha256(layer.model.text.encode()).hexdigest()[:16] for layer in network.layers}
+    packages = {name: installed_version(name) for name in ("refsim", "brian2", "torch", "numpy")}
+    return {"label": label, "dt": network.dt, "drive": dict(drive.made), "cards": cards, "versions": packages,
+            "python": platform.python_version(), "machine": platform.machine()} | facts  # fmt: skip
+
+
+def installed_version(package: str) -> str:
+    """Return the version of an installed package."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def check_run(network: Network, drive: Drive, record: tuple[str, ...]) -> None:
+    """Refuse a drive that does not fit the network, or a trace that no engine knows."""
+    if drive.n_inputs != network.n_inputs:
+        raise RefsimError(f"the drive has {drive.n_inputs} inputs, but the network takes {network.n_inputs}.")
+    if drive.dt != network.dt:
+        raise RefsimError(f"the drive has a step of {drive.dt:g} s, but the network has {network.dt:g} s; one of the two is meant otherwise.")
+    if unknown := set(record) - set(TRACES):
+        raise RefsimError(f"record: {', '.join(sorted(unknown))} cannot be recorded; known are {', '.join(TRACES)}.")
