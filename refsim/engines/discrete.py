@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..drive import Drive
 from ..model.expressions import comparison, evaluate
 from ..network import Floats, Layer, Network
+from ..progress import advance
 from ..recording import Approach, Recording, check_run, make_provenance
 from ..spikes import SpikeTrains
 
@@ -46,8 +47,11 @@ class LayerState:
         state = {name: np.full(shape, entry.start) for name, entry in layer.model.state.items()}
         return cls(layer, layer.constants(dt), state)
 
-    def step(self, current: Any, functions: Mapping[str, Any] = FUNCTIONS) -> tuple[Any, Any, Any]:
-        """Advance by one step; return (spikes, what the threshold saw, threshold)."""
+    def step(self, current: Any, functions: Mapping[str, Any] = FUNCTIONS, fired: Any = None) -> tuple[Any, Any, Any]:
+        """Advance by one step; return (spikes, what the threshold saw, threshold).
+
+        Spikes that are given stand in for the threshold's own decision.
+        """
         discrete = self.layer.model.discrete
         values = {**self.constants, **self.state, "I": current}
         for statement in discrete.before_fire:
@@ -55,7 +59,8 @@ class LayerState:
         sides = comparison(discrete.fire.tree)
         assert sides is not None
         seen, threshold = (evaluate(side, values, functions) for side in (sides[0], sides[2]))
-        fired = evaluate(discrete.fire.tree, values, functions)
+        if fired is None:
+            fired = evaluate(discrete.fire.tree, values, functions)
         values["z"] = np.asarray(fired, np.float64)
         for statement in discrete.reset:
             values[statement.target] = evaluate(statement.tree, values, functions)
@@ -89,6 +94,7 @@ class Discrete:
                 fired, seen, threshold = state.step(current)
                 tap.keep(step, fired, seen, threshold, state.state[layer.model.input_target])
                 x = fired.astype(np.float64)
+        advance(drive.n_samples)
         provenance = make_provenance("Discrete float64 (NumPy)", network, drive, engine="Discrete", mode="grid", dtype="float64")
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
                          tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance)  # fmt: skip

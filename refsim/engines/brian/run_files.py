@@ -10,6 +10,8 @@ from ...drive import Drive
 from .objects import Structure, group_name, start_values
 from .outcome import Outcome
 
+BYTES_A_SAMPLE = 16  # of the file of nearest approaches: distance and neuron, as doubles
+
 
 def write_run(run: Path, structure: Structure, drive: Drive, refine: int, analog_impulse: bool) -> int:
     """Write weights, constants, plan and input; return the number of chunks."""

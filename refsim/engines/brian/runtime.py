@@ -7,6 +7,7 @@ import numpy as np
 
 from ...drive import Drive
 from ...network import Layer, Network
+from ...progress import advance
 from .objects import Structure, build, start_values
 from .outcome import Outcome
 from .product import NumpyProduct, frame_reader
@@ -47,6 +48,7 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
         found = [(np.asarray(monitor.t_[:]), np.asarray(monitor.i[:])) for monitor in spikes]
         kept = [{key: np.asarray(getattr(monitor, f"{key}_")).T for key in monitor.record_variables} for monitor in traces]
         gaps = [_nearest(array(index, "gap"), structure.batch) for index in range(len(groups))] if structure.gap else []
+    advance(drive.n_samples)
     return Outcome(found, kept, gaps)
 
 

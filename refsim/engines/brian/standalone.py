@@ -15,10 +15,11 @@ from typing import Any
 
 from ...drive import Drive
 from ...errors import RefsimError
+from ...progress import advance
 from ...recording import installed_version
-from .objects import Structure, build, cpp_functions, layer_constants
+from .objects import Structure, build, cpp_functions, group_name, layer_constants
 from .outcome import Outcome
-from .run_files import read_outcome, write_run
+from .run_files import BYTES_A_SAMPLE, read_outcome, write_run
 from .session import COMPILER_FLAGS, session
 
 _HERE = Path(__file__).parent
@@ -34,12 +35,30 @@ def run_compiled(structure: Structure, drive: Drive, refine: int, analog_impulse
         chunks = write_run(run, structure, drive, refine, analog_impulse)
         (run / "results").mkdir()
         (run / "static_arrays").symlink_to(program / "static_arrays")
-        done = subprocess.run([str(program / "main")], cwd=run, capture_output=True, text=True, check=False)
-        if done.returncode or "rror" in done.stdout + done.stderr:  # Brian2 prints "Error opening static array" and goes on
-            said = (done.stdout + done.stderr).strip()[-300:]
-            raise RefsimError(f"the compiled network stopped with code {done.returncode}: {said or 'no message'}")
+        _execute(program / "main", run, drive.n_samples)
         names = json.loads((program / "manifest.json").read_text("utf-8"))
         return read_outcome(run, names, structure, drive, chunks)
+
+
+def _execute(program: Path, run: Path, n_samples: int) -> None:
+    """Run the program to its end, and tell how many samples are done by the file of nearest approaches it writes."""
+    grown, passed = run / f"{group_name(0)}_gap.bin", 0
+    with open(run / "said", "w+", encoding="utf-8", errors="replace") as said:
+        process = subprocess.Popen([str(program)], cwd=run, stdout=said, stderr=subprocess.STDOUT)
+        try:
+            while process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+                done = min(grown.stat().st_size // BYTES_A_SAMPLE if grown.is_file() else 0, n_samples)
+                advance(done - passed)
+                passed = done
+        finally:
+            process.kill()
+        advance(n_samples - passed)
+        said.seek(0)
+        text = said.read().strip()
+    if process.returncode or "rror" in text:  # Brian2 prints "Error opening static array" and goes on
+        raise RefsimError(f"the compiled network stopped with code {process.returncode}: {text[-300:] or 'no message'}")
 
 
 def cache_folder() -> Path:

@@ -1,0 +1,121 @@
+"""Check a judge: planted pairs of recordings, for each of which the right verdict is known."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..claims import Claim, Verdict, judge
+from ..drive import Drive
+from ..engines.discrete import Discrete
+from ..model import load
+from ..network import Network
+from ..recording import Recording
+from ..spikes import SpikeTrains
+
+Judge = Callable[[Recording, Recording], str]  # reference, trial -> "pass", "fail" or "inconclusive"
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A pair of recordings and the verdict that a judge must give."""
+
+    reference: Recording
+    trial: Recording
+    verdict: str
+
+
+def _network() -> Network:
+    """Two small layers whose weights are dyadic, so that every sum is exact."""
+    srif = load("srif")
+    weight = np.array([[0.375, 0.25, -0.125], [0.125, 0.3125, 0.25], [-0.25, 0.1875, 0.4375]])
+    return Network.dense([(weight, None, srif), (weight[::-1] * 2, None, srif)], 1e-3)
+
+
+def _run() -> Recording:
+    events = np.argwhere(np.random.default_rng(3).random((4, 24, 3)) < 0.6)
+    return Discrete().run(_network(), Drive.events(*events.T, (4, 24, 3), 1e-3))
+
+
+def _changed(recording: Recording, layer: int, change: Callable[[np.ndarray], None]) -> Recording:
+    dense = recording.spikes[layer].dense()
+    change(dense)
+    spikes = list(recording.spikes)
+    spikes[layer] = SpikeTrains.from_dense(dense, recording.network.dt)
+    return replace(recording, spikes=tuple(spikes))
+
+
+def _identical() -> Planted:
+    return Planted(_run(), _run(), "pass")
+
+
+def _moved_spike() -> Planted:
+    """One output spike a step later: every count is the same."""
+
+    def late(dense: np.ndarray) -> None:
+        sample, step, neuron = next(at for at in np.argwhere(dense[:, :-1] & ~dense[:, 1:]))
+        dense[sample, step : step + 2, neuron] = [False, True]
+
+    return Planted(_run(), _changed(_run(), 1, late), "fail")
+
+
+def _last_step() -> Planted:
+    """A spike too many in the very last step."""
+
+    def add(dense: np.ndarray) -> None:
+        sample, neuron = np.argwhere(~dense[:, -1])[0]
+        dense[sample, -1, neuron] = True
+
+    return Planted(_run(), _changed(_run(), 1, add), "fail")
+
+
+def _hidden_layer() -> Planted:
+    """A spike missing in the hidden layer alone; the output is untouched."""
+
+    def drop(dense: np.ndarray) -> None:
+        dense[tuple(np.argwhere(dense)[0])] = False
+
+    return Planted(_run(), _changed(_run(), 0, drop), "fail")
+
+
+def _rounding_tie() -> Planted:
+    """A membrane 1e-17 below threshold that the other run rounds up: neither is wrong."""
+    srif = load("srif")
+    network = Network.dense([([[0.1, 0.2, 0.2]], None, srif)], 1e-3)
+    drive = Drive.events([0, 0, 0], [0, 1, 2], [0, 1, 2], (1, 4, 3), 1e-3)
+    reference = Discrete().run(network, drive)
+
+    def flip(dense: np.ndarray) -> None:
+        dense[0, 2, 0] = not dense[0, 2, 0]
+
+    return Planted(reference, _changed(reference, 0, flip), "inconclusive")
+
+
+def _claim(measure: str, because: str) -> Claim:
+    return Claim("code", measure, 0, "wrong verdicts", because)
+
+
+JUDGE_CHECKS: dict[str, tuple[Claim, Callable[[], Planted]]] = {
+    "identical": (_claim("identical", "two equal runs are the same network, and a judge that never says so is no judge"), _identical),
+    "moved_spike": (_claim("moved_spike", "a late spike has the same count; spikes must be compared, not counted"), _moved_spike),
+    "last_step": (_claim("last_step", "the last step counts as much as any other"), _last_step),
+    "hidden_layer": (_claim("hidden_layer", "every layer counts, also where the output agrees"), _hidden_layer),
+    "rounding_tie": (_claim("rounding_tie", "a membrane within rounding of threshold proves neither run wrong"), _rounding_tie),
+}
+
+
+def check_judge(verdict_of: Judge, *, skip: Collection[str] = ()) -> list[Verdict]:
+    """Check a function that judges two recordings.
+
+    Parameters
+    ----------
+    verdict_of : function ``(reference, trial) -> "pass" | "fail" | "inconclusive"``
+    skip : names of checks to leave out
+    """
+    rows = []
+    for name, (claim, plant) in JUDGE_CHECKS.items():
+        if name not in skip:
+            planted = plant()
+            said = verdict_of(planted.reference, planted.trial)
+            rows.append(judge(claim, float(said != planted.verdict), detail=f"said {said}, should say {planted.verdict}"))
+    return rows

@@ -1,0 +1,108 @@
+"""Measures between two recordings, on integer steps. Counts and rates are no judge: a late spike has the same count."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import RefsimError
+from .recording import Recording
+from .spikes import Ints, SpikeTrains
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where two recordings of a sample part first: earliest step, then lowest layer, then lowest neuron."""
+
+    sample: int
+    step: int
+    layer: int
+    neuron: int
+    left_fired: bool
+
+
+def check_comparable(left: Recording, right: Recording) -> None:
+    """Refuse to compare recordings of other shapes, networks or drives."""
+    shapes = [[(train.n_samples, train.n_steps, train.n_neurons) for train in recording.spikes] for recording in (left, right)]
+    if shapes[0] != shapes[1]:
+        raise RefsimError(f"these recordings cannot be compared: {left.label} has (samples, steps, neurons) {shapes[0]}, {right.label} has {shapes[1]}.")
+    if left.drive is not right.drive and not same_drive(left, right):
+        raise RefsimError("these recordings cannot be compared: they had different input. Give both runs the same Drive.")
+
+
+def same_drive(left: Recording, right: Recording) -> bool:
+    """Return whether two recordings had equal input."""
+    a, b = left.drive, right.drive
+    if a.spikes is not None and b.spikes is not None:
+        return bool(np.array_equal(a.spikes.code, b.spikes.code))
+    if a.values is not None and b.values is not None:
+        return bool(np.array_equal(a.values, b.values))
+    return False
+
+
+def mismatched(left: SpikeTrains, right: SpikeTrains) -> Ints:
+    """Return the codes of spikes that only one of the two trains has."""
+    found: Ints = np.setxor1d(left.code, right.code, assume_unique=True)
+    return found
+
+
+def first_divergences(left: Recording, right: Recording) -> list[Divergence]:
+    """Return the first divergence of each sample that has one, by sample."""
+    rows = []
+    for layer, (a, b) in enumerate(zip(left.spikes, right.spikes, strict=True)):
+        codes = mismatched(a, b)
+        bins, neuron = np.divmod(codes, a.n_neurons)
+        sample, step = np.divmod(bins, a.n_steps)
+        fired = np.isin(codes, a.code, assume_unique=True)
+        rows.append(np.stack([sample, step, np.full_like(sample, layer), neuron, fired.astype(np.int64)]))
+    table = np.concatenate(rows, axis=1)
+    table = table[:, np.lexsort((table[3], table[2], table[1], table[0]))]
+    _, first = np.unique(table[0], return_index=True)
+    return [Divergence(*(int(value) for value in row[:4]), bool(row[4])) for row in table[:, first].T]
+
+
+def earliest(divergences: list[Divergence]) -> Divergence:
+    """Return the one at the earliest step, lowest layer, lowest sample."""
+    return min(divergences, key=lambda d: (d.step, d.layer, d.sample, d.neuron))
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """How far the spikes of two runs lie apart in time.
+
+    Attributes
+    ----------
+    mean_steps : float
+        Mean of ``|t_left - t_right|`` over the n-th spikes of neurons that fired equally often, in steps of dt; NaN
+        where there are none.
+    other_count : float
+        Share of active neurons that fired more or less often; their spikes cannot be paired.
+    changed_decisions : int
+        Samples whose class differs.
+    """
+
+    mean_steps: float
+    other_count: float
+    changed_decisions: int
+
+
+def displacement(left: Recording, right: Recording) -> Displacement:
+    """Compare two runs whose sub-steps may differ in length, spike by spike, over all layers."""
+    shifts, other, active = [], 0, 0
+    for a, b in zip(left.spikes, right.spikes, strict=True):
+        counts_a, counts_b = a.counts().ravel(), b.counts().ravel()
+        active += int(((counts_a > 0) | (counts_b > 0)).sum())
+        other += int((counts_a != counts_b).sum())
+        shifts.append(_shifts(a, left.refine, counts_a == counts_b) - _shifts(b, right.refine, counts_a == counts_b))
+    steps = np.abs(np.concatenate(shifts))
+    mean = float(steps.mean()) if steps.size else float("nan")
+    return Displacement(mean, other / max(active, 1), int((left.decisions() != right.decisions()).sum()))
+
+
+def _shifts(train: SpikeTrains, refine: int, paired: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return spike times in steps of dt, of the paired neurons, ordered by sample, neuron and time."""
+    cell = train.sample * train.n_neurons + train.neuron
+    order = np.lexsort((train.step, cell))
+    keep = paired[cell[order]]
+    times: NDArray[np.float64] = (train.step[order][keep] + 1) / refine  # a spike is found at the end of its sub-step
+    return times

@@ -1,0 +1,78 @@
+"""Read a PyTorch file as data: tensors by name, never code."""
+
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...errors import RefsimError, listed
+
+_CURE = "Save it anew with torch.save(module.state_dict(), path)."
+
+
+def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a ``.pt`` file as float64 arrays.
+
+    Parameters
+    ----------
+    path : Path
+    key : str, optional
+        Name of the state_dict inside a larger checkpoint.
+
+    Raises
+    ------
+    RefsimError
+        Where the file is missing, cut short, empty, holds code or holds no tensors.
+    """
+    where = f"checkpoint {path}"
+    if not path.is_file():
+        raise RefsimError(f"{where}: {'is a folder' if path.is_dir() else 'there is no such file'}.")
+    if path.stat().st_size == 0:
+        raise RefsimError(f"{where}: is empty. {_CURE}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" in str(error) or "Unsupported" in str(error):
+            raise RefsimError(f"{where}: holds Python code or objects besides tensors, and refsim runs no code from a file. {_CURE}") from None
+        raise RefsimError(f"{where}: is not a PyTorch file. {_CURE}") from None
+    except Exception as error:  # a damaged file ends in many kinds of error inside the reader
+        raise RefsimError(f"{where}: cannot be read; it is damaged, cut short, or no PyTorch file ({_first_line(error)}). {_CURE}") from None
+    return tensors_of(_inner(found, key, where), where)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:120].rstrip(".") if lines else type(error).__name__
+
+
+def _inner(found: object, key: str | None, where: str) -> Mapping[str, Any]:
+    if key is not None:
+        if not isinstance(found, Mapping) or key not in found:
+            have = listed(found) if isinstance(found, Mapping) else type(found).__name__
+            raise RefsimError(f"{where}: has no entry '{key}'; it has {have}.")
+        found = found[key]
+    if not isinstance(found, Mapping) or not found:
+        raise RefsimError(f"{where}: holds a {type(found).__name__} and no named tensors. {_CURE}")
+    inside = [name for name, value in found.items() if isinstance(value, Mapping)]
+    if inside:
+        raise RefsimError(f'{where}: is a larger checkpoint with parts {listed(found)}; say which is the state_dict, key = "{inside[0]}" in the description.')
+    return found
+
+
+def tensors_of(state: Mapping[str, Any], where: str) -> dict[str, NDArray[Any]]:
+    """Return each tensor as a float64 array, or say which entry is none."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            raise RefsimError(f"{where}: entry '{name}' is a {type(value).__name__} and no tensor. {_CURE}")
+        if value.layout != torch.strided or value.is_complex() or value.is_quantized:
+            raise RefsimError(f"{where}: tensor '{name}' is {value.dtype}, {value.layout}; plain real tensors are needed.")
+        arrays[str(name)] = np.asarray(value.detach().cpu().double().numpy())
+    return arrays

@@ -1,0 +1,199 @@
+"""Torch: run a network with the hand-written steps, or put the user's own module on trial."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from ..drive import Drive
+from ..engines.discrete import Tap
+from ..errors import RefsimError, listed
+from ..model.expressions import comparison, evaluate
+from ..network import Layer, Network
+from ..progress import advance as advance_progress
+from ..recording import Recording, check_run, make_provenance
+from ..spikes import SpikeTrains
+from .layers import Neuron, reset
+from .steps import STEPS, Step
+from .surrogate import heaviside
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_BATCH = 512  # samples at once; bounds memory, changes nothing
+Advance = Callable[[Tensor], list[tuple[Tensor, Tensor, Tensor]]]
+
+
+@dataclass(frozen=True)
+class Torch:
+    """PyTorch on trial.
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"``, ``"cuda"``, ...
+    dtype : {"float32", "float64"} or None
+        None: float32 for a network, the module's own for a module.
+    module : nn.Module, optional
+        Your own module of `refsim` layers, run as it is and recorded by hooks. Without it, refsim's hand-written
+        steps run the network.
+    steps : dict of str to function, optional
+        Steps for cards of your own, by the card's name; see `refsim.pytorch.steps`.
+    """
+
+    device: str = "cpu"
+    dtype: str | None = None
+    module: nn.Module | None = None
+    steps: Mapping[str, Step] = field(default_factory=dict)
+
+    def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
+        """Run a batch; see `refsim.run`."""
+        check_run(network, drive, record)
+        dtype, device = self._dtype(), self._device()
+        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, record, _numpy(dtype)) for layer in network.layers]
+        with torch.no_grad():
+            for first in range(0, drive.n_samples, _BATCH):
+                samples = np.arange(first, min(first + _BATCH, drive.n_samples))
+                with self._prepared(network, len(samples), dtype, device, drive.held) as advance:
+                    for step, frame in enumerate(drive.take(samples).frames()):
+                        results = advance(torch.as_tensor(frame).to(device, dtype))
+                        for tap, layer, (fired, seen, after) in zip(taps, network.layers, results, strict=True):
+                            threshold = _threshold(layer, dtype)
+                            _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after))
+                advance_progress(len(samples))
+        who = "own module" if self.module is not None else "hand-written steps"
+        name = str(dtype).removeprefix("torch.")
+        label = f"PyTorch {name} ({self.device}, {who})"
+        provenance = make_provenance(label, network, drive, engine="Torch", mode="grid", dtype=name, device=_device_name(device), module=who)
+        return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
+                         tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance)  # fmt: skip
+
+    def _dtype(self) -> torch.dtype:
+        if self.dtype is not None:
+            if self.dtype not in _DTYPES:
+                raise RefsimError(f"Torch: dtype must be one of {listed(_DTYPES)}, but is {self.dtype!r}.")
+            if self.module is not None and self.dtype != str(_own_dtype(self.module)).removeprefix("torch."):
+                raise RefsimError(f"Torch: the module on trial is {_own_dtype(self.module)} and is run as it is; leave dtype out, or convert the module yourself.")
+            return _DTYPES[self.dtype]
+        return torch.float32 if self.module is None else _own_dtype(self.module)
+
+    def _device(self) -> torch.device:
+        try:
+            device = torch.device(self.device)
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise RefsimError(f"Torch: device {self.device!r} cannot be used here ({str(error).splitlines()[0]}).") from None
+        return device
+
+    def _prepared(self, network: Network, n_samples: int, dtype: torch.dtype, device: torch.device, held: bool) -> Any:
+        if self.module is not None:
+            return _module_on_trial(self.module, network)
+        return contextlib.nullcontext(self._own_steps(network, n_samples, dtype, device, held))
+
+    def _own_steps(self, network: Network, n_samples: int, dtype: torch.dtype, device: torch.device, held: bool) -> Advance:
+        """Return a function that advances all layers by one step with the hand-written steps."""
+        steps = [self._step(layer.model.name) for layer in network.layers]
+        weights = [torch.as_tensor(layer.weight).to(device, dtype) for layer in network.layers]
+        biases = [torch.as_tensor(layer.bias).to(device, dtype) for layer in network.layers]
+        constants = [{name: _constant(value, device, dtype) for name, value in layer.constants(network.dt).items()} for layer in network.layers]
+        starts = [layer.model.state[layer.model.input_target].start for layer in network.layers]
+        membranes = [torch.full((n_samples, len(bias)), start, device=device, dtype=dtype) for bias, start in zip(biases, starts, strict=True)]
+        first: list[Tensor] = []
+
+        def advance(x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+            results = []
+            for index, step in enumerate(steps):
+                if index == 0 and held and first:
+                    current = first[0]
+                else:
+                    current = linear(x, weights[index], biases[index])
+                    first.append(current) if index == 0 and held else None
+                x, seen, membranes[index] = step(current, membranes[index], constants[index], heaviside)
+                results.append((x, seen, membranes[index]))
+            return results
+
+        return advance
+
+    def _step(self, card: str) -> Step:
+        known = {**STEPS, **self.steps}
+        if card not in known:
+            raise RefsimError(f"Torch: there is no PyTorch step for the card '{card}'; known are {listed(known)}. Give yours, Torch(steps={{'{card}': function}}), or put your module on trial, Torch(module=...).")
+        return known[card]
+
+
+@contextlib.contextmanager
+def _module_on_trial(module: nn.Module, network: Network) -> Iterator[Advance]:
+    """Record a module through hooks on its neurons; its state is put aside before and put back after."""
+    neurons = [part for part in module.modules() if isinstance(part, Neuron)]
+    if len(neurons) != len(network.layers):
+        raise RefsimError(f"Torch: the module has {len(neurons)} layers of neurons, but the network has {len(network.layers)}.")
+    kept, training = [(neuron.v, neuron.seen) for neuron in neurons], module.training
+    seen_now: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def keep(neuron: nn.Module, _inputs: object, spikes: Tensor) -> None:
+        assert isinstance(neuron, Neuron)
+        assert neuron.seen is not None
+        assert neuron.v is not None
+        seen_now.append((spikes, neuron.seen, neuron.v))
+
+    hooks = [neuron.register_forward_hook(keep) for neuron in neurons]
+    try:
+        module.eval()
+        reset(module)
+
+        def advance(x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+            seen_now.clear()
+            module(x)
+            _check_shapes(seen_now, network)
+            return list(seen_now)
+
+        yield advance
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for neuron, (v, seen) in zip(neurons, kept, strict=True):
+            neuron.v, neuron.seen = v, seen
+        module.train(training)
+
+
+def _check_shapes(results: list[tuple[Tensor, Tensor, Tensor]], network: Network) -> None:
+    found = [spikes.shape[-1] for spikes, _, _ in results]
+    needed = [layer.n_post for layer in network.layers]
+    if found != needed:
+        raise RefsimError(f"Torch: in one step the module's layers gave {found} neurons, but the network has {needed}; each layer must run once a step, in the network's order.")
+
+
+def _own_dtype(module: nn.Module) -> torch.dtype:
+    return next((tensor.dtype for tensor in module.parameters()), torch.get_default_dtype())
+
+
+def _constant(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """A number stays a Python number, as in a trained module; values per neuron become a tensor."""
+    return float(value) if np.ndim(value) == 0 else torch.as_tensor(value).to(device, dtype)
+
+
+def _threshold(layer: Layer, dtype: torch.dtype) -> Any:
+    """Threshold of a layer, rounded to the dtype of the run; used for the margin only."""
+    sides = comparison(layer.model.discrete.fire.tree)
+    assert sides is not None
+    return np.asarray(evaluate(sides[2], layer.constants(1.0), {}), _numpy(dtype))
+
+
+def _view(tap: Tap, samples: Any) -> Tap:
+    part = slice(int(samples[0]), int(samples[-1]) + 1)
+    return Tap(tap.spikes[part], {name: trace[part] for name, trace in tap.traces.items()}, tap.gap[part])
+
+
+def _array(tensor: Tensor) -> Any:
+    return tensor.detach().cpu().numpy()
+
+
+def _numpy(dtype: torch.dtype) -> Any:
+    return np.float32 if dtype == torch.float32 else np.float64
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,0 +1,69 @@
+"""One PyTorch function a neuron, written by hand and not made from the card: that independence is the check.
+
+Each takes ``(x, v, p, fire)``: input of this step (batch, neurons), membrane before it, constants by name, and the
+function from distance to spike. Each returns ``(z, seen, v)``: spikes, what the threshold saw, membrane after the step.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .surrogate import Fire
+
+Step = Callable[[Tensor, Tensor, Mapping[str, Any], Fire], tuple[Tensor, Tensor, Tensor]]
+
+
+def if_step(x: Tensor, v: Tensor, p: Mapping[str, Any], fire: Fire) -> tuple[Tensor, Tensor, Tensor]:
+    """Integrate-and-fire with hard reset."""
+    v = v + x
+    z = fire(v - p["v_th"])
+    return z, v, v * (1 - z) + p["v_reset"] * z
+
+
+def lif_step(x: Tensor, v: Tensor, p: Mapping[str, Any], fire: Fire) -> tuple[Tensor, Tensor, Tensor]:
+    """Leaky integrate-and-fire, form A: the input is divided by tau, tau in steps."""
+    v = (1 - 1 / p["tau"]) * v + x / p["tau"]
+    z = fire(v - p["v_th"])
+    return z, v, v * (1 - z) + p["v_reset"] * z
+
+
+def lif_decay_step(x: Tensor, v: Tensor, p: Mapping[str, Any], fire: Fire) -> tuple[Tensor, Tensor, Tensor]:
+    """Leaky integrate-and-fire, form B: the input is added whole, after the decay."""
+    v = p["decay"] * v + x
+    z = fire(v - p["v_th"])
+    return z, v, v * (1 - z) + p["v_reset"] * z
+
+
+def srif_step(x: Tensor, v: Tensor, p: Mapping[str, Any], fire: Fire) -> tuple[Tensor, Tensor, Tensor]:
+    """Soft-reset integrate-and-fire: a spike subtracts its value."""
+    v = v + x
+    z = fire(v - p["v_th"])
+    return z, v, v - z * p["spike_value"]
+
+
+def srif_mpr_step(x: Tensor, v: Tensor, p: Mapping[str, Any], fire: Fire) -> tuple[Tensor, Tensor, Tensor]:
+    """SRIF whose threshold sees the rectified membrane; the membrane itself is carried on."""
+    v = v + x
+    seen = mpr(v)
+    z = fire(seen - p["v_th"])
+    return z, seen, v - z * p["spike_value"]
+
+
+def mpr(u: Tensor) -> Tensor:
+    """Membrane potential rectifier of Guo et al. 2022, Eq. 10, piece by piece, with a gradient free of NaN."""
+    below = 1 - torch.pow(1 - torch.clamp(u, max=0), 1 / 3)
+    middle = torch.tanh(3 * (u - 0.5)) / (2 * math.tanh(1.5)) + 0.5
+    above = torch.pow(torch.clamp(u, min=1), 1 / 3)
+    return torch.where(u < 0, below, torch.where(u > 1, above, middle))
+
+
+STEPS: dict[str, Step] = {
+    "if": if_step,
+    "lif": lif_step,
+    "lif_decay": lif_decay_step,
+    "srif": srif_step,
+    "srif_mpr": srif_mpr_step,
+}

@@ -1,0 +1,159 @@
+"""Is the code right? Two runs of the same declared step must give the same spikes, or refsim names the first that differs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..claims import Claim, Verdict, judge
+from ..distances import Divergence, check_comparable, earliest, first_divergences, mismatched
+from ..recording import Recording
+from ..rounding import distances_to_threshold
+
+
+@dataclass(frozen=True)
+class Parting:
+    """The first place where a sample parts, with both membranes there.
+
+    Attributes
+    ----------
+    where : Divergence
+    left_seen, right_seen : float or None
+        What the threshold saw in either run; None where a run cannot be looked into again.
+    distance : float
+        ``seen - threshold`` in the reference.
+    bound : float
+        How far rounding can have moved it, in both runs together.
+    """
+
+    where: Divergence
+    distance: float
+    bound: float
+    left_seen: float | None = None
+    right_seen: float | None = None
+
+    @property
+    def tie(self) -> bool:
+        """True where rounding alone can have tipped the spike."""
+        return abs(self.distance) <= self.bound
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A trial held against the reference.
+
+    Attributes
+    ----------
+    mismatched : tuple of int, one a layer
+        Spikes that only one of the two has.
+    partings : tuple of Parting
+        The first divergence of every sample that has one.
+    first : Parting or None
+        The earliest of those that are no ties, else of all.
+    nearest : tuple
+        ``(distance, layer, sample, neuron)``: the nearest approach to threshold over both runs.
+    """
+
+    reference: Recording
+    trial: Recording
+    mismatched: tuple[int, ...]
+    partings: tuple[Parting, ...]
+    first: Parting | None
+    nearest: tuple[float, int, int, int] | None
+
+    @property
+    def changed_decisions(self) -> int:
+        """Samples whose class differs."""
+        return int((self.reference.decisions() != self.trial.decisions()).sum())
+
+    @property
+    def ties(self) -> int:
+        """Samples that differ by rounding alone."""
+        return sum(parting.tie for parting in self.partings)
+
+
+def compare_recordings(reference: Recording, trial: Recording) -> Comparison:
+    """Compare two recordings of the same network and drive, spike by spike."""
+    check_comparable(reference, trial)
+    counts = tuple(len(mismatched(a, b)) for a, b in zip(reference.spikes, trial.spikes, strict=True))
+    partings = _partings(reference, trial, first_divergences(reference, trial))
+    real = [parting for parting in partings if not parting.tie]
+    first = None
+    if partings:
+        chosen = earliest([parting.where for parting in real or partings])
+        first = next(parting for parting in partings if parting.where == chosen)
+    return Comparison(reference, trial, counts, tuple(partings), first, nearest_approach((reference, trial)))
+
+
+def _partings(reference: Recording, trial: Recording, divergences: Sequence[Divergence]) -> list[Parting]:
+    if not divergences:
+        return []
+    samples = np.array([divergence.sample for divergence in divergences])
+    dtypes = (str(reference.provenance["dtype"]), str(trial.provenance["dtype"]))
+    layers = distances_to_threshold(reference, samples, dtypes)
+    rows = []
+    for place, where in enumerate(divergences):
+        at = (place, where.step, where.neuron)
+        rows.append(Parting(where, float(layers[where.layer].distance[at]), float(layers[where.layer].bound[at]),
+                            _seen(reference, where), _seen(trial, where)))  # fmt: skip
+    return rows
+
+
+def _seen(recording: Recording, where: Divergence) -> float | None:
+    if not recording.traces or "before_reset" not in recording.traces[where.layer]:
+        return None
+    return float(recording.traces[where.layer]["before_reset"][where.sample, where.step, where.neuron])
+
+
+def nearest_approach(recordings: Sequence[Recording]) -> tuple[float, int, int, int] | None:
+    """Return (distance, layer, sample, neuron) of the nearest approach to threshold over some runs."""
+    rows = []
+    for recording in recordings:
+        for layer, approach in enumerate(recording.approach):
+            sample = int(np.argmin(approach.distance))
+            rows.append((float(approach.distance[sample]), layer, sample, int(approach.neuron[sample])))
+    return min(rows) if rows else None
+
+
+def judge_identity(claim: Claim, comparison: Comparison) -> Verdict:
+    """Judge the number of mismatched spikes.
+
+    No mismatch is a pass: the identity was observed. Mismatches are a fail as soon as one sample parts farther from
+    threshold than rounding can reach, and inconclusive where every sample parts within that bound (docs/decisions/0002).
+    """
+    value = sum(comparison.mismatched)
+    margin = comparison.nearest[0] if comparison.nearest else None
+    verdict = judge(claim, value, margin=margin, run=comparison.trial.label, detail=describe(comparison))
+    only_ties = verdict.status == "fail" and comparison.ties == len(comparison.partings) > 0
+    return Verdict(claim, value, "inconclusive" if only_ties else verdict.status, margin, verdict.run, verdict.detail, _facts(comparison))
+
+
+def _facts(comparison: Comparison) -> Mapping[str, Any]:
+    facts: dict[str, Any] = {"mismatched_per_layer": list(comparison.mismatched), "samples_parted": len(comparison.partings), "samples_tied": comparison.ties}
+    if comparison.nearest:
+        facts["nearest_approach"] = dict(zip(("distance", "layer", "sample", "neuron"), comparison.nearest, strict=True))
+    if comparison.first:
+        where = comparison.first.where
+        facts["first_divergence"] = {
+            "layer": where.layer, "sample": where.sample, "neuron": where.neuron, "step": where.step,
+            "fired_in": comparison.reference.label if where.left_fired else comparison.trial.label,
+            "reference_membrane": comparison.first.left_seen, "trial_membrane": comparison.first.right_seen,
+            "distance_to_threshold": comparison.first.distance, "rounding_bound": comparison.first.bound, "tie": comparison.first.tie,
+        }  # fmt: skip
+    return facts
+
+
+def describe(comparison: Comparison) -> str:
+    """Say in a sentence where two runs part, or how close they came to it."""
+    if comparison.first is None:
+        if comparison.nearest is None:
+            return "identical in every layer, sample and step"
+        distance, layer, sample, neuron = comparison.nearest
+        return f"identical in every layer, sample and step; nearest approach to threshold {distance:.2g} (layer {layer}, sample {sample}, neuron {neuron})"
+    parting, where = comparison.first, comparison.first.where
+    fired = comparison.reference.label if where.left_fired else comparison.trial.label
+    sides = f"; membranes {parting.left_seen:.9g} and {parting.right_seen:.9g}" if parting.left_seen is not None and parting.right_seen is not None else ""
+    cause = f"within the rounding bound {parting.bound:.2g}: a tie" if parting.tie else f"beyond the rounding bound {parting.bound:.2g}"
+    return (f"first parts at layer {where.layer}, sample {where.sample}, neuron {where.neuron}, step {where.step}: only {fired} fires there; "
+            f"{abs(parting.distance):.2g} from threshold, {cause}{sides}")  # fmt: skip

@@ -1,0 +1,159 @@
+"""How far rounding can move a membrane: a running error bound through the declared step (Wilkinson's error analysis).
+
+A spike that two runs disagree on is a *tie* where the membrane lies closer to threshold than this bound, and a real
+difference where it does not. The bound is a theorem about floating point, and no tolerance that somebody chose.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .engines.discrete import FUNCTIONS, LayerState, weighted_sum
+from .network import Layer
+from .recording import Recording
+from .spikes import Ints
+
+UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+_LIBRARY = 4.0  # a function of a mathematical library is right to within 4 units in the last place, glibc and SLEEF say
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A number and a bound on how far a computed one may lie from it, when each operation rounds by at most `unit`."""
+
+    value: Any
+    error: Any
+    unit: float
+    __array_ufunc__ = None  # NumPy arrays leave arithmetic with a Bounded to the methods below
+
+    def _of(self, other: Any) -> "Bounded":
+        return other if isinstance(other, Bounded) else constant(other, self.unit)
+
+    def _rounded(self, value: Any, error: Any) -> "Bounded":
+        return Bounded(value, error + self.unit * (np.abs(value) + error), self.unit)
+
+    def __add__(self, other: Any) -> "Bounded":
+        other = self._of(other)
+        return self._rounded(self.value + other.value, self.error + other.error)
+
+    def __sub__(self, other: Any) -> "Bounded":
+        other = self._of(other)
+        return self._rounded(self.value - other.value, self.error + other.error)
+
+    def __mul__(self, other: Any) -> "Bounded":
+        other = self._of(other)
+        error = np.abs(self.value) * other.error + np.abs(other.value) * self.error + self.error * other.error
+        return self._rounded(self.value * other.value, error)
+
+    def __truediv__(self, other: Any) -> "Bounded":
+        other = self._of(other)
+        value, smallest = self.value / other.value, np.abs(other.value) - other.error
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = np.where(smallest > 0, (self.error + np.abs(value) * other.error) / smallest, np.inf)
+        return self._rounded(value, error)
+
+    def __pow__(self, other: Any) -> "Bounded":
+        return self._monotone(lambda x: x ** (other.value if isinstance(other, Bounded) else other))
+
+    def __neg__(self) -> "Bounded":
+        return Bounded(-self.value, self.error, self.unit)
+
+    def __radd__(self, other: Any) -> "Bounded":
+        return self._of(other) + self
+
+    def __rsub__(self, other: Any) -> "Bounded":
+        return self._of(other) - self
+
+    def __rmul__(self, other: Any) -> "Bounded":
+        return self._of(other) * self
+
+    def __rtruediv__(self, other: Any) -> "Bounded":
+        return self._of(other) / self
+
+    def _monotone(self, function: Any) -> "Bounded":
+        """Apply a function that is monotone over the bound: its change over the interval bounds the error."""
+        value = function(self.value)
+        with np.errstate(all="ignore"):
+            ends = [np.abs(function(self.value + sign * self.error) - value) for sign in (-1, 1)]
+        error = np.nan_to_num(np.maximum(*ends), nan=np.inf)
+        return Bounded(value, error + _LIBRARY * self.unit * np.abs(value), self.unit)
+
+
+def constant(value: Any, unit: float) -> Bounded:
+    """Return a constant, which is rounded once to the dtype of the run."""
+    return Bounded(np.asarray(value, np.float64), unit * np.abs(value), unit)
+
+
+def _function(name: str) -> Any:
+    def apply(*arguments: Any) -> Any:
+        first = arguments[0]
+        if not isinstance(first, Bounded):
+            return FUNCTIONS[name](*arguments)
+        rest = [argument.value if isinstance(argument, Bounded) else argument for argument in arguments[1:]]
+        if name in ("sin", "cos"):  # not monotone, but never steeper than 1
+            value = FUNCTIONS[name](first.value)
+            return Bounded(value, first.error + _LIBRARY * first.unit * np.abs(value), first.unit)
+        return first._monotone(lambda x: FUNCTIONS[name](x, *rest))
+
+    return apply
+
+
+_FUNCTIONS = {name: _function(name) for name in FUNCTIONS}
+
+
+def bounded_sum(layer: Layer, x: NDArray[Any], unit: float) -> Bounded:
+    """Return the weighted sum of a layer with a bound that holds for any order of additions."""
+    value = weighted_sum(layer, x)
+    size = np.abs(x) @ np.abs(layer.weight).T + np.abs(layer.bias)
+    terms = (x != 0).sum(axis=1, keepdims=True) + 1
+    # each product is rounded, each of its factors may be, and each of `terms` additions is
+    return Bounded(value, (terms + 3) * unit * size * (1 + 1e-6), unit)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What the threshold of one layer saw, (n_samples, n_steps, n_neurons), and how far rounding may have moved it."""
+
+    distance: NDArray[np.float64]
+    bound: NDArray[np.float64]
+
+
+def distances_to_threshold(reference: Recording, samples: Ints, dtypes: tuple[str, ...]) -> list[Threshold]:
+    """Follow the reference's own spikes through the declared step and bound the rounding of runs in the given dtypes.
+
+    Parameters
+    ----------
+    reference : Recording
+        Its spikes are followed, so the bound holds up to a sample's first divergence.
+    samples : (n,) int64
+    dtypes : tuple of str
+        Of the runs that are compared; their bounds add.
+
+    Returns
+    -------
+    list of Threshold, one a layer
+        Signed distance ``seen - threshold`` in exact-input float64, and its bound.
+    """
+    unit = sum(UNIT_ROUNDOFF[dtype] for dtype in dtypes)
+    network, drive = reference.network, reference.drive.take(samples)
+    spikes = [train.take(samples).dense() for train in reference.spikes]
+    states = [_start(layer, network.dt, len(samples), unit) for layer in network.layers]
+    found = [Threshold(np.zeros(train.shape), np.zeros(train.shape)) for train in spikes]
+    for step, frame in enumerate(drive.frames()):
+        x = frame
+        for layer, state, train, kept in zip(network.layers, states, spikes, found, strict=True):
+            fired = train[:, step]
+            _, seen, threshold = state.step(bounded_sum(layer, x, unit), _FUNCTIONS, fired=fired)
+            gap = seen - threshold
+            kept.distance[:, step], kept.bound[:, step] = gap.value, gap.error
+            x = fired.astype(np.float64)
+    return found
+
+
+def _start(layer: Layer, dt: float, n_samples: int, unit: float) -> LayerState:
+    state = LayerState.start(layer, dt, n_samples)
+    state.constants = {name: constant(value, unit) for name, value in state.constants.items()}
+    state.state = {name: constant(value, unit) for name, value in state.state.items()}
+    return state
