@@ -43,6 +43,11 @@ class Claim:
         if not isinstance(self.because, str) or len(self.because.split()) < 3:
             raise RefsimError(f"claim '{self.measure}': needs because = \"...\", a sentence that says why the limit is {self.limit}.")
 
+    @property
+    def limit_text(self) -> str:
+        """The limit in a few characters, ``<= 0`` or ``>= 0.96``; empty where there is none."""
+        return "" if self.limit is None else f"{'<=' if self.sense == 'at most' else '>='} {self.limit:g}"
+
     def holds(self, value: float) -> bool:
         """Return whether a value keeps the limit. A value that is no number keeps none."""
         if self.limit is None:

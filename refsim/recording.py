@@ -5,7 +5,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,7 @@ class Recording:
 
     @property
     def label(self) -> str:
-        """The run in a few words, such as ``Brian2 grid float64 (C++)``."""
+        """The run in a few words, such as ``Brian2 grid float64``."""
         return str(self.provenance["label"])
 
     @property
@@ -70,6 +70,33 @@ class Recording:
     def decisions(self) -> Ints:
         """Return the class of each sample: the output neuron with most spikes, the first of equals."""
         return np.argmax(self.spikes[-1].counts(), axis=1).astype(np.int64)
+
+
+class Engine(Protocol):
+    """Whatever runs a network: Brian2, Discrete, Torch, or an engine of your own."""
+
+    def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
+        """Run a batch and return its recording."""
+        ...
+
+
+def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ...] = ()) -> Recording:
+    """Run a network.
+
+    Parameters
+    ----------
+    network : Network
+    drive : Drive
+    engine : Brian2, Discrete or Torch
+    record : tuple of {"before_reset", "after_reset"}
+        Traces to keep: what the threshold saw, and the membrane after the step, (n_samples, n_steps, n_neurons) each.
+
+    Raises
+    ------
+    RefsimError
+        Where drive and network do not fit.
+    """
+    return engine.run(network, drive, record)
 
 
 def make_provenance(label: str, network: Network, drive: Drive, **facts: Any) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Discrete:
                 tap.keep(step, fired, seen, threshold, state.state[layer.model.input_target])
                 x = fired.astype(np.float64)
         advance(drive.n_samples)
-        provenance = make_provenance("Discrete float64 (NumPy)", network, drive, engine="Discrete", mode="grid", dtype="float64")
+        provenance = make_provenance("Discrete float64", network, drive, engine="Discrete", mode="grid", dtype="float64")
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
                          tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance)  # fmt: skip
 

@@ -66,7 +66,7 @@ class Torch:
                 advance_progress(len(samples))
         who = "own module" if self.module is not None else "hand-written steps"
         name = str(dtype).removeprefix("torch.")
-        label = f"PyTorch {name} ({self.device}, {who})"
+        label = " ".join(["PyTorch", name, *([] if device.type == "cpu" else [str(device)]), *(["module"] if self.module is not None else [])])
         provenance = make_provenance(label, network, drive, engine="Torch", mode="grid", dtype=name, device=_device_name(device), module=who)
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
                          tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance)  # fmt: skip

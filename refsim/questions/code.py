@@ -51,8 +51,10 @@ class Comparison:
         The first divergence of every sample that has one.
     first : Parting or None
         The earliest of those that are no ties, else of all.
-    nearest : tuple
+    nearest : tuple or None
         ``(distance, layer, sample, neuron)``: the nearest approach to threshold over both runs.
+    nearest_bound : float or None
+        How far rounding can move the membrane there.
     """
 
     reference: Recording
@@ -61,6 +63,12 @@ class Comparison:
     partings: tuple[Parting, ...]
     first: Parting | None
     nearest: tuple[float, int, int, int] | None
+    nearest_bound: float | None = None
+
+    @property
+    def by_luck(self) -> bool:
+        """True where two equal runs came closer to threshold than rounding reaches: elsewhere a spike may tip."""
+        return not self.partings and self.nearest is not None and self.nearest_bound is not None and self.nearest[0] <= self.nearest_bound
 
     @property
     def changed_decisions(self) -> int:
@@ -83,15 +91,27 @@ def compare_recordings(reference: Recording, trial: Recording) -> Comparison:
     if partings:
         chosen = earliest([parting.where for parting in real or partings])
         first = next(parting for parting in partings if parting.where == chosen)
-    return Comparison(reference, trial, counts, tuple(partings), first, nearest_approach((reference, trial)))
+    nearest = nearest_approach((reference, trial))
+    bound = None if nearest is None or partings else _bound_at(nearest, reference, trial)
+    return Comparison(reference, trial, counts, tuple(partings), first, nearest, bound)
+
+
+def _dtypes(*recordings: Recording) -> tuple[str, ...]:
+    return tuple(str(recording.provenance["dtype"]) for recording in recordings)
+
+
+def _bound_at(nearest: tuple[float, int, int, int], reference: Recording, trial: Recording) -> float:
+    _, layer, sample, neuron = nearest
+    found = distances_to_threshold(reference, np.array([sample]), _dtypes(reference, trial))[layer]
+    step = int(np.argmin(np.abs(found.distance[0, :, neuron])))
+    return float(found.bound[0, step, neuron])
 
 
 def _partings(reference: Recording, trial: Recording, divergences: Sequence[Divergence]) -> list[Parting]:
     if not divergences:
         return []
     samples = np.array([divergence.sample for divergence in divergences])
-    dtypes = (str(reference.provenance["dtype"]), str(trial.provenance["dtype"]))
-    layers = distances_to_threshold(reference, samples, dtypes)
+    layers = distances_to_threshold(reference, samples, _dtypes(reference, trial))
     rows = []
     for place, where in enumerate(divergences):
         at = (place, where.step, where.neuron)
@@ -133,6 +153,7 @@ def _facts(comparison: Comparison) -> Mapping[str, Any]:
     facts: dict[str, Any] = {"mismatched_per_layer": list(comparison.mismatched), "samples_parted": len(comparison.partings), "samples_tied": comparison.ties}
     if comparison.nearest:
         facts["nearest_approach"] = dict(zip(("distance", "layer", "sample", "neuron"), comparison.nearest, strict=True))
+        facts["nearest_approach"] |= {"rounding_bound": comparison.nearest_bound}
     if comparison.first:
         where = comparison.first.where
         facts["first_divergence"] = {

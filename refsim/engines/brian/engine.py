@@ -67,11 +67,10 @@ class Brian2:
         batch = _batch(network) if compiled else drive.n_samples
         structure = Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, bool(record))
         outcome = self._run(structure, drive, compiled)
-        target = "C++" if compiled else "NumPy target"
-        mode = self.mode if self.mode == "grid" else f"fine dt/{self.refine}"
-        facts = {"engine": "Brian2", "mode": self.mode, "refine": self.refine, "dtype": self.dtype, "target": target, "device": "cpu",
+        mode = "grid" if self.mode == "grid" else f"fine dt/{self.refine}"
+        facts = {"engine": "Brian2", "mode": self.mode, "refine": self.refine, "dtype": self.dtype, "target": "C++ standalone" if compiled else "NumPy", "device": "cpu",
                  "analog": self.analog, "method": [layer.model.continuous.method if structure.fine else "declared step" for layer in network.layers]}  # fmt: skip
-        provenance = make_provenance(f"Brian2 {mode} {self.dtype} ({target})", network, drive, **facts)
+        provenance = make_provenance(f"Brian2 {mode} {self.dtype}", network, drive, **facts)
         spikes = to_spikes(outcome, network, drive, self.refine, batch)
         traces = to_traces(outcome, network, drive, self.refine, batch, record)
         return Recording(network, drive, spikes, traces, to_approach(outcome, drive), provenance)

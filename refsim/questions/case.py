@@ -1,0 +1,149 @@
+"""Read a case: a TOML file in validation/ that names a question, what to run, and each limit with its because."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..claims import Claim
+from ..data import encode, read_data
+from ..errors import RefsimError, listed
+from ..model import load
+from ..network import Network, positive_time
+from ..shelf import shelf
+from ..units import to_si
+from .findings import Findings
+from .network import Plan, make_trial, validate_network
+from .neuron import validate_neuron, validate_steps
+
+_KEYS = {
+    "network": {"title", "kind", "network", "data", "trials", "fine", "claim"},
+    "neuron": {"title", "kind", "neuron", "parameters", "dt", "inputs", "times", "expected", "claim"},
+    "step": {"title", "kind", "neurons", "claim"},
+}
+_CLAIM = {"question", "measure", "limit", "unit", "because", "sense"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case as read; `run` answers it."""
+
+    path: Path
+    table: Mapping[str, Any]
+    claims: tuple[Claim, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """``network``, ``neuron`` or ``step``."""
+        return str(self.table["kind"])
+
+    def run(self) -> Findings:
+        """Answer the case."""
+        title = str(self.table["title"])
+        if self.kind == "network":
+            return self._network(title)
+        if self.kind == "step":
+            models = [load(name) for name in self.table["neurons"]]
+            return Findings(title, validate_steps(models, self.claims))
+        model = load(self._near(self.table["neuron"]), **self.table.get("parameters", {}))
+        factor = model.parameter(self.table["times"]).value if "times" in self.table else 1.0
+        inputs = np.asarray(self.table["inputs"], float) * factor
+        return Findings(title, validate_neuron(model, inputs.tolist(), self.table["dt"], self.table["expected"], self.claims))
+
+    def _near(self, name: str) -> str | Path:
+        """Return a card by name, or by its path beside the case."""
+        return self.path.parent / name if name.endswith(".toml") else name
+
+    def _network(self, title: str) -> Findings:
+        from ..pytorch.bridge import read_description
+
+        describe = self.path.parent / self.table["network"]
+        weights = read_description(describe).weights
+        if weights is None:
+            raise RefsimError(f"description {describe}: names no weights = \"...\", which a case needs.")
+        return validate_on(load_network(weights, describe), self.table["data"], self.claims, title, self.table.get("trials", []), self.table.get("fine", []))
+
+
+def load_network(weights: Path, describe: Path) -> Network:
+    """Load a network through the bridge."""
+    from ..pytorch.bridge import load as load_trained
+
+    return load_trained(weights, describe)
+
+
+def validate_on(network: Network, data: Mapping[str, Any], claims: tuple[Claim, ...], title: str, trials: list[str], fine: list[int], *, device: str = "cpu") -> Findings:
+    """Read and encode the data, then validate the network on it.
+
+    Parameters
+    ----------
+    data : dict
+        source; perhaps labels, encoder, steps, scale, samples, seed.
+    """
+    known = {"source", "labels", "encoder", "steps", "scale", "samples", "seed"}
+    if surplus := set(data) - known:
+        raise RefsimError(f"data: {listed(surplus)} is not a known key; known are {listed(known)}.")
+    found = read_data(data["source"], data.get("labels"), scale=data.get("scale", 1.0))
+    if data.get("samples"):
+        found = found.head(data["samples"])
+    encoder = data.get("encoder", "current")
+    drive = encode(found, encoder, data.get("steps"), network.dt, seed=data.get("seed", 0))
+    plan = Plan(tuple(make_trial(name, device) for name in trials), tuple(fine))
+    facts = {"name": found.name, "samples": drive.n_samples, "steps": drive.n_steps, "inputs": drive.n_inputs, "drive": drive.made.get("kind"), "encoder": encoder, "labels": found.labels is not None}
+    return validate_network(network, drive, plan, claims, labels=found.labels, title=title, data=facts)
+
+
+def read_case(path: str | Path) -> Case:
+    """Read and check a case file.
+
+    Raises
+    ------
+    RefsimError
+        With the file, the key and what to write.
+    """
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RefsimError(f"case {path}: cannot be read ({error.strerror}).") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RefsimError(f"case {path}: is not TOML ({error}).") from None
+    kind = table.get("kind")
+    if kind not in _KEYS:
+        raise RefsimError(f"case {path}: kind must be one of {listed(_KEYS)}, but is {kind!r}.")
+    if surplus := set(table) - _KEYS[kind]:
+        raise RefsimError(f"case {path}: {listed(surplus)} is not a known key; known are {listed(_KEYS[kind])}.")
+    needed = _KEYS[kind] - {"parameters", "times", "trials", "fine"}
+    if missing := needed - set(table):
+        raise RefsimError(f"case {path}: {listed(missing)} is missing; needed are {listed(needed)}.")
+    if "dt" in table:
+        positive_time(table["dt"], f"case {path}: dt")
+    return Case(path, table, read_claims(table, f"case {path}"))
+
+
+def read_claims(table: Mapping[str, Any], where: str) -> tuple[Claim, ...]:
+    """Read the [[claim]] tables; a case without a claim cannot fail and is refused."""
+    rows = table.get("claim")
+    if not isinstance(rows, list) or not rows:
+        raise RefsimError(f"{where}: claims nothing, and so cannot fail; write at least one [[claim]].")
+    claims = []
+    for row in rows:
+        if not isinstance(row, dict) or set(row) - _CLAIM or {"question", "measure", "unit", "because"} - set(row):
+            raise RefsimError(f"{where}: a claim has the keys {listed(_CLAIM)} (limit may be left out to report only), but one has {listed(row)}.")
+        limit = to_si(row["limit"], "1", f"{where}: limit of {row['measure']}") if "limit" in row else None
+        claims.append(Claim(row["question"], row["measure"], limit, row["unit"], row["because"], row.get("sense", "at most")))
+    return tuple(claims)
+
+
+def demo_case() -> Case:
+    """Return the case that `refsim validate` runs when it is given nothing."""
+    return read_case(shelf("validation") / "code" / "digits.toml")
+
+
+def standard_claims() -> tuple[Claim, ...]:
+    """Return the claims that any network is held against."""
+    path = shelf("validation") / "code" / "any_network.toml"
+    return read_claims(tomllib.loads(path.read_text("utf-8")), f"case {path}")

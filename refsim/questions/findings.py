@@ -1,0 +1,113 @@
+"""Findings: everything a validation found, as data; the report only shows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..claims import Verdict, overall
+from ..distances import Divergence
+from ..drive import Drive
+from ..model.expressions import comparison, evaluate
+from ..network import Floats, Network
+from ..recording import Engine, Recording
+from ..spikes import Ints
+from .code import Comparison
+from .step import Ladder
+
+
+@dataclass(frozen=True)
+class Closeup:
+    """One neuron of one sample, looked at again with its membrane recorded: where two runs part, or nearly do.
+
+    Attributes
+    ----------
+    where : (layer, sample, neuron)
+    step : int or None
+        Where they part; None where they only come near to threshold.
+    reference, trial : (n_steps,) float64
+        What the threshold saw.
+    threshold : float
+    """
+
+    layer: int
+    sample: int
+    neuron: int
+    step: int | None
+    reference: Floats
+    trial: Floats
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a validation found.
+
+    Attributes
+    ----------
+    title : str
+    network : Network or None
+    data : dict
+        What was put in: name, samples, steps, encoder.
+    reference : Recording or None
+    comparisons : tuple of Comparison, one a trial
+    ladder : Ladder or None
+    labels : (n_samples,) int64 or None
+    verdicts : tuple of Verdict
+    closeup : Closeup or None
+    """
+
+    title: str
+    verdicts: tuple[Verdict, ...]
+    network: Network | None = None
+    data: Mapping[str, Any] | None = None
+    reference: Recording | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    ladder: Ladder | None = None
+    labels: Ints | None = None
+    closeup: Closeup | None = None
+
+    @property
+    def verdict(self) -> str:
+        """``"pass"``, ``"fail"`` or ``"inconclusive"``."""
+        return overall(self.verdicts)
+
+    @property
+    def worst(self) -> Comparison | None:
+        """The comparison to look at: a real difference before a tie before the nearest approach."""
+        if not self.comparisons:
+            return None
+        return max(self.comparisons, key=lambda found: (len(found.partings) - found.ties, len(found.partings), -(found.nearest or (0.0,))[0]))
+
+
+def look_closer(found: Comparison, network: Network, drive: Drive, reference: Engine, trial: Engine) -> Closeup | None:
+    """Run one sample again, with membranes, at its first divergence or nearest approach."""
+    where, step = _place(found)
+    if where is None:
+        return None
+    layer, sample, neuron = where
+    alone = drive.take(np.array([sample]))
+    traces = [engine.run(network, alone, record=("before_reset",)).traces[layer]["before_reset"][0, :, neuron] for engine in (reference, trial)]
+    return Closeup(layer, sample, neuron, step, traces[0].astype(np.float64), traces[1].astype(np.float64), threshold_of(network, layer, neuron))
+
+
+def _place(found: Comparison) -> tuple[tuple[int, int, int] | None, int | None]:
+    if found.first is not None:
+        at: Divergence = found.first.where
+        return (at.layer, at.sample, at.neuron), at.step
+    if found.nearest is not None:
+        return found.nearest[1:], None
+    return None, None
+
+
+def threshold_of(network: Network, layer: int, neuron: int) -> float:
+    """Return the threshold of a neuron, where it is a constant; NaN where it moves."""
+    entry = network.layers[layer]
+    sides = comparison(entry.model.discrete.fire.tree)
+    assert sides is not None
+    try:
+        value = np.asarray(evaluate(sides[2], entry.constants(network.dt), {}))
+    except KeyError:
+        return float("nan")
+    return float(value[neuron] if value.ndim else value)

@@ -1,0 +1,109 @@
+"""Validate a network on real input: is the code right, is the step right, does it do its task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..claims import Claim, Verdict, judge
+from ..drive import Drive
+from ..engines.brian import Brian2
+from ..engines.discrete import Discrete
+from ..errors import RefsimError
+from ..network import Network
+from ..progress import progress
+from ..recording import Engine, Recording
+from ..spikes import Ints
+from .code import Comparison, Parting, compare_recordings, judge_identity
+from .findings import Closeup, Findings, look_closer
+from .step import LADDER_MEASURES, Ladder, climb, judge_ladder
+
+CODE_MEASURES = ("mismatched spikes", "changed decisions")
+TASK_MEASURES = ("accuracy",)
+MEASURES = (*CODE_MEASURES, *TASK_MEASURES, *LADDER_MEASURES)
+TRIALS = ("torch float64", "torch float32", "brian2 float32", "discrete float64")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run: the engines on trial, and the refinements of fine mode."""
+
+    trials: tuple[Engine, ...]
+    fine: tuple[int, ...] = ()
+
+
+def make_trial(name: str, device: str = "cpu") -> Engine:
+    """Return an engine on trial by name, one of ``TRIALS``."""
+    if name not in TRIALS:
+        raise RefsimError(f"run {name!r} is not known; known are {', '.join(TRIALS)}.")
+    engine, dtype = name.split()
+    if engine == "torch":
+        from ..pytorch.engine import Torch
+
+        return Torch(device=device, dtype=dtype)
+    return Brian2(dtype=dtype) if engine == "brian2" else Discrete()
+
+
+def validate_network(network: Network, drive: Drive, plan: Plan, claims: Sequence[Claim], *, labels: Ints | None = None, title: str = "", data: dict[str, Any] | None = None) -> Findings:
+    """Run the reference, the trials and the ladder, and judge every claim.
+
+    Parameters
+    ----------
+    network : Network
+    drive : Drive
+    plan : Plan
+    claims : list of Claim
+        Measures are those of ``MEASURES``; each code claim is held against each trial.
+    labels : (n_samples,) int64, optional
+        For the accuracy.
+    """
+    reference_engine = Brian2()
+    total = drive.n_samples * (1 + len(plan.trials) + len(plan.fine))
+    with progress(total, "validate"):
+        reference = reference_engine.run(network, drive)
+        comparisons = tuple(compare_recordings(reference, engine.run(network, drive)) for engine in plan.trials)
+        fine = [Brian2(mode="fine", refine=refine, margin=False).run(network, drive) for refine in plan.fine]
+    ladder = climb(reference, fine) if fine else None
+    closeup = None
+    if comparisons:
+        worst = Findings(title, (), comparisons=comparisons).worst
+        assert worst is not None
+        at = comparisons.index(worst)
+        closeup = look_closer(worst, network, drive, reference_engine.in_numpy(), plan.trials[at])
+        comparisons = (*comparisons[:at], _with_membranes(worst, closeup), *comparisons[at + 1 :])
+    verdicts = [verdict for claim in claims for verdict in _judge(claim, reference, comparisons, ladder, labels)]
+    return Findings(title, tuple(verdicts), network, data or {}, reference, comparisons, ladder, labels, closeup)
+
+
+def _with_membranes(found: Comparison, closeup: Closeup | None) -> Comparison:
+    """Put the two membranes of the close-up into the first parting."""
+    if found.first is None or closeup is None or closeup.step is None:
+        return found
+    seen = (float(closeup.reference[closeup.step]), float(closeup.trial[closeup.step]))
+    first: Parting = replace(found.first, left_seen=seen[0], right_seen=seen[1])
+    return replace(found, first=first)
+
+
+def _judge(claim: Claim, reference: Recording, comparisons: Sequence[Comparison], ladder: Ladder | None, labels: Ints | None) -> list[Verdict]:
+    if claim.measure in CODE_MEASURES:
+        return [judge_code(claim, found) for found in comparisons]
+    if claim.measure == "accuracy":
+        if labels is None:
+            return [Verdict(claim, None, "skipped", detail="the data has no labels")]
+        return [judge(claim, float(np.mean(reference.decisions() == labels)), run=reference.label)]
+    if claim.measure in LADDER_MEASURES:
+        if ladder is None:
+            return [Verdict(claim, None, "skipped", detail="no fine run was asked for (--fine 2 4 8)")]
+        return judge_ladder(claim, ladder)
+    raise RefsimError(f"claim '{claim.measure}': is not a known measure; known are {', '.join(MEASURES)}.")
+
+
+def judge_code(claim: Claim, found: Comparison) -> Verdict:
+    """Judge one of ``CODE_MEASURES``; where every sample parted by rounding alone, a changed class is a tie too."""
+    if claim.measure == "mismatched spikes":
+        return judge_identity(claim, found)
+    verdict = judge(claim, found.changed_decisions, run=found.trial.label)
+    if verdict.status == "fail" and found.ties == len(found.partings):
+        return replace(verdict, status="inconclusive", detail="every sample that parts does so within rounding of the threshold")
+    return verdict

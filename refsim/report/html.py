@@ -1,0 +1,47 @@
+"""report.html: one page that stands alone, for a phone, a desk and a printer."""
+
+import json
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from ..claims import Verdict
+from .pictures import Picture, pictures
+from .text import facts
+
+if TYPE_CHECKING:
+    from .report import Report
+
+
+def page(report: "Report") -> str:
+    """Return the page."""
+    template = Template((Path(__file__).parent / "page.html").read_text("utf-8"))
+    claims, told = [], set()
+    for verdict in report.findings.verdicts:
+        claims.append(_row(verdict, because=verdict.claim not in told))
+        told.add(verdict.claim)
+    return template.substitute(
+        verdict=report.verdict,
+        sentence=escape(report.sentence),
+        facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts(report.findings)),
+        claims="\n".join(claims),
+        pictures="\n".join(_figure(picture) for picture in pictures(report.findings)),
+        runs=escape(json.dumps(report.as_dict()["runs"], indent=1, default=str)),
+    )
+
+
+def _row(verdict: Verdict, *, because: bool) -> str:
+    """Return a table row; the reason for a limit is given once for all runs."""
+    claim = verdict.claim
+    detail = f'<span class="because">{escape(verdict.detail)}</span>' if verdict.detail else ""
+    reason = f'<span class="because">{escape(claim.because)}</span>' if because else ""
+    value = "" if verdict.value is None else f"{verdict.value:.6g} {escape(claim.unit)}"
+    return (f'<tr><td class="{verdict.status}">{verdict.status}</td><td>{escape(claim.measure)}{reason}</td>'
+            f'<td data-name="run">{escape(verdict.run)}{detail}</td><td class="number" data-name="value">{value}</td>'
+            f'<td class="number" data-name="limit">{escape(claim.limit_text)}</td></tr>')  # fmt: skip
+
+
+def _figure(picture: Picture) -> str:
+    return (f'<figure><h2>{escape(picture.title)}</h2><img src="{picture.data_url}" alt="{escape(picture.words)}">'
+            f"<figcaption>{escape(picture.words)}</figcaption></figure>")  # fmt: skip

@@ -1,0 +1,141 @@
+"""The pictures of a report. Shapes and line styles differ as well as colours, so that they print in grey."""
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..questions.findings import Closeup, Findings
+from ..questions.step import Ladder
+
+_BLUE, _ORANGE, _BLACK = "#0072B2", "#D55E00", "#000000"  # Okabe and Ito's colours for every eye
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture with its title, what it shows in words, and its PNG."""
+
+    title: str
+    words: str
+    png: bytes
+
+    @property
+    def data_url(self) -> str:
+        """The picture as text for a page that stands alone."""
+        return "data:image/png;base64," + base64.b64encode(self.png).decode()
+
+
+def pictures(findings: Findings) -> list[Picture]:
+    """Draw what there is to draw."""
+    drawn = []
+    if findings.worst is not None:
+        drawn.append(_raster(findings))
+        if findings.closeup is not None:
+            drawn.append(_membrane(findings.closeup, findings))
+        drawn.append(_decisions(findings))
+    if findings.ladder is not None:
+        drawn.append(_ladder(findings.ladder))
+    return drawn
+
+
+def _figure(height: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, height), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots()
+
+
+def _finish(figure: Any, title: str, words: str) -> Picture:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return Picture(title, words, buffer.getvalue())
+
+
+def _raster(findings: Findings) -> Picture:
+    """Spikes of both runs of one sample, laid over each other: a ring for the reference, a dot for the trial."""
+    found = findings.worst
+    assert found is not None
+    sample = found.first.where.sample if found.first else findings.closeup.sample if findings.closeup else 0
+    figure, axes = _figure(4.2)
+    base, ticks, names = 0, [], []
+    for layer, (left, right) in enumerate(zip(found.reference.spikes, found.trial.spikes, strict=True)):
+        mine, theirs = (_of_sample(train, sample) for train in (left, right))
+        label = {"ring": found.reference.label, "dot": found.trial.label} if layer == 0 else {}
+        axes.scatter(mine[0], mine[1] + base, s=16, facecolors="none", edgecolors=_BLUE, linewidths=0.8, label=label.get("ring"))
+        axes.scatter(theirs[0], theirs[1] + base, s=3, color=_BLACK, label=label.get("dot"))
+        ticks.append(base + left.n_neurons / 2)
+        names.append(f"layer {layer}\n{left.n_neurons} neurons")
+        base += left.n_neurons + max(2, left.n_neurons // 12)
+        if layer + 1 < len(found.reference.spikes):
+            axes.axhline(base - 1, color="0.6", linewidth=0.6)
+    if found.first:
+        where = found.first.where
+        row = where.neuron + sum(train.n_neurons + max(2, train.n_neurons // 12) for train in found.reference.spikes[: where.layer])
+        axes.scatter([where.step], [row], s=160, marker="s", facecolors="none", edgecolors=_ORANGE, linewidths=1.6, label="first divergence")
+    axes.set(xlabel="step", xlim=(-0.7, found.reference.drive.n_steps - 0.3), yticks=ticks, yticklabels=names)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    words = f"Sample {sample}: a ring is a spike of {found.reference.label}, a dot one of {found.trial.label}; a dot in a ring is agreement."
+    return _finish(figure, "Spikes of both runs", words)
+
+
+def _of_sample(train: Any, sample: int) -> tuple[Any, Any]:
+    keep = train.sample == sample
+    return train.step[keep], train.neuron[keep]
+
+
+def _membrane(closeup: Closeup, findings: Findings) -> Picture:
+    """Draw what the threshold saw in one neuron, in both runs."""
+    found = findings.worst
+    assert found is not None
+    figure, axes = _figure(3.0)
+    steps = np.arange(len(closeup.reference))
+    axes.plot(steps, closeup.reference, color=_BLUE, linewidth=2.4, label=found.reference.label)
+    axes.plot(steps, closeup.trial, color=_BLACK, linestyle="--", marker=".", markersize=4, linewidth=1, label=found.trial.label)
+    if np.isfinite(closeup.threshold):
+        axes.axhline(closeup.threshold, color="0.4", linewidth=0.8, linestyle=":", label="threshold")
+    if closeup.step is not None:
+        axes.axvline(closeup.step, color=_ORANGE, linewidth=1.2, label="they part here")
+    axes.set(xlabel="step", ylabel="membrane before reset")
+    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
+    what = "the first to part" if closeup.step is not None else "the one that came nearest to threshold"
+    return _finish(figure, "Membrane of one neuron", f"Layer {closeup.layer}, neuron {closeup.neuron}, sample {closeup.sample}: {what}.")
+
+
+def _decisions(findings: Findings) -> Picture:
+    """Draw how often each class of the reference became each class of the trial."""
+    found = findings.worst
+    assert found is not None
+    classes = found.reference.spikes[-1].n_neurons
+    table = np.zeros((classes, classes), int)
+    np.add.at(table, (found.reference.decisions(), found.trial.decisions()), 1)
+    figure, axes = _figure(4.0)
+    axes.imshow(np.log1p(table), cmap="Greys", vmax=1.6 * np.log1p(table.max()))
+    if classes <= 20:
+        for row, column in np.argwhere(table):
+            axes.text(column, row, str(table[row, column]), ha="center", va="center", fontsize=8, color=_BLACK if row == column else _ORANGE, weight="normal" if row == column else "bold")
+        axes.set(xticks=range(classes), yticks=range(classes))
+    axes.set(xlabel=f"class in {found.trial.label}", ylabel=f"class in {found.reference.label}")
+    words = f"Samples by class in either run; off the diagonal the decision changed ({found.changed_decisions} of {len(found.reference.decisions())})."
+    return _finish(figure, "Decisions", words)
+
+
+def _ladder(ladder: Ladder) -> Picture:
+    """Draw spike displacement against the sub-step."""
+    figure, axes = _figure(3.2)
+    fractions = [1 / rung.refine for rung in ladder.rungs]
+    axes.loglog(fractions, [rung.from_grid.mean_steps for rung in ladder.rungs], color=_BLUE, marker="o", label="from the declared step")
+    pairs = [(1 / rung.refine, rung.to_next.mean_steps) for rung in ladder.rungs if rung.to_next is not None and rung.to_next.mean_steps > 0]
+    if pairs:
+        axes.loglog(*zip(*pairs, strict=True), color=_BLACK, linestyle="--", marker="s", label="from the next finer run")
+    axes.set(xlabel="sub-step in units of dt", ylabel="mean spike displacement (dt)")
+    axes.set_xticks(fractions, [f"1/{rung.refine}" for rung in ladder.rungs])
+    axes.minorticks_off()
+    axes.legend(frameon=False, fontsize=8)
+    order = f"fitted order {ladder.order:.2f}" if np.isfinite(ladder.order) else "no order can be fitted"
+    return _finish(figure, "The step against its ODE", f"How far spikes lie from each other as the sub-step shrinks; {order}.")

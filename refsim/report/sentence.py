@@ -1,0 +1,70 @@
+"""The one sentence a report opens with: is it the same network or not."""
+
+from ..questions.code import Comparison
+from ..questions.findings import Findings
+
+
+def sentence(findings: Findings) -> str:
+    """Say what was found in one or two plain sentences."""
+    if not findings.comparisons:
+        return _plain(findings)
+    worst = findings.worst
+    assert worst is not None
+    if worst.first is None:
+        return _same(findings) + _other_failures(findings)
+    parted = f"{len(worst.partings)} of {worst.reference.drive.n_samples} samples"
+    where = worst.first.where
+    place = f"layer {where.layer}, sample {where.sample}, neuron {where.neuron}, step {where.step}"
+    who = f"{worst.trial.label} parts from {worst.reference.label} in {parted}"
+    if worst.ties == len(worst.partings):
+        return (f"Not decided: {who}, each time with the membrane within rounding of the threshold; first at {place}, "
+                f"{abs(worst.first.distance):.2g} from threshold where rounding reaches {worst.first.bound:.2g}.") + _other_failures(findings)  # fmt: skip
+    return (f"Not the same network: {who}, first at {place}, where only {_firing(worst)} fires, "
+            f"{abs(worst.first.distance):.2g} from threshold.") + _other_failures(findings)  # fmt: skip
+
+
+def _firing(found: Comparison) -> str:
+    assert found.first is not None
+    return found.reference.label if found.first.where.left_fired else found.trial.label
+
+
+def _same(findings: Findings) -> str:
+    reference = findings.comparisons[0].reference
+    trials = " and ".join(found.trial.label for found in findings.comparisons)
+    spikes = sum(len(train) for train in reference.spikes)
+    verb = "fires" if len(findings.comparisons) == 1 else "fire"
+    text = (f"The same network: {trials} {verb} exactly the {spikes:,} spikes of {reference.label}, over "
+            f"{reference.drive.n_samples:,} samples, {len(reference.spikes)} layers and {reference.drive.n_steps} steps.")  # fmt: skip
+    nearest = [found for found in findings.comparisons if found.nearest is not None]
+    if not nearest:
+        return text
+    closest = min(nearest, key=lambda found: found.nearest or (0.0, 0, 0, 0))
+    assert closest.nearest is not None
+    text += f" Nearest approach to threshold: {closest.nearest[0]:.2g}"
+    lucky = [found for found in nearest if found.by_luck]
+    if lucky:
+        bound = max(found.nearest_bound or 0.0 for found in lucky)
+        return f"{text}; {' and '.join(found.trial.label for found in lucky)} may round by {bound:.2g} there, so on another machine a spike may tip."
+    return text + ", farther than rounding reaches."
+
+
+def _other_failures(findings: Findings) -> str:
+    """Name failed claims that the sentence has not told of."""
+    told = ("mismatched spikes", "changed decisions")
+    failed = [verdict for verdict in findings.verdicts if verdict.status == "fail" and verdict.claim.measure not in told]
+    if not failed:
+        return ""
+    rows = (f"{verdict.claim.measure} is {verdict.value:.4g}, {verdict.claim.sense} {verdict.claim.limit:g} is needed" for verdict in failed)
+    return f" But a claim fails: {'; '.join(rows)}."
+
+
+def _plain(findings: Findings) -> str:
+    failed = [verdict for verdict in findings.verdicts if verdict.status == "fail"]
+    if findings.verdict == "pass":
+        count = sum(verdict.status == "pass" for verdict in findings.verdicts)
+        return f"It holds: {findings.title} ({count} checks)."
+    if not failed:
+        return f"Not decided: {findings.title}; nothing was run that could pass or fail."
+    first = failed[0]
+    value = "no number" if first.value is None else f"{first.value:.6g}"
+    return f"It does not hold: {findings.title}. {len(failed)} of {len(findings.verdicts)} checks fail, first {first.claim.measure} in {first.run}: {value} {first.claim.unit}. {first.detail}".strip()
