@@ -1,0 +1,68 @@
+"""refsim: the ground truth that trained spiking neural networks are checked against.
+
+A neuron is declared once, as text with units; Brian2 compiles that text and runs it; the same network, trained in
+PyTorch, runs beside it; refsim says where the two part, why, and by how much.
+
+Names are imported when they are first used: ``import refsim`` loads neither torch nor brian2.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from .checks import check_declared_step, check_judge, check_module, check_step
+    from .drive import Drive
+    from .engines.brian import Brian2
+    from .engines.discrete import Discrete
+    from .errors import RefsimError
+    from .model import NeuronModel, load
+    from .network import Layer, Network
+    from .pytorch import Torch, bridge, reset
+    from .recording import Recording, run
+    from .report import Report, compare
+    from .spikes import SpikeTrains
+
+_HOME = {
+    "Brian2": ".engines.brian",
+    "Discrete": ".engines.discrete",
+    "Drive": ".drive",
+    "Layer": ".network",
+    "Network": ".network",
+    "NeuronModel": ".model",
+    "Recording": ".recording",
+    "RefsimError": ".errors",
+    "Report": ".report",
+    "SpikeTrains": ".spikes",
+    "Torch": ".pytorch.engine",
+    "bridge": ".pytorch.bridge",
+    "check_declared_step": ".checks",
+    "check_judge": ".checks",
+    "check_module": ".checks",
+    "check_step": ".checks",
+    "compare": ".report",
+    "load": ".model",
+    "reset": ".pytorch.layers",
+    "run": ".recording",
+}
+
+__all__ = [
+    "Brian2", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
+    "check_declared_step", "check_judge", "check_module", "check_step", "compare", "load", "reset", "run",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'refsim' has no attribute {name!r}")
+    home = importlib.import_module(_HOME[name], __name__)
+    value = home if name == "bridge" else getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

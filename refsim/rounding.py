@@ -21,31 +21,38 @@ _LIBRARY = 4.0  # a function of a mathematical library is right to within 4 unit
 
 @dataclass(frozen=True)
 class Bounded:
-    """A number and a bound on how far a computed one may lie from it, when each operation rounds by at most `unit`."""
+    """A number and a bound on how far a computed one may lie from it, when each operation rounds by at most `unit`.
+
+    All its values are multiples of `quantum`, a power of two (0 where none is known). A result that is a multiple of
+    its quantum and small enough to need no more bits than the dtype has is exact: it is not rounded at all.
+    """
 
     value: Any
     error: Any
     unit: float
+    quantum: float = 0.0
     __array_ufunc__ = None  # NumPy arrays leave arithmetic with a Bounded to the methods below
 
     def _of(self, other: Any) -> "Bounded":
         return other if isinstance(other, Bounded) else constant(other, self.unit)
 
-    def _rounded(self, value: Any, error: Any) -> "Bounded":
-        return Bounded(value, error + self.unit * (np.abs(value) + error), self.unit)
+    def _rounded(self, value: Any, error: Any, quantum: float = 0.0) -> "Bounded":
+        rounding = self.unit * (np.abs(value) + error)
+        exact = (error == 0) & fits(np.abs(value), quantum, self.unit)
+        return Bounded(value, np.where(exact, 0.0, error + rounding), self.unit, quantum)
 
     def __add__(self, other: Any) -> "Bounded":
         other = self._of(other)
-        return self._rounded(self.value + other.value, self.error + other.error)
+        return self._rounded(self.value + other.value, self.error + other.error, min(self.quantum, other.quantum))
 
     def __sub__(self, other: Any) -> "Bounded":
         other = self._of(other)
-        return self._rounded(self.value - other.value, self.error + other.error)
+        return self._rounded(self.value - other.value, self.error + other.error, min(self.quantum, other.quantum))
 
     def __mul__(self, other: Any) -> "Bounded":
         other = self._of(other)
         error = np.abs(self.value) * other.error + np.abs(other.value) * self.error + self.error * other.error
-        return self._rounded(self.value * other.value, error)
+        return self._rounded(self.value * other.value, error, self.quantum * other.quantum)
 
     def __truediv__(self, other: Any) -> "Bounded":
         other = self._of(other)
@@ -58,7 +65,7 @@ class Bounded:
         return self._monotone(lambda x: x ** (other.value if isinstance(other, Bounded) else other))
 
     def __neg__(self) -> "Bounded":
-        return Bounded(-self.value, self.error, self.unit)
+        return Bounded(-self.value, self.error, self.unit, self.quantum)
 
     def __radd__(self, other: Any) -> "Bounded":
         return self._of(other) + self
@@ -82,8 +89,26 @@ class Bounded:
 
 
 def constant(value: Any, unit: float) -> Bounded:
-    """Return a constant, which is rounded once to the dtype of the run."""
-    return Bounded(np.asarray(value, np.float64), unit * np.abs(value), unit)
+    """Return a constant, which is rounded once to the dtype of the run, unless it has few enough bits."""
+    array = np.asarray(value, np.float64)
+    quantum = quantum_of(array)
+    return Bounded(array, np.where(fits(np.abs(array), quantum, unit), 0.0, unit * np.abs(array)), unit, quantum)
+
+
+def quantum_of(array: NDArray[np.float64]) -> float:
+    """Return the largest power of two of which all numbers are multiples; 1 for zeros alone."""
+    numbers = array[array != 0] if array.ndim else array.reshape(-1)[array.reshape(-1) != 0]
+    if not numbers.size:
+        return 1.0
+    mantissa, exponent = np.frexp(numbers)
+    whole = np.abs(mantissa * 2.0**53).astype(np.int64)
+    lowest = (whole & -whole).astype(np.float64)  # its last set bit
+    return float(np.min(np.ldexp(lowest, exponent - 53)))
+
+
+def fits(size: Any, quantum: float, unit: float) -> Any:
+    """Return whether multiples of a quantum up to a size have no more bits than the dtype holds."""
+    return np.asarray(size) * unit <= quantum
 
 
 def _function(name: str) -> Any:
@@ -108,8 +133,10 @@ def bounded_sum(layer: Layer, x: NDArray[Any], unit: float) -> Bounded:
     value = weighted_sum(layer, x)
     size = np.abs(x) @ np.abs(layer.weight).T + np.abs(layer.bias)
     terms = (x != 0).sum(axis=1, keepdims=True) + 1
+    quantum = min(quantum_of(layer.weight) * quantum_of(x), quantum_of(layer.bias))
     # each product is rounded, each of its factors may be, and each of `terms` additions is
-    return Bounded(value, (terms + 3) * unit * size * (1 + 1e-6), unit)
+    error = np.where(fits(size, quantum, unit), 0.0, (terms + 3) * unit * size * (1 + 1e-6))
+    return Bounded(value, error, unit, quantum)
 
 
 @dataclass(frozen=True)

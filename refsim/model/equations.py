@@ -10,7 +10,7 @@ from .expressions import Statement, comparison, names_in, parse_expression, pars
 from .neuron import INPUT, STEP, Continuous, Discrete, State
 
 _STEPS = ("integrate", "modulate", "fire", "reset")
-_SOLUTIONS = {
+SOLUTIONS = {
     "exact": "the exact solution of the ODE for an input as [input] declares it",
     "euler": "forward Euler",
     "exponential_euler": "exponential Euler",
@@ -23,8 +23,8 @@ def check_discrete(table: dict[str, Any], state: Mapping[str, State], constants:
     """Check the declared step: its parts, their order, and that each name is known where it is used."""
     where = f"{card}: [discrete]"
     solution = table.get("solution")
-    if solution not in _SOLUTIONS:
-        raise RefsimError(f"{where} solution must be one of {listed(_SOLUTIONS)}, but is {solution!r}.")
+    if solution not in SOLUTIONS:
+        raise RefsimError(f"{where} solution must be one of {listed(SOLUTIONS)}, but is {solution!r}.")
     parts = [key for key in table if key != "solution"]
     if unknown := set(parts) - set(_STEPS):
         raise RefsimError(f"{where}: {listed(unknown)} is not a known step; known are {', '.join(_STEPS)}.")

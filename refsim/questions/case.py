@@ -45,7 +45,7 @@ class Case:
         """Answer the case."""
         title = str(self.table["title"])
         if self.kind == "network":
-            return self._network(title)
+            return validate_on(self.load(), self.table["data"], self.claims, title, self.table.get("trials", []), self.table.get("fine", []))
         if self.kind == "step":
             models = [load(name) for name in self.table["neurons"]]
             return Findings(title, validate_steps(models, self.claims))
@@ -58,21 +58,11 @@ class Case:
         """Return a card by name, or by its path beside the case."""
         return self.path.parent / name if name.endswith(".toml") else name
 
-    def _network(self, title: str) -> Findings:
-        from ..pytorch.bridge import read_description
+    def load(self) -> Network:
+        """Load the network of a case of kind network."""
+        from ..pytorch.bridge import load_described
 
-        describe = self.path.parent / self.table["network"]
-        weights = read_description(describe).weights
-        if weights is None:
-            raise RefsimError(f"description {describe}: names no weights = \"...\", which a case needs.")
-        return validate_on(load_network(weights, describe), self.table["data"], self.claims, title, self.table.get("trials", []), self.table.get("fine", []))
-
-
-def load_network(weights: Path, describe: Path) -> Network:
-    """Load a network through the bridge."""
-    from ..pytorch.bridge import load as load_trained
-
-    return load_trained(weights, describe)
+        return load_described(self.path.parent / self.table["network"])
 
 
 def validate_on(network: Network, data: Mapping[str, Any], claims: tuple[Claim, ...], title: str, trials: list[str], fine: list[int], *, device: str = "cpu") -> Findings:

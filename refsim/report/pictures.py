@@ -2,13 +2,15 @@
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..questions.findings import Closeup, Findings
+from ..questions.findings import Closeup, Findings, threshold_of
 from ..questions.step import Ladder
+from ..recording import Recording
 
 _BLUE, _ORANGE, _BLACK = "#0072B2", "#D55E00", "#000000"  # Okabe and Ito's colours for every eye
 
@@ -82,6 +84,25 @@ def _raster(findings: Findings) -> Picture:
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     words = f"Sample {sample}: a ring is a spike of {found.reference.label}, a dot one of {found.trial.label}; a dot in a ring is agreement."
     return _finish(figure, "Spikes of both runs", words)
+
+
+def draw_run(table: Mapping[str, Any], recording: Recording) -> Picture:
+    """Draw a run of one neuron: input, membrane and spikes."""
+    model = recording.network.layers[0].model
+    figure, axes = _figure(3.4)
+    time = np.asarray(table["time_s"]) * 1e3
+    axes.step(time, table["input"], where="post", color="0.6", linewidth=1, label="input")
+    axes.plot(time, table["before_reset"], color=_BLUE, linewidth=1.6, label="membrane before reset")
+    axes.plot(time, table["after_reset"], color=_BLACK, linewidth=1, linestyle="--", marker=".", markersize=3, label="after reset")
+    fired = np.flatnonzero(table["spike"])
+    axes.scatter(time[fired], np.asarray(table["before_reset"])[fired], marker="v", s=36, color=_ORANGE, zorder=3, label="spike")
+    threshold = threshold_of(recording.network, 0, 0)
+    if np.isfinite(threshold):
+        axes.axhline(threshold, color="0.4", linewidth=0.8, linestyle=":", label="threshold")
+    axes.set(xlabel="time (ms)", ylabel=f"membrane ({model.state[model.input_target].unit})")
+    figure.legend(loc="outside upper center", ncols=5, frameon=False, fontsize=7)
+    words = f"{model.title}: {len(fired)} spikes in {recording.drive.n_steps} steps."
+    return _finish(figure, model.name, words)
 
 
 def _of_sample(train: Any, sample: int) -> tuple[Any, Any]:

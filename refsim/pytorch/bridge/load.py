@@ -47,6 +47,14 @@ def load(source: str | Path | nn.Module | Mapping[str, Any], describe: str | Pat
     return from_tensors(read_checkpoint(Path(source), description.key), description, f"checkpoint {source}")
 
 
+def load_described(describe: str | Path) -> Network:
+    """Load the network whose weights a description names."""
+    description = read_description(describe)
+    if description.weights is None:
+        raise RefsimError(f'description {describe}: names no weights; write weights = "net.pt", or give the weights beside it.')
+    return from_tensors(read_checkpoint(description.weights, description.key), description, f"checkpoint {description.weights}")
+
+
 def from_tensors(tensors: Mapping[str, NDArray[Any]], description: Description, where: str) -> Network:
     """Build the network and refuse any tensor that nothing accounts for."""
     used: set[str] = set()

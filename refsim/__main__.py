@@ -1,0 +1,60 @@
+"""The command ``refsim``. Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from ._version import VERSION
+from .errors import RefsimError
+
+_COMMANDS = {
+    "validate": "run a trained network in Brian2 and in PyTorch: is it the same?",
+    "run": "run one neuron on one input; table, plot, CSV or npz",
+    "models": "list the neurons",
+    "show": "print one neuron: equations, step, parameters, references",
+}
+_EPILOG = """\
+refsim COMMAND --help tells more. Exit codes: 0 pass, 1 fail, 2 wrong usage or
+invalid input, 3 inconclusive.
+
+  refsim validate                        judge the network that comes with refsim
+  refsim validate net.pt --data x.npz --steps 100 --report report
+  refsim run srif --values 1.5,1.2,1.5,0.9,1.4 --times v_th
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="refsim",
+        description="The ground truth that trained spiking neural networks are checked against.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"refsim {VERSION}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in _COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name in given[:1]:
+            importlib.import_module(f".commands.{name}", __package__).arguments(command)
+    options = parser.parse_args(given)
+    try:
+        return int(importlib.import_module(f".commands.{options.command}", __package__).execute(options))
+    except RefsimError as error:
+        print(f"refsim: {error}", file=sys.stderr)
+        return 2
+    except MemoryError:
+        print("refsim: this run needs more memory than there is; give fewer samples, --samples N.", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("refsim: stopped.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

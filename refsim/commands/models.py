@@ -1,0 +1,23 @@
+"""``refsim models``: one line a neuron, by family."""
+
+import argparse
+import textwrap
+
+from ..model import load_all
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options: none."""
+
+
+def execute(_options: argparse.Namespace) -> int:
+    """Print the table."""
+    models = load_all()
+    width = max(len(model.name) for model in models) + 2
+    for family in dict.fromkeys(model.family for model in models):
+        print(family)
+        for model in models:
+            if model.family == family:
+                print(textwrap.fill(model.title, 80, initial_indent=f"  {model.name:<{width}}", subsequent_indent=" " * (width + 2)))
+    print("\nrefsim show NAME prints one; a card of your own is given by its path, mine.toml.")
+    return 0

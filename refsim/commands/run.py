@@ -1,0 +1,166 @@
+"""``refsim run``: one neuron, one input; a table in the terminal, a plot, CSV or npz."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import RefsimError
+from ..model import load
+
+_ROWS = 40  # of the table; a file holds them all
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="name of a card, or path of your own")
+    add("--set", metavar="NAME=VALUE", action="append", default=[], help="another parameter value, such as v_th=0.4 or tau_m='20 ms'")
+    drive = parser.add_argument_group("input, one of")
+    drive = drive.add_mutually_exclusive_group()
+    drive.add_argument("--values", metavar="A,B,...", help="input of each step")
+    drive.add_argument("--constant", metavar="A", type=float, help="the same input at every step")
+    drive.add_argument("--noise", metavar="MEAN,STD", help="Gaussian input, drawn at every step")
+    drive.add_argument("--bernoulli", metavar="P,WEIGHT", help="a spike of WEIGHT with probability P at every step")
+    add("--times", metavar="NAME", help="multiply the input by a parameter, such as v_th")
+    add("--steps", metavar="T", type=int, default=None, help="steps to run (default 50, or as many as values)")
+    add("--dt", metavar="TIME", default="1 ms", help="duration of a step (default '1 ms')")
+    add("--seed", metavar="SEED", type=int, default=0)
+    add("--engine", choices=("brian2", "discrete", "torch"), default="brian2")
+    add("--fine", metavar="K", type=int, default=None, help="Brian2 integrates the ODE at dt/K in place of the declared step")
+    add("--out", metavar="FILE", action="append", default=[], help="write .csv, .npz or .png; may be given again")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Run, print and write."""
+    model = load(options.model, **_assignments(options.set))
+    recording = _record(options, model)
+    table = _table(recording)
+    print(f"{model.name}, {recording.label}: {len(recording.spikes[0])} spikes in {recording.drive.n_steps} steps")
+    _print(table)
+    for name in options.out:
+        _write(Path(name), table, recording)
+        print(f"wrote {name}")
+    return 0
+
+
+def _record(options: argparse.Namespace, model: Any) -> Any:
+    from ..questions.neuron import alone
+    from ..recording import run
+
+    network, drive = alone(model, options.dt), _drive(options, model)
+    return run(network, drive, _engine(options), record=("before_reset", "after_reset"))
+
+
+def _engine(options: argparse.Namespace) -> Any:
+    if options.fine is not None and options.engine != "brian2":
+        raise RefsimError("--fine integrates the ODE, which only --engine brian2 does.")
+    if options.engine == "torch":
+        from ..pytorch.engine import Torch
+
+        return Torch(dtype="float64")
+    if options.engine == "discrete":
+        from ..engines.discrete import Discrete
+
+        return Discrete()
+    from ..engines.brian import Brian2
+
+    return Brian2(target="numpy") if options.fine is None else Brian2(mode="fine", refine=options.fine, target="numpy")
+
+
+def _drive(options: argparse.Namespace, model: Any) -> Any:
+    import numpy as np
+
+    from ..drive import Drive
+
+    steps = 50 if options.steps is None else options.steps
+    if options.values is not None:
+        values = np.array(_numbers(options.values, "--values"))
+        if options.steps is not None and options.steps != len(values):
+            raise RefsimError(f"--values gives {len(values)} steps, but --steps is {options.steps}; leave one out.")
+    elif options.noise is not None:
+        mean, std = _numbers(options.noise, "--noise", 2)
+        values = _first(Drive.noise(mean, std, steps, options.dt, options.seed))
+    elif options.bernoulli is not None:
+        probability, weight = _numbers(options.bernoulli, "--bernoulli", 2)
+        values = weight * _first(Drive.bernoulli([[probability]], steps, options.dt, options.seed))
+    elif options.constant is not None:
+        values = _first(Drive.constant(options.constant, steps, options.dt))
+    else:
+        raise RefsimError("say what the neuron gets: --values 1,0,0.5 or --constant 0.3 or --noise 0.2,0.1 or --bernoulli 0.2,0.5")
+    if options.times:
+        values = values * model.parameter(options.times).value
+    return Drive.current(values.reshape(1, -1, 1), options.dt)
+
+
+def _first(drive: Any) -> Any:
+    """Return the input of the only neuron at each step."""
+    import numpy as np
+
+    return np.array([frame[0, 0] for frame in drive.frames()])
+
+
+def _numbers(text: str, option: str, count: int | None = None) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.replace(" ", ",").split(",") if part]
+    except ValueError:
+        numbers = []
+    if not numbers or (count is not None and len(numbers) != count):
+        needed = "numbers parted by commas" if count is None else f"{count} numbers parted by a comma"
+        raise RefsimError(f"{option}: needs {needed}, but {text!r} was given.")
+    return numbers
+
+
+def _assignments(given: list[str]) -> dict[str, str]:
+    values = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise RefsimError(f"--set: needs NAME=VALUE, such as v_th=0.4, but {text!r} was given.")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def _table(recording: Any) -> Mapping[str, Any]:
+    """Return the columns of a run: time, input, membrane before and after reset, spike, a row a (sub-)step."""
+    import numpy as np
+
+    refine = recording.refine
+    length = recording.drive.n_steps * refine
+    frames = np.repeat([frame[0, 0] for frame in recording.drive.frames()], refine)
+    return {
+        "step": np.arange(length),
+        "time_s": np.arange(length) * recording.spikes[0].dt,
+        "input": frames,
+        "before_reset": recording.traces[0]["before_reset"][0, :, 0],
+        "spike": recording.spikes[0].dense()[0, :, 0].astype(int),
+        "after_reset": recording.traces[0]["after_reset"][0, :, 0],
+    }
+
+
+def _print(table: Mapping[str, Any]) -> None:
+    length = len(table["step"])
+    print(f"{'step':>6} {'input':>12} {'before reset':>14} {'spike':>6} {'after reset':>14}")
+    for row in range(min(length, _ROWS)):
+        mark = "|" if table["spike"][row] else "."
+        print(f"{row:>6} {table['input'][row]:>12.6g} {table['before_reset'][row]:>14.6g} {mark:>6} {table['after_reset'][row]:>14.6g}")
+    if length > _ROWS:
+        print(f"   ... {length - _ROWS} more; --out FILE.csv writes them all")
+
+
+def _write(path: Path, table: Mapping[str, Any], recording: Any) -> None:
+    import numpy as np
+
+    try:
+        if path.suffix == ".csv":
+            np.savetxt(path, np.stack(list(table.values()), axis=1), delimiter=",", header=",".join(table), comments="", fmt="%.17g")
+        elif path.suffix == ".npz":
+            np.savez(path, **table)  # type: ignore[arg-type]
+        elif path.suffix == ".png":
+            from ..report.pictures import draw_run
+
+            path.write_bytes(draw_run(table, recording).png)
+        else:
+            raise RefsimError(f"--out {path}: the name must end in .csv, .npz or .png.")
+    except OSError as error:
+        raise RefsimError(f"--out {path}: cannot be written ({error.strerror}).") from None

@@ -1,0 +1,121 @@
+"""``refsim validate``: is it the same network or not."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import RefsimError
+
+_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = (
+        "Without NETWORK: the network trained on handwritten digits that comes with refsim.\n"
+        "A description is a TOML file with dt and the neuron behind each Linear:\n\n"
+        '  dt = "1 ms"\n  weights = "net.pt"\n\n  [[layer]]\n  linear = "0"\n  neuron = "srif"\n\n'
+        "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive."
+    )
+    add = parser.add_argument
+    add("network", metavar="NETWORK", nargs="?", help="weights net.pt (description beside it as net.toml), a description, or a case of validation/")
+    add("--describe", metavar="TOML", help="description of the weights, where it does not lie beside them")
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", metavar="DATA", help="npz, npy, csv, idx(.gz), or digits")
+    data.add_argument("--labels", metavar="FILE", help="one whole number a sample")
+    data.add_argument("--encoder", metavar="NAME", help="current (held, default), bernoulli, poisson, latency, integrate_and_fire")
+    data.add_argument("--steps", metavar="T", type=int, help="steps to run")
+    data.add_argument("--scale", metavar="S", type=float, help="divide the data by S (255 turns bytes into 0..1)")
+    data.add_argument("--samples", metavar="N", type=int, help="take the first N samples only")
+    data.add_argument("--seed", metavar="SEED", type=int, help="for encoders that draw (default 0)")
+    runs = parser.add_argument_group("runs")
+    runs.add_argument("--engine", nargs="+", choices=("torch", "discrete", "brian2"), help="on trial against Brian2 (default torch)")
+    runs.add_argument("--dtype", nargs="+", choices=("float64", "float32"), help="of the engine on trial (default both)")
+    runs.add_argument("--device", metavar="DEVICE", default="cpu", help="of PyTorch: cpu, cuda, ...")
+    runs.add_argument("--fine", metavar="K", nargs="*", type=int, help="also run the ODE at dt/K for each K")
+    output = parser.add_argument_group("output")
+    output.add_argument("--report", metavar="DIR", help="write report.html and report.json")
+    output.add_argument("--json", action="store_true", help="print report.json in place of the table")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Validate, print and return the exit code."""
+    from ..report import Report
+
+    report = Report(_findings(options))
+    print(json.dumps(report.as_dict(), indent=2, default=str) if options.json else report.text())
+    if options.report is not None:
+        folder = report.save(options.report)
+        print(f"\n{folder / 'report.html'}\n{folder / 'report.json'}", file=sys.stderr if options.json else sys.stdout)
+    return _CODES[report.verdict]
+
+
+def _findings(options: argparse.Namespace) -> Any:
+    from ..questions.case import demo_case, read_case, standard_claims, validate_on
+
+    case = demo_case() if options.network is None else _case(options.network, read_case)
+    if case is not None and case.kind != "network":
+        if _overrides(options) or options.engine or options.dtype or options.fine is not None:
+            raise RefsimError(f"case {case.path}: is about single neurons and takes no data or engine options.")
+        return case.run()
+    if options.network is None and options.describe:
+        raise RefsimError("--describe needs the weights it describes: refsim validate net.pt --describe net.toml")
+    table: Mapping[str, Any] = {} if case is None else case.table
+    network, title = _network(options) if case is None else (case.load(), str(table["title"]))
+    claims = standard_claims() if case is None else case.claims
+    data = {**table.get("data", {}), **_overrides(options)}
+    if "source" not in data:
+        raise RefsimError("no data is given to run the network on: --data FILE (npz, npy, csv, idx) or --data digits, and --steps T.")
+    fine = list(table.get("fine", [])) if options.fine is None else options.fine
+    return validate_on(network, data, claims, title, _trials(options, list(table.get("trials", []))), fine, device=options.device)
+
+
+def _case(name: str, read: Any) -> Any:
+    """Return the case where the file is one, None where it is a network."""
+    path = Path(name)
+    if path.suffix != ".toml":
+        return None
+    if not path.is_file():
+        raise RefsimError(f"{path}: there is no such file.")
+    text = path.read_text("utf-8", errors="replace")
+    is_case = any(line.split("=")[0].strip() == "kind" for line in text.splitlines())
+    return read(path) if is_case else None
+
+
+def _network(options: argparse.Namespace) -> tuple[Any, str]:
+    from ..pytorch.bridge import load, load_described, read_description
+
+    path = Path(options.network)
+    if path.suffix == ".toml":
+        return load_described(path), read_description(path).title or path.name
+    if not path.is_file():
+        raise RefsimError(f"checkpoint {path}: {'is a folder' if path.is_dir() else 'there is no such file'}.")
+    describe = Path(options.describe or path.with_suffix(".toml"))
+    if not describe.is_file():
+        raise RefsimError(f"{path}: weights do not say which neuron stands behind which Linear, and there is no description {describe}. Write one (refsim validate --help shows it), or name it with --describe.")
+    return load(path, describe), path.name
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the data options that were given; data of one's own takes nothing from the case but its encoder and steps."""
+    given = {name: getattr(options, name) for name in ("labels", "encoder", "steps", "scale", "samples", "seed") if getattr(options, name) is not None}
+    return given | ({"source": options.data} if options.data is not None else {})
+
+
+def _trials(options: argparse.Namespace, default: list[str]) -> list[str]:
+    if default and not options.engine and not options.dtype:
+        return default
+    engines, dtypes = options.engine or ["torch"], options.dtype or ["float64", "float32"]
+    names = []
+    for engine in engines:
+        if engine == "discrete":
+            names.append("discrete float64")
+        elif engine == "brian2":
+            names.append("brian2 float32")
+        else:
+            names += [f"torch {dtype}" for dtype in dtypes]
+    return names

@@ -1,0 +1,47 @@
+"""Write a neuron for a reader; every word of it comes from the card."""
+
+import textwrap
+
+from .equations import SOLUTIONS
+from .expressions import Statement
+from .neuron import INPUT_KINDS, NeuronModel
+
+
+def render(model: NeuronModel, width: int = 80) -> str:
+    """Return equations, discrete step, parameters with units and references as text."""
+    discrete, continuous = model.discrete, model.continuous
+    lines = [f"{model.name}: {model.title}", ""]
+    lines += ["Continuous", *_entry("equations", continuous.equations.replace("\n", "; "), width)]
+    lines += _entry("threshold", continuous.threshold, width) + _entry("reset", continuous.reset, width)
+    lines += _entry("method", continuous.method, width)
+    lines += ["", "Discrete, one step of dt, in this order", *_entry("integrate", _written(discrete.integrate), width)]
+    if discrete.modulate:
+        lines += _entry("modulate", _written(discrete.modulate), width)
+    lines += _entry("fire", _written((discrete.fire,)), width) + _entry("reset", _written(discrete.reset), width)
+    lines += _entry("solution", f"{discrete.solution}: {SOLUTIONS[discrete.solution]}", width)
+    lines += ["", "Input", *_entry(model.input_kind, f"{INPUT_KINDS[model.input_kind]}, of {model.input_target}", width)]
+    lines += ["", "State"]
+    for name, state in model.state.items():
+        lines += _entry(name, f"starts at {state.start:g}{_unit(state.unit)}: {state.meaning}", width)
+    lines += ["", "Parameters"] if model.parameters else []
+    for name, parameter in model.parameters.items():
+        bounds = f" ({parameter.bounds})" if parameter.bounds else ""
+        lines += _entry(name, f"{parameter.value:g}{_unit(parameter.unit)}{bounds}: {parameter.meaning}", width)
+    lines += ["", "Derived, once, in double precision"] if model.derived else []
+    for name, derived in model.derived.items():
+        lines += _entry(name, f"{derived.text}{_unit(derived.unit)}: {derived.meaning}", width)
+    lines += ["", "References", *(line for reference in model.references for line in _entry("", reference, width))]
+    return "\n".join(lines)
+
+
+def _written(statements: tuple[Statement, ...]) -> str:
+    return "; ".join(f"{statement.target} = {statement.text}" for statement in statements)
+
+
+def _unit(unit: str) -> str:
+    return "" if unit == "1" else f" {unit}"
+
+
+def _entry(name: str, text: str, width: int) -> list[str]:
+    start = f"  {name:<12} " if name else "  "
+    return textwrap.wrap(text, width, initial_indent=start, subsequent_indent=" " * len(start))
