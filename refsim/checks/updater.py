@@ -5,6 +5,7 @@ import operator
 from typing import Any
 
 from ..claims import Claim, Verdict
+from ..engines.brian.objects import checked_group
 from ..engines.brian.session import session
 from ..errors import RefsimError
 from ..model import NeuronModel
@@ -75,11 +76,8 @@ def _brian_solution(model: NeuronModel) -> str:
         from brian2.stateupdaters.base import UnsupportedEquationsException
         from brian2.stateupdaters.exact import independent, linear
 
-        try:
-            group = brian2.NeuronGroup(1, equations, method="euler", name="declared_step*")
-            brian2.Network(group)
-        except Exception as error:  # Brian2 raises many kinds for a wrong text
-            raise RefsimError(f"card '{model.name}': Brian2 refuses its equations: {' '.join(str(error.__cause__ or error).split())}") from None
+        group = checked_group(brian2, model.name, 1, equations, method="euler", name="declared_step*")
+        brian2.Network(group)
         for updater in (linear, independent):
             try:
                 return str(updater(group.equations, group.variables))

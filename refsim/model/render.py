@@ -10,7 +10,7 @@ from .neuron import INPUT_KINDS, NeuronModel
 def render(model: NeuronModel, width: int = 80) -> str:
     """Return equations, discrete step, parameters with units and references as text."""
     discrete, continuous = model.discrete, model.continuous
-    lines = [f"{model.name}: {model.title}", ""]
+    lines = [*textwrap.wrap(f"{model.name}: {model.title}", width), ""]
     lines += ["Continuous", *_entry("equations", continuous.equations.replace("\n", "; "), width)]
     lines += _entry("threshold", continuous.threshold, width) + _entry("reset", continuous.reset, width)
     lines += _entry("method", continuous.method, width)

@@ -1,5 +1,7 @@
 """A network as Brian2 objects, in slots: within one step a spike passes all layers, as it does in PyTorch."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,15 +107,12 @@ def _group(structure: Structure, layer: Layer, name: str, brian2: Any) -> Any:
     model, watched = layer.model, {"gap": structure.gap, "seen": structure.traces}
     equations = variables(model, frozenset(layer_constants(layer)), fine=structure.fine, **watched)
     size = structure.batch * layer.n_post
-    try:
-        if not structure.fine:
-            group = brian2.NeuronGroup(size, equations, threshold="z > 0", name=name, namespace={})
-            group.run_regularly(grid_update(model, structure.dtype, **watched), when=f"{name}_update")
-            return group
-        continuous = model.continuous
-        group = brian2.NeuronGroup(size, equations, threshold=continuous.threshold, reset=continuous.reset, method=continuous.method, name=name, namespace={})
-    except Exception as error:  # Brian2 raises many kinds; its last line says what is wrong with the text
-        raise RefsimError(f"card '{model.name}': Brian2 refuses its equations: {_reason(error)}") from None
+    if not structure.fine:
+        group = checked_group(brian2, model.name, size, equations, threshold="z > 0", name=name)
+        group.run_regularly(grid_update(model, structure.dtype, **watched), when=f"{name}_update")
+        return group
+    continuous = model.continuous
+    group = checked_group(brian2, model.name, size, equations, threshold=continuous.threshold, reset=continuous.reset, method=continuous.method, name=name)
     group.state_updater.when = f"{name}_update"
     group.resetter["spike"].when = f"{name}_reset"
     if model.input_kind == "impulse":
@@ -129,6 +128,25 @@ def _watch_text(threshold: str, dtype: str, *, gap: bool, seen: bool) -> str:
     code = ThreeAddress(dtype)
     left, right = code.value(sides[0]), code.value(sides[2])
     return "\n".join(code.lines + watch(left, right, gap=gap, seen=seen))
+
+
+def checked_group(brian2: Any, card: str, size: int, equations: str, **options: Any) -> Any:
+    """Make a group of neurons and let Brian2 check the units of its equations now."""
+    with explained(card):
+        group = brian2.NeuronGroup(size, equations, namespace={}, **options)
+        group.equations.check_units(group, run_namespace={})
+        return group
+
+
+@contextlib.contextmanager
+def explained(card: str) -> Iterator[None]:
+    """Turn what Brian2 raises about a card's text, of whatever kind, into one sentence."""
+    try:
+        yield
+    except RefsimError:
+        raise
+    except Exception as error:
+        raise RefsimError(f"card '{card}': Brian2 refuses its equations: {_reason(error)}") from None
 
 
 def _reason(error: BaseException) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from ...drive import Drive
 from ...network import Layer, Network
 from ...progress import advance
-from .objects import Structure, build, start_values
+from .objects import Structure, build, explained, start_values
 from .outcome import Outcome
 from .product import NumpyProduct, frame_reader
 from .session import session
@@ -44,7 +44,8 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
             for name, value in row:
                 target = array(index, name)
                 target[:] = np.tile(value, structure.batch) if np.ndim(value) else value
-        brian_network.run(drive.n_steps * refine * brian2.defaultclock.dt, namespace={})
+        with explained(", ".join(dict.fromkeys(layer.model.name for layer in network.layers))):
+            brian_network.run(drive.n_steps * refine * brian2.defaultclock.dt, namespace={})
         found = [(np.asarray(monitor.t_[:]), np.asarray(monitor.i[:])) for monitor in spikes]
         kept = [{key: np.asarray(getattr(monitor, f"{key}_")).T for key in monitor.record_variables} for monitor in traces]
         gaps = [_nearest(array(index, "gap"), structure.batch) for index in range(len(groups))] if structure.gap else []

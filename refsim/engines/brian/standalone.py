@@ -17,7 +17,7 @@ from ...drive import Drive
 from ...errors import RefsimError
 from ...progress import advance
 from ...recording import installed_version
-from .objects import Structure, build, cpp_functions, group_name, layer_constants
+from .objects import Structure, build, cpp_functions, explained, group_name, layer_constants
 from .outcome import Outcome
 from .run_files import BYTES_A_SAMPLE, read_outcome, write_run
 from .session import COMPILER_FLAGS, session
@@ -138,7 +138,8 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
 
     with session("cpp_standalone", structure.dtype, structure.network.dt, project) as brian2:
         network, _, spikes, traces = build(structure, brian2, function)
-        network.run(_ENDLESS * brian2.defaultclock.dt, namespace={})
+        with explained(", ".join(dict.fromkeys(layer.model.name for layer in structure.network.layers))):
+            network.run(_ENDLESS * brian2.defaultclock.dt, namespace={})
         brian2.device.build(directory=str(project), compile=False, run=False)
 
         def file_of(monitor: Any, variable: str) -> str:

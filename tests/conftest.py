@@ -1,0 +1,51 @@
+"""Numbers are strict for every test; real data is read from where it is, or its tests skip and say so."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import refsim
+
+# Real data that may not be committed lies beside the checkout, or where REFSIM_DATA says.
+DATA = Path(os.environ.get("REFSIM_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+
+
+def real_data(name: str) -> Path:
+    """Return a file of real data, or skip the test."""
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"real data {name} is not at {DATA}; set REFSIM_DATA to its folder")
+    return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compile into a folder of this session, so that no test passes by what an earlier version compiled."""
+    if "REFSIM_TEST_CACHE" not in os.environ:
+        os.environ["REFSIM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    else:
+        os.environ["REFSIM_CACHE"] = os.environ["REFSIM_TEST_CACHE"]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers that are the same every time."""
+    return np.random.default_rng(7)
+
+
+def mismatches(a: "refsim.Recording", b: "refsim.Recording") -> list[int]:
+    """Count, a layer, the spikes that only one of two recordings has."""
+    return [len(np.setxor1d(x.code, y.code)) for x, y in zip(a.spikes, b.spikes, strict=True)]
+
+
+def small_network(rng: np.random.Generator, *names: str, sizes: tuple[int, ...] = (12, 9, 5), dyadic: bool = False) -> "refsim.Network":
+    """Return a chain of layers with random weights and biases, on a dyadic grid where asked."""
+    layers = []
+    for index, (pre, post) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        weight, bias = rng.normal(0.08, 0.3, (post, pre)), rng.normal(0, 0.05, post)
+        if dyadic:
+            weight, bias = np.round(weight * 64) / 64, np.round(bias * 64) / 64
+        layers.append((weight, bias, refsim.load(names[index % len(names)])))
+    return refsim.Network.dense(layers, "1 ms")

@@ -1,0 +1,211 @@
+"""Planted faults. Each is caught by one named check, and by no other: without that check it would pass.
+
+A rogue step is held against the card it pretends to be; a rogue module against the network it was made from; a rogue
+judge against pairs of recordings whose verdict is known; a rogue card against its own ODE.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import refsim
+from refsim.pytorch import SRIF
+
+
+@dataclass(frozen=True)
+class Rogue:
+    """A fault, what carries it, and the name of the check that must catch it."""
+
+    name: str
+    caught_by: str
+    make: Callable[[], Any]
+
+
+# --- steps: (x, state) -> (spikes, state), each a small lie about a card --------------------------------------------
+
+
+def _lif_decay(x, v, decay):
+    v = x if v is None else decay * v + x
+    z = v >= 0.5
+    return z, np.where(z, 0.0, v)
+
+
+def _late(x, state):
+    """SRIF that gets its input one step late."""
+    waiting, v = (np.zeros_like(x), np.zeros_like(x)) if state is None else state
+    v = v + waiting
+    z = v >= 0.5
+    return z, (x, v - z)
+
+
+def _hard_for_soft(x, v):
+    v = x if v is None else v + x
+    z = v >= 0.5
+    return z, np.where(z, 0.0, v)
+
+
+def _subtract_threshold(x, v):
+    v = x if v is None else v + x
+    z = v >= 0.5
+    return z, v - 0.5 * z
+
+
+def _strict(x, v):
+    v = x if v is None else v + x
+    z = v > 0.5
+    return z, v - z
+
+
+def _float32_state(x, v):
+    v = x.astype(np.float32) if v is None else v + x.astype(np.float32)
+    z = v >= np.float32(0.5)
+    return z, v - z.astype(np.float32)
+
+
+def _unscaled_input(x, v):
+    """Form A that forgets to divide its input by tau."""
+    v = x if v is None else 0.5 * v + x
+    z = v >= 0.5
+    return z, np.where(z, 0.0, v)
+
+
+_TAU = 10.0  # steps
+STEP_ROGUES = {
+    "srif": [
+        Rogue("input one step late", "latency", lambda: _late),
+        Rogue("hard for soft reset", "reset_kind", lambda: _hard_for_soft),
+        Rogue("subtract v_th for subtract 1", "reset_amount", lambda: _subtract_threshold),
+        Rogue("> for >=", "comparison", lambda: _strict),
+        Rogue("float32 state at a knife edge", "precision", lambda: _float32_state),
+    ],
+    "lif": [
+        Rogue("input not divided by tau", "gain", lambda: _unscaled_input),
+    ],
+    "lif_decay": [
+        Rogue("Euler leak for exact", "decay", lambda: lambda x, v: _lif_decay(x, v, 1 - 1 / _TAU)),
+        Rogue("tau off by 0.1 %", "decay", lambda: lambda x, v: _lif_decay(x, v, np.exp(-1 / (1.001 * _TAU)))),
+    ],
+}
+DECLARED = {
+    "srif": lambda: refsim.load("srif"),
+    "lif": lambda: refsim.load("lif"),
+    "lif_decay": lambda: refsim.load("lif_decay", decay=np.exp(-1 / _TAU)),
+}
+
+# --- modules: what a bridge or a hand-made copy can get wrong --------------------------------------------------------
+
+
+def honest_module() -> nn.Sequential:
+    """Three square layers of equal size, so that a swap and a transposition go unseen by their shapes."""
+    torch.manual_seed(5)
+    module = nn.Sequential(nn.Linear(6, 6), SRIF(), nn.Linear(6, 6), SRIF(), nn.Linear(6, 6), SRIF())
+    return module.double()
+
+
+@torch.no_grad()
+def _changed(change: Callable[[nn.Sequential], None]) -> nn.Sequential:
+    module = honest_module()
+    change(module)
+    return module
+
+
+def _flip_one_sign(module):
+    module[2].weight[1, 3] *= -1
+
+
+def _transpose(module):
+    module[2].weight.copy_(module[2].weight.T.clone())
+
+
+def _drop_bias(module):
+    module[4].bias.zero_()
+
+
+def _swap_layers(module):
+    module[0], module[2] = module[2], module[0]
+    module[0].bias, module[2].bias = module[2].bias, module[0].bias  # the biases stay: the weights alone must tell
+
+
+MODULE_ROGUES = [
+    Rogue("one weight's sign flipped", "weights", lambda: _changed(_flip_one_sign)),
+    Rogue("square weight matrix transposed", "orientation", lambda: _changed(_transpose)),
+    Rogue("bias dropped", "bias", lambda: _changed(_drop_bias)),
+    Rogue("layer order swapped", "layer_order", lambda: _changed(_swap_layers)),
+]
+
+# --- judges: (reference, trial) -> verdict ---------------------------------------------------------------------------
+
+
+def honest_judge(reference, trial) -> str:
+    """What refsim itself says."""
+    return refsim.compare(reference, trial).verdict
+
+
+def _counting(reference, trial):
+    """Compare how often each neuron fired."""
+    if honest_judge(reference, trial) == "inconclusive":
+        return "inconclusive"
+    same = all(np.array_equal(a.counts(), b.counts()) for a, b in zip(reference.spikes, trial.spikes, strict=True))
+    return "pass" if same else "fail"
+
+
+def _output_only(reference, trial):
+    if honest_judge(reference, trial) == "inconclusive":
+        return "inconclusive"
+    return "pass" if np.array_equal(reference.spikes[-1].code, trial.spikes[-1].code) else "fail"
+
+
+def _without_last_step(reference, trial):
+    if honest_judge(reference, trial) == "inconclusive":
+        return "inconclusive"
+    same = all(np.array_equal(a.dense()[:, :-1], b.dense()[:, :-1]) for a, b in zip(reference.spikes, trial.spikes, strict=True))
+    return "pass" if same else "fail"
+
+
+def _no_ties(reference, trial):
+    return "fail" if honest_judge(reference, trial) == "inconclusive" else honest_judge(reference, trial)
+
+
+def _never_passes(reference, trial):
+    return "inconclusive" if honest_judge(reference, trial) == "pass" else honest_judge(reference, trial)
+
+
+JUDGE_ROGUES = [
+    Rogue("spikes counted instead of compared", "moved_spike", lambda: _counting),
+    Rogue("hidden layers not looked at", "hidden_layer", lambda: _output_only),
+    Rogue("last step left out", "last_step", lambda: _without_last_step),
+    Rogue("rounding taken for a fault", "rounding_tie", lambda: _no_ties),
+    Rogue("never says pass", "identical", lambda: _never_passes),
+]
+
+# --- cards: a declared step that is not the solution of its ODE ------------------------------------------------------
+
+
+def euler_card() -> refsim.NeuronModel:
+    """Form A read with tau_m = tau*step: the declared step is then forward Euler, and not exact."""
+    return _altered('text = "-step/log(1 - 1/tau)"', 'text = "tau*step"')
+
+
+def _altered(old: str, new: str) -> refsim.NeuronModel:
+    import tempfile
+    from pathlib import Path
+
+    from refsim.shelf import shelf
+
+    text = (shelf("equations") / "lif.toml").read_text("utf-8")
+    assert old in text
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "altered.toml"
+        path.write_text(text.replace(old, new), "utf-8")
+        return refsim.load(path)
+
+
+CARD_ROGUES = [
+    Rogue("Euler step called exact", "declared step is the exact solution", euler_card),
+    Rogue("sign of the leak", "declared step is the exact solution", lambda: _altered("dv/dt = (I - v)/tau_m", "dv/dt = (I + v)/tau_m")),
+    Rogue("input not scaled in the step", "declared step is the exact solution", lambda: _altered("v = keep*v + I/tau", "v = keep*v + I")),
+]

@@ -1,0 +1,69 @@
+"""Cards: what is right loads, what is wrong is explained in one sentence that names the card, the key and the cure."""
+
+from pathlib import Path
+
+import pytest
+
+import refsim
+from refsim.model import load_all
+from refsim.model.render import render
+
+INVALID = sorted((Path(__file__).parent / "invalid").glob("*.toml"))
+
+
+def test_there_are_enough_wrong_cards():
+    assert len(INVALID) >= 25
+
+
+@pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
+def test_a_wrong_card_is_explained(path):
+    says = path.read_text("utf-8").splitlines()[0].removeprefix("# error: ")
+    with pytest.raises(refsim.RefsimError) as caught:
+        # units are Brian2's to check, when it first sees the card
+        refsim.check_declared_step(refsim.load(path))
+    message = str(caught.value)
+    assert says in message
+    assert "card" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("model", load_all(), ids=lambda model: model.name)
+def test_a_card_on_the_shelf_is_whole(model):
+    assert model.references
+    shown = render(model)
+    for text in (*model.parameters, model.discrete.fire.text, model.continuous.threshold, *model.references[0].split()[:2]):
+        assert text in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_parameters_are_changed_by_name_with_units():
+    assert refsim.load("srif", v_th=0.25).parameters["v_th"].value == 0.25
+    assert refsim.load("srif").with_parameters(v_th="0.25").parameters["v_th"].value == 0.25
+    with pytest.raises(refsim.RefsimError, match="has no parameter 'vth'; it has spike_value, v_th"):
+        refsim.load("srif", vth=1)
+    with pytest.raises(refsim.RefsimError, match="card 'lif': parameter tau: must be above 1, but is 1"):
+        refsim.load("lif", tau=1)
+    with pytest.raises(refsim.RefsimError, match="is in second"):
+        refsim.load("lif", tau="2 ms")
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
+    with pytest.raises(refsim.RefsimError, match="no card is named 'srf'; known are if, lif, lif_decay, srif, srif_mpr"):
+        refsim.load("srf")
+    with pytest.raises(refsim.RefsimError, match="cannot be read"):
+        refsim.load(tmp_path / "none.toml")
+
+
+def test_a_huge_file_is_no_card(tmp_path):
+    path = tmp_path / "huge.toml"
+    path.write_bytes(b"#" * 200_000)
+    with pytest.raises(refsim.RefsimError, match="this is no card"):
+        refsim.load(path)
+
+
+@pytest.mark.parametrize("text", ["-" * 1900 + "v", "(" * 500 + "v" + ")" * 500, "v" * 3000, "v if v else v", "[v]", "lambda: v", "v and v", "1 < v < 2", "'v'", "1e999"])
+def test_hostile_expressions_end_in_one_sentence(text):
+    from refsim.model.expressions import parse_expression
+
+    with pytest.raises(refsim.RefsimError, match="^card: "):
+        parse_expression(text, "card")

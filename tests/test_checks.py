@@ -1,0 +1,138 @@
+"""Each check catches its rogue, no other check does, and without that check the rogue would pass."""
+
+import dataclasses
+
+import pytest
+import torch
+from rogues import CARD_ROGUES, DECLARED, JUDGE_ROGUES, MODULE_ROGUES, STEP_ROGUES, honest_judge, honest_module
+
+import refsim
+from refsim.checks import JUDGE_CHECKS, MAP_CHECKS, STEP_CHECKS
+from refsim.model import load_all
+from refsim.pytorch.steps import STEPS
+from refsim.pytorch.surrogate import heaviside
+
+STEP_CASES = [pytest.param(card, rogue, id=rogue.name) for card, rogues in STEP_ROGUES.items() for rogue in rogues]
+
+
+def failed(verdicts):
+    """Names of the checks that did not pass; one that could not measure counts as neither."""
+    return {verdict.claim.measure for verdict in verdicts if verdict.status == "fail"}
+
+
+def hand_written(model):
+    """Our own PyTorch step of a card, as check_step takes it."""
+
+    def step(x, v):
+        z, _, v = STEPS[model.name](x, torch.zeros_like(x) if v is None else v, model.constants(1.0), heaviside)
+        return z, v
+
+    return step
+
+
+@pytest.mark.parametrize("model", load_all(), ids=lambda model: model.name)
+def test_our_own_steps_pass_every_check(model):
+    verdicts = refsim.check_step(hand_written(model), model, as_input=torch.tensor)
+    assert {verdict.claim.measure: verdict.status for verdict in verdicts} == dict.fromkeys(STEP_CHECKS, "pass")
+
+
+@pytest.mark.parametrize(("card", "rogue"), STEP_CASES)
+def test_a_rogue_step_is_caught_by_its_check_alone(card, rogue):
+    assert failed(refsim.check_step(rogue.make(), DECLARED[card]())) == {rogue.caught_by}
+
+
+@pytest.mark.parametrize(("card", "rogue"), STEP_CASES)
+def test_without_its_check_a_rogue_step_passes(card, rogue):
+    assert not failed(refsim.check_step(rogue.make(), DECLARED[card](), skip={rogue.caught_by}))
+
+
+def test_every_step_check_has_its_rogue():
+    assert {rogue.caught_by for rogues in STEP_ROGUES.values() for rogue in rogues} == set(STEP_CHECKS)
+
+
+def test_a_float32_step_is_right_where_precision_is_not_asked():
+    model = refsim.load("lif_decay", decay=0.875)
+    verdicts = refsim.check_step(hand_written(model), model, as_input=lambda x: torch.tensor(x, dtype=torch.float32), skip={"precision"})
+    assert {verdict.status for verdict in verdicts} == {"pass"}
+
+
+def test_a_deaf_neuron_fails_and_does_not_hang():
+    assert "gain" in failed(refsim.check_step(lambda x, state: (x * 0, None), refsim.load("srif")))
+
+
+# --- modules ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def network():
+    return refsim.bridge.load(honest_module(), dt="1 ms")
+
+
+def test_an_honest_module_passes(network):
+    verdicts = refsim.check_module(honest_module(), network)
+    assert {verdict.claim.measure: verdict.status for verdict in verdicts} == dict.fromkeys(MAP_CHECKS, "pass")
+
+
+@pytest.mark.parametrize("rogue", MODULE_ROGUES, ids=lambda rogue: rogue.name)
+def test_a_rogue_module_is_caught_by_its_check_alone(rogue, network):
+    assert failed(refsim.check_module(rogue.make(), network)) == {rogue.caught_by}
+    assert not failed(refsim.check_module(rogue.make(), network, skip={rogue.caught_by}))
+
+
+@pytest.mark.parametrize("rogue", MODULE_ROGUES, ids=lambda rogue: rogue.name)
+def test_a_rogue_module_also_fails_the_main_question(rogue, network, rng):
+    drive = refsim.Drive.bernoulli(rng.random((20, 6)), 60, "1 ms", 0)
+    trial = refsim.run(network, drive, refsim.Torch(module=rogue.make()))
+    assert refsim.compare(refsim.run(network, drive, refsim.Discrete()), trial).verdict == "fail"
+
+
+def test_every_map_check_has_its_rogue():
+    assert {rogue.caught_by for rogue in MODULE_ROGUES} == set(MAP_CHECKS)
+
+
+# --- judges ----------------------------------------------------------------------------------------------------------
+
+
+def test_refsim_itself_is_an_honest_judge():
+    verdicts = refsim.check_judge(honest_judge)
+    assert {verdict.claim.measure: verdict.status for verdict in verdicts} == dict.fromkeys(JUDGE_CHECKS, "pass")
+
+
+@pytest.mark.parametrize("rogue", JUDGE_ROGUES, ids=lambda rogue: rogue.name)
+def test_a_rogue_judge_is_caught_by_its_check_alone(rogue):
+    assert failed(refsim.check_judge(rogue.make())) == {rogue.caught_by}
+    assert not failed(refsim.check_judge(rogue.make(), skip={rogue.caught_by}))
+
+
+def test_every_judge_check_has_its_rogue():
+    assert {rogue.caught_by for rogue in JUDGE_ROGUES} == set(JUDGE_CHECKS)
+
+
+# --- cards -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", load_all(), ids=lambda model: model.name)
+def test_every_declared_step_solves_its_ode(model):
+    verdict = refsim.check_declared_step(model)
+    assert verdict.status == "pass", verdict.detail
+
+
+@pytest.mark.parametrize("rogue", CARD_ROGUES, ids=lambda rogue: rogue.name)
+def test_a_rogue_card_is_refused(rogue):
+    verdict = refsim.check_declared_step(rogue.make())
+    assert (verdict.status, verdict.claim.measure) == ("fail", rogue.caught_by)
+    assert "v: differs by" in verdict.detail
+
+
+def test_an_euler_step_that_says_so_is_right():
+    euler = CARD_ROGUES[0].make()
+    honest = dataclasses.replace(euler, discrete=dataclasses.replace(euler.discrete, solution="euler"))
+    assert refsim.check_declared_step(honest).status == "pass"
+    assert refsim.check_declared_step(dataclasses.replace(refsim.load("lif"), discrete=honest.discrete)).status == "fail"
+
+
+@pytest.mark.parametrize("check", ["check_step", "check_module"])
+def test_a_check_that_does_not_exist_cannot_be_skipped(check, network):
+    arguments = {"check_step": (lambda x, s: (x, s), refsim.load("srif")), "check_module": (honest_module(), network)}[check]
+    with pytest.raises(refsim.RefsimError, match="'?latencies'? is not a check; known are"):
+        getattr(refsim, check)(*arguments, skip={"latencies"})

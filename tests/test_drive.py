@@ -1,0 +1,87 @@
+"""Drives: each encoder does what it says, with integer steps, and refuses what it cannot encode."""
+
+import numpy as np
+import pytest
+
+from refsim import Drive, RefsimError
+
+
+def test_current_is_held_or_given_per_step():
+    held = Drive.current([[1.0, 2.0]], "1 ms", n_steps=3)
+    assert held.held
+    assert [frame.tolist() for frame in held.frames()] == [[[1.0, 2.0]]] * 3
+    moving = Drive.current(np.arange(6.0).reshape(1, 3, 2), 1e-3)
+    assert not moving.held
+    assert [frame.tolist() for frame in moving.frames()] == [[[0.0, 1.0]], [[2.0, 3.0]], [[4.0, 5.0]]]
+
+
+def test_bernoulli_is_seeded_and_has_its_rate():
+    rates = np.full((40, 50), 0.3)
+    first, again, other = (Drive.bernoulli(rates, 100, "1 ms", seed) for seed in (1, 1, 2))
+    assert np.array_equal(first.spikes.code, again.spikes.code)
+    assert not np.array_equal(first.spikes.code, other.spikes.code)
+    n = rates.size * 100
+    assert abs(len(first.spikes) - 0.3 * n) < 5 * np.sqrt(0.3 * 0.7 * n)  # five standard deviations
+    assert len(Drive.bernoulli(np.zeros((2, 2)), 10, 1e-3, 0).spikes) == 0
+    assert len(Drive.bernoulli(np.ones((2, 2)), 10, 1e-3, 0).spikes) == 40
+
+
+def test_poisson_probability_is_one_minus_exp():
+    drive = Drive.poisson(np.full((50, 50), 200.0), 100, "1 ms", 0)
+    n, p = 250_000, 1 - np.exp(-0.2)
+    assert abs(len(drive.spikes) - p * n) < 5 * np.sqrt(p * (1 - p) * n)
+
+
+def test_latency_spikes_once_the_sooner_the_larger():
+    drive = Drive.latency([[1.0, 0.5, 0.0, 0.25]], 9, "1 ms")
+    assert drive.spikes.step.tolist() == [0, 4, 6]
+    assert drive.spikes.neuron.tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize(("reset", "steps"), [("zero", [2, 5, 8]), ("subtract", [2, 4, 6, 9])])
+def test_integrate_and_fire_encoder(reset, steps):
+    # 0.4375 thrice is 1.3125; what is over is forgotten or carried on
+    drive = Drive.integrate_and_fire([[0.4375, 0.0]], 10, "1 ms", reset=reset)
+    assert drive.spikes.step.tolist() == steps
+    assert set(drive.spikes.neuron) == {0}
+
+
+def test_integrate_and_fire_encoder_is_strict():
+    # the convention of the lava networks: v > 1, so that 1 itself does not fire
+    assert len(Drive.integrate_and_fire([[0.5]], 2, "1 ms").spikes) == 0
+    assert len(Drive.integrate_and_fire([[0.5]], 3, "1 ms").spikes) == 1
+
+
+def test_noise_is_the_same_in_every_engine():
+    drive = Drive.noise(0.2, 0.1, 50, "1 ms", 3)
+    assert np.array_equal(drive.values, Drive.noise(0.2, 0.1, 50, "1 ms", 3).values)
+    assert drive.values.shape == (1, 50, 1)
+
+
+def test_frames_of_events_are_their_dense_array(rng):
+    dense = rng.random((3, 8, 5)) < 0.4
+    drive = Drive.events(*np.nonzero(dense), dense.shape, 1e-3)
+    assert np.array_equal(np.stack(list(drive.frames()), axis=1), dense)
+    assert np.array_equal(np.stack(list(drive.take(np.array([2, 0])).frames()), axis=1), dense[[2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Drive.current([[1.0]], "1 ms"), "say for how many"),
+        (lambda: Drive.current([[np.nan]], "1 ms", n_steps=2), "NaN or infinite"),
+        (lambda: Drive.current([1.0], "1 ms"), "must be"),
+        (lambda: Drive.current(np.zeros((1, 4, 2)), "1 ms", n_steps=3), "hold 4 steps"),
+        (lambda: Drive.bernoulli([[1.2]], 5, "1 ms", 0), r"must lie in \[0, 1\]"),
+        (lambda: Drive.bernoulli([[0.2]], 0, "1 ms", 0), "n_steps must be a whole number of 1 or more"),
+        (lambda: Drive.poisson([[-1.0]], 5, "1 ms", 0), "0 Hz or more"),
+        (lambda: Drive.noise(0, -1, 5, "1 ms", 0), "std of 0 or more"),
+        (lambda: Drive.latency([[2.0]], 5, "1 ms"), r"must lie in \[0, 1\]"),
+        (lambda: Drive.integrate_and_fire([[0.1]], 5, "1 ms", reset="hard"), "reset must be 'zero' or 'subtract'"),
+        (lambda: Drive.events([0], [0], [5], (1, 3, 2), "1 ms"), "must lie in 0..1"),
+        (lambda: Drive.events([0], [0], [0], (1, 3, 2), "0 ms"), "must be a time above zero"),
+    ],
+)
+def test_wrong_input_is_refused(make, says):
+    with pytest.raises(RefsimError, match=says):
+        make()
