@@ -21,7 +21,7 @@ _EVENT_KEYS = ("sample", "step", "neuron", "shape")
 _LARGEST = 8 << 30  # bytes of one array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Real input for a network.
 
@@ -138,7 +138,8 @@ def _read_file(path: Path) -> dict[str, Any]:
         if kind == "npz":
             return _read_npz(path)
         if kind == "npy":
-            return {"x": np.load(path, allow_pickle=False)}
+            with open(path, "rb") as file:
+                return {"x": np.load(file, allow_pickle=False)}
         if kind == "csv":
             return {"x": np.loadtxt(path, delimiter=",", ndmin=2, comments="#", skiprows=_header_rows(path))}
         return {"x": _read_idx(path)}
@@ -150,7 +151,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as archive:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
         size = sum(info.file_size for info in archive.zip.infolist())
         if size > _LARGEST:
             raise RefsimError(f"data {path}: unpacks to {size / 2**30:.0f} GiB; at most {_LARGEST >> 30} GiB are read. Split it.")

@@ -12,7 +12,7 @@ from .network import Floats, positive_time, real_array
 from .spikes import Ints, SpikeTrains
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Drive:
     """The input of a batch; made by one of the functions below.
 

@@ -13,7 +13,7 @@ from .units import to_si
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """A connection and the neurons behind it.
 
@@ -57,7 +57,7 @@ class Layer:
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """Layers in order, and the duration of their common step.
 

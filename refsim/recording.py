@@ -18,7 +18,7 @@ from .spikes import Ints, SpikeTrains
 TRACES = ("before_reset", "after_reset")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Approach:
     """The nearest that each sample came to threshold in one layer.
 
@@ -34,7 +34,7 @@ class Approach:
     neuron: Ints
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """The outcome of a run.
 

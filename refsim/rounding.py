@@ -19,7 +19,7 @@ UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, 
 _LIBRARY = 4.0  # a function of a mathematical library is right to within 4 units in the last place, glibc and SLEEF say
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bounded:
     """A number and a bound on how far a computed one may lie from it, when each operation rounds by at most `unit`.
 
@@ -139,7 +139,7 @@ def bounded_sum(layer: Layer, x: NDArray[Any], unit: float) -> Bounded:
     return Bounded(value, error, unit, quantum)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Threshold:
     """What the threshold of one layer saw, (n_samples, n_steps, n_neurons), and how far rounding may have moved it."""
 

@@ -10,7 +10,7 @@ from .errors import RefsimError
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SpikeTrains:
     """The spikes of one layer for a batch of samples.
 

@@ -44,7 +44,7 @@ def small_network(rng: np.random.Generator, *names: str, sizes: tuple[int, ...] 
     """Return a chain of layers with random weights and biases, on a dyadic grid where asked."""
     layers = []
     for index, (pre, post) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-        weight, bias = rng.normal(0.08, 0.3, (post, pre)), rng.normal(0, 0.05, post)
+        weight, bias = rng.normal(0.15, 0.5, (post, pre)), rng.normal(0, 0.1, post)
         if dyadic:
             weight, bias = np.round(weight * 64) / 64, np.round(bias * 64) / 64
         layers.append((weight, bias, refsim.load(names[index % len(names)])))

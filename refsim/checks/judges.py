@@ -16,7 +16,7 @@ from ..spikes import SpikeTrains
 Judge = Callable[[Recording, Recording], str]  # reference, trial -> "pass", "fail" or "inconclusive"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Planted:
     """A pair of recordings and the verdict that a judge must give."""
 

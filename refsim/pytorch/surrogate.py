@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,11 +50,13 @@ def spike_function(name: str | None) -> Fire:
     if name not in SURROGATES:
         raise RefsimError(f"surrogate {name!r} is not known; known are {listed(SURROGATES)}.")
 
-    def fire(x: Tensor) -> Tensor:
-        spikes: Tensor = _Spike.apply(x, name)  # type: ignore[no-untyped-call]
-        return spikes
+    return partial(spike, name=name)
 
-    return fire
+
+def spike(x: Tensor, name: str) -> Tensor:
+    """Spike where x >= 0; the gradient is the named surrogate's."""
+    spikes: Tensor = _Spike.apply(x, name)  # type: ignore[no-untyped-call]
+    return spikes
 
 
 def heaviside(x: Tensor) -> Tensor:

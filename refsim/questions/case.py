@@ -82,7 +82,7 @@ def validate_on(network: Network, data: Mapping[str, Any], claims: tuple[Claim, 
     encoder = data.get("encoder", "current")
     drive = encode(found, encoder, data.get("steps"), network.dt, seed=data.get("seed", 0))
     plan = Plan(tuple(make_trial(name, device) for name in trials), tuple(fine))
-    facts = {"name": found.name, "samples": drive.n_samples, "steps": drive.n_steps, "inputs": drive.n_inputs, "drive": drive.made.get("kind"), "encoder": encoder, "labels": found.labels is not None}
+    facts = {"name": found.name, "encoder": encoder, "labels": found.labels is not None}
     return validate_network(network, drive, plan, claims, labels=found.labels, title=title, data=facts)
 
 

@@ -35,11 +35,11 @@ class Parting:
 
     @property
     def tie(self) -> bool:
-        """True where rounding alone can have tipped the spike."""
-        return abs(self.distance) <= self.bound
+        """True where rounding alone can have tipped the spike; where sums are exact, the bound is 0 and nothing is a tie."""
+        return 0 < self.bound >= abs(self.distance)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """A trial held against the reference.
 
@@ -68,7 +68,7 @@ class Comparison:
     @property
     def by_luck(self) -> bool:
         """True where two equal runs came closer to threshold than rounding reaches: elsewhere a spike may tip."""
-        return not self.partings and self.nearest is not None and self.nearest_bound is not None and self.nearest[0] <= self.nearest_bound
+        return not self.partings and self.nearest is not None and self.nearest_bound is not None and 0 < self.nearest_bound >= self.nearest[0]
 
     @property
     def changed_decisions(self) -> int:

@@ -17,7 +17,7 @@ from .code import Comparison
 from .step import Ladder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Closeup:
     """One neuron of one sample, looked at again with its membrane recorded: where two runs part, or nearly do.
 
@@ -40,7 +40,7 @@ class Closeup:
     threshold: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Findings:
     """What a validation found.
 

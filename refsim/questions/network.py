@@ -69,11 +69,12 @@ def validate_network(network: Network, drive: Drive, plan: Plan, claims: Sequenc
     if comparisons:
         worst = Findings(title, (), comparisons=comparisons).worst
         assert worst is not None
-        at = comparisons.index(worst)
-        closeup = look_closer(worst, network, drive, reference_engine.in_numpy(), plan.trials[at])
-        comparisons = (*comparisons[:at], _with_membranes(worst, closeup), *comparisons[at + 1 :])
+        engine = next(engine for engine, found in zip(plan.trials, comparisons, strict=True) if found is worst)
+        closeup = look_closer(worst, network, drive, reference_engine.in_numpy(), engine)
+        comparisons = tuple(_with_membranes(found, closeup) if found is worst else found for found in comparisons)
     verdicts = [verdict for claim in claims for verdict in _judge(claim, reference, comparisons, ladder, labels)]
-    return Findings(title, tuple(verdicts), network, data or {}, reference, comparisons, ladder, labels, closeup)
+    facts = {"samples": drive.n_samples, "steps": drive.n_steps, "inputs": drive.n_inputs, "drive": drive.made.get("kind")} | (data or {})
+    return Findings(title, tuple(verdicts), network, facts, reference, comparisons, ladder, labels, closeup)
 
 
 def _with_membranes(found: Comparison, closeup: Closeup | None) -> Comparison:

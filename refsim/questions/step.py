@@ -10,7 +10,7 @@ from ..distances import Displacement, displacement
 from ..recording import Recording
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rung:
     """One rung of the ladder: fine mode at dt/refine.
 
@@ -28,7 +28,7 @@ class Rung:
     to_next: Displacement | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ladder:
     """Fine mode at several refinements, and the order at which it converges (NaN where it cannot be fitted)."""
 

@@ -17,7 +17,7 @@ _SLOTS = ("sum", "update", "jump", "watch", "threshold", "record", "reset", "tra
 _UNUSED = ("groups", "thresholds", "synapses", "resets")  # Brian2's own slots, which must exist
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Structure:
     """What a compiled program depends on; all else is read when it runs.
 

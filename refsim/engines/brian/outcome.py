@@ -11,7 +11,7 @@ from ...recording import Approach
 from ...spikes import SpikeTrains
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """Raw results of a run.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...errors import RefsimError, listed
 from ...network import Network
-from ..layers import Neuron
+from ..layers import Neuron, reset
 from .checkpoint import read_checkpoint, tensors_of
 from .description import Description, LayerDescription, read_description
 
@@ -105,26 +105,35 @@ def _executed(module: nn.Module) -> list[tuple[nn.Linear, Neuron]]:
         calls.append((part, inputs[0], output))
 
     parts = [part for part in module.modules() if isinstance(part, nn.Linear | Neuron)]
-    first = next((part for part in parts if isinstance(part, nn.Linear)), None)
-    if first is None:
+    linears = [part for part in parts if isinstance(part, nn.Linear)]
+    if not linears:
         raise RefsimError("module: has no Linear layer.")
     kept = [(part, part.v, part.seen) for part in parts if isinstance(part, Neuron)]
     hooks = [part.register_forward_hook(note) for part in parts]
     try:
-        for neuron, _, _ in kept:
-            neuron.v = neuron.seen = None
-        with torch.no_grad():
-            module(torch.zeros(1, first.in_features, dtype=first.weight.dtype, device=first.weight.device))
-    except RefsimError:
-        raise
-    except Exception as error:  # a user's module can raise anything
-        raise RefsimError(f"module: one step on zeros of shape (1, {first.in_features}) failed ({error}). forward(x) must take one step, (batch, inputs).") from None
+        _dry_run(module, linears, calls)
     finally:
         for hook in hooks:
             hook.remove()
         for neuron, v, seen in kept:
             neuron.v, neuron.seen = v, seen
     return _pairs(calls, len(parts))
+
+
+def _dry_run(module: nn.Module, linears: list[nn.Linear], calls: list[Any]) -> None:
+    """Run one step on zeros; any Linear may be the first to run, so each of their widths is tried."""
+    widths = dict.fromkeys(linear.in_features for linear in linears)
+    tried: list[str] = []
+    for width in widths:
+        calls.clear()
+        reset(module)
+        try:
+            with torch.no_grad():
+                module(torch.zeros(1, width, dtype=linears[0].weight.dtype, device=linears[0].weight.device))
+            return
+        except Exception as error:  # a user's module can raise anything
+            tried.append(f"(1, {width}): {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+    raise RefsimError(f"module: one step on zeros failed, of shape {'; '.join(tried)}. forward(x) must take one step, (batch, inputs).")
 
 
 def _pairs(calls: list[tuple[nn.Module, Tensor, Tensor]], n_parts: int) -> list[tuple[nn.Linear, Neuron]]:

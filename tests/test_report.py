@@ -1,0 +1,142 @@
+"""Reports: the sentence says what is true, the JSON has its schema, the page stands alone."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+from conftest import small_network
+
+import refsim
+from refsim import Brian2, Discrete, Drive, RefsimError, SpikeTrains, Torch
+from refsim.claims import Claim, Verdict, judge, overall
+from refsim.questions.case import standard_claims
+from refsim.questions.network import Plan, validate_network
+from refsim.report import Report
+
+TOP = ["schema_version", "verdict", "sentence", "title", "network", "data", "runs", "claims"]
+CLAIM = {"question", "measure", "value", "limit", "unit", "because", "margin", "status"}
+
+
+@pytest.fixture
+def pair(rng):
+    network, drive = small_network(rng, "srif"), Drive.bernoulli(rng.random((6, 12)), 20, "1 ms", 0)
+    return Discrete().run(network, drive), Torch(dtype="float64").run(network, drive)
+
+
+def moved(recording, layer=1):
+    """The same recording with one spike a step later."""
+    dense = recording.spikes[layer].dense()
+    sample, step, neuron = next(at for at in np.argwhere(dense[:, :-1]) if not dense[at[0], at[1] + 1, at[2]])
+    dense[sample, step : step + 2, neuron] = [False, True]
+    spikes = list(recording.spikes)
+    spikes[layer] = SpikeTrains.from_dense(dense, 1e-3)
+    return dataclasses.replace(recording, spikes=tuple(spikes)), (sample, step, neuron)
+
+
+def test_pass(pair):
+    report = refsim.compare(*pair)
+    assert report.verdict == "pass"
+    assert report.sentence.startswith("The same network: PyTorch float64 fires exactly the")
+    assert f"{sum(map(len, pair[0].spikes)):,} spikes" in report.sentence
+
+
+def test_fail_names_the_first_divergence(pair):
+    trial, (sample, step, neuron) = moved(pair[1])
+    report = refsim.compare(pair[0], trial)
+    assert report.verdict == "fail"
+    assert f"first at layer 1, sample {sample}, neuron {neuron}, step {step}, where only Discrete float64 fires" in report.sentence
+    row = report.as_dict()["claims"][0]
+    assert (row["value"], row["status"], row["samples_parted"]) == (2, "fail", 1)
+    assert {key: row["first_divergence"][key] for key in ("layer", "sample", "neuron", "step")} == {"layer": 1, "sample": sample, "neuron": neuron, "step": step}
+
+
+def test_both_membranes_are_shown_where_they_part(rng):
+    network, drive = small_network(rng, "srif"), Drive.bernoulli(rng.random((6, 12)), 20, "1 ms", 0)
+    other = refsim.Network.dense([(layer.weight * 1.01, layer.bias, layer.model) for layer in network.layers], "1 ms")
+
+    @dataclasses.dataclass(frozen=True)
+    class WrongWeights:
+        """An engine that runs another network than it is given."""
+
+        def run(self, _network, drive, record=()):
+            return dataclasses.replace(Torch(dtype="float64").run(other, drive, record), network=network)
+
+    findings = validate_network(network, drive, Plan((Torch(dtype="float64"), WrongWeights())), standard_claims())
+    assert [len(found.partings) > 0 for found in findings.comparisons] == [False, True]
+    first = Report(findings).as_dict()["claims"][1]["first_divergence"]
+    assert first["reference_membrane"] != first["trial_membrane"]
+    assert abs(first["reference_membrane"] - 0.5) == pytest.approx(first["distance_to_threshold"] if first["distance_to_threshold"] > 0 else -first["distance_to_threshold"], abs=1e-12)
+    assert (first["reference_membrane"] >= 0.5) != (first["trial_membrane"] >= 0.5)
+
+
+def test_json_has_its_schema(pair, tmp_path):
+    folder = refsim.compare(*pair).save(tmp_path / "new" / "report")
+    found = json.loads((folder / "report.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert list(found) == TOP
+    assert all(set(row) >= CLAIM for row in found["claims"])
+    assert {run["label"] for run in found["runs"]} == {"Discrete float64", "PyTorch float64"}
+    assert all({"versions", "dt", "dtype", "cards", "drive"} <= set(run) for run in found["runs"])
+
+
+def test_the_page_stands_alone(pair, tmp_path):
+    page = (refsim.compare(pair[0], moved(pair[1])[0]).save(tmp_path) / "report.html").read_text()
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert page.count('src="data:image/png;base64,') == 2  # raster and decisions
+    assert 'name="viewport"' in page
+    assert "@media print" in page
+    assert "$" not in re.sub(r"<pre>.*</pre>", "", page, flags=re.S)
+
+
+def test_the_page_of_a_validation_has_all_pictures(rng, tmp_path):
+    network, drive = small_network(rng, "lif"), Drive.current(rng.random((4, 12)), "1 ms", n_steps=10)
+    findings = validate_network(network, drive, Plan((Torch(),), fine=(2, 4, 8)), standard_claims(), labels=np.zeros(4, int), title="a <b> & $c")
+    page = (Report(findings).save(tmp_path) / "report.html").read_text()
+    assert page.count("<figure>") == 4
+    assert "a &lt;b&gt; &amp; $c" in page
+
+
+def test_text_fits_eighty_columns(pair):
+    for report in (refsim.compare(*pair), refsim.compare(pair[0], moved(pair[1])[0])):
+        assert max(map(len, report.text().splitlines())) <= 80
+        assert str(report) == report.text()
+
+
+def test_runs_that_cannot_be_compared_are_refused(pair, rng):
+    network = pair[0].network
+    other = Discrete().run(network, Drive.bernoulli(rng.random((6, 12)), 20, "1 ms", 1))
+    with pytest.raises(RefsimError, match="they had different input"):
+        refsim.compare(pair[0], other)
+    fine = Brian2(mode="fine", refine=2, target="numpy").run(network, pair[0].drive)
+    with pytest.raises(RefsimError, match="cannot be compared"):
+        refsim.compare(pair[0], fine)
+
+
+def test_a_folder_that_cannot_be_written_is_named(pair, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RefsimError, match="cannot be written to .*file"):
+        refsim.compare(*pair).save(tmp_path / "file" / "report")
+
+
+CLAIM_ROW = Claim("code", "x", 1.0, "spikes", "a reason of three words")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "verdict"),
+    [(["pass"], "pass"), (["pass", "fail", "inconclusive"], "fail"), (["pass", "inconclusive"], "inconclusive"), (["pass", "skipped", "reported"], "pass"), (["skipped"], "inconclusive"), ([], "inconclusive")],
+)
+def test_nothing_judged_is_never_a_pass(statuses, verdict):
+    assert overall([Verdict(CLAIM_ROW, 0.0, status) for status in statuses]) == verdict
+
+
+def test_a_value_that_is_no_number_fails():
+    assert judge(CLAIM_ROW, float("nan")).status == "fail"
+    assert judge(CLAIM_ROW, float("inf")).status == "fail"
+    assert judge(CLAIM_ROW, None).status == "skipped"
+    assert judge(dataclasses.replace(CLAIM_ROW, sense="at least"), 0.5).status == "fail"
+
+
+def test_a_limit_needs_its_because():
+    with pytest.raises(RefsimError, match='needs because = "..."'):
+        Claim("code", "x", 1.0, "spikes", "")

@@ -1,0 +1,79 @@
+"""The rounding bound holds for every float32 run, and knows what is exact."""
+
+import numpy as np
+import pytest
+from conftest import small_network
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import refsim
+from refsim import Discrete, Drive, Torch
+from refsim.model import load_all
+from refsim.rounding import Bounded, constant, distances_to_threshold, quantum_of
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.sampled_from([model.name for model in load_all()]), st.integers(0, 2**31))
+def test_the_bound_covers_what_float32_does(name, seed):
+    rng = np.random.default_rng(seed)
+    network = small_network(rng, name, sizes=(8, 6))
+    drive = Drive.bernoulli(rng.random((4, 8)), 15, "1 ms", seed)
+    reference = Discrete().run(network, drive, ("before_reset",))
+    trial = Torch(dtype="float32").run(network, drive, ("before_reset",))
+    (found,) = distances_to_threshold(reference, np.arange(4), ("float64", "float32"))
+    parted = (reference.spikes[0].dense() != trial.spikes[0].dense()).any(axis=2).cumsum(axis=1) > 0
+    before = ~np.concatenate([np.zeros((4, 1), bool), parted[:, :-1]], axis=1)  # up to and with the first divergence
+    error = np.abs(trial.traces[0]["before_reset"].astype(float) - reference.traces[0]["before_reset"])
+    assert (error <= found.bound)[before].all()
+    assert found.bound.max() < 1e-2  # and it says something
+
+
+def test_the_bound_is_a_bound_and_not_the_error():
+    # 0.1 is no float32; three of them may be off by a few times 2^-24
+    total = constant(0.1, 2.0**-24) + constant(0.1, 2.0**-24) + constant(0.1, 2.0**-24)
+    error = abs(float(np.float32(0.1) + np.float32(0.1) + np.float32(0.1)) - 0.3)
+    assert error <= total.error < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("numbers", "quantum"),
+    [([0.5, 0.75], 0.25), ([3.0], 1.0), ([6.0, 4.0], 2.0), ([0.0], 1.0), ([], 1.0), ([2.0**-17, 1.0], 2.0**-17), ([-0.375], 0.125)],
+)
+def test_quantum_is_the_common_power_of_two(numbers, quantum):
+    assert quantum_of(np.array(numbers)) == quantum
+
+
+def test_dyadic_arithmetic_is_exact_and_says_so():
+    a, b = constant(np.array([0.375, -1.5]), 2.0**-24), constant(np.array([0.25, 3.0]), 2.0**-24)
+    for result in (a + b, a - b, a * b, -a + 1.0, 2.0 - b, a * (1 - np.array([1.0, 0.0]))):
+        assert isinstance(result, Bounded)
+        assert (result.error == 0).all()
+    big = constant(np.array([2.0**20]), 2.0**-24) + constant(np.array([2.0**-10]), 2.0**-24)
+    assert (big.error > 0).all()  # 30 bits do not fit
+
+
+def test_the_demo_network_is_exact_in_float32():
+    from refsim.questions.case import demo_case
+
+    network = demo_case().load()
+    drive = Drive.current(refsim.data.digits().values[:5], "1 ms", n_steps=16)
+    for layer in distances_to_threshold(Discrete().run(network, drive), np.arange(5), ("float64", "float32")):
+        near = np.abs(layer.distance) < 1
+        assert near.any()
+        assert (layer.bound[near] == 0).all()
+        assert np.abs(layer.distance).min() >= 2.0**-17  # the biases keep every membrane off the grid of the threshold
+
+
+def test_a_knife_edge_is_a_failure_and_no_tie():
+    # dyadic sums meet the threshold exactly; a run with > instead of >= is wrong, and rounding is no excuse
+    network = refsim.Network.dense([([[0.25, 0.25]], None, refsim.load("srif"))], "1 ms")
+    drive = Drive.events([0, 0], [0, 0], [0, 1], (1, 2, 2), "1 ms")
+
+    def strict(x, v, p, fire):
+        v = v + x
+        z = (v > p["v_th"]).to(x.dtype)
+        return z, v, v - z
+
+    report = refsim.compare(Discrete().run(network, drive), Torch(steps={"srif": strict}).run(network, drive))
+    assert report.verdict == "fail"
+    assert "0 from threshold" in report.sentence
