@@ -58,7 +58,7 @@ def first_divergences(left: Recording, right: Recording) -> list[Divergence]:
     table = np.concatenate(rows, axis=1)
     table = table[:, np.lexsort((table[3], table[2], table[1], table[0]))]
     _, first = np.unique(table[0], return_index=True)
-    return [Divergence(*(int(value) for value in row[:4]), bool(row[4])) for row in table[:, first].T]
+    return [Divergence(int(sample), int(step), int(layer), int(neuron), bool(fired)) for sample, step, layer, neuron, fired in table[:, first].T]
 
 
 def earliest(divergences: list[Divergence]) -> Divergence:

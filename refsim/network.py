@@ -94,7 +94,9 @@ class Network:
         for index, entry in enumerate(layers):
             layer = make_layer(*entry, name=f"layer {index}")  # type: ignore[arg-type]
             if built and built[-1].n_post != layer.n_pre:
-                raise RefsimError(f"{layer.name}: its weight {layer.weight.shape} needs {layer.n_pre} inputs, but the layer before has {built[-1].n_post} neurons. Weights are (n_post, n_pre).")
+                raise RefsimError(
+                    f"{layer.name}: its weight {layer.weight.shape} needs {layer.n_pre} inputs, but the layer before has {built[-1].n_post} neurons. Weights are (n_post, n_pre)."
+                )
             built.append(layer)
         if not built:
             raise RefsimError("network: has no layers; give at least one (weight, bias, model).")

@@ -69,7 +69,8 @@ class Recording:
 
     def decisions(self) -> Ints:
         """Return the class of each sample: the output neuron with most spikes, the first of equals."""
-        return np.argmax(self.spikes[-1].counts(), axis=1).astype(np.int64)
+        classes: Ints = np.argmax(self.spikes[-1].counts(), axis=1).astype(np.int64)
+        return classes
 
 
 class Engine(Protocol):

@@ -32,7 +32,9 @@ class SpikeTrains:
     dt: float
 
     @classmethod
-    def from_events(cls, sample: object, step: object, neuron: object, n_samples: int, n_steps: int, n_neurons: int, dt: float, *, where: str = "spikes") -> "SpikeTrains":
+    def from_events(
+        cls, sample: object, step: object, neuron: object, n_samples: int, n_steps: int, n_neurons: int, dt: float, *, where: str = "spikes"
+    ) -> "SpikeTrains":
         """Check and sort spikes given in any order.
 
         Raises
@@ -41,21 +43,25 @@ class SpikeTrains:
             Where the arrays are not integers of one length, lie outside their range, or hold a spike twice.
         """
         shape = (n_samples, n_steps, n_neurons)
-        columns = [_column(values, name, bound, where) for name, values, bound in zip(("sample", "step", "neuron"), (sample, step, neuron), shape, strict=True)]
+        given = zip(("sample", "step", "neuron"), (sample, step, neuron), shape, strict=True)
+        columns = [_column(values, name, bound, where) for name, values, bound in given]
         if len({len(column) for column in columns}) != 1:
             raise RefsimError(f"{where}: sample, step and neuron must have one length, but have {', '.join(str(len(column)) for column in columns)}.")
         code = np.sort((columns[0] * n_steps + columns[1]) * n_neurons + columns[2])
         twice = np.flatnonzero(code[1:] == code[:-1])
         if twice.size:
             first = _decode(code[twice[:1]], n_steps, n_neurons)
-            raise RefsimError(f"{where}: {twice.size} spikes are given twice, the first at sample {first[0][0]}, step {first[1][0]}, neuron {first[2][0]}; a neuron spikes at most once a step.")
+            raise RefsimError(
+                f"{where}: {twice.size} spikes are given twice, the first at sample {first[0][0]}, step {first[1][0]}, neuron {first[2][0]}; a neuron spikes at most once a step."
+            )
         return cls(*_decode(code, n_steps, n_neurons), *shape, dt)
 
     @classmethod
     def from_dense(cls, dense: NDArray[np.bool_], dt: float) -> "SpikeTrains":
         """Read a bool array (n_samples, n_steps, n_neurons)."""
         sample, step, neuron = (np.asarray(axis, np.int64) for axis in np.nonzero(dense))
-        return cls(sample, step, neuron, *dense.shape, dt)
+        n_samples, n_steps, n_neurons = dense.shape
+        return cls(sample, step, neuron, n_samples, n_steps, n_neurons, dt)
 
     @property
     def code(self) -> Ints:
@@ -91,7 +97,9 @@ def _column(values: object, name: str, bound: int, where: str) -> Ints:
     if column.size == 0:
         return np.zeros(0, np.int64)
     if column.ndim != 1 or column.dtype.kind not in "iu":
-        raise RefsimError(f"{where}: {name} must be a list of integers, but has dtype {column.dtype} and shape {column.shape}. Times must be turned into steps first.")
+        raise RefsimError(
+            f"{where}: {name} must be a list of integers, but has dtype {column.dtype} and shape {column.shape}. Times must be turned into steps first."
+        )
     column = column.astype(np.int64)
     if column.min() < 0 or column.max() >= bound:
         raise RefsimError(f"{where}: {name} must lie in 0..{bound - 1}, but reaches from {column.min()} to {column.max()}.")

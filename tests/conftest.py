@@ -1,5 +1,6 @@
 """Numbers are strict for every test; real data is read from where it is, or its tests skip and say so."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def mismatches(a: "refsim.Recording", b: "refsim.Recording") -> list[int]:
 def small_network(rng: np.random.Generator, *names: str, sizes: tuple[int, ...] = (12, 9, 5), dyadic: bool = False) -> "refsim.Network":
     """Return a chain of layers with random weights and biases, on a dyadic grid where asked."""
     layers = []
-    for index, (pre, post) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for index, (pre, post) in enumerate(itertools.pairwise(sizes)):
         weight, bias = rng.normal(0.15, 0.5, (post, pre)), rng.normal(0, 0.1, post)
         if dyadic:
             weight, bias = np.round(weight * 64) / 64, np.round(bias * 64) / 64

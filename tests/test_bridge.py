@@ -41,7 +41,10 @@ TOML_TABLE = {"dt": "1 ms", "layer": [{"linear": "0", "neuron": "srif"}, {"linea
 
 def test_parameters_of_the_description_and_of_the_file():
     tensors = dict(module().state_dict()) | {"tau": torch.tensor([2.0, 5.0])}
-    describe = {"dt": 1e-3, "layer": [{"linear": "0", "neuron": "srif"}, {"linear": "2", "neuron": "lif", "tensors": {"tau": "tau"}, "parameters": {"v_th": 1.0}}]}
+    describe = {
+        "dt": 1e-3,
+        "layer": [{"linear": "0", "neuron": "srif"}, {"linear": "2", "neuron": "lif", "tensors": {"tau": "tau"}, "parameters": {"v_th": 1.0}}],
+    }
     layer = refsim.bridge.load(tensors, describe).layers[1]
     assert layer.parameters["tau"].tolist() == [2.0, 5.0]
     assert layer.model.parameters["v_th"].value == 1.0
@@ -119,7 +122,10 @@ HOSTILE = {
     "wrong_shape": (lambda: _saved(module().state_dict() | {"2.weight": torch.ones(2, 5)}), "needs 5 inputs, but the layer before has 3"),
     "one_axis": (lambda: _saved(module().state_dict() | {"0.weight": torch.ones(12)}), r"weight must be \(n_post, n_pre\)"),
     "nan": (lambda: _saved(module().state_dict() | {"0.bias": torch.full((3,), float("nan"))}), "3 of 3 numbers are NaN or infinite"),
-    "wrong_key": (lambda: _saved({"fc." + name: tensor for name, tensor in module().state_dict().items()}), "has no tensor '0.weight', which the description asks for"),
+    "wrong_key": (
+        lambda: _saved({"fc." + name: tensor for name, tensor in module().state_dict().items()}),
+        "has no tensor '0.weight', which the description asks for",
+    ),
     "surplus": (lambda: _saved(module().state_dict() | {"4.weight": torch.ones(2)}), "does not account for 4.weight"),
     "complex": (lambda: _saved(module().state_dict() | {"0.weight": torch.ones(3, 4, dtype=torch.complex64)}), "plain real tensors are needed"),
     "sparse": (lambda: _saved(module().state_dict() | {"0.weight": torch.ones(3, 4).to_sparse()}), "plain real tensors are needed"),

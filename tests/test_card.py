@@ -61,7 +61,9 @@ def test_a_huge_file_is_no_card(tmp_path):
         refsim.load(path)
 
 
-@pytest.mark.parametrize("text", ["-" * 1900 + "v", "(" * 500 + "v" + ")" * 500, "v" * 3000, "v if v else v", "[v]", "lambda: v", "v and v", "1 < v < 2", "'v'", "1e999"])
+@pytest.mark.parametrize(
+    "text", ["-" * 1900 + "v", "(" * 500 + "v" + ")" * 500, "v" * 3000, "v if v else v", "[v]", "lambda: v", "v and v", "1 < v < 2", "'v'", "1e999"]
+)
 def test_hostile_expressions_end_in_one_sentence(text):
     from refsim.model.expressions import parse_expression
 

@@ -68,7 +68,9 @@ def test_run_shows_the_papers_example(model, engine, spikes, capsys):
 
 def test_run_writes_what_it_shows(tmp_path, capsys):
     names = [str(tmp_path / name) for name in ("run.csv", "run.npz", "run.png")]
-    assert main(["run", "lif", "--constant", "0.7", "--steps", "60", "--set", "tau=5", "--fine", "4", *(part for name in names for part in ("--out", name))]) == 0
+    assert (
+        main(["run", "lif", "--constant", "0.7", "--steps", "60", "--set", "tau=5", "--fine", "4", *(part for name in names for part in ("--out", name))]) == 0
+    )
     table = np.genfromtxt(names[0], delimiter=",", names=True)
     with np.load(names[1]) as saved:
         assert all(np.array_equal(table[key], saved[key]) for key in saved)
@@ -97,7 +99,7 @@ def test_validate_from_weights_description_and_data(trained, capsys):
 
 
 def test_exit_codes_of_a_case(trained, capsys):
-    case = f'title = "t"\nkind = "neuron"\nneuron = "srif"\ndt = "1 ms"\ninputs = [0.75]\n[expected]\nspikes = [%d]\n[[claim]]\nquestion = "code"\nmeasure = "wrong spikes"\nlimit = 0\nunit = "steps"\nbecause = "it is a test case"\n'
+    case = 'title = "t"\nkind = "neuron"\nneuron = "srif"\ndt = "1 ms"\ninputs = [0.75]\n[expected]\nspikes = [%d]\n[[claim]]\nquestion = "code"\nmeasure = "wrong spikes"\nlimit = 0\nunit = "steps"\nbecause = "it is a test case"\n'
     for spikes, code in ((1, 0), (0, 1)):
         (trained / "case.toml").write_text(case % spikes)
         assert main(["validate", "case.toml"]) == code
@@ -167,7 +169,10 @@ def test_the_demo(tmp_path, capsys):
     found = json.loads(out[out.index("{") :])
     assert time.monotonic() - start < 60  # a guard against compiling again, not a timing
     code = [row for row in found["claims"] if row["question"] == "code"]
-    assert [(row["run"], row["value"], row["status"]) for row in code if row["measure"] == "mismatched spikes"] == [("PyTorch float64", 0, "pass"), ("PyTorch float32", 0, "pass")]
+    assert [(row["run"], row["value"], row["status"]) for row in code if row["measure"] == "mismatched spikes"] == [
+        ("PyTorch float64", 0, "pass"),
+        ("PyTorch float32", 0, "pass"),
+    ]
     assert all(row["margin"] == 2.0**-17 for row in code if row["measure"] == "mismatched spikes")
     assert next(row["value"] for row in found["claims"] if row["measure"] == "accuracy") >= 0.96
     assert len([row for row in found["claims"] if row["measure"] == "displacement of spikes"]) == 3

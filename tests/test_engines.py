@@ -108,7 +108,9 @@ def test_state_does_not_leak_from_sample_to_sample(rng):
     assert np.array_equal(whole.spikes[1].take(np.array([299])).code, last.spikes[1].code)
 
 
-@pytest.mark.parametrize("options", [{"mode": "exact"}, {"dtype": "float16"}, {"target": "cuda"}, {"analog": "none"}, {"refine": 2}, {"mode": "fine", "refine": 0}])
+@pytest.mark.parametrize(
+    "options", [{"mode": "exact"}, {"dtype": "float16"}, {"target": "cuda"}, {"analog": "none"}, {"refine": 2}, {"mode": "fine", "refine": 0}]
+)
 def test_wrong_options_are_refused(options):
     with pytest.raises(RefsimError, match=r"Brian2: (mode|dtype|target|analog|refine|grid mode)"):
         Brian2(**options)

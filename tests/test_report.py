@@ -49,7 +49,12 @@ def test_fail_names_the_first_divergence(pair):
     assert f"first at layer 1, sample {sample}, neuron {neuron}, step {step}, where only Discrete float64 fires" in report.sentence
     row = report.as_dict()["claims"][0]
     assert (row["value"], row["status"], row["samples_parted"]) == (2, "fail", 1)
-    assert {key: row["first_divergence"][key] for key in ("layer", "sample", "neuron", "step")} == {"layer": 1, "sample": sample, "neuron": neuron, "step": step}
+    assert {key: row["first_divergence"][key] for key in ("layer", "sample", "neuron", "step")} == {
+        "layer": 1,
+        "sample": sample,
+        "neuron": neuron,
+        "step": step,
+    }
 
 
 def test_both_membranes_are_shown_where_they_part(rng):
@@ -67,7 +72,9 @@ def test_both_membranes_are_shown_where_they_part(rng):
     assert [len(found.partings) > 0 for found in findings.comparisons] == [False, True]
     first = Report(findings).as_dict()["claims"][1]["first_divergence"]
     assert first["reference_membrane"] != first["trial_membrane"]
-    assert abs(first["reference_membrane"] - 0.5) == pytest.approx(first["distance_to_threshold"] if first["distance_to_threshold"] > 0 else -first["distance_to_threshold"], abs=1e-12)
+    assert abs(first["reference_membrane"] - 0.5) == pytest.approx(
+        first["distance_to_threshold"] if first["distance_to_threshold"] > 0 else -first["distance_to_threshold"], abs=1e-12
+    )
     assert (first["reference_membrane"] >= 0.5) != (first["trial_membrane"] >= 0.5)
 
 
@@ -124,7 +131,14 @@ CLAIM_ROW = Claim("code", "x", 1.0, "spikes", "a reason of three words")
 
 @pytest.mark.parametrize(
     ("statuses", "verdict"),
-    [(["pass"], "pass"), (["pass", "fail", "inconclusive"], "fail"), (["pass", "inconclusive"], "inconclusive"), (["pass", "skipped", "reported"], "pass"), (["skipped"], "inconclusive"), ([], "inconclusive")],
+    [
+        (["pass"], "pass"),
+        (["pass", "fail", "inconclusive"], "fail"),
+        (["pass", "inconclusive"], "inconclusive"),
+        (["pass", "skipped", "reported"], "pass"),
+        (["skipped"], "inconclusive"),
+        ([], "inconclusive"),
+    ],
 )
 def test_nothing_judged_is_never_a_pass(statuses, verdict):
     assert overall([Verdict(CLAIM_ROW, 0.0, status) for status in statuses]) == verdict

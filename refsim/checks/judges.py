@@ -34,7 +34,7 @@ def _network() -> Network:
 
 def _run() -> Recording:
     events = np.argwhere(np.random.default_rng(3).random((4, 24, 3)) < 0.6)
-    return Discrete().run(_network(), Drive.events(*events.T, (4, 24, 3), 1e-3))
+    return Discrete().run(_network(), Drive.events(events[:, 0], events[:, 1], events[:, 2], (4, 24, 3), 1e-3))
 
 
 def _changed(recording: Recording, layer: int, change: Callable[[np.ndarray], None]) -> Recording:
@@ -50,7 +50,7 @@ def _identical() -> Planted:
 
 
 def _moved_spike() -> Planted:
-    """One output spike a step later: every count is the same."""
+    """Move one output spike a step later: every count is the same."""
 
     def late(dense: np.ndarray) -> None:
         sample, step, neuron = next(at for at in np.argwhere(dense[:, :-1] & ~dense[:, 1:]))
@@ -60,7 +60,7 @@ def _moved_spike() -> Planted:
 
 
 def _last_step() -> Planted:
-    """A spike too many in the very last step."""
+    """Plant a spike too many in the very last step."""
 
     def add(dense: np.ndarray) -> None:
         sample, neuron = np.argwhere(~dense[:, -1])[0]
@@ -70,7 +70,7 @@ def _last_step() -> Planted:
 
 
 def _hidden_layer() -> Planted:
-    """A spike missing in the hidden layer alone; the output is untouched."""
+    """Take a spike from the hidden layer alone; the output is untouched."""
 
     def drop(dense: np.ndarray) -> None:
         dense[tuple(np.argwhere(dense)[0])] = False
@@ -79,7 +79,7 @@ def _hidden_layer() -> Planted:
 
 
 def _rounding_tie() -> Planted:
-    """A membrane 1e-17 below threshold that the other run rounds up: neither is wrong."""
+    """Put a membrane within rounding of threshold, and the other run on its other side: neither is wrong."""
     srif = load("srif")
     network = Network.dense([([[0.1, 0.2, 0.2]], None, srif)], 1e-3)
     drive = Drive.events([0, 0, 0], [0, 1, 2], [0, 1, 2], (1, 4, 3), 1e-3)

@@ -75,7 +75,7 @@ def _decay(probed: Probed) -> float:
 
 
 def _after_spike(probed: Probed, height: float) -> float:
-    """What a spike of a pulse `height` times the critical one leaves, undone by one step of decay."""
+    """Return what a spike of a pulse `height` times the critical one leaves, undone by one step of decay."""
     decay = probed.measure("decay")
     left = probed.left_over({_PULSE: height * probed.measure("gain")}, _PULSE + 1)
     return left / decay if decay else float("nan")
@@ -185,7 +185,14 @@ def check_step(step: UserStep, against: NeuronModel, *, as_input: Callable[[Floa
     verdicts = []
     for name, (claim, measure) in STEP_CHECKS.items():
         if name not in skip:
-            verdicts.append(judge(claim, measure(pair), run=against.name, detail="" if name not in ("comparison", "precision", "reset_amount") else "needs the check before it to pass"))
+            verdicts.append(
+                judge(
+                    claim,
+                    measure(pair),
+                    run=against.name,
+                    detail="" if name not in ("comparison", "precision", "reset_amount") else "needs the check before it to pass",
+                )
+            )
     return verdicts
 
 

@@ -70,8 +70,7 @@ def _euler(model: NeuronModel) -> str:
 def _brian_solution(model: NeuronModel) -> str:
     """Ask Brian2's exact updaters for the solution, as abstract code."""
     equations = model.continuous.equations + f"\n{INPUT} : 1\n{STEP} : second\n"
-    units = {name: entry.unit for name, entry in (*model.parameters.items(), *model.derived.items())}
-    equations += "\n".join(f"{name} : {unit} (constant)" for name, unit in units.items())
+    equations += "\n".join(f"{name} : {unit} (constant)" for name, unit in model.constant_units.items())
     with session("numpy", "float64", 1e-3) as brian2:
         from brian2.stateupdaters.base import UnsupportedEquationsException
         from brian2.stateupdaters.exact import independent, linear
@@ -95,7 +94,7 @@ def _declared(model: NeuronModel, symbols: dict[str, Any]) -> dict[str, Any]:
 
 def _derived(model: NeuronModel, symbols: dict[str, Any]) -> list[tuple[Any, Any]]:
     """Return substitutions of derived constants, the last declared first."""
-    return [(symbols[name], _sympy(derived.text, symbols)) for name, derived in reversed(model.derived.items())]
+    return [(symbols[name], _sympy(derived.text, symbols)) for name, derived in reversed(list(model.derived.items()))]
 
 
 def _sympy(text: str, scope: dict[str, Any]) -> Any:
@@ -106,7 +105,7 @@ def _sympy(text: str, scope: dict[str, Any]) -> Any:
 
     def walk(node: ast.expr) -> Any:
         if isinstance(node, ast.Constant):
-            return sympy.nsimplify(node.value)  # type: ignore[arg-type]
+            return sympy.nsimplify(node.value)
         if isinstance(node, ast.Name):
             return scope[node.id]
         if isinstance(node, ast.UnaryOp):

@@ -155,7 +155,7 @@ def _write(path: Path, table: Mapping[str, Any], recording: Any) -> None:
         if path.suffix == ".csv":
             np.savetxt(path, np.stack(list(table.values()), axis=1), delimiter=",", header=",".join(table), comments="", fmt="%.17g")
         elif path.suffix == ".npz":
-            np.savez(path, **table)  # type: ignore[arg-type]
+            np.savez(path, **table)
         elif path.suffix == ".png":
             from ..report.pictures import draw_run
 

@@ -96,7 +96,9 @@ def _network(options: argparse.Namespace) -> tuple[Any, str]:
         raise RefsimError(f"checkpoint {path}: {'is a folder' if path.is_dir() else 'there is no such file'}.")
     describe = Path(options.describe or path.with_suffix(".toml"))
     if not describe.is_file():
-        raise RefsimError(f"{path}: weights do not say which neuron stands behind which Linear, and there is no description {describe}. Write one (refsim validate --help shows it), or name it with --describe.")
+        raise RefsimError(
+            f"{path}: weights do not say which neuron stands behind which Linear, and there is no description {describe}. Write one (refsim validate --help shows it), or name it with --describe."
+        )
     return load(path, describe), path.name
 
 

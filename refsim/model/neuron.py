@@ -135,6 +135,11 @@ class NeuronModel:
             raise RefsimError(f"card '{self.name}': has no parameter '{name}'; it has {listed(self.parameters)}.")
         return self.parameters[name]
 
+    @property
+    def constant_units(self) -> dict[str, str]:
+        """The unit of each parameter and derived constant."""
+        return {name: entry.unit for name, entry in self.parameters.items()} | {name: entry.unit for name, entry in self.derived.items()}
+
     def constants(self, step: float, values: Mapping[str, float] | None = None) -> dict[str, float]:
         """Compute parameters and derived constants in double precision.
 

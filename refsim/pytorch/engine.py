@@ -76,7 +76,9 @@ class Torch:
             if self.dtype not in _DTYPES:
                 raise RefsimError(f"Torch: dtype must be one of {listed(_DTYPES)}, but is {self.dtype!r}.")
             if self.module is not None and self.dtype != str(_own_dtype(self.module)).removeprefix("torch."):
-                raise RefsimError(f"Torch: the module on trial is {_own_dtype(self.module)} and is run as it is; leave dtype out, or convert the module yourself.")
+                raise RefsimError(
+                    f"Torch: the module on trial is {_own_dtype(self.module)} and is run as it is; leave dtype out, or convert the module yourself."
+                )
             return _DTYPES[self.dtype]
         return torch.float32 if self.module is None else _own_dtype(self.module)
 
@@ -120,7 +122,9 @@ class Torch:
     def _step(self, card: str) -> Step:
         known = {**STEPS, **self.steps}
         if card not in known:
-            raise RefsimError(f"Torch: there is no PyTorch step for the card '{card}'; known are {listed(known)}. Give yours, Torch(steps={{'{card}': function}}), or put your module on trial, Torch(module=...).")
+            raise RefsimError(
+                f"Torch: there is no PyTorch step for the card '{card}'; known are {listed(known)}. Give yours, Torch(steps={{'{card}': function}}), or put your module on trial, Torch(module=...)."
+            )
         return known[card]
 
 
@@ -163,7 +167,9 @@ def _check_shapes(results: list[tuple[Tensor, Tensor, Tensor]], network: Network
     found = [spikes.shape[-1] for spikes, _, _ in results]
     needed = [layer.n_post for layer in network.layers]
     if found != needed:
-        raise RefsimError(f"Torch: in one step the module's layers gave {found} neurons, but the network has {needed}; each layer must run once a step, in the network's order.")
+        raise RefsimError(
+            f"Torch: in one step the module's layers gave {found} neurons, but the network has {needed}; each layer must run once a step, in the network's order."
+        )
 
 
 def _own_dtype(module: nn.Module) -> torch.dtype:
@@ -171,7 +177,7 @@ def _own_dtype(module: nn.Module) -> torch.dtype:
 
 
 def _constant(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """A number stays a Python number, as in a trained module; values per neuron become a tensor."""
+    """Keep a number a Python number, as in a trained module; make a tensor of values per neuron."""
     return float(value) if np.ndim(value) == 0 else torch.as_tensor(value).to(device, dtype)
 
 

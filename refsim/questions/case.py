@@ -65,7 +65,9 @@ class Case:
         return load_described(self.path.parent / self.table["network"])
 
 
-def validate_on(network: Network, data: Mapping[str, Any], claims: tuple[Claim, ...], title: str, trials: list[str], fine: list[int], *, device: str = "cpu") -> Findings:
+def validate_on(
+    network: Network, data: Mapping[str, Any], claims: tuple[Claim, ...], title: str, trials: list[str], fine: list[int], *, device: str = "cpu"
+) -> Findings:
     """Read and encode the data, then validate the network on it.
 
     Parameters

@@ -45,7 +45,9 @@ def make_trial(name: str, device: str = "cpu") -> Engine:
     return Brian2(dtype=dtype) if engine == "brian2" else Discrete()
 
 
-def validate_network(network: Network, drive: Drive, plan: Plan, claims: Sequence[Claim], *, labels: Ints | None = None, title: str = "", data: dict[str, Any] | None = None) -> Findings:
+def validate_network(
+    network: Network, drive: Drive, plan: Plan, claims: Sequence[Claim], *, labels: Ints | None = None, title: str = "", data: dict[str, Any] | None = None
+) -> Findings:
     """Run the reference, the trials and the ladder, and judge every claim.
 
     Parameters

@@ -31,7 +31,9 @@ def engines() -> tuple[Engine, ...]:
     return Brian2(target="numpy"), Discrete(), Torch(dtype="float64")
 
 
-def validate_neuron(model: NeuronModel, inputs: Sequence[float], dt: object, expected: Mapping[str, Sequence[float]], claims: Sequence[Claim]) -> tuple[Verdict, ...]:
+def validate_neuron(
+    model: NeuronModel, inputs: Sequence[float], dt: object, expected: Mapping[str, Sequence[float]], claims: Sequence[Claim]
+) -> tuple[Verdict, ...]:
     """Run one neuron on a written input in all three engines.
 
     Parameters

@@ -29,5 +29,10 @@ def compare(reference: Recording, trial: Recording) -> Report:
     found = compare_recordings(reference, trial)
     claims = [claim for claim in standard_claims() if claim.measure in CODE_MEASURES]
     verdicts = [judge_code(claim, found) for claim in claims]
-    facts = {"samples": reference.drive.n_samples, "steps": reference.drive.n_steps, "inputs": reference.drive.n_inputs, "drive": reference.drive.made.get("kind")}
+    facts = {
+        "samples": reference.drive.n_samples,
+        "steps": reference.drive.n_steps,
+        "inputs": reference.drive.n_inputs,
+        "drive": reference.drive.made.get("kind"),
+    }
     return Report(Findings("Comparison of two runs", tuple(verdicts), reference.network, facts, reference, (found,)))

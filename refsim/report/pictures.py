@@ -139,7 +139,16 @@ def _decisions(findings: Findings) -> Picture:
     axes.imshow(np.log1p(table), cmap="Greys", vmax=1.6 * np.log1p(table.max()))
     if classes <= 20:
         for row, column in np.argwhere(table):
-            axes.text(column, row, str(table[row, column]), ha="center", va="center", fontsize=8, color=_BLACK if row == column else _ORANGE, weight="normal" if row == column else "bold")
+            axes.text(
+                column,
+                row,
+                str(table[row, column]),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=_BLACK if row == column else _ORANGE,
+                weight="normal" if row == column else "bold",
+            )
         axes.set(xticks=range(classes), yticks=range(classes))
     axes.set(xlabel=f"class in {found.trial.label}", ylabel=f"class in {found.reference.label}")
     words = f"Samples by class in either run; off the diagonal the decision changed ({found.changed_decisions} of {len(found.reference.decisions())})."

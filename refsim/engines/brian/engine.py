@@ -94,7 +94,7 @@ class Brian2:
 
 
 def _batch(network: Network) -> int:
-    """Samples taken at once: a power of two whose states fit the cache. It depends on the layers alone, not on the data."""
+    """Choose the samples taken at once: a power of two whose states fit the cache. It depends on the layers alone, not on the data."""
     neurons = sum(layer.n_post for layer in network.layers)
     batch = 256
     while batch > 1 and batch * neurons * 40 > _CACHE_BYTES:

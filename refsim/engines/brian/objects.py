@@ -54,7 +54,7 @@ class Structure:
         return layer.model.input_kind if self.fine else "grid"
 
     def source_of(self, index: int) -> str:
-        """What drives a layer: the drive for the first, spikes for the others."""
+        """Return what drives a layer: the drive for the first, spikes for the others."""
         return self.source if index == 0 else "spikes"
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-
 from ...drive import Drive
 from ...errors import RefsimError
 from ...progress import advance
@@ -89,7 +88,9 @@ def find_compiler() -> str:
     name = os.environ.get("CXX", "g++").split()[0]
     for tool in (name, "make"):
         if shutil.which(tool) is None:
-            raise RefsimError(f"'{tool}' was not found. Networks are compiled with a C++ compiler and make: install both, or run small networks with target='numpy'.")
+            raise RefsimError(
+                f"'{tool}' was not found. Networks are compiled with a C++ compiler and make: install both, or run small networks with target='numpy'."
+            )
     return name
 
 
@@ -152,5 +153,3 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
                 row |= {key: file_of(traces[index], key) for key in traces[index].record_variables}
             names.append(row)
     return names
-
-

@@ -71,7 +71,9 @@ def read_description(source: str | Path | Mapping[str, Any]) -> Description:
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise RefsimError(f"description {path}: cannot be read ({error.strerror}). It is a TOML file that names dt and the neuron behind each Linear; README.md shows one.") from None
+        raise RefsimError(
+            f"description {path}: cannot be read ({error.strerror}). It is a TOML file that names dt and the neuron behind each Linear; README.md shows one."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RefsimError(f"description {path}: is not TOML ({error}).") from None
     return _description(table, f"description {path}", path.parent)

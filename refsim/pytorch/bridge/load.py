@@ -73,7 +73,9 @@ def from_tensors(tensors: Mapping[str, NDArray[Any]], description: Description, 
     if missing := set(description.ignore) - set(tensors):
         raise RefsimError(f"{where}: is to ignore {listed(missing)}, but has no such tensor; it has {listed(tensors)}.")
     if surplus := set(tensors) - used - set(description.ignore):
-        raise RefsimError(f"{where}: the description does not account for {listed(surplus)}. Name the layer it belongs to, or put it under ignore = [...] if it means nothing.")
+        raise RefsimError(
+            f"{where}: the description does not account for {listed(surplus)}. Name the layer it belongs to, or put it under ignore = [...] if it means nothing."
+        )
     try:
         return Network.dense(rows, description.dt)
     except RefsimError as error:
@@ -86,7 +88,9 @@ def _from_module(module: nn.Module, dt: object) -> Network:
         raise RefsimError('module: says nothing of the duration of a step; give dt="1 ms", or what was meant in training.')
     for name, part in module.named_modules():
         if not list(part.children()) and not isinstance(part, nn.Linear | Neuron | nn.Flatten | nn.Identity):
-            raise RefsimError(f"module: '{name}' is a {type(part).__name__}; this bridge reads Linear layers and refsim's neurons. Give describe=... to say what the tensors mean.")
+            raise RefsimError(
+                f"module: '{name}' is a {type(part).__name__}; this bridge reads Linear layers and refsim's neurons. Give describe=... to say what the tensors mean."
+            )
     rows, linears = [], _executed(module)
     names = {id(part): name for name, part in module.named_modules()}
     for linear, neuron in linears:
