@@ -25,7 +25,8 @@ def render(report: "Report", width: int = 80) -> str:
     for question, heading in _QUESTIONS.items():
         rows = [verdict for verdict in findings.verdicts if verdict.claim.question == question]
         if rows:
-            lines += ["", heading, *(line for verdict in rows for line in _row(verdict, width))]
+            lines += ["", heading, *(line for verdict in rows if verdict.status != "skipped" for line in _row(verdict, width))]
+            lines += [line for reason in _reasons(rows) for line in reason]
     return "\n".join(lines)
 
 
@@ -48,11 +49,21 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
     return rows
 
 
+def _reasons(rows: list[Verdict]) -> list[list[str]]:
+    """Return one line a reason for what was skipped, however many measures it concerns."""
+    skipped = [verdict for verdict in rows if verdict.status == "skipped"]
+    lines = []
+    for reason in dict.fromkeys(verdict.detail for verdict in skipped):
+        names = ", ".join(verdict.claim.measure for verdict in skipped if verdict.detail == reason)
+        lines.append(textwrap.wrap(f"{names}: {reason}", 80, initial_indent="  skipped      ", subsequent_indent=" " * 15))
+    return lines
+
+
 def _row(verdict: Verdict, width: int) -> list[str]:
     value = "-" if verdict.value is None else f"{verdict.value:.4g}"
     line = f"  {verdict.status:<12} {verdict.claim.measure:<29} {value:>7} {verdict.claim.limit_text:<8} {_short(verdict.run)}".rstrip()
     lines = [line if len(line) <= width else line[: width - 1] + "…"]
-    if verdict.status in ("fail", "inconclusive", "skipped") and verdict.detail:
+    if verdict.status in ("fail", "inconclusive") and verdict.detail:
         lines += textwrap.wrap(verdict.detail, width, initial_indent=" " * 15, subsequent_indent=" " * 15)
     return lines
 
