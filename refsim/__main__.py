@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -36,10 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"refsim {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in _COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
         if name in given[:1]:
             importlib.import_module(f".commands.{name}", __package__).arguments(command)
     options = parser.parse_args(given)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no ü shows ?
     try:
         return int(importlib.import_module(f".commands.{options.command}", __package__).execute(options))
     except RefsimError as error:
@@ -48,9 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         print("refsim: this run needs more memory than there is; give fewer samples, --samples N.", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
     except KeyboardInterrupt:
         print("refsim: stopped.", file=sys.stderr)
         return 130

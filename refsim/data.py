@@ -76,6 +76,8 @@ def read_data(source: str | Path, labels: str | Path | None = None, *, scale: fl
         values, events = None, {key: found[key] for key in _EVENT_KEYS}
         events["shape"] = _event_shape(events["shape"], path)
         n_samples = events["shape"][0]
+        if scale != 1:
+            raise RefsimError(f"data {path}: is a list of events, which --scale cannot change; leave it out.")
     else:
         if set(found) != {"x"}:
             raise RefsimError(f"data {path}: holds {listed(found)}; needed is x (and y), or the events {', '.join(_EVENT_KEYS)}.")
@@ -85,27 +87,30 @@ def read_data(source: str | Path, labels: str | Path | None = None, *, scale: fl
     return Dataset(path.name, values, events, None if given is None else _labels(given, n_samples, labels or path))
 
 
-def encode(data: Dataset, encoder: str, steps: int | None, dt: float, *, seed: int = 0) -> Drive:
+def encode(data: Dataset, encoder: str | None, steps: int | None, dt: float, *, seed: int = 0) -> Drive:
     """Turn a dataset into a drive.
 
     Parameters
     ----------
-    encoder : str
-        One of ``ENCODERS``; ``current`` holds each value at every step. Data that has steps or events of its own is
-        taken as it is.
+    encoder : str or None
+        One of ``ENCODERS``; ``current`` (None) holds each value at every step. Data that has steps or events of its own
+        is taken as it is.
     """
-    if encoder not in ENCODERS:
+    if encoder is not None and encoder not in ENCODERS:
         raise RefsimError(f"--encoder must be one of {', '.join(ENCODERS)}, but is {encoder!r}.")
+    own = data.events["shape"][1] if data.events is not None else data.values.shape[1] if data.values is not None and data.values.ndim == 3 else None
+    if own is not None and steps not in (None, own):
+        raise RefsimError(f"data {data.name}: has {own} steps of its own, but --steps is {steps}.")
+    if own is not None and encoder not in (None, "current"):
+        raise RefsimError(f"data {data.name}: has steps of its own and needs no encoder; leave --encoder {encoder} out.")
     if data.events is not None:
         return Drive.events(data.events["sample"], data.events["step"], data.events["neuron"], data.events["shape"], dt, source=data.name)
     assert data.values is not None
     if data.values.ndim == 3:
-        if steps is not None and steps != data.values.shape[1]:
-            raise RefsimError(f"data {data.name}: has {data.values.shape[1]} steps of its own, but --steps is {steps}.")
         return Drive.current(data.values, dt, source=data.name)
     if steps is None:
         raise RefsimError(f"data {data.name}: has no steps of its own; say how many to run, --steps T.")
-    if encoder == "current":
+    if encoder in (None, "current"):
         return Drive.current(data.values, dt, n_steps=steps, source=data.name)
     if encoder in ("bernoulli", "poisson"):
         return getattr(Drive, encoder)(data.values, steps, dt, seed)  # type: ignore[no-any-return]
@@ -141,7 +146,7 @@ def _read_file(path: Path) -> dict[str, Any]:
             with open(path, "rb") as file:
                 return {"x": np.load(file, allow_pickle=False)}
         if kind == "csv":
-            return {"x": np.loadtxt(path, delimiter=",", ndmin=2, comments="#", skiprows=_header_rows(path))}
+            return {"x": np.loadtxt(path, delimiter=",", ndmin=2, comments="#", encoding="utf-8-sig", skiprows=_header_rows(path))}
         return {"x": _read_idx(path)}
     except RefsimError:
         raise
@@ -160,13 +165,24 @@ def _read_npz(path: Path) -> dict[str, Any]:
 
 def _header_rows(path: Path) -> int:
     """Return 1 where the first line of a CSV holds names."""
-    with open(path, encoding="utf-8") as file:
-        first = file.readline().split(",")[0].strip()
+    with open(path, encoding="utf-8-sig") as file:
+        first = file.readline().strip()
+    if first.startswith("#"):
+        return 0
+    numbers = [_is_number(cell) for cell in first.split(",")]
+    if not any(numbers) and ";" in first:
+        raise RefsimError(f"data {path}: is parted by ';', but a CSV file here is parted by commas.")
+    if any(numbers) and not all(numbers):
+        raise RefsimError(f"data {path}: line 1 mixes numbers and text, {first[:60]!r}; it must be all names or all numbers.")
+    return 0 if any(numbers) else 1
+
+
+def _is_number(cell: str) -> bool:
     try:
-        float(first)
+        float(cell)
     except ValueError:
-        return 0 if first.startswith("#") else 1
-    return 0
+        return False
+    return True
 
 
 def _read_idx(path: Path) -> NDArray[Any]:

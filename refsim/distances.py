@@ -26,8 +26,22 @@ def check_comparable(left: Recording, right: Recording) -> None:
     shapes = [[(train.n_samples, train.n_steps, train.n_neurons) for train in recording.spikes] for recording in (left, right)]
     if shapes[0] != shapes[1]:
         raise RefsimError(f"these recordings cannot be compared: {left.label} has (samples, steps, neurons) {shapes[0]}, {right.label} has {shapes[1]}.")
+    if left.network is not right.network and not same_network(left, right):
+        raise RefsimError("these recordings cannot be compared: they are of two networks, with other weights, neurons or dt. Run one Network in both engines.")
     if left.drive is not right.drive and not same_drive(left, right):
         raise RefsimError("these recordings cannot be compared: they had different input. Give both runs the same Drive.")
+
+
+def same_network(left: Recording, right: Recording) -> bool:
+    """Return whether two recordings are of networks with equal numbers and equal neurons."""
+    if left.network.dt != right.network.dt:
+        return False
+    for a, b in zip(left.network.layers, right.network.layers, strict=True):
+        first, second = a.constants(left.network.dt), b.constants(left.network.dt)
+        same = a.model.text == b.model.text and first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+        if not same or not np.array_equal(a.weight, b.weight) or not np.array_equal(a.bias, b.bias):
+            return False
+    return True
 
 
 def same_drive(left: Recording, right: Recording) -> bool:
@@ -64,6 +78,25 @@ def first_divergences(left: Recording, right: Recording) -> list[Divergence]:
 def earliest(divergences: list[Divergence]) -> Divergence:
     """Return the one at the earliest step, lowest layer, lowest sample."""
     return min(divergences, key=lambda d: (d.step, d.layer, d.sample, d.neuron))
+
+
+def delays(left: Recording, right: Recording, most: int = 4) -> list[int] | None:
+    """Return by how many steps each layer of the right recording lags the left, where each lags by a whole number; else None.
+
+    The first thing to look for when two simulators disagree: a layer that hands its spikes on one step late.
+    """
+    found = []
+    for a, b in zip(left.spikes, right.spikes, strict=True):
+        lag = next((lag for lag in range(most + 1) if np.array_equal(_delayed(a, lag).code, b.code)), None)
+        if lag is None:
+            return None
+        found.append(lag)
+    return found if any(found) else None
+
+
+def _delayed(train: SpikeTrains, lag: int) -> SpikeTrains:
+    stays = train.step < train.n_steps - lag
+    return SpikeTrains(train.sample[stays], train.step[stays] + lag, train.neuron[stays], train.n_samples, train.n_steps, train.n_neurons, train.dt)
 
 
 @dataclass(frozen=True)

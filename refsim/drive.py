@@ -1,5 +1,6 @@
 """Drive: the input of a batch, as integer spike events or as currents, and how it was made."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,8 @@ class Drive:
         if not np.isfinite([mean, std]).all() or std < 0:
             raise RefsimError(f"drive: noise needs a finite mean and a std of 0 or more, but has {mean!r} and {std!r}.")
         shape = (_positive(n_samples, "n_samples"), _steps(n_steps), _positive(n_inputs, "n_inputs"))
-        values = np.random.default_rng(seed).normal(mean, std, shape)
+        _room(shape)
+        values = _generator(seed).normal(mean, std, shape)
         return cls.current(values, dt, kind="noise", mean=mean, std=std, seed=seed)
 
     @classmethod
@@ -90,14 +92,15 @@ class Drive:
     @classmethod
     def poisson(cls, rates: ArrayLike, n_steps: int, dt: object, seed: int) -> "Drive":
         """Spike as a Poisson process of rates (n_samples, n_inputs) in hertz; two events in one step are one spike."""
-        hertz = _matrix(rates, "rates")
-        if (hertz < 0).any():
-            raise RefsimError(f"drive: rates must be 0 Hz or more, but reach {hertz.min():g}.")
-        return cls._drawn(1 - np.exp(-hertz * positive_time(dt, "drive: dt")), n_steps, dt, seed, "poisson")
+        hertz, step = _matrix(rates, "rates"), positive_time(dt, "drive: dt")
+        if (hertz < 0).any() or hertz.max() * step > 1:
+            raise RefsimError(f"drive: rates must lie between 0 Hz and one a step, {1 / step:g} Hz, but reach from {hertz.min():g} to {hertz.max():g}.")
+        return cls._drawn(1 - np.exp(-hertz * step), n_steps, dt, seed, "poisson")
 
     @classmethod
     def _drawn(cls, probability: Floats, n_steps: int, dt: object, seed: int, kind: str) -> "Drive":
-        generator = np.random.default_rng(seed)
+        generator = _generator(seed)
+        _room((*probability.shape, _steps(n_steps)))
         steps = [np.nonzero(generator.random(probability.shape) < probability) for _ in range(_steps(n_steps))]
         sample, neuron = (np.concatenate([found[axis] for found in steps]) for axis in (0, 1))
         step = np.repeat(np.arange(n_steps), [len(found[0]) for found in steps])
@@ -123,6 +126,7 @@ class Drive:
             raise RefsimError(f"drive: reset must be 'zero' or 'subtract' and threshold above 0, but are {reset!r} and {threshold!r}.")
         x = _matrix(values, "values")
         v = np.zeros_like(x)
+        _room((*x.shape, _steps(n_steps)))
         dense = np.zeros((x.shape[0], _steps(n_steps), x.shape[1]), bool)
         for step in range(n_steps):
             v += x
@@ -176,6 +180,19 @@ def _positive(number: object, name: str) -> int:
     if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
         raise RefsimError(f"drive: {name} must be a whole number of 1 or more, but is {number!r}.")
     return int(number)
+
+
+def _generator(seed: object) -> np.random.Generator:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise RefsimError(f"drive: seed must be a whole number of 0 or more, but is {seed!r}.")
+    return np.random.default_rng(int(seed))
+
+
+def _room(shape: tuple[int, ...]) -> None:
+    """Refuse input that no machine would hold."""
+    bins = math.prod(int(size) for size in shape)
+    if bins > 1 << 36:
+        raise RefsimError(f"drive: {' x '.join(f'{size:,}' for size in shape)} inputs are more than are drawn at once; give fewer steps or samples.")
 
 
 def _steps(n_steps: object) -> int:

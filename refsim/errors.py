@@ -5,6 +5,11 @@ class RefsimError(ValueError):
     """Input that refsim cannot use. The message is a whole sentence for the person who gave it."""
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun: ``1 step``, ``2,000 steps``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def listed(names: object) -> str:
     """Write names as a readable, sorted list: ``a, b, c``."""
     return ", ".join(sorted(str(name) for name in names)) or "none"  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -92,6 +93,8 @@ class Network:
         step = positive_time(dt, "network: dt")
         built: list[Layer] = []
         for index, entry in enumerate(layers):
+            if not isinstance(entry, tuple | list) or len(entry) not in (3, 4):
+                raise RefsimError(f"layer {index}: needs (weight, bias, model), with None for no bias, and perhaps a dict of parameters.")
             layer = make_layer(*entry, name=f"layer {index}")  # type: ignore[arg-type]
             if built and built[-1].n_post != layer.n_pre:
                 raise RefsimError(
@@ -141,10 +144,18 @@ def _parameters(given: Mapping[str, ArrayLike], model: NeuronModel, n_post: int,
     return checked
 
 
+def _untangled(values: Any) -> Any:
+    """Return a tensor's numbers, of whatever dtype and device, with a gradient or without; anything else as it is."""
+    if not hasattr(values, "detach"):
+        return values
+    held = values.detach().cpu()
+    return held if held.is_complex() else held.double()
+
+
 def real_array(values: ArrayLike, where: str) -> Floats:
     """Return a contiguous float64 array of finite numbers."""
     try:
-        array = np.asarray(values)
+        array = np.asarray(_untangled(values))
     except (TypeError, ValueError, RuntimeError) as error:
         raise RefsimError(f"{where}: is not an array ({error}).") from None
     if array.dtype.kind not in "fiub":
@@ -152,5 +163,5 @@ def real_array(values: ArrayLike, where: str) -> Floats:
     array = np.ascontiguousarray(array, np.float64).reshape(array.shape)
     wrong = array.size - int(np.isfinite(array).sum())
     if wrong:
-        raise RefsimError(f"{where}: {wrong} of {array.size} numbers are NaN or infinite; a trained network has none.")
+        raise RefsimError(f"{where}: {wrong} of {array.size} numbers are NaN or infinite; finite numbers are needed.")
     return array

@@ -1,6 +1,7 @@
 """Recording: what one engine did with one network and one drive, and how it came about."""
 
 import hashlib
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,6 +98,8 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
     RefsimError
         Where drive and network do not fit.
     """
+    if not hasattr(engine, "run"):
+        raise RefsimError(f"engine must be refsim.Brian2(), refsim.Discrete() or refsim.Torch(), but is {engine!r}.")
     return engine.run(network, drive, record)
 
 
@@ -116,11 +119,34 @@ def installed_version(package: str) -> str:
         return "not installed"
 
 
-def check_run(network: Network, drive: Drive, record: tuple[str, ...]) -> None:
-    """Refuse a drive that does not fit the network, or a trace that no engine knows."""
+def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str) -> tuple[str, ...]:
+    """Refuse a drive that does not fit the network, a trace that no engine knows, or a run that memory cannot hold.
+
+    Returns
+    -------
+    tuple of str
+        The traces to record.
+    """
+    names = (record,) if isinstance(record, str) else tuple(record)
     if drive.n_inputs != network.n_inputs:
         raise RefsimError(f"the drive has {drive.n_inputs} inputs, but the network takes {network.n_inputs}.")
     if drive.dt != network.dt:
         raise RefsimError(f"the drive has a step of {drive.dt:g} s, but the network has {network.dt:g} s; one of the two is meant otherwise.")
-    if unknown := set(record) - set(TRACES):
+    if unknown := set(names) - set(TRACES):
         raise RefsimError(f"record: {', '.join(sorted(unknown))} cannot be recorded; known are {', '.join(TRACES)}.")
+    bins = drive.n_samples * drive.n_steps * sum(layer.n_post for layer in network.layers)
+    needed, there = bins * (1 + 8 * len(names)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise RefsimError(
+            f"this run needs {needed / 2**30:,.0f} GiB for its spikes and traces, and the machine has {there / 2**30:,.0f}; give fewer steps or samples."
+        )
+    return names
+
+
+def check_range(network: Network, dtype: str) -> None:
+    """Refuse weights that the dtype of a run cannot hold."""
+    largest = {"float16": 65504.0, "float32": float(np.finfo(np.float32).max), "bfloat16": 3.38e38}.get(dtype, np.inf)
+    for layer in network.layers:
+        found = max(float(np.abs(layer.weight).max()), float(np.abs(layer.bias).max()))
+        if found > largest:
+            raise RefsimError(f"{layer.name}: a weight of size {found:.3g} does not fit {dtype}, which ends at {largest:.3g}.")

@@ -16,6 +16,7 @@ from .recording import Recording
 from .spikes import Ints
 
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+_UNDERFLOW = 2.0**-125  # times 2^-24 it is the smallest float32: below it, rounding is absolute and no longer relative
 _LIBRARY = 4.0  # a function of a mathematical library is right to within 4 units in the last place, glibc and SLEEF say
 
 
@@ -37,7 +38,7 @@ class Bounded:
         return other if isinstance(other, Bounded) else constant(other, self.unit)
 
     def _rounded(self, value: Any, error: Any, quantum: float = 0.0) -> "Bounded":
-        rounding = self.unit * (np.abs(value) + error)
+        rounding = self.unit * (np.abs(value) + error + _UNDERFLOW)
         exact = (error == 0) & fits(np.abs(value), quantum, self.unit)
         return Bounded(value, np.where(exact, 0.0, error + rounding), self.unit, quantum)
 
@@ -85,14 +86,14 @@ class Bounded:
         with np.errstate(all="ignore"):
             ends = [np.abs(function(self.value + sign * self.error) - value) for sign in (-1, 1)]
         error = np.nan_to_num(np.maximum(*ends), nan=np.inf)
-        return Bounded(value, error + _LIBRARY * self.unit * np.abs(value), self.unit)
+        return Bounded(value, error + _LIBRARY * self.unit * (np.abs(value) + _UNDERFLOW), self.unit)
 
 
 def constant(value: Any, unit: float) -> Bounded:
     """Return a constant, which is rounded once to the dtype of the run, unless it has few enough bits."""
     array = np.asarray(value, np.float64)
     quantum = quantum_of(array)
-    return Bounded(array, np.where(fits(np.abs(array), quantum, unit), 0.0, unit * np.abs(array)), unit, quantum)
+    return Bounded(array, np.where(fits(np.abs(array), quantum, unit), 0.0, unit * (np.abs(array) + _UNDERFLOW)), unit, quantum)
 
 
 def quantum_of(array: NDArray[np.float64]) -> float:
@@ -108,7 +109,7 @@ def quantum_of(array: NDArray[np.float64]) -> float:
 
 def fits(size: Any, quantum: float, unit: float) -> Any:
     """Return whether multiples of a quantum up to a size have no more bits than the dtype holds."""
-    return np.asarray(size) * unit <= quantum
+    return (np.asarray(size) * unit <= quantum) & (quantum >= _UNDERFLOW * 2.0**-24)
 
 
 def _function(name: str) -> Any:
@@ -135,7 +136,7 @@ def bounded_sum(layer: Layer, x: NDArray[Any], unit: float) -> Bounded:
     terms = (x != 0).sum(axis=1, keepdims=True) + 1
     quantum = min(quantum_of(layer.weight) * quantum_of(x), quantum_of(layer.bias))
     # each product is rounded, each of its factors may be, and each of `terms` additions is
-    error = np.where(fits(size, quantum, unit), 0.0, (terms + 3) * unit * size * (1 + 1e-6))
+    error = np.where(fits(size, quantum, unit), 0.0, (terms + 3) * unit * (size + _UNDERFLOW) * (1 + 1e-6))
     return Bounded(value, error, unit, quantum)
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from numbers import Real
 
 from .errors import RefsimError, listed
 
@@ -54,7 +55,7 @@ def to_si(value: object, unit: str, where: str) -> float:
     RefsimError
         Where the value is no number, not finite, or of another unit.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, Real | str):
         raise RefsimError(f"{where}: needs a number{_of(unit)}, but {value!r} was given.")
     if isinstance(value, str):
         number = _parse(value, unit, where)

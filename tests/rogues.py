@@ -1,5 +1,8 @@
 """Planted faults. Each is caught by one named check, and by no other: without that check it would pass.
 
+(The check of steps called `trains` takes any input and would find most faults, without a name for them; it runs only
+where the named checks pass, and is left out with the check under test.)
+
 A rogue step is held against the card it pretends to be; a rogue module against the network it was made from; a rogue
 judge against pairs of recordings whose verdict is known; a rogue card against its own ODE.
 """
@@ -73,6 +76,37 @@ def _unscaled_input(x, v):
     return z, np.where(z, 0.0, v)
 
 
+def _clamped(x, v):
+    """SRIF whose membrane cannot go below rest."""
+    v = x if v is None else v + x
+    v = np.maximum(v, -0.5)  # a spike at 0.5 may still leave -0.5
+    z = v >= 0.5
+    return z, np.where(z, v - 1, np.maximum(v, 0.0))
+
+
+def _refractory(x, state):
+    """SRIF that cannot fire in the step after a spike."""
+    v, fired = (np.zeros_like(x), np.zeros_like(x, bool)) if state is None else state
+    v = v + x
+    z = (v >= 0.5) & ~fired
+    return z, (v - z, z)
+
+
+def _ternary(x, v):
+    """SRIF that fires below as well."""
+    v = x if v is None else v + x
+    z = np.abs(v) >= 0.5
+    return z, v - np.sign(v) * z
+
+
+def _late_leak(x, state):
+    """SRIF that starts to leak after a hundred steps."""
+    v, age = (np.zeros_like(x), 0) if state is None else state
+    v = (0.9 if age > 100 else 1.0) * v + x
+    z = v >= 0.5
+    return z, (v - z, age + 1)
+
+
 _TAU = 10.0  # steps
 STEP_ROGUES = {
     "srif": [
@@ -81,6 +115,10 @@ STEP_ROGUES = {
         Rogue("subtract v_th for subtract 1", "reset_amount", lambda: _subtract_threshold),
         Rogue("> for >=", "comparison", lambda: _strict),
         Rogue("float32 state at a knife edge", "precision", lambda: _float32_state),
+        Rogue("membrane clamped at rest", "inhibition", lambda: _clamped),
+        Rogue("one step of refractoriness", "refractory", lambda: _refractory),
+        Rogue("fires below as well", "trains", lambda: _ternary),
+        Rogue("leak that starts late", "trains", lambda: _late_leak),
     ],
     "lif": [
         Rogue("input not divided by tau", "gain", lambda: _unscaled_input),
@@ -198,6 +236,7 @@ def _altered(old: str, new: str) -> refsim.NeuronModel:
 
     text = (shelf("equations") / "lif.toml").read_text("utf-8")
     assert old in text
+    text = text.replace('name = "lif"', 'name = "rogue"', 1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "altered.toml"
         path.write_text(text.replace(old, new), "utf-8")

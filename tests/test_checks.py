@@ -43,7 +43,7 @@ def test_a_rogue_step_is_caught_by_its_check_alone(card, rogue):
 
 @pytest.mark.parametrize(("card", "rogue"), STEP_CASES)
 def test_without_its_check_a_rogue_step_passes(card, rogue):
-    assert not failed(refsim.check_step(rogue.make(), DECLARED[card](), skip={rogue.caught_by}))
+    assert not failed(refsim.check_step(rogue.make(), DECLARED[card](), skip={rogue.caught_by, "trains"}))
 
 
 def test_every_step_check_has_its_rogue():
@@ -54,6 +54,23 @@ def test_a_float32_step_is_right_where_precision_is_not_asked():
     model = refsim.load("lif_decay", decay=0.875)
     verdicts = refsim.check_step(hand_written(model), model, as_input=lambda x: torch.tensor(x, dtype=torch.float32), skip={"precision"})
     assert {verdict.status for verdict in verdicts} == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        (lambda x, state: None, r"must return \(spikes, state\), but returned NoneType"),
+        (lambda x, state: (x[:1], state), r"returned spikes of shape \(1,\)"),
+    ],
+)
+def test_a_step_that_is_no_step_is_explained(step, says):
+    with pytest.raises(refsim.RefsimError, match=says):
+        refsim.check_step(step, refsim.load("srif"))
+
+
+def test_a_neuron_without_a_threshold_to_probe_is_refused():
+    with pytest.raises(refsim.RefsimError, match="fires without input"):
+        refsim.check_step(lambda x, state: (x > 0, state), refsim.load("srif", v_th=0.0))
 
 
 def test_a_deaf_neuron_fails_and_does_not_hang():

@@ -74,7 +74,7 @@ def test_frames_of_events_are_their_dense_array(rng):
         (lambda: Drive.current(np.zeros((1, 4, 2)), "1 ms", n_steps=3), "hold 4 steps"),
         (lambda: Drive.bernoulli([[1.2]], 5, "1 ms", 0), r"must lie in \[0, 1\]"),
         (lambda: Drive.bernoulli([[0.2]], 0, "1 ms", 0), "n_steps must be a whole number of 1 or more"),
-        (lambda: Drive.poisson([[-1.0]], 5, "1 ms", 0), "0 Hz or more"),
+        (lambda: Drive.poisson([[-1.0]], 5, "1 ms", 0), "rates must lie between 0 Hz and one a step, 1000 Hz"),
         (lambda: Drive.noise(0, -1, 5, "1 ms", 0), "std of 0 or more"),
         (lambda: Drive.latency([[2.0]], 5, "1 ms"), r"must lie in \[0, 1\]"),
         (lambda: Drive.integrate_and_fire([[0.1]], 5, "1 ms", reset="hard"), "reset must be 'zero' or 'subtract'"),

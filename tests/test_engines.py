@@ -97,7 +97,7 @@ def test_own_cards_work_in_every_engine(rng):
     runs = [engine.run(network, drive) for engine in (Discrete(), Brian2(), Brian2(target="cpp"), Torch(dtype="float64", steps={"lif_soft": step}))]
     assert len(runs[0].spikes[0]) > 20
     assert [mismatches(runs[0], run) for run in runs[1:]] == [[0]] * 3
-    with pytest.raises(RefsimError, match="there is no PyTorch step for the card 'lif_soft'"):
+    with pytest.raises(RefsimError, match="there is no PyTorch step for this card 'lif_soft'"):
         Torch().run(network, drive)
 
 

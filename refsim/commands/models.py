@@ -4,6 +4,7 @@ import argparse
 import textwrap
 
 from ..model import load_all
+from .terminal import say
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,9 +16,9 @@ def execute(_options: argparse.Namespace) -> int:
     models = load_all()
     width = max(len(model.name) for model in models) + 2
     for family in dict.fromkeys(model.family for model in models):
-        print(family)
+        say(family)
         for model in models:
             if model.family == family:
-                print(textwrap.fill(model.title, 80, initial_indent=f"  {model.name:<{width}}", subsequent_indent=" " * (width + 2)))
-    print("\nrefsim show NAME prints one; a card of your own is given by its path, mine.toml.")
+                say(textwrap.fill(model.title, 80, initial_indent=f"  {model.name:<{width}}", subsequent_indent=" " * (width + 2)))
+    say("\nrefsim show NAME prints one; a card of your own is given by its path, mine.toml.")
     return 0

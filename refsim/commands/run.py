@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import RefsimError
+from ..errors import RefsimError, counted
 from ..model import load
+from .terminal import say
 
 _ROWS = 40  # of the table; a file holds them all
 
@@ -18,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--set", metavar="NAME=VALUE", action="append", default=[], help="another parameter value, such as v_th=0.4 or tau_m='20 ms'")
     drive = parser.add_argument_group("input, one of")
     drive = drive.add_mutually_exclusive_group()
-    drive.add_argument("--values", metavar="A,B,...", help="input of each step")
+    drive.add_argument("--values", metavar="A,B,...", help="input of each step; write --values=-1,2 where it begins with a minus")
     drive.add_argument("--constant", metavar="A", type=float, help="the same input at every step")
     drive.add_argument("--noise", metavar="MEAN,STD", help="Gaussian input, drawn at every step")
     drive.add_argument("--bernoulli", metavar="P,WEIGHT", help="a spike of WEIGHT with probability P at every step")
@@ -36,11 +37,11 @@ def execute(options: argparse.Namespace) -> int:
     model = load(options.model, **_assignments(options.set))
     recording = _record(options, model)
     table = _table(recording)
-    print(f"{model.name}, {recording.label}: {len(recording.spikes[0])} spikes in {recording.drive.n_steps} steps")
-    _print(table)
+    say(f"{model.name}, {recording.label}: {counted(len(recording.spikes[0]), 'spike')} in {counted(recording.drive.n_steps, 'step')}{_sub(recording)}")
+    _print(table, recording)
     for name in options.out:
         _write(Path(name), table, recording)
-        print(f"wrote {name}")
+        say(f"wrote {name}")
     return 0
 
 
@@ -138,14 +139,18 @@ def _table(recording: Any) -> Mapping[str, Any]:
     }
 
 
-def _print(table: Mapping[str, Any]) -> None:
+def _sub(recording: Any) -> str:
+    return "" if recording.refine == 1 else f", in sub-steps of dt/{recording.refine}"
+
+
+def _print(table: Mapping[str, Any], recording: Any) -> None:
     length = len(table["step"])
-    print(f"{'step':>6} {'input':>12} {'before reset':>14} {'spike':>6} {'after reset':>14}")
+    say(f"{'step' if recording.refine == 1 else 'sub-step':>8} {'input':>12} {'before reset':>14} {'spike':>6} {'after reset':>14}")
     for row in range(min(length, _ROWS)):
         mark = "|" if table["spike"][row] else "."
-        print(f"{row:>6} {table['input'][row]:>12.6g} {table['before_reset'][row]:>14.6g} {mark:>6} {table['after_reset'][row]:>14.6g}")
+        say(f"{row:>8} {table['input'][row]:>12.6g} {table['before_reset'][row]:>14.6g} {mark:>6} {table['after_reset'][row]:>14.6g}")
     if length > _ROWS:
-        print(f"   ... {length - _ROWS} more; --out FILE.csv writes them all")
+        say(f"   ... {length - _ROWS} more; --out FILE.csv writes them all")
 
 
 def _write(path: Path, table: Mapping[str, Any], recording: Any) -> None:

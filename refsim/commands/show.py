@@ -4,6 +4,7 @@ import argparse
 
 from ..model import load
 from ..model.render import render
+from .terminal import say
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,5 +14,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Print the card."""
-    print(render(load(options.model)))
+    say(render(load(options.model)))
     return 0

@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import RefsimError
+from ..errors import RefsimError, listed
+from .terminal import say
 
 _CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -47,11 +47,13 @@ def execute(options: argparse.Namespace) -> int:
     from ..report import Report
 
     report = Report(_findings(options))
-    print(json.dumps(report.as_dict(), indent=2, default=str) if options.json else report.text())
+    code = _CODES[report.verdict]
+    say(json.dumps(report.as_dict(), indent=2, default=str) if options.json else report.text())
     if options.report is not None:
         folder = report.save(options.report)
-        print(f"\n{folder / 'report.html'}\n{folder / 'report.json'}", file=sys.stderr if options.json else sys.stdout)
-    return _CODES[report.verdict]
+        if not options.json:
+            say(f"\n{folder / 'report.html'}\n{folder / 'report.json'}")
+    return code
 
 
 def _findings(options: argparse.Namespace) -> Any:
@@ -67,10 +69,11 @@ def _findings(options: argparse.Namespace) -> Any:
     table: Mapping[str, Any] = {} if case is None else case.table
     network, title = _network(options) if case is None else (case.load(), str(table["title"]))
     claims = standard_claims() if case is None else case.claims
-    data = {**table.get("data", {}), **_overrides(options)}
+    # data of one's own takes nothing from the case's
+    data = _overrides(options) if options.data is not None else {**table.get("data", {}), **_overrides(options)}
     if "source" not in data:
         raise RefsimError("no data is given to run the network on: --data FILE (npz, npy, csv, idx) or --data digits, and --steps T.")
-    fine = list(table.get("fine", [])) if options.fine is None else options.fine
+    fine = list(table.get("fine", [])) if options.fine is None else list(dict.fromkeys(options.fine))
     return validate_on(network, data, claims, title, _trials(options, list(table.get("trials", []))), fine, device=options.device)
 
 
@@ -103,7 +106,7 @@ def _network(options: argparse.Namespace) -> tuple[Any, str]:
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the data options that were given; data of one's own takes nothing from the case but its encoder and steps."""
+    """Return the data options that were given."""
     given = {name: getattr(options, name) for name in ("labels", "encoder", "steps", "scale", "samples", "seed") if getattr(options, name) is not None}
     return given | ({"source": options.data} if options.data is not None else {})
 
@@ -111,13 +114,11 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
 def _trials(options: argparse.Namespace, default: list[str]) -> list[str]:
     if default and not options.engine and not options.dtype:
         return default
-    engines, dtypes = options.engine or ["torch"], options.dtype or ["float64", "float32"]
     names = []
-    for engine in engines:
-        if engine == "discrete":
-            names.append("discrete float64")
-        elif engine == "brian2":
-            names.append("brian2 float32")
-        else:
-            names += [f"torch {dtype}" for dtype in dtypes]
-    return names
+    for engine in options.engine or ["torch"]:
+        known = {"torch": ["float64", "float32"], "discrete": ["float64"], "brian2": ["float32"]}[engine]
+        wanted = options.dtype or known
+        if surplus := set(wanted) - set(known):
+            raise RefsimError(f"--engine {engine} goes on trial in {' or '.join(known)}, not in {listed(surplus)}: the reference is Brian2 in float64.")
+        names += [f"{engine} {dtype}" for dtype in wanted]
+    return list(dict.fromkeys(names))

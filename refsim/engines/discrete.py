@@ -80,7 +80,7 @@ class Discrete:
         record : tuple of {"before_reset", "after_reset"}
             Traces to keep.
         """
-        check_run(network, drive, record)
+        record = check_run(network, drive, record)
         states = [LayerState.start(layer, network.dt, drive.n_samples) for layer in network.layers]
         taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, record) for layer in network.layers]
         held: Floats | None = None
@@ -92,7 +92,7 @@ class Discrete:
                 else:
                     current = weighted_sum(layer, x)
                 fired, seen, threshold = state.step(current)
-                tap.keep(step, fired, seen, threshold, state.state[layer.model.input_target])
+                tap.keep(step, fired, seen, threshold, state.state[layer.model.membrane])
                 x = fired.astype(np.float64)
         advance(drive.n_samples)
         provenance = make_provenance("Discrete float64", network, drive, engine="Discrete", mode="grid", dtype="float64")

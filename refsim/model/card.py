@@ -34,6 +34,8 @@ def load(name: str | Path, **parameters: object) -> NeuronModel:
     RefsimError
         Where the card is not there or not right. The sentence names the card, the key and what to write.
     """
+    if not isinstance(name, str | Path):
+        raise RefsimError(f"load: needs the name of a card or a path, but {name!r} was given.")
     path = Path(name)
     if path.suffix != ".toml":
         path = shelf("equations") / f"{name}.toml"
@@ -88,6 +90,7 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
         continuous=check_continuous(_table(table, "continuous", card), state, {*parameters, *derived}, discrete, card),
         text=text,
     )
+    _check_own_name(model, card, path)
     for key, parameter in parameters.items():
         parameter.check(parameter.value, f"{card}: [parameters] {key}")
     _check_derived(model, card)
@@ -179,6 +182,13 @@ def _input(table: dict[str, Any], state: Mapping[str, State], card: str) -> tupl
     if target not in state:
         raise RefsimError(f"{card}: [input] target must be a state, one of {listed(state)}, but is {target!r}.")
     return kind, target
+
+
+def _check_own_name(model: NeuronModel, card: str, path: Path) -> None:
+    """Refuse a changed copy that kept its name: reports and PyTorch steps go by the name."""
+    original = shelf("equations") / f"{model.name}.toml"
+    if original.is_file() and original.resolve() != path.resolve() and original.read_text("utf-8") != model.text:
+        raise RefsimError(f"{card}: {path} is not the card of that name that comes with refsim; give yours a name of its own.")
 
 
 def _check_derived(model: NeuronModel, card: str) -> None:

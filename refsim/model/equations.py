@@ -109,6 +109,10 @@ def _check_equations(text: str, state: Mapping[str, State], known: Set[str], whe
             raise RefsimError(f"{where} equations, {left}: {listed(unknown)} is not known here; known are {listed(known | subexpressions)}.")
         if ode := _ODE.match(left):
             solved.append(ode[1])
+    if not any(INPUT in names_in(parse_expression(right, where)) for _, right, _ in rows):
+        raise RefsimError(
+            f"{where} equations: never use the input {INPUT}; write {INPUT}, or {INPUT}/{STEP} where [input] kind is impulse: a current of the same charge, spread over the step."
+        )
     if sorted(solved) != sorted(state):
         raise RefsimError(f"{where} equations: need one 'd.../dt' for each of the states {listed(state)}, but have {listed(solved)}.")
     return subexpressions

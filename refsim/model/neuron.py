@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import RefsimError, listed
 from ..units import to_si
-from .expressions import SCALAR_FUNCTIONS, Statement, comparison, evaluate, parse_expression
+from .expressions import SCALAR_FUNCTIONS, Statement, comparison, evaluate, names_in, parse_expression
 
 TRAITS = frozenset({"linear", "hard_reset", "soft_reset", "closed_form", "rectified", "adaptive", "stochastic"})
 INPUT_KINDS = {
@@ -86,11 +86,9 @@ class Discrete:
         return self.integrate + self.modulate
 
     @property
-    def seen_at_threshold(self) -> str:
-        """The text that the threshold compares: left of the comparison."""
-        sides = comparison(self.fire.tree)
-        assert sides is not None
-        return self.fire.text.split(sides[1])[0].strip()
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """All statements as (target, text), in order."""
+        return tuple((statement.target, statement.text) for statement in (*self.before_fire, self.fire, *self.reset))
 
 
 @dataclass(frozen=True)
@@ -113,6 +111,16 @@ class NeuronModel:
     continuous: Continuous
     discrete: Discrete
     text: str = field(repr=False, default="")
+
+    @property
+    def membrane(self) -> str:
+        """The state that the threshold looks at, be it through [discrete] modulate; else the one the input reaches."""
+        sides = comparison(self.discrete.fire.tree)
+        assert sides is not None
+        seen = names_in(sides[0])
+        for statement in reversed(self.discrete.modulate):
+            seen = (seen - {statement.target}) | statement.names if statement.target in seen else seen
+        return next((name for name in self.state if name in seen), self.input_target)
 
     def with_parameters(self, **values: object) -> "NeuronModel":
         """Return the model with other parameter values, each a number in SI or text with a unit.

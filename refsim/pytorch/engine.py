@@ -13,10 +13,11 @@ from torch.nn.functional import linear
 from ..drive import Drive
 from ..engines.discrete import Tap
 from ..errors import RefsimError, listed
+from ..model import NeuronModel, load
 from ..model.expressions import comparison, evaluate
 from ..network import Layer, Network
 from ..progress import advance as advance_progress
-from ..recording import Recording, check_run, make_provenance
+from ..recording import Recording, check_range, check_run, make_provenance
 from ..spikes import SpikeTrains
 from .layers import Neuron, reset
 from .steps import STEPS, Step
@@ -51,8 +52,9 @@ class Torch:
 
     def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
         """Run a batch; see `refsim.run`."""
-        check_run(network, drive, record)
+        record = check_run(network, drive, record)
         dtype, device = self._dtype(), self._device()
+        check_range(network, str(dtype).removeprefix("torch."))
         taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, record, _numpy(dtype)) for layer in network.layers]
         with torch.no_grad():
             for first in range(0, drive.n_samples, _BATCH):
@@ -64,7 +66,7 @@ class Torch:
                             threshold = _threshold(layer, dtype)
                             _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after))
                 advance_progress(len(samples))
-        who = "own module" if self.module is not None else "hand-written steps"
+        who = "the module itself" if self.module is not None else "refsim's hand-written steps with the same weights"
         name = str(dtype).removeprefix("torch.")
         label = " ".join(["PyTorch", name, *([] if device.type == "cpu" else [str(device)]), *(["module"] if self.module is not None else [])])
         provenance = make_provenance(label, network, drive, engine="Torch", mode="grid", dtype=name, device=_device_name(device), module=who)
@@ -85,7 +87,7 @@ class Torch:
     def _device(self) -> torch.device:
         try:
             device = torch.device(self.device)
-            torch.zeros(1, device=device)
+            torch.zeros(1, device=device).cpu().numpy()
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise RefsimError(f"Torch: device {self.device!r} cannot be used here ({str(error).splitlines()[0]}).") from None
         return device
@@ -97,11 +99,11 @@ class Torch:
 
     def _own_steps(self, network: Network, n_samples: int, dtype: torch.dtype, device: torch.device, held: bool) -> Advance:
         """Return a function that advances all layers by one step with the hand-written steps."""
-        steps = [self._step(layer.model.name) for layer in network.layers]
+        steps = [self._step(layer.model) for layer in network.layers]
         weights = [torch.as_tensor(layer.weight).to(device, dtype) for layer in network.layers]
         biases = [torch.as_tensor(layer.bias).to(device, dtype) for layer in network.layers]
         constants = [{name: _constant(value, device, dtype) for name, value in layer.constants(network.dt).items()} for layer in network.layers]
-        starts = [layer.model.state[layer.model.input_target].start for layer in network.layers]
+        starts = [layer.model.state[layer.model.membrane].start for layer in network.layers]
         membranes = [torch.full((n_samples, len(bias)), start, device=device, dtype=dtype) for bias, start in zip(biases, starts, strict=True)]
         first: list[Tensor] = []
 
@@ -119,11 +121,13 @@ class Torch:
 
         return advance
 
-    def _step(self, card: str) -> Step:
-        known = {**STEPS, **self.steps}
-        if card not in known:
+    def _step(self, model: NeuronModel) -> Step:
+        known, card = {**STEPS, **self.steps}, model.name
+        ours = card in STEPS and card not in self.steps
+        if card not in known or (ours and model.discrete.texts != load(card).discrete.texts):
             raise RefsimError(
-                f"Torch: there is no PyTorch step for the card '{card}'; known are {listed(known)}. Give yours, Torch(steps={{'{card}': function}}), or put your module on trial, Torch(module=...)."
+                f"Torch: there is no PyTorch step for this card '{card}'; known are {listed(STEPS)}. Give yours, Torch(steps={{'{card}': function}}), "
+                "put your module on trial, Torch(module=...), or try another engine (--engine discrete or brian2)."
             )
         return known[card]
 
@@ -134,7 +138,8 @@ def _module_on_trial(module: nn.Module, network: Network) -> Iterator[Advance]:
     neurons = [part for part in module.modules() if isinstance(part, Neuron)]
     if len(neurons) != len(network.layers):
         raise RefsimError(f"Torch: the module has {len(neurons)} layers of neurons, but the network has {len(network.layers)}.")
-    kept, training = [(neuron.v, neuron.seen) for neuron in neurons], module.training
+    kept = [(neuron.v, neuron.seen) for neuron in neurons]
+    training = {part: part.training for part in module.modules()}
     seen_now: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def keep(neuron: nn.Module, _inputs: object, spikes: Tensor) -> None:
@@ -160,12 +165,18 @@ def _module_on_trial(module: nn.Module, network: Network) -> Iterator[Advance]:
             hook.remove()
         for neuron, (v, seen) in zip(neurons, kept, strict=True):
             neuron.v, neuron.seen = v, seen
-        module.train(training)
+        for part, flag in training.items():
+            part.training = flag
 
 
 def _check_shapes(results: list[tuple[Tensor, Tensor, Tensor]], network: Network) -> None:
     found = [spikes.shape[-1] for spikes, _, _ in results]
     needed = [layer.n_post for layer in network.layers]
+    for index, (spikes, _, _) in enumerate(results):
+        if not bool(((spikes == 0) | (spikes == 1)).all()):
+            raise RefsimError(
+                f"Torch: layer {index} of the module gives {float(spikes.max()):g} for a spike; spikes are 0 or 1 here. Scale the weights behind them instead."
+            )
     if found != needed:
         raise RefsimError(
             f"Torch: in one step the module's layers gave {found} neurons, but the network has {needed}; each layer must run once a step, in the network's order."
@@ -194,7 +205,8 @@ def _view(tap: Tap, samples: Any) -> Tap:
 
 
 def _array(tensor: Tensor) -> Any:
-    return tensor.detach().cpu().numpy()
+    held = tensor.detach().cpu()
+    return (held if held.dtype in _DTYPES.values() else held.double()).numpy()  # NumPy has no bfloat16
 
 
 def _numpy(dtype: torch.dtype) -> Any:

@@ -42,7 +42,7 @@ class Neuron(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Advance by one step: input (batch, neurons) to spikes (batch, neurons)."""
-        v = torch.full_like(x, self.model.state[self.model.input_target].start) if self.v is None else self.v
+        v = torch.full_like(x, self.model.state[self.model.membrane].start) if self.v is None else self.v
         if v.shape != x.shape:
             raise RefsimError(
                 f"{type(self).__name__}: holds the membranes of {tuple(v.shape)}, but its input is {tuple(x.shape)}; call refsim.reset(module) between batches."

@@ -79,12 +79,12 @@ def validate_on(
     if surplus := set(data) - known:
         raise RefsimError(f"data: {listed(surplus)} is not a known key; known are {listed(known)}.")
     found = read_data(data["source"], data.get("labels"), scale=data.get("scale", 1.0))
-    if data.get("samples"):
+    if data.get("samples") is not None:
         found = found.head(data["samples"])
-    encoder = data.get("encoder", "current")
+    encoder = data.get("encoder")
     drive = encode(found, encoder, data.get("steps"), network.dt, seed=data.get("seed", 0))
     plan = Plan(tuple(make_trial(name, device) for name in trials), tuple(fine))
-    facts = {"name": found.name, "encoder": encoder, "labels": found.labels is not None}
+    facts = {"name": found.name, "encoder": encoder or "current", "labels": found.labels is not None}
     return validate_network(network, drive, plan, claims, labels=found.labels, title=title, data=facts)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..claims import Claim, Verdict, judge
-from ..distances import Divergence, check_comparable, earliest, first_divergences, mismatched
+from ..distances import Divergence, check_comparable, delays, earliest, first_divergences, mismatched
 from ..recording import Recording
 from ..rounding import distances_to_threshold
 
@@ -76,6 +76,12 @@ class Comparison:
         return int((self.reference.decisions() != self.trial.decisions()).sum())
 
     @property
+    def silent_layers(self) -> list[int]:
+        """Layers in which neither run fired at all."""
+        pairs = zip(self.reference.spikes, self.trial.spikes, strict=True)
+        return [layer for layer, (a, b) in enumerate(pairs) if not len(a) and not len(b)]
+
+    @property
     def ties(self) -> int:
         """Samples that differ by rounding alone."""
         return sum(parting.tie for parting in self.partings)
@@ -139,11 +145,14 @@ def nearest_approach(recordings: Sequence[Recording]) -> tuple[float, int, int, 
 def judge_identity(claim: Claim, comparison: Comparison) -> Verdict:
     """Judge the number of mismatched spikes.
 
-    No mismatch is a pass: the identity was observed. Mismatches are a fail as soon as one sample parts farther from
+    No mismatch is a pass: the identity was observed, unless a layer never fired, whose weights it does not test. Mismatches are a fail as soon as one sample parts farther from
     threshold than rounding can reach, and inconclusive where every sample parts within that bound (docs/decisions/0002).
     """
     value = sum(comparison.mismatched)
     margin = comparison.nearest[0] if comparison.nearest else None
+    if not value and (silent := comparison.silent_layers):
+        told = f"layer {', '.join(map(str, silent))} never fires in either run, and silence agrees with any weights; give stronger or longer input"
+        return Verdict(claim, value, "inconclusive", margin, comparison.trial.label, told, _facts(comparison))
     verdict = judge(claim, value, margin=margin, run=comparison.trial.label, detail=describe(comparison))
     only_ties = verdict.status == "fail" and comparison.ties == len(comparison.partings) > 0
     return Verdict(claim, value, "inconclusive" if only_ties else verdict.status, margin, verdict.run, verdict.detail, _facts(comparison))
@@ -156,6 +165,7 @@ def _facts(comparison: Comparison) -> Mapping[str, Any]:
         facts["nearest_approach"] |= {"rounding_bound": comparison.nearest_bound}
     if comparison.first:
         where = comparison.first.where
+        facts["delay_per_layer"] = delays(comparison.reference, comparison.trial)
         facts["first_divergence"] = {
             "layer": where.layer, "sample": where.sample, "neuron": where.neuron, "step": where.step,
             "fired_in": comparison.reference.label if where.left_fired else comparison.trial.label,
@@ -175,6 +185,8 @@ def describe(comparison: Comparison) -> str:
     parting, where = comparison.first, comparison.first.where
     fired = comparison.reference.label if where.left_fired else comparison.trial.label
     sides = f"; membranes {parting.left_seen:.9g} and {parting.right_seen:.9g}" if parting.left_seen is not None and parting.right_seen is not None else ""
+    late = delays(comparison.reference, comparison.trial)
+    delayed = f"; the trial is the reference delayed by {', '.join(map(str, late))} steps (layer by layer)" if late else ""
     cause = f"within the rounding bound {parting.bound:.2g}: a tie" if parting.tie else f"beyond the rounding bound {parting.bound:.2g}"
     return (f"first parts at layer {where.layer}, sample {where.sample}, neuron {where.neuron}, step {where.step}: only {fired} fires there; "
-            f"{abs(parting.distance):.2g} from threshold, {cause}{sides}")  # fmt: skip
+            f"{abs(parting.distance):.2g} from threshold, {cause}{sides}{delayed}")  # fmt: skip

@@ -13,7 +13,7 @@ from ..engines.discrete import Discrete
 from ..errors import RefsimError
 from ..network import Network
 from ..progress import progress
-from ..recording import Engine, Recording
+from ..recording import Engine, Recording, check_run
 from ..spikes import Ints
 from .code import Comparison, Parting, compare_recordings, judge_identity
 from .findings import Closeup, Findings, look_closer
@@ -60,6 +60,10 @@ def validate_network(
     labels : (n_samples,) int64, optional
         For the accuracy.
     """
+    check_run(network, drive, ())
+    classes = network.layers[-1].n_post
+    if labels is not None and (labels.min() < 0 or labels.max() >= classes):
+        raise RefsimError(f"labels reach from {labels.min()} to {labels.max()}, but the network has {classes} outputs; classes are counted from 0.")
     reference_engine = Brian2()
     total = drive.n_samples * (1 + len(plan.trials) + len(plan.fine))
     with progress(total, "validate"):

@@ -66,7 +66,14 @@ def judge_ladder(claim: Claim, ladder: Ladder) -> list[Verdict]:
         measured = rung.from_grid
         value = {"displacement of spikes": measured.mean_steps, "neurons with another count": measured.other_count,
                  "decisions changed by the step": float(measured.changed_decisions)}[claim.measure]  # fmt: skip
-        rows.append(judge(claim, value, run=rung.recording.label))
+        rows.append(
+            judge(
+                claim,
+                None if np.isnan(value) else value,
+                run=rung.recording.label,
+                detail="no neuron fired equally often in both runs" if np.isnan(value) else "",
+            )
+        )
     return rows
 
 

@@ -1,5 +1,6 @@
 """The one sentence a report opens with: is it the same network or not."""
 
+from ..errors import counted
 from ..questions.code import Comparison
 from ..questions.findings import Findings
 
@@ -10,9 +11,15 @@ def sentence(findings: Findings) -> str:
         return _plain(findings)
     worst = findings.worst
     assert worst is not None
+    if worst.first is None and worst.silent_layers:
+        layers = ", ".join(map(str, worst.silent_layers))
+        return (
+            f"Not decided: the runs agree, but layer {layers} never fires, and silence agrees with any weights. Give stronger input or more steps."
+            + _other_failures(findings)
+        )
     if worst.first is None:
         return _same(findings) + _other_failures(findings)
-    parted = f"{len(worst.partings)} of {worst.reference.drive.n_samples} samples"
+    parted = f"{len(worst.partings)} of {counted(worst.reference.drive.n_samples, 'sample')}"
     where = worst.first.where
     place = f"layer {where.layer}, sample {where.sample}, neuron {where.neuron}, step {where.step}"
     who = f"{worst.trial.label} parts from {worst.reference.label} in {parted}"
@@ -33,8 +40,9 @@ def _same(findings: Findings) -> str:
     trials = " and ".join(found.trial.label for found in findings.comparisons)
     spikes = sum(len(train) for train in reference.spikes)
     verb = "fires" if len(findings.comparisons) == 1 else "fire"
-    text = (f"The same network: {trials} {verb} exactly the {spikes:,} spikes of {reference.label}, over "
-            f"{reference.drive.n_samples:,} samples, {len(reference.spikes)} layers and {reference.drive.n_steps} steps.")  # fmt: skip
+    drive = reference.drive
+    size = f"{counted(drive.n_samples, 'sample')}, {counted(len(reference.spikes), 'layer')} and {counted(drive.n_steps, 'step')}"
+    text = f"The same network: {trials} {verb} exactly the {counted(spikes, 'spike')} of {reference.label}, over {size}."
     nearest = [found for found in findings.comparisons if found.nearest is not None]
     if not nearest:
         return text
@@ -44,8 +52,9 @@ def _same(findings: Findings) -> str:
     lucky = [found for found in nearest if found.by_luck]
     if lucky:
         bound = max(found.nearest_bound or 0.0 for found in lucky)
-        return f"{text}; {' and '.join(found.trial.label for found in lucky)} may round by {bound:.2g} there, so on another machine a spike may tip."
-    return text + ", farther than rounding reaches."
+        return f"{text}, where {' and '.join(found.trial.label for found in lucky)} may round by {bound:.2g}: on another machine a spike may tip."
+    reach = closest.nearest_bound
+    return text + (", where every sum is exact." if reach == 0 else f", where rounding reaches {reach:.2g}." if reach is not None else ".")
 
 
 def _other_failures(findings: Findings) -> str:

@@ -4,6 +4,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from ..claims import Verdict
+from ..errors import counted
 from ..questions.findings import Findings
 
 if TYPE_CHECKING:
@@ -42,10 +43,13 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         sizes = "-".join(str(size) for size in (network.n_inputs, *(layer.n_post for layer in network.layers)))
         neurons = ", ".join(dict.fromkeys(layer.model.name for layer in network.layers))
         rows.append(("network", f"{sizes}, {neurons}, dt = {network.dt * 1e3:g} ms"))
-        rows.append(("data", f"{data.get('name', 'given drive')}: {data.get('samples'):,} samples, {data.get('steps')} steps, {data.get('drive')}"))
+        rows.append(("data", f"{data.get('name', 'given drive')}: {counted(data['samples'], 'sample')}, {counted(data['steps'], 'step')}, {data.get('drive')}"))
     if findings.reference is not None:
         spikes = ", ".join(f"{len(train):,}" for train in findings.reference.spikes)
         rows.append(("reference", f"{findings.reference.label} ({findings.reference.provenance.get('target', 'NumPy')}), spikes a layer: {spikes}"))
+        rows += [
+            ("on trial", f"{found.trial.label}, {found.trial.provenance['module']}") for found in findings.comparisons if "module" in found.trial.provenance
+        ]
     return rows
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from ...drive import Drive
 from ...errors import RefsimError
 from ...network import Network
-from ...recording import Recording, check_run, make_provenance
+from ...recording import Recording, check_range, check_run, make_provenance
 from .objects import Structure
 from .outcome import Outcome, to_approach, to_spikes, to_traces
 from .runtime import run_numpy
@@ -61,7 +61,8 @@ class Brian2:
         record : tuple of {"before_reset", "after_reset"}
             Traces to keep, at every (sub-)step.
         """
-        check_run(network, drive, record)
+        record = check_run(network, drive, record)
+        check_range(network, self.dtype)
         source = "current" if drive.spikes is None else "events"
         compiled = self._compiled(network, drive)
         batch = _batch(network) if compiled else drive.n_samples

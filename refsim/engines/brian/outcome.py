@@ -48,7 +48,7 @@ def to_traces(outcome: Outcome, network: Network, drive: Drive, refine: int, bat
     """Give the recorded membranes their shape (n_samples, n_steps, n_neurons)."""
     length, kept = drive.n_steps * refine, []
     for index, layer in enumerate(network.layers):
-        names = {"before_reset": "seen", "after_reset": layer.model.input_target}
+        names = {"before_reset": "seen", "after_reset": layer.model.membrane}
         arrays = {}
         for name in record:
             raw = outcome.traces[index][names[name]]

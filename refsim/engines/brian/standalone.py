@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -35,7 +36,7 @@ def run_compiled(structure: Structure, drive: Drive, refine: int, analog_impulse
         (run / "results").mkdir()
         (run / "static_arrays").symlink_to(program / "static_arrays")
         _execute(program / "main", run, drive.n_samples)
-        names = json.loads((program / "manifest.json").read_text("utf-8"))
+        names = json.loads((program / "manifest.json").read_text("utf-8"))["results"]
         return read_outcome(run, names, structure, drive, chunks)
 
 
@@ -76,11 +77,24 @@ def compiled(structure: Structure) -> Path:
     compiler = find_compiler()
     key = _key(structure, compiler)
     folder = cache_folder() / key
-    if not (folder / "main").is_file():
+    if not _whole(folder):
         with _alone(cache_folder() / f"{key}.lock"):
-            if not (folder / "main").is_file():
+            if not _whole(folder):
                 _compile(structure, compiler, folder)
     return folder
+
+
+def _whole(folder: Path) -> bool:
+    """Return whether a compiled program is there and undamaged; one that is not is made anew."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        return bool(manifest["sha256"] == _digest(folder / "main"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def find_compiler() -> str:
@@ -96,13 +110,19 @@ def find_compiler() -> str:
 
 def _key(structure: Structure, compiler: str) -> str:
     """Name a program by all that goes into it."""
-    version = subprocess.run([compiler, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=False).stdout.strip()
-    machine = subprocess.run([compiler, "-march=native", "-Q", "--help=target"], capture_output=True, text=True, check=False).stdout
     sources = [path.read_bytes() for path in sorted(_HERE.glob("*.[cp][py]*"))]
     layers = [(layer.model.text or repr(layer.model), layer.weight.shape, layer_constants(layer)) for layer in structure.network.layers]
     facts = (layers, structure.fine, structure.source, structure.dtype, structure.batch, structure.gap, structure.traces,
-             compiler, version, machine, COMPILER_FLAGS, installed_version("brian2"), installed_version("numpy"))  # fmt: skip
+             compiler, _compiler_facts(compiler), COMPILER_FLAGS, installed_version("brian2"), installed_version("numpy"))  # fmt: skip
     return hashlib.sha256(repr(facts).encode() + b"".join(sources)).hexdigest()[:32]
+
+
+@functools.cache
+def _compiler_facts(compiler: str) -> tuple[str, str]:
+    """Return the compiler's version and what it takes this processor for."""
+    questions = ([compiler, "-dumpfullversion", "-dumpversion"], [compiler, "-march=native", "-Q", "--help=target"])
+    version, machine = (subprocess.run(words, capture_output=True, text=True, check=False).stdout for words in questions)
+    return version, machine
 
 
 @contextlib.contextmanager
@@ -115,17 +135,18 @@ def _alone(lock: Path) -> Iterator[None]:
 
 def _compile(structure: Structure, compiler: str, folder: Path) -> None:
     """Build in a folder of its own and move what is needed into place at the end."""
-    with tempfile.TemporaryDirectory(prefix="refsim-build-") as work:
-        project, finished = Path(work) / "project", Path(tempfile.mkdtemp(dir=folder.parent))
+    with tempfile.TemporaryDirectory(prefix="refsim-build-") as work, tempfile.TemporaryDirectory(dir=folder.parent) as near:
+        project, finished = Path(work) / "project", Path(near) / "finished"
+        finished.mkdir()
         names = _generate(structure, project)
         done = subprocess.run(["make", "-j2", f"CXX={compiler}"], cwd=project, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RefsimError(f"the C++ compiler failed on the network: {done.stderr.strip()[-600:]}")
         shutil.copy2(project / "main", finished / "main")
         shutil.copytree(project / "static_arrays", finished / "static_arrays")
-        (finished / "manifest.json").write_text(json.dumps(names), "utf-8")
+        (finished / "manifest.json").write_text(json.dumps({"sha256": _digest(finished / "main"), "results": names}), "utf-8")
         shutil.rmtree(folder, ignore_errors=True)
-        finished.rename(folder)
+        finished.rename(folder)  # in one move: a reader sees the whole program or none
 
 
 def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:

@@ -82,7 +82,7 @@ def watch(seen_text: str, threshold_text: str, *, gap: bool, seen: bool) -> list
 def variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool, seen: bool, fine: bool) -> str:
     """Return the Brian2 equations that declare a layer's variables; in grid mode states are plain variables."""
     lines = [f"{name} : {unit} (constant{'' if name in per_neuron else ', shared'})" for name, unit in model.constant_units.items()]
-    unit = model.state[model.input_target].unit
+    unit = model.state[model.membrane].unit
     lines += ["I : 1"] + [f"gap : {unit}"] * gap + [f"seen : {unit}"] * seen
     if fine:
         lines += [model.continuous.equations, "jump : 1", "step : second (constant, shared)"]

@@ -112,4 +112,6 @@ def _layer(row: Mapping[str, Any], where: str, folder: Path) -> LayerDescription
     model = load(folder / neuron if neuron.endswith(".toml") else neuron, **parameters)
     for name in tensors:
         model.parameter(name)
+    if both := set(tensors) & set(parameters):
+        raise RefsimError(f"{where}: {listed(both)} is given twice, as one value under parameters and per neuron under tensors.")
     return LayerDescription(str(linear), model, dict(tensors))

@@ -72,6 +72,10 @@ def from_tensors(tensors: Mapping[str, NDArray[Any]], description: Description, 
         rows.append((take(f"{layer.linear}.weight"), bias, layer.model, own))
     if missing := set(description.ignore) - set(tensors):
         raise RefsimError(f"{where}: is to ignore {listed(missing)}, but has no such tensor; it has {listed(tensors)}.")
+    if both := set(description.ignore) & used:
+        raise RefsimError(
+            f"{where}: {listed(both)} is to be ignored, but a layer of the description uses it; a bias that is to be left out must leave the file."
+        )
     if surplus := set(tensors) - used - set(description.ignore):
         raise RefsimError(
             f"{where}: the description does not account for {listed(surplus)}. Name the layer it belongs to, or put it under ignore = [...] if it means nothing."

@@ -1,0 +1,16 @@
+"""Print for a reader who may leave: `refsim validate | head` must not change the exit code."""
+
+import os
+import sys
+
+from ..errors import RefsimError
+
+
+def say(text: str) -> None:
+    """Print a text; where nobody reads it any more, print nothing from then on."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise RefsimError(f"the output cannot be written ({error.strerror}).") from None
