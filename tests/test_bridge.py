@@ -78,6 +78,8 @@ def test_a_nested_checkpoint_is_read_by_its_key(tmp_path):
         (lambda d: d["layer"][0].update(linear="7"), "has no tensor '7.weight', which the description asks for; it has 0.bias, 0.weight, 2.bias, 2.weight"),
         (lambda d: d["layer"].pop(), "does not account for 2.bias, 2.weight"),
         (lambda d: d.update(ignore=["9.weight"]), "is to ignore 9.weight, but has no such tensor"),
+        (lambda d: d.update(ignore=["2.bias"]), "2.bias is to be ignored, but a layer of the description uses it"),
+        (lambda d: d["layer"][1].update(tensors={"tau": "2.bias"}), "tau is given twice"),
         (lambda d: d["layer"].reverse(), "needs 4 inputs, but the layer before has 2 neurons"),
     ],
 )

@@ -69,3 +69,24 @@ def test_hostile_expressions_end_in_one_sentence(text):
 
     with pytest.raises(refsim.RefsimError, match="^card: "):
         parse_expression(text, "card")
+
+
+def test_a_changed_copy_needs_a_name_of_its_own(tmp_path):
+    text = refsim.load("srif").text
+    (tmp_path / "copy.toml").write_text(text)
+    assert refsim.load(tmp_path / "copy.toml").name == "srif"  # an unchanged copy is the card
+    (tmp_path / "changed.toml").write_text(text.replace("z = v >= v_th", "z = v > v_th"))
+    with pytest.raises(refsim.RefsimError, match="give yours a name of its own"):
+        refsim.load(tmp_path / "changed.toml")
+
+
+def test_a_card_whose_ode_is_deaf_is_refused(tmp_path):
+    text = refsim.load("lif_decay").text.replace('"lif_decay"', '"own"').replace(" + I/step", "")
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(refsim.RefsimError, match="never use the input I; write I, or I/step"):
+        refsim.load(tmp_path / "own.toml")
+
+
+def test_the_membrane_is_what_the_threshold_looks_at():
+    assert refsim.load("srif_mpr").membrane == "v"  # through the rectifier
+    assert refsim.load("tests/cards/two_state.toml").membrane == "v"

@@ -16,6 +16,21 @@ from refsim.shelf import shelf
 
 CASES = sorted(path for path in shelf("validation").rglob("*.toml") if "kind " in path.read_text() and path.stem != "digits")
 
+CASE = """title = "t"
+kind = "neuron"
+neuron = "srif"
+dt = "1 ms"
+inputs = [0.75]
+[expected]
+spikes = [%d]
+[[claim]]
+question = "code"
+measure = "wrong spikes"
+limit = 0
+unit = "steps"
+because = "it is a test case"
+"""
+
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
@@ -99,11 +114,10 @@ def test_validate_from_weights_description_and_data(trained, capsys):
 
 
 def test_exit_codes_of_a_case(trained, capsys):
-    case = 'title = "t"\nkind = "neuron"\nneuron = "srif"\ndt = "1 ms"\ninputs = [0.75]\n[expected]\nspikes = [%d]\n[[claim]]\nquestion = "code"\nmeasure = "wrong spikes"\nlimit = 0\nunit = "steps"\nbecause = "it is a test case"\n'
     for spikes, code in ((1, 0), (0, 1)):
-        (trained / "case.toml").write_text(case % spikes)
+        (trained / "case.toml").write_text(CASE % spikes)
         assert main(["validate", "case.toml"]) == code
-    (trained / "case.toml").write_text((case % 1).replace("limit = 0\n", ""))
+    (trained / "case.toml").write_text((CASE % 1).replace("limit = 0\n", ""))
     assert main(["validate", "case.toml"]) == 3  # nothing was judged
     assert "nothing was run that could pass or fail" in capsys.readouterr().out
 
@@ -176,3 +190,26 @@ def test_the_demo(tmp_path, capsys):
     assert all(row["margin"] == 2.0**-17 for row in code if row["measure"] == "mismatched spikes")
     assert next(row["value"] for row in found["claims"] if row["measure"] == "accuracy") >= 0.96
     assert len([row for row in found["claims"] if row["measure"] == "displacement of spikes"]) == 3
+
+
+def test_the_reader_of_a_pipe_may_leave_without_changing_the_verdict(trained):
+    (trained / "case.toml").write_text(CASE % 0)
+    command = f"{sys.executable} -m refsim validate case.toml | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--samples", "0"], "0 were asked for"),
+        (["--engine", "brian2", "--dtype", "float64"], "--engine brian2 goes on trial in float32, not in float64"),
+        (["--encoder", "bernoulli", "--seed", "-1"], "seed must be a whole number of 0 or more"),
+        (["--device", "meta"], "device 'meta' cannot be used here"),
+        (["--labels", "y.npy"], "labels reach from 0 to 7, but the network has 3 outputs"),
+    ],
+)
+def test_no_option_is_silently_ignored(arguments, says, trained, capsys):
+    np.save("y.npy", np.array([0, 1, 2, 7, 0, 1, 2, 0, 1]))
+    assert main(["validate", "net.pt", "--data", "x.npz", "--steps", "5", *arguments]) == 2
+    assert says in capsys.readouterr().err

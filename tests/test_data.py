@@ -104,3 +104,30 @@ def test_bytes_need_a_scale_before_they_are_probabilities(tmp_path):
         encode(read_data(tmp_path / "x.npy"), "current", None, 1e-3)
     with pytest.raises(RefsimError, match="--encoder must be one of"):
         encode(read_data(tmp_path / "x.npy"), "rate", 5, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [("1,2\n3,4\n", 2), ("a,b\n1,2\n3,4\n", 2), ("\ufeff1,2\n3,4\n", 2), ("# note\n1,2\n", 1)],
+)
+def test_a_csv_keeps_its_first_row(text, rows, tmp_path):
+    (tmp_path / "x.csv").write_text(text, "utf-8")
+    assert len(read_data(tmp_path / "x.csv").values) == rows
+
+
+@pytest.mark.parametrize(("text", "says"), [("n/a,2\n3,4\n", "mixes numbers and text"), ("1;2\n3;4\n", "parted by ';'")])
+def test_a_csv_of_another_kind_is_explained(text, says, tmp_path):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(RefsimError, match=says):
+        read_data(tmp_path / "x.csv")
+
+
+def test_no_option_is_silently_ignored(tmp_path):
+    np.savez(tmp_path / "e.npz", sample=[0], step=[2], neuron=[1], shape=[2, 5, 3])
+    with pytest.raises(RefsimError, match="which --scale cannot change"):
+        read_data(tmp_path / "e.npz", scale=255)
+    events = read_data(tmp_path / "e.npz")
+    with pytest.raises(RefsimError, match="has 5 steps of its own, but --steps is 3"):
+        encode(events, None, 3, 1e-3)
+    with pytest.raises(RefsimError, match="leave --encoder bernoulli out"):
+        encode(events, "bernoulli", None, 1e-3)

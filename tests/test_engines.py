@@ -1,5 +1,7 @@
 """The engines agree: to the last bit in float64 on sequential sums, spike by spike against PyTorch."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -148,3 +150,69 @@ def test_a_module_that_is_another_network_is_refused(rng):
 def test_a_device_that_is_not_there_is_named(rng):
     with pytest.raises(RefsimError, match="device 'cuda:99' cannot be used here"):
         Torch(device="cuda:99").run(small_network(rng, "srif"), drives(rng)["events"])
+
+
+def test_a_card_of_two_states_shows_its_membrane():
+    model = refsim.load("tests/cards/two_state.toml")
+    network = refsim.Network.dense([([[1.0]], None, model)], "1 ms")
+    drive = Drive.constant(0.25, 12, "1 ms")
+    runs = [engine.run(network, drive, BOTH) for engine in (Discrete(), Brian2(target="numpy"))]
+    for run in runs:
+        before, after = (run.traces[0][name][0, :, 0] for name in BOTH)
+        fired = run.spikes[0].dense()[0, :, 0]
+        assert fired.any()
+        assert np.array_equal(after, np.where(fired, 0.0, before))
+    assert mismatches(*runs) == [0]
+
+
+def test_a_replaced_step_is_not_run_by_the_step_of_its_name(rng):
+    srif = refsim.load("srif")
+    strict = dataclasses.replace(srif, discrete=dataclasses.replace(srif.discrete, reset=refsim.load("if").discrete.reset))
+    network = refsim.Network.dense([(np.ones((2, 12)), None, strict)], "1 ms")
+    with pytest.raises(RefsimError, match="there is no PyTorch step for this card 'srif'"):
+        Torch().run(network, drives(rng)["events"])
+
+
+def test_graded_spikes_are_refused(rng):
+    from refsim.pytorch import SRIF
+
+    class Graded(SRIF):
+        def forward(self, x):
+            return 3.5 * super().forward(x)
+
+    module = torch.nn.Sequential(torch.nn.Linear(12, 9), Graded())
+    network = refsim.bridge.load(module, dt="1 ms")
+    with pytest.raises(RefsimError, match=r"layer 0 of the module gives 3\.5 for a spike"):
+        Torch(module=module).run(network, drives(rng)["events"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_module_of_half_precision_is_run_as_it_is(dtype, rng):
+    from refsim.pytorch import SRIF
+
+    torch.manual_seed(3)
+    module = torch.nn.Sequential(torch.nn.Linear(12, 9), SRIF()).to(dtype)
+    network, drive = refsim.bridge.load(module, dt="1 ms"), drives(rng)["events"]
+    trial = Torch(module=module).run(network, drive)
+    assert trial.provenance["dtype"] == str(dtype).removeprefix("torch.")
+    # eleven or eight bits round at every step: spikes may differ, but only where the bound says that they may
+    found = [row for row in refsim.compare(Discrete().run(network, drive), trial).as_dict()["claims"] if row["measure"] == "mismatched spikes"]
+    assert found[0]["status"] in ("pass", "inconclusive")
+
+
+def test_weights_that_do_not_fit_the_dtype_are_refused(rng):
+    network = refsim.Network.dense([(np.full((2, 12), 1e200), None, refsim.load("srif"))], "1 ms")
+    for engine in (Torch(dtype="float32"), Brian2(dtype="float32")):
+        with pytest.raises(RefsimError, match=r"a weight of size 1e\+200 does not fit float32"):
+            engine.run(network, drives(rng)["events"])
+
+
+def test_a_run_that_memory_cannot_hold_is_refused(rng):
+    network = small_network(rng, "srif")
+    with pytest.raises(RefsimError, match="GiB for its spikes and traces, and the machine has"):
+        Discrete().run(network, Drive.current(np.ones((1, 12)), "1 ms", n_steps=10**12))
+
+
+def test_run_wants_an_engine(rng):
+    with pytest.raises(RefsimError, match=r"engine must be refsim\.Brian2\(\)"):
+        refsim.run(small_network(rng, "srif"), drives(rng)["events"], engine="brian2")

@@ -154,3 +154,36 @@ def test_a_value_that_is_no_number_fails():
 def test_a_limit_needs_its_because():
     with pytest.raises(RefsimError, match='needs because = "..."'):
         Claim("code", "x", 1.0, "spikes", "")
+
+
+def test_silence_is_no_pass(rng):
+    weights = [np.full((1, 3), 0.001), np.full((1, 3), -0.9)]
+    network, wrong = (refsim.Network.dense([(weight, None, refsim.load("lif"))], "1 ms") for weight in weights)
+    drive = Drive.bernoulli(rng.random((4, 3)), 20, "1 ms", 0)
+    trial = dataclasses.replace(Torch().run(wrong, drive), network=network)
+    report = refsim.compare(Discrete().run(network, drive), trial)
+    assert report.verdict == "inconclusive"
+    assert "layer 0 never fires, and silence agrees with any weights" in report.sentence
+
+
+def test_two_networks_are_not_compared(pair):
+    network = pair[0].network
+    slower = refsim.Network.dense([(layer.weight, layer.bias, layer.model) for layer in network.layers], "2 ms")
+    other = refsim.Network.dense([(layer.weight * 2, layer.bias, layer.model) for layer in network.layers], "1 ms")
+    for wrong in (slower, other):
+        with pytest.raises(RefsimError, match="they are of two networks"):
+            refsim.compare(pair[0], dataclasses.replace(pair[1], network=wrong))
+    equal = refsim.Network.dense([(layer.weight, layer.bias, layer.model) for layer in network.layers], "1 ms")
+    assert refsim.compare(pair[0], dataclasses.replace(pair[1], network=equal)).verdict == "pass"
+
+
+def test_a_delay_is_called_a_delay(pair):
+    dense = [np.roll(train.dense(), layer + 1, axis=1) for layer, train in enumerate(pair[1].spikes)]
+    for layer, spikes in enumerate(dense):
+        spikes[:, : layer + 1] = False
+    late = dataclasses.replace(pair[1], spikes=tuple(SpikeTrains.from_dense(spikes, 1e-3) for spikes in dense))
+    report = refsim.compare(pair[0], late)
+    assert report.verdict == "fail"
+    row = report.as_dict()["claims"][0]
+    assert row["delay_per_layer"] == [1, 2]
+    assert "the trial is the reference delayed by 1, 2 steps (layer by layer)" in row["detail"]

@@ -1,0 +1,100 @@
+"""Compiled programs: made once, run with anything, healed when damaged; weights lie in memory once."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import mismatches, small_network
+
+import refsim
+from refsim import Brian2, Discrete, Drive, RefsimError
+from refsim.engines.brian import standalone
+from refsim.engines.brian.objects import Structure
+from refsim.engines.brian.run_files import write_run
+
+CPP = Brian2(target="cpp")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("REFSIM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def programs(cache):
+    return sorted(path.parent.name for path in cache.glob("*/main"))
+
+
+def test_other_weights_parameters_input_and_length_compile_nothing(cache, rng, monkeypatch):
+    CPP.run(small_network(rng, "srif"), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0))
+    assert len(programs(cache)) == 1
+    monkeypatch.setattr(standalone, "_compile", lambda *_: pytest.fail("compiled again"))
+    for samples, steps, v_th in ((300, 7, 0.75), (1, 50, 0.25)):
+        network = small_network(rng, "srif")
+        network = refsim.Network.dense([(layer.weight, layer.bias, layer.model.with_parameters(v_th=v_th)) for layer in network.layers], "2 ms")
+        drive = Drive.bernoulli(rng.random((samples, 12)), steps, "2 ms", 1)
+        assert mismatches(CPP.run(network, drive), Discrete().run(network, drive)) == [0, 0]
+
+
+def test_a_damaged_program_is_made_anew(cache, rng):
+    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    first = CPP.run(network, drive)
+    (program,) = cache.glob("*/main")
+    program.write_bytes(program.read_bytes()[:1000])
+    assert mismatches(first, CPP.run(network, drive)) == [0]
+    (next(cache.glob("*/manifest.json"))).write_text("{}")
+    assert mismatches(first, CPP.run(network, drive)) == [0]
+    assert {path.name for path in cache.iterdir()} == {program.parent.name, program.parent.name + ".lock"}  # nothing is left behind
+
+
+def test_three_processes_compile_once_and_agree(cache):
+    code = (
+        "import numpy as np, refsim; net = refsim.Network.dense([(np.full((2, 3), 0.375), None, refsim.load('srif'))], '1 ms');"
+        "print(refsim.Brian2(target='cpp').run(net, refsim.Drive.bernoulli(np.full((4, 3), 0.5), 30, '1 ms', 0)).spikes[0].code.tolist())"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ) for _ in range(3)]
+    said = {process.communicate()[0] for process in running}
+    assert len(said) == 1
+    assert len(said.pop()) > 20
+    assert len(programs(cache)) == 1
+
+
+def test_weights_lie_in_memory_once_whatever_the_batch(tmp_path, rng):
+    network = small_network(rng, "srif", sizes=(12, 9))
+    for samples in (1, 2000):
+        folder = tmp_path / str(samples)
+        folder.mkdir()
+        drive = Drive.bernoulli(np.full((samples, 12), 0.1), 5, "1 ms", 0)
+        write_run(folder, Structure(network, False, "events", "float64", 256, True, False), drive, 1, False)
+        assert (folder / "L0_product.bin").stat().st_size == 8 * (12 * 9 + 9)
+
+
+def test_a_cache_that_cannot_be_made_is_named(tmp_path, rng, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("REFSIM_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(RefsimError, match="name another in REFSIM_CACHE"):
+        CPP.run(small_network(rng, "srif"), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0))
+
+
+def test_a_missing_compiler_is_named(rng, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(RefsimError, match="'no-such-compiler' was not found"):
+        CPP.run(small_network(rng, "srif"), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0))
+
+
+def test_brian2_is_left_as_it_was_found(rng):
+    import brian2
+
+    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    brian2.defaultclock.dt = 0.25 * brian2.ms
+    target, dtype, hook = brian2.prefs.codegen.target, brian2.prefs.core.default_float_dtype, sys.excepthook
+    try:
+        for engine in (Brian2(target="numpy", dtype="float32"), Brian2(target="cpp", dtype="float32")):
+            engine.run(network, drive)
+        assert brian2.get_device().__class__.__name__ == "RuntimeDevice"
+        assert float(brian2.defaultclock.dt) == 0.25e-3
+        assert (brian2.prefs.codegen.target, brian2.prefs.core.default_float_dtype, sys.excepthook) == (target, dtype, hook)
+    finally:
+        brian2.defaultclock.dt = 0.1 * brian2.ms
