@@ -99,7 +99,7 @@ def draw_run(table: Mapping[str, Any], recording: Recording) -> Picture:
     threshold = threshold_of(recording.network, 0, 0)
     if np.isfinite(threshold):
         axes.axhline(threshold, color="0.4", linewidth=0.8, linestyle=":", label="threshold")
-    axes.set(xlabel="time (ms)", ylabel=f"membrane ({model.state[model.membrane].unit})")
+    axes.set(xlabel="time (ms)", ylabel="membrane (dimensionless)" if (unit := model.state[model.membrane].unit) == "1" else f"membrane ({unit})")
     figure.legend(loc="outside upper center", ncols=5, frameon=False, fontsize=7)
     words = f"{model.title}: {len(fired)} spikes in {recording.drive.n_steps} steps."
     return _finish(figure, model.name, words)
