@@ -186,6 +186,7 @@ def test_the_demo(tmp_path, capsys):
     assert [(row["run"], row["value"], row["status"]) for row in code if row["measure"] == "mismatched spikes"] == [
         ("PyTorch float64", 0, "pass"),
         ("PyTorch float32", 0, "pass"),
+        ("Discrete float64", 0, "pass"),
     ]
     assert all(row["margin"] == 2.0**-17 for row in code if row["measure"] == "mismatched spikes")
     assert next(row["value"] for row in found["claims"] if row["measure"] == "accuracy") >= 0.96

@@ -37,7 +37,7 @@ def _firing(found: Comparison) -> str:
 
 def _same(findings: Findings) -> str:
     reference = findings.comparisons[0].reference
-    trials = " and ".join(found.trial.label for found in findings.comparisons)
+    trials = _and([found.trial.label for found in findings.comparisons])
     spikes = sum(len(train) for train in reference.spikes)
     verb = "fires" if len(findings.comparisons) == 1 else "fire"
     drive = reference.drive
@@ -55,6 +55,11 @@ def _same(findings: Findings) -> str:
         return f"{text}, where {' and '.join(found.trial.label for found in lucky)} may round by {bound:.2g}: on another machine a spike may tip."
     reach = closest.nearest_bound
     return text + (", where every sum is exact." if reach == 0 else f", where rounding reaches {reach:.2g}." if reach is not None else ".")
+
+
+def _and(names: list[str]) -> str:
+    """Join names as one speaks: a, b and c."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _other_failures(findings: Findings) -> str:
