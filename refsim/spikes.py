@@ -63,6 +63,15 @@ class SpikeTrains:
         n_samples, n_steps, n_neurons = dense.shape
         return cls(sample, step, neuron, n_samples, n_steps, n_neurons, dt)
 
+    @classmethod
+    def joined(cls, parts: "list[SpikeTrains]") -> "SpikeTrains":
+        """Put the trains of consecutive samples one behind the other."""
+        first = parts[0]
+        offsets = np.cumsum([0, *(part.n_samples for part in parts)])
+        sample = np.concatenate([part.sample + offset for part, offset in zip(parts, offsets[:-1], strict=True)])
+        step, neuron = (np.concatenate([getattr(part, name) for part in parts]) for name in ("step", "neuron"))
+        return cls(sample, step, neuron, int(offsets[-1]), first.n_steps, first.n_neurons, first.dt)
+
     @property
     def code(self) -> Ints:
         """One integer a spike, ascending: ``(sample*n_steps + step)*n_neurons + neuron``."""
@@ -81,11 +90,18 @@ class SpikeTrains:
 
     def take(self, samples: Ints) -> "SpikeTrains":
         """Return the given samples, renumbered in that order; each may be named once."""
+        if len(samples) and np.array_equal(samples, np.arange(samples[0], samples[0] + len(samples))):
+            return self._stretch(int(samples[0]), len(samples))
         place = np.full(self.n_samples, -1, np.int64)
         place[samples] = np.arange(len(samples))
         keep = place[self.sample] >= 0
         columns = (place[self.sample[keep]], self.step[keep], self.neuron[keep])
         return SpikeTrains.from_events(*columns, len(samples), self.n_steps, self.n_neurons, self.dt)
+
+    def _stretch(self, first: int, count: int) -> "SpikeTrains":
+        """Return consecutive samples; the spikes are sorted, so two searches find them."""
+        low, high = np.searchsorted(self.sample, [first, first + count])
+        return SpikeTrains(self.sample[low:high] - first, self.step[low:high], self.neuron[low:high], count, self.n_steps, self.n_neurons, self.dt)
 
     def __len__(self) -> int:
         """Return the number of spikes."""

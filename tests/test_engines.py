@@ -111,10 +111,10 @@ def test_state_does_not_leak_from_sample_to_sample(rng):
 
 
 @pytest.mark.parametrize(
-    "options", [{"mode": "exact"}, {"dtype": "float16"}, {"target": "cuda"}, {"analog": "none"}, {"refine": 2}, {"mode": "fine", "refine": 0}]
+    "options", [{"mode": "exact"}, {"dtype": "float16"}, {"target": "cuda"}, {"analog": "none"}, {"refine": 2}, {"workers": 0}, {"mode": "fine", "refine": 0}]
 )
 def test_wrong_options_are_refused(options):
-    with pytest.raises(RefsimError, match=r"Brian2: (mode|dtype|target|analog|refine|grid mode)"):
+    with pytest.raises(RefsimError, match=r"Brian2: (mode|dtype|target|analog|refine|workers|grid mode)"):
         Brian2(**options)
 
 

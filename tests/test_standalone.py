@@ -1,8 +1,12 @@
 """Compiled programs: made once, run with anything, healed when damaged; weights lie in memory once."""
 
+import hashlib
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +16,7 @@ import refsim
 from refsim import Brian2, Discrete, Drive, RefsimError
 from refsim.engines.brian import standalone
 from refsim.engines.brian.objects import Structure
-from refsim.engines.brian.run_files import write_run
+from refsim.engines.brian.run_files import write_constants
 
 CPP = Brian2(target="cpp")
 
@@ -63,11 +67,10 @@ def test_three_processes_compile_once_and_agree(cache):
 
 def test_weights_lie_in_memory_once_whatever_the_batch(tmp_path, rng):
     network = small_network(rng, "srif", sizes=(12, 9))
-    for samples in (1, 2000):
-        folder = tmp_path / str(samples)
+    for batch in (1, 256):
+        folder = tmp_path / str(batch)
         folder.mkdir()
-        drive = Drive.bernoulli(np.full((samples, 12), 0.1), 5, "1 ms", 0)
-        write_run(folder, Structure(network, False, "events", "float64", 256, True, False), drive, 1, False)
+        write_constants(folder, Structure(network, False, "events", "float64", batch, True, False), 1)
         assert (folder / "L0_product.bin").stat().st_size == 8 * (12 * 9 + 9)
 
 
@@ -98,3 +101,49 @@ def test_brian2_is_left_as_it_was_found(rng):
         assert (brian2.prefs.codegen.target, brian2.prefs.core.default_float_dtype, sys.excepthook) == (target, dtype, hook)
     finally:
         brian2.defaultclock.dt = 0.1 * brian2.ms
+
+
+@pytest.mark.parametrize("kind", ["events", "current"])
+def test_the_number_of_workers_changes_nothing(kind, rng):
+    network = small_network(rng, "srif", "lif")
+    drive = Drive.bernoulli(rng.random((700, 12)), 9, "1 ms", 0) if kind == "events" else Drive.current(rng.random((700, 12)), "1 ms", n_steps=9)
+    one, two, five = (Brian2(target="cpp", workers=workers).run(network, drive) for workers in (1, 2, 5))  # three chunks of 256
+    for other in (two, five):
+        assert mismatches(one, other) == [0, 0]
+        assert all(np.array_equal(a.distance, b.distance) and np.array_equal(a.neuron, b.neuron) for a, b in zip(one.approach, other.approach, strict=True))
+    assert mismatches(one, Brian2(target="numpy").run(network, drive)) == [0, 0]
+
+
+def test_a_killed_worker_runs_again_once_and_is_then_reported(cache, rng):
+    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    first = CPP.run(network, drive)
+    (program,) = cache.glob("*/main")
+    real = program.with_name("real")
+    program.rename(real)
+    for script, dies in ((f'[ -e killed ] || {{ touch killed; kill -9 $$; }}; exec "{real}"', False), ("kill -9 $$", True)):
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        manifest = program.with_name("manifest.json")
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"sha256": hashlib.sha256(program.read_bytes()).hexdigest()}))
+        if dies:
+            with pytest.raises(RefsimError, match="was ended by signal 9 twice"):
+                CPP.run(network, drive)
+        else:
+            assert mismatches(first, CPP.run(network, drive)) == [0]
+
+
+def test_killed_while_compiling_then_run_again(cache):
+    code = (
+        "import numpy as np, refsim; net = refsim.Network.dense([(np.full((2, 4), 0.375), None, refsim.load('srif'))], '1 ms');"
+        "print(len(refsim.Brian2(target='cpp').run(net, refsim.Drive.bernoulli(np.full((4, 4), 0.5), 30, '1 ms', 0)).spikes[0]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ, start_new_session=True)
+    while not list(cache.glob("*.lock")):
+        time.sleep(0.02)
+    time.sleep(1.5)  # in the middle of generation or make
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not programs(cache)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 20
+    assert len(programs(cache)) == 1

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     runs.add_argument("--engine", nargs="+", choices=("torch", "discrete", "brian2"), help="on trial against Brian2 (default torch)")
     runs.add_argument("--dtype", nargs="+", choices=("float64", "float32"), help="of the engine on trial (default both)")
     runs.add_argument("--device", metavar="DEVICE", default="cpu", help="of PyTorch: cpu, cuda, ...")
+    runs.add_argument("--workers", metavar="N", type=int, default=os.cpu_count() or 1, help="processes of Brian2 at once (default: one a core)")
     runs.add_argument("--fine", metavar="K", nargs="*", type=int, help="also run the ODE at dt/K for each K")
     output = parser.add_argument_group("output")
     output.add_argument("--report", metavar="DIR", help="write report.html and report.json")
@@ -74,7 +76,7 @@ def _findings(options: argparse.Namespace) -> Any:
     if "source" not in data:
         raise RefsimError("no data is given to run the network on: --data FILE (npz, npy, csv, idx) or --data digits, and --steps T.")
     fine = list(table.get("fine", [])) if options.fine is None else list(dict.fromkeys(options.fine))
-    return validate_on(network, data, claims, title, _trials(options, list(table.get("trials", []))), fine, device=options.device)
+    return validate_on(network, data, claims, title, _trials(options, list(table.get("trials", []))), fine, device=options.device, workers=options.workers)
 
 
 def _case(name: str, read: Any) -> Any:

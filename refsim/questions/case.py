@@ -66,7 +66,15 @@ class Case:
 
 
 def validate_on(
-    network: Network, data: Mapping[str, Any], claims: tuple[Claim, ...], title: str, trials: list[str], fine: list[int], *, device: str = "cpu"
+    network: Network,
+    data: Mapping[str, Any],
+    claims: tuple[Claim, ...],
+    title: str,
+    trials: list[str],
+    fine: list[int],
+    *,
+    device: str = "cpu",
+    workers: int = 1,
 ) -> Findings:
     """Read and encode the data, then validate the network on it.
 
@@ -83,7 +91,7 @@ def validate_on(
         found = found.head(data["samples"])
     encoder = data.get("encoder")
     drive = encode(found, encoder, data.get("steps"), network.dt, seed=data.get("seed", 0))
-    plan = Plan(tuple(make_trial(name, device) for name in trials), tuple(fine))
+    plan = Plan(tuple(make_trial(name, device) for name in trials), tuple(fine), workers)
     facts = {"name": found.name, "encoder": encoder or "current", "labels": found.labels is not None}
     return validate_network(network, drive, plan, claims, labels=found.labels, title=title, data=facts)
 

@@ -27,10 +27,11 @@ TRIALS = ("torch float64", "torch float32", "brian2 float32", "discrete float64"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: the engines on trial, and the refinements of fine mode."""
+    """What to run: the engines on trial, the refinements of fine mode, and Brian2's processes at once."""
 
     trials: tuple[Engine, ...]
     fine: tuple[int, ...] = ()
+    workers: int = 1
 
 
 def make_trial(name: str, device: str = "cpu") -> Engine:
@@ -64,12 +65,12 @@ def validate_network(
     classes = network.layers[-1].n_post
     if labels is not None and (labels.min() < 0 or labels.max() >= classes):
         raise RefsimError(f"labels reach from {labels.min()} to {labels.max()}, but the network has {classes} outputs; classes are counted from 0.")
-    reference_engine = Brian2()
+    reference_engine = Brian2(workers=plan.workers)
     total = drive.n_samples * (1 + len(plan.trials) + len(plan.fine))
     with progress(total, "validate"):
         reference = reference_engine.run(network, drive)
         comparisons = tuple(compare_recordings(reference, engine.run(network, drive)) for engine in plan.trials)
-        fine = [Brian2(mode="fine", refine=refine, margin=False).run(network, drive) for refine in plan.fine]
+        fine = [Brian2(mode="fine", refine=refine, margin=False, workers=plan.workers).run(network, drive) for refine in plan.fine]
     ladder = climb(reference, fine) if fine else None
     closeup = None
     if comparisons:

@@ -7,7 +7,8 @@ from ...errors import RefsimError
 from ...network import Network
 from ...recording import Recording, check_range, check_run, make_provenance
 from .objects import Structure
-from .outcome import Outcome, to_approach, to_spikes, to_traces
+from .outcome import Outcome, join
+from .processes import run_compiled
 from .runtime import run_numpy
 
 _SMALL = 10_000_000  # samples x steps x synapses below which NumPy is done before a compiler has started
@@ -34,6 +35,8 @@ class Brian2:
         Fine mode, cards whose input is an impulse: spread analog input over its step, or keep it at the step's end.
     margin : bool
         Keep the nearest approach to threshold.
+    workers : int
+        Processes among which a compiled run splits its samples; the result does not depend on it.
     """
 
     mode: str = "grid"
@@ -42,6 +45,7 @@ class Brian2:
     target: str = "auto"
     analog: str = "current"
     margin: bool = True
+    workers: int = 1
 
     def __post_init__(self) -> None:
         for name, value, known in (("mode", self.mode, ("grid", "fine")), ("dtype", self.dtype, ("float64", "float32")),
@@ -50,6 +54,8 @@ class Brian2:
                 raise RefsimError(f"Brian2: {name} must be one of {', '.join(known)}, but is {value!r}.")
         if isinstance(self.refine, bool) or not isinstance(self.refine, int) or not 1 <= self.refine <= 4096:
             raise RefsimError(f"Brian2: refine must be a whole number from 1 to 4096, but is {self.refine!r}.")
+        if isinstance(self.workers, bool) or not isinstance(self.workers, int) or self.workers < 1:
+            raise RefsimError(f"Brian2: workers must be a whole number of 1 or more, but is {self.workers!r}.")
         if self.mode == "grid" and self.refine != 1:
             raise RefsimError(f"Brian2: grid mode runs the declared step and has no sub-steps; refine={self.refine} needs mode='fine'.")
 
@@ -67,14 +73,13 @@ class Brian2:
         compiled = self._compiled(network, drive)
         batch = _batch(network) if compiled else drive.n_samples
         structure = Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, bool(record))
-        outcome = self._run(structure, drive, compiled)
+        parts = self._run(structure, drive, compiled)
         mode = "grid" if self.mode == "grid" else f"fine dt/{self.refine}"
         facts = {"engine": "Brian2", "mode": self.mode, "refine": self.refine, "dtype": self.dtype, "target": "C++ standalone" if compiled else "NumPy", "device": "cpu",
                  "analog": self.analog, "method": [layer.model.continuous.method if structure.fine else "declared step" for layer in network.layers]}  # fmt: skip
         provenance = make_provenance(f"Brian2 {mode} {self.dtype}", network, drive, **facts)
-        spikes = to_spikes(outcome, network, drive, self.refine, batch)
-        traces = to_traces(outcome, network, drive, self.refine, batch, record)
-        return Recording(network, drive, spikes, traces, to_approach(outcome, drive), provenance)
+        spikes, traces, approach = join(parts, network, self.refine, batch, record)
+        return Recording(network, drive, spikes, traces, approach, provenance)
 
     def _compiled(self, network: Network, drive: Drive) -> bool:
         if self.target != "auto":
@@ -82,12 +87,10 @@ class Brian2:
         synapses = sum(layer.weight.size for layer in network.layers)
         return drive.n_samples * drive.n_steps * self.refine * synapses > _SMALL
 
-    def _run(self, structure: Structure, drive: Drive, compiled: bool) -> Outcome:
+    def _run(self, structure: Structure, drive: Drive, compiled: bool) -> list[tuple[Drive, Outcome]]:
         if not compiled:
-            return run_numpy(structure, drive, self.refine, self.analog == "impulse")
-        from .standalone import run_compiled
-
-        return run_compiled(structure, drive, self.refine, self.analog == "impulse")
+            return [(drive, run_numpy(structure, drive, self.refine, self.analog == "impulse"))]
+        return run_compiled(structure, drive, self.refine, self.analog == "impulse", self.workers)
 
     def in_numpy(self) -> "Brian2":
         """Return the same engine on Brian2's NumPy target, for a look at a few samples."""

@@ -58,6 +58,27 @@ def to_traces(outcome: Outcome, network: Network, drive: Drive, refine: int, bat
     return tuple(kept)
 
 
+Joined = tuple[tuple[SpikeTrains, ...], tuple[dict[str, Any], ...], tuple[Approach, ...]]
+
+
+def join(parts: list[tuple[Drive, Outcome]], network: Network, refine: int, batch: int, record: tuple[str, ...]) -> Joined:
+    """Put the parts of a run together, in the order of their samples."""
+    spikes = [to_spikes(outcome, network, drive, refine, batch) for drive, outcome in parts]
+    traces = [to_traces(outcome, network, drive, refine, batch, record) for drive, outcome in parts]
+    approach = [to_approach(outcome, drive) for drive, outcome in parts]
+    if len(parts) == 1:
+        return spikes[0], traces[0], approach[0]
+    layers = range(len(network.layers))
+    return (
+        tuple(SpikeTrains.joined([part[layer] for part in spikes]) for layer in layers),
+        tuple({name: np.concatenate([part[layer][name] for part in traces]) for name in record} for layer in layers),
+        tuple(
+            Approach(np.concatenate([part[layer].distance for part in approach]), np.concatenate([part[layer].neuron for part in approach]))
+            for layer in range(len(approach[0]))
+        ),
+    )
+
+
 def to_approach(outcome: Outcome, drive: Drive) -> tuple[Approach, ...]:
     """Return the nearest approach of each sample, a layer."""
     return tuple(Approach(gap[: drive.n_samples, 0], gap[: drive.n_samples, 1].astype(np.int64)) for gap in outcome.gaps)

@@ -13,8 +13,8 @@ from .outcome import Outcome
 BYTES_A_SAMPLE = 16  # of the file of nearest approaches: distance and neuron, as doubles
 
 
-def write_run(run: Path, structure: Structure, drive: Drive, refine: int, analog_impulse: bool) -> int:
-    """Write weights, constants, plan and input; return the number of chunks."""
+def write_constants(run: Path, structure: Structure, refine: int) -> None:
+    """Write what is the same for all samples: weights, constants and the length of a (sub-)step."""
     dtype, network = structure.dtype, structure.network
     for index, layer in enumerate(network.layers):
         with open(run / f"{group_name(index)}_product.bin", "wb") as file:
@@ -23,6 +23,10 @@ def write_run(run: Path, structure: Structure, drive: Drive, refine: int, analog
     values = [np.atleast_1d(value) for row in start_values(structure) for _, value in row]
     np.concatenate(values).astype(dtype).tofile(run / "values.bin")
     np.float64(network.dt / refine).tofile(run / "dt.bin")
+
+
+def write_input(run: Path, structure: Structure, drive: Drive, refine: int, analog_impulse: bool) -> int:
+    """Write the plan of a run and its input; return the number of chunks."""
     chunks = -(-drive.n_samples // structure.batch)
     frames = 1 if drive.values is None else drive.values.shape[1]
     np.array([chunks, drive.n_steps, refine, frames, analog_impulse], np.int64).tofile(run / "run.bin")

@@ -1,4 +1,4 @@
-"""Compile a network once with Brian2's C++ standalone; run it as often as wanted with other weights and other input."""
+"""Compile a network once with Brian2's C++ standalone, and keep the program."""
 
 import contextlib
 import fcntl
@@ -13,52 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...drive import Drive
 from ...errors import RefsimError
-from ...progress import advance
 from ...recording import installed_version
-from .objects import Structure, build, cpp_functions, explained, group_name, layer_constants
-from .outcome import Outcome
-from .run_files import BYTES_A_SAMPLE, read_outcome, write_run
+from .objects import Structure, build, cpp_functions, explained, layer_constants
 from .session import COMPILER_FLAGS, session
 
 _HERE = Path(__file__).parent
 _HEADERS = ["<cstdio>", "<cstdlib>", "<cstring>", "<vector>", "<stdint.h>", "<fcntl.h>", "<unistd.h>", "<sys/mman.h>", "<sys/stat.h>"]
-_ENDLESS = 1e9  # steps; a run stops itself after the last step of its input
-
-
-def run_compiled(structure: Structure, drive: Drive, refine: int, analog_impulse: bool) -> Outcome:
-    """Run all samples with a compiled program, chunk after chunk in one process."""
-    program = compiled(structure)
-    with tempfile.TemporaryDirectory(prefix="refsim-") as folder:
-        run = Path(folder)
-        chunks = write_run(run, structure, drive, refine, analog_impulse)
-        (run / "results").mkdir()
-        (run / "static_arrays").symlink_to(program / "static_arrays")
-        _execute(program / "main", run, drive.n_samples)
-        names = json.loads((program / "manifest.json").read_text("utf-8"))["results"]
-        return read_outcome(run, names, structure, drive, chunks)
-
-
-def _execute(program: Path, run: Path, n_samples: int) -> None:
-    """Run the program to its end, and tell how many samples are done by the file of nearest approaches it writes."""
-    grown, passed = run / f"{group_name(0)}_gap.bin", 0
-    with open(run / "said", "w+", encoding="utf-8", errors="replace") as said:
-        process = subprocess.Popen([str(program)], cwd=run, stdout=said, stderr=subprocess.STDOUT)
-        try:
-            while process.poll() is None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.2)
-                done = min(grown.stat().st_size // BYTES_A_SAMPLE if grown.is_file() else 0, n_samples)
-                advance(done - passed)
-                passed = done
-        finally:
-            process.kill()
-        advance(n_samples - passed)
-        said.seek(0)
-        text = said.read().strip()
-    if process.returncode or "rror" in text:  # Brian2 prints "Error opening static array" and goes on
-        raise RefsimError(f"the compiled network stopped with code {process.returncode}: {text[-300:] or 'no message'}")
+ENDLESS = 1e9  # steps; a run stops itself after the last step of its input
 
 
 def cache_folder() -> Path:
@@ -161,7 +123,7 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
     with session("cpp_standalone", structure.dtype, structure.network.dt, project) as brian2:
         network, _, spikes, traces = build(structure, brian2, function)
         with explained(", ".join(dict.fromkeys(layer.model.name for layer in structure.network.layers))):
-            network.run(_ENDLESS * brian2.defaultclock.dt, namespace={})
+            network.run(ENDLESS * brian2.defaultclock.dt, namespace={})
         brian2.device.build(directory=str(project), compile=False, run=False)
 
         def file_of(monitor: Any, variable: str) -> str:
