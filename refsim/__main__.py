@@ -13,6 +13,7 @@ _COMMANDS = {
     "validate": "run a trained network in Brian2 and in PyTorch: is it the same?",
     "run": "run one neuron on one input; table, plot, CSV or npz",
     "models": "list the neurons",
+    "cache": "list or remove the compiled networks that make a second run instant",
     "show": "print one neuron: equations, step, parameters, references",
 }
 _EPILOG = """\

@@ -1,6 +1,7 @@
 """The command line, as a user meets it."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from refsim.__main__ import main
+from refsim.engines.brian import cache
 from refsim.pytorch import SRIF
 from refsim.shelf import shelf
 
@@ -65,6 +67,24 @@ def test_every_public_name_is_there():
         assert getattr(refsim, name) is not None
     with pytest.raises(AttributeError):
         refsim.nothing  # noqa: B018
+
+
+def test_the_cache_is_listed_and_cleared(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("REFSIM_CACHE", str(tmp_path / "own"))
+    for name, age in (("a", 100), ("b", 50)):
+        folder = tmp_path / "own" / name
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}" + " " * 998)
+        os.utime(folder, (time.time() - age, time.time() - age))
+    assert main(["cache", "path"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "own")
+    assert main(["cache", "list"]) == 0
+    assert "2 compiled networks, 0.0 MB" in capsys.readouterr().out
+    cache.keep_small(largest=1500)
+    assert [program.folder.name for program in cache.programs()] == ["b"]  # the least recently used goes first
+    assert main(["cache", "clear"]) == 0
+    assert "removed 1 compiled network\n" in capsys.readouterr().out
+    assert not list((tmp_path / "own").iterdir())
 
 
 def test_models_and_show(capsys):

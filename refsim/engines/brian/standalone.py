@@ -1,7 +1,5 @@
 """Compile a network once with Brian2's C++ standalone, and keep the program."""
 
-import contextlib
-import fcntl
 import functools
 import hashlib
 import json
@@ -9,12 +7,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ...errors import RefsimError
 from ...recording import installed_version
+from .cache import alone, cache_folder, digest, is_whole, keep_small, touch
 from .objects import Structure, build, cpp_functions, explained, layer_constants
 from .session import COMPILER_FLAGS, session
 
@@ -23,40 +21,18 @@ _HEADERS = ["<cstdio>", "<cstdlib>", "<cstring>", "<vector>", "<stdint.h>", "<fc
 ENDLESS = 1e9  # steps; a run stops itself after the last step of its input
 
 
-def cache_folder() -> Path:
-    """Return the folder of compiled programs: REFSIM_CACHE, else the user's cache folder."""
-    named = os.environ.get("REFSIM_CACHE")
-    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refsim"
-    try:
-        base.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise RefsimError(f"the folder for compiled networks, {base}, cannot be made ({error.strerror}); name another in REFSIM_CACHE.") from None
-    return base
-
-
 def compiled(structure: Structure) -> Path:
     """Return the folder of the compiled program, made now unless it was made before."""
     compiler = find_compiler()
     key = _key(structure, compiler)
     folder = cache_folder() / key
-    if not _whole(folder):
-        with _alone(cache_folder() / f"{key}.lock"):
-            if not _whole(folder):
+    if not is_whole(folder):
+        with alone(key):
+            if not is_whole(folder):
                 _compile(structure, compiler, folder)
+                keep_small()
+    touch(folder)
     return folder
-
-
-def _whole(folder: Path) -> bool:
-    """Return whether a compiled program is there and undamaged; one that is not is made anew."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-        return bool(manifest["sha256"] == _digest(folder / "main"))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def find_compiler() -> str:
@@ -87,14 +63,6 @@ def _compiler_facts(compiler: str) -> tuple[str, str]:
     return version, machine
 
 
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Hold a lock file, so that of several processes one compiles and the others wait."""
-    with open(lock, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _compile(structure: Structure, compiler: str, folder: Path) -> None:
     """Build in a folder of its own and move what is needed into place at the end."""
     with tempfile.TemporaryDirectory(prefix="refsim-build-") as work, tempfile.TemporaryDirectory(dir=folder.parent) as near:
@@ -106,7 +74,7 @@ def _compile(structure: Structure, compiler: str, folder: Path) -> None:
             raise RefsimError(f"the C++ compiler failed on the network: {done.stderr.strip()[-600:]}")
         shutil.copy2(project / "main", finished / "main")
         shutil.copytree(project / "static_arrays", finished / "static_arrays")
-        (finished / "manifest.json").write_text(json.dumps({"sha256": _digest(finished / "main"), "results": names}), "utf-8")
+        (finished / "manifest.json").write_text(json.dumps({"sha256": digest(finished / "main"), "results": names}), "utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         finished.rename(folder)  # in one move: a reader sees the whole program or none
 

@@ -1,0 +1,30 @@
+"""``refsim cache``: the compiled programs that make a second run instant."""
+
+import argparse
+import time
+
+from ..errors import counted
+from .terminal import say
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("action", choices=("list", "clear", "path"), help="list them, remove them, or print their folder")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """List, clear or print the folder."""
+    from ..engines.brian import cache
+
+    if options.action == "path":
+        say(str(cache.cache_folder()))
+        return 0
+    if options.action == "clear":
+        say(f"removed {counted(cache.clear(), 'compiled network')}")
+        return 0
+    there = cache.programs()
+    for program in there:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(program.used))
+        say(f"{used}  {program.size / 1e6:6.2f} MB  {program.folder.name}")
+    say(f"{counted(len(there), 'compiled network')}, {sum(program.size for program in there) / 1e6:.1f} MB in {cache.cache_folder()}")
+    return 0
