@@ -61,7 +61,10 @@ def mismatched(left: SpikeTrains, right: SpikeTrains) -> Ints:
 
 
 def first_divergences(left: Recording, right: Recording) -> list[Divergence]:
-    """Return the first divergence of each sample that has one, by sample."""
+    """Return where each sample first diverges: all neurons of the first step and layer, by sample.
+
+    None of them can follow from another, so each has to be explained.
+    """
     rows = []
     for layer, (a, b) in enumerate(zip(left.spikes, right.spikes, strict=True)):
         codes = mismatched(a, b)
@@ -71,8 +74,9 @@ def first_divergences(left: Recording, right: Recording) -> list[Divergence]:
         rows.append(np.stack([sample, step, np.full_like(sample, layer), neuron, fired.astype(np.int64)]))
     table = np.concatenate(rows, axis=1)
     table = table[:, np.lexsort((table[3], table[2], table[1], table[0]))]
-    _, first = np.unique(table[0], return_index=True)
-    return [Divergence(int(sample), int(step), int(layer), int(neuron), bool(fired)) for sample, step, layer, neuron, fired in table[:, first].T]
+    _, first, which = np.unique(table[0], return_index=True, return_inverse=True)
+    same = (table[1:3] == table[1:3, first[which]]).all(axis=0)
+    return [Divergence(int(sample), int(step), int(layer), int(neuron), bool(fired)) for sample, step, layer, neuron, fired in table[:, same].T]
 
 
 def earliest(divergences: list[Divergence]) -> Divergence:

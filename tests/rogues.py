@@ -7,6 +7,7 @@ A rogue step is held against the card it pretends to be; a rogue module against 
 judge against pairs of recordings whose verdict is known; a rogue card against its own ODE.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -168,11 +169,26 @@ def _swap_layers(module):
     module[0].bias, module[2].bias = module[2].bias, module[0].bias  # the biases stay: the weights alone must tell
 
 
+def _scale(module):
+    module[0].weight *= 1.1
+
+
+def _permute_rows(module):
+    module[2].weight.copy_(module[2].weight[[3, 0, 1, 2, 5, 4]].clone())
+
+
+def _reverse_bias(module):
+    module[0].bias.copy_(module[0].bias.flip(0).clone())
+
+
 MODULE_ROGUES = [
     Rogue("one weight's sign flipped", "weights", lambda: _changed(_flip_one_sign)),
     Rogue("square weight matrix transposed", "orientation", lambda: _changed(_transpose)),
     Rogue("bias dropped", "bias", lambda: _changed(_drop_bias)),
     Rogue("layer order swapped", "layer_order", lambda: _changed(_swap_layers)),
+    Rogue("weights scaled", "maps", lambda: _changed(_scale)),
+    Rogue("rows permuted", "maps", lambda: _changed(_permute_rows)),
+    Rogue("biases in another order", "maps", lambda: _changed(_reverse_bias)),
 ]
 
 # --- judges: (reference, trial) -> verdict ---------------------------------------------------------------------------
@@ -212,11 +228,26 @@ def _never_passes(reference, trial):
     return "inconclusive" if honest_judge(reference, trial) == "pass" else honest_judge(reference, trial)
 
 
+def _lowest_neuron_only(reference, trial):
+    """Look at the lowest neuron that differs and at no other."""
+    for layer, (a, b) in enumerate(zip(reference.spikes, trial.spikes, strict=True)):
+        codes = np.setxor1d(a.code, b.code)
+        if codes.size:
+            dense = a.dense()
+            sample, step, neuron = np.unravel_index(codes[0], dense.shape)
+            dense[sample, step, neuron] ^= True
+            spikes = [*reference.spikes]
+            spikes[layer] = refsim.SpikeTrains.from_dense(dense, a.dt)
+            return honest_judge(reference, dataclasses.replace(trial, spikes=tuple(spikes)))
+    return honest_judge(reference, trial)
+
+
 JUDGE_ROGUES = [
     Rogue("spikes counted instead of compared", "moved_spike", lambda: _counting),
     Rogue("hidden layers not looked at", "hidden_layer", lambda: _output_only),
     Rogue("last step left out", "last_step", lambda: _without_last_step),
     Rogue("rounding taken for a fault", "rounding_tie", lambda: _no_ties),
+    Rogue("a tie hides the fault beside it", "fault_beside_tie", lambda: _lowest_neuron_only),
     Rogue("never says pass", "identical", lambda: _never_passes),
 ]
 
@@ -244,6 +275,13 @@ def _altered(old: str, new: str) -> refsim.NeuronModel:
 
 
 CARD_ROGUES = [
+    Rogue(
+        "hard reset in the step, soft in the ODE",
+        "declared step is the exact solution",
+        lambda: _altered('reset     = "v = v_reset"', 'reset     = "v -= v_th"'),
+    ),
+    Rogue("another threshold in the step", "declared step is the exact solution", lambda: _altered('"z = v >= v_th"', '"z = v >= 2*v_th"')),
+    Rogue("> in the step, >= in the ODE", "declared step is the exact solution", lambda: _altered('"z = v >= v_th"', '"z = v > v_th"')),
     Rogue("Euler step called exact", "declared step is the exact solution", euler_card),
     Rogue("sign of the leak", "declared step is the exact solution", lambda: _altered("dv/dt = (I - v)/tau_m", "dv/dt = (I + v)/tau_m")),
     Rogue("input not scaled in the step", "declared step is the exact solution", lambda: _altered("v = keep*v + I/tau", "v = keep*v + I")),

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from rogues import CARD_ROGUES, DECLARED, JUDGE_ROGUES, MODULE_ROGUES, STEP_ROGUES, honest_judge, honest_module
+from rogues import CARD_ROGUES, DECLARED, JUDGE_ROGUES, MODULE_ROGUES, STEP_ROGUES, euler_card, honest_judge, honest_module
 
 import refsim
 from refsim.checks import JUDGE_CHECKS, MAP_CHECKS, STEP_CHECKS
@@ -60,7 +60,8 @@ def test_a_float32_step_is_right_where_precision_is_not_asked():
     ("step", "says"),
     [
         (lambda x, state: None, r"must return \(spikes, state\), but returned NoneType"),
-        (lambda x, state: (x[:1], state), r"returned spikes of shape \(1,\)"),
+        (lambda x, state: (x[:1] > 0.5, state), r"returned spikes of shape \(1,\)"),
+        (lambda x, state: (0.5 * (x > 0.5), state), "returned 0.5 for a spike"),
     ],
 )
 def test_a_step_that_is_no_step_is_explained(step, says):
@@ -93,7 +94,7 @@ def test_an_honest_module_passes(network):
 @pytest.mark.parametrize("rogue", MODULE_ROGUES, ids=lambda rogue: rogue.name)
 def test_a_rogue_module_is_caught_by_its_check_alone(rogue, network):
     assert failed(refsim.check_module(rogue.make(), network)) == {rogue.caught_by}
-    assert not failed(refsim.check_module(rogue.make(), network, skip={rogue.caught_by}))
+    assert not failed(refsim.check_module(rogue.make(), network, skip={rogue.caught_by, "maps"}))
 
 
 @pytest.mark.parametrize("rogue", MODULE_ROGUES, ids=lambda rogue: rogue.name)
@@ -138,11 +139,11 @@ def test_every_declared_step_solves_its_ode(model):
 def test_a_rogue_card_is_refused(rogue):
     verdict = refsim.check_declared_step(rogue.make())
     assert (verdict.status, verdict.claim.measure) == ("fail", rogue.caught_by)
-    assert "v: differs by" in verdict.detail
+    assert "differ" in verdict.detail
 
 
 def test_an_euler_step_that_says_so_is_right():
-    euler = CARD_ROGUES[0].make()
+    euler = euler_card()
     honest = dataclasses.replace(euler, discrete=dataclasses.replace(euler.discrete, solution="euler"))
     assert refsim.check_declared_step(honest).status == "pass"
     assert refsim.check_declared_step(dataclasses.replace(refsim.load("lif"), discrete=honest.discrete)).status == "fail"

@@ -182,7 +182,7 @@ def test_graded_spikes_are_refused(rng):
 
     module = torch.nn.Sequential(torch.nn.Linear(12, 9), Graded())
     network = refsim.bridge.load(module, dt="1 ms")
-    with pytest.raises(RefsimError, match=r"layer 0 of the module gives 3\.5 for a spike"):
+    with pytest.raises(RefsimError, match=r"layer 0 gives 3\.5 for a spike"):
         Torch(module=module).run(network, drives(rng)["events"])
 
 

@@ -77,3 +77,37 @@ def test_a_knife_edge_is_a_failure_and_no_tie():
     report = refsim.compare(Discrete().run(network, drive), Torch(steps={"srif": strict}).run(network, drive))
     assert report.verdict == "fail"
     assert "0 from threshold" in report.sentence
+
+
+def test_powers_and_clips_with_uncertain_arguments_are_bounded():
+    u = 2.0**-24
+    v, b = constant(np.array([0.7]), u), constant(np.array([0.3]), u)
+    for result, exact in ((2.0**v, 2.0**0.7), (b ** (v * 40.0), 0.3**28.0)):
+        single = np.float32(0.3) ** (np.float32(0.7) * np.float32(40)) if exact < 1 else np.float32(2) ** np.float32(0.7)
+        assert abs(float(single) - exact) <= result.error < 1e-3
+    from refsim.rounding import _FUNCTIONS
+
+    clipped = _FUNCTIONS["clip"](constant(np.array([3.0]), u), 0.0, v)
+    assert clipped.error >= v.error > 0
+
+
+def test_float16_underflow_is_within_the_bound():
+    from refsim.pytorch import SRIF
+
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), SRIF(v_th=0.00315))
+    module[0].weight.data.fill_(3.2e-7)
+    module.half()
+    network = refsim.bridge.load(module, dt="1 ms")
+    drive = Drive.current(np.full((1, 3, 1), 1e4), "1 ms")
+    assert refsim.compare(Discrete().run(network, drive), Torch(module=module).run(network, drive)).verdict != "fail"
+
+
+def test_tau_per_neuron_near_one_is_within_the_bound():
+    taus = 1 + np.array([3e-4, 5e-4, 7e-4, 9e-4, 1.1e-3, 1.3e-3]) * 1.0123
+    weight = np.stack([np.ones(6), (0.5 + 3e-5 + (1 - 1 / taus) * 1000 / taus) * taus], axis=1)
+    network = refsim.Network.dense([(weight, None, refsim.load("lif"), {"tau": taus})], "1 ms")
+    x = np.zeros((1, 2, 2))
+    x[0, 0, 0], x[0, 1, 1] = -1000, 1
+    drive = Drive.current(x, "1 ms")
+    assert refsim.compare(Discrete().run(network, drive), Torch(dtype="float32").run(network, drive)).verdict != "fail"

@@ -91,6 +91,18 @@ def _rounding_tie() -> Planted:
     return Planted(reference, _changed(reference, 0, flip), "inconclusive")
 
 
+def _fault_beside_tie() -> Planted:
+    """Put a tie in neuron 0 and a real fault in neuron 1, in one step: the tie explains nothing of the fault."""
+    network = Network.dense([([[0.1, 0.2, 0.2], [0.125, 0.0, 0.0]], None, load("srif"))], 1e-3)
+    drive = Drive.events([0, 0, 0], [0, 1, 2], [0, 1, 2], (1, 4, 3), 1e-3)
+    reference = Discrete().run(network, drive)
+
+    def flip(dense: np.ndarray) -> None:
+        dense[0, 2] = ~dense[0, 2]
+
+    return Planted(reference, _changed(reference, 0, flip), "fail")
+
+
 def _claim(measure: str, because: str) -> Claim:
     return Claim("code", measure, 0, "wrong verdicts", because)
 
@@ -100,6 +112,10 @@ JUDGE_CHECKS: dict[str, tuple[Claim, Callable[[], Planted]]] = {
     "moved_spike": (_claim("moved_spike", "a late spike has the same count; spikes must be compared, not counted"), _moved_spike),
     "last_step": (_claim("last_step", "the last step counts as much as any other"), _last_step),
     "hidden_layer": (_claim("hidden_layer", "every layer counts, also where the output agrees"), _hidden_layer),
+    "fault_beside_tie": (
+        _claim("fault_beside_tie", "neurons of one step cannot explain each other; each that differs has to be within rounding"),
+        _fault_beside_tie,
+    ),
     "rounding_tie": (_claim("rounding_tie", "a membrane within rounding of threshold proves neither run wrong"), _rounding_tie),
 }
 

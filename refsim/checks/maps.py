@@ -55,11 +55,21 @@ def _bias(maps: Sequence[Map], network: Network) -> float:
                      for (_, bias), layer in zip(maps, network.layers, strict=True)))  # fmt: skip
 
 
+def _maps(maps: Sequence[Map], network: Network) -> float:
+    """Count numbers that differ at all, shapes included."""
+    wrong = 0
+    for (weight, bias), layer in zip(maps, network.layers, strict=True):
+        for found, declared in ((weight, layer.weight), (bias, layer.bias)):
+            wrong += int((found != declared).sum()) if found.shape == declared.shape else declared.size
+    return float(wrong)
+
+
 MAP_CHECKS: dict[str, tuple[Claim, Callable[[Sequence[Map], Network], float]]] = {
     "layer_order": (_claim("layer_order", "layers", "each layer holds its own weights; two of one size can be swapped unseen"), _layer_order),
     "orientation": (_claim("orientation", "layers", "weights are (n_post, n_pre); a square matrix can be transposed unseen"), _orientation),
     "weights": (_claim("weights", "weights", "each input alone gives the declared column, sign included; numbers are copied, not computed"), _weights),
-    "bias": (_claim("bias", "neurons", "silence gives the declared bias; a layer without one gives zero"), _bias),
+    "bias": (_claim("bias", "neurons", "silence gives the declared biases; a layer without one gives zero"), _bias),
+    "maps": (_claim("maps", "numbers", "every weight and every bias is the declared one, whatever the checks with a name of their own found"), _maps),
 }  # fmt: skip
 
 
@@ -72,6 +82,11 @@ def check_module(module: Any, network: Network, *, skip: Collection[str] = ()) -
         Its Linear layers are asked for their response to each input alone and to silence, in the order they run.
     network : Network
     skip : names of checks to leave out
+
+    Returns
+    -------
+    list of Verdict, one a check
+        The last one, maps, compares every number, and is run only where all before it pass.
     """
     from ..pytorch.bridge.load import linear_responses
 
@@ -80,4 +95,11 @@ def check_module(module: Any, network: Network, *, skip: Collection[str] = ()) -
     maps = linear_responses(module)
     if len(maps) != len(network.layers):
         raise RefsimError(f"check_module: the module runs {len(maps)} Linear layers a step, but the network has {len(network.layers)}.")
-    return [judge(claim, measure(maps, network)) for name, (claim, measure) in MAP_CHECKS.items() if name not in skip]
+    verdicts: list[Verdict] = []
+    for name, (claim, measure) in MAP_CHECKS.items():
+        if name not in skip:
+            explained = name == "maps" and any(verdict.status != "pass" for verdict in verdicts)
+            verdicts.append(
+                judge(claim, None if explained else measure(maps, network), detail="left out: what other checks found explains it" if explained else "")
+            )
+    return verdicts

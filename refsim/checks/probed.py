@@ -48,6 +48,8 @@ class Probed:
 
     def critical(self, probe: int, before: dict[int, float]) -> float:
         """Return the smallest pulse at step `probe` that adds a spike, after the pulses `before`; NaN if there is none."""
+        if not np.isfinite(list(before.values())).all():
+            return float("nan")  # an earlier measurement could not be made
         base = int(self.spikes({**before, probe: 0.0})[0])
         low, high = 0.0, self.ceiling
         for _ in range(_PASSES):
@@ -101,6 +103,8 @@ def _reset_kind(probed: Probed) -> float:
 
 def _refractory(probed: Probed) -> float:
     """Return the silent steps after a spike under input that would make any rested neuron fire."""
+    if not np.isfinite(probed.measure("gain")):
+        return float("nan")
     current = np.zeros((PULSE + 12, 1))
     current[PULSE] = 1.2 * probed.measure("gain")
     current[PULSE + 1 : PULSE + 8] = 0.75 * probed.ceiling

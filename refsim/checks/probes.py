@@ -1,4 +1,4 @@
-"""Check somebody's step of a neuron against the declared one: one trait a check, and any input at the end."""
+"""Check somebody's step of a neuron against the declared one: one trait a check, and long mixed trains at the end."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -165,6 +165,8 @@ def _door(step: UserStep, as_input: Callable[[Floats], Any]) -> Respond:
             row = np.asarray(spikes.detach().cpu() if hasattr(spikes, "detach") else spikes)
             if row.shape != x.shape:
                 raise RefsimError(f"check_step: the step got input of shape {x.shape}, but returned spikes of shape {row.shape}.")
+            if not ((row == 0) | (row == 1)).all():
+                raise RefsimError(f"check_step: the step returned {row[(row != 0) & (row != 1)][0]:g} for a spike; spikes are 0 or 1.")
             rows.append(row.astype(bool))
         return np.stack(rows)
 

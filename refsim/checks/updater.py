@@ -9,18 +9,18 @@ from ..engines.brian.objects import checked_group
 from ..engines.brian.session import session
 from ..errors import RefsimError
 from ..model import NeuronModel
-from ..model.expressions import parse_expression
+from ..model.expressions import Statement, comparison, parse_expression, parse_statements
 from ..model.neuron import INPUT, STEP
 
 CLAIM = Claim("step", "declared step is the exact solution", 0, "terms that differ",
-              "the card says solution = exact; forward Euler, or a tau read in steps, gives other spikes")  # fmt: skip
+              "the card says solution = exact, with its ODE's threshold and reset; anything else gives other spikes")  # fmt: skip
 
 
 _OPERATE: dict[type, Any] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Pow: operator.pow}
 
 
 def check_declared_step(model: NeuronModel) -> Verdict:
-    """Compare symbolically; pass where the difference simplifies to zero.
+    """Compare integration, threshold and reset symbolically; pass where every difference simplifies to zero.
 
     A card that says ``solution = "euler"`` is held against forward Euler instead, written out from its ODE.
 
@@ -42,8 +42,40 @@ def check_declared_step(model: NeuronModel) -> Verdict:
         difference = sympy.simplify((declared[name] - exact[name]).subs(scope))
         if difference != 0:
             differing.append(f"{name}: differs by {difference}")
+    differing += _threshold_and_reset(model, symbols)
     status = "fail" if differing else "pass"
     return Verdict(CLAIM, float(len(differing)), status, run=model.name, detail="; ".join(differing))
+
+
+def _threshold_and_reset(model: NeuronModel, symbols: dict[str, Any]) -> list[str]:
+    """Return where the step's threshold or reset is another than the ODE's."""
+    import sympy
+
+    known = symbols | {statement.target: sympy.Symbol(statement.target, real=True) for statement in model.discrete.modulate}
+    differing = []
+    step = comparison(model.discrete.fire.tree)
+    ode = comparison(parse_expression(model.continuous.threshold, "threshold"))
+    assert step is not None
+    assert ode is not None
+    gap = [_tree(sides[0], known) - _tree(sides[2], known) for sides in (step, ode)]
+    if step[1] != ode[1] or sympy.simplify(gap[0] - gap[1]) != 0:
+        differing.append(f"threshold: differs, {model.discrete.fire.text} in the step and {model.continuous.threshold} in the ODE")
+    by_ode = _after(parse_statements(model.continuous.reset, "reset"), known)
+    for fired, expected in ((1, by_ode), (0, dict(known))):
+        by_step = _after(model.discrete.reset, known | {"z": sympy.Integer(fired)})
+        for name in model.state:
+            difference = sympy.simplify(by_step[name] - expected[name])
+            if difference != 0:
+                differing.append(f"{name}: differs by {difference} {'after a spike' if fired else 'where there is none'}")
+    return differing
+
+
+def _after(statements: tuple[Statement, ...], scope: dict[str, Any]) -> dict[str, Any]:
+    """Return what each name holds after some statements."""
+    scope = dict(scope)
+    for statement in statements:
+        scope[statement.target] = _tree(statement.tree, scope)
+    return scope
 
 
 def _solution(model: NeuronModel, symbols: dict[str, Any]) -> dict[str, Any]:
@@ -86,9 +118,7 @@ def _brian_solution(model: NeuronModel) -> str:
 
 
 def _declared(model: NeuronModel, symbols: dict[str, Any]) -> dict[str, Any]:
-    scope = dict(symbols)
-    for statement in model.discrete.integrate:
-        scope[statement.target] = _sympy(statement.text, scope)
+    scope = _after(model.discrete.integrate, symbols)
     return {name: scope[name] for name in model.state}
 
 
@@ -98,6 +128,10 @@ def _derived(model: NeuronModel, symbols: dict[str, Any]) -> list[tuple[Any, Any
 
 
 def _sympy(text: str, scope: dict[str, Any]) -> Any:
+    return _tree(parse_expression(text, "equation"), scope)
+
+
+def _tree(tree: ast.expr, scope: dict[str, Any]) -> Any:
     """Turn a checked expression into SymPy; numbers become exact."""
     import sympy
 
@@ -116,4 +150,4 @@ def _sympy(text: str, scope: dict[str, Any]) -> Any:
         assert isinstance(node, ast.BinOp)
         return _OPERATE[type(node.op)](walk(node.left), walk(node.right))
 
-    return walk(parse_expression(text, "equation"))
+    return walk(tree)

@@ -63,6 +63,7 @@ class Torch:
                     for step, frame in enumerate(drive.take(samples).frames()):
                         results = advance(torch.as_tensor(frame).to(device, dtype))
                         for tap, layer, (fired, seen, after) in zip(taps, network.layers, results, strict=True):
+                            _check_binary(fired, layer)
                             threshold = _threshold(layer, dtype)
                             _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after))
                 advance_progress(len(samples))
@@ -169,14 +170,14 @@ def _module_on_trial(module: nn.Module, network: Network) -> Iterator[Advance]:
             part.training = flag
 
 
+def _check_binary(spikes: Tensor, layer: Layer) -> None:
+    if not bool(((spikes == 0) | (spikes == 1)).all()):
+        raise RefsimError(f"Torch: {layer.name} gives {float(spikes.max()):g} for a spike; spikes are 0 or 1 here. Scale the weights behind them instead.")
+
+
 def _check_shapes(results: list[tuple[Tensor, Tensor, Tensor]], network: Network) -> None:
     found = [spikes.shape[-1] for spikes, _, _ in results]
     needed = [layer.n_post for layer in network.layers]
-    for index, (spikes, _, _) in enumerate(results):
-        if not bool(((spikes == 0) | (spikes == 1)).all()):
-            raise RefsimError(
-                f"Torch: layer {index} of the module gives {float(spikes.max()):g} for a spike; spikes are 0 or 1 here. Scale the weights behind them instead."
-            )
     if found != needed:
         raise RefsimError(
             f"Torch: in one step the module's layers gave {found} neurons, but the network has {needed}; each layer must run once a step, in the network's order."

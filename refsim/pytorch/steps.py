@@ -24,8 +24,8 @@ def if_step(x: Tensor, v: Tensor, p: Mapping[str, Any], fire: Fire) -> tuple[Ten
 
 
 def lif_step(x: Tensor, v: Tensor, p: Mapping[str, Any], fire: Fire) -> tuple[Tensor, Tensor, Tensor]:
-    """Leaky integrate-and-fire, form A: the input is divided by tau, tau in steps."""
-    v = (1 - 1 / p["tau"]) * v + x / p["tau"]
+    """Leaky integrate-and-fire, form A: the input is divided by tau, in steps; keep = 1 - 1/tau in double precision."""
+    v = p["keep"] * v + x / p["tau"]
     z = fire(v - p["v_th"])
     return z, v, v * (1 - z) + p["v_reset"] * z
 

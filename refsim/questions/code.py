@@ -34,6 +34,11 @@ class Parting:
     right_seen: float | None = None
 
     @property
+    def excess(self) -> float:
+        """By how much the membrane lies farther from threshold than rounding reaches; a distance of 0 in exact sums counts as more."""
+        return abs(self.distance) - self.bound if self.bound > 0 else abs(self.distance) + 1e-300
+
+    @property
     def tie(self) -> bool:
         """True where rounding alone can have tipped the spike; where sums are exact, the bound is 0 and nothing is a tie."""
         return 0 < self.bound >= abs(self.distance)
@@ -97,9 +102,20 @@ def compare_recordings(reference: Recording, trial: Recording) -> Comparison:
     if partings:
         chosen = earliest([parting.where for parting in real or partings])
         first = next(parting for parting in partings if parting.where == chosen)
-    nearest = nearest_approach((reference, trial))
-    bound = None if nearest is None or partings else _bound_at(nearest, reference, trial)
+    nearest, bound = nearest_approach((reference, trial)), None
+    if nearest is not None and not partings:
+        nearest, bound = _most_endangered(reference, trial)
     return Comparison(reference, trial, counts, tuple(partings), first, nearest, bound)
+
+
+def _most_endangered(reference: Recording, trial: Recording) -> tuple[tuple[float, int, int, int], float]:
+    """Return, of the nearest approaches of all layers, one that rounding reaches, else the nearest; and its bound."""
+    rows = []
+    for layer in range(len(reference.spikes)):
+        found = nearest_approach((reference, trial), layer)
+        if found is not None:
+            rows.append((found, _bound_at(found, reference, trial)))
+    return min(rows, key=lambda row: (not 0 < row[1] >= row[0][0], row[0]))
 
 
 def _dtypes(*recordings: Recording) -> tuple[str, ...]:
@@ -116,14 +132,16 @@ def _bound_at(nearest: tuple[float, int, int, int], reference: Recording, trial:
 def _partings(reference: Recording, trial: Recording, divergences: Sequence[Divergence]) -> list[Parting]:
     if not divergences:
         return []
-    samples = np.array([divergence.sample for divergence in divergences])
+    samples = np.unique([divergence.sample for divergence in divergences])
     layers = distances_to_threshold(reference, samples, _dtypes(reference, trial))
-    rows = []
-    for place, where in enumerate(divergences):
-        at = (place, where.step, where.neuron)
-        rows.append(Parting(where, float(layers[where.layer].distance[at]), float(layers[where.layer].bound[at]),
-                            _seen(reference, where), _seen(trial, where)))  # fmt: skip
-    return rows
+    worst: dict[int, Parting] = {}  # of each sample: the neuron that rounding explains least
+    for where in divergences:
+        at = (int(np.searchsorted(samples, where.sample)), where.step, where.neuron)
+        distance, bound = float(layers[where.layer].distance[at]), float(layers[where.layer].bound[at])
+        found = Parting(where, distance, bound, _seen(reference, where), _seen(trial, where))
+        if where.sample not in worst or found.excess > worst[where.sample].excess:
+            worst[where.sample] = found
+    return list(worst.values())
 
 
 def _seen(recording: Recording, where: Divergence) -> float | None:
@@ -132,11 +150,13 @@ def _seen(recording: Recording, where: Divergence) -> float | None:
     return float(recording.traces[where.layer]["before_reset"][where.sample, where.step, where.neuron])
 
 
-def nearest_approach(recordings: Sequence[Recording]) -> tuple[float, int, int, int] | None:
-    """Return (distance, layer, sample, neuron) of the nearest approach to threshold over some runs."""
+def nearest_approach(recordings: Sequence[Recording], only: int | None = None) -> tuple[float, int, int, int] | None:
+    """Return (distance, layer, sample, neuron) of the nearest approach to threshold over some runs, in one layer or all."""
     rows = []
     for recording in recordings:
         for layer, approach in enumerate(recording.approach):
+            if only not in (None, layer):
+                continue
             sample = int(np.argmin(approach.distance))
             rows.append((float(approach.distance[sample]), layer, sample, int(approach.neuron[sample])))
     return min(rows) if rows else None
@@ -175,6 +195,15 @@ def _facts(comparison: Comparison) -> Mapping[str, Any]:
     return facts
 
 
+def who_fired(comparison: Comparison) -> str:
+    """Name the run that fires where the two part."""
+    assert comparison.first is not None
+    left = comparison.first.where.left_fired
+    if comparison.reference.label == comparison.trial.label:
+        return "the reference" if left else "the trial"
+    return comparison.reference.label if left else comparison.trial.label
+
+
 def describe(comparison: Comparison) -> str:
     """Say in a sentence where two runs part, or how close they came to it."""
     if comparison.first is None:
@@ -183,7 +212,7 @@ def describe(comparison: Comparison) -> str:
         distance, layer, sample, neuron = comparison.nearest
         return f"identical in every layer, sample and step; nearest approach to threshold {distance:.2g} (layer {layer}, sample {sample}, neuron {neuron})"
     parting, where = comparison.first, comparison.first.where
-    fired = comparison.reference.label if where.left_fired else comparison.trial.label
+    fired = who_fired(comparison)
     sides = f"; membranes {parting.left_seen:.9g} and {parting.right_seen:.9g}" if parting.left_seen is not None and parting.right_seen is not None else ""
     late = delays(comparison.reference, comparison.trial)
     delayed = f"; the trial is the reference delayed by {', '.join(map(str, late))} steps (layer by layer)" if late else ""

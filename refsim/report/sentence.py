@@ -1,7 +1,7 @@
 """The one sentence a report opens with: is it the same network or not."""
 
 from ..errors import counted
-from ..questions.code import Comparison
+from ..questions.code import who_fired
 from ..questions.findings import Findings
 
 
@@ -26,13 +26,8 @@ def sentence(findings: Findings) -> str:
     if worst.ties == len(worst.partings):
         return (f"Not decided: {who}, each time with the membrane within rounding of the threshold; first at {place}, "
                 f"{abs(worst.first.distance):.2g} from threshold where rounding reaches {worst.first.bound:.2g}.") + _other_failures(findings)  # fmt: skip
-    return (f"Not the same network: {who}, first at {place}, where only {_firing(worst)} fires, "
+    return (f"Not the same network: {who}, first at {place}, where only {who_fired(worst)} fires, "
             f"{abs(worst.first.distance):.2g} from threshold.") + _other_failures(findings)  # fmt: skip
-
-
-def _firing(found: Comparison) -> str:
-    assert found.first is not None
-    return found.reference.label if found.first.where.left_fired else found.trial.label
 
 
 def _same(findings: Findings) -> str:
@@ -54,7 +49,7 @@ def _same(findings: Findings) -> str:
         bound = max(found.nearest_bound or 0.0 for found in lucky)
         return f"{text}, where {' and '.join(found.trial.label for found in lucky)} may round by {bound:.2g}: on another machine a spike may tip."
     reach = closest.nearest_bound
-    return text + (", where every sum is exact." if reach == 0 else f", where rounding reaches {reach:.2g}." if reach is not None else ".")
+    return text + (", in a layer whose sums are exact." if reach == 0 else f", where rounding reaches {reach:.2g}." if reach is not None else ".")
 
 
 def _and(names: list[str]) -> str:

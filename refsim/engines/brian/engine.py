@@ -32,7 +32,7 @@ class Brian2:
     target : {"auto", "cpp", "numpy"}
         ``"auto"`` compiles C++ unless the run is small.
     analog : {"current", "impulse"}
-        Fine mode, cards whose input is an impulse: spread analog input over its step, or keep it at the step's end.
+        Fine mode, cards whose input is an impulse: spread analog input and bias over their step, or keep both at the step's end.
     margin : bool
         Keep the nearest approach to threshold.
     workers : int
