@@ -14,6 +14,9 @@ from .units import to_si
 Floats = NDArray[np.float64]
 
 
+_DIVERGED = "Take weights from before the training diverged."
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """A connection and the neurons behind it.
@@ -98,7 +101,7 @@ class Network:
             layer = make_layer(*entry, name=f"layer {index}")  # type: ignore[arg-type]
             if built and built[-1].n_post != layer.n_pre:
                 raise RefsimError(
-                    f"{layer.name}: its weight {layer.weight.shape} needs {layer.n_pre} inputs, but the layer before has {built[-1].n_post} neurons. Weights are (n_post, n_pre)."
+                    f"{layer.name}: its weight {layer.weight.shape} needs {layer.n_pre} inputs, but the layer before has {built[-1].n_post} neurons. Weights are (n_post, n_pre); check their shape and the order of the layers."
                 )
             built.append(layer)
         if not built:
@@ -121,11 +124,11 @@ def make_layer(weight: ArrayLike, bias: ArrayLike | None, model: NeuronModel, pa
     """Check one layer's arrays and return them as float64."""
     if not isinstance(model, NeuronModel):
         raise RefsimError(f'{name}: needs a neuron, such as refsim.load("srif"), but {model!r} was given.')
-    matrix = real_array(weight, f"{name}: weight")
+    matrix = real_array(weight, f"{name}: weight", cure=_DIVERGED)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise RefsimError(f"{name}: weight must be (n_post, n_pre), but has shape {matrix.shape}.")
     n_post = matrix.shape[0]
-    vector = np.zeros(n_post) if bias is None else real_array(bias, f"{name}: bias")
+    vector = np.zeros(n_post) if bias is None else real_array(bias, f"{name}: bias", cure=_DIVERGED)
     if vector.shape != (n_post,):
         raise RefsimError(f"{name}: bias must have shape ({n_post},), one a neuron, but has {vector.shape}.")
     return Layer(model, matrix, vector, _parameters(parameters or {}, model, n_post, name), name)
@@ -152,8 +155,8 @@ def _untangled(values: Any) -> Any:
     return held if held.is_complex() else held.double()
 
 
-def real_array(values: ArrayLike, where: str) -> Floats:
-    """Return a contiguous float64 array of finite numbers."""
+def real_array(values: ArrayLike, where: str, *, cure: str = "Give finite numbers.") -> Floats:
+    """Return a contiguous float64 array of finite numbers; the cure ends the message where some are not."""
     try:
         array = np.asarray(_untangled(values))
     except (TypeError, ValueError, RuntimeError) as error:
@@ -163,5 +166,5 @@ def real_array(values: ArrayLike, where: str) -> Floats:
     array = np.ascontiguousarray(array, np.float64).reshape(array.shape)
     wrong = array.size - int(np.isfinite(array).sum())
     if wrong:
-        raise RefsimError(f"{where}: {wrong} of {array.size} numbers are NaN or infinite; finite numbers are needed.")
+        raise RefsimError(f"{where}: {wrong} of {array.size} numbers are NaN or infinite. {cure}")
     return array

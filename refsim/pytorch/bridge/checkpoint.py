@@ -49,7 +49,7 @@ def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[Any
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0][:120].rstrip(".") if lines else type(error).__name__
+    return lines[0].split(". ")[0][:120].rstrip(".") if lines else type(error).__name__
 
 
 def _inner(found: object, key: str | None, where: str) -> Mapping[str, Any]:

@@ -61,7 +61,9 @@ def from_tensors(tensors: Mapping[str, NDArray[Any]], description: Description, 
 
     def take(name: str) -> NDArray[Any]:
         if name not in tensors:
-            raise RefsimError(f"{where}: has no tensor '{name}', which the description asks for; it has {listed(tensors)}.")
+            raise RefsimError(
+                f"{where}: has no tensor '{name}', which the description asks for; it has {listed(tensors)}. Correct linear = ... in the description."
+            )
         used.add(name)
         return tensors[name]
 
