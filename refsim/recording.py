@@ -17,6 +17,9 @@ from .network import Floats, Network
 from .spikes import Ints, SpikeTrains
 
 TRACES = ("before_reset", "after_reset")
+# Samples that PyTorch takes at once. A matrix product adds in an order that depends on this number, so that who runs a
+# sample again must run its whole block again.
+BLOCK = 512
 
 
 @dataclass(frozen=True, eq=False)

@@ -187,3 +187,17 @@ def test_a_delay_is_called_a_delay(pair):
     row = report.as_dict()["claims"][0]
     assert row["delay_per_layer"] == [1, 2]
     assert "the trial is the reference delayed by 1, 2 steps (layer by layer)" in row["detail"]
+
+
+def test_the_membranes_shown_are_those_of_the_run(rng):
+    # a matrix product may add in another order for one sample than for many: then the block is run again
+    network, drive = small_network(rng, "srif"), Drive.bernoulli(rng.random((6, 12)), 20, "1 ms", 0)
+    other = refsim.Network.dense([(layer.weight * 1.01, layer.bias, layer.model) for layer in network.layers], "1 ms")
+
+    class SensitiveToBatch:
+        def run(self, _network, drive, record=()):
+            return dataclasses.replace(Torch(dtype="float64").run(network if drive.n_samples == 1 else other, drive, record), network=network)
+
+    findings = validate_network(network, drive, Plan((SensitiveToBatch(),)), standard_claims())
+    first = findings.comparisons[0].first
+    assert (first.left_seen >= 0.5) != (first.right_seen >= 0.5)

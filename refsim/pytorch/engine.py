@@ -17,14 +17,13 @@ from ..model import NeuronModel, load
 from ..model.expressions import comparison, evaluate
 from ..network import Layer, Network
 from ..progress import advance as advance_progress
-from ..recording import Recording, check_range, check_run, make_provenance
+from ..recording import BLOCK, Recording, check_range, check_run, make_provenance
 from ..spikes import SpikeTrains
 from .layers import Neuron, reset
 from .steps import STEPS, Step
 from .surrogate import heaviside
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-_BATCH = 512  # samples at once; bounds memory, changes nothing
 Advance = Callable[[Tensor], list[tuple[Tensor, Tensor, Tensor]]]
 
 
@@ -57,8 +56,8 @@ class Torch:
         check_range(network, str(dtype).removeprefix("torch."))
         taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, record, _numpy(dtype)) for layer in network.layers]
         with torch.no_grad():
-            for first in range(0, drive.n_samples, _BATCH):
-                samples = np.arange(first, min(first + _BATCH, drive.n_samples))
+            for first in range(0, drive.n_samples, BLOCK):
+                samples = np.arange(first, min(first + BLOCK, drive.n_samples))
                 with self._prepared(network, len(samples), dtype, device, drive.held) as advance:
                     for step, frame in enumerate(drive.take(samples).frames()):
                         results = advance(torch.as_tensor(frame).to(device, dtype))

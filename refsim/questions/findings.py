@@ -11,7 +11,7 @@ from ..distances import Divergence
 from ..drive import Drive
 from ..model.expressions import comparison, evaluate
 from ..network import Floats, Network
-from ..recording import Engine, Recording
+from ..recording import BLOCK, Engine, Recording
 from ..spikes import Ints
 from .code import Comparison
 from .step import Ladder
@@ -87,9 +87,24 @@ def look_closer(found: Comparison, network: Network, drive: Drive, reference: En
     if where is None:
         return None
     layer, sample, neuron = where
-    alone = drive.take(np.array([sample]))
-    traces = [engine.run(network, alone, record=("before_reset",)).traces[layer]["before_reset"][0, :, neuron] for engine in (reference, trial)]
-    return Closeup(layer, sample, neuron, step, traces[0].astype(np.float64), traces[1].astype(np.float64), threshold_of(network, layer, neuron))
+    traces = [_again(engine, run, drive, where) for engine, run in ((reference, found.reference), (trial, found.trial))]
+    if traces[0] is None or traces[1] is None:
+        return None
+    return Closeup(layer, sample, neuron, step, traces[0], traces[1], threshold_of(network, layer, neuron))
+
+
+def _again(engine: Engine, run: Recording, drive: Drive, where: tuple[int, int, int]) -> Floats | None:
+    """Run a sample again with its membranes, alone or in its block: whichever fires as it did; None where neither does."""
+    layer, sample, neuron = where
+    first = sample // BLOCK * BLOCK
+    for samples in (np.array([sample]), np.arange(first, min(first + BLOCK, drive.n_samples))):
+        place = int(np.searchsorted(samples, sample))
+        again = engine.run(run.network, drive.take(samples), record=("before_reset",))
+        same = (np.array_equal(a.take(np.array([place])).code, b.take(np.array([sample])).code) for a, b in zip(again.spikes, run.spikes, strict=True))
+        if all(same):
+            found: Floats = again.traces[layer]["before_reset"][place, :, neuron].astype(np.float64)
+            return found
+    return None
 
 
 def _place(found: Comparison) -> tuple[tuple[int, int, int] | None, int | None]:
