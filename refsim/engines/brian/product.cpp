@@ -4,13 +4,26 @@
 namespace @UNIT@ {
 
 static const int64_t BATCH = @BATCH@, PRE = @PRE@, POST = @POST@;
-static void add_rows(real* __restrict__ sum, const int32_t* spikes, int64_t count, const real* weight, real sign) {
-    for (int64_t e = 0; e < count; e++) {
-        const int64_t source = spikes[e], sample = source/PRE;
+// Spikes are in ascending order, so those of a sample stand together. Eight rows at a time keep the sum in a register;
+// each element still gets its rows one after the other, and so the same bits.
+template <int SIGN>
+static void add_rows(real* __restrict__ sum, const int32_t* spikes, int64_t count, const real* weight) {
+    int64_t e = 0;
+    while (e < count) {
+        const int64_t sample = spikes[e]/PRE, first = sample*PRE, end = first + PRE;
         real* __restrict__ out = sum + sample*POST;
-        const real* __restrict__ row = weight + (source - sample*PRE)*POST;
-        if (sign > 0) for (int64_t m = 0; m < POST; m++) out[m] += row[m];
-        else          for (int64_t m = 0; m < POST; m++) out[m] -= row[m];
+        #define ROW(k) const real* __restrict__ r##k = weight + (spikes[e + k] - first)*POST
+        for (; e + 8 <= count && spikes[e + 7] < end; e += 8) {
+            ROW(0); ROW(1); ROW(2); ROW(3); ROW(4); ROW(5); ROW(6); ROW(7);
+            if (SIGN > 0) for (int64_t m = 0; m < POST; m++) out[m] = out[m] + r0[m] + r1[m] + r2[m] + r3[m] + r4[m] + r5[m] + r6[m] + r7[m];
+            else          for (int64_t m = 0; m < POST; m++) out[m] = out[m] - r0[m] - r1[m] - r2[m] - r3[m] - r4[m] - r5[m] - r6[m] - r7[m];
+        }
+        for (; e < count && spikes[e] < end; e++) {
+            ROW(0);
+            if (SIGN > 0) for (int64_t m = 0; m < POST; m++) out[m] += r0[m];
+            else          for (int64_t m = 0; m < POST; m++) out[m] -= r0[m];
+        }
+        #undef ROW
     }
 }
 

@@ -21,7 +21,7 @@ _ADD = {
     static const int64_t* offset = (const int64_t*)map_file("input.bin", sizeof(int64_t)*(plan->chunks*plan->steps + 1));
     static const int32_t* event = (const int32_t*)(offset + plan->chunks*plan->steps + 1);
     const int64_t from = offset[chunk*plan->steps + step], to = offset[chunk*plan->steps + step + 1];
-    #define ADD(sum) add_rows(sum, event + from, to - from, weight, 1)""",
+    #define ADD(sum) add_rows<1>(sum, event + from, to - from, weight)""",
     "current": """
     static const real* input = (const real*)map_file("input.bin", sizeof(real)*plan->chunks*plan->frames*BATCH*PRE);
     const real* frame = input + (chunk*plan->frames + (plan->frames > 1 ? step : 0))*BATCH*PRE;
@@ -29,7 +29,7 @@ _ADD = {
     "spikes": """
     const int32_t* spikes = @BELOW@;
     const int64_t count = spikes[BATCH*PRE];
-    #define ADD(sum) add_rows(sum, spikes, count, weight, 1)""",
+    #define ADD(sum) add_rows<1>(sum, spikes, count, weight)""",
 }
 _SET_CURRENT = "clear(current); ADD(current); add_bias(current, bias);"
 _BODIES = {
@@ -48,7 +48,7 @@ _BODIES = {
     std::vector<int32_t>& slot = ring[in_chunk % K];
     if (!slot.empty()) {
         active -= slot.size();
-        if (active) add_rows(current, slot.data(), slot.size(), weight, -1);
+        if (active) add_rows<-1>(current, slot.data(), slot.size(), weight);
         else { clear(current); add_bias(current, bias); }
     }
     slot.assign(spikes, spikes + count);
