@@ -12,6 +12,7 @@ from .processes import run_compiled
 from .runtime import run_numpy
 
 _SMALL = 10_000_000  # samples x steps x synapses below which NumPy is done before a compiler has started
+_LARGEST_INDEX = 2**31 - 1  # spikes of a batch are numbered in 32 bits
 _CACHE_BYTES = 1 << 20  # states of a batch should stay in the second-level cache
 
 
@@ -101,6 +102,6 @@ def _batch(network: Network) -> int:
     """Choose the samples taken at once: a power of two whose states fit the cache. It depends on the layers alone, not on the data."""
     neurons = sum(layer.n_post for layer in network.layers)
     batch = 256
-    while batch > 1 and batch * neurons * 40 > _CACHE_BYTES:
+    while batch > 1 and (batch * neurons * 40 > _CACHE_BYTES or batch * network.n_inputs > _LARGEST_INDEX):
         batch //= 2
     return batch

@@ -41,10 +41,11 @@ def _write_events(path: Path, drive: Drive, chunks: int, batch: int) -> None:
     """Write offsets of each (chunk, step), then the events: place in the batch times n_inputs plus input, ascending."""
     assert drive.spikes is not None
     bits = batch.bit_length() - 1  # a batch is a power of two, and shifts are many times faster than divisions
-    slot = (drive.spikes.sample >> bits) * drive.n_steps + drive.spikes.step
+    sample, step, neuron = (column.astype(np.int32) for column in (drive.spikes.sample, drive.spikes.step, drive.spikes.neuron))
+    slot = (sample >> bits) * drive.n_steps + step
     # Spikes are sorted by sample and input already. NumPy sorts 16-bit numbers by their digits, in linear time.
     order = np.argsort(slot.astype(np.uint16) if chunks * drive.n_steps <= 1 << 16 else slot, kind="stable")
-    event = ((drive.spikes.sample & (batch - 1)) * drive.n_inputs + drive.spikes.neuron).astype(np.int32)[order]
+    event = ((sample & (batch - 1)) * drive.n_inputs + neuron)[order]
     offsets = np.zeros(chunks * drive.n_steps + 1, np.int64)
     np.cumsum(np.bincount(slot, minlength=len(offsets) - 1), out=offsets[1:])
     with open(path, "wb") as file:
