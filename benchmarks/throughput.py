@@ -26,7 +26,7 @@ import torch
 import refsim
 
 DECAY, STEPS, RATE, SIZES = 0.9, 100, 0.05, (784, 256, 10)
-CARD = Path(__file__).parent / "lif_soft.toml"
+CARD = Path(__file__).parents[1] / "examples" / "lif_soft.toml"
 Outcome = list[Any]  # spikes of each layer, bool (n_samples, n_steps, n_neurons)
 
 

@@ -12,6 +12,22 @@ import refsim
 # Real data that may not be committed lies beside the checkout, or where REFSIM_DATA says.
 DATA = Path(os.environ.get("REFSIM_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
+# A case of one neuron; %d is the spike it expects.
+CASE = """title = "t"
+kind = "neuron"
+neuron = "srif"
+dt = "1 ms"
+inputs = [0.75]
+[expected]
+spikes = [%d]
+[[claim]]
+question = "code"
+measure = "wrong spikes"
+limit = 0
+unit = "steps"
+because = "it is a test case"
+"""
+
 
 def real_data(name: str) -> Path:
     """Return a file of real data, or skip the test."""

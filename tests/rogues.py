@@ -256,10 +256,10 @@ JUDGE_ROGUES = [
 
 def euler_card() -> refsim.NeuronModel:
     """Form A read with tau_m = tau*step: the declared step is then forward Euler, and not exact."""
-    return _altered('text = "-step/log(1 - 1/tau)"', 'text = "tau*step"')
+    return altered('text = "-step/log(1 - 1/tau)"', 'text = "tau*step"')
 
 
-def _altered(old: str, new: str) -> refsim.NeuronModel:
+def altered(old: str, new: str) -> refsim.NeuronModel:
     import tempfile
     from pathlib import Path
 
@@ -278,11 +278,11 @@ CARD_ROGUES = [
     Rogue(
         "hard reset in the step, soft in the ODE",
         "declared step is the exact solution",
-        lambda: _altered('reset     = "v = v_reset"', 'reset     = "v -= v_th"'),
+        lambda: altered('reset     = "v = v_reset"', 'reset     = "v -= v_th"'),
     ),
-    Rogue("another threshold in the step", "declared step is the exact solution", lambda: _altered('"z = v >= v_th"', '"z = v >= 2*v_th"')),
-    Rogue("> in the step, >= in the ODE", "declared step is the exact solution", lambda: _altered('"z = v >= v_th"', '"z = v > v_th"')),
+    Rogue("another threshold in the step", "declared step is the exact solution", lambda: altered('"z = v >= v_th"', '"z = v >= 2*v_th"')),
+    Rogue("> in the step, >= in the ODE", "declared step is the exact solution", lambda: altered('"z = v >= v_th"', '"z = v > v_th"')),
     Rogue("Euler step called exact", "declared step is the exact solution", euler_card),
-    Rogue("sign of the leak", "declared step is the exact solution", lambda: _altered("dv/dt = (I - v)/tau_m", "dv/dt = (I + v)/tau_m")),
-    Rogue("input not scaled in the step", "declared step is the exact solution", lambda: _altered("v = keep*v + I/tau", "v = keep*v + I")),
+    Rogue("sign of the leak", "declared step is the exact solution", lambda: altered("dv/dt = (I - v)/tau_m", "dv/dt = (I + v)/tau_m")),
+    Rogue("input not scaled in the step", "declared step is the exact solution", lambda: altered("v = keep*v + I/tau", "v = keep*v + I")),
 ]

@@ -3,6 +3,7 @@
 import tomllib
 
 import pytest
+from conftest import CASE
 
 from refsim import RefsimError
 from refsim.questions.case import read_case, standard_claims
@@ -26,21 +27,7 @@ def test_the_standard_claims_judge_the_code_and_report_the_step():
     assert all(claim.limit is None for claim in claims.values() if claim.question == "step")
 
 
-GOOD = """
-title = "t"
-kind = "neuron"
-neuron = "srif"
-dt = "1 ms"
-inputs = [0.75, 0.0]
-[expected]
-spikes = [1, 0]
-[[claim]]
-question = "code"
-measure = "wrong spikes"
-limit = 0
-unit = "steps"
-because = "it is a test case"
-"""
+GOOD = CASE % 1
 
 
 @pytest.mark.parametrize(
@@ -54,7 +41,7 @@ because = "it is a test case"
         ('because = "it is a test case"', 'because = ""', "needs because"),
         ('question = "code"', 'question = "why"', "question must be code, step, gradient or task"),
         ("limit = 0", 'limit = "many"', "limit of wrong spikes: needs a number"),
-        ("inputs = [0.75, 0.0]", "inputs = [0.75]", "expected spikes has 2 steps, but the input has 1"),
+        ("inputs = [0.75]", "inputs = [0.75, 0.0]", "expected spikes has 1 steps, but the input has 2"),
         ('measure = "wrong spikes"', 'measure = "beauty"', "is not a known measure"),
         ('dt = "1 ms"', 'dt = "1 mV"', "dt: needs"),
         ('title = "t"', 'title = "t', "is not TOML"),
@@ -70,6 +57,6 @@ def test_a_wrong_case_is_explained(old, new, says, tmp_path):
 
 def test_a_case_without_a_claim_cannot_fail_and_is_refused(tmp_path):
     path = tmp_path / "case.toml"
-    path.write_text(GOOD.split("[expected]")[0] + "claim = []\n[expected]\nspikes = [1, 0]\n")
+    path.write_text(GOOD.split("[expected]")[0] + "claim = []\n[expected]\nspikes = [1]\n")
     with pytest.raises(RefsimError, match="claims nothing, and so cannot fail"):
         read_case(path)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from rogues import CARD_ROGUES, DECLARED, JUDGE_ROGUES, MODULE_ROGUES, STEP_ROGUES, euler_card, honest_judge, honest_module
+from rogues import CARD_ROGUES, DECLARED, JUDGE_ROGUES, MODULE_ROGUES, STEP_ROGUES, altered, euler_card, honest_judge, honest_module
 
 import refsim
 from refsim.checks import JUDGE_CHECKS, MAP_CHECKS, STEP_CHECKS
@@ -72,6 +72,22 @@ def test_a_step_that_is_no_step_is_explained(step, says):
 def test_a_neuron_without_a_threshold_to_probe_is_refused():
     with pytest.raises(refsim.RefsimError, match="fires without input"):
         refsim.check_step(lambda x, state: (x > 0, state), refsim.load("srif", v_th=0.0))
+
+
+def test_a_probe_that_cannot_measure_leaves_the_catch_all_on():
+    # a neuron that forgets at once allows no probe of its memory: neither a failure nor an excuse
+    model = refsim.load("lif_decay", decay=1e-300)
+    verdicts = {verdict.claim.measure: verdict.status for verdict in refsim.check_step(hand_written(model), model, as_input=torch.tensor)}
+    assert not failed(refsim.check_step(hand_written(model), model, as_input=torch.tensor))
+    assert verdicts["inhibition"] == "skipped"
+    assert verdicts["trains"] == "pass"
+    ternary = next(rogue for rogue in STEP_ROGUES["srif"] if rogue.name == "fires below as well").make()
+    assert "trains" in failed(refsim.check_step(lambda x, v: (ternary(x, None)[0], None), model))
+
+
+def test_clip_in_a_step_is_understood():
+    clipped = altered("v = keep*v + I/tau", "v = clip(keep*v + I/tau, -10, 10)")
+    assert refsim.check_declared_step(clipped).status == "fail"
 
 
 def test_a_deaf_neuron_fails_and_does_not_hang():

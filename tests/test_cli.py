@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from conftest import CASE
 from torch import nn
 
 from refsim.__main__ import main
@@ -17,21 +18,6 @@ from refsim.pytorch import SRIF
 from refsim.shelf import shelf
 
 CASES = sorted(path for path in shelf("validation").rglob("*.toml") if "kind " in path.read_text() and path.stem != "digits")
-
-CASE = """title = "t"
-kind = "neuron"
-neuron = "srif"
-dt = "1 ms"
-inputs = [0.75]
-[expected]
-spikes = [%d]
-[[claim]]
-question = "code"
-measure = "wrong spikes"
-limit = 0
-unit = "steps"
-because = "it is a test case"
-"""
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_a_spike_passes_all_layers_in_one_step():
 
 
 def test_own_cards_work_in_every_engine(rng):
-    soft = refsim.load("tests/cards/lif_soft.toml", decay=0.75)
+    soft = refsim.load("examples/lif_soft.toml", decay=0.75)
     network = refsim.Network.dense([(rng.normal(0.2, 0.3, (5, 4)), None, soft)], "1 ms")
     drive = Drive.bernoulli(np.full((3, 4), 0.5), 40, "1 ms", 0)
 

@@ -14,7 +14,7 @@ from refsim import Brian2, Discrete, Drive, Torch
 from refsim.pytorch.steps import mpr
 from refsim.questions.neuron import alone
 
-SOFT = "tests/cards/lif_soft.toml"
+SOFT = "examples/lif_soft.toml"
 
 
 def soft_step(x, v, p, fire):

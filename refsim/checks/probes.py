@@ -32,9 +32,14 @@ class Pair:
     knife: float
 
     def difference(self, name: str) -> float:
-        """Return how far a measurement of the trial lies from the declared one; infinite where it cannot be made."""
+        """Return how far a measurement of the trial lies from the declared one.
+
+        NaN where the declared neuron itself does not allow the measurement; infinite where only the trial does not.
+        """
         trial, declared = self.trial.measure(name), self.declared.measure(name)
-        return abs(trial - declared) if np.isfinite(trial) and np.isfinite(declared) else float("inf")
+        if not np.isfinite(declared):
+            return float("nan")
+        return abs(trial - declared) if np.isfinite(trial) else float("inf")
 
     @property
     def gain_error(self) -> float:
@@ -54,10 +59,6 @@ def _precision(pair: Pair) -> float | None:
     near = [pair.knife * (1 - 2.0**-30), pair.knife * (1 + 2.0**-30)]
     fired = [bool(pair.trial.spikes({PULSE: height})[0]) for height in near]
     return float(sum(is_ != should for is_, should in zip(fired, (False, True), strict=True)))
-
-
-def _inhibition(pair: Pair) -> float | None:
-    return None if not np.isfinite(pair.declared.measure("inhibition")) else pair.difference("inhibition")
 
 
 def _reset_amount(pair: Pair) -> float | None:
@@ -94,7 +95,7 @@ STEP_CHECKS: dict[str, tuple[Claim, Callable[[Pair], float | None]]] = {
     ),
     "inhibition": (
         _claim("inhibition", 1e-4, "1", f"a negative membrane is kept like a positive one; {_SINGLE}, a quotient of two differences two more"),
-        _inhibition,
+        lambda pair: pair.difference("inhibition"),
     ),
     "reset_kind": (
         _claim("reset_kind", 0, "0 hard, 1 soft", "a hard reset forgets by how much the threshold was passed, a soft one carries it on"),
@@ -131,7 +132,7 @@ def check_step(step: UserStep, against: NeuronModel, *, as_input: Callable[[Floa
     Returns
     -------
     list of Verdict, one a check
-        The last one, trains, is run only where all before it pass: it finds that something differs, not what.
+        The last one, trains, is run only where none before it fails: it finds that something differs, not what.
 
     Raises
     ------
@@ -146,8 +147,9 @@ def check_step(step: UserStep, against: NeuronModel, *, as_input: Callable[[Floa
     verdicts: list[Verdict] = []
     for name, (claim, measure) in STEP_CHECKS.items():
         if name not in skip:
-            explained = name == "trains" and any(verdict.status != "pass" for verdict in verdicts)
+            explained = name == "trains" and any(verdict.status == "fail" for verdict in verdicts)
             value = None if explained else measure(pair)
+            value = None if value is None or np.isnan(value) else value
             verdicts.append(judge(claim, value, run=against.name, detail=_EXPLAINED if value is None else ""))
     return verdicts
 

@@ -135,7 +135,9 @@ def _tree(tree: ast.expr, scope: dict[str, Any]) -> Any:
     """Turn a checked expression into SymPy; numbers become exact."""
     import sympy
 
-    functions = {"abs": sympy.Abs} | {name: getattr(sympy, name) for name in ("exp", "log", "sqrt", "tanh", "sin", "cos", "floor")}
+    functions = {"abs": sympy.Abs, "clip": lambda x, low, high: sympy.Min(sympy.Max(x, low), high)} | {
+        name: getattr(sympy, name) for name in ("exp", "log", "sqrt", "tanh", "sin", "cos", "floor")
+    }
 
     def walk(node: ast.expr) -> Any:
         if isinstance(node, ast.Constant):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..drive import Drive
-from ..model.expressions import comparison, evaluate
+from ..model.expressions import comparison, evaluate, names_in
 from ..network import Floats, Layer, Network
 from ..progress import advance
 from ..recording import Approach, Recording, check_run, make_provenance
@@ -30,6 +30,15 @@ def weighted_sum(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
     for pre in np.flatnonzero(x.any(axis=0)):
         total += x[:, pre, None] * layer.weight[:, pre]
     return total + layer.bias
+
+
+def constant_threshold(layer: Layer, dt: float) -> Floats:
+    """Return the threshold of a layer, () or (n_post,); NaN where it moves with the state."""
+    sides = comparison(layer.model.discrete.fire.tree)
+    assert sides is not None
+    constants = layer.constants(dt)
+    known = names_in(sides[2]) <= set(constants)
+    return np.asarray(evaluate(sides[2], constants, FUNCTIONS) if known else np.nan, np.float64)
 
 
 @dataclass
@@ -117,7 +126,7 @@ class Tap:
     def keep(self, step: int, fired: Any, seen: Any, threshold: Any, after: Any) -> None:
         """Keep one step."""
         self.spikes[:, step] = fired
-        np.minimum(self.gap, np.abs(seen - threshold), out=self.gap)
+        np.fmin(self.gap, np.abs(seen - threshold), out=self.gap)  # a NaN, an unknown threshold, leaves the gap as it is
         for name, value in (("before_reset", seen), ("after_reset", after)):
             if name in self.traces:
                 self.traces[name][:, step] = value

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from ..drive import Drive
-from ..engines.discrete import Tap
+from ..engines.discrete import Tap, constant_threshold
 from ..errors import RefsimError, listed
 from ..model import NeuronModel, load
-from ..model.expressions import comparison, evaluate
 from ..network import Layer, Network
 from ..progress import advance as advance_progress
 from ..recording import BLOCK, Recording, check_range, check_run, make_provenance
@@ -55,15 +54,16 @@ class Torch:
         dtype, device = self._dtype(), self._device()
         check_range(network, str(dtype).removeprefix("torch."))
         taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, record, _numpy(dtype)) for layer in network.layers]
+        # for the margin only: rounded to the dtype of the run
+        thresholds = [constant_threshold(layer, network.dt).astype(_numpy(dtype)) for layer in network.layers]
         with torch.no_grad():
             for first in range(0, drive.n_samples, BLOCK):
                 samples = np.arange(first, min(first + BLOCK, drive.n_samples))
                 with self._prepared(network, len(samples), dtype, device, drive.held) as advance:
                     for step, frame in enumerate(drive.take(samples).frames()):
                         results = advance(torch.as_tensor(frame).to(device, dtype))
-                        for tap, layer, (fired, seen, after) in zip(taps, network.layers, results, strict=True):
+                        for tap, layer, threshold, (fired, seen, after) in zip(taps, network.layers, thresholds, results, strict=True):
                             _check_binary(fired, layer)
-                            threshold = _threshold(layer, dtype)
                             _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after))
                 advance_progress(len(samples))
         who = "the module itself" if self.module is not None else "refsim's hand-written steps with the same weights"
@@ -190,13 +190,6 @@ def _own_dtype(module: nn.Module) -> torch.dtype:
 def _constant(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """Keep a number a Python number, as in a trained module; make a tensor of values per neuron."""
     return float(value) if np.ndim(value) == 0 else torch.as_tensor(value).to(device, dtype)
-
-
-def _threshold(layer: Layer, dtype: torch.dtype) -> Any:
-    """Threshold of a layer, rounded to the dtype of the run; used for the margin only."""
-    sides = comparison(layer.model.discrete.fire.tree)
-    assert sides is not None
-    return np.asarray(evaluate(sides[2], layer.constants(1.0), {}), _numpy(dtype))
 
 
 def _view(tap: Tap, samples: Any) -> Tap:

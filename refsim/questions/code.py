@@ -158,6 +158,8 @@ def nearest_approach(recordings: Sequence[Recording], only: int | None = None) -
             if only not in (None, layer):
                 continue
             sample = int(np.argmin(approach.distance))
+            if not np.isfinite(approach.distance[sample]):
+                continue  # the engine did not know the threshold
             rows.append((float(approach.distance[sample]), layer, sample, int(approach.neuron[sample])))
     return min(rows) if rows else None
 
@@ -165,8 +167,9 @@ def nearest_approach(recordings: Sequence[Recording], only: int | None = None) -
 def judge_identity(claim: Claim, comparison: Comparison) -> Verdict:
     """Judge the number of mismatched spikes.
 
-    No mismatch is a pass: the identity was observed, unless a layer never fired, whose weights it does not test. Mismatches are a fail as soon as one sample parts farther from
-    threshold than rounding can reach, and inconclusive where every sample parts within that bound (docs/decisions/0002).
+    No mismatch is a pass: the identity was observed, unless a layer never fired, whose weights it does not test.
+    Mismatches are a fail as soon as one sample parts farther from threshold than rounding can reach, and inconclusive
+    where every sample parts within that bound (docs/decisions/0002).
     """
     value = sum(comparison.mismatched)
     margin = comparison.nearest[0] if comparison.nearest else None

@@ -9,7 +9,7 @@ import numpy as np
 from ..claims import Verdict, overall
 from ..distances import Divergence
 from ..drive import Drive
-from ..model.expressions import comparison, evaluate
+from ..engines.discrete import constant_threshold
 from ..network import Floats, Network
 from ..recording import BLOCK, Engine, Recording
 from ..spikes import Ints
@@ -118,11 +118,5 @@ def _place(found: Comparison) -> tuple[tuple[int, int, int] | None, int | None]:
 
 def threshold_of(network: Network, layer: int, neuron: int) -> float:
     """Return the threshold of a neuron, where it is a constant; NaN where it moves."""
-    entry = network.layers[layer]
-    sides = comparison(entry.model.discrete.fire.tree)
-    assert sides is not None
-    try:
-        value = np.asarray(evaluate(sides[2], entry.constants(network.dt), {}))
-    except KeyError:
-        return float("nan")
+    value = constant_threshold(network.layers[layer], network.dt)
     return float(value[neuron] if value.ndim else value)
