@@ -1,7 +1,7 @@
 """Drive: the input of a batch, as integer spike events or as currents, and how it was made."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .errors import RefsimError
+from .model.neuron import DRAWS
 from .network import Floats, positive_time, real_array
+from .philox import uniform
 from .spikes import Ints, SpikeTrains
+
+Draw = Callable[[int, str], Any]  # step, name of a random number -> (n_samples, n_neurons)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +32,8 @@ class Drive:
         Currents; one frame is held for all steps, else there is one a step.
     made : dict
         Kind, seed and settings: enough to make it again.
+    numbers : (n_samples,) int64 or None
+        The samples' numbers in the drive that they were taken from; None for all of it.
     """
 
     n_samples: int
@@ -37,6 +43,7 @@ class Drive:
     spikes: SpikeTrains | None
     values: Floats | None
     made: Mapping[str, Any]
+    numbers: Ints | None = None
 
     @classmethod
     def current(cls, values: ArrayLike, dt: object, *, n_steps: int | None = None, **made: Any) -> "Drive":
@@ -64,9 +71,9 @@ class Drive:
         return cls(array.shape[0], steps, array.shape[2], positive_time(dt, "drive: dt"), None, array, {"kind": "current", **made})
 
     @classmethod
-    def constant(cls, value: ArrayLike, n_steps: int, dt: object) -> "Drive":
-        """Drive one sample with a constant current: a number, or one an input."""
-        return cls.current(np.atleast_2d(real_array(value, "drive: value")), dt, n_steps=n_steps, kind="constant")
+    def constant(cls, value: ArrayLike, n_steps: int, dt: object, *, seed: int = 0) -> "Drive":
+        """Drive one sample with a constant current: a number, or one an input. The seed is for stochastic neurons."""
+        return cls.current(np.atleast_2d(real_array(value, "drive: value")), dt, n_steps=n_steps, kind="constant", seed=seed)
 
     @classmethod
     def noise(cls, mean: float, std: float, n_steps: int, dt: object, seed: int, *, n_samples: int = 1, n_inputs: int = 1) -> "Drive":
@@ -173,7 +180,21 @@ class Drive:
         """Return the drive of the given samples alone."""
         spikes = None if self.spikes is None else self.spikes.take(samples)
         values = None if self.values is None else self.values[samples]
-        return Drive(len(samples), self.n_steps, self.n_inputs, self.dt, spikes, values, self.made)
+        return Drive(len(samples), self.n_steps, self.n_inputs, self.dt, spikes, values, self.made, self.sample_numbers[samples])
+
+    @property
+    def seed(self) -> int:
+        """The seed of stochastic neurons: that of the drive where it has one, else 0."""
+        return int(self.made.get("seed", 0))
+
+    @property
+    def sample_numbers(self) -> Ints:
+        """The samples' numbers in the drive that they were taken from, on which their random numbers depend."""
+        return np.arange(self.n_samples, dtype=np.int64) if self.numbers is None else self.numbers
+
+    def draws(self, layer: int, n_neurons: int) -> Draw:
+        """Return a function (step, name) that draws the random numbers of a layer, (n_samples, n_neurons) in [0, 1)."""
+        return lambda step, name: uniform(self.seed, layer, self.sample_numbers, step, n_neurons, DRAWS.index(name))
 
 
 def _positive(number: object, name: str) -> int:

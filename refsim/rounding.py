@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .engines.discrete import FUNCTIONS, LayerState, weighted_sum
+from .drive import Drive
+from .engines.discrete import FUNCTIONS, LayerState, Tested, parts_by_input, weighted_sum
 from .network import Layer
 from .recording import Recording
 from .spikes import Ints
@@ -95,6 +96,23 @@ class Bounded:
     def __rtruediv__(self, other: Any) -> "Bounded":
         return self._of(other) / self
 
+    def _decided(self, other: Any, operator: Any) -> "Decided":
+        other = self._of(other)
+        reach = self.error + other.error
+        return Decided(operator(self.value, other.value), (reach > 0) & ~(np.abs(self.value - other.value) > reach), self.unit)
+
+    def __ge__(self, other: Any) -> "Decided":
+        return self._decided(other, np.greater_equal)
+
+    def __gt__(self, other: Any) -> "Decided":
+        return self._decided(other, np.greater)
+
+    def __le__(self, other: Any) -> "Decided":
+        return self._decided(other, np.less_equal)
+
+    def __lt__(self, other: Any) -> "Decided":
+        return self._decided(other, np.less)
+
     def _monotone(self, function: Any) -> "Bounded":
         """Apply a function that is monotone over the bound: its change over the interval bounds the error."""
         value = function(self.value)
@@ -102,6 +120,24 @@ class Bounded:
             ends = [np.abs(function(self.value + sign * self.error) - value) for sign in (-1, 1)]
         error = np.nan_to_num(np.maximum(*ends), nan=np.inf)
         return Bounded(value, error + _LIBRARY * self.unit * (np.abs(value) + _underflow(self.unit)), self.unit)
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """What a comparison of bounded numbers gives, and whether rounding may have tipped it: where the bounds reach each other."""
+
+    value: Any
+    open: Any
+    unit: float
+
+    def __and__(self, other: "Decided") -> "Decided":
+        both = self.value & other.value
+        certain_no = (~self.value & ~self.open) | (~other.value & ~other.open)
+        return Decided(both, (self.open | other.open) & ~certain_no, self.unit)
+
+    def as_number(self) -> Bounded:
+        """Return 1 or 0, exact where the comparison is certain, off by up to 1 where it is not."""
+        return Bounded(np.asarray(self.value, np.float64), np.asarray(self.open, np.float64), self.unit, 1.0)
 
 
 def constant(value: Any, unit: float) -> Bounded:
@@ -140,9 +176,18 @@ def _function(name: str) -> Any:
         if name in ("sin", "cos"):  # not monotone, but never steeper than 1
             value = FUNCTIONS[name](first.value)
             return Bounded(value, first.error + _LIBRARY * first.unit * np.abs(value), first.unit)
-        return first._monotone(lambda x: FUNCTIONS[name](x, *rest))
+        if name == "abs":
+            return Bounded(np.abs(first.value), first.error, first.unit, first.quantum)
+        found = first._monotone(lambda x: FUNCTIONS[name](x, *rest))
+        if name in _STEPS_UP:  # a whole number; it is off only where the bound reaches across a jump
+            jumps = [np.abs(FUNCTIONS[name](first.value + sign * first.error, *rest) - found.value) for sign in (-1, 1)]
+            return Bounded(found.value, np.nan_to_num(np.maximum(*jumps), nan=np.inf), first.unit, 1.0)
+        return found
 
     return apply
+
+
+_STEPS_UP = ("floor", "sign", "trunc", "round", "shr")
 
 
 _FUNCTIONS = {name: _function(name) for name in FUNCTIONS}
@@ -188,21 +233,49 @@ def distances_to_threshold(reference: Recording, samples: Ints, dtypes: tuple[st
     unit = sum(UNIT_ROUNDOFF[dtype] for dtype in dtypes)
     network, drive = reference.network, reference.drive.take(samples)
     spikes = [train.take(samples).dense() for train in reference.spikes]
-    states = [_start(layer, network.dt, len(samples), unit) for layer in network.layers]
+    states = [_start(layer, network.dt, drive, unit, index) for index, layer in enumerate(network.layers)]
     found = [Threshold(np.zeros(train.shape), np.zeros(train.shape)) for train in spikes]
     for step, frame in enumerate(drive.frames()):
         x = frame
         for layer, state, train, kept in zip(network.layers, states, spikes, found, strict=True):
             fired = train[:, step]
-            _, seen, threshold = state.step(bounded_sum(layer, x, unit), _FUNCTIONS, fired=fired)
-            gap = seen - threshold
-            kept.distance[:, step], kept.bound[:, step] = gap.value, gap.error
+            sums = {name: bounded_sum(part, x, unit) for name, part in parts_by_input(layer).items()}
+            _, tested = state.step(sums, _FUNCTIONS, fired=fired, truth=_as_number)
+            kept.distance[:, step], kept.bound[:, step] = decisive(tested) if layer.model.discrete.fire else (-np.inf, 0.0)
             x = fired.astype(np.float64)
     return found
 
 
-def _start(layer: Layer, dt: float, n_samples: int, unit: float) -> LayerState:
-    state = LayerState.start(layer, dt, n_samples)
+def decisive(tested: tuple[Tested, ...]) -> tuple[Any, Any]:
+    """Return distance and bound of the comparison on which the spike hangs.
+
+    Where all hold, that is the one that rounding tips most easily; where some do not, the most certain of those.
+    """
+    gaps = [left - right for left, _, right in tested]
+    distance, bound = np.broadcast_arrays(*(gap.value for gap in gaps)), np.broadcast_arrays(*(gap.error for gap in gaps))
+    if len(tested) == 1:
+        return distance[0], bound[0]
+    holds = np.stack([_OPERATE[symbol](gap, 0) for gap, (_, symbol, _) in zip(distance, tested, strict=True)])
+    excess = np.stack([np.where(b > 0, np.abs(d) - b, np.inf) for d, b in zip(distance, bound, strict=True)])
+    fires = holds.all(axis=0)
+    rank = np.where(fires, -excess, np.where(holds, -np.inf, excess))
+    chosen = np.argmax(rank, axis=0)[None]
+    return np.take_along_axis(np.stack(distance), chosen, 0)[0], np.take_along_axis(np.stack(bound), chosen, 0)[0]
+
+
+_OPERATE: dict[str, Any] = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
+
+
+def _as_number(condition: Any) -> Any:
+    return condition.as_number() if isinstance(condition, Decided) else np.asarray(condition, np.float64)
+
+
+def _start(layer: Layer, dt: float, drive: Drive, unit: float, index: int) -> LayerState:
+    drawn = drive.draws(index, layer.n_post)
+    cut = unit if unit > UNIT_ROUNDOFF["float64"] * 4 else 0.0  # float32 keeps the first 24 bits of a random number
+    state = LayerState.start(layer, dt, drive.n_samples, lambda step, name: Bounded(drawn(step, name), cut, unit))
     state.constants = {name: constant(value, unit) for name, value in state.constants.items()}
     state.state = {name: constant(value, unit) for name, value in state.state.items()}
+    for convolution in state.kernels.values():
+        convolution.values = [constant(value, unit) for value in convolution.values]
     return state

@@ -23,9 +23,10 @@ def failed(verdicts):
 def hand_written(model):
     """Our own PyTorch step of a card, as check_step takes it."""
 
-    def step(x, v):
-        z, _, v = STEPS[model.name](x, torch.zeros_like(x) if v is None else v, model.constants(1.0), heaviside)
-        return z, v
+    def step(x, s):
+        s = {name: torch.full_like(x, state.start) for name, state in model.stepped.items()} if s is None else s
+        z, _, s = STEPS[model.name](x, s, {**model.constants(1.0), "step": 1.0}, heaviside)
+        return z, s
 
     return step
 

@@ -91,10 +91,10 @@ def test_own_cards_work_in_every_engine(rng):
     network = refsim.Network.dense([(rng.normal(0.2, 0.3, (5, 4)), None, soft)], "1 ms")
     drive = Drive.bernoulli(np.full((3, 4), 0.5), 40, "1 ms", 0)
 
-    def step(x, v, p, fire):
-        v = p["decay"] * v + x
+    def step(x, s, p, fire):
+        v = p["decay"] * s["v"] + x
         z = fire(v - p["v_th"])
-        return z, v, v - z * p["amount"]
+        return z, v, {"v": v - z * p["amount"]}
 
     runs = [engine.run(network, drive) for engine in (Discrete(), Brian2(), Brian2(target="cpp"), Torch(dtype="float64", steps={"lif_soft": step}))]
     assert len(runs[0].spikes[0]) > 20

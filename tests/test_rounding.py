@@ -69,10 +69,10 @@ def test_a_knife_edge_is_a_failure_and_no_tie():
     network = refsim.Network.dense([([[0.25, 0.25]], None, refsim.load("srif"))], "1 ms")
     drive = Drive.events([0, 0], [0, 0], [0, 1], (1, 2, 2), "1 ms")
 
-    def strict(x, v, p, fire):
-        v = v + x
+    def strict(x, s, p, fire):
+        v = s["v"] + x
         z = (v > p["v_th"]).to(x.dtype)
-        return z, v, v - z
+        return z, v, {"v": v - z}
 
     report = refsim.compare(Discrete().run(network, drive), Torch(steps={"srif": strict}).run(network, drive))
     assert report.verdict == "fail"

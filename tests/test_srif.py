@@ -17,11 +17,11 @@ from refsim.questions.neuron import alone
 SOFT = "examples/lif_soft.toml"
 
 
-def soft_step(x, v, p, fire):
+def soft_step(x, s, p, fire):
     """PyTorch step of the soft-reset leaky card that the recorded traces need."""
-    v = p["decay"] * v + x
+    v = p["decay"] * s["v"] + x
     z = fire(v - p["v_th"])
-    return z, v, v - z * p["amount"]
+    return z, v, {"v": v - z * p["amount"]}
 
 
 ENGINES = {

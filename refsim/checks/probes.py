@@ -178,7 +178,7 @@ def _door(step: UserStep, as_input: Callable[[Floats], Any]) -> Respond:
 def _declared(model: NeuronModel) -> Respond:
     def respond(current: Floats) -> NDArray[np.bool_]:
         n = current.shape[1]
-        state = LayerState.start(Layer(model, np.zeros((n, 1)), np.zeros(n)), 1.0, 1)
+        state = LayerState.start(Layer(model, np.zeros((n, 1)), np.zeros(n), name=f"check_step: {model.name}"), 1.0, 1)
         return np.stack([np.asarray(state.step(x[None])[0][0], bool) for x in current])
 
     return respond

@@ -1,23 +1,32 @@
 """Discrete: the declared step in plain NumPy float64. Slow and readable; the referee between the fast engines."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..drive import Drive
-from ..model.expressions import comparison, evaluate, names_in
+from ..drive import Draw, Drive
+from ..errors import RefsimError
+from ..model.expressions import evaluate, execute, names_in
+from ..model.neuron import INPUT, STEP
 from ..network import Floats, Layer, Network
 from ..progress import advance
 from ..recording import Approach, Recording, check_run, make_provenance
 from ..spikes import SpikeTrains
+from .convolution import Convolution, layer_kernels
 
 FUNCTIONS: dict[str, Any] = {
     "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs, "tanh": np.tanh,
-    "sin": np.sin, "cos": np.cos, "floor": np.floor, "clip": np.clip,
+    "sin": np.sin, "cos": np.cos, "floor": np.floor, "clip": np.clip, "sign": np.sign, "trunc": np.trunc,
+    "round": lambda x: np.floor(x + 0.5), "shr": lambda x, n: np.trunc(x / 2.0**n),
 }  # fmt: skip
+
+
+def as_number(condition: Any) -> NDArray[np.float64]:
+    """Return 1 where a comparison holds and 0 elsewhere."""
+    return np.asarray(condition, np.float64)
 
 
 def weighted_sum(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
@@ -32,13 +41,29 @@ def weighted_sum(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
     return total + layer.bias
 
 
+def signed_sums(layer: Layer, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return the weighted sum that reaches each input of a layer; where weights are split by sign, a sum for each sign."""
+    return {name: weighted_sum(part, x) for name, part in parts_by_input(layer).items()}
+
+
+def parts_by_input(layer: Layer) -> dict[str, Layer]:
+    """Return, by input, the layer with the weights that reach it: all of them, or those of one sign as sizes."""
+    if len(layer.model.inputs) == 1:
+        return {INPUT: layer}
+    signs = zip(layer.model.inputs, (1.0, -1.0), strict=True)
+    return {name: replace(layer, weight=np.maximum(sign * layer.weight, 0), bias=np.maximum(sign * layer.bias, 0)) for name, sign in signs}
+
+
 def constant_threshold(layer: Layer, dt: float) -> Floats:
-    """Return the threshold of a layer, () or (n_post,); NaN where it moves with the state."""
-    sides = comparison(layer.model.discrete.fire.tree)
-    assert sides is not None
-    constants = layer.constants(dt)
-    known = names_in(sides[2]) <= set(constants)
-    return np.asarray(evaluate(sides[2], constants, FUNCTIONS) if known else np.nan, np.float64)
+    """Return the threshold of a layer, () or (n_post,); NaN where it moves with the state, infinite where there is none."""
+    if not layer.model.discrete.tests:
+        return np.asarray(np.inf)
+    right = layer.model.discrete.tests[0][2]
+    constants = layer.constants(dt) | {STEP: np.float64(dt)}
+    return np.asarray(evaluate(right, constants, FUNCTIONS) if names_in(right) <= set(constants) else np.nan, np.float64)
+
+
+Tested = tuple[Any, str, Any]  # left side, operator, right side of one comparison of a threshold
 
 
 @dataclass
@@ -48,33 +73,56 @@ class LayerState:
     layer: Layer
     constants: Mapping[str, Any]
     state: dict[str, Any]
+    kernels: dict[str, Convolution]
+    draw: Draw
+    now: int = 0
 
     @classmethod
-    def start(cls, layer: Layer, dt: float, n_samples: int) -> "LayerState":
+    def start(cls, layer: Layer, dt: float, n_samples: int, draw: Draw | None = None) -> "LayerState":
         """Return the layer at rest, as its card declares the start."""
         shape = (n_samples, layer.n_post)
-        state = {name: np.full(shape, entry.start) for name, entry in layer.model.state.items()}
-        return cls(layer, layer.constants(dt), state)
+        state = {name: np.full(shape, entry.start) for name, entry in layer.model.stepped.items()}
+        constants = {**layer.constants(dt), STEP: np.float64(dt)}
+        kernels = {name: Convolution(list(values), layer.model.kernels[name].of == "z") for name, values in layer_kernels(layer, dt).items()}
+        return cls(layer, constants, state, kernels, draw or _no_draw)
 
-    def step(self, current: Any, functions: Mapping[str, Any] = FUNCTIONS, fired: Any = None) -> tuple[Any, Any, Any]:
-        """Advance by one step; return (spikes, what the threshold saw, threshold).
+    def step(self, current: Any, functions: Mapping[str, Any] = FUNCTIONS, fired: Any = None, truth: Any = as_number) -> tuple[Any, tuple[Tested, ...]]:
+        """Advance by one step; return the spikes and both sides of each comparison of the threshold.
 
-        Spikes that are given stand in for the threshold's own decision.
+        Parameters
+        ----------
+        current : array, or dict of arrays by input where there are several
+        functions : dict
+            How the card's functions are computed.
+        fired : (n_samples, n_neurons), optional
+            Spikes that stand in for the threshold's own decision.
+        truth : function
+            Makes 1 and 0 of a comparison.
         """
-        discrete = self.layer.model.discrete
-        values = {**self.constants, **self.state, "I": current}
-        for statement in discrete.before_fire:
-            values[statement.target] = evaluate(statement.tree, values, functions)
-        sides = comparison(discrete.fire.tree)
-        assert sides is not None
-        seen, threshold = (evaluate(side, values, functions) for side in (sides[0], sides[2]))
-        if fired is None:
+        model, discrete = self.layer.model, self.layer.model.discrete
+        inputs = current if isinstance(current, Mapping) else {INPUT: current}
+        values = {**self.constants, **self.state, **inputs, **{name: self.draw(self.now, name) for name in model.draws}}
+        for name, convolution in self.kernels.items():
+            values[name] = convolution.value() if convolution.own else convolution.of_input(inputs[model.kernels[name].of])
+        execute(discrete.before_fire, values, functions, truth)
+        tested = tuple((evaluate(left, values, functions), symbol, evaluate(right, values, functions)) for left, symbol, right in discrete.tests)
+        if not discrete.fire:
+            tested = ((values[discrete.readout], ">=", np.inf),)
+            fired = np.zeros(np.shape(values[discrete.readout]), bool) if fired is None else fired
+        elif fired is None:
             fired = evaluate(discrete.fire.tree, values, functions)
         values["z"] = np.asarray(fired, np.float64)
-        for statement in discrete.reset:
-            values[statement.target] = evaluate(statement.tree, values, functions)
+        execute(discrete.reset, values, functions, truth)
+        for convolution in self.kernels.values():
+            if convolution.own:
+                convolution.remember(values["z"])
         self.state = {name: values[name] for name in self.state}
-        return fired, seen, threshold
+        self.now += 1
+        return fired, tested
+
+
+def _no_draw(_step: int, name: str) -> Any:
+    raise RefsimError(f"this use of a stochastic neuron gives no {name}; run it in a network, with a drive that has a seed.")
 
 
 @dataclass(frozen=True)
@@ -90,18 +138,19 @@ class Discrete:
             Traces to keep.
         """
         record = check_run(network, drive, record)
-        states = [LayerState.start(layer, network.dt, drive.n_samples) for layer in network.layers]
+        draws = [drive.draws(index, layer.n_post) for index, layer in enumerate(network.layers)]
+        states = [LayerState.start(layer, network.dt, drive.n_samples, draw) for layer, draw in zip(network.layers, draws, strict=True)]
         taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, record) for layer in network.layers]
-        held: Floats | None = None
+        held: Any = None
         for step, frame in enumerate(drive.frames()):
             x = frame
             for index, (layer, state, tap) in enumerate(zip(network.layers, states, taps, strict=True)):
                 if index == 0 and drive.held:
-                    current = held = weighted_sum(layer, x) if held is None else held
+                    current = held = signed_sums(layer, x) if held is None else held
                 else:
-                    current = weighted_sum(layer, x)
-                fired, seen, threshold = state.step(current)
-                tap.keep(step, fired, seen, threshold, state.state[layer.model.membrane])
+                    current = signed_sums(layer, x)
+                fired, tested = state.step(current)
+                tap.keep(step, fired, tested[0][0], tested[0][2], state.state[layer.model.membrane])
                 x = fired.astype(np.float64)
         advance(drive.n_samples)
         provenance = make_provenance("Discrete float64", network, drive, engine="Discrete", mode="grid", dtype="float64")

@@ -8,13 +8,15 @@ from typing import Any
 from ..errors import RefsimError, listed
 from ..shelf import shelf
 from ..units import check_unit, to_si
-from .equations import check_continuous, check_discrete
+from .equations import Names, check_continuous, check_discrete, check_keys
 from .expressions import names_in, parse_expression
-from .neuron import INPUT, INPUT_KINDS, STEP, TRAITS, Derived, NeuronModel, Parameter, State
+from .inputs import check_kernels, read_inputs, read_kernels
+from .neuron import DRAWS, INPUT, STEP, TRAITS, Derived, NeuronModel, Parameter, State
+from .odes import read_odes
 
-_TOP = {"name", "title", "family", "references", "traits", "input", "state", "parameters", "derived", "continuous", "discrete"}
-_NEEDED = ("name", "title", "family", "references", "input", "state", "continuous", "discrete")
-_RESERVED = {INPUT, STEP, "t", "dt", "i", "j", "N", "z", "xi", "lastspike", "not_refractory", "pi", "e", "inf", "gap", "seen", "jump"}
+_TOP = {"name", "title", "family", "references", "traits", "input", "state", "parameters", "derived", "continuous", "discrete", "kernel"}
+_NEEDED = ("name", "title", "family", "references", "input", "state", "discrete")
+_RESERVED = {INPUT, STEP, "t", "dt", "i", "j", "N", "z", "xi", "lastspike", "not_refractory", "pi", "e", "inf", "gap", "seen", "jump", "truth", *DRAWS}
 _BOUNDS = {"minimum", "maximum", "above", "below"}
 _LARGEST = 100_000  # bytes; a card is read by people
 
@@ -73,8 +75,18 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     state = {key: _state(entry, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
     parameters = {key: _parameter(entry, f"{card}: [parameters] {key}") for key, entry in _table(table, "parameters", card).items()}
     derived = {key: _derived(entry, f"{card}: [derived] {key}") for key, entry in _table(table, "derived", card).items()}
-    _names(card, state, parameters, derived)
-    kind, target = _input(_table(table, "input", card), state, card)
+    kernels = read_kernels(_table(table, "kernel", card), card)
+    _names(card, state, parameters, derived, kernels)
+    kind, inputs, unit = read_inputs(_table(table, "input", card), state, card)
+    names = Names(state, {*parameters, *derived}, inputs, set(kernels), kind == "impulse")
+    ode_table, steps = _table(table, "continuous", card), _table(table, "discrete", card)
+    odes = None
+    if "continuous" not in table and steps.get("solution") != "map":
+        raise RefsimError(f'{card}: continuous is missing; only a step of solution = "map" stands without an ODE.')
+    if "continuous" in table:
+        check_keys(ode_table, card)
+        odes = read_odes(ode_table["equations"], f"{card}: [continuous] equations")
+    discrete = check_discrete(steps, names, odes, card)
     model = NeuronModel(
         name=name,
         title=_text(table, "title", card),
@@ -82,14 +94,17 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
         references=_strings(table, "references", card),
         traits=_traits(table, card),
         input_kind=kind,
-        input_target=target,
+        inputs=inputs,
+        input_unit=unit,
         state=state,
         parameters=parameters,
         derived=derived,
-        discrete=(discrete := check_discrete(_table(table, "discrete", card), state, {*parameters, *derived}, card)),
-        continuous=check_continuous(_table(table, "continuous", card), state, {*parameters, *derived}, discrete, card),
+        discrete=discrete,
+        continuous=None if odes is None else check_continuous(ode_table, names, odes, discrete, card),
+        kernels=kernels,
         text=text,
     )
+    check_kernels(model, card)
     _check_own_name(model, card, path)
     for key, parameter in parameters.items():
         parameter.check(parameter.value, f"{card}: [parameters] {key}")
@@ -141,9 +156,11 @@ def _entry(entry: object, where: str, known: set[str], needed: tuple[str, ...]) 
 
 
 def _state(entry: object, where: str) -> State:
-    table = _entry(entry, where, {"unit", "start", "meaning"}, ("unit", "start", "meaning"))
-    unit = check_unit(table["unit"], where)
-    return State(unit, to_si(table["start"], unit, f"{where}: start"), _text(table, "meaning", where))
+    table = _entry(entry, where, {"unit", "start", "meaning", "only"}, ("unit", "start", "meaning"))
+    unit, only = check_unit(table["unit"], where), table.get("only", "")
+    if only not in ("", "discrete", "continuous"):
+        raise RefsimError(f"{where}: only must be discrete or continuous, the one part of the card that has this state, but is {only!r}.")
+    return State(unit, to_si(table["start"], unit, f"{where}: start"), _text(table, "meaning", where), only)
 
 
 def _parameter(entry: object, where: str) -> Parameter:
@@ -172,16 +189,6 @@ def _names(card: str, *shelves: Mapping[str, object]) -> None:
         if name in seen:
             raise RefsimError(f"{card}: '{name}' is declared twice, among [state], [parameters] and [derived].")
         seen.add(name)
-
-
-def _input(table: dict[str, Any], state: Mapping[str, State], card: str) -> tuple[str, str]:
-    _keys(table, f"{card}: [input]", {"kind", "target"}, ("kind", "target"))
-    kind, target = table["kind"], table["target"]
-    if kind not in INPUT_KINDS:
-        raise RefsimError(f"{card}: [input] kind must be one of {listed(INPUT_KINDS)}, but is {kind!r}.")
-    if target not in state:
-        raise RefsimError(f"{card}: [input] target must be a state, one of {listed(state)}, but is {target!r}.")
-    return kind, target
 
 
 def _check_own_name(model: NeuronModel, card: str, path: Path) -> None:

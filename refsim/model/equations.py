@@ -1,39 +1,78 @@
 """Check the two equation texts of a card: the ordered discrete step, and the ODE with its threshold and reset."""
 
-import re
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import RefsimError, listed
-from ..units import check_unit
-from .expressions import Statement, comparison, names_in, parse_expression, parse_statements
-from .neuron import INPUT, STEP, Continuous, Discrete, State
+from .expressions import Statement, comparisons, names_in, parse_expression, parse_statements
+from .neuron import DRAWS, STEP, Continuous, Discrete, State
+from .odes import GENERATED, Odes, generated_step
 
 _STEPS = ("integrate", "modulate", "fire", "reset")
 SOLUTIONS = {
     "exact": "the exact solution of the ODE for an input as [input] declares it",
     "euler": "forward Euler",
     "exponential_euler": "exponential Euler",
+    "rk4": "Runge-Kutta of order 4",
+    "kernel": "a sum over kernels, cut where the card says; the ODE is the one without the cut",
+    "map": "a map of its own; no ODE is claimed to be solved by it",
 }
+FROM_CONTINUOUS = "from continuous"
 _METHODS = ("exact", "euler", "exponential_euler", "rk2", "rk4", "heun")
-_ODE = re.compile(r"^d(\w+)/dt$")
 
 
-def check_discrete(table: dict[str, Any], state: Mapping[str, State], constants: Set[str], card: str) -> Discrete:
+@dataclass(frozen=True)
+class Names:
+    """What a card declares, for the checks of its texts.
+
+    Attributes
+    ----------
+    state, constants, inputs, kernels
+        Names by kind; states with what they are.
+    impulse : bool
+        Whether input arrives as a jump.
+    """
+
+    state: Mapping[str, State]
+    constants: Set[str]
+    inputs: Mapping[str, str]
+    kernels: Set[str]
+    impulse: bool
+
+    def of(self, side: str) -> list[str]:
+        """Return the states that the step ("discrete") or the ODE ("continuous") has."""
+        return [name for name, state in self.state.items() if state.only in ("", side)]
+
+    @property
+    def fixed(self) -> set[str]:
+        """Names that no statement may change."""
+        return {*self.constants, *self.inputs, *self.kernels, STEP, *DRAWS}
+
+
+def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card: str) -> Discrete:
     """Check the declared step: its parts, their order, and that each name is known where it is used."""
     where = f"{card}: [discrete]"
-    solution = table.get("solution")
+    solution, readout = table.get("solution"), table.get("readout", "")
     if solution not in SOLUTIONS:
         raise RefsimError(f"{where} solution must be one of {listed(SOLUTIONS)}, but is {solution!r}.")
-    parts = [key for key in table if key != "solution"]
+    parts = [key for key in table if key not in ("solution", "readout")]
     if unknown := set(parts) - set(_STEPS):
         raise RefsimError(f"{where}: {listed(unknown)} is not a known step; known are {', '.join(_STEPS)}.")
-    if [key for key in parts if key != "modulate"] != ["integrate", "fire", "reset"] or parts != [key for key in _STEPS if key in parts]:
-        raise RefsimError(f"{where} must have the steps integrate, fire, reset in this order (modulate before fire), but has {', '.join(parts) or 'none'}.")
+    if readout and "fire" in parts:
+        raise RefsimError(f"{where}: has both fire and readout; a neuron with a readout never fires.")
+    if readout and readout not in names.of("discrete"):
+        raise RefsimError(f"{where} readout: must be a state, one of {listed(names.of('discrete'))}, but is {readout!r}.")
+    needed = ["integrate"] if readout else ["integrate", "fire"]
+    if [key for key in parts if key not in ("modulate", "reset")] != needed or parts != [key for key in _STEPS if key in parts]:
+        raise RefsimError(
+            f"{where} must have the steps integrate, fire, reset in this order (modulate before fire; no reset where nothing is reset; readout = state in place of fire), but has {', '.join(parts) or 'none'}."
+        )
     texts = {key: _statement_text(table[key], f"{where} {key}") for key in parts}
-    parsed = {key: parse_statements(text, f"{where} {key}") for key, text in texts.items()}
-    _check_step(parsed, state, constants, where)
-    return Discrete(parsed["integrate"], parsed.get("modulate", ()), parsed["fire"][0], parsed["reset"], solution)
+    parsed = {key: _parsed(text, key, str(solution), names, odes, where) for key, text in texts.items()}
+    _check_step(parsed, names, where)
+    fire = parsed["fire"][0] if "fire" in parsed else None
+    return Discrete(parsed["integrate"], parsed.get("modulate", ()), fire, parsed.get("reset", ()), str(solution), readout)
 
 
 def _statement_text(value: object, where: str) -> str:
@@ -42,89 +81,107 @@ def _statement_text(value: object, where: str) -> str:
     return value
 
 
-def _check_step(parsed: Mapping[str, tuple[Statement, ...]], state: Mapping[str, State], constants: Set[str], where: str) -> None:
-    known = {*state, *constants, INPUT}
-    integrated: set[str] = set()
+def _parsed(text: str, key: str, solution: str, names: Names, odes: Odes | None, where: str) -> tuple[Statement, ...]:
+    if key != "integrate" or text.strip() != FROM_CONTINUOUS:
+        return parse_statements(text, f"{where} {key}")
+    if solution not in GENERATED or odes is None:
+        raise RefsimError(
+            f'{where} integrate = "{FROM_CONTINUOUS}" needs a [continuous] part and a solution among {listed(GENERATED)}, but solution is {solution!r}.'
+        )
+    return generated_step(odes, solution, names.inputs, impulse=names.impulse, where=f"{card_of(where)}: [continuous] equations")
+
+
+def card_of(where: str) -> str:
+    """Return the card that a place in it belongs to."""
+    return where.split(": ")[0]
+
+
+def _check_step(parsed: Mapping[str, tuple[Statement, ...]], names: Names, where: str) -> None:
+    states = names.of("discrete")
+    known = {*states, *names.fixed}
+    helpers: dict[str, str] = {}
     for part, statements in parsed.items():
-        if part == "fire" and (len(statements) != 1 or statements[0].target != "z" or comparison(statements[0].tree) is None):
-            raise RefsimError(f"{where} fire: must be one comparison, such as 'z = v >= v_th', but is {_texts(statements)!r}.")
+        if part == "fire" and (len(statements) != 1 or statements[0].target != "z" or not comparisons(statements[0].tree)):
+            raise RefsimError(f"{where} fire: must be one comparison, such as 'z = v >= v_th', or several joined by 'and', but is {_texts(statements)!r}.")
         for statement in statements:
             if unknown := statement.names - known:
-                raise RefsimError(f"{where} {part}: {listed(unknown)} is not known here; known are {listed(known)}.")
-            if statement.target in constants or statement.target in (INPUT, STEP):
-                raise RefsimError(f"{where} {part}: {statement.target} = ... would change a constant; a step may change {listed(state)}.")
-            if part in ("integrate", "reset") and statement.target not in state:
-                raise RefsimError(f"{where} {part}: sets '{statement.target}', which is not a state; states are {listed(state)}.")
-            if part == "modulate" and statement.target in state:
+                raise RefsimError(f"{where} {part}: {listed(unknown)} is not known here; known are {listed(known - set(DRAWS))}.")
+            if statement.target in names.fixed:
+                raise RefsimError(f"{where} {part}: {statement.target} = ... would change a constant; a step may change {listed(states)}.")
+            if part == "modulate" and statement.target in states:
                 raise RefsimError(f"{where} modulate: sets the state '{statement.target}'; it may only set what the threshold sees. Use another name.")
-            if part == "integrate":
-                integrated.add(statement.target)
+            if part != "fire" and statement.target == "z":
+                raise RefsimError(f"{where} {part}: sets z, which is the spike; only fire sets it.")
+            if statement.target not in states:
+                helpers.setdefault(statement.target, part)
             known.add(statement.target)
-    if still := set(state) - integrated:
-        raise RefsimError(f"{where} integrate: never sets the state {listed(still)}; each state needs a statement.")
-    if INPUT not in {name for statement in parsed["integrate"] for name in statement.names}:
-        raise RefsimError(f"{where} integrate: never uses the input {INPUT}; the neuron would be deaf.")
+    read = {name for statements in parsed.values() for statement in statements for name in statement.names}
+    for helper, part in helpers.items():
+        if helper not in read and helper != "z":
+            raise RefsimError(f"{where} {part}: sets '{helper}', which is not a state and which nothing reads; states are {listed(states)}.")
+    if still := set(states) - {statement.target for statements in parsed.values() for statement in statements}:
+        raise RefsimError(f"{where}: never sets the state {listed(still)}; each state needs a statement.")
+    if (deaf := set(names.inputs) - read) and not names.kernels & read:
+        raise RefsimError(f"{where} integrate: never uses the input {listed(deaf)}; the neuron would be deaf.")
 
 
 def _texts(statements: tuple[Statement, ...]) -> str:
     return "; ".join(f"{statement.target} = {statement.text}" for statement in statements)
 
 
-def check_continuous(table: dict[str, Any], state: Mapping[str, State], constants: Set[str], discrete: Discrete, card: str) -> Continuous:
+def check_continuous(table: dict[str, Any], names: Names, odes: Odes, discrete: Discrete, card: str) -> Continuous:
     """Check the ODE text. Its units are checked by Brian2, when it first compiles the card."""
     where = f"{card}: [continuous]"
-    needed = ("equations", "threshold", "reset", "method")
-    if surplus := set(table) - set(needed):
-        raise RefsimError(f"{where}: {listed(surplus)} is not a known key; known are {', '.join(needed)}.")
-    for key in needed:
-        if not isinstance(table.get(key), str) or not table[key].strip():
+    known = {*names.of("continuous"), *names.fixed, *odes.subexpressions, *(statement.target for statement in discrete.modulate)}
+    _check_odes(odes, names, known, where)
+    threshold, reset, refractory = (table.get(key, "").strip() for key in ("threshold", "reset", "refractory"))
+    if bool(threshold) != (discrete.fire is not None):
+        raise RefsimError(f"{where}: threshold and [discrete] fire go together; a readout has neither.")
+    if threshold:
+        _check_condition(threshold, known, f"{where} threshold", "such as 'v >= v_th'")
+    if refractory and refractory not in names.constants:
+        _check_condition(refractory, known, f"{where} refractory", "or a constant in seconds")
+    for statement in parse_statements(reset, f"{where} reset") if reset else ():
+        if unknown := statement.names - known:
+            raise RefsimError(f"{where} reset: {listed(unknown)} is not known here; known are {listed(known - set(DRAWS))}.")
+        if statement.target not in names.of("continuous"):
+            raise RefsimError(f"{where} reset: sets '{statement.target}', which is not a state; states are {listed(names.of('continuous'))}.")
+    return Continuous(table["equations"].strip(), threshold, reset, table["method"], refractory)
+
+
+def check_keys(table: dict[str, Any], card: str) -> None:
+    """Check that [continuous] has the keys it needs, all of them text."""
+    where = f"{card}: [continuous]"
+    needed, known = ("equations", "method"), ("equations", "threshold", "reset", "refractory", "method")
+    if surplus := set(table) - set(known):
+        raise RefsimError(f"{where}: {listed(surplus)} is not a known key; known are {', '.join(known)}.")
+    for key in {*needed, *table}:
+        if not isinstance(table.get(key), str) or (key in needed and not table[key].strip()):
             raise RefsimError(f"{where} {key}: must be text, but is {table.get(key)!r}.")
     if table["method"] not in _METHODS:
         raise RefsimError(f"{where} method must be one of {', '.join(_METHODS)}, but is {table['method']!r}.")
-    known = {*state, *constants, INPUT, STEP, *(statement.target for statement in discrete.modulate)}
-    known |= _check_equations(table["equations"], state, known, where)
-    threshold = parse_expression(table["threshold"], f"{where} threshold")
-    if comparison(threshold) is None:
-        raise RefsimError(f"{where} threshold: must be a comparison, such as 'v >= v_th', but is {table['threshold']!r}.")
-    if unknown := names_in(threshold) - known:
-        raise RefsimError(f"{where} threshold: {listed(unknown)} is not known here; known are {listed(known)}.")
-    for statement in parse_statements(table["reset"], f"{where} reset"):
-        if unknown := statement.names - known:
-            raise RefsimError(f"{where} reset: {listed(unknown)} is not known here; known are {listed(known)}.")
-        if statement.target not in state:
-            raise RefsimError(f"{where} reset: sets '{statement.target}', which is not a state; states are {listed(state)}.")
-    return Continuous(*(table[key].strip() for key in needed))
 
 
-def _check_equations(text: str, state: Mapping[str, State], known: Set[str], where: str) -> set[str]:
-    """Check each line ``dv/dt = ... : unit`` or ``name = ... : unit``; return the subexpressions' names."""
-    rows = [_split(line, where) for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
-    subexpressions = {left for left, _, _ in rows if not _ODE.match(left)}
-    if clash := subexpressions & set(known):
+def _check_condition(text: str, known: Set[str], where: str, example: str) -> None:
+    tree = parse_expression(text, where)
+    if not comparisons(tree):
+        raise RefsimError(f"{where}: must be a comparison, {example}, but is {text!r}.")
+    if unknown := names_in(tree) - known:
+        raise RefsimError(f"{where}: {listed(unknown)} is not known here; known are {listed(known - set(DRAWS))}.")
+
+
+def _check_odes(odes: Odes, names: Names, known: set[str], where: str) -> None:
+    declared = {*names.state, *names.fixed}
+    if clash := set(odes.subexpressions) & declared:
         raise RefsimError(f"{where} equations: {listed(clash)} is declared already; a subexpression needs a name of its own.")
-    solved = []
-    for left, right, unit in rows:
-        check_unit(unit, f"{where} equations, {left}")
-        if unknown := names_in(parse_expression(right, f"{where} equations, {left}")) - known - subexpressions:
-            raise RefsimError(f"{where} equations, {left}: {listed(unknown)} is not known here; known are {listed(known | subexpressions)}.")
-        if ode := _ODE.match(left):
-            solved.append(ode[1])
-    if not any(INPUT in names_in(parse_expression(right, where)) for _, right, _ in rows):
+    rows = {**odes.subexpressions, **{f"d{name}/dt": tree for name, tree in odes.slopes.items()}}
+    for left, tree in rows.items():
+        if unknown := names_in(tree) - known:
+            raise RefsimError(f"{where} equations, {left}: {listed(unknown)} is not known here; known are {listed(known - set(DRAWS))}.")
+    if unheard := set(names.inputs) - {name for tree in rows.values() for name in names_in(tree)}:
+        unheard_of = listed(unheard)
         raise RefsimError(
-            f"{where} equations: never use the input {INPUT}; write {INPUT}, or {INPUT}/{STEP} where [input] kind is impulse: a current of the same charge, spread over the step."
+            f"{where} equations: never use the input {unheard_of}; write {unheard_of}, or {unheard_of}/{STEP} where [input] kind is impulse: a current of the same charge, spread over the step."
         )
-    if sorted(solved) != sorted(state):
-        raise RefsimError(f"{where} equations: need one 'd.../dt' for each of the states {listed(state)}, but have {listed(solved)}.")
-    return subexpressions
-
-
-def _split(line: str, where: str) -> tuple[str, str, str]:
-    left, equals, rest = line.partition("=")
-    right, colon, unit = rest.rpartition(":")
-    if not equals or not colon:
-        raise RefsimError(f"{where} equations: {line.strip()!r} is not an equation; needs 'dv/dt = ... : unit'.")
-    unit = unit.split("(unless refractory)")[0].strip()
-    left = left.strip()
-    if not _ODE.match(left) and not left.isidentifier():
-        raise RefsimError(f"{where} equations: {left!r} must be a name or dv/dt.")
-    return left, right.strip(), unit
+    if sorted(odes.slopes) != sorted(names.of("continuous")):
+        raise RefsimError(f"{where} equations: need one 'd.../dt' for each of the states {listed(names.of('continuous'))}, but have {listed(odes.slopes)}.")

@@ -1,15 +1,22 @@
 """The small language of a card: arithmetic, comparison and a fixed table of functions, parsed and never executed raw."""
 
 import ast
+import functools
 import math
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import RefsimError, listed
 
 # Function -> number of arguments. Each engine says how it computes them; nothing else can be called from a card.
-FUNCTIONS = {"exp": 1, "log": 1, "sqrt": 1, "abs": 1, "tanh": 1, "sin": 1, "cos": 1, "floor": 1, "clip": 3}
+# trunc cuts towards zero, round goes to the nearest and halves up, shr(x, n) is an arithmetic shift of the size:
+# on integers, which float64 holds exactly up to 2^53, all of them are exact.
+FUNCTIONS = {
+    "exp": 1, "log": 1, "sqrt": 1, "abs": 1, "tanh": 1, "sin": 1, "cos": 1, "floor": 1, "clip": 3,
+    "sign": 1, "trunc": 1, "round": 1, "shr": 2,
+}  # fmt: skip
 
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 _COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
@@ -55,6 +62,7 @@ def parse_expression(text: str, where: str) -> ast.expr:
         reason = getattr(error, "msg", None) or "it nests too deeply"
         raise RefsimError(f"{where}: {text.strip()!r} is not an expression ({reason}).") from None
     _check(tree, text.strip(), where)
+    _check_arithmetic(tree, text.strip(), where)
     return tree
 
 
@@ -72,13 +80,13 @@ def parse_statements(text: str, where: str) -> tuple[Statement, ...]:
 
 def _parse_statement(line: str, where: str) -> Statement:
     head, equals, tail = line.partition("=")
-    operator = ""
+    symbol = ""
     if head and head[-1] in "+-*/":
-        head, operator = head[:-1], head[-1]
+        head, symbol = head[:-1], head[-1]
     target = head.strip()
     if not equals or not target.isidentifier() or tail.startswith("="):
         raise RefsimError(f"{where}: {line!r} is not a statement; needs 'name = expression'.")
-    expression = f"{target} {operator} ({tail.strip()})" if operator else tail.strip()
+    expression = f"{target} {symbol} ({tail.strip()})" if symbol else tail.strip()
     return Statement(target, expression, parse_expression(expression, where))
 
 
@@ -97,13 +105,22 @@ def _check(node: ast.expr, text: str, where: str) -> None:
     elif isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _COMPARISONS:
         _check(node.left, text, where)
         _check(node.comparators[0], text, where)
+    elif isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And) and all(isinstance(part, ast.Compare) for part in node.values):
+        for part in node.values:
+            _check(part, text, where)
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
         _check_call(node, text, where)
     else:
         raise RefsimError(
             f"{where}: {ast.unparse(node)!r} in {text!r} is not allowed; allowed are numbers, names, + - * / **, "
-            f"one comparison (> >= < <=) and the functions {listed(FUNCTIONS)}."
+            f"comparisons (> >= < <=, joined by 'and') and the functions {listed(FUNCTIONS)}."
         )
+
+
+def _check_arithmetic(node: ast.expr, text: str, where: str) -> None:
+    """Refuse a comparison inside arithmetic: what is compared is a statement of its own."""
+    if any(isinstance(part, ast.Compare | ast.BoolOp) for part in ast.walk(node)) and not comparisons(node):
+        raise RefsimError(f"{where}: a comparison in {text!r} stands inside arithmetic; make it a statement of its own, 'free = count < 1', which is 1 or 0.")
 
 
 def _check_call(node: ast.Call, text: str, where: str) -> None:
@@ -123,11 +140,13 @@ def names_in(tree: ast.expr) -> frozenset[str]:
     return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called)
 
 
-def comparison(tree: ast.expr) -> tuple[ast.expr, str, ast.expr] | None:
-    """Return (left, operator, right) where the expression is a comparison, else None."""
-    if isinstance(tree, ast.Compare):
-        return tree.left, _COMPARISONS[type(tree.ops[0])], tree.comparators[0]
-    return None
+Comparison = tuple[ast.expr, str, ast.expr]
+
+
+def comparisons(tree: ast.expr) -> tuple[Comparison, ...]:
+    """Return (left, operator, right) of each comparison that the expression joins by `and`; empty where it is arithmetic."""
+    parts = tree.values if isinstance(tree, ast.BoolOp) else [tree]
+    return tuple((part.left, _COMPARISONS[type(part.ops[0])], part.comparators[0]) for part in parts if isinstance(part, ast.Compare))
 
 
 def evaluate(tree: ast.expr, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> Any:
@@ -145,12 +164,21 @@ def evaluate(tree: ast.expr, values: Mapping[str, Any], functions: Mapping[str, 
     if isinstance(tree, ast.UnaryOp):
         operand = evaluate(tree.operand, values, functions)
         return -operand if isinstance(tree.op, ast.USub) else operand
+    if isinstance(tree, ast.BoolOp):
+        return functools.reduce(operator.and_, (evaluate(part, values, functions) for part in tree.values))
     if isinstance(tree, ast.Compare):
-        operator, left, right = _COMPARISONS[type(tree.ops[0])], tree.left, tree.comparators[0]
+        symbol, left, right = _COMPARISONS[type(tree.ops[0])], tree.left, tree.comparators[0]
     else:
         assert isinstance(tree, ast.BinOp)
-        operator, left, right = _OPERATORS[type(tree.op)], tree.left, tree.right
-    return _APPLY[operator](evaluate(left, values, functions), evaluate(right, values, functions))
+        symbol, left, right = _OPERATORS[type(tree.op)], tree.left, tree.right
+    return _APPLY[symbol](evaluate(left, values, functions), evaluate(right, values, functions))
+
+
+def execute(statements: Iterable[Statement], values: dict[str, Any], functions: Mapping[str, Callable[..., Any]], truth: Callable[[Any], Any]) -> None:
+    """Run statements one after the other; `truth` makes 1 and 0 of what a comparison gives."""
+    for statement in statements:
+        value = evaluate(statement.tree, values, functions)
+        values[statement.target] = truth(value) if comparisons(statement.tree) else value
 
 
 _APPLY: dict[str, Callable[[Any, Any], Any]] = {
@@ -168,4 +196,5 @@ _APPLY: dict[str, Callable[[Any, Any], Any]] = {
 SCALAR_FUNCTIONS: dict[str, Callable[..., float]] = {
     "exp": math.exp, "log": math.log, "sqrt": math.sqrt, "abs": abs, "tanh": math.tanh,
     "sin": math.sin, "cos": math.cos, "floor": math.floor, "clip": lambda x, low, high: min(max(x, low), high),
+    "sign": lambda x: float((x > 0) - (x < 0)), "trunc": math.trunc, "round": lambda x: math.floor(x + 0.5), "shr": lambda x, n: math.trunc(x / 2.0**n),
 }  # fmt: skip

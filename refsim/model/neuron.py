@@ -1,29 +1,40 @@
 """NeuronModel: one neuron as data. Its text was checked by the card loader; nothing here computes a spike."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..errors import RefsimError, listed
 from ..units import to_si
-from .expressions import SCALAR_FUNCTIONS, Statement, comparison, evaluate, names_in, parse_expression
+from .expressions import SCALAR_FUNCTIONS, Comparison, Statement, comparisons, evaluate, names_in, parse_expression
 
-TRAITS = frozenset({"linear", "hard_reset", "soft_reset", "closed_form", "rectified", "adaptive", "stochastic"})
+TRAITS = frozenset({
+    "linear", "hard_reset", "soft_reset", "no_reset", "closed_form", "rectified", "adaptive", "refractory",
+    "stochastic", "readout", "resonant", "biophysical", "integer", "graded", "reconstruction",
+})  # fmt: skip
 INPUT_KINDS = {
     "impulse": "a spike is a jump of its weight, after the decay and before the threshold",
     "pulse": "a spike is a rectangular current of its weight that lasts one step",
 }
 # Names that every text may use: the input of this step, and (in [derived] and [continuous]) the step's duration.
 INPUT, STEP = "I", "step"
+DRAWS = ("uniform", "uniform_2", "uniform_3", "uniform_4")  # numbers in [0, 1), drawn for (sample, step, neuron)
 
 
 @dataclass(frozen=True)
 class State:
-    """A state variable: SI unit, value at the start, meaning."""
+    """A state variable: SI unit, value at the start, meaning; and whether the step or the ODE alone has it.
+
+    Attributes
+    ----------
+    only : {"", "discrete", "continuous"}
+    """
 
     unit: str
     start: float
     meaning: str
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,23 +73,48 @@ class Derived:
 
 @dataclass(frozen=True)
 class Continuous:
-    """The ODE side of a card: Brian2 equation text, threshold, reset and integration method."""
+    """The ODE side of a card: Brian2 equation text, threshold, reset, refractoriness and integration method.
+
+    Threshold and reset are empty where the neuron has none. Refractory is empty, a constant in seconds, or a condition
+    during which the neuron cannot fire again.
+    """
 
     equations: str
     threshold: str
     reset: str
     method: str
+    refractory: str = ""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A finite impulse response: `text` over k = 0, 1, ... steps, cut at the first k where `cut` holds.
+
+    Attributes
+    ----------
+    of : str
+        What it is convolved with: an input of the neuron, or ``z``, its own spikes of earlier steps.
+    """
+
+    text: str
+    cut: str
+    of: str
+    meaning: str
 
 
 @dataclass(frozen=True)
 class Discrete:
-    """One step of dt as ordered statements: integrate, modulate (may be empty), fire, reset."""
+    """One step of dt as ordered statements: integrate, modulate (may be empty), fire, reset (may be empty).
+
+    A neuron that never fires has no `fire` but a `readout`, the state that is its output.
+    """
 
     integrate: tuple[Statement, ...]
     modulate: tuple[Statement, ...]
-    fire: Statement
+    fire: Statement | None
     reset: tuple[Statement, ...]
     solution: str
+    readout: str = ""
 
     @property
     def before_fire(self) -> tuple[Statement, ...]:
@@ -86,9 +122,24 @@ class Discrete:
         return self.integrate + self.modulate
 
     @property
+    def ordered(self) -> tuple[Statement, ...]:
+        """All statements, in order."""
+        return (*self.before_fire, *([self.fire] if self.fire else []), *self.reset)
+
+    @property
+    def tests(self) -> tuple[Comparison, ...]:
+        """The comparisons of the threshold, all of which must hold; the first is the membrane's. Empty for a readout."""
+        return comparisons(self.fire.tree) if self.fire else ()
+
+    @property
     def texts(self) -> tuple[tuple[str, str], ...]:
         """All statements as (target, text), in order."""
-        return tuple((statement.target, statement.text) for statement in (*self.before_fire, self.fire, *self.reset))
+        return tuple((statement.target, statement.text) for statement in self.ordered)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All names that the statements read."""
+        return frozenset(name for statement in self.ordered for name in statement.names)
 
 
 @dataclass(frozen=True)
@@ -104,23 +155,50 @@ class NeuronModel:
     references: tuple[str, ...]
     traits: tuple[str, ...]
     input_kind: str
-    input_target: str
+    inputs: Mapping[str, str]  # input -> the state it reaches; two where weights are split by sign
+    input_unit: str
     state: Mapping[str, State]
     parameters: Mapping[str, Parameter]
     derived: Mapping[str, Derived]
-    continuous: Continuous
+    continuous: Continuous | None
     discrete: Discrete
+    kernels: Mapping[str, Kernel] = field(default_factory=dict)
     text: str = field(repr=False, default="")
 
     @property
     def membrane(self) -> str:
         """The state that the threshold looks at, be it through [discrete] modulate; else the one the input reaches."""
-        sides = comparison(self.discrete.fire.tree)
-        assert sides is not None
-        seen = names_in(sides[0])
+        if self.discrete.readout:
+            return self.discrete.readout
+        seen = names_in(self.discrete.tests[0][0])
         for statement in reversed(self.discrete.modulate):
             seen = (seen - {statement.target}) | statement.names if statement.target in seen else seen
-        return next((name for name in self.state if name in seen), self.input_target)
+        return next((name for name in self.stepped if name in seen), next(iter(self.inputs.values())))
+
+    @property
+    def stepped(self) -> dict[str, State]:
+        """The states of the declared step."""
+        return {name: state for name, state in self.state.items() if state.only != "continuous"}
+
+    @property
+    def solved(self) -> dict[str, State]:
+        """The states of the ODE."""
+        return {name: state for name, state in self.state.items() if state.only != "discrete"}
+
+    @property
+    def draws(self) -> tuple[str, ...]:
+        """The random numbers that a step uses, ``uniform``, ``uniform_2``, ..., in order."""
+        texts = [self.continuous.equations, self.continuous.threshold, self.continuous.reset] if self.continuous else []
+        named = set(self.discrete.names) | set(_words(" ".join(texts)))
+        return tuple(name for name in DRAWS if name in named)
+
+    @property
+    def timed(self) -> bool:
+        """Whether the declared step depends on its duration in seconds."""
+        wanted = {*self.discrete.names, *(name for kernel in self.kernels.values() for text in (kernel.text, kernel.cut) for name in _words(text))}
+        for name, derived in reversed(list(self.derived.items())):
+            wanted |= set(_words(derived.text)) if name in wanted else set()
+        return STEP in wanted
 
     def with_parameters(self, **values: object) -> "NeuronModel":
         """Return the model with other parameter values, each a number in SI or text with a unit.
@@ -169,6 +247,10 @@ class NeuronModel:
                 raise RefsimError(f"{where}: cannot be computed with {_written(known)} ({error}).") from None
             scope[name] = known[name] = value
         return known
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[A-Za-z_]\w*", text)
 
 
 def _written(values: Mapping[str, float]) -> str:

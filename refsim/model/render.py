@@ -9,20 +9,27 @@ from .neuron import INPUT_KINDS, NeuronModel
 
 def render(model: NeuronModel, width: int = 80) -> str:
     """Return equations, discrete step, parameters with units and references as text."""
-    discrete, continuous = model.discrete, model.continuous
+    discrete = model.discrete
     lines = [*textwrap.wrap(f"{model.name}: {model.title}", width), ""]
-    lines += ["Continuous", *_entry("equations", continuous.equations.replace("\n", "; "), width)]
-    lines += _entry("threshold", continuous.threshold, width) + _entry("reset", continuous.reset, width)
-    lines += _entry("method", continuous.method, width)
-    lines += ["", "Discrete, one step of dt, in this order", *_entry("integrate", _written(discrete.integrate), width)]
+    if continuous := model.continuous:
+        lines += ["Continuous", *_entry("equations", continuous.equations.replace("\n", "; "), width)]
+        for key in ("threshold", "reset", "refractory", "method"):
+            lines += _entry(key, getattr(continuous, key), width) if getattr(continuous, key) else []
+        lines += [""]
+    lines += ["Discrete, one step of dt, in this order", *_entry("integrate", _written(discrete.integrate), width)]
     if discrete.modulate:
         lines += _entry("modulate", _written(discrete.modulate), width)
-    lines += _entry("fire", _written((discrete.fire,)), width) + _entry("reset", _written(discrete.reset), width)
+    lines += _entry("fire", _written((discrete.fire,)), width) if discrete.fire else _entry("readout", discrete.readout, width)
+    lines += _entry("reset", _written(discrete.reset), width) if discrete.reset else []
     lines += _entry("solution", f"{discrete.solution}: {SOLUTIONS[discrete.solution]}", width)
-    lines += ["", "Input", *_entry(model.input_kind, f"{INPUT_KINDS[model.input_kind]}, of {model.input_target}", width)]
+    reached = ", ".join(f"{name}{_unit(model.input_unit)} reaches {state}" for name, state in model.inputs.items())
+    lines += ["", "Input", *_entry(model.input_kind, f"{INPUT_KINDS[model.input_kind]}; {reached}", width)]
+    for name, kernel in model.kernels.items():
+        lines += _entry(name, f"{kernel.text} over {kernel.of}, cut where {kernel.cut}: {kernel.meaning}", width)
     lines += ["", "State"]
     for name, state in model.state.items():
-        lines += _entry(name, f"starts at {state.start:g}{_unit(state.unit)}: {state.meaning}", width)
+        only = f", in the {state.only} part only" if state.only else ""
+        lines += _entry(name, f"starts at {state.start:g}{_unit(state.unit)}{only}: {state.meaning}", width)
     lines += ["", "Parameters"] if model.parameters else []
     for name, parameter in model.parameters.items():
         bounds = f" ({parameter.bounds})" if parameter.bounds else ""

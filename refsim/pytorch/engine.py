@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from ..drive import Drive
-from ..engines.discrete import Tap, constant_threshold
+from ..drive import Draw, Drive
+from ..engines.discrete import Tap, constant_threshold, parts_by_input
 from ..errors import RefsimError, listed
 from ..model import NeuronModel, load
+from ..model.neuron import INPUT, STEP
 from ..network import Layer, Network
+from ..philox import shortened
 from ..progress import advance as advance_progress
 from ..recording import BLOCK, Recording, check_range, check_run, make_provenance
 from ..spikes import SpikeTrains
@@ -59,8 +61,9 @@ class Torch:
         with torch.no_grad():
             for first in range(0, drive.n_samples, BLOCK):
                 samples = np.arange(first, min(first + BLOCK, drive.n_samples))
-                with self._prepared(network, len(samples), dtype, device, drive.held) as advance:
-                    for step, frame in enumerate(drive.take(samples).frames()):
+                part = drive.take(samples)
+                with self._prepared(network, part, dtype, device) as advance:
+                    for step, frame in enumerate(part.frames()):
                         results = advance(torch.as_tensor(frame).to(device, dtype))
                         for tap, layer, threshold, (fired, seen, after) in zip(taps, network.layers, thresholds, results, strict=True):
                             _check_binary(fired, layer)
@@ -92,31 +95,35 @@ class Torch:
             raise RefsimError(f"Torch: device {self.device!r} cannot be used here ({str(error).splitlines()[0]}).") from None
         return device
 
-    def _prepared(self, network: Network, n_samples: int, dtype: torch.dtype, device: torch.device, held: bool) -> Any:
+    def _prepared(self, network: Network, drive: Drive, dtype: torch.dtype, device: torch.device) -> Any:
         if self.module is not None:
-            return _module_on_trial(self.module, network)
-        return contextlib.nullcontext(self._own_steps(network, n_samples, dtype, device, held))
+            return _module_on_trial(self.module, network, _draws(network, drive, dtype, device))
+        return contextlib.nullcontext(self._own_steps(network, drive, dtype, device))
 
-    def _own_steps(self, network: Network, n_samples: int, dtype: torch.dtype, device: torch.device, held: bool) -> Advance:
+    def _own_steps(self, network: Network, drive: Drive, dtype: torch.dtype, device: torch.device) -> Advance:
         """Return a function that advances all layers by one step with the hand-written steps."""
         steps = [self._step(layer.model) for layer in network.layers]
-        weights = [torch.as_tensor(layer.weight).to(device, dtype) for layer in network.layers]
-        biases = [torch.as_tensor(layer.bias).to(device, dtype) for layer in network.layers]
-        constants = [{name: _constant(value, device, dtype) for name, value in layer.constants(network.dt).items()} for layer in network.layers]
-        starts = [layer.model.state[layer.model.membrane].start for layer in network.layers]
-        membranes = [torch.full((n_samples, len(bias)), start, device=device, dtype=dtype) for bias, start in zip(biases, starts, strict=True)]
-        first: list[Tensor] = []
+        sums = [_sums(layer, dtype, device) for layer in network.layers]
+        constants = [
+            {name: _constant(value, device, dtype) for name, value in {**layer.constants(network.dt), STEP: network.dt}.items()} for layer in network.layers
+        ]
+        states = [
+            {name: torch.full((drive.n_samples, layer.n_post), entry.start, device=device, dtype=dtype) for name, entry in layer.model.stepped.items()}
+            for layer in network.layers
+        ]
+        drawn = _draws(network, drive, dtype, device)
+        first: list[Any] = []
 
         def advance(x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
             results = []
             for index, step in enumerate(steps):
-                if index == 0 and held and first:
+                if index == 0 and drive.held and first:
                     current = first[0]
                 else:
-                    current = linear(x, weights[index], biases[index])
-                    first.append(current) if index == 0 and held else None
-                x, seen, membranes[index] = step(current, membranes[index], constants[index], heaviside)
-                results.append((x, seen, membranes[index]))
+                    current = sums[index](x)
+                    first.append(current) if index == 0 and drive.held else None
+                x, seen, states[index] = step(current, states[index], constants[index] | drawn[index].next(), heaviside)
+                results.append((x, seen, states[index][network.layers[index].model.membrane]))
             return results
 
         return advance
@@ -133,12 +140,12 @@ class Torch:
 
 
 @contextlib.contextmanager
-def _module_on_trial(module: nn.Module, network: Network) -> Iterator[Advance]:
+def _module_on_trial(module: nn.Module, network: Network, drawn: list["_Draws"]) -> Iterator[Advance]:
     """Record a module through hooks on its neurons; its state is put aside before and put back after."""
     neurons = [part for part in module.modules() if isinstance(part, Neuron)]
     if len(neurons) != len(network.layers):
         raise RefsimError(f"Torch: the module has {len(neurons)} layers of neurons, but the network has {len(network.layers)}.")
-    kept = [(neuron.v, neuron.seen) for neuron in neurons]
+    kept = [(neuron.state, neuron.seen) for neuron in neurons]
     training = {part: part.training for part in module.modules()}
     seen_now: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -152,6 +159,8 @@ def _module_on_trial(module: nn.Module, network: Network) -> Iterator[Advance]:
     try:
         module.eval()
         reset(module)
+        for neuron, draws in zip(neurons, drawn, strict=True):
+            neuron.draw = draws.next
 
         def advance(x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
             seen_now.clear()
@@ -163,10 +172,42 @@ def _module_on_trial(module: nn.Module, network: Network) -> Iterator[Advance]:
     finally:
         for hook in hooks:
             hook.remove()
-        for neuron, (v, seen) in zip(neurons, kept, strict=True):
-            neuron.v, neuron.seen = v, seen
+        for neuron, (state, seen) in zip(neurons, kept, strict=True):
+            neuron.state, neuron.seen, neuron.draw = state, seen, None
         for part, flag in training.items():
             part.training = flag
+
+
+def _sums(layer: Layer, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor], Any]:
+    """Return the weighted sum of a layer: a tensor, or where weights are split by sign a tensor for each input."""
+    maps = {
+        name: (torch.as_tensor(part.weight).to(device, dtype), torch.as_tensor(part.bias).to(device, dtype)) for name, part in parts_by_input(layer).items()
+    }
+    if len(maps) == 1:
+        weight, bias = maps[INPUT]
+        return lambda x: linear(x, weight, bias)
+    return lambda x: {name: linear(x, weight, bias) for name, (weight, bias) in maps.items()}
+
+
+@dataclass
+class _Draws:
+    """The random numbers of a layer, step after step, as tensors by name."""
+
+    draw: Draw
+    names: tuple[str, ...]
+    dtype: torch.dtype
+    device: torch.device
+    now: int = 0
+
+    def next(self) -> dict[str, Tensor]:
+        """Return the numbers of the next step."""
+        self.now += 1
+        short = str(self.dtype).removeprefix("torch.")
+        return {name: torch.as_tensor(shortened(self.draw(self.now - 1, name), short)).to(self.device) for name in self.names}
+
+
+def _draws(network: Network, drive: Drive, dtype: torch.dtype, device: torch.device) -> list[_Draws]:
+    return [_Draws(drive.draws(index, layer.n_post), layer.model.draws, dtype, device) for index, layer in enumerate(network.layers)]
 
 
 def _check_binary(spikes: Tensor, layer: Layer) -> None:

@@ -1,12 +1,15 @@
 """Thin modules over the steps: put them behind a Linear, train, and hand the module to refsim."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import RefsimError
-from ..model import load
+from ..model import NeuronModel, load
+from ..model.neuron import STEP
+from ..network import positive_time
 from .steps import STEPS
 from .surrogate import spike_function
 
@@ -20,38 +23,53 @@ class Neuron(nn.Module):
         Name of the surrogate gradient; None for none.
     detach_reset : bool
         Keep the gradient out of the reset.
+    dt : float or str, optional
+        Duration of a step, for cards whose declared step depends on it.
     **parameters
         Values in place of the card's.
 
     Attributes
     ----------
+    state : dict of str to Tensor, or None
+        States after the last step, by name.
+    draw : function or None
+        Where a stochastic neuron gets its random numbers; None for PyTorch's own generator.
     v, seen : Tensor or None
         Membrane after the last step, and what the threshold saw in it.
     """
 
     card = ""
 
-    def __init__(self, surrogate: str | None = "rectangle", *, detach_reset: bool = False, **parameters: Any) -> None:
+    def __init__(self, surrogate: str | None = "rectangle", *, detach_reset: bool = False, dt: object = None, **parameters: Any) -> None:
         super().__init__()
         self.model = load(self.card, **parameters)
-        self.constants = self.model.constants(step=1.0)  # no constant of a declared step depends on its duration
+        self.dt = _duration(self.model, dt)
+        self.constants = {**self.model.constants(step=self.dt), STEP: self.dt}
         self.fire = spike_function(surrogate)
         self.detach_reset = detach_reset
-        self.v: Tensor | None = None
+        self.state: dict[str, Tensor] | None = None
+        self.draw: Callable[[], dict[str, Tensor]] | None = None
         self.seen: Tensor | None = None
+
+    @property
+    def v(self) -> Tensor | None:
+        """The membrane after the last step."""
+        return None if self.state is None else self.state[self.model.membrane]
 
     def forward(self, x: Tensor) -> Tensor:
         """Advance by one step: input (batch, neurons) to spikes (batch, neurons)."""
-        v = torch.full_like(x, self.model.state[self.model.membrane].start) if self.v is None else self.v
-        if v.shape != x.shape:
+        state = {name: torch.full_like(x, entry.start) for name, entry in self.model.stepped.items()} if self.state is None else self.state
+        held = next(iter(state.values())).shape
+        if held != x.shape:
             raise RefsimError(
-                f"{type(self).__name__}: holds the membranes of {tuple(v.shape)}, but its input is {tuple(x.shape)}; call refsim.reset(module) between batches."
+                f"{type(self).__name__}: holds the membranes of {tuple(held)}, but its input is {tuple(x.shape)}; call refsim.reset(module) between batches."
             )
-        step = STEPS[self.card]
-        spikes, self.seen, self.v = step(x, v, self.constants, self.fire)
+        drawn = {name: torch.rand_like(x) for name in self.model.draws} if self.draw is None else self.draw()
+        step, constants = STEPS[self.card], self.constants | drawn
+        spikes, self.seen, self.state = step(x, state, constants, self.fire)
         if self.detach_reset:
-            held = spikes.detach()
-            _, _, self.v = step(x, v, self.constants, lambda _distance: held)
+            given = spikes.detach()
+            _, _, self.state = step(x, state, constants, lambda _distance: given)
         return spikes
 
     def extra_repr(self) -> str:
@@ -89,8 +107,16 @@ class SRIFMPR(Neuron):
     card = "srif_mpr"
 
 
+def _duration(model: NeuronModel, dt: object) -> float:
+    if dt is not None:
+        return positive_time(dt, f"layer of '{model.name}': dt")
+    if model.timed:
+        raise RefsimError(f"layer of '{model.name}': its step depends on its duration; give it, dt=\"1 ms\".")
+    return 1.0
+
+
 def reset(module: nn.Module) -> None:
     """Put all neurons of a module back to their start."""
     for part in module.modules():
         if isinstance(part, Neuron):
-            part.v = part.seen = None
+            part.state = part.seen = None

@@ -1,7 +1,9 @@
 """One PyTorch function a neuron, written by hand and not made from the card: that independence is the check.
 
-Each takes ``(x, v, p, fire)``: input of this step (batch, neurons), membrane before it, constants by name, and the
-function from distance to spike. Each returns ``(z, seen, v)``: spikes, what the threshold saw, membrane after the step.
+Each takes ``(x, s, p, fire)``: input of this step (batch, neurons), states before it by name, constants by name, and
+the function from distance to spike. Each returns ``(z, seen, s)``: spikes, what the threshold saw, states after it.
+Cards with two inputs get x as a dict by input; a random number or the duration of the step come as constants,
+``p["uniform"]`` and ``p["step"]``.
 """
 
 import math
@@ -13,43 +15,45 @@ from torch import Tensor
 
 from .surrogate import Fire
 
-Step = Callable[[Tensor, Tensor, Mapping[str, Any], Fire], tuple[Tensor, Tensor, Tensor]]
+State = Mapping[str, Tensor]
+Stepped = tuple[Tensor, Tensor, dict[str, Tensor]]
+Step = Callable[[Any, State, Mapping[str, Any], Fire], Stepped]
 
 
-def if_step(x: Tensor, v: Tensor, p: Mapping[str, Any], fire: Fire) -> tuple[Tensor, Tensor, Tensor]:
+def if_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     """Integrate-and-fire with hard reset."""
-    v = v + x
+    v = s["v"] + x
     z = fire(v - p["v_th"])
-    return z, v, v * (1 - z) + p["v_reset"] * z
+    return z, v, {"v": v * (1 - z) + p["v_reset"] * z}
 
 
-def lif_step(x: Tensor, v: Tensor, p: Mapping[str, Any], fire: Fire) -> tuple[Tensor, Tensor, Tensor]:
+def lif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     """Leaky integrate-and-fire, form A: the input is divided by tau, in steps; keep = 1 - 1/tau in double precision."""
-    v = p["keep"] * v + x / p["tau"]
+    v = p["keep"] * s["v"] + x / p["tau"]
     z = fire(v - p["v_th"])
-    return z, v, v * (1 - z) + p["v_reset"] * z
+    return z, v, {"v": v * (1 - z) + p["v_reset"] * z}
 
 
-def lif_decay_step(x: Tensor, v: Tensor, p: Mapping[str, Any], fire: Fire) -> tuple[Tensor, Tensor, Tensor]:
+def lif_decay_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     """Leaky integrate-and-fire, form B: the input is added whole, after the decay."""
-    v = p["decay"] * v + x
+    v = p["decay"] * s["v"] + x
     z = fire(v - p["v_th"])
-    return z, v, v * (1 - z) + p["v_reset"] * z
+    return z, v, {"v": v * (1 - z) + p["v_reset"] * z}
 
 
-def srif_step(x: Tensor, v: Tensor, p: Mapping[str, Any], fire: Fire) -> tuple[Tensor, Tensor, Tensor]:
+def srif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     """Soft-reset integrate-and-fire: a spike subtracts its value."""
-    v = v + x
+    v = s["v"] + x
     z = fire(v - p["v_th"])
-    return z, v, v - z * p["spike_value"]
+    return z, v, {"v": v - z * p["spike_value"]}
 
 
-def srif_mpr_step(x: Tensor, v: Tensor, p: Mapping[str, Any], fire: Fire) -> tuple[Tensor, Tensor, Tensor]:
+def srif_mpr_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     """SRIF whose threshold sees the rectified membrane; the membrane itself is carried on."""
-    v = v + x
+    v = s["v"] + x
     seen = mpr(v)
     z = fire(seen - p["v_th"])
-    return z, seen, v - z * p["spike_value"]
+    return z, seen, {"v": v - z * p["spike_value"]}
 
 
 def mpr(u: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from ...drive import Drive
 from ...errors import RefsimError
+from ...model import NeuronModel
 from ...network import Network
 from ...recording import Recording, check_range, check_run, make_provenance
 from .objects import Structure
@@ -71,13 +72,15 @@ class Brian2:
         record = check_run(network, drive, record)
         check_range(network, self.dtype)
         source = "current" if drive.spikes is None else "events"
+        if self.mode == "fine":
+            _check_fine(network)
         compiled = self._compiled(network, drive)
         batch = _batch(network) if compiled else drive.n_samples
         structure = Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, bool(record))
         parts = self._run(structure, drive, compiled)
         mode = "grid" if self.mode == "grid" else f"fine dt/{self.refine}"
         facts = {"engine": "Brian2", "mode": self.mode, "refine": self.refine, "dtype": self.dtype, "target": "C++ standalone" if compiled else "NumPy", "device": "cpu",
-                 "analog": self.analog, "method": [layer.model.continuous.method if structure.fine else "declared step" for layer in network.layers]}  # fmt: skip
+                 "analog": self.analog, "method": [_method(layer.model, structure.fine) for layer in network.layers]}  # fmt: skip
         provenance = make_provenance(f"Brian2 {mode} {self.dtype}", network, drive, **facts)
         spikes, traces, approach = join(parts, network, self.refine, batch, record)
         return Recording(network, drive, spikes, traces, approach, provenance)
@@ -96,6 +99,16 @@ class Brian2:
     def in_numpy(self) -> "Brian2":
         """Return the same engine on Brian2's NumPy target, for a look at a few samples."""
         return replace(self, target="numpy")
+
+
+def _method(model: NeuronModel, fine: bool) -> str:
+    return model.continuous.method if fine and model.continuous else "declared step"
+
+
+def _check_fine(network: Network) -> None:
+    for layer in network.layers:
+        if layer.model.continuous is None:
+            raise RefsimError(f"{layer.name}: card '{layer.model.name}' is a map in discrete time and has no ODE; run it with mode='grid'.")
 
 
 def _batch(network: Network) -> int:

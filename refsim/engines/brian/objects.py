@@ -1,6 +1,7 @@
 """A network as Brian2 objects, in slots: within one step a spike passes all layers, as it does in PyTorch."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +9,15 @@ from typing import Any
 import numpy as np
 
 from ...errors import RefsimError
-from ...model.expressions import comparison, parse_expression
+from ...model import NeuronModel
+from ...model.expressions import comparisons, parse_expression
+from ...model.neuron import STEP
 from ...network import Layer, Network
+from .functions import calls, cpp_text, truth_function
 from .product import fill, product_code
-from .text import FAR, ThreeAddress, grid_update, variables, watch
+from .text import FAR, ThreeAddress, fine_variables, grid_update, grid_variables, jump_of, unit_equations, watch
 
+_FUNCTIONS = ("exp", "log", "sqrt", "abs", "tanh", "sin", "cos", "floor", "clip", "sign", "int")
 _SLOTS = ("sum", "update", "jump", "watch", "threshold", "record", "reset", "trace")
 _UNUSED = ("groups", "thresholds", "synapses", "resets")  # Brian2's own slots, which must exist
 
@@ -87,7 +92,7 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
     for index, layer in enumerate(structure.network.layers):
         name = group_name(index)
         schedule += [f"{name}_{slot}" for slot in _SLOTS]
-        group = _group(structure, layer, name, brian2)
+        group = _group(structure, layer, name, brian2, call)
         run_function(f"{name}_product", f"{name}_sum")
         group.thresholder["spike"].when = f"{name}_threshold"
         monitor = brian2.SpikeMonitor(group, name=f"S{index}")
@@ -102,38 +107,67 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
     return network, groups, spikes, traces
 
 
-def _group(structure: Structure, layer: Layer, name: str, brian2: Any) -> Any:
+def _group(structure: Structure, layer: Layer, name: str, brian2: Any, call: Any) -> Any:
     """Make one layer's neurons for a whole batch."""
     model, watched = layer.model, {"gap": structure.gap, "seen": structure.traces}
-    equations = variables(model, frozenset(layer_constants(layer)), fine=structure.fine, **watched)
+    declare = fine_variables if structure.fine else grid_variables
+    equations = declare(model, frozenset(layer_constants(layer)), **watched)
     size = structure.batch * layer.n_post
+    namespace = {each.name: call(each.unit) for each in calls(layer, name, fine=structure.fine)} | {"truth": truth_function(brian2, structure.dtype)}
     if not structure.fine:
-        group = checked_group(brian2, model.name, size, equations, threshold="z > 0", name=name)
+        group = checked_group(brian2, model.name, size, equations, threshold="z > 0", name=name, namespace=namespace)
         group.run_regularly(grid_update(model, structure.dtype, **watched), when=f"{name}_update")
         return group
-    continuous = model.continuous
-    group = checked_group(brian2, model.name, size, equations, threshold=continuous.threshold, reset=continuous.reset, method=continuous.method, name=name)
+    group = checked_group(brian2, model.name, size, equations, name=name, namespace=namespace, **fine_options(model))
     group.state_updater.when = f"{name}_update"
-    group.resetter["spike"].when = f"{name}_reset"
+    if "spike" in group.resetter:
+        group.resetter["spike"].when = f"{name}_reset"
+    before = [f"{name} = {name}_call(i, t_in_timesteps)" for name in model.draws]
     if model.input_kind == "impulse":
-        group.run_regularly(f"{model.input_target} = {model.input_target} + jump", when=f"{name}_jump")
+        before += [f"{state} = {state} + {jump_of(name)}" for name, state in model.inputs.items()]
+    if before:
+        group.run_regularly("\n".join(before), when=f"{name}_jump")
     if any(watched.values()):
-        group.run_regularly(_watch_text(model.continuous.threshold, structure.dtype, **watched), when=f"{name}_watch")
+        group.run_regularly(_watch_text(model, structure.dtype, **watched), when=f"{name}_watch")
     return group
 
 
-def _watch_text(threshold: str, dtype: str, *, gap: bool, seen: bool) -> str:
-    sides = comparison(parse_expression(threshold, "threshold"))
-    assert sides is not None
+def fine_options(model: NeuronModel) -> dict[str, Any]:
+    """Return threshold, reset, refractoriness and method of a card's ODE, as a NeuronGroup takes them."""
+    continuous = model.continuous
+    assert continuous is not None
+    options = {"threshold": continuous.threshold or "i < 0", "method": continuous.method}
+    options |= {"reset": continuous.reset} if continuous.reset else {}
+    return options | ({"refractory": continuous.refractory} if continuous.refractory else {})
+
+
+def _watch_text(model: NeuronModel, dtype: str, *, gap: bool, seen: bool) -> str:
+    assert model.continuous is not None
     code = ThreeAddress(dtype)
-    left, right = code.value(sides[0]), code.value(sides[2])
-    return "\n".join(code.lines + watch(left, right, gap=gap, seen=seen))
+    if not model.continuous.threshold:
+        return "\n".join(watch(model.membrane, None, gap=False, seen=seen))
+    left, _, right = comparisons(parse_expression(model.continuous.threshold, "threshold"))[0]
+    return "\n".join(code.lines + watch(code.value(left), code.value(right), gap=gap, seen=seen))
+
+
+def check_units(brian2: Any, model: NeuronModel) -> None:
+    """Let Brian2, on its NumPy target, check the units of the declared step, which itself runs on plain numbers."""
+    from brian2.equations.unitcheck import check_units_statements
+
+    functions = {f"{name}_call": brian2.Function(lambda *_: 0.0, arg_units=[1, 1], return_unit=1) for name in model.draws}
+    functions |= {f"{name}_call": brian2.Function(lambda *_: 0.0, arg_units=[1, 1, None], return_unit=lambda _i, _t, x: x) for name in model.kernels}
+    group = checked_group(brian2, model.name, 1, unit_equations(model), namespace=functions | {"truth": truth_function(brian2, "float64")}, name="units*")
+    with explained(model.name):
+        code = grid_update(model, "float64", gap=False, seen=False)
+        names = set(re.findall(r"[A-Za-z_]\w*", code))
+        known = group.resolve_all(sorted(names & {*group.variables, *group.namespace, *_FUNCTIONS}), run_namespace={})
+        check_units_statements(code, known)
 
 
 def checked_group(brian2: Any, card: str, size: int, equations: str, **options: Any) -> Any:
     """Make a group of neurons and let Brian2 check the units of its equations now."""
     with explained(card):
-        group = brian2.NeuronGroup(size, equations, namespace={}, **options)
+        group = brian2.NeuronGroup(size, equations, **{"namespace": {}, **options})
         group.equations.check_units(group, run_namespace={})
         return group
 
@@ -165,11 +199,13 @@ def start_values(structure: Structure) -> list[list[tuple[str, Any]]]:
     """Return, a layer, what each variable holds at the start of a sample: constants in double precision, then states."""
     rows = []
     for layer in structure.network.layers:
-        row: list[tuple[str, Any]] = list(layer.constants(structure.network.dt).items())
+        model = layer.model
+        row: list[tuple[str, Any]] = [*layer.constants(structure.network.dt).items(), (STEP, structure.network.dt)]
+        row += [(name, state.start) for name, state in (model.solved if structure.fine else model.stepped).items()]
+        row += [(name, 0.0) for name in model.inputs] + [("gap", FAR)] * structure.gap
         if structure.fine:
-            row += [("step", structure.network.dt), ("jump", 0.0)]
-        row += [(name, state.start) for name, state in layer.model.state.items()]
-        row += [("I", 0.0)] + [("gap", FAR)] * structure.gap
+            row += [(jump_of(name), 0.0) for name in model.inputs]
+            row += [("lastspike", -1e4), ("not_refractory", 1.0)] if model.continuous and model.continuous.refractory else []
         rows.append(row)
     return rows
 
@@ -194,12 +230,13 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
     for index, layer in enumerate(layers):
         name = group_name(index)
         below = group_name(index - 1)
+        texts |= {each.unit: cpp_text(layer, index, each, real, batch) for each in calls(layer, name, fine=structure.fine)}
         texts[f"{name}_product"] = product_code(name, real, batch, layer, structure.mode(layer), structure.source_of(index), below)
     return texts
 
 
 def _is_shared(variable: str, layer: Layer, value: Any) -> bool:
-    constants = {*layer.model.parameters, *layer.model.derived, "step"}
+    constants = {*layer.model.parameters, *layer.model.derived, STEP}
     return variable in constants and not np.ndim(value)
 
 

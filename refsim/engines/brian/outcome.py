@@ -9,6 +9,7 @@ from ...drive import Drive
 from ...network import Network
 from ...recording import Approach
 from ...spikes import SpikeTrains
+from .text import FAR
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,4 +82,5 @@ def join(parts: list[tuple[Drive, Outcome]], network: Network, refine: int, batc
 
 def to_approach(outcome: Outcome, drive: Drive) -> tuple[Approach, ...]:
     """Return the nearest approach of each sample, a layer."""
-    return tuple(Approach(gap[: drive.n_samples, 0], gap[: drive.n_samples, 1].astype(np.int64)) for gap in outcome.gaps)
+    rows = [np.where(gap < FAR / 2, gap, np.inf) for gap in outcome.gaps]  # a layer without a threshold came near to none
+    return tuple(Approach(row[: drive.n_samples, 0], gap[: drive.n_samples, 1].astype(np.int64)) for row, gap in zip(rows, outcome.gaps, strict=True))

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...drive import Drive
+from ..convolution import layer_kernels
 from .objects import Structure, group_name, start_values
 from .outcome import Outcome
 
@@ -20,6 +21,10 @@ def write_constants(run: Path, structure: Structure, refine: int) -> None:
         with open(run / f"{group_name(index)}_product.bin", "wb") as file:
             np.ascontiguousarray(layer.weight.T, dtype).tofile(file)  # (n_pre, n_post): a row a spike
             layer.bias.astype(dtype).tofile(file)
+        for name, kernel in layer_kernels(layer, network.dt).items() if not structure.fine else ():
+            with open(run / f"{group_name(index)}_{name}.bin", "wb") as file:
+                np.int64(len(kernel)).tofile(file)
+                np.array(kernel, dtype).tofile(file)
     values = [np.atleast_1d(value) for row in start_values(structure) for _, value in row]
     np.concatenate(values).astype(dtype).tofile(run / "values.bin")
     np.float64(network.dt / refine).tofile(run / "dt.bin")
@@ -30,6 +35,9 @@ def write_input(run: Path, structure: Structure, drive: Drive, refine: int, anal
     chunks = -(-drive.n_samples // structure.batch)
     frames = 1 if drive.values is None else drive.values.shape[1]
     np.array([chunks, drive.n_steps, refine, frames, analog_impulse], np.int64).tofile(run / "run.bin")
+    numbers = np.zeros(1 + chunks * structure.batch, np.int64)
+    numbers[0], numbers[1 : 1 + drive.n_samples] = np.uint64(drive.seed).astype(np.int64), drive.sample_numbers
+    numbers.tofile(run / "samples.bin")
     if drive.values is None:
         _write_events(run / "input.bin", drive, chunks, structure.batch)
     else:

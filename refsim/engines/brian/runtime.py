@@ -8,7 +8,8 @@ import numpy as np
 from ...drive import Drive
 from ...network import Layer, Network
 from ...progress import advance
-from .objects import Structure, build, explained, start_values
+from .functions import brian_function, calls, numpy_function
+from .objects import Structure, build, check_units, explained, group_name, start_values
 from .outcome import Outcome
 from .product import NumpyProduct, frame_reader
 from .session import session
@@ -18,6 +19,7 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
     """Run all samples as one batch; `structure.batch` must be their number."""
     network = structure.network
     groups: list[Any] = []
+    others = {call.unit: (index, call) for index, layer in enumerate(network.layers) for call in calls(layer, group_name(index), fine=structure.fine)}
 
     def array(index: int, name: str) -> Any:
         return groups[index].variables[name].get_value()
@@ -31,6 +33,9 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
     def function(name: str) -> Any:
         if name in ("begin", "end"):
             return _as_function(brian2, lambda now: 0.0)
+        if name in others:
+            index, call = others[name]
+            return brian_function(brian2, call, numpy_function(network.layers[index], index, call, drive, structure.dtype), None, [])
         index = int(name.removeprefix("L").removesuffix("_product"))
         layer = cast(network, index, structure.dtype)
         read = frame_reader(drive, structure.dtype) if index == 0 else lambda _step: spikes_of(index - 1)
@@ -38,6 +43,8 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
         return _as_function(brian2, NumpyProduct(layer, mode, refine, analog_impulse, lambda key: array(index, key), read, source))
 
     with session("numpy", structure.dtype, network.dt / refine) as brian2, np.errstate(all="ignore"):
+        for layer in network.layers:
+            check_units(brian2, layer.model)
         brian_network, built, spikes, traces = build(structure, brian2, function)
         groups.extend(built)
         for index, row in enumerate(start_values(structure)):

@@ -13,7 +13,8 @@ from typing import Any
 from ...errors import RefsimError
 from ...recording import installed_version
 from .cache import alone, cache_folder, digest, is_whole, keep_small, touch
-from .objects import Structure, build, cpp_functions, explained, layer_constants
+from .functions import brian_function, calls
+from .objects import Structure, build, check_units, cpp_functions, explained, group_name, layer_constants
 from .session import COMPILER_FLAGS, session
 
 _HERE = Path(__file__).parent
@@ -82,12 +83,18 @@ def _compile(structure: Structure, compiler: str, folder: Path) -> None:
 def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
     """Let Brian2 write the C++ project; return, a layer, the files in which it will leave its results."""
     texts = cpp_functions(structure)
+    others = {call.unit: call for index, layer in enumerate(structure.network.layers) for call in calls(layer, group_name(index), fine=structure.fine)}
 
     def function(name: str) -> Any:
+        if name in others:
+            return brian_function(brian2, others[name], lambda *_: 0.0, texts[name], _HEADERS)
         made = brian2.Function(lambda now: 0.0, arg_units=[1], return_unit=1, stateless=False)
         made.implementations.add_implementation("cpp", code=texts[name], name=f"{name}_call", compiler_kwds={"headers": _HEADERS})
         return made
 
+    with session("numpy", structure.dtype, structure.network.dt) as brian2:
+        for layer in structure.network.layers:
+            check_units(brian2, layer.model)
     with session("cpp_standalone", structure.dtype, structure.network.dt, project) as brian2:
         network, _, spikes, traces = build(structure, brian2, function)
         with explained(", ".join(dict.fromkeys(layer.model.name for layer in structure.network.layers))):

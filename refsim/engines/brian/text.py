@@ -1,11 +1,13 @@
 """Turn a card's text into Brian2's: one operation a statement, so that no optimiser can change their order."""
 
 import ast
+from collections.abc import Sequence
 
 import numpy as np
 
 from ...model import NeuronModel
-from ...model.expressions import Statement, comparison
+from ...model.expressions import Comparison, Statement, comparisons
+from ...model.neuron import INPUT, STEP
 
 _SYMBOL = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 FAR = 1e30  # larger than any distance to threshold, and finite: infinity times zero would be NaN
@@ -23,8 +25,14 @@ class ThreeAddress:
         self.lines: list[str] = []
 
     def statement(self, statement: Statement) -> None:
-        """Add ``target = expression``."""
-        self.lines.append(f"{statement.target} = {self.value(statement.tree)}")
+        """Add ``target = expression``; of comparisons, 1 or 0."""
+        tests = comparisons(statement.tree)
+        self.lines.append(f"{statement.target} = {self.truth(tests) if tests else self.value(statement.tree)}")
+
+    def truth(self, tests: Sequence[Comparison]) -> str:
+        """Return an expression that is 1 where all comparisons hold and 0 elsewhere, a number of the run's dtype."""
+        sides = [f"{self.value(left)} {symbol} {self.value(right)}" for left, symbol, right in tests]
+        return f"truth({' and '.join(f'({side})' for side in sides)})"
 
     def value(self, node: ast.expr) -> str:
         """Return a name or number that holds the expression's value."""
@@ -37,9 +45,21 @@ class ThreeAddress:
             return self.keep(f"-{operand}") if isinstance(node.op, ast.USub) else operand
         if isinstance(node, ast.Call):
             assert isinstance(node.func, ast.Name)
-            return self.keep(f"{node.func.id}({', '.join(self.value(argument) for argument in node.args)})")
+            arguments = [self.value(argument) for argument in node.args]
+            return self.call(node.func.id, arguments)
         assert isinstance(node, ast.BinOp)
         return self.keep(f"{self.value(node.left)} {_SYMBOL[type(node.op)]} {self.value(node.right)}")
+
+    def call(self, name: str, arguments: list[str]) -> str:
+        """Add a call; what Brian2 has no function for is made of those it has."""
+        if name == "round":
+            return self.keep(f"floor({self.keep(f'{arguments[0]} + 0.5')})")
+        if name == "shr":
+            return self.call("trunc", [self.keep(f"{arguments[0]} / {self.keep(f'2.0 ** {arguments[1]}')}")])
+        if name == "trunc":
+            size = self.keep(f"floor({self.keep(f'abs({arguments[0]})')})")
+            return self.keep(f"{self.keep(f'sign({arguments[0]})')} * {size}")
+        return self.keep(f"{name}({', '.join(arguments)})")
 
     def keep(self, operation: str) -> str:
         """Add one operation and return the name of its result."""
@@ -51,20 +71,28 @@ class ThreeAddress:
 def grid_update(model: NeuronModel, dtype: str, *, gap: bool, seen: bool) -> str:
     """Return the declared step as Brian2 statements: integrate, modulate, fire, reset, for every neuron."""
     code = ThreeAddress(dtype)
+    code.lines += [f"{name} = {name}_call(i, t_in_timesteps)" for name in model.draws]
+    code.lines += [f"{name} = {name}_call(i, t_in_timesteps, {kernel.of})" for name, kernel in model.kernels.items()]
     for statement in model.discrete.before_fire:
         code.statement(statement)
-    sides = comparison(model.discrete.fire.tree)
-    assert sides is not None
-    left, operator, right = sides
-    a, b = code.value(left), code.value(right)
-    code.lines += watch(a, b, gap=gap, seen=seen)
-    code.lines.append(f"z = int({a} {operator} {b})")
+    if model.discrete.readout:
+        code.lines += watch(model.discrete.readout, None, gap=False, seen=seen)
+    else:
+        left, symbol, right = model.discrete.tests[0]
+        a, b = code.value(left), code.value(right)
+        code.lines += watch(a, b, gap=gap, seen=seen)
+        code.lines.append(f"z = {code.truth([named(a, symbol, b), *model.discrete.tests[1:]])}")
     for statement in model.discrete.reset:
         code.statement(statement)
     return "\n".join(code.lines)
 
 
-def watch(seen_text: str, threshold_text: str, *, gap: bool, seen: bool) -> list[str]:
+def named(left: str, symbol: str, right: str) -> Comparison:
+    """Return the comparison of two results by their names."""
+    return comparisons(ast.parse(f"{left} {symbol} {right}", mode="eval").body)[0]
+
+
+def watch(seen_text: str, threshold_text: str | None, *, gap: bool, seen: bool) -> list[str]:
     """Return statements that keep what the threshold saw, and the nearest approach so far."""
     lines = [f"seen = {seen_text}"] if seen else []
     if gap:
@@ -79,14 +107,43 @@ def watch(seen_text: str, threshold_text: str, *, gap: bool, seen: bool) -> list
     return lines
 
 
-def variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool, seen: bool, fine: bool) -> str:
-    """Return the Brian2 equations that declare a layer's variables; in grid mode states are plain variables."""
-    lines = [f"{name} : {unit} (constant{'' if name in per_neuron else ', shared'})" for name, unit in model.constant_units.items()]
+def grid_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool, seen: bool) -> str:
+    """Return the Brian2 equations that declare a layer's variables in grid mode: plain SI numbers.
+
+    The step's units are checked once by `unit_equations`; inside the run a number is a number, as in PyTorch.
+    """
+    names = [*model.inputs, *model.stepped, *model.draws, *model.kernels, "z"] + ["gap"] * gap + ["seen"] * seen
+    return "\n".join([*_constants(model, per_neuron, units=False), *(f"{name} : 1" for name in names)])
+
+
+def unit_equations(model: NeuronModel) -> str:
+    """Return the declaration of a layer's variables with the units of its card."""
+    lines = _constants(model, frozenset(), units=True) + [f"{name} : {model.input_unit}" for name in model.inputs] + ["z : 1"]
+    lines += [f"{name} : 1" for name in model.draws] + [f"{name} : {unit_of_kernel(model, name)}" for name in model.kernels]
+    return "\n".join(lines + [f"{name} : {state.unit}" for name, state in model.stepped.items()])
+
+
+def fine_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool, seen: bool) -> str:
+    """Return the Brian2 equations of fine mode: the ODE, its input, and what the threshold may use."""
+    assert model.continuous is not None
     unit = model.state[model.membrane].unit
-    lines += ["I : 1"] + [f"gap : {unit}"] * gap + [f"seen : {unit}"] * seen
-    if fine:
-        lines += [model.continuous.equations, "jump : 1", "step : second (constant, shared)"]
-        lines += [f"{statement.target} = {statement.text} : 1" for statement in model.discrete.modulate]
-    else:
-        lines += [f"{name} : {state.unit}" for name, state in model.state.items()] + ["z : integer"]
+    lines = _constants(model, per_neuron, units=True) + [f"{name} : {model.input_unit}" for name in model.inputs]
+    lines += [f"gap : {unit}"] * gap + [f"seen : {unit}"] * seen + [f"{name} : 1" for name in model.draws]
+    lines += [model.continuous.equations, *(f"{jump_of(name)} : {model.input_unit}" for name in model.inputs)]
+    lines += [f"{statement.target} = {statement.text} : 1" for statement in model.discrete.modulate]
     return "\n".join(lines)
+
+
+def jump_of(name: str) -> str:
+    """Name of the variable that holds an impulse: ``jump`` for the input ``I``, ``jump_excitatory`` for ``I_excitatory``."""
+    return "jump" + name.removeprefix(INPUT)
+
+
+def unit_of_kernel(model: NeuronModel, name: str) -> str:
+    """Return the unit of a kernel over an input, which is the input's; one of spikes is a number."""
+    return "1" if model.kernels[name].of == "z" else model.input_unit
+
+
+def _constants(model: NeuronModel, per_neuron: frozenset[str], *, units: bool) -> list[str]:
+    entries = {**model.constant_units, STEP: "second"}
+    return [f"{name} : {unit if units else 1} (constant{'' if name in per_neuron else ', shared'})" for name, unit in entries.items()]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...errors import RefsimError, listed
-from ...network import Network
+from ...network import Network, positive_time
 from ..layers import Neuron, reset
 from .checkpoint import read_checkpoint, tensors_of
 from .description import Description, LayerDescription, read_description
@@ -100,6 +100,8 @@ def _from_module(module: nn.Module, dt: object) -> Network:
     rows, linears = [], _executed(module)
     names = {id(part): name for name, part in module.named_modules()}
     for linear, neuron in linears:
+        if neuron.model.timed and neuron.dt != positive_time(dt, "module: dt"):
+            raise RefsimError(f"module: its '{neuron.model.name}' was made for steps of {neuron.dt:g} s, but dt is {dt!r}.")
         rows.append(LayerDescription(names[id(linear)], neuron.model))
     # dt is checked by Network; every tensor must belong to a Linear that ran.
     description = read_description({"dt": dt, "layer": [{"linear": row.linear, "neuron": row.model.name} for row in rows]})
@@ -118,15 +120,15 @@ def _executed(module: nn.Module) -> list[tuple[nn.Linear, Neuron]]:
     linears = [part for part in parts if isinstance(part, nn.Linear)]
     if not linears:
         raise RefsimError("module: has no Linear layer.")
-    kept = [(part, part.v, part.seen) for part in parts if isinstance(part, Neuron)]
+    kept = [(part, part.state, part.seen) for part in parts if isinstance(part, Neuron)]
     hooks = [part.register_forward_hook(note) for part in parts]
     try:
         _dry_run(module, linears, calls)
     finally:
         for hook in hooks:
             hook.remove()
-        for neuron, v, seen in kept:
-            neuron.v, neuron.seen = v, seen
+        for neuron, state, seen in kept:
+            neuron.state, neuron.seen = state, seen
     return _pairs(calls, len(parts))
 
 

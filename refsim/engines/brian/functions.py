@@ -1,0 +1,81 @@
+"""What a card's step calls besides arithmetic, for both targets: random numbers, kernels over the past, and truth as 1 or 0."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...drive import Drive
+from ...model.neuron import DRAWS
+from ...network import Layer
+from ...philox import shortened
+from ..convolution import Convolution, layer_kernels
+from .product import fill
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function of one layer's step.
+
+    Attributes
+    ----------
+    name : str
+        As the step calls it, ``uniform_call``.
+    unit : str
+        Its name among all functions of the network, ``L0_uniform``.
+    arguments : int
+    stateless : bool
+    """
+
+    name: str
+    unit: str
+    arguments: int
+    stateless: bool
+
+
+def calls(layer: Layer, group: str, *, fine: bool) -> list[Call]:
+    """Return the functions that a layer's step calls."""
+    found = [Call(f"{name}_call", f"{group}_{name}", 2, True) for name in layer.model.draws]
+    return found + ([] if fine else [Call(f"{name}_call", f"{group}_{name}", 3, False) for name in layer.model.kernels])
+
+
+def cpp_text(layer: Layer, index: int, call: Call, real: str, batch: int) -> str:
+    """Return the C++ text of a function."""
+    name = call.name.removesuffix("_call")
+    if name in DRAWS:
+        return fill("philox.cpp", call.unit, real, BATCH=batch, POST=layer.n_post, STREAM=index + (DRAWS.index(name) << 16))
+    return fill("kernel.cpp", call.unit, real, OWN=int(layer.model.kernels[name].of == "z"), SIZE=batch * layer.n_post)
+
+
+def numpy_function(layer: Layer, index: int, call: Call, drive: Drive, dtype: str) -> Callable[..., Any]:
+    """Return the same function for Brian2's NumPy target."""
+    name = call.name.removesuffix("_call")
+    if name in DRAWS:
+        draw = drive.draws(index, layer.n_post)
+        return lambda _i, now: shortened(draw(int(now), name), dtype).reshape(-1)
+    own = layer.model.kernels[name].of == "z"
+    values = np.array(layer_kernels(layer, drive.dt)[name], dtype)
+    convolution = Convolution(list(values), own)
+
+    def convolve(_i: Any, now: Any, arrived: Any) -> Any:
+        if not (own and int(now) == 0):
+            convolution.remember(np.array(arrived, dtype))
+        return convolution.value()
+
+    return convolve
+
+
+def brian_function(brian2: Any, call: Call, function: Callable[..., Any], cpp: str | None, headers: list[str]) -> Any:
+    """Make a function for Brian2; with C++ text where that is the target."""
+    made = brian2.Function(function, arg_units=[1] * call.arguments, return_unit=1, stateless=call.stateless)
+    if cpp is not None:
+        made.implementations.add_implementation("cpp", code=cpp, name=f"{call.unit}_call", compiler_kwds={"headers": headers})
+    return made
+
+
+def truth_function(brian2: Any, dtype: str) -> Any:
+    """Make the function ``truth``: 1 where a condition holds and 0 elsewhere, in the dtype of the run."""
+    made = brian2.Function(lambda condition: np.asarray(condition, dtype), arg_units=[bool], return_unit=1)
+    made.implementations.add_implementation("cpp", code="static inline double truth(bool condition) { return condition ? 1.0 : 0.0; }")
+    return made

@@ -1,0 +1,187 @@
+"""The ODE text of a card taken apart, and the step that a numerical method makes of it: one equation, typed once."""
+
+import ast
+import copy
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ..errors import RefsimError, listed
+from ..units import check_unit
+from .expressions import Statement, names_in, parse_expression
+from .neuron import STEP
+
+_SLOPE = re.compile(r"^d(\w+)/dt$")
+
+
+@dataclass(frozen=True)
+class Odes:
+    """Slopes by state, and the subexpressions that they use, each after those it uses itself."""
+
+    slopes: Mapping[str, ast.expr]
+    subexpressions: Mapping[str, ast.expr]
+
+
+def read_odes(text: str, where: str) -> Odes:
+    """Take apart lines ``dv/dt = ... : unit`` and ``name = ... : unit``.
+
+    Raises
+    ------
+    RefsimError
+        For a line that is neither, an unknown unit, or subexpressions that need each other.
+    """
+    slopes: dict[str, ast.expr] = {}
+    waiting: dict[str, ast.expr] = {}
+    for line in text.splitlines():
+        if not line.strip() or line.strip().startswith("#"):
+            continue
+        left, right, unit = _split(line, where)
+        check_unit(unit, f"{where}, {left}")
+        tree = parse_expression(right, f"{where}, {left}")
+        found = _SLOPE.match(left)
+        (slopes if found else waiting)[found[1] if found else left] = tree
+    ordered: dict[str, ast.expr] = {}
+    while waiting:
+        ready = [name for name, tree in waiting.items() if not names_in(tree) & set(waiting)]
+        if not ready:
+            raise RefsimError(f"{where}: {listed(waiting)} need each other in a circle.")
+        ordered |= {name: waiting.pop(name) for name in ready}
+    return Odes(slopes, ordered)
+
+
+def _split(line: str, where: str) -> tuple[str, str, str]:
+    left, equals, rest = line.partition("=")
+    right, colon, unit = rest.rpartition(":")
+    if not equals or not colon:
+        raise RefsimError(f"{where}: {line.strip()!r} is not an equation; needs 'dv/dt = ... : unit'.")
+    left = left.strip()
+    if not _SLOPE.match(left) and not left.isidentifier():
+        raise RefsimError(f"{where}: {left!r} must be a name or dv/dt.")
+    return left, right.strip(), unit.split("(unless refractory)")[0].strip()
+
+
+def generated_step(odes: Odes, method: str, inputs: Mapping[str, str], *, impulse: bool, where: str) -> tuple[Statement, ...]:
+    """Return the statements of one step of a method, for an ODE without refractoriness.
+
+    Every slope is taken at the old states. An impulse is a jump at the end of the step, so the ODE runs without it.
+
+    Parameters
+    ----------
+    method : {"euler", "exponential_euler", "rk4"}
+    inputs : mapping of str to str
+        Input -> the state it reaches.
+    """
+    slopes = {name: _without(tree, set(inputs), where) if impulse else tree for name, tree in odes.slopes.items()}
+    lines = _METHODS[method](Odes(slopes, odes.subexpressions), where)
+    lines += [f"{state} = {state} + {name}" for name, state in inputs.items()] if impulse else []
+    return tuple(_statement(line, where) for line in lines)
+
+
+def _statement(line: str, where: str) -> Statement:
+    target, _, text = line.partition(" = ")
+    return Statement(target, text, parse_expression(text, where))
+
+
+def _euler(odes: Odes, where: str) -> list[str]:
+    lines = [f"{name} = {ast.unparse(tree)}" for name, tree in odes.subexpressions.items()]
+    lines += [f"{name}_slope = {ast.unparse(tree)}" for name, tree in odes.slopes.items()]
+    return lines + [f"{name} = {name} + {STEP}*{name}_slope" for name in odes.slopes]
+
+
+def _exponential_euler(odes: Odes, where: str) -> list[str]:
+    """Solve each ``dy/dt = A + B*y`` exactly for A and B as they are at the start of the step."""
+    lines = [f"{name} = {ast.unparse(tree)}" for name, tree in odes.subexpressions.items()]
+    last = []
+    for name, tree in odes.slopes.items():
+        constant, factor = _linear(tree, name, odes.subexpressions, where)
+        if factor is None:
+            last.append(f"{name} = {name} + {STEP}*({_text(constant)})")
+            continue
+        lines += [f"{name}_rate = {_text(factor)}", f"{name}_ratio = ({_text(constant)})/{name}_rate", f"{name}_kept = exp({name}_rate*{STEP})"]
+        last.append(f"{name} = ({name} + {name}_ratio)*{name}_kept - {name}_ratio")
+    return lines + last
+
+
+def _rk4(odes: Odes, where: str) -> list[str]:
+    """Take the slope four times: at the start, twice in the middle, at the end."""
+    lines: list[str] = []
+    for stage, reach in (("k1", None), ("k2", 0.5), ("k3", 0.5), ("k4", 1.0)):
+        before = f"k{int(stage[1]) - 1}"
+        now = {} if reach is None else {name: f"{name}_at_{stage}" for name in odes.slopes}
+        lines += [f"{new} = {name} + {reach}*{name}_{before}" for name, new in now.items()]
+        now |= {name: f"{name}_at_{stage}" for name in odes.subexpressions}
+        lines += [f"{now[name]} = {_renamed(tree, now)}" for name, tree in odes.subexpressions.items()]
+        lines += [f"{name}_{stage} = {STEP}*({_renamed(tree, now)})" for name, tree in odes.slopes.items()]
+    return lines + [f"{name} = {name} + ({name}_k1 + 2*{name}_k2 + 2*{name}_k3 + {name}_k4)/6" for name in odes.slopes]
+
+
+_METHODS: dict[str, Callable[[Odes, str], list[str]]] = {"euler": _euler, "exponential_euler": _exponential_euler, "rk4": _rk4}
+GENERATED = tuple(_METHODS)
+
+
+def _renamed(tree: ast.expr, names: Mapping[str, str]) -> str:
+    changed = copy.deepcopy(tree)
+    for node in ast.walk(changed):
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+    return ast.unparse(changed)
+
+
+def _without(tree: ast.expr, inputs: set[str], where: str) -> ast.expr:
+    """Return a sum without its terms ``I/step``."""
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add | ast.Sub):
+        if names_in(tree.right) <= {*inputs, STEP} and names_in(tree.right) & inputs:
+            return _without(tree.left, inputs, where)
+        tree = ast.BinOp(_without(tree.left, inputs, where), tree.op, tree.right)
+    elif names_in(tree) <= {*inputs, STEP} and names_in(tree) & inputs:
+        return ast.Constant(0.0)
+    if names_in(tree) & inputs:
+        raise RefsimError(f"{where}: an impulse is a term of its own at the end of a sum, '... + I/step', but the equation is {ast.unparse(tree)!r}.")
+    return tree
+
+
+Part = ast.expr | None  # None is zero
+
+
+def _linear(tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr], where: str) -> tuple[Part, Part]:
+    """Return (A, B) of a tree that is A + B*name, subexpressions with the name in them written out."""
+    if isinstance(tree, ast.Name) and tree.id in subexpressions and _depends(subexpressions[tree.id], name, subexpressions):
+        return _linear(subexpressions[tree.id], name, subexpressions, where)
+    if not _depends(tree, name, subexpressions):
+        return tree, None
+    if isinstance(tree, ast.Name):
+        return None, ast.Constant(1.0)
+    if isinstance(tree, ast.UnaryOp):
+        parts = _linear(tree.operand, name, subexpressions, where)
+        return tuple(None if part is None else ast.UnaryOp(tree.op, part) for part in parts)  # type: ignore[return-value]
+    if isinstance(tree, ast.BinOp):
+        left, right = _linear(tree.left, name, subexpressions, where), _linear(tree.right, name, subexpressions, where)
+        if isinstance(tree.op, ast.Add | ast.Sub):
+            return _sum(left[0], tree.op, right[0]), _sum(left[1], tree.op, right[1])
+        if isinstance(tree.op, ast.Mult) and left[1] is None:
+            return _product(tree.left, right[0]), _product(tree.left, right[1])
+        if isinstance(tree.op, ast.Mult) and right[1] is None:
+            return _product(left[0], tree.right), _product(left[1], tree.right)
+        if isinstance(tree.op, ast.Div) and right[1] is None:
+            return tuple(None if part is None else ast.BinOp(part, ast.Div(), tree.right) for part in left)  # type: ignore[return-value]
+    raise RefsimError(f"{where}: exponential Euler needs d{name}/dt to be linear in {name}, but {ast.unparse(tree)!r} is not; use euler or rk4.")
+
+
+def _depends(tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr]) -> bool:
+    return any(other == name or (other in subexpressions and _depends(subexpressions[other], name, subexpressions)) for other in names_in(tree))
+
+
+def _sum(left: Part, operation: ast.operator, right: Part) -> Part:
+    if right is None:
+        return left
+    if left is None:
+        return right if isinstance(operation, ast.Add) else ast.UnaryOp(ast.USub(), right)
+    return ast.BinOp(left, operation, right)
+
+
+def _product(left: Part, right: Part) -> Part:
+    return None if left is None or right is None else ast.BinOp(left, ast.Mult(), right)
+
+
+def _text(tree: Part) -> str:
+    return "0.0" if tree is None else ast.unparse(tree)
