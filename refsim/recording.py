@@ -147,9 +147,13 @@ def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str) -> 
 
 
 def check_range(network: Network, dtype: str) -> None:
-    """Refuse weights that the dtype of a run cannot hold."""
+    """Refuse weights that the dtype of a run cannot hold, and whole numbers in a dtype that would round them."""
     largest = {"float16": 65504.0, "float32": float(np.finfo(np.float32).max), "bfloat16": 3.38e38}.get(dtype, np.inf)
     for layer in network.layers:
+        if "integer" in layer.model.traits and dtype != "float64":
+            raise RefsimError(
+                f"{layer.name}: card '{layer.model.name}' computes with whole numbers, which float32 holds up to 16,777,216 only; run it in float64, which is exact."
+            )
         found = max(float(np.abs(layer.weight).max()), float(np.abs(layer.bias).max()))
         if found > largest:
             raise RefsimError(f"{layer.name}: a weight of size {found:.3g} does not fit {dtype}, which ends at {largest:.3g}.")

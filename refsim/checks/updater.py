@@ -65,7 +65,7 @@ def _updater_code(model: NeuronModel, brian2: Any) -> str:
     brian2.Network(group)
     for updater in known.get(model.discrete.solution, ()):
         try:
-            return str(updater(group.equations, group.variables))
+            return str(updater(group.equations, group.variables)).replace("int(not_refractory)", "1")  # of a neuron that is free
         except UnsupportedEquationsException:
             continue
     if model.discrete.solution in _CLAIMED:

@@ -164,13 +164,20 @@ def _state(entry: object, where: str) -> State:
 
 
 def _parameter(entry: object, where: str) -> Parameter:
-    table = _entry(entry, where, {"value", "unit", "meaning", *_BOUNDS}, ("value", "unit", "meaning"))
+    table = _entry(entry, where, {"value", "unit", "meaning", "whole", *_BOUNDS}, ("value", "unit", "meaning"))
     unit = check_unit(table["unit"], where)
     bounds = {key: to_si(table[key], unit, f"{where}: {key}") for key in _BOUNDS & set(table)}
     low = max(bounds.get("minimum", -float("inf")), bounds.get("above", -float("inf")))
     if low > min(bounds.get("maximum", float("inf")), bounds.get("below", float("inf"))):
         raise RefsimError(f"{where}: no value can satisfy its bounds {bounds}.")
-    return Parameter(to_si(table["value"], unit, f"{where}: value"), unit, _text(table, "meaning", where), **bounds)
+    return Parameter(to_si(table["value"], unit, f"{where}: value"), unit, _text(table, "meaning", where), whole=_flag(table, "whole", where), **bounds)
+
+
+def _flag(table: Mapping[str, Any], key: str, where: str) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise RefsimError(f"{where}: {key} must be true or false, but is {value!r}.")
+    return value
 
 
 def _derived(entry: object, where: str) -> Derived:

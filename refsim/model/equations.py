@@ -82,22 +82,22 @@ def _statement_text(value: object, where: str) -> str:
 
 
 def _parsed(text: str, key: str, solution: str, names: Names, odes: Odes | None, where: str) -> tuple[Statement, ...]:
-    if key != "integrate" or text.strip() != FROM_CONTINUOUS:
+    before, made, after = (part.strip(" \n;") for part in text.partition(FROM_CONTINUOUS)) if key == "integrate" else (text, "", "")
+    if not made:
         return parse_statements(text, f"{where} {key}")
     if solution not in GENERATED or odes is None:
         raise RefsimError(
-            f'{where} integrate = "{FROM_CONTINUOUS}" needs a [continuous] part and a solution among {listed(GENERATED)}, but solution is {solution!r}.'
+            f'{where} integrate = "{FROM_CONTINUOUS}" needs a [continuous] part without refractoriness, and a solution among {listed(GENERATED)}, but solution is {solution!r}.'
         )
-    return generated_step(odes, solution, names.inputs, impulse=names.impulse, where=f"{card_of(where)}: [continuous] equations")
-
-
-def card_of(where: str) -> str:
-    """Return the card that a place in it belongs to."""
-    return where.split(": ")[0]
+    step = generated_step(odes, solution, names.inputs, impulse=names.impulse, where=f"{where.split(': ')[0]}: [continuous] equations")
+    around = [parse_statements(part, f"{where} {key}") if part else () for part in (before, after)]
+    return (*around[0], *step, *around[1])
 
 
 def _check_step(parsed: Mapping[str, tuple[Statement, ...]], names: Names, where: str) -> None:
     states = names.of("discrete")
+    if not states:
+        raise RefsimError(f"{where}: has no state; at least one of [state] must be part of the step.")
     known = {*states, *names.fixed}
     helpers: dict[str, str] = {}
     for part, statements in parsed.items():
@@ -138,7 +138,7 @@ def check_continuous(table: dict[str, Any], names: Names, odes: Odes, discrete: 
     if bool(threshold) != (discrete.fire is not None):
         raise RefsimError(f"{where}: threshold and [discrete] fire go together; a readout has neither.")
     if threshold:
-        _check_condition(threshold, known, f"{where} threshold", "such as 'v >= v_th'")
+        _check_condition(threshold, known | {"dt"}, f"{where} threshold", "such as 'v >= v_th'")
     if refractory and refractory not in names.constants:
         _check_condition(refractory, known, f"{where} refractory", "or a constant in seconds")
     for statement in parse_statements(reset, f"{where} reset") if reset else ():

@@ -39,7 +39,7 @@ class State:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter: SI value and unit, meaning, and the bounds it must stay within."""
+    """A parameter: SI value and unit, meaning, and the bounds it must stay within; whole where it counts something."""
 
     value: float
     unit: str
@@ -48,18 +48,20 @@ class Parameter:
     maximum: float = math.inf
     above: float = -math.inf
     below: float = math.inf
+    whole: bool = False
 
     def check(self, value: float, where: str) -> float:
         """Return the value, or say which bound it breaks."""
-        if not self.minimum <= value <= self.maximum or not self.above < value < self.below:
+        if not self.minimum <= value <= self.maximum or not self.above < value < self.below or (self.whole and value != int(value)):
             raise RefsimError(f"{where}: must be {self.bounds or 'a finite number'}, but is {value:g}.")
         return value
 
     @property
     def bounds(self) -> str:
         """The bounds in words, empty where there are none."""
+        whole = ["a whole number"] if self.whole else []
         said = (("at least", self.minimum), ("at most", self.maximum), ("above", self.above), ("below", self.below))
-        return " and ".join(f"{words} {bound:g}" for words, bound in said if math.isfinite(bound))
+        return " and ".join(whole + [f"{words} {bound:g}" for words, bound in said if math.isfinite(bound)])
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,13 @@ class NeuronModel:
         for statement in reversed(self.discrete.modulate):
             seen = (seen - {statement.target}) | statement.names if statement.target in seen else seen
         return next((name for name in self.stepped if name in seen), next(iter(self.inputs.values())))
+
+    def membrane_in(self, *, fine: bool) -> str:
+        """Return the membrane of the step, or of the ODE where that has none of the name."""
+        if not fine or self.membrane in self.solved or self.continuous is None or not self.continuous.threshold:
+            return self.membrane
+        seen = _words(self.continuous.threshold)
+        return next((name for name in self.solved if name in seen), next(iter(self.inputs.values())))
 
     @property
     def stepped(self) -> dict[str, State]:

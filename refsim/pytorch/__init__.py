@@ -1,6 +1,6 @@
 """The PyTorch side: steps written by hand, thin modules, surrogate gradients, the engine on trial, and the bridge."""
 
 from .engine import Torch
-from .layers import IF, LIF, SRIF, SRIFMPR, LIFDecay, reset
+from .layers import EIF, IF, LI, LIF, SRIF, SRIFMPR, LIFDecay, LIFRefractory, PoissonEscape, reset
 
-__all__ = ["IF", "LIF", "SRIF", "SRIFMPR", "LIFDecay", "Torch", "reset"]
+__all__ = ["EIF", "IF", "LI", "LIF", "SRIF", "SRIFMPR", "LIFDecay", "LIFRefractory", "PoissonEscape", "Torch", "reset"]

@@ -153,7 +153,7 @@ def _module_on_trial(module: nn.Module, network: Network, drawn: list["_Draws"])
         assert isinstance(neuron, Neuron)
         assert neuron.seen is not None
         assert neuron.v is not None
-        seen_now.append((spikes, neuron.seen, neuron.v))
+        seen_now.append((torch.zeros_like(spikes) if neuron.model.discrete.readout else spikes, neuron.seen, neuron.v))
 
     hooks = [neuron.register_forward_hook(keep) for neuron in neurons]
     try:

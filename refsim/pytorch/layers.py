@@ -57,7 +57,7 @@ class Neuron(nn.Module):
         return None if self.state is None else self.state[self.model.membrane]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Advance by one step: input (batch, neurons) to spikes (batch, neurons)."""
+        """Advance by one step: input (batch, neurons) to spikes (batch, neurons), of a readout to its membrane."""
         state = {name: torch.full_like(x, entry.start) for name, entry in self.model.stepped.items()} if self.state is None else self.state
         held = next(iter(state.values())).shape
         if held != x.shape:
@@ -70,7 +70,7 @@ class Neuron(nn.Module):
         if self.detach_reset:
             given = spikes.detach()
             _, _, self.state = step(x, state, constants, lambda _distance: given)
-        return spikes
+        return self.state[self.model.membrane] if self.model.discrete.readout else spikes
 
     def extra_repr(self) -> str:
         """Show the parameters."""
@@ -105,6 +105,30 @@ class SRIFMPR(Neuron):
     """SRIF behind the membrane potential rectifier: card ``srif_mpr``."""
 
     card = "srif_mpr"
+
+
+class LIFRefractory(Neuron):
+    """Leaky integrate-and-fire with an absolute refractory period: card ``lif_refractory``."""
+
+    card = "lif_refractory"
+
+
+class LI(Neuron):
+    """Leaky integrator, a readout without spikes; its output is its membrane: card ``li``."""
+
+    card = "li"
+
+
+class EIF(Neuron):
+    """Exponential integrate-and-fire, in volts: card ``eif``."""
+
+    card = "eif"
+
+
+class PoissonEscape(Neuron):
+    """Poisson neuron with an exponential rate: card ``poisson_escape``."""
+
+    card = "poisson_escape"
 
 
 def _duration(model: NeuronModel, dt: object) -> float:

@@ -56,6 +56,42 @@ def srif_mpr_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Step
     return z, seen, {"v": v - z * p["spike_value"]}
 
 
+def lif_refractory_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+    """Leaky integrate-and-fire that holds its membrane for n_ref steps after a spike."""
+    held = s["count"] > 0
+    v = torch.where(held, s["v"], p["decay"] * s["v"] + x)
+    z = torch.where(held, torch.zeros_like(v), fire(v - p["v_th"]))
+    count = torch.clamp(s["count"] - 1, min=0)
+    return z, v, {"v": v * (1 - z) + p["v_reset"] * z, "count": count * (1 - z) + p["n_ref"] * z}
+
+
+def li_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+    """Leaky integrator without a threshold."""
+    v = p["decay"] * s["v"] + x
+    return torch.zeros_like(v), v, {"v": v}
+
+
+def eif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+    """Exponential integrate-and-fire, forward Euler, in volts."""
+    v = s["v"]
+    upswing = p["delta_t"] * torch.exp((v - p["v_t"]) / p["delta_t"])
+    v = v + p["step"] * ((p["v_rest"] - v + upswing + p["r_m"] * x) / p["tau_m"])
+    z = fire(v - p["v_th"])
+    return z, v, {"v": v * (1 - z) + p["v_reset"] * z}
+
+
+def poisson_escape_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+    """Leaky membrane that fires by chance: the probability of a spike in a step against a drawn number."""
+    v = p["decay"] * s["v"] + x
+    chance = 1 - torch.exp(-p["rate_th"] * p["step"] * torch.exp(p["beta"] * (v - p["v_th"])))
+    return drawn_spike(chance, p["uniform"]), p["uniform"], {"v": v}
+
+
+def drawn_spike(chance: Tensor, uniform: Tensor) -> Tensor:
+    """Spike where the number lies below the chance; the gradient is that of the chance, which is the expected spike."""
+    return (uniform < chance).to(chance.dtype) + (chance - chance.detach())
+
+
 def mpr(u: Tensor) -> Tensor:
     """Membrane potential rectifier of Guo et al. 2022, Eq. 10, piece by piece, with a gradient free of NaN."""
     below = 1 - torch.pow(1 - torch.clamp(u, max=0), 1 / 3)
@@ -70,4 +106,8 @@ STEPS: dict[str, Step] = {
     "lif_decay": lif_decay_step,
     "srif": srif_step,
     "srif_mpr": srif_mpr_step,
+    "lif_refractory": lif_refractory_step,
+    "li": li_step,
+    "eif": eif_step,
+    "poisson_escape": poisson_escape_step,
 }

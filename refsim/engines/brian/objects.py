@@ -100,7 +100,9 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
         groups.append(group)
         spikes.append(monitor)
         if structure.traces:
-            traces.append(brian2.StateMonitor(group, ["seen", layer.model.membrane], record=True, when=f"{name}_trace", name=f"T{index}"))
+            traces.append(
+                brian2.StateMonitor(group, ["seen", layer.model.membrane_in(fine=structure.fine)], record=True, when=f"{name}_trace", name=f"T{index}")
+            )
     run_function("end", "end")
     network = brian2.Network(*parts, *groups, *spikes, *traces)
     network.schedule = [*schedule, *_UNUSED, "end"]
@@ -138,7 +140,9 @@ def fine_options(model: NeuronModel) -> dict[str, Any]:
     assert continuous is not None
     options = {"threshold": continuous.threshold or "i < 0", "method": continuous.method}
     options |= {"reset": continuous.reset} if continuous.reset else {}
-    return options | ({"refractory": continuous.refractory} if continuous.refractory else {})
+    # Brian2 dates a spike at the beginning of its (sub-)step, so that a period of n steps holds the neuron for n - 1.
+    held = f"{continuous.refractory} + dt" if continuous.refractory in model.constant_units else continuous.refractory
+    return options | ({"refractory": held} if held else {})
 
 
 def _watch_text(model: NeuronModel, dtype: str, *, gap: bool, seen: bool) -> str:

@@ -49,7 +49,8 @@ def to_traces(outcome: Outcome, network: Network, drive: Drive, refine: int, bat
     """Give the recorded membranes their shape (n_samples, n_steps, n_neurons)."""
     length, kept = drive.n_steps * refine, []
     for index, layer in enumerate(network.layers):
-        names = {"before_reset": "seen", "after_reset": layer.model.membrane}
+        after = next(name for name in outcome.traces[index] if name != "seen") if record else ""
+        names = {"before_reset": "seen", "after_reset": after}
         arrays = {}
         for name in record:
             raw = outcome.traces[index][names[name]]

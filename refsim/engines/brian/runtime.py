@@ -42,7 +42,7 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
         mode, source = structure.mode(layer), structure.source_of(index)
         return _as_function(brian2, NumpyProduct(layer, mode, refine, analog_impulse, lambda key: array(index, key), read, source))
 
-    with session("numpy", structure.dtype, network.dt / refine) as brian2, np.errstate(all="ignore"):
+    with session("numpy", structure.dtype, network.dt / refine, literal=not structure.fine) as brian2, np.errstate(all="ignore"):
         for layer in network.layers:
             check_units(brian2, layer.model)
         brian_network, built, spikes, traces = build(structure, brian2, function)

@@ -13,7 +13,7 @@ COMPILER_FLAGS = ("-w", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-
 
 
 @contextlib.contextmanager
-def session(target: str, dtype: str, dt: float, folder: Path | None = None) -> Iterator[Any]:
+def session(target: str, dtype: str, dt: float, folder: Path | None = None, *, literal: bool = False) -> Iterator[Any]:
     """Open Brian2 for one network.
 
     Parameters
@@ -24,6 +24,8 @@ def session(target: str, dtype: str, dt: float, folder: Path | None = None) -> I
         Seconds a (sub-)step.
     folder : Path, optional
         Where the C++ project goes.
+    literal : bool
+        Leave each operation as it is written: Brian2 turns ``x/tau`` into ``x*(1/tau)`` otherwise, and the last bit changes.
 
     Yields
     ------
@@ -41,7 +43,7 @@ def session(target: str, dtype: str, dt: float, folder: Path | None = None) -> I
     try:
         preferences["core.default_float_dtype"] = np.dtype(dtype).type
         preferences["codegen.target"] = "auto" if standalone else "numpy"
-        preferences["codegen.loop_invariant_optimisations"] = True
+        preferences["codegen.loop_invariant_optimisations"] = not literal
         preferences["codegen.cpp.extra_compile_args_gcc"] = list(COMPILER_FLAGS)
         preferences["codegen.cpp.extra_compile_args"] = None
         preferences["devices.cpp_standalone.openmp_threads"] = 0

@@ -95,7 +95,7 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
     with session("numpy", structure.dtype, structure.network.dt) as brian2:
         for layer in structure.network.layers:
             check_units(brian2, layer.model)
-    with session("cpp_standalone", structure.dtype, structure.network.dt, project) as brian2:
+    with session("cpp_standalone", structure.dtype, structure.network.dt, project, literal=not structure.fine) as brian2:
         network, _, spikes, traces = build(structure, brian2, function)
         with explained(", ".join(dict.fromkeys(layer.model.name for layer in structure.network.layers))):
             network.run(ENDLESS * brian2.defaultclock.dt, namespace={})

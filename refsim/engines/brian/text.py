@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...model import NeuronModel
-from ...model.expressions import Comparison, Statement, comparisons
-from ...model.neuron import INPUT, STEP
+from ...model.expressions import Comparison, Statement, comparisons, names_in, parse_expression
+from ...model.neuron import DRAWS, INPUT, STEP
 
 _SYMBOL = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 FAR = 1e30  # larger than any distance to threshold, and finite: infinity times zero would be NaN
@@ -126,7 +126,8 @@ def unit_equations(model: NeuronModel) -> str:
 def fine_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool, seen: bool) -> str:
     """Return the Brian2 equations of fine mode: the ODE, its input, and what the threshold may use."""
     assert model.continuous is not None
-    unit = model.state[model.membrane].unit
+    drawn = comparisons(parse_expression(model.continuous.threshold, "threshold"))[0][0] if model.continuous.threshold else None
+    unit = "1" if drawn is not None and names_in(drawn) <= set(DRAWS) else model.state[model.membrane_in(fine=True)].unit
     lines = _constants(model, per_neuron, units=True) + [f"{name} : {model.input_unit}" for name in model.inputs]
     lines += [f"gap : {unit}"] * gap + [f"seen : {unit}"] * seen + [f"{name} : 1" for name in model.draws]
     lines += [model.continuous.equations, *(f"{jump_of(name)} : {model.input_unit}" for name in model.inputs)]
