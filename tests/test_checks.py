@@ -31,10 +31,17 @@ def hand_written(model):
     return step
 
 
-@pytest.mark.parametrize("model", load_all(), ids=lambda model: model.name)
+# Neurons that pulses can probe: one dimensionless input, a threshold, no chance.
+PROBED = [model for model in load_all() if model.input_unit == "1" and not {"stochastic", "readout", "integer"} & set(model.traits) and len(model.inputs) == 1]
+
+
+@pytest.mark.parametrize("model", PROBED, ids=lambda model: model.name)
 def test_our_own_steps_pass_every_check(model):
-    verdicts = refsim.check_step(hand_written(model), model, as_input=torch.tensor)
-    assert {verdict.claim.measure: verdict.status for verdict in verdicts} == dict.fromkeys(STEP_CHECKS, "pass")
+    verdicts = {verdict.claim.measure: verdict.status for verdict in refsim.check_step(hand_written(model), model, as_input=torch.tensor)}
+    assert set(verdicts) == set(STEP_CHECKS)
+    assert set(verdicts.values()) <= {"pass", "skipped"}
+    if len(model.stepped) == 1:  # one state that a pulse reaches at once: nothing is left out
+        assert set(verdicts.values()) == {"pass"}
 
 
 @pytest.mark.parametrize(("card", "rogue"), STEP_CASES)

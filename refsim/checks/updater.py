@@ -118,10 +118,13 @@ def _ran(statements: Any, values: Values) -> Values:
 
 
 def _integration(model: NeuronModel, code: str, values: Values) -> Iterator[tuple[str, str]]:
-    impulse = model.input_kind == "impulse"
-    by_ode = _ran(parse_statements(code, "solution"), values | {name: 0 * values[STEP] for name in model.inputs if impulse})
-    for name, state in model.inputs.items() if impulse else ():
-        by_ode[state] += values[name]
+    pulse, early = model.input_kind == "pulse", model.input_kind == "early_impulse"
+    before = dict(values) if pulse else values | dict.fromkeys(model.inputs, 0 * values[STEP])
+    for name, state in model.inputs.items():
+        before[state] += values[name] if early else 0
+    by_ode = _ran(parse_statements(code, "solution"), before)
+    for name, state in model.inputs.items():
+        by_ode[state] += values[name] if not pulse and not early else 0
     by_step = _ran(model.discrete.integrate, values)
     for name in _both(model):
         if _differ(by_step[name], by_ode[name], values[name]):

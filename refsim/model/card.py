@@ -78,7 +78,7 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     kernels = read_kernels(_table(table, "kernel", card), card)
     _names(card, state, parameters, derived, kernels)
     kind, inputs, unit = read_inputs(_table(table, "input", card), state, card)
-    names = Names(state, {*parameters, *derived}, inputs, set(kernels), kind == "impulse")
+    names = Names(state, {*parameters, *derived}, inputs, set(kernels), kind)
     ode_table, steps = _table(table, "continuous", card), _table(table, "discrete", card)
     odes = None
     if "continuous" not in table and steps.get("solution") != "map":

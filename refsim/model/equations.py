@@ -30,15 +30,15 @@ class Names:
     ----------
     state, constants, inputs, kernels
         Names by kind; states with what they are.
-    impulse : bool
-        Whether input arrives as a jump.
+    kind : str
+        How input arrives, one of ``INPUT_KINDS``.
     """
 
     state: Mapping[str, State]
     constants: Set[str]
     inputs: Mapping[str, str]
     kernels: Set[str]
-    impulse: bool
+    kind: str
 
     def of(self, side: str) -> list[str]:
         """Return the states that the step ("discrete") or the ODE ("continuous") has."""
@@ -89,7 +89,7 @@ def _parsed(text: str, key: str, solution: str, names: Names, odes: Odes | None,
         raise RefsimError(
             f'{where} integrate = "{FROM_CONTINUOUS}" needs a [continuous] part without refractoriness, and a solution among {listed(GENERATED)}, but solution is {solution!r}.'
         )
-    step = generated_step(odes, solution, names.inputs, impulse=names.impulse, where=f"{where.split(': ')[0]}: [continuous] equations")
+    step = generated_step(odes, solution, names.inputs, kind=names.kind, where=f"{where.split(': ')[0]}: [continuous] equations")
     around = [parse_statements(part, f"{where} {key}") if part else () for part in (before, after)]
     return (*around[0], *step, *around[1])
 
@@ -181,7 +181,7 @@ def _check_odes(odes: Odes, names: Names, known: set[str], where: str) -> None:
     if unheard := set(names.inputs) - {name for tree in rows.values() for name in names_in(tree)}:
         unheard_of = listed(unheard)
         raise RefsimError(
-            f"{where} equations: never use the input {unheard_of}; write {unheard_of}, or {unheard_of}/{STEP} where [input] kind is impulse: a current of the same charge, spread over the step."
+            f"{where} equations: never use the input {unheard_of}; write {unheard_of}, or {unheard_of}/{STEP} where [input] kind is an impulse: a current of the same charge, spread over the step."
         )
     if sorted(odes.slopes) != sorted(names.of("continuous")):
         raise RefsimError(f"{where} equations: need one 'd.../dt' for each of the states {listed(names.of('continuous'))}, but have {listed(odes.slopes)}.")

@@ -15,6 +15,7 @@ TRAITS = frozenset({
 })  # fmt: skip
 INPUT_KINDS = {
     "impulse": "a spike is a jump of its weight, after the decay and before the threshold",
+    "early_impulse": "a spike is a jump of its weight at the beginning of its step, which uses it already",
     "pulse": "a spike is a rectangular current of its weight that lasts one step",
 }
 # Names that every text may use: the input of this step, and (in [derived] and [continuous]) the step's duration.

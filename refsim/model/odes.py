@@ -60,20 +60,22 @@ def _split(line: str, where: str) -> tuple[str, str, str]:
     return left, right.strip(), unit.split("(unless refractory)")[0].strip()
 
 
-def generated_step(odes: Odes, method: str, inputs: Mapping[str, str], *, impulse: bool, where: str) -> tuple[Statement, ...]:
+def generated_step(odes: Odes, method: str, inputs: Mapping[str, str], *, kind: str, where: str) -> tuple[Statement, ...]:
     """Return the statements of one step of a method, for an ODE without refractoriness.
 
-    Every slope is taken at the old states. An impulse is a jump at the end of the step, so the ODE runs without it.
+    Every slope is taken at the old states. An impulse is a jump before or after the step, so the ODE runs without it.
 
     Parameters
     ----------
     method : {"euler", "exponential_euler", "rk4"}
     inputs : mapping of str to str
         Input -> the state it reaches.
+    kind : {"pulse", "impulse", "early_impulse"}
     """
-    slopes = {name: _without(tree, set(inputs), where) if impulse else tree for name, tree in odes.slopes.items()}
+    slopes = {name: _without(tree, set(inputs), where) if kind != "pulse" else tree for name, tree in odes.slopes.items()}
     lines = _METHODS[method](Odes(slopes, odes.subexpressions), where)
-    lines += [f"{state} = {state} + {name}" for name, state in inputs.items()] if impulse else []
+    jumps = [f"{state} = {state} + {name}" for name, state in inputs.items()]
+    lines = [*(jumps if kind == "early_impulse" else []), *lines, *(jumps if kind == "impulse" else [])]
     return tuple(_statement(line, where) for line in lines)
 
 
@@ -96,6 +98,9 @@ def _exponential_euler(odes: Odes, where: str) -> list[str]:
         constant, factor = _linear(tree, name, odes.subexpressions, where)
         if factor is None:
             last.append(f"{name} = {name} + {STEP}*({_text(constant)})")
+            continue
+        if constant is None:
+            last.append(f"{name} = {name}*exp(({_text(factor)})*{STEP})")
             continue
         lines += [f"{name}_rate = {_text(factor)}", f"{name}_ratio = ({_text(constant)})/{name}_rate", f"{name}_kept = exp({name}_rate*{STEP})"]
         last.append(f"{name} = ({name} + {name}_ratio)*{name}_kept - {name}_ratio")

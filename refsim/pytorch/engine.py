@@ -21,7 +21,8 @@ from ..progress import advance as advance_progress
 from ..recording import BLOCK, Recording, check_range, check_run, make_provenance
 from ..spikes import SpikeTrains
 from .layers import Neuron, reset
-from .steps import STEPS, Step
+from .steps import STEPS
+from .steps_types import Step
 from .surrogate import heaviside
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}

@@ -7,17 +7,15 @@ Cards with two inputs get x as a dict by input; a random number or the duration 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .steps_chance import CHANCE_STEPS
+from .steps_types import State, Step, Stepped
 from .surrogate import Fire
-
-State = Mapping[str, Tensor]
-Stepped = tuple[Tensor, Tensor, dict[str, Tensor]]
-Step = Callable[[Any, State, Mapping[str, Any], Fire], Stepped]
 
 
 def if_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
@@ -80,16 +78,39 @@ def eif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     return z, v, {"v": v * (1 - z) + p["v_reset"] * z}
 
 
-def poisson_escape_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
-    """Leaky membrane that fires by chance: the probability of a spike in a step against a drawn number."""
-    v = p["decay"] * s["v"] + x
-    chance = 1 - torch.exp(-p["rate_th"] * p["step"] * torch.exp(p["beta"] * (v - p["v_th"])))
-    return drawn_spike(chance, p["uniform"]), p["uniform"], {"v": v}
+def plif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+    """Leaky integrate-and-fire whose 1/tau is learnt."""
+    v = s["v"] + (x - s["v"]) * p["share"]
+    z = fire(v - p["v_th"])
+    return z, v, {"v": v * (1 - z) + p["v_reset"] * z}
 
 
-def drawn_spike(chance: Tensor, uniform: Tensor) -> Tensor:
-    """Spike where the number lies below the chance; the gradient is that of the chance, which is the expected spike."""
-    return (uniform < chance).to(chance.dtype) + (chance - chance.detach())
+def cuba_lif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+    """Exponential synapse and membrane: the current jumps, acts, and then decays."""
+    current = s["i_syn"] + x
+    v = p["beta"] * s["v"] + current
+    z = fire(v - p["v_th"])
+    return z, v, {"i_syn": p["alpha"] * current, "v": v * (1 - z) + p["v_reset"] * z}
+
+
+def coba_lif_step(x: Mapping[str, Tensor], s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+    """Conductance-based membrane, exponential Euler: conductances are held over the step, then decay and jump."""
+    g_e, g_i = s["g_e"], s["g_i"]
+    total = p["g_l"] + g_e + g_i
+    goal = (p["g_l"] * p["e_l"] + g_e * p["e_e"] + g_i * p["e_i"]) / total
+    v = goal + (s["v"] - goal) * torch.exp(-total * p["step"] / p["c_m"])
+    z = fire(v - p["v_th"])
+    g_e = g_e * math.exp(-p["step"] / p["tau_e"]) + x["I_excitatory"]
+    g_i = g_i * math.exp(-p["step"] / p["tau_i"]) + x["I_inhibitory"]
+    return z, v, {"g_e": g_e, "g_i": g_i, "v": v * (1 - z) + p["v_reset"] * z}
+
+
+def qif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+    """Quadratic integrate-and-fire, forward Euler, in volts."""
+    v = s["v"]
+    v = v + p["step"] * (((v - p["v_rest"]) * (v - p["v_c"]) / (p["v_c"] - p["v_rest"]) + p["r_m"] * x) / p["tau_m"])
+    z = fire(v - p["v_th"])
+    return z, v, {"v": v * (1 - z) + p["v_reset"] * z}
 
 
 def mpr(u: Tensor) -> Tensor:
@@ -109,5 +130,9 @@ STEPS: dict[str, Step] = {
     "lif_refractory": lif_refractory_step,
     "li": li_step,
     "eif": eif_step,
-    "poisson_escape": poisson_escape_step,
+    "plif": plif_step,
+    "cuba_lif": cuba_lif_step,
+    "coba_lif": coba_lif_step,
+    "qif": qif_step,
+    **CHANCE_STEPS,
 }

@@ -125,8 +125,11 @@ def _group(structure: Structure, layer: Layer, name: str, brian2: Any, call: Any
     if "spike" in group.resetter:
         group.resetter["spike"].when = f"{name}_reset"
     before = [f"{name} = {name}_call(i, t_in_timesteps)" for name in model.draws]
+    jumps = "\n".join(f"{state} = {state} + {jump_of(name)}" for name, state in model.inputs.items())
+    if model.input_kind == "early_impulse":
+        group.run_regularly(jumps, when=f"{name}_sum", order=1)
     if model.input_kind == "impulse":
-        before += [f"{state} = {state} + {jump_of(name)}" for name, state in model.inputs.items()]
+        before += [jumps]
     if before:
         group.run_regularly("\n".join(before), when=f"{name}_jump")
     if any(watched.values()):
