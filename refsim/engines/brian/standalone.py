@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RefsimError
+from ...network import Layer
 from ...recording import installed_version
 from .cache import alone, cache_folder, digest, is_whole, keep_small, touch
 from .objects import Structure, build, cpp_functions, explained, layer_constants
 from .session import COMPILER_FLAGS, session
 
 _HERE = Path(__file__).parent
-_HEADERS = ["<cstdio>", "<cstdlib>", "<cstring>", "<vector>", "<stdint.h>", "<fcntl.h>", "<unistd.h>", "<sys/mman.h>", "<sys/stat.h>"]
+_HEADERS = ["<cstdio>", "<cstdlib>", "<cstring>", "<vector>", "<algorithm>", "<stdint.h>", "<fcntl.h>", "<unistd.h>", "<sys/mman.h>", "<sys/stat.h>"]
 ENDLESS = 1e9  # steps; a run stops itself after the last step of its input
 
 
@@ -49,10 +50,15 @@ def find_compiler() -> str:
 def _key(structure: Structure, compiler: str) -> str:
     """Name a program by all that goes into it."""
     sources = [path.read_bytes() for path in sorted(_HERE.glob("*.[cp][py]*"))]
-    layers = [(layer.model.text or repr(layer.model), layer.weight.shape, layer_constants(layer)) for layer in structure.network.layers]
+    layers = [(layer.model.text or repr(layer.model), layer.n_post, _wiring(layer), layer_constants(layer)) for layer in structure.network.layers]
     facts = (layers, structure.fine, structure.source, structure.dtype, structure.batch, structure.gap, structure.traces,
              compiler, _compiler_facts(compiler), COMPILER_FLAGS, installed_version("brian2"), installed_version("numpy"))  # fmt: skip
     return hashlib.sha256(repr(facts).encode() + b"".join(sources)).hexdigest()[:32]
+
+
+def _wiring(layer: Layer) -> list[tuple[int, int, bool]]:
+    """Return what is compiled in of each connection: where from, how wide, and whether delayed; the delays are not."""
+    return [(source.layer, source.width, source.delayed) for source in layer.sources]
 
 
 @functools.cache
@@ -89,7 +95,7 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
         return made
 
     with session("cpp_standalone", structure.dtype, structure.network.dt, project) as brian2:
-        network, _, spikes, traces = build(structure, brian2, function)
+        network, _, traces = build(structure, brian2, function)
         with explained(", ".join(dict.fromkeys(layer.model.name for layer in structure.network.layers))):
             network.run(ENDLESS * brian2.defaultclock.dt, namespace={})
         brian2.device.build(directory=str(project), compile=False, run=False)
@@ -97,10 +103,4 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
         def file_of(monitor: Any, variable: str) -> str:
             return Path(brian2.device.get_array_filename(monitor.variables[variable])).name
 
-        names = []
-        for index, monitor in enumerate(spikes):
-            row = {"t": file_of(monitor, "t"), "i": file_of(monitor, "i")}
-            if traces:
-                row |= {key: file_of(traces[index], key) for key in traces[index].record_variables}
-            names.append(row)
-    return names
+        return [{key: file_of(monitor, key) for key in monitor.record_variables} for monitor in traces]
