@@ -1,5 +1,6 @@
 """Recording: what one engine did with one network and one drive, and how it came about."""
 
+import functools
 import hashlib
 import os
 import platform
@@ -115,6 +116,7 @@ def make_provenance(label: str, network: Network, drive: Drive, **facts: Any) ->
             "python": platform.python_version(), "machine": platform.machine()} | facts  # fmt: skip
 
 
+@functools.cache
 def installed_version(package: str) -> str:
     """Return the version of an installed package."""
     try:

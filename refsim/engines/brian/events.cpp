@@ -5,7 +5,7 @@ static const int64_t PRE = @PRE@, ROW = (PRE + 7)/8;
 @LATER@
 static List packed(const Plan* plan, int64_t chunk, int64_t step) {
     static const char* bits = map_file("input.bin", plan->samples*plan->steps*ROW + 8);  // 8 more, so that a word may be read anywhere
-    static int32_t* const found = (int32_t*)malloc(sizeof(int32_t)*BATCH*PRE);  // only what is written takes memory
+    static int32_t* const found = (int32_t*)malloc(sizeof(int32_t)*(BATCH*PRE + 4));  // only what is written takes memory
     int32_t* next = found;
     for (int64_t sample = 0; sample < BATCH && chunk*BATCH + sample < plan->samples; sample++) {
         const char* row = bits + ((chunk*BATCH + sample)*plan->steps + step)*ROW;
@@ -15,7 +15,16 @@ static List packed(const Plan* plan, int64_t chunk, int64_t step) {
             uint64_t word;
             memcpy(&word, row + first/8, 8);
             if (PRE - first < 64) word &= ((uint64_t)1 << (PRE - first)) - 1;
-            for (; word; word &= word - 1) *next++ = sample*PRE + first + __builtin_ctzll(word);
+            const int32_t base = sample*PRE + first, ones = __builtin_popcountll(word);
+            for (int k = 0; k < 4; k++) {  // always four: no branch to guess wrongly; what is too much is overwritten
+                next[k] = base + __builtin_ctzll(word | (uint64_t)1 << 63);
+                word &= word - 1;
+            }
+            for (int k = 4; k < ones; k++) {
+                next[k] = base + __builtin_ctzll(word);
+                word &= word - 1;
+            }
+            next += ones;
         }
     }
     const List list = {found, next};

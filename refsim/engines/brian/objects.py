@@ -65,7 +65,8 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
     Parameters
     ----------
     call : function (name) -> brian2 Function
-        Gives the functions that begin a step, sum and record a layer, and end a step, for the target in use.
+        Gives the functions that begin a step, sum and record a layer, and end a step, for the target in use; perhaps one
+        that takes the place of a layer's threshold, else None.
 
     Returns
     -------
@@ -85,7 +86,11 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
         schedule += [f"{name}_{slot}" for slot in _SLOTS]
         group = _group(structure, layer, name, brian2)
         run_function(f"{name}_product", f"{name}_sum")
-        group.thresholder["spike"].when = f"{name}_threshold"
+        if call(f"{name}_threshold") is None:
+            group.thresholder["spike"].when = f"{name}_threshold"
+        else:  # the same list of neurons, gathered faster
+            group.contained_objects.remove(group.thresholder["spike"])
+            run_function(f"{name}_threshold", f"{name}_threshold")
         run_function(f"{name}_record", f"{name}_record")
         groups.append(group)
         if structure.traces:
@@ -188,6 +193,8 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
     for index, layer in enumerate(layers):
         name = group_name(index)
         texts[f"{name}_product"] = product_code(name, real, batch, index, layer, structure.mode(layer), structure.source)
+        if not structure.fine:
+            texts[f"{name}_threshold"] = fill("threshold.cpp", f"{name}_threshold", real, batch, POST=layer.n_post, FIRED=f"brian::_array_{name}_z", SPIKES=f"brian::_array_{name}__spikespace")
         texts[f"{name}_record"] = fill("record.cpp", f"{name}_record", real, batch, LAYER=name, POST=layer.n_post, SPIKES=f"brian::_array_{name}__spikespace")
     return texts
 

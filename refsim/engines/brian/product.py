@@ -91,35 +91,34 @@ def _of_layers(parts: list[Part]) -> list[Part]:
 
 
 def _arrivals(parts: list[Part], when: str = "true") -> str:
-    """Take what arrives now, a list a connection; an empty one where the condition does not hold."""
+    """Take what arrives now at each connection; nothing where the condition does not hold."""
     lines = []
     for part in parts:
         if part.kind != "frames":
             call = f"{part.name}::arrive(plan, {'chunk, step' if part.kind == 'events' else 'in_chunk'})"
-            lines.append(f"    List {part.name}_list = {{0, 0}}; if ({when}) {part.name}_list = {call};")
+            lines.append(f"    static Arrivals<{part.name}::PRE> {part.name}_now; {{ List due = {{0, 0}}; if ({when}) due = {call}; {part.name}_now.take(due); }}")
     return "\n".join(lines)
 
 
-def _rows(parts: list[Part], out: str = "out") -> str:
-    """Add what arrives to the sum of one sample."""
+def _rows(parts: list[Part]) -> str:
+    """Add what arrives to some columns of the sum of one sample."""
     lines = []
     for part in parts:
         rows = f"weight + {part.first}*POST"
         if part.kind == "frames":
-            lines.append(f"        {part.name}::add({out}, plan, chunk*BATCH + sample, step, {rows});")
+            lines.append(f"        {part.name}::add(out, first, last, plan, chunk*BATCH + sample, step, {rows});")
         else:
-            lines.append(f"        add_spikes<1, {part.name}::PRE>({out}, sample, {part.name}_list, {rows});")
+            lines.append(f"        {part.name}_now.add<1>(out, first, last, sample, {rows});")
     return "\n".join(lines)
 
 
 def _set(target: str, parts: list[Part], *, bias: str, when: str = "true") -> str:
     """Set a sum for all samples: zero, then each connection in order, the bias last."""
     return f"""{_arrivals(parts, when)}
-    for (int64_t sample = 0; sample < BATCH; sample++) {{
-        real* const out = {target} + sample*POST;
-        clear(out);
+    FOR_COLUMNS_AND_SAMPLES({target}) {{
+        clear(out, first, last);
 {_rows(parts)}
-        if (biased && ({bias})) add_bias(out, bias);
+        if (biased && ({bias})) add_bias(out, first, last, bias);
     }}"""
 
 
@@ -133,43 +132,45 @@ def _pulse(parts: list[Part]) -> str:
     drive, layers = _of_drive(parts), _of_layers(parts)
     if not layers:
         return f"    if (sub == 0) {{\n{_set('current', drive, bias='true')}\n    }}"
-    # `held` is what does not come from layers; `sum` what does, unless the two can be one
-    mixed = bool(drive)
-    held = f"if (sub == 0) {{\n{_set('held.data()', drive, bias='true')}\n    }}" if mixed else ""
-    start = "clear(to + sample*POST);" + ("" if mixed else " add_bias(to + sample*POST, bias);")
-    total = "    for (int64_t m = 0; m < BATCH*POST; m++) current[m] = held[m] + sum[m];" if mixed else ""
-    return f"""    static std::vector<real> held({"BATCH*POST" if mixed else "0"}), sum({"BATCH*POST" if mixed else "0"});
-    real* const to = {"sum.data()" if mixed else "current"};
-    static int64_t active = 0;  // spikes whose current flows
-    {held}
-    bool fresh = in_chunk == 0;
-    if (fresh) active = 0;
-{"".join(_leave(part) for part in layers)}
-    if (fresh || active == 0) for (int64_t sample = 0; sample < BATCH; sample++) {{ {start} }}
-{"".join(_come(part) for part in layers)}
-{total}"""
+    if not drive:
+        return _flow("current", layers, "clear(out, first, last); add_bias(out, first, last, bias);")
+    return f"""    static std::vector<real> held(BATCH*POST), flowing(BATCH*POST);
+    if (sub == 0) {{
+{_set("held.data()", drive, bias="true")}
+    }}
+{_flow("flowing.data()", layers, "clear(out, first, last);")}
+    for (int64_t m = 0; m < BATCH*POST; m++) current[m] = held[m] + flowing[m];"""
 
 
-def _leave(part: Part) -> str:
-    """End the currents of the spikes that came one step ago."""
+def _flow(target: str, layers: list[Part], start: str) -> str:
+    """Let the current of each spike end after one step, then let those of new spikes begin; where none flows, start afresh."""
+    return f"""    static int64_t flow = 0;  // spikes whose current flows
+    if (in_chunk == 0) flow = 0;
+{"".join(_leave(part, target) for part in layers)}
+    if (flow == 0) FOR_COLUMNS_AND_SAMPLES({target}) {{ {start} }}
+{"".join(_come(part, target) for part in layers)}"""
+
+
+def _leave(part: Part, target: str) -> str:
     return f"""
     static std::vector<std::vector<int32_t> > {part.name}_ring(K);
+    static Arrivals<{part.name}::PRE> {part.name}_gone;
     if (in_chunk == 0) for (int64_t r = 0; r < K; r++) {part.name}_ring[r].clear();
     std::vector<int32_t>& {part.name}_slot = {part.name}_ring[in_chunk % K];
-    if (!{part.name}_slot.empty()) {{
-        active -= {part.name}_slot.size();
-        List gone = {{{part.name}_slot.data(), {part.name}_slot.data() + {part.name}_slot.size()}};
-        if (active) for (int64_t sample = 0; sample < BATCH; sample++) add_spikes<-1, {part.name}::PRE>(to + sample*POST, sample, gone, weight + {part.first}*POST);
+    flow -= {part.name}_slot.size();
+    if (flow && !{part.name}_slot.empty()) {{
+        const List due = {{{part.name}_slot.data(), {part.name}_slot.data() + {part.name}_slot.size()}};
+        {part.name}_gone.take(due);
+        FOR_COLUMNS_AND_SAMPLES({target}) {part.name}_gone.add<-1>(out, first, last, sample, weight + {part.first}*POST);
     }}"""
 
 
-def _come(part: Part) -> str:
+def _come(part: Part, target: str) -> str:
     return f"""
 {_arrivals([part])}
-    {part.name}_slot.assign({part.name}_list.at, {part.name}_list.end);
-    active += {part.name}_slot.size();
-    for (int64_t sample = 0; sample < BATCH; sample++) {{
-        real* const out = to + sample*POST;
+    {part.name}_slot.assign({part.name}_now.from[0], {part.name}_now.from[BATCH]);
+    flow += {part.name}_slot.size();
+    if (!{part.name}_slot.empty()) FOR_COLUMNS_AND_SAMPLES({target}) {{
 {_rows([part])}
     }}"""
 
@@ -178,19 +179,17 @@ def _impulse(parts: list[Part]) -> str:
     """Let spikes jump: those of layers at once, those of the drive at the end of their step; analog input flows or jumps, as the plan says."""
     frames = [part for part in parts if part.kind == "frames"]
     spiking = [part for part in parts if part.kind != "frames"]
-    drive, layers = _of_drive(spiking), _of_layers(spiking)
     often = "sub == 0" if frames else "in_chunk == 0"
     analog = f"        if (plan->analog_impulse && sub == K - 1) {{\n{_rows(frames)}\n        }}\n" if frames else ""
     return f"""    if (!plan->analog_impulse && ({often})) {{
 {_set("current", frames, bias="true")}
     }}
-{_arrivals(drive, "sub == K - 1")}
-{_arrivals(layers)}
-    for (int64_t sample = 0; sample < BATCH; sample++) {{
-        real* const out = jump + sample*POST;
-        clear(out);
+{_arrivals(_of_drive(spiking), "sub == K - 1")}
+{_arrivals(_of_layers(spiking))}
+    FOR_COLUMNS_AND_SAMPLES(jump) {{
+        clear(out, first, last);
 {_rows(spiking)}
-{analog}        if (biased && plan->analog_impulse && sub == K - 1) add_bias(out, bias);
+{analog}        if (biased && plan->analog_impulse && sub == K - 1) add_bias(out, first, last, bias);
     }}"""
 
 

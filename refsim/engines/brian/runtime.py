@@ -49,6 +49,8 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
         if name in ("begin", "end"):
             return _as_function(brian2, lambda now: 0.0)
         number, kind = name.removeprefix("L").split("_")
+        if kind == "threshold":
+            return None
         index = int(number)
         if kind == "record":
             return _as_function(brian2, partial(record, index))

@@ -90,6 +90,8 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
     texts = cpp_functions(structure)
 
     def function(name: str) -> Any:
+        if name not in texts:
+            return None
         made = brian2.Function(lambda now: 0.0, arg_units=[1], return_unit=1, stateless=False)
         made.implementations.add_implementation("cpp", code=texts[name], name=f"{name}_call", compiler_kwds={"headers": _HEADERS})
         return made
