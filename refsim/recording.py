@@ -1,5 +1,6 @@
 """Recording: what one engine did with one network and one drive, and how it came about."""
 
+import functools
 import hashlib
 import os
 import platform
@@ -11,10 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Floats, Ints
+from .connection import DRIVE
 from .drive import Drive
 from .errors import RefsimError
-from .network import Floats, Network
-from .spikes import Ints, SpikeTrains
+from .network import Network
+from .spikes import SpikeTrains
 
 TRACES = ("before_reset", "after_reset")
 # Samples that PyTorch takes at once. A matrix product adds in an order that depends on this number, so that who runs a
@@ -114,6 +117,7 @@ def make_provenance(label: str, network: Network, drive: Drive, **facts: Any) ->
             "python": platform.python_version(), "machine": platform.machine()} | facts  # fmt: skip
 
 
+@functools.cache
 def installed_version(package: str) -> str:
     """Return the version of an installed package."""
     try:
@@ -137,6 +141,7 @@ def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str) -> 
         raise RefsimError(f"the drive has a step of {drive.dt:g} s, but the network has {network.dt:g} s; one of the two is meant otherwise.")
     if unknown := set(names) - set(TRACES):
         raise RefsimError(f"record: {', '.join(sorted(unknown))} cannot be recorded; known are {', '.join(TRACES)}.")
+    _check_signs(network, drive)
     bins = drive.n_samples * drive.n_steps * sum(layer.n_post for layer in network.layers)
     needed, there = bins * (1 + 8 * len(names)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
@@ -144,6 +149,15 @@ def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str) -> 
             f"this run needs {needed / 2**30:,.0f} GiB for its spikes and traces, and the machine has {there / 2**30:,.0f}; give fewer steps or samples."
         )
     return names
+
+
+def _check_signs(network: Network, drive: Drive) -> None:
+    """Refuse currents below zero where the sign of a weight says what it opens."""
+    for layer in network.layers:
+        if len(layer.model.inputs) > 1 and any(source.layer == DRIVE for source in layer.sources) and drive.values is not None and drive.values.min() < 0:
+            raise RefsimError(
+                f"{layer.name}: card '{layer.model.name}' parts weights by their sign, and the drive goes down to {drive.values.min():.3g}, which would turn excitation into inhibition; give spikes or currents of 0 and more."
+            )
 
 
 def check_range(network: Network, dtype: str) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Ints
 from .drive import Drive
+from .engines.delays import Hearing
 from .engines.discrete import FUNCTIONS, LayerState, Tested, parts_by_input, weighted_sum
 from .network import Layer
 from .recording import Recording
-from .spikes import Ints
 
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 
@@ -235,14 +236,15 @@ def distances_to_threshold(reference: Recording, samples: Ints, dtypes: tuple[st
     spikes = [train.take(samples).dense() for train in reference.spikes]
     states = [_start(layer, network.dt, drive, unit, index) for index, layer in enumerate(network.layers)]
     found = [Threshold(np.zeros(train.shape), np.zeros(train.shape)) for train in spikes]
+    hear = Hearing(network, len(samples))
     for step, frame in enumerate(drive.frames()):
-        x = frame
-        for layer, state, train, kept in zip(network.layers, states, spikes, found, strict=True):
+        for index, (layer, state, train, kept) in enumerate(zip(network.layers, states, spikes, found, strict=True)):
             fired = train[:, step]
-            sums = {name: bounded_sum(part, x, unit) for name, part in parts_by_input(layer).items()}
+            heard = hear(index, frame)
+            sums = {name: bounded_sum(part, heard, unit) for name, part in parts_by_input(layer).items()}
             _, tested = state.step(sums, _FUNCTIONS, fired=fired, truth=_as_number)
-            kept.distance[:, step], kept.bound[:, step] = decisive(tested) if layer.model.discrete.fire else (-np.inf, 0.0)
-            x = fired.astype(np.float64)
+            kept.distance[:, step], kept.bound[:, step] = decisive(tested) if layer.model.discrete.fire else (-np.inf, tested[0][0].error)
+            hear.spikes[index] = fired.astype(np.float64)
     return found
 
 

@@ -50,6 +50,13 @@ CARDS = {
     "li": ("1 ms", lambda x: x),
     "eif": ("0.1 ms", lambda x: 3e-9 * x),
     "poisson_escape": ("1 ms", lambda x: x),
+    "plif": ("1 ms", lambda x: 4 * x),
+    "cuba_lif": ("1 ms", lambda x: np.round(x * 16) / 32),
+    "coba_lif": ("0.5 ms", lambda x: 5e-9 * x),
+    "qif": ("0.1 ms", lambda x: 1e-9 * x),
+    "bernoulli": ("1 ms", lambda x: x),
+    "srm0_escape": ("1 ms", lambda x: x),
+    "ssnn_composite": ("1 ms", lambda x: x),
     "tests/cards/integer.toml": ("1 ms", lambda x: np.round(3000 * x)),
     "tests/cards/rising.toml": ("1 ms", lambda x: x),
 }

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..drive import Draw, Drive
 from ..errors import RefsimError
 from ..model.expressions import evaluate, execute, names_in
 from ..model.neuron import INPUT, STEP
-from ..network import Floats, Layer, Network
+from ..network import Layer, Network
 from ..progress import advance
 from ..recording import Approach, Recording, check_run, make_provenance
 from ..spikes import SpikeTrains
 from .convolution import Convolution, layer_kernels
+from .delays import Hearing, steady
 
 FUNCTIONS: dict[str, Any] = {
     "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs, "tanh": np.tanh,
@@ -141,17 +143,16 @@ class Discrete:
         draws = [drive.draws(index, layer.n_post) for index, layer in enumerate(network.layers)]
         states = [LayerState.start(layer, network.dt, drive.n_samples, draw) for layer, draw in zip(network.layers, draws, strict=True)]
         taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, record) for layer in network.layers]
-        held: Any = None
+        hear = Hearing(network, drive.n_samples)
+        held: dict[int, Any] = {}
         for step, frame in enumerate(drive.frames()):
-            x = frame
             for index, (layer, state, tap) in enumerate(zip(network.layers, states, taps, strict=True)):
-                if index == 0 and drive.held:
-                    current = held = signed_sums(layer, x) if held is None else held
-                else:
-                    current = signed_sums(layer, x)
+                current = held[index] if index in held else signed_sums(layer, hear(index, frame))
+                if steady(layer.sources, drive.held):
+                    held[index] = current
                 fired, tested = state.step(current)
                 tap.keep(step, fired, tested[0][0], tested[0][2], state.state[layer.model.membrane])
-                x = fired.astype(np.float64)
+                hear.spikes[index] = fired.astype(np.float64)
         advance(drive.n_samples)
         provenance = make_provenance("Discrete float64", network, drive, engine="Discrete", mode="grid", dtype="float64")
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from ..drive import Draw, Drive
 from ..engines.discrete import Tap, constant_threshold, parts_by_input
@@ -20,6 +19,7 @@ from ..philox import shortened
 from ..progress import advance as advance_progress
 from ..recording import BLOCK, Recording, check_range, check_run, make_provenance
 from ..spikes import SpikeTrains
+from .connections import WeightedSum
 from .layers import Neuron, reset
 from .steps import STEPS
 from .steps_types import Step
@@ -104,27 +104,23 @@ class Torch:
     def _own_steps(self, network: Network, drive: Drive, dtype: torch.dtype, device: torch.device) -> Advance:
         """Return a function that advances all layers by one step with the hand-written steps."""
         steps = [self._step(layer.model) for layer in network.layers]
-        sums = [_sums(layer, dtype, device) for layer in network.layers]
+        sums = [_sums(index, layer, drive, dtype, device) for index, layer in enumerate(network.layers)]
+        outputs = [torch.zeros(drive.n_samples, layer.n_post, device=device, dtype=dtype) for layer in network.layers]
         constants = [
             {name: _constant(value, device, dtype) for name, value in {**layer.constants(network.dt), STEP: network.dt}.items()} for layer in network.layers
         ]
         states = [
-            {name: torch.full((drive.n_samples, layer.n_post), entry.start, device=device, dtype=dtype) for name, entry in layer.model.stepped.items()}
-            for layer in network.layers
+            {name: torch.full_like(output, entry.start) for name, entry in layer.model.stepped.items()}
+            for output, layer in zip(outputs, network.layers, strict=True)
         ]
         drawn = _draws(network, drive, dtype, device)
-        first: list[Any] = []
 
         def advance(x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
             results = []
             for index, step in enumerate(steps):
-                if index == 0 and drive.held and first:
-                    current = first[0]
-                else:
-                    current = sums[index](x)
-                    first.append(current) if index == 0 and drive.held else None
-                x, seen, states[index] = step(current, states[index], constants[index] | drawn[index].next(), heaviside)
-                results.append((x, seen, states[index][network.layers[index].model.membrane]))
+                current = sums[index](x, outputs)
+                outputs[index], seen, states[index] = step(current, states[index], constants[index] | drawn[index].next(), heaviside)
+                results.append((outputs[index], seen, states[index][network.layers[index].model.membrane]))
             return results
 
         return advance
@@ -179,15 +175,12 @@ def _module_on_trial(module: nn.Module, network: Network, drawn: list["_Draws"])
             part.training = flag
 
 
-def _sums(layer: Layer, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor], Any]:
+def _sums(index: int, layer: Layer, drive: Drive, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor, list[Tensor]], Any]:
     """Return the weighted sum of a layer: a tensor, or where weights are split by sign a tensor for each input."""
-    maps = {
-        name: (torch.as_tensor(part.weight).to(device, dtype), torch.as_tensor(part.bias).to(device, dtype)) for name, part in parts_by_input(layer).items()
-    }
-    if len(maps) == 1:
-        weight, bias = maps[INPUT]
-        return lambda x: linear(x, weight, bias)
-    return lambda x: {name: linear(x, weight, bias) for name, (weight, bias) in maps.items()}
+    sums = {name: WeightedSum(index, part, drive.n_samples, dtype, device, drive.held) for name, part in parts_by_input(layer).items()}
+    if len(sums) == 1:
+        return sums[INPUT]
+    return lambda x, spikes: {name: each(x, spikes) for name, each in sums.items()}
 
 
 @dataclass

@@ -65,12 +65,20 @@ class Neuron(nn.Module):
                 f"{type(self).__name__}: holds the membranes of {tuple(held)}, but its input is {tuple(x.shape)}; call refsim.reset(module) between batches."
             )
         drawn = {name: torch.rand_like(x) for name in self.model.draws} if self.draw is None else self.draw()
-        step, constants = STEPS[self.card], self.constants | drawn
+        step, constants = STEPS[self.card], self.now() | drawn
         spikes, self.seen, self.state = step(x, state, constants, self.fire)
         if self.detach_reset:
             given = spikes.detach()
             _, _, self.state = step(x, state, constants, lambda _distance: given)
         return self.state[self.model.membrane] if self.model.discrete.readout else spikes
+
+    def now(self) -> dict[str, Any]:
+        """Return the constants of this step; a neuron that learns some of them gives tensors."""
+        return self.constants
+
+    def declared(self) -> NeuronModel:
+        """Return the card with the parameters as they are now."""
+        return self.model
 
     def extra_repr(self) -> str:
         """Show the parameters."""
@@ -123,6 +131,54 @@ class EIF(Neuron):
     """Exponential integrate-and-fire, in volts: card ``eif``."""
 
     card = "eif"
+
+
+class CubaLIF(Neuron):
+    """Leaky integrate-and-fire behind an exponential synapse: card ``cuba_lif``."""
+
+    card = "cuba_lif"
+
+
+class QIF(Neuron):
+    """Quadratic integrate-and-fire, in volts: card ``qif``."""
+
+    card = "qif"
+
+
+class Bernoulli(Neuron):
+    """Memoryless neuron whose clipped input is its chance: card ``bernoulli``."""
+
+    card = "bernoulli"
+
+
+class SRM0Escape(Neuron):
+    """Spike response model with escape noise: card ``srm0_escape``."""
+
+    card = "srm0_escape"
+
+
+class SSNNComposite(Neuron):
+    """Composite stochastic neuron, a reconstruction: card ``ssnn_composite``."""
+
+    card = "ssnn_composite"
+
+
+class PLIF(Neuron):
+    """Leaky integrate-and-fire whose leak is learnt: card ``plif``. ``w`` is a parameter of the module, 1/tau = sigmoid(w)."""
+
+    card = "plif"
+
+    def __init__(self, surrogate: str | None = "rectangle", *, w: float = 0.0, **options: Any) -> None:
+        super().__init__(surrogate, w=w, **options)
+        self.w = nn.Parameter(torch.tensor(float(w)))
+
+    def now(self) -> dict[str, Any]:
+        """Return the constants, with the share of the present w."""
+        return self.constants | {"w": self.w, "share": torch.sigmoid(self.w)}
+
+    def declared(self) -> NeuronModel:
+        """Return the card with the present w."""
+        return self.model.with_parameters(w=float(self.w.detach()))
 
 
 class PoissonEscape(Neuron):

@@ -71,9 +71,9 @@ class Brian2:
         """
         record = check_run(network, drive, record)
         check_range(network, self.dtype)
-        source = "current" if drive.spikes is None else "events"
         if self.mode == "fine":
             _check_fine(network)
+        source = "events" if drive.values is None else "current"
         compiled = self._compiled(network, drive)
         batch = _batch(network) if compiled else drive.n_samples
         structure = Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, bool(record))

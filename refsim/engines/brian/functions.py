@@ -44,8 +44,8 @@ def cpp_text(layer: Layer, index: int, call: Call, real: str, batch: int) -> str
     """Return the C++ text of a function."""
     name = call.name.removesuffix("_call")
     if name in DRAWS:
-        return fill("philox.cpp", call.unit, real, BATCH=batch, POST=layer.n_post, STREAM=index + (DRAWS.index(name) << 16))
-    return fill("kernel.cpp", call.unit, real, OWN=int(layer.model.kernels[name].of == "z"), SIZE=batch * layer.n_post)
+        return fill("philox.cpp", call.unit, real, batch, POST=layer.n_post, STREAM=index + (DRAWS.index(name) << 16))
+    return fill("kernel.cpp", call.unit, real, batch, POST=layer.n_post, OWN=int(layer.model.kernels[name].of == "z"))
 
 
 def numpy_function(layer: Layer, index: int, call: Call, drive: Drive, dtype: str) -> Callable[..., Any]:

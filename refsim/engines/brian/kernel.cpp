@@ -1,13 +1,13 @@
 // A kernel over the past of one neuron's input, or of its own spikes (OWN): the newest first, each product added after the other.
 namespace @UNIT@ {
 
-static const int64_t OWN = @OWN@, SIZE = @SIZE@;  // the kernel of own spikes begins at the step before
+static const int64_t OWN = @OWN@, SIZE = BATCH*@POST@;  // the kernel of own spikes begins at the step before
 
 }  // namespace @UNIT@
 
 static inline double @UNIT@_call(int64_t i, int64_t now, double arrived) {
     using namespace @UNIT@;
-    static const Plan* plan = (const Plan*)map_file("run.bin", sizeof(Plan));
+    const Plan* plan = the_plan();
     static const int64_t* count = (const int64_t*)map_file("@UNIT@.bin", sizeof(int64_t));
     static const real* kernel = (const real*)(count + 1) + OWN;
     static const int64_t length = *count > OWN ? *count - OWN : 0;

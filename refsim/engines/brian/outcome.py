@@ -18,31 +18,16 @@ class Outcome:
 
     Attributes
     ----------
-    spikes : list of (time in seconds, index), one pair a layer
-        Over all chunks: time and index run on from chunk to chunk.
+    spikes : list of SpikeTrains, one a layer
+        On the grid of (sub-)steps.
     traces : list of dict of str to (n_steps of all chunks, batch*n_neurons)
     gaps : list of (n_samples, 2)
         Nearest approach and the neuron it was in.
     """
 
-    spikes: list[tuple[Any, Any]]
+    spikes: list[SpikeTrains]
     traces: list[dict[str, Any]]
     gaps: list[Any]
-
-
-def to_spikes(outcome: Outcome, network: Network, drive: Drive, refine: int, batch: int) -> tuple[SpikeTrains, ...]:
-    """Turn Brian2's times into integer steps and its indices into samples and neurons."""
-    length, trains = drive.n_steps * refine, []
-    for (time, index), layer in zip(outcome.spikes, network.layers, strict=True):
-        # Brian2 makes each time as (integer step)*dt, so the nearest integer is that step, whatever the rounding.
-        passed = np.rint(time / (network.dt / refine)).astype(np.int64)
-        chunk, step = np.divmod(passed, length)
-        place, neuron = np.divmod(np.asarray(index, np.int64), layer.n_post)
-        sample = chunk * batch + place
-        real = sample < drive.n_samples  # the last chunk is filled up with empty samples
-        columns = (sample[real], step[real], neuron[real])
-        trains.append(SpikeTrains.from_events(*columns, drive.n_samples, length, layer.n_post, network.dt / refine))
-    return tuple(trains)
 
 
 def to_traces(outcome: Outcome, network: Network, drive: Drive, refine: int, batch: int, record: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
@@ -65,7 +50,7 @@ Joined = tuple[tuple[SpikeTrains, ...], tuple[dict[str, Any], ...], tuple[Approa
 
 def join(parts: list[tuple[Drive, Outcome]], network: Network, refine: int, batch: int, record: tuple[str, ...]) -> Joined:
     """Put the parts of a run together, in the order of their samples."""
-    spikes = [to_spikes(outcome, network, drive, refine, batch) for drive, outcome in parts]
+    spikes = [tuple(outcome.spikes) for _, outcome in parts]
     traces = [to_traces(outcome, network, drive, refine, batch, record) for drive, outcome in parts]
     approach = [to_approach(outcome, drive) for drive, outcome in parts]
     if len(parts) == 1:

@@ -17,9 +17,9 @@ static void philox(uint32_t* counter, uint32_t first, uint32_t second) {
 
 static inline double @UNIT@_call(int64_t i, int64_t now) {
     using namespace @UNIT@;
-    static const Plan* plan = (const Plan*)map_file("run.bin", sizeof(Plan));
-    static const int64_t* seed = (const int64_t*)map_file("samples.bin", sizeof(int64_t)*(1 + plan->chunks*@BATCH@));
-    const int64_t length = plan->steps*plan->refine, sample = seed[1 + now/length*@BATCH@ + i/@POST@];
+    const Plan* plan = the_plan();
+    static const int64_t* seed = (const int64_t*)map_file("samples.bin", sizeof(int64_t)*(1 + plan->chunks*BATCH));
+    const int64_t length = plan->steps*plan->refine, sample = seed[1 + now/length*BATCH + i/@POST@];
     uint32_t counter[4] = {(uint32_t)(i % @POST@), (uint32_t)(now % length), (uint32_t)sample, @STREAM@U};
     philox(counter, (uint32_t)seed[0], (uint32_t)((uint64_t)seed[0] >> 32));
     const uint64_t bits = ((uint64_t)(counter[0] >> 5) << 26) | (counter[1] >> 6);

@@ -53,7 +53,7 @@ def run_compiled(structure: Structure, drive: Drive, refine: int, analog_impulse
             chunks = write_input(run, structure, parts[index], refine, analog_impulse)
             _finish(program / "main", run, parts[index].n_samples)
             names = json.loads((program / "manifest.json").read_text("utf-8"))["results"]
-            return read_outcome(run, names, structure, parts[index], chunks)
+            return read_outcome(run, names, structure, parts[index], chunks, refine)
 
         if len(parts) == 1:
             return [(parts[0], run_part(0))]

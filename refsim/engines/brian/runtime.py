@@ -1,17 +1,22 @@
 """Run a small network with Brian2's NumPy target: no compiler, instant."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ...connection import DRIVE
 from ...drive import Drive
 from ...network import Layer, Network
 from ...progress import advance
+from ...spikes import SpikeTrains
+from ..discrete import parts_by_input
 from .functions import brian_function, calls, numpy_function
+from .numpy_product import NumpyProduct, frame_reader
 from .objects import Structure, build, check_units, explained, group_name, start_values
 from .outcome import Outcome
-from .product import NumpyProduct, frame_reader
+from .product import product_of
 from .session import session
 
 
@@ -30,22 +35,41 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
         dense[space[: space[-1]]] = 1
         return dense.reshape(structure.batch, -1)
 
+    def write(index: int, name: str, values: Any) -> None:
+        array(index, name).reshape(structure.batch, -1)[:] = values
+
+    frame = frame_reader(drive, structure.dtype)
+    fired: list[list[tuple[int, Any]]] = [[] for _ in network.layers]
+
+    def record(index: int, now: Any) -> float:
+        space = array(index, "_spikespace")
+        fired[index].append((int(np.asarray(now).flat[0]), space[: space[-1]].copy()))
+        return 0.0
+
+    def hear(source: int, step: int) -> Any:
+        return frame(step) if source == DRIVE else spikes_of(source)
+
     def function(name: str) -> Any:
         if name in ("begin", "end"):
             return _as_function(brian2, lambda now: 0.0)
         if name in others:
             index, call = others[name]
             return brian_function(brian2, call, numpy_function(network.layers[index], index, call, drive, structure.dtype), None, [])
-        index = int(name.removeprefix("L").removesuffix("_product"))
-        layer = cast(network, index, structure.dtype)
-        read = frame_reader(drive, structure.dtype) if index == 0 else lambda _step: spikes_of(index - 1)
-        mode, source = structure.mode(layer), structure.source_of(index)
-        return _as_function(brian2, NumpyProduct(layer, mode, refine, analog_impulse, lambda key: array(index, key), read, source))
+        number, kind = name.removeprefix("L").split("_", 1)
+        if kind == "threshold":
+            return None
+        index = int(number)
+        if kind == "record":
+            return _as_function(brian2, partial(record, index))
+        layer, analog = cast(network, index, structure.dtype), structure.source == "current"
+        given = next(given for given in layer.model.inputs if product_of(given) == kind)
+        part, mode = parts_by_input(layer)[given], structure.mode(layer)
+        return _as_function(brian2, NumpyProduct(index, part, given, mode, refine, analog, analog_impulse, structure.batch, hear, partial(write, index)))
 
     with session("numpy", structure.dtype, network.dt / refine, literal=not structure.fine) as brian2, np.errstate(all="ignore"):
         for layer in network.layers:
             check_units(brian2, layer.model)
-        brian_network, built, spikes, traces = build(structure, brian2, function)
+        brian_network, built, traces = build(structure, brian2, function)
         groups.extend(built)
         for index, row in enumerate(start_values(structure)):
             for name, value in row:
@@ -53,11 +77,17 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
                 target[:] = np.tile(value, structure.batch) if np.ndim(value) else value
         with explained(", ".join(dict.fromkeys(layer.model.name for layer in network.layers))):
             brian_network.run(drive.n_steps * refine * brian2.defaultclock.dt, namespace={})
-        found = [(np.asarray(monitor.t_[:]), np.asarray(monitor.i[:])) for monitor in spikes]
         kept = [{key: np.asarray(getattr(monitor, f"{key}_")).T for key in monitor.record_variables} for monitor in traces]
         gaps = [_nearest(array(index, "gap"), structure.batch) for index in range(len(groups))] if structure.gap else []
     advance(drive.n_samples)
-    return Outcome(found, kept, gaps)
+    return Outcome([_spikes(rows, layer.n_post, drive, refine) for rows, layer in zip(fired, network.layers, strict=True)], kept, gaps)
+
+
+def _spikes(rows: list[tuple[int, Any]], n_post: int, drive: Drive, refine: int) -> SpikeTrains:
+    """Join the indices that fired in each (sub-)step."""
+    step = np.repeat([now for now, _ in rows], [len(index) for _, index in rows])
+    sample, neuron = np.divmod(np.concatenate([index for _, index in rows]).astype(np.int64), n_post)
+    return SpikeTrains.from_events(sample, step, neuron, drive.n_samples, drive.n_steps * refine, n_post, drive.dt / refine)
 
 
 def _as_function(brian2: Any, callable_: Any) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RefsimError
+from ...network import Layer
 from ...recording import installed_version
 from .cache import alone, cache_folder, digest, is_whole, keep_small, touch
 from .functions import brian_function, calls
@@ -18,7 +19,7 @@ from .objects import Structure, build, check_units, cpp_functions, explained, gr
 from .session import COMPILER_FLAGS, session
 
 _HERE = Path(__file__).parent
-_HEADERS = ["<cstdio>", "<cstdlib>", "<cstring>", "<vector>", "<stdint.h>", "<fcntl.h>", "<unistd.h>", "<sys/mman.h>", "<sys/stat.h>"]
+_HEADERS = ["<cstdio>", "<cstdlib>", "<cstring>", "<vector>", "<algorithm>", "<stdint.h>", "<fcntl.h>", "<unistd.h>", "<sys/mman.h>", "<sys/stat.h>"]
 ENDLESS = 1e9  # steps; a run stops itself after the last step of its input
 
 
@@ -50,10 +51,15 @@ def find_compiler() -> str:
 def _key(structure: Structure, compiler: str) -> str:
     """Name a program by all that goes into it."""
     sources = [path.read_bytes() for path in sorted(_HERE.glob("*.[cp][py]*"))]
-    layers = [(layer.model.text or repr(layer.model), layer.weight.shape, layer_constants(layer)) for layer in structure.network.layers]
+    layers = [(layer.model.text or repr(layer.model), layer.n_post, _wiring(layer), layer_constants(layer)) for layer in structure.network.layers]
     facts = (layers, structure.fine, structure.source, structure.dtype, structure.batch, structure.gap, structure.traces,
              compiler, _compiler_facts(compiler), COMPILER_FLAGS, installed_version("brian2"), installed_version("numpy"))  # fmt: skip
     return hashlib.sha256(repr(facts).encode() + b"".join(sources)).hexdigest()[:32]
+
+
+def _wiring(layer: Layer) -> list[tuple[int, int, bool]]:
+    """Return what is compiled in of each connection: where from, how wide, and whether delayed; the delays are not."""
+    return [(source.layer, source.width, source.delayed) for source in layer.sources]
 
 
 @functools.cache
@@ -88,6 +94,8 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
     def function(name: str) -> Any:
         if name in others:
             return brian_function(brian2, others[name], lambda *_: 0.0, texts[name], _HEADERS)
+        if name not in texts:
+            return None
         made = brian2.Function(lambda now: 0.0, arg_units=[1], return_unit=1, stateless=False)
         made.implementations.add_implementation("cpp", code=texts[name], name=f"{name}_call", compiler_kwds={"headers": _HEADERS})
         return made
@@ -96,7 +104,7 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
         for layer in structure.network.layers:
             check_units(brian2, layer.model)
     with session("cpp_standalone", structure.dtype, structure.network.dt, project, literal=not structure.fine) as brian2:
-        network, _, spikes, traces = build(structure, brian2, function)
+        network, _, traces = build(structure, brian2, function)
         with explained(", ".join(dict.fromkeys(layer.model.name for layer in structure.network.layers))):
             network.run(ENDLESS * brian2.defaultclock.dt, namespace={})
         brian2.device.build(directory=str(project), compile=False, run=False)
@@ -104,10 +112,4 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
         def file_of(monitor: Any, variable: str) -> str:
             return Path(brian2.device.get_array_filename(monitor.variables[variable])).name
 
-        names = []
-        for index, monitor in enumerate(spikes):
-            row = {"t": file_of(monitor, "t"), "i": file_of(monitor, "i")}
-            if traces:
-                row |= {key: file_of(traces[index], key) for key in traces[index].record_variables}
-            names.append(row)
-    return names
+        return [{key: file_of(monitor, key) for key in monitor.record_variables} for monitor in traces]

@@ -112,8 +112,8 @@ def grid_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool,
 
     The step's units are checked once by `unit_equations`; inside the run a number is a number, as in PyTorch.
     """
-    names = [*model.inputs, *model.stepped, *model.draws, *model.kernels, "z"] + ["gap"] * gap + ["seen"] * seen
-    return "\n".join([*_constants(model, per_neuron, units=False), *(f"{name} : 1" for name in names)])
+    names = [*model.inputs, *model.stepped, *model.draws, *model.kernels] + ["gap"] * gap + ["seen"] * seen
+    return "\n".join([*_constants(model, per_neuron, units=False), *(f"{name} : 1" for name in names), "z : integer"])
 
 
 def unit_equations(model: NeuronModel) -> str:
