@@ -20,11 +20,20 @@ UNITS = {
     **dict.fromkeys(("g_L", "a", "g_Na", "g_K", "g"), "nS"),
     **dict.fromkeys(("asc_decay", "th_spike_decay", "th_voltage_decay", "th_voltage_index"), "1/ms"),
     **dict.fromkeys(("asc_r", "voltage_reset_fraction", "Act_m", "Act_n", "Inact_h"), "1"),
+    **dict.fromkeys(("spike_dependent_threshold", "after_spike_currents", "adapting_threshold"), "flag"),
     "C_m": "pF",
 }
 
 # Izhikevich's numbers carry no consistent unit; his paper reads v in mV and t in ms.
 IZHIKEVICH_UNITS = {"V_m": "mV", "U_m": "mV", "V_th": "mV", "c": "mV", "d": "mV", "a": "1/ms", "b": "1", "I_e": "mV/ms", "consistent_integration": "flag"}
+
+_EXACT, _GSL = "exact propagator of one step, spikes on the grid", "GSL Runge-Kutta-Fehlberg 4(5) inside each step"
+METHODS = {
+    **dict.fromkeys(("iaf_psc_delta", "iaf_psc_exp", "iaf_psc_alpha", "mat2_psc_exp", "glif_psc"), _EXACT),
+    **dict.fromkeys(("iaf_cond_exp", "hh_psc_alpha", "hh_cond_exp_traub"), f"{_GSL}, spikes on the grid"),
+    **dict.fromkeys(("aeif_cond_exp", "aeif_psc_delta"), f"{_GSL} with gsl_error_tol = 1e-12, reset at the solver's own step, spikes stamped on the grid"),
+    "izhikevich": "forward Euler (consistent_integration), spikes on the grid",
+}
 
 _IAF = {"C_m": 250.0, "E_L": -70.0, "V_reset": -70.0, "V_th": -55.0, "t_ref": 2.0, "tau_m": 10.0}
 _AEIF = {

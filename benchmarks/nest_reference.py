@@ -8,7 +8,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.nest_cases import CASES, DELAY, DURATION, IZHIKEVICH_UNITS, RESOLUTIONS, SAMPLE, UNITS
+from benchmarks.nest_cases import CASES, DELAY, DURATION, IZHIKEVICH_UNITS, METHODS, RESOLUTIONS, SAMPLE, UNITS
 
 SHELF = Path(__file__).resolve().parents[1] / "validation" / "nest"
 
@@ -34,7 +34,7 @@ def _drive(nest, case, neuron, resolution):
     if "spikes" in case:
         generator = nest.Create("spike_generator", {"spike_times": case["spikes"]})
         nest.Connect(generator, neuron, syn_spec={"weight": case["synapse"][0], "delay": DELAY})
-    if "current" in case:  # a model without I_e; the generator's first current acts one delay and one step after its start
+    if "current" in case:  # a model without I_e; the generator's first current acts one delay after its start
         generator = nest.Create("dc_generator", {"amplitude": case["current"], "start": 1.0})
         nest.Connect(generator, neuron, syn_spec={"delay": DELAY})
 
@@ -62,7 +62,7 @@ def _input(case):
         weight, unit = case["synapse"]
         return [f"arrivals_ms = {[time + DELAY for time in case['spikes']]}", f'weight = {{ value = {weight!r}, unit = "{unit}" }}']
     if "current" in case:
-        return [f'current = {{ value = {case["current"]!r}, unit = "pA" }}', "onset_ms = 2.0", "onset_steps_later = 1"]
+        return [f'current = {{ value = {case["current"]!r}, unit = "pA" }}', "onset_ms = 2.0"]
     return ['constant = "I_e, from 0 ms"']
 
 
@@ -79,7 +79,7 @@ def main():
     for name, case in CASES.items():
         full = {"model": name, **case}
         provenance = {"simulator": f"NEST {nest.__version__}", "package": f"nest-simulator {version('nest-simulator')}", "python": platform.python_version()}
-        provenance |= {"machine": platform.machine(), "command": "make nest", "duration_ms": DURATION, "method": full.get("method", "")}
+        provenance |= {"machine": platform.machine(), "command": "make nest", "duration_ms": DURATION, "method": METHODS[full["model"]]}
         runs = {resolution: simulate(nest, full, resolution) for resolution in RESOLUTIONS}
         text = document(name, full, runs, provenance)
         (SHELF / f"{name}.toml").write_text(text, "utf-8")

@@ -1,7 +1,7 @@
 """Neurons between events, solved by SciPy to 1e-12 with exact event times: no grid, no card, no simulator. Times in ms."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -25,6 +25,7 @@ class Hybrid:
     arrivals: tuple[float, ...] = ()  # ms
     deaf: bool = False  # an input spike that arrives while refractory is lost
     onset: float = 0.0  # ms; before it the state rests at its start
+    climb: Callable[[State], tuple[float, State]] = lambda state: (0.0, state)  # ms and state from `fires` to the spike itself
 
 
 def solve(model: Hybrid, times: np.ndarray, max_step: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
@@ -43,6 +44,8 @@ def solve(model: Hybrid, times: np.ndarray, max_step: float = 0.25) -> tuple[np.
         if t == edge and not (held and model.deaf):
             y = model.arrives(y)
         if t >= free and model.fires(y) >= -1e-11:
+            climb, y = model.climb(y)
+            t += climb
             spikes.append(t)
             y, free, held = model.reset(y), t + model.t_ref, model.t_ref > 0
         states[times == t] = y
