@@ -1,0 +1,2 @@
+def throughput(r, p):
+    pass
