@@ -9,6 +9,7 @@ so that engines which follow the same convention must fire the same spikes, what
 - no membrane reaches twice the threshold, where frameworks part over what one spike takes.
 """
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def make(n_samples: int, *, sizes: tuple[int, ...] = SIZES, steps: int = STEPS, 
     """Draw a case; larger layers get weights that keep their neurons firing alike."""
     rng = np.random.default_rng(seed)
     weights = []
-    for index, (pre, post) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for index, (pre, post) in enumerate(itertools.pairwise(sizes)):
         usual = SIZES[min(index, 1)]
         mean, spread = MEAN[min(index, 1)] * usual / pre, SPREAD[min(index, 1)] * (usual / pre) ** 0.5
         weights.append(np.rint(rng.normal(mean, spread, (post, pre)) / GRID) * GRID)

@@ -24,7 +24,7 @@ class Player:
         words = [str(entry.python), "-m", entry.module, str(case), dtype, *entry.options]
         reading, writing = os.pipe()
         environment = os.environ | ONE_CORE | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "REFSIM_ANSWERS": str(writing)}
-        self.noise = tempfile.TemporaryFile("w+")
+        self.noise = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by end()
         self.process = subprocess.Popen(words, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=self.noise, stderr=self.noise,
                                         pass_fds=[writing], preexec_fn=lambda: os.sched_setaffinity(0, {core}))  # fmt: skip
         os.close(writing)
