@@ -1,6 +1,6 @@
 """What a run costs, against the number of samples, steps, neurons, layers, input spikes and cores.
 
-    python -m benchmarks.scaling [--rounds 3] [--dtype float32] [--quick] [--json FILE] [--plot FILE]
+    python -m benchmarks.scaling [--rounds 3] [--dtype float32] [--against SIZE...] [--json FILE] [--plot FILE]
 
 One size is changed at a time around 784-256-10, 100 steps, 1,000 samples, 5 % input. CPU seconds are those of the process and its
 children on one core, from spike events in memory to the spikes of all layers in memory; against cores it is wall seconds. Two
@@ -88,21 +88,21 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args(words)
-    everywhere, rows, fits = os.sched_getaffinity(0), [], {}
+    everywhere = os.sched_getaffinity(0)
+    result: dict[str, Any] = {"benchmark": "scaling", "machine": machine.facts("brian2", "numpy"), "samples": options.samples, "rounds": options.rounds,
+                              "units": UNITS, "fits": {}, "rows": []}  # fmt: skip
     for against in options.against:
         os.sched_setaffinity(0, everywhere if against == "cores" else {machine.core()})
         sizes = [size for size in SWEEPS[against] if against != "cores" or size <= len(everywhere)]
         found = [point(against, size, options.dtype, options.rounds, options.samples) for size in sizes]
-        fits[against] = fit(found) if len(found) > 1 else {}
-        rows += found
+        result["rows"] += found
+        result["fits"][against] = fit(found) if len(found) > 1 else {}
         for row in found:
             print(f"{against:<8} {row['size']:>8} {row['cpu_s']:>8.3f} s {row['ns_a_synaptic_event']:>8.3f} ns a synaptic event", flush=True)
-        print(f"{against:<8} {fits[against]}", flush=True)
+        print(f"{against:<8} {result['fits'][against]}", flush=True)
+        if options.json:  # after each sweep: a run cut short leaves what it has
+            options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     os.sched_setaffinity(0, everywhere)
-    result = {"benchmark": "scaling", "machine": machine.facts("brian2", "numpy"), "samples": options.samples, "rounds": options.rounds,
-              "units": UNITS, "fits": fits, "rows": rows}  # fmt: skip
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     if options.plot:
         plots.scaling(result, options.plot)
     return 0

@@ -32,19 +32,19 @@ def main(words: list[str] | None = None) -> int:
     entries = tuple(entry for entry in ENTRIES if not options.only or entry == REFERENCE or entry.name in options.only)
     if options.only and (unknown := set(options.only) - {entry.name for entry in ENTRIES}):
         parser.error(f"--only: {', '.join(sorted(unknown))} is no engine; known are {', '.join(entry.name for entry in ENTRIES)}.")
-    drawn, rows, absent = case.make(options.samples), [], []
+    drawn = case.make(options.samples)
+    result: dict[str, Any] = {"benchmark": "throughput", "machine": machine.facts("brian2", "torch", "numpy"), "samples": options.samples, "rounds": options.rounds,
+              "absent": [], "rows": []}  # fmt: skip
     for dtype in (options.dtype,) if options.dtype else ("float32", "float64"):
-        found, missing = play(entries, drawn, dtype, options.rounds, machine.core())
-        rows += found
-        absent += missing
-    result = {"benchmark": "throughput", "machine": machine.facts("brian2", "torch", "numpy"), "samples": options.samples, "rounds": options.rounds,
-              "absent": sorted(set(absent)), "rows": rows}  # fmt: skip
+        rows, absent = play(entries, drawn, dtype, options.rounds, machine.core())
+        result["rows"] += rows
+        result["absent"] += [sentence for sentence in absent if sentence not in result["absent"]]
+        if options.json:  # after each dtype: a run cut short leaves what it has
+            options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     show(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     if options.plot:
         plots.throughput(result, options.plot)
-    return int(any(row["verified"] is False for row in rows))
+    return int(any(row["verified"] is False for row in result["rows"]))
 
 
 def show(result: dict[str, Any]) -> None:
