@@ -18,6 +18,8 @@ def throughput(result: dict[str, Any], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(8, 0.55 * len(names) + 1.5), layout="constrained")
     for shift, dtype in ((0.2, "float32"), (-0.2, "float64")):
         rows = [row for row in result["rows"] if row["dtype"] == dtype]
+        if not rows:
+            continue
         colour, hatch = STYLE[dtype]
         places = [names.index(row["engine"]) + shift for row in rows]
         bars = axes.barh(places, [row["samples_per_cpu_s"] for row in rows], 0.38, color=colour, hatch=hatch, edgecolor="black", label=dtype)
@@ -35,6 +37,8 @@ def scaling(result: dict[str, Any], path: Path) -> None:
     for axes, name in zip(grid.flat, names, strict=False):
         for dtype, mark in (("float32", "o"), ("float64", "s")):
             rows = [row for row in result["rows"] if row["against"] == name and row["dtype"] == dtype]
+            if not rows:
+                continue
             axes.plot([row["size"] for row in rows], [row["cpu_s"] for row in rows], mark + "-", color=STYLE[dtype][0], markeredgecolor="black", label=dtype)
         unit = "" if name not in result["units"] else f" ({result['units'][name]})"
         axes.set(xlabel=f"{name}{unit}", ylabel="wall time (s)" if name == "cores" else "CPU time (s)")
@@ -49,13 +53,13 @@ def coldstart(result: dict[str, Any], path: Path) -> None:
     """Draw where the seconds of a first and a second verdict go."""
     figure, axes = pyplot.subplots(figsize=(8, 2.8), layout="constrained")
     parts = list(dict.fromkeys(part for row in result["rows"] for part in row["parts"]))
-    colours = [DARK, WARM, LIGHT, "#009E73", "#CC79A7", "#F0E442"]
+    colours = [DARK, WARM, LIGHT, "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#999999", "#FFFFFF"]
     for place, row in enumerate(result["rows"][::-1]):
         left = 0.0
         for index, part in enumerate(parts):
             seconds = row["parts"].get(part, 0.0)
-            hatch = ("", "//", "..", "xx", "--", "\\\\")[index % 6]
-            axes.barh(place, seconds, 0.6, left, color=colours[index % 6], hatch=hatch, edgecolor="black", label=part if place == 0 else None)
+            hatch = ("", "//", "..", "xx", "--", "\\\\", "oo", "||", "++")[index % 9]
+            axes.barh(place, seconds, 0.6, left, color=colours[index % 9], hatch=hatch, edgecolor="black", label=part if place == 0 else None)
             left += seconds
     axes.set(xlabel="wall time (s)", yticks=range(len(result["rows"])), yticklabels=[row["verdict"] for row in result["rows"][::-1]])
     axes.legend(ncols=3, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))

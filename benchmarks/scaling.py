@@ -35,7 +35,7 @@ SWEEPS = {
     "density": (0.0125, 0.025, 0.05, 0.1, 0.2),
     "cores": (1, 2),
 }
-UNITS = {"samples": "samples", "steps": "steps", "width": "hidden neurons", "depth": "hidden layers", "density": "share of inputs that spike in a step"}
+UNITS = {"width": "hidden neurons", "depth": "hidden layers", "density": "share of inputs that spike in a step"}
 
 
 def drawn(against: str, size: float, samples: int) -> case.Case:
