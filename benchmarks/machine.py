@@ -14,6 +14,7 @@ def facts(*packages: str) -> dict[str, Any]:
         "cpu": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "load": round(os.getloadavg()[0], 1),  # of the minute before the run; more than 0.5 says that others were at work
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions("refsim", *packages),

@@ -77,7 +77,8 @@ def machine(result: dict[str, Any]) -> str:
     """Return one sentence on where figures come from."""
     facts = result["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    return f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']} GiB, {facts['system']}; Python {facts['python']}, {packages}."
+    load = f" Load before the run: {facts['load']}." if "load" in facts else " The load before the run was not noted."
+    return f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']} GiB, {facts['system']}; Python {facts['python']}, {packages}.{load}"
 
 
 def write() -> str:
