@@ -172,8 +172,14 @@ class Drive:
     def take(self, samples: Ints) -> "Drive":
         """Return the drive of the given samples alone."""
         spikes = None if self.spikes is None else self.spikes.take(samples)
-        values = None if self.values is None else self.values[samples]
+        values = None if self.values is None else self.values[_stretch(samples)]
         return Drive(len(samples), self.n_steps, self.n_inputs, self.dt, spikes, values, self.made)
+
+
+def _stretch(samples: Ints) -> Any:
+    """Return consecutive samples as a slice, which copies nothing."""
+    consecutive = len(samples) and np.array_equal(samples, np.arange(samples[0], samples[0] + len(samples)))
+    return slice(int(samples[0]), int(samples[0]) + len(samples)) if consecutive else samples
 
 
 def _positive(number: object, name: str) -> int:

@@ -1,84 +1,157 @@
-"""What either target hands back, before it becomes a Recording."""
+"""What a portion of the samples gives, small enough to keep and to send, and how portions become one recording."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...drive import Drive
+from ...errors import RefsimError
 from ...network import Network
 from ...recording import Approach
 from ...spikes import SpikeTrains
+from .objects import Structure
+
+_BLOCK = 1 << 20  # spikes handled at a time
+BYTES_A_SPIKE = 28  # of a result in memory at its largest: 4 as a code, and three columns of 8
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """Raw results of a run.
+class Portion:
+    """The results of some consecutive samples.
 
     Attributes
     ----------
-    spikes : list of (time in seconds, index), one pair a layer
-        Over all chunks: time and index run on from chunk to chunk.
-    traces : list of dict of str to (n_steps of all chunks, batch*n_neurons)
-    gaps : list of (n_samples, 2)
-        Nearest approach and the neuron it was in.
+    n_samples : int
+    codes : list of (n_spikes,) uint32 or int64, one a layer
+        ``(sample*n_steps + step)*n_neurons + neuron``, ascending; steps are sub-steps in fine mode.
+    traces : tuple of dict of str to (n_samples, n_steps, n_neurons), one a layer
+    approach : tuple of Approach, one a layer, or empty
     """
 
-    spikes: list[tuple[Any, Any]]
-    traces: list[dict[str, Any]]
-    gaps: list[Any]
+    n_samples: int
+    codes: list[NDArray[Any]]
+    traces: tuple[dict[str, NDArray[Any]], ...]
+    approach: tuple[Approach, ...]
 
 
-def to_spikes(outcome: Outcome, network: Network, drive: Drive, refine: int, batch: int) -> tuple[SpikeTrains, ...]:
-    """Turn Brian2's times into integer steps and its indices into samples and neurons."""
-    length, trains = drive.n_steps * refine, []
-    for (time, index), layer in zip(outcome.spikes, network.layers, strict=True):
+@dataclass(frozen=True)
+class Coder:
+    """Turns Brian2's times into integer steps and its indices into samples and neurons, for one layer of a portion."""
+
+    structure: Structure
+    layer: int
+    n_samples: int
+    length: int  # sub-steps a sample
+    sub: float  # seconds a sub-step
+
+    def codes(self, blocks: Any) -> NDArray[Any]:
+        """Return the ascending codes of the spikes given in blocks of (time in seconds, index)."""
+        bins = self.n_samples * self.length * self._n_post
+        kind = np.uint32 if bins <= 1 << 32 else np.int64
+        parts = [self._block(time, index).astype(kind) for time, index in blocks]
+        found = np.concatenate(parts) if parts else np.zeros(0, kind)
+        found.sort()
+        if found.size and (int(found[-1]) >= bins or (found[1:] == found[:-1]).any()):
+            raise RefsimError("the compiled network left spikes that cannot be (twice the same, or outside the run). Run it again; `refsim cache clear` helps.")
+        return found
+
+    @property
+    def _n_post(self) -> int:
+        return self.structure.network.layers[self.layer].n_post
+
+    def _block(self, time: NDArray[Any], index: NDArray[Any]) -> NDArray[np.int64]:
         # Brian2 makes each time as (integer step)*dt, so the nearest integer is that step, whatever the rounding.
-        passed = np.rint(time / (network.dt / refine)).astype(np.int64)
-        chunk, step = np.divmod(passed, length)
-        place, neuron = np.divmod(np.asarray(index, np.int64), layer.n_post)
-        sample = chunk * batch + place
-        real = sample < drive.n_samples  # the last chunk is filled up with empty samples
-        columns = (sample[real], step[real], neuron[real])
-        trains.append(SpikeTrains.from_events(*columns, drive.n_samples, length, layer.n_post, network.dt / refine))
-    return tuple(trains)
+        passed = np.rint(time / self.sub).astype(np.int64)
+        chunk, step = np.divmod(passed, self.length)
+        place, neuron = np.divmod(np.asarray(index, np.int64), self._n_post)
+        sample = chunk * self.structure.batch + place
+        real = sample < self.n_samples  # the last chunk is filled up with empty samples
+        code: NDArray[np.int64] = ((sample * self.length + step) * self._n_post + neuron)[real]
+        return code
 
 
-def to_traces(outcome: Outcome, network: Network, drive: Drive, refine: int, batch: int, record: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
-    """Give the recorded membranes their shape (n_samples, n_steps, n_neurons)."""
-    length, kept = drive.n_steps * refine, []
-    for index, layer in enumerate(network.layers):
-        names = {"before_reset": "seen", "after_reset": layer.model.membrane}
-        arrays = {}
-        for name in record:
-            raw = outcome.traces[index][names[name]]
-            by_chunk = raw.reshape(-1, length, batch, layer.n_post).swapaxes(1, 2)
-            arrays[name] = by_chunk.reshape(-1, length, layer.n_post)[: drive.n_samples]
-        kept.append(arrays)
-    return tuple(kept)
+def blocks(time: NDArray[Any], index: NDArray[Any]) -> Any:
+    """Cut spikes into blocks."""
+    return ((time[at : at + _BLOCK], index[at : at + _BLOCK]) for at in range(0, len(time), _BLOCK))
 
 
-Joined = tuple[tuple[SpikeTrains, ...], tuple[dict[str, Any], ...], tuple[Approach, ...]]
+def shaped_traces(raw: dict[str, Any], structure: Structure, layer: int, n_samples: int, length: int, record: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Give the recorded membranes of a layer their shape (n_samples, n_steps, n_neurons)."""
+    model, n_post = structure.network.layers[layer].model, structure.network.layers[layer].n_post
+    names, arrays = {"before_reset": "seen", "after_reset": model.membrane}, {}
+    for name in record:
+        by_chunk = raw[names[name]].reshape(-1, length, structure.batch, n_post).swapaxes(1, 2)
+        arrays[name] = by_chunk.reshape(-1, length, n_post)[:n_samples]
+    return arrays
 
 
-def join(parts: list[tuple[Drive, Outcome]], network: Network, refine: int, batch: int, record: tuple[str, ...]) -> Joined:
-    """Put the parts of a run together, in the order of their samples."""
-    spikes = [to_spikes(outcome, network, drive, refine, batch) for drive, outcome in parts]
-    traces = [to_traces(outcome, network, drive, refine, batch, record) for drive, outcome in parts]
-    approach = [to_approach(outcome, drive) for drive, outcome in parts]
-    if len(parts) == 1:
-        return spikes[0], traces[0], approach[0]
-    layers = range(len(network.layers))
-    return (
-        tuple(SpikeTrains.joined([part[layer] for part in spikes]) for layer in layers),
-        tuple({name: np.concatenate([part[layer][name] for part in traces]) for name in record} for layer in layers),
-        tuple(
-            Approach(np.concatenate([part[layer].distance for part in approach]), np.concatenate([part[layer].neuron for part in approach]))
-            for layer in range(len(approach[0]))
-        ),
-    )
+def to_approach(gaps: Sequence[Any], n_samples: int) -> tuple[Approach, ...]:
+    """Return the nearest approach of each sample, a layer, from rows of (distance, neuron)."""
+    return tuple(Approach(gap[:n_samples, 0].copy(), gap[:n_samples, 1].astype(np.int64)) for gap in gaps)
 
 
-def to_approach(outcome: Outcome, drive: Drive) -> tuple[Approach, ...]:
-    """Return the nearest approach of each sample, a layer."""
-    return tuple(Approach(gap[: drive.n_samples, 0], gap[: drive.n_samples, 1].astype(np.int64)) for gap in outcome.gaps)
+@dataclass
+class Collector:
+    """Puts portions together in the order of their samples, whatever the order they come in.
+
+    Parameters
+    ----------
+    drive : Drive
+        Of all samples.
+    refine : int
+    """
+
+    network: Network
+    drive: Drive
+    refine: int
+    _there: dict[int, Portion] = field(default_factory=dict)
+    _traces: list[dict[str, NDArray[Any]]] = field(default_factory=list)
+    n_samples: int = 0
+    n_spikes: int = 0
+
+    def add(self, first: int, portion: Portion) -> None:
+        """Take the results of the samples from `first` on."""
+        if not self._traces:
+            self._traces = [{name: np.empty((self.drive.n_samples, *part.shape[1:]), part.dtype) for name, part in row.items()} for row in portion.traces]
+        for row, part in zip(self._traces, portion.traces, strict=True):
+            for name, values in part.items():
+                row[name][first : first + portion.n_samples] = values
+        self._there[first] = Portion(portion.n_samples, portion.codes, (), portion.approach)
+        self.n_samples += portion.n_samples
+        self.n_spikes += sum(map(len, portion.codes))
+
+    def spikes(self) -> tuple[SpikeTrains, ...]:
+        """Return the trains of all layers; what they are made from is given up on the way."""
+        assert self.n_samples == self.drive.n_samples
+        return tuple(self._train(layer) for layer in range(len(self.network.layers)))
+
+    def traces(self) -> tuple[dict[str, NDArray[Any]], ...]:
+        """Return the traces of all layers."""
+        return tuple(self._traces)
+
+    def approach(self) -> tuple[Approach, ...]:
+        """Return the nearest approaches of all layers."""
+        rows = [self._there[first].approach for first in sorted(self._there)]
+        return tuple(
+            Approach(np.concatenate([row[layer].distance for row in rows]), np.concatenate([row[layer].neuron for row in rows])) for layer in range(len(rows[0]))
+        )
+
+    def _train(self, layer: int) -> SpikeTrains:
+        n_post, length = self.network.layers[layer].n_post, self.drive.n_steps * self.refine
+        total = sum(len(portion.codes[layer]) for portion in self._there.values())
+        sample, step, neuron = (np.empty(total, np.int64) for _ in range(3))
+        end = 0
+        for first in sorted(self._there):
+            codes = self._there[first].codes[layer]
+            self._there[first].codes[layer] = codes[:0].copy()
+            for at in range(0, len(codes), _BLOCK):
+                code = codes[at : at + _BLOCK].astype(np.int64)
+                here = slice(end, end := end + len(code))
+                bins = code // n_post
+                neuron[here] = code - bins * n_post
+                sample[here] = bins // length + first
+                step[here] = bins % length
+        return SpikeTrains(sample, step, neuron, self.drive.n_samples, length, n_post, self.network.dt / self.refine)

@@ -1,5 +1,7 @@
 """The files of one run: what a compiled program reads at its start, and what it leaves behind."""
 
+import errno
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...drive import Drive
 from .objects import Structure, group_name, start_values
-from .outcome import Outcome
+from .outcome import Coder, Portion, blocks, shaped_traces, to_approach
 
 BYTES_A_SAMPLE = 16  # of the file of nearest approaches: distance and neuron, as doubles
 
@@ -65,17 +67,39 @@ def _write_currents(path: Path, values: NDArray[np.float64], chunks: int, struct
     assert n_samples <= chunks * structure.batch
 
 
-def read_outcome(run: Path, names: list[dict[str, str]], structure: Structure, drive: Drive, chunks: int) -> Outcome:
-    """Read spikes, traces and nearest approaches."""
-    results, spikes, traces, gaps = run / "results", [], [], []
+def read_portion(run: Path, names: list[dict[str, str]], structure: Structure, drive: Drive, refine: int, record: Sequence[str]) -> Portion:
+    """Read spikes, traces and nearest approaches; what a full disk has cut short is an error and no result."""
+    length, codes, traces, gaps = drive.n_steps * refine, [], [], []
+    chunks = -(-drive.n_samples // structure.batch)
     for index, row in enumerate(names):
-        spikes.append((np.fromfile(results / row["t"], np.float64), np.fromfile(results / row["i"], np.int32)))
+        coder = Coder(structure, index, drive.n_samples, length, structure.network.dt / refine)
+        codes.append(coder.codes(_spike_blocks(run / "results", row)))
         width = structure.batch * structure.network.layers[index].n_post
-        traces.append({key: _trace(results / row[key], structure, width) for key in row if key not in ("t", "i")})
+        raw = {key: _whole(run / "results" / row[key], structure.dtype, chunks * length * width) for key in row if key not in ("N", "t", "i")}
+        traces.append(shaped_traces(raw, structure, index, drive.n_samples, length, record))
         if structure.gap:
-            gaps.append(np.fromfile(run / f"{group_name(index)}_gap.bin").reshape(chunks * structure.batch, 2))
-    return Outcome(spikes, traces, gaps)
+            gaps.append(_whole(run / f"{group_name(index)}_gap.bin", "float64", 2 * chunks * structure.batch).reshape(-1, 2))
+    return Portion(drive.n_samples, codes, tuple(traces), to_approach(gaps, drive.n_samples))
 
 
-def _trace(path: Path, structure: Structure, width: int) -> Any:
-    return np.fromfile(path, structure.dtype).reshape(-1, width)
+def _spike_blocks(results: Path, row: dict[str, str]) -> Iterator[tuple[Any, Any]]:
+    count = int(_whole(results / row["N"], "int32", 1)[0])
+    time, index = _mapped(results / row["t"], "float64", count), _mapped(results / row["i"], "int32", count)
+    return blocks(time, index)  # type: ignore[no-any-return]
+
+
+def _mapped(path: Path, dtype: str, count: int) -> Any:
+    """Return a file's numbers without reading them all at once."""
+    _check_size(path, dtype, count)
+    return np.memmap(path, dtype, "r", shape=(count,)) if count else np.zeros(0, dtype)
+
+
+def _whole(path: Path, dtype: str, count: int) -> Any:
+    _check_size(path, dtype, count)
+    return np.fromfile(path, dtype)
+
+
+def _check_size(path: Path, dtype: str, count: int) -> None:
+    there, needed = path.stat().st_size if path.is_file() else 0, count * np.dtype(dtype).itemsize
+    if there != needed:
+        raise OSError(errno.ENOSPC, f"{path.name} has {there} of {needed} bytes")

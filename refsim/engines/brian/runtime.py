@@ -9,12 +9,12 @@ from ...drive import Drive
 from ...network import Layer, Network
 from ...progress import advance
 from .objects import Structure, build, explained, start_values
-from .outcome import Outcome
+from .outcome import Coder, Portion, blocks, shaped_traces, to_approach
 from .product import NumpyProduct, frame_reader
 from .session import session
 
 
-def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: bool) -> Outcome:
+def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: bool, record: tuple[str, ...]) -> Portion:
     """Run all samples as one batch; `structure.batch` must be their number."""
     network = structure.network
     groups: list[Any] = []
@@ -50,7 +50,10 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
         kept = [{key: np.asarray(getattr(monitor, f"{key}_")).T for key in monitor.record_variables} for monitor in traces]
         gaps = [_nearest(array(index, "gap"), structure.batch) for index in range(len(groups))] if structure.gap else []
     advance(drive.n_samples)
-    return Outcome(found, kept, gaps)
+    size = (drive.n_samples, drive.n_steps * refine)
+    codes = [Coder(structure, index, *size, network.dt / refine).codes(blocks(*pair)) for index, pair in enumerate(found)]
+    traces = tuple(shaped_traces(raw, structure, index, *size, record) for index, raw in enumerate(kept)) if kept else tuple({} for _ in found)
+    return Portion(drive.n_samples, codes, traces, to_approach(gaps, drive.n_samples))
 
 
 def _as_function(brian2: Any, callable_: Any) -> Any:
