@@ -59,7 +59,7 @@ class _Run:
 
         collector, waiting = Collector(self.job.structure.network, self.drive, self.job.refine), collections.deque(stretches)
         running: dict[Any, tuple[int, int]] = {}
-        done = as_completed(loop=self.client.loop, raise_errors=False)
+        done: Any = as_completed(loop=self.client.loop, raise_errors=False)  # type: ignore[no-untyped-call]
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
@@ -156,7 +156,8 @@ def _client(scheduler: Any) -> Iterator[Any]:
         yield scheduler
         return
     try:
-        client = Client(scheduler, timeout=_PATIENCE, set_as_default=False)
+        _knock(scheduler)
+        client: Any = Client(scheduler, timeout=_PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
         raise RefsimError(
             f"the scheduler {scheduler} cannot be reached within {_PATIENCE} s ({_first_line(error)}). Start one with `dask scheduler`, and workers with `dask worker ADDRESS`."
@@ -165,6 +166,17 @@ def _client(scheduler: Any) -> Iterator[Any]:
         yield client
     finally:
         client.close()
+
+
+def _knock(address: str) -> None:
+    """Raise an OSError where nobody listens; Dask's own client would wait longer, and again when it is thrown away."""
+    import socket
+
+    from distributed.comm.addressing import get_address_host_port
+
+    protocol = address.partition("://")[0] if "://" in address else "tcp"
+    if protocol in ("tcp", "tls"):
+        socket.create_connection(get_address_host_port(address), _PATIENCE).close()
 
 
 def _check_workers(client: Any) -> int:

@@ -12,6 +12,7 @@ from .job import Job
 from .objects import Structure
 from .outcome import Collector
 from .processes import run_compiled
+from .room import Split, split_samples
 from .runtime import run_numpy
 
 _SMALL = 10_000_000  # samples x steps x synapses below which NumPy is done before a compiler has started
@@ -79,8 +80,8 @@ class Brian2:
         record = check_run(network, drive, record)
         check_range(network, self.dtype)
         source = "current" if drive.spikes is None else "events"
-        compiled = self._compiled(network, drive)
-        batch = _batch(network) if compiled else drive.n_samples
+        compiled = self.chosen_target(network, drive, drive.n_samples) == "cpp"
+        batch = self.batch(network) if compiled else drive.n_samples
         structure = Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, bool(record))
         found = self._run(structure, drive, compiled, record)
         mode = "grid" if self.mode == "grid" else f"fine dt/{self.refine}"
@@ -90,13 +91,13 @@ class Brian2:
         approach = found.approach()
         return Recording(network, drive, found.spikes(), found.traces(), approach, provenance)
 
-    def _compiled(self, network: Network, drive: Drive) -> bool:
+    def chosen_target(self, network: Network, drive: Drive, n_samples: int) -> str:
+        """Return ``"cpp"`` or ``"numpy"``: what ``"auto"`` means for so many samples."""
         if self.target != "auto":
-            return self.target == "cpp"
-        if self.scheduler is not None:
-            return True
+            return self.target
         synapses = sum(layer.weight.size for layer in network.layers)
-        return drive.n_samples * drive.n_steps * self.refine * synapses > _SMALL
+        small = n_samples * drive.n_steps * self.refine * synapses <= _SMALL
+        return "numpy" if small and self.scheduler is None else "cpp"
 
     def _run(self, structure: Structure, drive: Drive, compiled: bool, record: tuple[str, ...]) -> Collector:
         if not compiled:
@@ -105,6 +106,16 @@ class Brian2:
             return found
         job = Job(structure, self.refine, self.analog == "impulse", record)
         return run_compiled(job, drive, self.workers) if self.scheduler is None else run_on_cluster(job, drive, self.scheduler)
+
+    def batch(self, network: Network) -> int:
+        """Return the samples that a compiled run takes at once."""
+        return _batch(network)
+
+    def split(self, network: Network, drive: Drive, n_samples: int) -> Split:
+        """Return how a compiled run of so many samples is split; the drive is that of some of them."""
+        source = "current" if drive.spikes is None else "events"
+        structure = Structure(network, self.mode == "fine", source, self.dtype, self.batch(network), self.margin, False)
+        return split_samples(structure, drive, n_samples, self.refine, self.workers)
 
     def in_numpy(self) -> "Brian2":
         """Return the same engine on Brian2's NumPy target, for a look at a few samples."""

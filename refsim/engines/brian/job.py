@@ -23,7 +23,6 @@ from .outcome import Portion
 from .run_files import BYTES_A_SAMPLE, read_portion, write_constants, write_input
 from .standalone import ENDLESS, compiled
 
-
 _ONE = threading.Lock()  # Brian2 writes one program at a time in a process
 
 

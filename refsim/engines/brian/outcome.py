@@ -136,7 +136,8 @@ class Collector:
         """Return the nearest approaches of all layers."""
         rows = [self._there[first].approach for first in sorted(self._there)]
         return tuple(
-            Approach(np.concatenate([row[layer].distance for row in rows]), np.concatenate([row[layer].neuron for row in rows])) for layer in range(len(rows[0]))
+            Approach(np.concatenate([row[layer].distance for row in rows]), np.concatenate([row[layer].neuron for row in rows]))
+            for layer in range(len(rows[0]))
         )
 
     def _train(self, layer: int) -> SpikeTrains:

@@ -37,7 +37,7 @@ def run_compiled(job: Job, drive: Drive, workers: int) -> Collector:
             return collector
         job.prepare()  # once, before many would wait for it
         with ThreadPoolExecutor(min(workers, len(stretches))) as pool:
-            waiting = {pool.submit(copy_context().run, one, *stretch): stretch[0] for stretch in stretches}
+            waiting = {pool.submit(copy_context().run, one, first, end): first for first, end in stretches}
             try:
                 for done in as_completed(waiting):
                     collector.add(waiting.pop(done), done.result())

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from .outcome import BYTES_A_SPIKE, Collector
 _ROOM = 3 << 29  # bytes that all compiled programs at once may hold at most
 PORTION_ROOM = _ROOM // 4  # the same for one portion on a worker of a cluster, whose memory is not known here
 _SHARE = 4  # and no more than this part of what is free
-_SPIKE = 36  # bytes: a time of 8 and an index of 4, and as much twice while the list that holds them grows
+SPIKE_ROOM = 36  # bytes: a time of 8 and an index of 4, and as much twice while the list that holds them grows
 _EVENT = 44  # bytes of an input spike while it is sorted and written: columns of 4, an order of 8
 _GROWTH = 3  # a growing array holds its old and its new, doubled, self for a moment
 
@@ -22,30 +23,41 @@ _GROWTH = 3  # a growing array holds its old and its new, doubled, self for a mo
 def chunk_bytes(structure: Structure, drive: Drive, refine: int) -> int:
     """Return the most that one chunk can hold in memory: every neuron fires at every (sub-)step."""
     bins = structure.batch * drive.n_steps * refine * sum(layer.n_post for layer in structure.network.layers)
-    width = np.dtype(structure.dtype).itemsize
+    width = int(np.dtype(structure.dtype).itemsize)
     traces = 2 * _GROWTH * width * bins if structure.traces else 0
-    return bins * _SPIKE + traces + _input_bytes(structure, drive)
+    return bins * SPIKE_ROOM + traces + _input_bytes(structure, drive)
 
 
 def _input_bytes(structure: Structure, drive: Drive) -> int:
     if drive.values is not None:
-        return 2 * 8 * structure.batch * drive.values.shape[1] * drive.n_inputs
+        return 2 * 8 * structure.batch * int(drive.values.shape[1]) * drive.n_inputs
     assert drive.spikes is not None
     return _EVENT * len(drive.spikes) * structure.batch // drive.n_samples
 
 
-def portions(structure: Structure, drive: Drive, refine: int, workers: int, *, room: int | None = None) -> list[tuple[int, int]]:
-    """Split the samples at the bounds of chunks: at least a portion for each worker, and each as small as the room asks.
+@dataclass(frozen=True)
+class Split:
+    """How a run is split: samples a chunk, chunks, portions, and samples in the largest portion."""
 
-    Returns
-    -------
-    list of (first, end)
-    """
-    chunks = -(-drive.n_samples // structure.batch)
+    batch: int
+    chunks: int
+    portions: int
+    samples: int
+
+
+def split_samples(structure: Structure, drive: Drive, n_samples: int, refine: int, workers: int, room: int | None = None) -> Split:
+    """Say into how many portions samples go: at least one a worker, and each as small as the room asks."""
+    chunks = -(-n_samples // structure.batch)
     room = min(_ROOM, available() // _SHARE) if room is None else room
     fit = max(1, room // (min(workers, chunks) * chunk_bytes(structure, drive, refine)))
     count = max(min(workers, chunks), -(-chunks // fit))
-    bounds = np.minimum(np.linspace(0, chunks, count + 1).astype(int) * structure.batch, drive.n_samples)
+    return Split(structure.batch, chunks, count, min(n_samples, -(-chunks // count) * structure.batch))
+
+
+def portions(structure: Structure, drive: Drive, refine: int, workers: int, *, room: int | None = None) -> list[tuple[int, int]]:
+    """Split the samples of a drive at the bounds of chunks; return (first, end) of each portion."""
+    split = split_samples(structure, drive, drive.n_samples, refine, workers, room)
+    bounds = np.minimum(np.linspace(0, split.chunks, split.portions + 1).astype(int) * structure.batch, drive.n_samples)
     return list(itertools.pairwise(bounds.tolist()))
 
 
@@ -77,12 +89,12 @@ def check_room(collector: Collector) -> None:
     if done < total and needed > free:
         raise RefsimError(
             f"this run needs {needed / 2**30:,.1f} GiB for its spikes, as its first {done:,} samples show, and {free / 2**30:,.1f} are free. "
-            f"Give at most {fitting(total, needed, free):,} samples at a time (--samples)."
+            f"Give fewer samples at a time: --samples {fitting(total, needed, free)}."
         )
 
 
 def fitting(n_samples: int, needed: int, free: int) -> int:
     """Return how many samples fit, with a fifth to spare, in two digits."""
     fit = max(1, int(0.8 * n_samples * free / needed))
-    unit = 10 ** max(0, len(str(fit)) - 2)
+    unit = int(10 ** max(0, len(str(fit)) - 2))
     return fit // unit * unit

@@ -52,8 +52,8 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
     advance(drive.n_samples)
     size = (drive.n_samples, drive.n_steps * refine)
     codes = [Coder(structure, index, *size, network.dt / refine).codes(blocks(*pair)) for index, pair in enumerate(found)]
-    traces = tuple(shaped_traces(raw, structure, index, *size, record) for index, raw in enumerate(kept)) if kept else tuple({} for _ in found)
-    return Portion(drive.n_samples, codes, traces, to_approach(gaps, drive.n_samples))
+    shaped = [shaped_traces(raw, structure, index, *size, record) for index, raw in enumerate(kept)] or [{} for _ in found]
+    return Portion(drive.n_samples, codes, tuple(shaped), to_approach(gaps, drive.n_samples))
 
 
 def _as_function(brian2: Any, callable_: Any) -> Any:
