@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import functools
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -84,10 +85,20 @@ class _Run:
         import dask
 
         if self.spread is None:
-            self.spread = self.client.scatter(self.job, broadcast=True, hash=False)
+            self.spread = self._spread()
         # The input travels with its portion, so that the scheduler can send it again where a worker is lost.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             return self.client.submit(_run_on_worker, self.spread, _packed(self.drive.take(np.arange(*stretch))), code_digest(), pure=False, key=_key(stretch))
+
+    def _spread(self) -> Any:
+        """Send the job to all workers; where they have just ended, wait for those that come in their place."""
+        for again in range(_TRIES):
+            try:
+                self.client.wait_for_workers(1, timeout=_PATIENCE)
+                return self.client.scatter(self.job, broadcast=True, hash=False)
+            except OSError:  # also Dask's of a connection that is closed, and of a timeout
+                time.sleep(again)
+        raise RefsimError(f"the workers of {self.client.scheduler.address} ended, and none came in their place. {_MEMORY}")
 
     def _result(self, future: Any, stretch: tuple[int, int]) -> Portion | None:
         """Return the results of a portion; None where it must be sent again, because the weights went with their worker."""
