@@ -80,23 +80,25 @@ def test_a_killed_worker_changes_nothing(n_workers, rng):
     """With one worker the scattered weights are lost too, and sent again."""
     network, drive = small_network(rng, "srif", "lif"), Drive.bernoulli(rng.random((4000, 12)), 400, "1 ms", 0)
     local, killed = Brian2(target="cpp").run(network, drive), []
-    with distributed.LocalCluster(n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL) as made:
-        with distributed.Client(made) as client:
-            pids = set(client.run(os.getpid).values())
-            Brian2(scheduler=client).run(network, drive.take(np.arange(10)))  # all is compiled
+    with (
+        distributed.LocalCluster(n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL) as made,
+        distributed.Client(made) as client,
+    ):
+        pids = set(client.run(os.getpid).values())
+        Brian2(scheduler=client).run(network, drive.take(np.arange(10)))  # all is compiled
 
-            def kill():
-                while not any(client.processing().values()):
-                    time.sleep(0.005)
-                time.sleep(0.1)
-                killed.append(min(pids))
-                os.kill(killed[0], signal.SIGKILL)
+        def kill():
+            while not any(client.processing().values()):
+                time.sleep(0.005)
+            time.sleep(0.1)
+            killed.append(min(pids))
+            os.kill(killed[0], signal.SIGKILL)
 
-            thread = threading.Thread(target=kill)
-            thread.start()
-            far = Brian2(scheduler=client).run(network, drive)
-            thread.join()
-            assert set(client.run(os.getpid).values()) != pids  # it was really gone
+        thread = threading.Thread(target=kill)
+        thread.start()
+        far = Brian2(scheduler=client).run(network, drive)
+        thread.join()
+        assert set(client.run(os.getpid).values()) != pids  # it was really gone
     assert equal(local, far)
 
 

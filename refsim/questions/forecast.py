@@ -43,8 +43,8 @@ class Forecast:
     batch, chunks, portions, processes : int
         Samples that Brian2 takes at once, how often, in how many starts of the program, and how many run side by side.
     runs : tuple of Timed
-    memory, free : int
-        Bytes: the largest that all processes hold together, and what the machine has for them.
+    grows, held, free : int
+        Bytes: what grows with the samples, at its largest over all processes; what this process holds anyway; what is free.
     """
 
     network: Network
@@ -56,8 +56,14 @@ class Forecast:
     portions: int
     processes: int
     runs: tuple[Timed, ...]
-    memory: int
+    grows: int
+    held: int
     free: int
+
+    @property
+    def memory(self) -> int:
+        """Bytes that all processes hold together at their largest."""
+        return self.grows + self.held
 
     @property
     def seconds(self) -> float:
@@ -67,12 +73,12 @@ class Forecast:
     @property
     def fits(self) -> bool:
         """Whether the memory that is free is enough."""
-        return self.memory <= self.free
+        return self.grows <= self.free
 
     @property
     def fitting(self) -> int:
         """Return a number of samples that fits."""
-        return room.fitting(self.n_samples, self.memory, self.free)
+        return room.fitting(self.n_samples, self.grows, self.free)
 
 
 def forecast(network: Network, tried: Drive, n_samples: int, plan: Plan) -> Forecast:
@@ -96,10 +102,9 @@ def forecast(network: Network, tried: Drive, n_samples: int, plan: Plan) -> Fore
         return replace(found, seconds=found.seconds / at_once) if same.target == "cpp" else found
 
     runs = tuple(timed(engine) for engine in (plan.reference(), *plan.trials, *plan.ladder()))
-    start = resident()
-    largest = _largest(tried, runs, n_samples, split.samples * at_once, network)
+    grows = _largest(tried, runs, n_samples, split.samples * at_once, network)
     return Forecast(network, n_samples, tried.n_steps, tried.n_samples, split.batch, split.chunks, split.portions, at_once, runs,
-                    start + largest, room.available() + start)  # fmt: skip
+                    grows, resident(), room.available())  # fmt: skip
 
 
 def tried_samples(network: Network, n_samples: int) -> int:
@@ -132,8 +137,8 @@ def _largest(tried: Drive, runs: Sequence[Timed], n_samples: int, running: int, 
     stays = _TRAIN * events + values + _TRAIN * sum(sum(run.spikes) for run in runs)
     programs = max(sum(run.spikes) for run in runs) * room.SPIKE_ROOM * min(running, n_samples) / n_samples
     dense = tried.n_samples * tried.n_steps * sum(layer.n_post for layer in network.layers)
-    passing = max(_ENCODED * events, programs, dense, _COMPARED * max(max(run.spikes) for run in runs))
-    return int(scale * (stays + passing))
+    passing = max(programs, dense, _COMPARED * max(max(run.spikes) for run in runs))
+    return int(scale * max(_ENCODED * events, stays + passing))
 
 
 def check_input(n_samples: int, tried: Drive) -> None:

@@ -11,7 +11,7 @@ _HEAD = f"{'layer':<6} {'neuron':<14} {'neurons':>9} {'synapses':>13} {'spikes a
 def render_plan(found: Forecast) -> str:
     """Return the forecast as text."""
     first = "It fits." if found.fits else "It does not fit."
-    lines = [_filled(f"PLAN. {first} About {_gib(found.memory)} of {_gib(found.free)} of memory, and {_about(found.seconds)}.{_cure(found)}"), ""]
+    lines = [_filled(f"PLAN. {first} About {_gib(found.memory)} of {_gib(found.free + found.held)} of memory, and {_about(found.seconds)}.{_cure(found)}"), ""]
     lines += [_HEAD, *(_layer(found, index) for index in range(len(found.network.layers))), ""]
     lines.append(_row("samples", f"{found.n_samples:,} of {counted(found.n_steps, 'step')}: {found.batch} at once, {counted(found.chunks, 'chunk')}, "
                                  f"{counted(found.portions, 'portion')} on {found.processes} process{'' if found.processes == 1 else 'es'}"))  # fmt: skip
@@ -32,7 +32,7 @@ def _layer(found: Forecast, index: int) -> str:
 
 
 def _filled(text: str) -> str:
-    return textwrap.fill(text, 80)
+    return textwrap.fill(text, 80, break_on_hyphens=False)
 
 
 def _row(name: str, text: str) -> str:

@@ -65,7 +65,7 @@ def _import_brian2() -> Any:
     """Import Brian2 and keep Python's own way of showing an uncaught error, which Brian2 would replace."""
     hook, handler = sys.excepthook, signal.signal
     if threading.current_thread() is not threading.main_thread():  # of a worker, where no handler may be set, and Brian2 sets one
-        signal.signal = lambda *_: None  # type: ignore[assignment]
+        signal.signal = lambda *_: None
     try:
         import brian2
     finally:
