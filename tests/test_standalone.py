@@ -1,5 +1,6 @@
 """Compiled programs: made once, run with anything, healed when damaged; weights lie in memory once."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -40,6 +41,19 @@ def test_other_weights_parameters_input_and_length_compile_nothing(cache, rng, m
         network = refsim.Network.dense([(layer.weight, layer.bias, layer.model.with_parameters(v_th=v_th)) for layer in network.layers], "2 ms")
         drive = Drive.bernoulli(rng.random((samples, 12)), steps, "2 ms", 1)
         assert mismatches(CPP.run(network, drive), Discrete().run(network, drive)) == [0, 0]
+
+
+def test_a_model_changed_after_loading_is_another_program(cache, rng):
+    srif, hard = refsim.load("srif"), refsim.load("if")
+    changed = dataclasses.replace(srif, discrete=hard.discrete, continuous=hard.continuous, parameters=hard.parameters)  # and still srif's text
+    drive, weight, counts = Drive.bernoulli(rng.random((64, 12)), 40, "1 ms", 0), rng.random((3, 12)), []
+    for model in (srif, changed):
+        network = refsim.Network.dense([(weight, None, model)], "1 ms")
+        run = CPP.run(network, drive)
+        assert mismatches(run, Discrete().run(network, drive)) == [0]
+        counts.append(len(run.spikes[0]))
+    assert counts[0] != counts[1]
+    assert len(programs(cache)) == 2
 
 
 def test_a_damaged_program_is_made_anew(cache, rng):

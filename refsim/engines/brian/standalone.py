@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RefsimError
+from ...model import NeuronModel
 from ...recording import installed_version
 from .cache import alone, is_whole, keep_small, seal, touch
 from .children import Scratch, child, exit_code
@@ -50,10 +51,17 @@ def find_compiler() -> str:
 def _key(structure: Structure, compiler: str) -> str:
     """Name a program by all that goes into it."""
     sources = [path.read_bytes() for path in sorted(_HERE.glob("*.[cp][py]*"))]
-    layers = [(layer.model.text or repr(layer.model), layer.weight.shape, layer_constants(layer)) for layer in structure.network.layers]
+    layers = [(_card_facts(layer.model), layer.weight.shape, layer_constants(layer)) for layer in structure.network.layers]
     facts = (layers, structure.fine, structure.source, structure.dtype, structure.batch, structure.gap, structure.traces,
              compiler, _compiler_facts(compiler), COMPILER_FLAGS, installed_version("brian2"), installed_version("numpy"))  # fmt: skip
     return hashlib.sha256(repr(facts).encode() + b"".join(sources)).hexdigest()[:32]
+
+
+def _card_facts(model: NeuronModel) -> tuple[object, ...]:
+    """Return what of a card is compiled in; its file's text would not tell a model that was changed after it was loaded."""
+    states = [(name, state.unit) for name, state in model.state.items()]
+    steps = (model.discrete.texts, len(model.discrete.integrate), len(model.discrete.modulate))
+    return (states, model.constant_units, model.input_kind, model.input_target, repr(model.continuous), steps)
 
 
 @functools.cache
