@@ -61,7 +61,7 @@ def left(place):
     return list((place / "tmp").glob("refsim*"))
 
 
-def wait_for(condition, seconds=30):
+def wait_for(condition, seconds=120):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "it did not come about"

@@ -89,7 +89,7 @@ def test_killed_while_compiling_leaves_nobody_at_work(place, monkeypatch):
     wait_for(lambda: at_work(place / "tmp"))
     process.send_signal(signal.SIGKILL)  # the parent alone: make and compilers are not told
     process.wait()
-    wait_for(lambda: not at_work(place / "tmp"), 5)
+    wait_for(lambda: not at_work(place / "tmp"), 20)
     assert not programs(place)
     done = python()
     assert int(done.stdout) > 0
@@ -110,7 +110,7 @@ def test_killed_while_running_then_a_clean_second_run(victim, place):
         running = wait_for(lambda: [pid for pid in at_work(place / "tmp") if is_program(pid)])
         os.kill(running[0], signal.SIGKILL)
         assert process.communicate()[0] == "0\n"  # run again, and nobody fires without input
-    wait_for(lambda: not at_work(place / "tmp"), 5)
+    wait_for(lambda: not at_work(place / "tmp"), 20)
     assert int(python().stdout) > 0
     assert not left(place)
 
@@ -134,6 +134,6 @@ def test_a_run_that_is_given_up_ends_its_programs(place, rng, monkeypatch):
     start = time.monotonic()
     with pytest.raises(RefsimError, match="planted"):
         Brian2(target="cpp", workers=2).run(network, long)
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 120
     assert not at_work(place / "tmp")
     assert not left(place)

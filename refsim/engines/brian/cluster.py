@@ -78,7 +78,8 @@ class _Run:
                 check_room(collector)
                 advance(portion.n_samples)
         finally:
-            self.client.cancel(list(running), force=True) if running and self.client.status == "running" else None
+            if running and self.client.status == "running":
+                self.client.cancel(list(running), force=True)
         return collector
 
     def _send(self, stretch: tuple[int, int]) -> Any:
