@@ -13,6 +13,7 @@ from ._version import VERSION as __version__
 
 if TYPE_CHECKING:
     from .checks import check_declared_step, check_judge, check_module, check_step
+    from .connection import Connection
     from .drive import Drive
     from .engines.brian import Brian2
     from .engines.discrete import Discrete
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Brian2": ".engines.brian",
+    "Connection": ".connection",
     "Discrete": ".engines.discrete",
     "Drive": ".drive",
     "Layer": ".network",
@@ -48,7 +50,7 @@ _HOME = {
 }
 
 __all__ = [
-    "Brian2", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
+    "Brian2", "Connection", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
     "check_declared_step", "check_judge", "check_module", "check_step", "compare", "load", "reset", "run",
 ]  # fmt: skip
 

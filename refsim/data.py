@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Floats, Ints, real_array
 from .drive import Drive
 from .errors import RefsimError, listed
-from .network import Floats, real_array
-from .spikes import Ints
 
 ENCODERS = ("current", "bernoulli", "poisson", "latency", "integrate_and_fire")
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}

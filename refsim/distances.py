@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Ints
 from .errors import RefsimError
+from .network import Layer
 from .recording import Recording
-from .spikes import Ints, SpikeTrains
+from .spikes import SpikeTrains
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,15 @@ def same_network(left: Recording, right: Recording) -> bool:
     for a, b in zip(left.network.layers, right.network.layers, strict=True):
         first, second = a.constants(left.network.dt), b.constants(left.network.dt)
         same = a.model.text == b.model.text and first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
-        if not same or not np.array_equal(a.weight, b.weight) or not np.array_equal(a.bias, b.bias):
+        if not same or not same_wiring(a, b) or not np.array_equal(a.weight, b.weight) or not np.array_equal(a.bias, b.bias):
             return False
     return True
+
+
+def same_wiring(left: Layer, right: Layer) -> bool:
+    """Return whether two layers hear of the same sources after the same delays."""
+    pairs = zip(left.sources, right.sources, strict=False)
+    return len(left.sources) == len(right.sources) and all(a.layer == b.layer and np.array_equal(a.delay, b.delay) for a, b in pairs)
 
 
 def same_drive(left: Recording, right: Recording) -> bool:

@@ -1,16 +1,20 @@
 """Drive: the input of a batch, as integer spike events or as currents, and how it was made."""
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from .arrays import Floats, Ints, real_array
 from .errors import RefsimError
-from .network import Floats, positive_time, real_array
-from .spikes import Ints, SpikeTrains
+from .network import positive_time
+from .spikes import SpikeTrains
+
+_BLOCK = 256  # samples unpacked at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,21 +26,24 @@ class Drive:
     n_samples, n_steps, n_inputs : int
     dt : float
         Seconds a step.
-    spikes : SpikeTrains or None
-        Spikes that arrive at their step.
+    listed : SpikeTrains or None
+        Spikes that arrive at their step, given one by one.
     values : (n_samples, n_frames, n_inputs) float64 or None
         Currents; one frame is held for all steps, else there is one a step.
     made : dict
         Kind, seed and settings: enough to make it again.
+    bits : (n_samples, n_steps, ceil(n_inputs/8)) uint8 or None
+        Spikes that arrive at their step, given as a raster: a bit an input, the lowest first.
     """
 
     n_samples: int
     n_steps: int
     n_inputs: int
     dt: float
-    spikes: SpikeTrains | None
+    listed: SpikeTrains | None
     values: Floats | None
     made: Mapping[str, Any]
+    bits: NDArray[np.uint8] | None = None
 
     @classmethod
     def current(cls, values: ArrayLike, dt: object, *, n_steps: int | None = None, **made: Any) -> "Drive":
@@ -101,10 +108,11 @@ class Drive:
     def _drawn(cls, probability: Floats, n_steps: int, dt: object, seed: int, kind: str) -> "Drive":
         generator = _generator(seed)
         _room((*probability.shape, _steps(n_steps)))
-        steps = [np.nonzero(generator.random(probability.shape) < probability) for _ in range(_steps(n_steps))]
-        sample, neuron = (np.concatenate([found[axis] for found in steps]) for axis in (0, 1))
-        step = np.repeat(np.arange(n_steps), [len(found[0]) for found in steps])
-        return cls.events(sample, step, neuron, (*probability.shape[:1], n_steps, probability.shape[1]), dt, kind=kind, seed=seed)
+        n_samples, n_inputs = probability.shape
+        bits = np.empty((n_samples, n_steps, -(-n_inputs // 8)), np.uint8)
+        for step in range(n_steps):
+            bits[:, step] = np.packbits(generator.random(probability.shape) < probability, axis=1, bitorder="little")
+        return cls(n_samples, n_steps, n_inputs, positive_time(dt, "drive: dt"), None, None, {"kind": kind, "seed": seed}, bits)
 
     @classmethod
     def latency(cls, values: ArrayLike, n_steps: int, dt: object) -> "Drive":
@@ -132,8 +140,19 @@ class Drive:
             v += x
             fired = dense[:, step] = v > threshold
             v[fired] = 0.0 if reset == "zero" else v[fired] - threshold
-        spikes = SpikeTrains.from_dense(dense, positive_time(dt, "drive: dt"))
-        return cls(*dense.shape, spikes.dt, spikes, None, {"kind": "integrate_and_fire", "threshold": threshold, "reset": reset})
+        return cls.raster(dense, dt, kind="integrate_and_fire", threshold=threshold, reset=reset)
+
+    @classmethod
+    def raster(cls, spikes: ArrayLike, dt: object, **made: Any) -> "Drive":
+        """Drive with spikes from an array (n_samples, n_steps, n_inputs) of bool, or of 0 and 1."""
+        dense = np.asarray(spikes)
+        if dense.ndim != 3 or 0 in dense.shape:
+            raise RefsimError(f"drive: a raster must be (n_samples, n_steps, n_inputs), but has shape {dense.shape}.")
+        if dense.dtype != bool and not ((dense == 0) | (dense == 1)).all():
+            raise RefsimError("drive: a raster holds 0 and 1, a spike or none; other numbers are currents, Drive.current(values, dt).")
+        bits = np.packbits(dense if dense.dtype == bool else dense != 0, axis=2, bitorder="little")
+        n_samples, n_steps, n_inputs = dense.shape
+        return cls(n_samples, n_steps, n_inputs, positive_time(dt, "drive: dt"), None, None, {"kind": "raster", **made}, bits)
 
     @classmethod
     def events(cls, sample: ArrayLike, step: ArrayLike, neuron: ArrayLike, shape: tuple[int, int, int], dt: object, **made: Any) -> "Drive":
@@ -148,6 +167,18 @@ class Drive:
         spikes = SpikeTrains.from_events(sample, step, neuron, *shape, positive_time(dt, "drive: dt"), where="drive: events")
         return cls(*shape, spikes.dt, spikes, None, {"kind": "events", **made})
 
+    @functools.cached_property
+    def spikes(self) -> SpikeTrains | None:
+        """The spikes, None where the drive is made of currents."""
+        if self.bits is None:
+            return self.listed
+        blocks = [SpikeTrains.from_dense(self._unpacked(slice(first, first + _BLOCK)), self.dt) for first in range(0, self.n_samples, _BLOCK)]
+        return SpikeTrains.joined(blocks)
+
+    def _unpacked(self, samples: slice, step: int | slice = slice(None)) -> NDArray[np.bool_]:
+        assert self.bits is not None
+        return np.unpackbits(self.bits[samples, step], axis=-1, count=self.n_inputs, bitorder="little").astype(bool)
+
     @property
     def held(self) -> bool:
         """True where one frame of current is held for all steps."""
@@ -160,6 +191,10 @@ class Drive:
             for step in range(self.n_steps):
                 yield first if self.held else self.values[:, step]
             return
+        if self.bits is not None:
+            for step in range(self.n_steps):
+                yield self._unpacked(slice(None), step).astype(np.float64)
+            return
         assert self.spikes is not None
         order = np.argsort(self.spikes.step, kind="stable")
         ends = np.searchsorted(self.spikes.step[order], np.arange(self.n_steps + 1))
@@ -171,15 +206,11 @@ class Drive:
 
     def take(self, samples: Ints) -> "Drive":
         """Return the drive of the given samples alone."""
-        spikes = None if self.spikes is None else self.spikes.take(samples)
-        values = None if self.values is None else self.values[_stretch(samples)]
-        return Drive(len(samples), self.n_steps, self.n_inputs, self.dt, spikes, values, self.made)
-
-
-def _stretch(samples: Ints) -> Any:
-    """Return consecutive samples as a slice, which copies nothing."""
-    consecutive = len(samples) and np.array_equal(samples, np.arange(samples[0], samples[0] + len(samples)))
-    return slice(int(samples[0]), int(samples[0]) + len(samples)) if consecutive else samples
+        listed = None if self.listed is None else self.listed.take(samples)
+        at = slice(int(samples[0]), int(samples[-1]) + 1) if len(samples) and np.array_equal(samples, np.arange(samples[0], samples[-1] + 1)) else samples
+        values = None if self.values is None else self.values[at]
+        bits = None if self.bits is None else self.bits[at]
+        return Drive(len(samples), self.n_steps, self.n_inputs, self.dt, listed, values, self.made, bits)
 
 
 def _positive(number: object, name: str) -> int:

@@ -1,33 +1,31 @@
-"""Network and Layer: trained weights and the neuron behind each of them. Pure data, no behaviour."""
+"""Network and Layer: trained weights and the neurons behind them. Pure data, no behaviour."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .arrays import DIVERGED, Floats, real_array
+from .connection import DRIVE, Source, Wires, wire
 from .errors import RefsimError
 from .model import NeuronModel
 from .units import to_si
 
-Floats = NDArray[np.float64]
-
-
-_DIVERGED = "Take weights from before the training diverged."
-
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A connection and the neurons behind it.
+    """Connections and the neurons behind them.
 
     Attributes
     ----------
     model : NeuronModel
     weight : (n_post, n_pre) float64
-        As in `torch.nn.Linear`.
+        As in `torch.nn.Linear`; the connections of a layer stand side by side, a column an input.
     bias : (n_post,) float64
-        Zero where the connection has none.
+        Zero where the layer has none.
+    sources : tuple of Source
+        Where the columns of the weight come from, in order.
     parameters : dict of str to (n_post,) float64
         Per-neuron values that stand in for the card's, SI.
     name : str
@@ -37,13 +35,20 @@ class Layer:
     model: NeuronModel
     weight: Floats
     bias: Floats
+    sources: tuple[Source, ...]
     parameters: Mapping[str, Floats] = field(default_factory=dict)
     name: str = ""
 
     @property
     def n_pre(self) -> int:
-        """Number of inputs."""
+        """Number of inputs, of all connections together."""
         return int(self.weight.shape[1])
+
+    @property
+    def weights(self) -> list[Floats]:
+        """The weight of each connection, (n_post, n_pre of its source)."""
+        ends = np.cumsum([source.width for source in self.sources])
+        return np.split(self.weight, ends[:-1], axis=1)
 
     @property
     def n_post(self) -> int:
@@ -79,12 +84,13 @@ class Network:
 
     @classmethod
     def dense(cls, layers: Sequence[tuple[object, ...]], dt: object) -> "Network":
-        """Make a chain of fully connected layers.
+        """Make a chain of layers.
 
         Parameters
         ----------
         layers : list of (weight, bias, model) or (weight, bias, model, parameters)
-            weight (n_post, n_pre) as in PyTorch; bias (n_post,) or None; parameters a dict of per-neuron values.
+            weight (n_post, n_pre) as in PyTorch, or a `Connection`, or a list of them where a layer hears of more than
+            the layer below; bias (n_post,) or None; parameters a dict of per-neuron values.
         dt : float or str
             Duration of a step, ``1e-3`` or ``"1 ms"``.
 
@@ -94,22 +100,37 @@ class Network:
             Where shapes do not chain, or a number is not finite.
         """
         step = positive_time(dt, "network: dt")
-        built: list[Layer] = []
+        rows = []
         for index, entry in enumerate(layers):
             if not isinstance(entry, tuple | list) or len(entry) not in (3, 4):
                 raise RefsimError(f"layer {index}: needs (weight, bias, model), with None for no bias, and perhaps a dict of parameters.")
-            layer = make_layer(*entry, name=f"layer {index}")  # type: ignore[arg-type]
-            if built and built[-1].n_post != layer.n_pre:
-                raise RefsimError(
-                    f"{layer.name}: its weight {layer.weight.shape} needs {layer.n_pre} inputs, but the layer before has {built[-1].n_post} neurons. Weights are (n_post, n_pre); check their shape and the order of the layers."
-                )
-            built.append(layer)
-        if not built:
+            weight, *rest = entry
+            rows.append((wire(weight, index, len(layers)), rest))
+        if not rows:
             raise RefsimError("network: has no layers; give at least one (weight, bias, model).")
-        network = cls(tuple(built), step, built[0].n_pre)
+        built = tuple(make_layer(wires, *rest, name=f"layer {index}") for index, (wires, rest) in enumerate(rows))  # type: ignore[arg-type]
+        n_inputs = _check_sizes(built)
         for layer in built:
             layer.constants(step)  # refuses values that give no derived constant
-        return network
+        return cls(built, step, n_inputs)
+
+
+def _check_sizes(layers: Sequence[Layer]) -> int:
+    """Return the number of inputs of the network; refuse a connection as wide as nothing it comes from."""
+    n_inputs = next((source.width for layer in layers for source in layer.sources if source.layer == DRIVE), None)
+    if n_inputs is None:
+        raise RefsimError("network: no layer hears of the input; give one a connection with source='input'.")
+    sizes = [layer.n_post for layer in layers] + [n_inputs]  # DRIVE is -1
+    for index, layer in enumerate(layers):
+        for source, weight in zip(layer.sources, layer.weights, strict=True):
+            if source.width != sizes[source.layer]:
+                below = source.layer == index - 1 and source.layer != DRIVE
+                whose = "the layer before has" if below else f"{'the input' if source.layer == DRIVE else layers[source.layer].name} has"
+                what = "inputs" if source.layer == DRIVE else "neurons"
+                raise RefsimError(
+                    f"{layer.name}: its weight {weight.shape} needs {source.width} inputs, but {whose} {sizes[source.layer]} {what}. Weights are (n_post, n_pre); check their shape and the order of the layers."
+                )
+    return n_inputs
 
 
 def positive_time(value: object, where: str) -> float:
@@ -120,18 +141,16 @@ def positive_time(value: object, where: str) -> float:
     return seconds
 
 
-def make_layer(weight: ArrayLike, bias: ArrayLike | None, model: NeuronModel, parameters: Mapping[str, ArrayLike] | None = None, *, name: str) -> Layer:
+def make_layer(wires: Wires, bias: ArrayLike | None, model: NeuronModel, parameters: Mapping[str, ArrayLike] | None = None, *, name: str) -> Layer:
     """Check one layer's arrays and return them as float64."""
     if not isinstance(model, NeuronModel):
         raise RefsimError(f'{name}: needs a neuron, such as refsim.load("srif"), but {model!r} was given.')
-    matrix = real_array(weight, f"{name}: weight", cure=_DIVERGED)
-    if matrix.ndim != 2 or 0 in matrix.shape:
-        raise RefsimError(f"{name}: weight must be (n_post, n_pre), but has shape {matrix.shape}.")
+    matrix, sources = wires
     n_post = matrix.shape[0]
-    vector = np.zeros(n_post) if bias is None else real_array(bias, f"{name}: bias", cure=_DIVERGED)
+    vector = np.zeros(n_post) if bias is None else real_array(bias, f"{name}: bias", cure=DIVERGED)
     if vector.shape != (n_post,):
         raise RefsimError(f"{name}: bias must have shape ({n_post},), one a neuron, but has {vector.shape}.")
-    return Layer(model, matrix, vector, _parameters(parameters or {}, model, n_post, name), name)
+    return Layer(model, matrix, vector, sources, _parameters(parameters or {}, model, n_post, name), name)
 
 
 def _parameters(given: Mapping[str, ArrayLike], model: NeuronModel, n_post: int, name: str) -> dict[str, Floats]:
@@ -145,26 +164,3 @@ def _parameters(given: Mapping[str, ArrayLike], model: NeuronModel, n_post: int,
         for value in np.unique(array):
             parameter.check(float(value), f"{name}: parameter {key}")
     return checked
-
-
-def _untangled(values: Any) -> Any:
-    """Return a tensor's numbers, of whatever dtype and device, with a gradient or without; anything else as it is."""
-    if not hasattr(values, "detach"):
-        return values
-    held = values.detach().cpu()
-    return held if held.is_complex() else held.double()
-
-
-def real_array(values: ArrayLike, where: str, *, cure: str = "Give finite numbers.") -> Floats:
-    """Return a contiguous float64 array of finite numbers; the cure ends the message where some are not."""
-    try:
-        array = np.asarray(_untangled(values))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise RefsimError(f"{where}: is not an array ({error}).") from None
-    if array.dtype.kind not in "fiub":
-        raise RefsimError(f"{where}: must hold real numbers, but has dtype {array.dtype}.")
-    array = np.ascontiguousarray(array, np.float64).reshape(array.shape)
-    wrong = array.size - int(np.isfinite(array).sum())
-    if wrong:
-        raise RefsimError(f"{where}: {wrong} of {array.size} numbers are NaN or infinite. {cure}")
-    return array

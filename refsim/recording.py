@@ -11,10 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Floats, Ints
 from .drive import Drive
 from .errors import RefsimError
-from .network import Floats, Network
-from .spikes import Ints, SpikeTrains
+from .network import Network
+from .spikes import SpikeTrains
 
 TRACES = ("before_reset", "after_reset")
 # Samples that PyTorch takes at once. A matrix product adds in an order that depends on this number, so that who runs a

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Ints
+from .engines.delays import Hearing
 from .engines.discrete import FUNCTIONS, LayerState, weighted_sum
 from .network import Layer
 from .recording import Recording
-from .spikes import Ints
 
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 
@@ -190,14 +191,14 @@ def distances_to_threshold(reference: Recording, samples: Ints, dtypes: tuple[st
     spikes = [train.take(samples).dense() for train in reference.spikes]
     states = [_start(layer, network.dt, len(samples), unit) for layer in network.layers]
     found = [Threshold(np.zeros(train.shape), np.zeros(train.shape)) for train in spikes]
+    hear = Hearing(network, len(samples))
     for step, frame in enumerate(drive.frames()):
-        x = frame
-        for layer, state, train, kept in zip(network.layers, states, spikes, found, strict=True):
+        for index, (layer, state, train, kept) in enumerate(zip(network.layers, states, spikes, found, strict=True)):
             fired = train[:, step]
-            _, seen, threshold = state.step(bounded_sum(layer, x, unit), _FUNCTIONS, fired=fired)
+            _, seen, threshold = state.step(bounded_sum(layer, hear(index, frame), unit), _FUNCTIONS, fired=fired)
             gap = seen - threshold
             kept.distance[:, step], kept.bound[:, step] = gap.value, gap.error
-            x = fired.astype(np.float64)
+            hear.spikes[index] = fired.astype(np.float64)
     return found
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Ints
 from .errors import RefsimError
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,8 @@ SOURCES = sorted((ROOT / "refsim").rglob("*.py"))
 # Each room may import from itself and from rooms further up. `commands` and `__main__` are last.
 ORDER = [
     ["errors", "_version"],
-    ["shelf", "units", "progress"],
-    ["spikes"],
+    ["shelf", "units", "progress", "arrays"],
+    ["spikes", "connection"],
     ["model"],
     ["network"],
     ["drive"],

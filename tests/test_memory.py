@@ -15,7 +15,7 @@ from refsim import Brian2, Drive, RefsimError
 from refsim.__main__ import main
 from refsim.engines.brian import room
 from refsim.engines.brian.objects import Structure
-from refsim.engines.brian.outcome import Coder, Collector, Portion, blocks
+from refsim.engines.brian.outcome import Collector, Portion, blocks, to_codes
 from refsim.questions import forecast
 from refsim.questions.network import make_plan
 
@@ -65,16 +65,15 @@ def test_many_portions_give_what_one_gives(rng, monkeypatch):
         assert train.sample.dtype == train.step.dtype == train.neuron.dtype == np.int64
 
 
-def test_codes_hold_every_spike_and_refuse_impossible_ones(rng):
-    coder = Coder(structure(rng), 0, 300, 10, 1e-3)  # two chunks of 256 samples, 9 neurons
-    steps, index = np.array([0, 3, 10, 13]), np.array([0, 255 * 9 + 8, 5, 255 * 9])  # the last is of an empty sample
-    codes = coder.codes(blocks(steps * 1e-3, index.astype(np.int32)))
+def test_codes_hold_every_spike_and_refuse_impossible_ones():
+    columns = [np.array(column, np.int32) for column in ([0, 1, 1, 299], [3, 0, 0, 9], [8, 0, 5, 8])]
+    codes = to_codes(blocks(*columns), 300, 10, 9)
     assert codes.dtype == np.uint32
-    assert codes.tolist() == [0, (255 * 10 + 3) * 9 + 8, (256 * 10 + 0) * 9 + 5]
-    with pytest.raises(RefsimError, match="spikes that cannot be"):
-        coder.codes(blocks(np.array([1e-3, 1e-3]), np.array([4, 4], np.int32)))  # one spike twice
-    large = Coder(structure(rng), 0, 1 << 20, 1000, 1e-3)
-    assert large.codes(blocks(np.array([5e-3]), np.array([7], np.int32))).dtype == np.int64
+    assert codes.tolist() == [35, 90, 95, 26_999]
+    for wrong in ([0, 1, 0, 2], [0, 0, 0, 1], [0, 0, 0, 300]):
+        with pytest.raises(RefsimError, match="spikes that cannot be"):
+            to_codes(blocks(np.array(wrong, np.int32), np.zeros(4, np.int32), np.zeros(4, np.int32)), 300, 10, 9)
+    assert to_codes(blocks(*columns), 1 << 20, 1000, 9).dtype == np.int64
 
 
 def test_a_run_whose_spikes_will_not_fit_stops_at_its_first_samples(rng, monkeypatch):

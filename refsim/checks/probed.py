@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..network import Floats
+from ..arrays import Floats
 
 Respond = Callable[[Floats], NDArray[np.bool_]]  # input (n_steps, n_neurons) -> spikes of the same shape
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..claims import Claim, Verdict, judge
 from ..engines.discrete import LayerState
 from ..errors import RefsimError, listed
 from ..model import NeuronModel
-from ..network import Floats, Layer
+from ..network import Layer
 from .probed import PULSE, Probed, Respond
 
 UserStep = Callable[[Any, Any], tuple[Any, Any]]
@@ -178,7 +179,7 @@ def _door(step: UserStep, as_input: Callable[[Floats], Any]) -> Respond:
 def _declared(model: NeuronModel) -> Respond:
     def respond(current: Floats) -> NDArray[np.bool_]:
         n = current.shape[1]
-        state = LayerState.start(Layer(model, np.zeros((n, 1)), np.zeros(n)), 1.0, 1)
+        state = LayerState.start(Layer(model, np.zeros((n, 1)), np.zeros(n), ()), 1.0, 1)
         return np.stack([np.asarray(state.step(x[None])[0][0], bool) for x in current])
 
     return respond

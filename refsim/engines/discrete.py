@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..drive import Drive
 from ..model.expressions import comparison, evaluate, names_in
-from ..network import Floats, Layer, Network
+from ..network import Layer, Network
 from ..progress import advance
 from ..recording import Approach, Recording, check_run, make_provenance
 from ..spikes import SpikeTrains
+from .delays import Hearing, steady
 
 FUNCTIONS: dict[str, Any] = {
     "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs, "tanh": np.tanh,
@@ -92,17 +94,16 @@ class Discrete:
         record = check_run(network, drive, record)
         states = [LayerState.start(layer, network.dt, drive.n_samples) for layer in network.layers]
         taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, record) for layer in network.layers]
-        held: Floats | None = None
+        hear = Hearing(network, drive.n_samples)
+        held: dict[int, Floats] = {}
         for step, frame in enumerate(drive.frames()):
-            x = frame
             for index, (layer, state, tap) in enumerate(zip(network.layers, states, taps, strict=True)):
-                if index == 0 and drive.held:
-                    current = held = weighted_sum(layer, x) if held is None else held
-                else:
-                    current = weighted_sum(layer, x)
+                current = held[index] if index in held else weighted_sum(layer, hear(index, frame))
+                if steady(layer.sources, drive.held):
+                    held[index] = current
                 fired, seen, threshold = state.step(current)
                 tap.keep(step, fired, seen, threshold, state.state[layer.model.membrane])
-                x = fired.astype(np.float64)
+                hear.spikes[index] = fired.astype(np.float64)
         advance(drive.n_samples)
         provenance = make_provenance("Discrete float64", network, drive, engine="Discrete", mode="grid", dtype="float64")
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from ..drive import Drive
 from ..engines.discrete import Tap, constant_threshold
@@ -18,6 +17,7 @@ from ..network import Layer, Network
 from ..progress import advance as advance_progress
 from ..recording import BLOCK, Recording, check_range, check_run, make_provenance
 from ..spikes import SpikeTrains
+from .connections import WeightedSum
 from .layers import Neuron, reset
 from .steps import STEPS, Step
 from .surrogate import heaviside
@@ -100,23 +100,17 @@ class Torch:
     def _own_steps(self, network: Network, n_samples: int, dtype: torch.dtype, device: torch.device, held: bool) -> Advance:
         """Return a function that advances all layers by one step with the hand-written steps."""
         steps = [self._step(layer.model) for layer in network.layers]
-        weights = [torch.as_tensor(layer.weight).to(device, dtype) for layer in network.layers]
-        biases = [torch.as_tensor(layer.bias).to(device, dtype) for layer in network.layers]
+        sums = [WeightedSum(index, layer, n_samples, dtype, device, held) for index, layer in enumerate(network.layers)]
+        outputs = [torch.zeros(n_samples, layer.n_post, device=device, dtype=dtype) for layer in network.layers]
         constants = [{name: _constant(value, device, dtype) for name, value in layer.constants(network.dt).items()} for layer in network.layers]
         starts = [layer.model.state[layer.model.membrane].start for layer in network.layers]
-        membranes = [torch.full((n_samples, len(bias)), start, device=device, dtype=dtype) for bias, start in zip(biases, starts, strict=True)]
-        first: list[Tensor] = []
+        membranes = [torch.full_like(output, start) for output, start in zip(outputs, starts, strict=True)]
 
         def advance(x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
             results = []
             for index, step in enumerate(steps):
-                if index == 0 and held and first:
-                    current = first[0]
-                else:
-                    current = linear(x, weights[index], biases[index])
-                    first.append(current) if index == 0 and held else None
-                x, seen, membranes[index] = step(current, membranes[index], constants[index], heaviside)
-                results.append((x, seen, membranes[index]))
+                outputs[index], seen, membranes[index] = step(sums[index](x, outputs), membranes[index], constants[index], heaviside)
+                results.append((outputs[index], seen, membranes[index]))
             return results
 
         return advance

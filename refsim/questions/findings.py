@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Floats, Ints
 from ..claims import Verdict, overall
 from ..distances import Divergence
 from ..drive import Drive
 from ..engines.discrete import constant_threshold
-from ..network import Floats, Network
+from ..network import Network
 from ..recording import BLOCK, Engine, Recording
-from ..spikes import Ints
 from .code import Comparison
 from .step import Ladder
 

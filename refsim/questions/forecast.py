@@ -15,7 +15,8 @@ from ..recording import BLOCK, Engine
 from .network import Plan
 
 _TRAIN = 24  # bytes of a spike in memory: sample, step and neuron, 8 each
-_ENCODED = 110  # bytes of an input spike while it is drawn, sorted and checked
+_ENCODED = 110  # bytes of a listed input spike while it is sorted and checked
+_DRAWN = 25  # bytes of a sample's input while a step of it is drawn: a rate, a random number, and what they are compared to
 _COMPARED = 64  # bytes of a spike of one layer while two trains are held against each other
 _CHUNKS = 2  # run now: a first costs what a start costs, a second what goes on
 
@@ -132,13 +133,21 @@ def _seconds(engine: Engine, network: Network, drive: Drive) -> float:
 def _largest(tried: Drive, runs: Sequence[Timed], n_samples: int, running: int, network: Network) -> int:
     """Return the bytes of what stays (input, trains of all runs) and of the largest of what comes and goes."""
     scale = n_samples / tried.n_samples
-    events = 0 if tried.spikes is None else len(tried.spikes)
-    values = 0 if tried.values is None else tried.values.nbytes
-    stays = _TRAIN * events + values + _TRAIN * sum(sum(run.spikes) for run in runs)
+    stays = _input_bytes(tried) + _TRAIN * sum(sum(run.spikes) for run in runs)
     programs = max(sum(run.spikes) for run in runs) * room.SPIKE_ROOM * min(running, n_samples) / n_samples
     dense = tried.n_samples * tried.n_steps * sum(layer.n_post for layer in network.layers)
     passing = max(programs, dense, _COMPARED * max(max(run.spikes) for run in runs))
-    return int(scale * max(_ENCODED * events, stays + passing))
+    return int(scale * max(_encoding_bytes(tried), stays + passing))
+
+
+def _input_bytes(drive: Drive) -> int:
+    return sum(array.nbytes for array in (drive.bits, drive.values) if array is not None) + _TRAIN * len(drive.listed or ())
+
+
+def _encoding_bytes(drive: Drive) -> int:
+    """Return the bytes that a drive takes while it is made: of bits, numbers of one step; of a list, columns and their order."""
+    listed = len(drive.listed or ())
+    return _input_bytes(drive) + (_ENCODED * listed) + (_DRAWN * drive.n_samples * drive.n_inputs if drive.bits is not None else 0)
 
 
 def check_input(n_samples: int, tried: Drive) -> None:
@@ -153,8 +162,7 @@ def check_input(n_samples: int, tried: Drive) -> None:
     ------
     RefsimError
     """
-    events = 0 if tried.spikes is None else len(tried.spikes)
-    needed, free = int(_ENCODED * events * n_samples / tried.n_samples), room.available()
+    needed, free = int(_encoding_bytes(tried) * n_samples / tried.n_samples), room.available()
     if needed > free:
         fit = room.fitting(n_samples, needed, free)
         raise RefsimError(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Ints
 from ..claims import Claim, Verdict, judge
 from ..drive import Drive
 from ..engines.brian import Brian2
@@ -14,7 +15,6 @@ from ..errors import RefsimError
 from ..network import Network
 from ..progress import progress
 from ..recording import Engine, Recording, check_run
-from ..spikes import Ints
 from .code import Comparison, Parting, compare_recordings, judge_identity
 from .findings import Closeup, Findings, look_closer
 from .step import LADDER_MEASURES, Ladder, climb, judge_ladder

@@ -1,7 +1,7 @@
 // Slot "start": at the first step of each chunk put parameters and states of all layers to their start.
 static inline double @UNIT@_call(int64_t now) {
     using namespace @UNIT@;
-    static const Plan* plan = (const Plan*)map_file("run.bin", sizeof(Plan));
+    const Plan* plan = the_plan();
     static const real* values = (const real*)map_file("values.bin", sizeof(real)*@VALUES@);
     if (now % (plan->steps*plan->refine)) return 0.0;
     const real* next = values;

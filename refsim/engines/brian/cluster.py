@@ -144,11 +144,11 @@ def _run_on_worker(job: Job, packed: Drive, code: str) -> Portion:
 
 def _packed(drive: Drive) -> Drive:
     """Return a drive half as large to send."""
-    return drive if drive.spikes is None else replace(drive, spikes=_columns(drive.spikes, np.int32), made={})
+    return drive if drive.listed is None else replace(drive, listed=_columns(drive.listed, np.int32), made={})
 
 
 def _unpacked(drive: Drive) -> Drive:
-    return drive if drive.spikes is None else replace(drive, spikes=_columns(drive.spikes, np.int64))
+    return drive if drive.listed is None else replace(drive, listed=_columns(drive.listed, np.int64))
 
 
 def _columns(spikes: SpikeTrains, kind: Any) -> SpikeTrains:

@@ -79,7 +79,7 @@ class Brian2:
         """
         record = check_run(network, drive, record)
         check_range(network, self.dtype)
-        source = "current" if drive.spikes is None else "events"
+        source = "events" if drive.values is None else "current"
         compiled = self.chosen_target(network, drive, drive.n_samples) == "cpp"
         batch = self.batch(network) if compiled else drive.n_samples
         structure = Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, bool(record))
@@ -113,7 +113,7 @@ class Brian2:
 
     def split(self, network: Network, drive: Drive, n_samples: int) -> Split:
         """Return how a compiled run of so many samples is split; the drive is that of some of them."""
-        source = "current" if drive.spikes is None else "events"
+        source = "events" if drive.values is None else "current"
         structure = Structure(network, self.mode == "fine", source, self.dtype, self.batch(network), self.margin, False)
         return split_samples(structure, drive, n_samples, self.refine, self.workers)
 

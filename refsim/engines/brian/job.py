@@ -117,7 +117,7 @@ def _finish(program: Path, run: Path, n_samples: int, stop: threading.Event) -> 
     if code < 0 and not stop.is_set():
         code = _execute(program, run, 0, stop)
     said = (run / "said").read_text("utf-8", errors="replace").strip()
-    if code == -signal.SIGXFSZ:
+    if code == -signal.SIGXFSZ or "the disk is full" in said:
         raise disk_full()
     if code or "rror" in said:  # Brian2 prints "Error opening static array" and goes on
         how = f"was ended by signal {-code} twice" if code < 0 else f"stopped with code {code}"

@@ -53,29 +53,25 @@ class Structure:
         """How input reaches a layer: ``grid``, or the input kind of its card."""
         return layer.model.input_kind if self.fine else "grid"
 
-    def source_of(self, index: int) -> str:
-        """Return what drives a layer: the drive for the first, spikes for the others."""
-        return self.source if index == 0 else "spikes"
-
 
 def group_name(index: int) -> str:
     """Name of a layer's group inside Brian2."""
     return f"L{index}"
 
 
-def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any], list[Any], list[Any]]:
+def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any], list[Any]]:
     """Make the Brian2 network.
 
     Parameters
     ----------
     call : function (name) -> brian2 Function
-        Gives the functions that begin, sum and end a step, for the target in use.
+        Gives the functions that begin a step, sum and record a layer, and end a step, for the target in use.
 
     Returns
     -------
-    network, groups, spike monitors, state monitors
+    network, groups, state monitors
     """
-    schedule, groups, spikes, traces, parts = ["start"], [], [], [], []
+    schedule, groups, traces, parts = ["start"], [], [], []
     driver = brian2.NeuronGroup(1, "out : 1", name="driver", namespace={})
     parts.append(driver)
 
@@ -90,16 +86,14 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
         group = _group(structure, layer, name, brian2)
         run_function(f"{name}_product", f"{name}_sum")
         group.thresholder["spike"].when = f"{name}_threshold"
-        monitor = brian2.SpikeMonitor(group, name=f"S{index}")
-        monitor.when = f"{name}_record"
+        run_function(f"{name}_record", f"{name}_record")
         groups.append(group)
-        spikes.append(monitor)
         if structure.traces:
             traces.append(brian2.StateMonitor(group, ["seen", layer.model.membrane], record=True, when=f"{name}_trace", name=f"T{index}"))
     run_function("end", "end")
-    network = brian2.Network(*parts, *groups, *spikes, *traces)
+    network = brian2.Network(*parts, *groups, *traces)
     network.schedule = [*schedule, *_UNUSED, "end"]
-    return network, groups, spikes, traces
+    return network, groups, traces
 
 
 def _group(structure: Structure, layer: Layer, name: str, brian2: Any) -> Any:
@@ -186,15 +180,15 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
             fills.append(f"    for (int64_t i = 0; i < {size}; i++) {array}[i] = next[i % {width}];\n    next += {width};")
             count += width
         if structure.gap:
-            flushes.append(_FLUSH.replace("@NAME@", name).replace("@POST@", str(n_post)).replace("@BATCH@", str(batch)))
+            flushes.append(_FLUSH.replace("@NAME@", name).replace("@POST@", str(n_post)))
     texts = {
-        "begin": fill("begin.cpp", "begin", real, VALUES=count, CLOCK="brian::_array_defaultclock_dt", FILL="\n".join(fills)),
-        "end": fill("end.cpp", "end", real, FLUSH="\n".join(flushes)),
+        "begin": fill("begin.cpp", "begin", real, batch, VALUES=count, CLOCK="brian::_array_defaultclock_dt", FILL="\n".join(fills)),
+        "end": fill("end.cpp", "end", real, batch, FLUSH="\n".join(flushes)),
     }
     for index, layer in enumerate(layers):
         name = group_name(index)
-        below = group_name(index - 1)
-        texts[f"{name}_product"] = product_code(name, real, batch, layer, structure.mode(layer), structure.source_of(index), below)
+        texts[f"{name}_product"] = product_code(name, real, batch, index, layer, structure.mode(layer), structure.source)
+        texts[f"{name}_record"] = fill("record.cpp", f"{name}_record", real, batch, LAYER=name, POST=layer.n_post, SPIKES=f"brian::_array_{name}__spikespace")
     return texts
 
 
@@ -205,7 +199,7 @@ def _is_shared(variable: str, layer: Layer, value: Any) -> bool:
 
 _FLUSH = """    {
         static FILE* file = fopen("@NAME@_gap.bin", "wb");
-        for (int64_t sample = 0; sample < @BATCH@; sample++) {
+        for (int64_t sample = 0; sample < BATCH; sample++) {
             const real* gap = brian::_array_@NAME@_gap + sample*@POST@;
             int64_t nearest = 0;
             for (int64_t m = 1; m < @POST@; m++) if (gap[m] < gap[nearest]) nearest = m;

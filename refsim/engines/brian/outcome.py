@@ -1,6 +1,6 @@
 """What a portion of the samples gives, small enough to keep and to send, and how portions become one recording."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,45 +37,26 @@ class Portion:
     approach: tuple[Approach, ...]
 
 
-@dataclass(frozen=True)
-class Coder:
-    """Turns Brian2's times into integer steps and its indices into samples and neurons, for one layer of a portion."""
+def to_codes(blocks: Iterable[tuple[Any, Any, Any]], n_samples: int, length: int, n_post: int) -> NDArray[Any]:
+    """Return the ascending codes of spikes, given in blocks of (sample, step, neuron) that are sorted.
 
-    structure: Structure
-    layer: int
-    n_samples: int
-    length: int  # sub-steps a sample
-    sub: float  # seconds a sub-step
-
-    def codes(self, blocks: Any) -> NDArray[Any]:
-        """Return the ascending codes of the spikes given in blocks of (time in seconds, index)."""
-        bins = self.n_samples * self.length * self._n_post
-        kind = np.uint32 if bins <= 1 << 32 else np.int64
-        parts = [self._block(time, index).astype(kind) for time, index in blocks]
-        found = np.concatenate(parts) if parts else np.zeros(0, kind)
-        found.sort()
-        if found.size and (int(found[-1]) >= bins or (found[1:] == found[:-1]).any()):
-            raise RefsimError("the compiled network left spikes that cannot be (twice the same, or outside the run). Run it again; `refsim cache clear` helps.")
-        return found
-
-    @property
-    def _n_post(self) -> int:
-        return self.structure.network.layers[self.layer].n_post
-
-    def _block(self, time: NDArray[Any], index: NDArray[Any]) -> NDArray[np.int64]:
-        # Brian2 makes each time as (integer step)*dt, so the nearest integer is that step, whatever the rounding.
-        passed = np.rint(time / self.sub).astype(np.int64)
-        chunk, step = np.divmod(passed, self.length)
-        place, neuron = np.divmod(np.asarray(index, np.int64), self._n_post)
-        sample = chunk * self.structure.batch + place
-        real = sample < self.n_samples  # the last chunk is filled up with empty samples
-        code: NDArray[np.int64] = ((sample * self.length + step) * self._n_post + neuron)[real]
-        return code
+    Raises
+    ------
+    RefsimError
+        Where they are not in order, one is there twice, or one lies outside the run: files that are damaged.
+    """
+    bins = n_samples * length * n_post
+    kind = np.uint32 if bins <= 1 << 32 else np.int64
+    parts = [((sample.astype(np.int64) * length + step) * n_post + neuron).astype(kind) for sample, step, neuron in blocks]
+    found: NDArray[Any] = np.concatenate(parts) if parts else np.zeros(0, kind)
+    if found.size and (int(found[-1]) >= bins or bool(np.less_equal(found[1:], found[:-1]).any())):
+        raise RefsimError("the compiled network left spikes that cannot be (out of order, or outside the run). Run it again; `refsim cache clear` helps.")
+    return found
 
 
-def blocks(time: NDArray[Any], index: NDArray[Any]) -> Any:
-    """Cut spikes into blocks."""
-    return ((time[at : at + _BLOCK], index[at : at + _BLOCK]) for at in range(0, len(time), _BLOCK))
+def blocks(*columns: NDArray[Any]) -> Iterator[tuple[Any, ...]]:
+    """Cut columns into blocks."""
+    return (tuple(column[at : at + _BLOCK] for column in columns) for at in range(0, len(columns[0]), _BLOCK))
 
 
 def shaped_traces(raw: dict[str, Any], structure: Structure, layer: int, n_samples: int, length: int, record: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -15,8 +15,8 @@ from .outcome import BYTES_A_SPIKE, Collector
 _ROOM = 3 << 29  # bytes that all compiled programs at once may hold at most
 PORTION_ROOM = _ROOM // 4  # the same for one portion on a worker of a cluster, whose memory is not known here
 _SHARE = 4  # and no more than this part of what is free
-SPIKE_ROOM = 36  # bytes: a time of 8 and an index of 4, and as much twice while the list that holds them grows
-_EVENT = 44  # bytes of an input spike while it is sorted and written: columns of 4, an order of 8
+SPIKE_ROOM = 28  # bytes: a program gathers 4 and sorts into 12 at the end of a chunk; files in memory keep 12 until they are read
+_EVENT = 16  # bytes of a listed input spike while it is written
 _GROWTH = 3  # a growing array holds its old and its new, doubled, self for a moment
 
 
@@ -31,8 +31,10 @@ def chunk_bytes(structure: Structure, drive: Drive, refine: int) -> int:
 def _input_bytes(structure: Structure, drive: Drive) -> int:
     if drive.values is not None:
         return 2 * 8 * structure.batch * int(drive.values.shape[1]) * drive.n_inputs
-    assert drive.spikes is not None
-    return _EVENT * len(drive.spikes) * structure.batch // drive.n_samples
+    if drive.bits is not None:
+        return structure.batch * drive.bits.nbytes // drive.n_samples
+    assert drive.listed is not None
+    return _EVENT * len(drive.listed) * structure.batch // drive.n_samples
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,23 @@
 """Run a small network with Brian2's NumPy target: no compiler, instant."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ...connection import DRIVE
 from ...drive import Drive
 from ...network import Layer, Network
 from ...progress import advance
+from ...spikes import SpikeTrains
+from .numpy_product import NumpyProduct, frame_reader
 from .objects import Structure, build, explained, start_values
-from .outcome import Coder, Portion, blocks, shaped_traces, to_approach
-from .product import NumpyProduct, frame_reader
+from .outcome import Portion, blocks, shaped_traces, to_approach, to_codes
 from .session import session
 
 
-def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: bool, record: tuple[str, ...]) -> Portion:
+def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: bool, wanted: tuple[str, ...]) -> Portion:
     """Run all samples as one batch; `structure.batch` must be their number."""
     network = structure.network
     groups: list[Any] = []
@@ -28,17 +31,34 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
         dense[space[: space[-1]]] = 1
         return dense.reshape(structure.batch, -1)
 
+    def write(index: int, name: str, values: Any) -> None:
+        array(index, name).reshape(structure.batch, -1)[:] = values
+
+    frame = frame_reader(drive, structure.dtype)
+    fired: list[list[tuple[int, Any]]] = [[] for _ in network.layers]
+
+    def record(index: int, now: Any) -> float:
+        space = array(index, "_spikespace")
+        fired[index].append((int(np.asarray(now).flat[0]), space[: space[-1]].copy()))
+        return 0.0
+
+    def hear(source: int, step: int) -> Any:
+        return frame(step) if source == DRIVE else spikes_of(source)
+
     def function(name: str) -> Any:
         if name in ("begin", "end"):
             return _as_function(brian2, lambda now: 0.0)
-        index = int(name.removeprefix("L").removesuffix("_product"))
-        layer = cast(network, index, structure.dtype)
-        read = frame_reader(drive, structure.dtype) if index == 0 else lambda _step: spikes_of(index - 1)
-        mode, source = structure.mode(layer), structure.source_of(index)
-        return _as_function(brian2, NumpyProduct(layer, mode, refine, analog_impulse, lambda key: array(index, key), read, source))
+        number, kind = name.removeprefix("L").split("_")
+        index = int(number)
+        if kind == "record":
+            return _as_function(brian2, partial(record, index))
+        layer, analog = cast(network, index, structure.dtype), structure.source == "current"
+        return _as_function(
+            brian2, NumpyProduct(index, layer, structure.mode(layer), refine, analog, analog_impulse, structure.batch, hear, partial(write, index))
+        )
 
     with session("numpy", structure.dtype, network.dt / refine) as brian2, np.errstate(all="ignore"):
-        brian_network, built, spikes, traces = build(structure, brian2, function)
+        brian_network, built, traces = build(structure, brian2, function)
         groups.extend(built)
         for index, row in enumerate(start_values(structure)):
             for name, value in row:
@@ -46,14 +66,21 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
                 target[:] = np.tile(value, structure.batch) if np.ndim(value) else value
         with explained(", ".join(dict.fromkeys(layer.model.name for layer in network.layers))):
             brian_network.run(drive.n_steps * refine * brian2.defaultclock.dt, namespace={})
-        found = [(np.asarray(monitor.t_[:]), np.asarray(monitor.i[:])) for monitor in spikes]
         kept = [{key: np.asarray(getattr(monitor, f"{key}_")).T for key in monitor.record_variables} for monitor in traces]
         gaps = [_nearest(array(index, "gap"), structure.batch) for index in range(len(groups))] if structure.gap else []
     advance(drive.n_samples)
     size = (drive.n_samples, drive.n_steps * refine)
-    codes = [Coder(structure, index, *size, network.dt / refine).codes(blocks(*pair)) for index, pair in enumerate(found)]
-    shaped = [shaped_traces(raw, structure, index, *size, record) for index, raw in enumerate(kept)] or [{} for _ in found]
+    trains = [_spikes(rows, layer.n_post, drive, refine) for rows, layer in zip(fired, network.layers, strict=True)]
+    codes = [to_codes(blocks(train.sample, train.step, train.neuron), *size, train.n_neurons) for train in trains]
+    shaped = [shaped_traces(raw, structure, index, *size, wanted) for index, raw in enumerate(kept)] or [{} for _ in trains]
     return Portion(drive.n_samples, codes, tuple(shaped), to_approach(gaps, drive.n_samples))
+
+
+def _spikes(rows: list[tuple[int, Any]], n_post: int, drive: Drive, refine: int) -> SpikeTrains:
+    """Join the indices that fired in each (sub-)step."""
+    step = np.repeat([now for now, _ in rows], [len(index) for _, index in rows])
+    sample, neuron = np.divmod(np.concatenate([index for _, index in rows]).astype(np.int64), n_post)
+    return SpikeTrains.from_events(sample, step, neuron, drive.n_samples, drive.n_steps * refine, n_post, drive.dt / refine)
 
 
 def _as_function(brian2: Any, callable_: Any) -> Any:

@@ -3,7 +3,9 @@ namespace @UNIT@ {
 
 typedef @REAL@ real;
 
-struct Plan { int64_t chunks, steps, refine, frames, analog_impulse; };
+struct Plan { int64_t chunks, steps, refine, frames, analog_impulse, samples, packed; };
+
+static const int64_t BATCH = @BATCH@;
 
 static const char* map_file(const char* path, size_t at_least) {
     int file = open(path, O_RDONLY);
@@ -16,6 +18,11 @@ static const char* map_file(const char* path, size_t at_least) {
     close(file);
     if (data == MAP_FAILED) { fprintf(stderr, "refsim: %s cannot be mapped\n", path); exit(3); }
     return (const char*)data;
+}
+
+static const Plan* the_plan() {
+    static const Plan* plan = (const Plan*)map_file("run.bin", sizeof(Plan));
+    return plan;
 }
 
 }  // namespace @UNIT@

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import RefsimError
 from ...model import NeuronModel
+from ...network import Layer
 from ...recording import installed_version
 from .cache import alone, is_whole, keep_small, seal, touch
 from .children import Scratch, child, exit_code
@@ -18,7 +19,7 @@ from .objects import Structure, build, cpp_functions, explained, layer_constants
 from .session import COMPILER_FLAGS, session
 
 _HERE = Path(__file__).parent
-_HEADERS = ["<cstdio>", "<cstdlib>", "<cstring>", "<vector>", "<stdint.h>", "<fcntl.h>", "<unistd.h>", "<sys/mman.h>", "<sys/stat.h>"]
+_HEADERS = ["<cstdio>", "<cstdlib>", "<cstring>", "<vector>", "<algorithm>", "<stdint.h>", "<fcntl.h>", "<unistd.h>", "<sys/mman.h>", "<sys/stat.h>"]
 _NO_ROOM, _LITTLE = "No space left on device", 1 << 20  # what a compiler says, and bytes with which it cannot do
 ENDLESS = 1e9  # steps; a run stops itself after the last step of its input
 
@@ -51,7 +52,7 @@ def find_compiler() -> str:
 def _key(structure: Structure, compiler: str) -> str:
     """Name a program by all that goes into it."""
     sources = [path.read_bytes() for path in sorted(_HERE.glob("*.[cp][py]*"))]
-    layers = [(_card_facts(layer.model), layer.weight.shape, layer_constants(layer)) for layer in structure.network.layers]
+    layers = [(_card_facts(layer.model), layer.n_post, _wiring(layer), layer_constants(layer)) for layer in structure.network.layers]
     facts = (layers, structure.fine, structure.source, structure.dtype, structure.batch, structure.gap, structure.traces,
              compiler, _compiler_facts(compiler), COMPILER_FLAGS, installed_version("brian2"), installed_version("numpy"))  # fmt: skip
     return hashlib.sha256(repr(facts).encode() + b"".join(sources)).hexdigest()[:32]
@@ -62,6 +63,11 @@ def _card_facts(model: NeuronModel) -> tuple[object, ...]:
     states = [(name, state.unit) for name, state in model.state.items()]
     steps = (model.discrete.texts, len(model.discrete.integrate), len(model.discrete.modulate))
     return (states, model.constant_units, model.input_kind, model.input_target, repr(model.continuous), steps)
+
+
+def _wiring(layer: Layer) -> list[tuple[int, int, bool]]:
+    """Return what is compiled in of each connection: where from, how wide, and whether delayed; the delays are not."""
+    return [(source.layer, source.width, source.delayed) for source in layer.sources]
 
 
 @functools.cache
@@ -114,7 +120,7 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
         return made
 
     with session("cpp_standalone", structure.dtype, structure.network.dt, project) as brian2:
-        network, _, spikes, traces = build(structure, brian2, function)
+        network, _, traces = build(structure, brian2, function)
         with explained(", ".join(dict.fromkeys(layer.model.name for layer in structure.network.layers))):
             network.run(ENDLESS * brian2.defaultclock.dt, namespace={})
         brian2.device.build(directory=str(project), compile=False, run=False)
@@ -122,10 +128,4 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
         def file_of(monitor: Any, variable: str) -> str:
             return Path(brian2.device.get_array_filename(monitor.variables[variable])).name
 
-        names = []
-        for index, monitor in enumerate(spikes):
-            row = {name: file_of(monitor, name) for name in ("N", "t", "i")}
-            if traces:
-                row |= {key: file_of(traces[index], key) for key in traces[index].record_variables}
-            names.append(row)
-    return names
+        return [{key: file_of(monitor, key) for key in monitor.record_variables} for monitor in traces]

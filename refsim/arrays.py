@@ -1,0 +1,36 @@
+"""Arrays at the door: whatever was given becomes a checked NumPy array, or one sentence says what is wrong with it."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import RefsimError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+DIVERGED = "Take weights from before the training diverged."
+
+
+def _untangled(values: Any) -> Any:
+    """Return a tensor's numbers, of whatever dtype and device, with a gradient or without; anything else as it is."""
+    if not hasattr(values, "detach"):
+        return values
+    held = values.detach().cpu()
+    return held if held.is_complex() else held.double()
+
+
+def real_array(values: ArrayLike, where: str, *, cure: str = "Give finite numbers.") -> Floats:
+    """Return a contiguous float64 array of finite numbers; the cure ends the message where some are not."""
+    try:
+        array = np.asarray(_untangled(values))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RefsimError(f"{where}: is not an array ({error}).") from None
+    if array.dtype.kind not in "fiub":
+        raise RefsimError(f"{where}: must hold real numbers, but has dtype {array.dtype}.")
+    array = np.ascontiguousarray(array, np.float64).reshape(array.shape)
+    wrong = array.size - int(np.isfinite(array).sum())
+    if wrong:
+        raise RefsimError(f"{where}: {wrong} of {array.size} numbers are NaN or infinite. {cure}")
+    return array
