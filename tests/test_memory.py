@@ -115,7 +115,7 @@ def test_a_plan_that_does_not_fit_says_so_and_what_would(data, capsys, monkeypat
 
 
 def test_input_that_would_not_fit_is_refused_before_it_is_drawn(data, capsys, monkeypatch):
-    monkeypatch.setattr(room, "available", lambda: 1 << 20)
+    monkeypatch.setattr(room, "available", lambda: 1 << 12)
     assert main(data) == 2
     err = capsys.readouterr().err
     assert "the input of 700 samples needs about" in err

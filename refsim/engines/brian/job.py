@@ -23,6 +23,7 @@ from .outcome import Portion
 from .run_files import BYTES_A_SAMPLE, read_portion, write_constants, write_input
 from .standalone import ENDLESS, compiled
 
+_DISK_FULL = 4  # exit code of record.cpp; on a full disk it cannot even say why
 _ONE = threading.Lock()  # Brian2 writes one program at a time in a process
 
 
@@ -117,7 +118,7 @@ def _finish(program: Path, run: Path, n_samples: int, stop: threading.Event) -> 
     if code < 0 and not stop.is_set():
         code = _execute(program, run, 0, stop)
     said = (run / "said").read_text("utf-8", errors="replace").strip()
-    if code == -signal.SIGXFSZ or "the disk is full" in said:
+    if code in (_DISK_FULL, -signal.SIGXFSZ) or "the disk is full" in said:
         raise disk_full()
     if code or "rror" in said:  # Brian2 prints "Error opening static array" and goes on
         how = f"was ended by signal {-code} twice" if code < 0 else f"stopped with code {code}"
