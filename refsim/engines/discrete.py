@@ -11,7 +11,7 @@ from ..drive import Drive
 from ..model.expressions import comparison, evaluate, names_in
 from ..network import Floats, Layer, Network
 from ..progress import advance
-from ..recording import Approach, Recording, check_run, make_provenance
+from ..recording import TRACES, Approach, Recording, check_run, make_provenance
 from ..spikes import SpikeTrains
 
 FUNCTIONS: dict[str, Any] = {
@@ -86,12 +86,13 @@ class Discrete:
 
         Parameters
         ----------
-        record : tuple of {"before_reset", "after_reset"}
-            Traces to keep.
+        record : tuple of {"before_reset", "after_reset"}, or names of states
+            Traces to keep; a state as it is after the step.
         """
-        record = check_run(network, drive, record)
+        record = check_run(network, drive, record, states=True)
         states = [LayerState.start(layer, network.dt, drive.n_samples) for layer in network.layers]
-        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, record) for layer in network.layers]
+        own = [tuple(name for name in record if name in (*TRACES, *layer.model.state)) for layer in network.layers]
+        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, names) for layer, names in zip(network.layers, own, strict=True)]
         held: Floats | None = None
         for step, frame in enumerate(drive.frames()):
             x = frame
@@ -101,7 +102,7 @@ class Discrete:
                 else:
                     current = weighted_sum(layer, x)
                 fired, seen, threshold = state.step(current)
-                tap.keep(step, fired, seen, threshold, state.state[layer.model.membrane])
+                tap.keep(step, fired, seen, threshold, state.state[layer.model.membrane], state.state)
                 x = fired.astype(np.float64)
         advance(drive.n_samples)
         provenance = make_provenance("Discrete float64", network, drive, engine="Discrete", mode="grid", dtype="float64")
@@ -123,11 +124,11 @@ class Tap:
         shape = (n_samples, n_steps, n_neurons)
         return cls(np.zeros(shape, bool), {name: np.zeros(shape, dtype) for name in record}, np.full((n_samples, n_neurons), np.inf))
 
-    def keep(self, step: int, fired: Any, seen: Any, threshold: Any, after: Any) -> None:
+    def keep(self, step: int, fired: Any, seen: Any, threshold: Any, after: Any, states: Mapping[str, Any] | None = None) -> None:
         """Keep one step."""
         self.spikes[:, step] = fired
         np.fmin(self.gap, np.abs(seen - threshold), out=self.gap)  # a NaN, an unknown threshold, leaves the gap as it is
-        for name, value in (("before_reset", seen), ("after_reset", after)):
+        for name, value in {"before_reset": seen, "after_reset": after, **(states or {})}.items():
             if name in self.traces:
                 self.traces[name][:, step] = value
 

@@ -65,10 +65,10 @@ class Brian2:
 
         Parameters
         ----------
-        record : tuple of {"before_reset", "after_reset"}
-            Traces to keep, at every (sub-)step.
+        record : tuple of {"before_reset", "after_reset"}, or names of states
+            Traces to keep, at every (sub-)step; a state as it is after the step.
         """
-        record = check_run(network, drive, record)
+        record = check_run(network, drive, record, states=True)
         check_range(network, self.dtype)
         source = "current" if drive.spikes is None else "events"
         compiled = self._compiled(network, drive)

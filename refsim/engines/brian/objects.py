@@ -95,7 +95,7 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
         groups.append(group)
         spikes.append(monitor)
         if structure.traces:
-            traces.append(brian2.StateMonitor(group, ["seen", layer.model.membrane], record=True, when=f"{name}_trace", name=f"T{index}"))
+            traces.append(brian2.StateMonitor(group, ["seen", *layer.model.state], record=True, when=f"{name}_trace", name=f"T{index}"))
     run_function("end", "end")
     network = brian2.Network(*parts, *groups, *spikes, *traces)
     network.schedule = [*schedule, *_UNUSED, "end"]

@@ -48,9 +48,9 @@ def to_traces(outcome: Outcome, network: Network, drive: Drive, refine: int, bat
     """Give the recorded membranes their shape (n_samples, n_steps, n_neurons)."""
     length, kept = drive.n_steps * refine, []
     for index, layer in enumerate(network.layers):
-        names = {"before_reset": "seen", "after_reset": layer.model.membrane}
+        names = {"before_reset": "seen", "after_reset": layer.model.membrane} | {name: name for name in layer.model.state}
         arrays = {}
-        for name in record:
+        for name in (name for name in record if name in names):
             raw = outcome.traces[index][names[name]]
             by_chunk = raw.reshape(-1, length, batch, layer.n_post).swapaxes(1, 2)
             arrays[name] = by_chunk.reshape(-1, length, layer.n_post)[: drive.n_samples]
@@ -71,7 +71,7 @@ def join(parts: list[tuple[Drive, Outcome]], network: Network, refine: int, batc
     layers = range(len(network.layers))
     return (
         tuple(SpikeTrains.joined([part[layer] for part in spikes]) for layer in layers),
-        tuple({name: np.concatenate([part[layer][name] for part in traces]) for name in record} for layer in layers),
+        tuple({name: np.concatenate([part[layer][name] for part in traces]) for name in traces[0][layer]} for layer in layers),
         tuple(
             Approach(np.concatenate([part[layer].distance for part in approach]), np.concatenate([part[layer].neuron for part in approach]))
             for layer in range(len(approach[0]))
