@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ HONEST = [*load_all(), *(refsim.load(f"tests/cards/{name}.toml") for name in ("f
 
 
 def table(name="fitzhugh"):
-    return tomllib.loads(open(f"tests/cards/{name}.toml").read())
+    return tomllib.loads(Path(f"tests/cards/{name}.toml").read_text())
 
 
 def own(**changes):
@@ -55,7 +56,9 @@ ROGUES = {
     "units": lambda: own(continuous={"equations": "dv/dt = I - v/tau : 1"}),
     "declared_step": lambda: own(discrete={"solution": "exact"}, continuous={"method": "exact"}),
     "determinism": drifting,
-    "finite": lambda: own(continuous={"equations": "dv/dt = (I - sqrt(1 + v))/tau : 1"}, discrete={"integrate": "v = v + share*(I - sqrt(1 + v))"}),
+    "finite": lambda: own(
+        continuous={"equations": "dv/dt = (I - v - sqrt(1 + v)/100 + 0.01)/tau : 1"}, discrete={"integrate": "v = v + share*(I - v - sqrt(1 + v)/100 + 0.01)"}
+    ),
     "rest": lambda: own(continuous={"equations": "dv/dt = (I + 0.3)/tau : 1", "method": "euler"}, discrete={"integrate": "v = v + share*(I + 0.3)"}),
     "method_order": lambda: own(
         continuous={"equations": "dv/dt = (I - v - floor(64*v)/64)/tau : 1"}, discrete={"integrate": "v = v + share*(I - v - floor(64*v)/64)"}
@@ -110,7 +113,7 @@ def test_the_command_prints_a_table_and_its_exit_code(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "PASS. 7 of 7 checks pass" in out
     assert max(map(len, out.splitlines())) <= 80
-    text = open("tests/cards/fitzhugh.toml").read().replace('solution  = "euler"', 'solution  = "exact"').replace('"fitzhugh"', '"mine"')
+    text = Path("tests/cards/fitzhugh.toml").read_text().replace('solution  = "euler"', 'solution  = "exact"').replace('"fitzhugh"', '"mine"')
     (tmp_path / "mine.toml").write_text(text)
     assert main(["check", str(tmp_path / "mine.toml"), *(part for name in CARD_CHECKS if name != "declared_step" for part in ("--skip", name))]) == 1
     assert main(["check", "nobody"]) == 2

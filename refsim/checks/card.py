@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..claims import Claim, Verdict, judge
 from ..errors import RefsimError, listed
 from ..model import NeuronModel
@@ -25,7 +27,8 @@ class CardCheck:
     def __call__(self, model: NeuronModel) -> Verdict:
         """Check a model; a card that cannot be run at all fails, with what the engine says."""
         try:
-            value, words = self.measure(model)
+            with np.errstate(all="ignore"):  # a rogue may overflow; `finite` is there to say so
+                value, words = self.measure(model)
         except RefsimError as error:
             return Verdict(self.claim, None, "fail", run=model.name, detail=str(error))
         return judge(self.claim, value, run=model.name, detail=words)

@@ -97,7 +97,8 @@ def method_order(model: NeuronModel) -> Answer:
     if not has_ode(model) or "stochastic" in model.traits:
         return None, "there is no ODE" if not has_ode(model) else "a stochastic neuron has no order of its membrane"
     method = str(ode_part(model).method)
-    ends = [_end(model, Brian2(mode="fine", refine=2**k, target="numpy", margin=False), _STEP) for k in range(_HALVINGS)]
+    level = 0.5 * scale_of(model)
+    ends = [_end(model, Brian2(mode="fine", refine=2**k, target="numpy", margin=False), _STEP, level) for k in range(_HALVINGS)]
     return _over(np.diff(ends), np.array([_STEP / 2**k for k in range(_HALVINGS - 1)]), method, max(map(abs, ends)))
 
 
@@ -114,9 +115,10 @@ def step_order(model: NeuronModel) -> Answer:
         )
     if _ode_constants(model, _STEP) != _ode_constants(model, _STEP / 2):
         return None, "the card counts time in steps: at another dt it is another neuron"
-    truth = _end(model, Brian2(mode="fine", refine=2 ** (_HALVINGS + 3), target="numpy", margin=False), _STEP)
+    level = 0.5 * scale_of(model)
+    truth = _end(model, Brian2(mode="fine", refine=2 ** (_HALVINGS + 3), target="numpy", margin=False), _STEP, level)
     sizes = np.array([_STEP / 2**k for k in range(_HALVINGS)])
-    errors = np.array([_end(model, Brian2(target="numpy", margin=False), float(size)) for size in sizes]) - truth
+    errors = np.array([_end(model, Brian2(target="numpy", margin=False), float(size), level) for size in sizes]) - truth
     return _over(errors, sizes, solution, abs(truth))
 
 
@@ -126,10 +128,9 @@ def _ode_constants(model: NeuronModel, step: float) -> dict[str, float]:
     return {name: value for name, value in {**model.constants(step), "step": step}.items() if name in words}
 
 
-def _end(model: NeuronModel, engine: Brian2, step: float) -> float:
-    """Return the membrane at the end of a ramp of input that stays below threshold."""
+def _end(model: NeuronModel, engine: Brian2, step: float, level: float) -> float:
+    """Return the membrane after 16 steps of a constant input that stays below threshold."""
     steps = round(16 * _STEP / step)
-    level = 0.5 * scale_of(model)
     drive = Drive.current(np.array([[level]]), step, n_steps=steps)
     run = engine.run(_network(model, step), drive, (model.membrane,))
     if len(run.spikes[0]):
