@@ -8,6 +8,7 @@ import pytest
 
 import refsim
 from refsim import experiments
+from refsim.__main__ import main
 from refsim.experiments import Setting, constant, train
 from refsim.experiments.quantities import readable, scale, span
 from refsim.experiments.resets import with_reset
@@ -237,3 +238,29 @@ def test_quantities_are_written_for_people():
         "100 pA", "13.5 ms", "0.5", "none", "-65 mV", "0 A",
     ]  # fmt: skip
     assert scale([0.2, 0.5], "hertz") == (1, "Hz")
+
+
+def test_the_command_runs_prints_and_writes(tmp_path, capsys):
+    names = [tmp_path / f"x.{kind}" for kind in ("png", "svg", "pdf", "csv", "npz")]
+    out = [part for name in names for part in ("--out", str(name))]
+    assert main(["experiment", "fi", "lif", "--set", "tau=10", "--currents", "0.4:1:4", "--duration", "60 ms", "--refine", "4", *out]) == 0
+    assert max(map(len, capsys.readouterr().out.split("wrote")[0].splitlines())) <= 80
+    assert [name.read_bytes()[:4] for name in names[:3]] == [b"\x89PNG", b"<?xm", b"%PDF"]
+    assert np.genfromtxt(names[3], delimiter=",", names=True)["current"].tolist() == pytest.approx([0.4, 0.6, 0.8, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["trace", "lif", "--constant", "1", "--noise", "1,1"], "give one input"),
+        (["trace", "lif", "--step", "1,2ms"], "needs 3 values"),
+        (["fi", "lif", "--out", "x.doc"], "must end in"),
+        (["fi", "lif", "--over", "tua=1,2"], "has no parameter 'tua'"),
+        (["sweep", "lif", "--over", "tau=2:4:3", "--measure", "mood", "--constant", "1"], "'mood' is not known"),
+        (["psp", "lif", "--weight", "99"], "give a smaller one"),
+        (["threshold", "lif", "--durations", "0.1 ms"], "at least a step"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(arguments, says, capsys):
+    assert main(["experiment", *arguments]) == 2
+    assert says in capsys.readouterr().err
