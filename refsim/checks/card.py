@@ -55,6 +55,8 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     for name in CARD_CHECKS
     if name not in ("names", "units")
 }
+# An order is measured below threshold, which a neuron that fires by itself does not have.
+_NEEDS = {**_NEEDS, "method_order": (*_NEEDS["method_order"], "rest"), "step_order": (*_NEEDS["step_order"], "rest")}
 
 
 def check_card(model: NeuronModel, *, skip: Collection[str] = (), steps: Mapping[str, Any] | None = None) -> list[Verdict]:
