@@ -3,7 +3,7 @@ PYTHON ?= python3
 CXX    ?= g++
 BIN    := .venv/bin
 
-.PHONY: demo test lint validate bench clean
+.PHONY: demo test lint validate bench nest clean
 
 demo: .venv/ready
 	$(BIN)/refsim validate --report report
@@ -22,6 +22,15 @@ validate: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.throughput
 
+# NEST has an environment of its own; its figures are stored in validation/nest/.
+nest: .venv-nest/ready
+	.venv-nest/bin/python -m benchmarks.nest_reference
+
+.venv-nest/ready:
+	test -x .venv-nest/bin/python || $(PYTHON) -m venv .venv-nest
+	.venv-nest/bin/python -m pip install --quiet --disable-pip-version-check nest-simulator==3.10.0
+	touch $@
+
 # The environment is made anew when what it installs changes.
 .venv/ready: setup.cfg pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "refsim needs Python 3.11 or newer; '$(PYTHON)' was not found. Name yours: make PYTHON=python3.12"; exit 1; }
@@ -33,4 +42,4 @@ bench: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info report .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-nest build dist *.egg-info report .pytest_cache .mypy_cache .ruff_cache

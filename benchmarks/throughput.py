@@ -1,152 +1,64 @@
-"""Samples per CPU second: Brian2 in grid mode against a plain batched PyTorch loop and, where installed, snnTorch.
+"""Samples per CPU second: refsim's Brian2 against its peers, a plain loop and a hand-written kernel, on one core.
 
-    python -m benchmarks.throughput [--samples 1000] [--rounds 3] [--json FILE]
+    python -m benchmarks.throughput [--samples 1000] [--rounds 5] [--only NAME...] [--json FILE] [--plot FILE]
 
-One network (784-256-10, soft-reset LIF), one input (T = 100, 5 % Bernoulli), one core, one process after the other in the
-same run. Each engine starts from the same drive in memory and ends with the spikes of all layers as arrays in memory;
-for refsim that counts the files, the start of the compiled program and the reading of its results, and leaves out the
-one-time build. CPU seconds are those of the process and its children. Each engine's spikes are compared with the first.
+One network (see case.py), one input. Each engine is timed from the same dense array in memory to the spikes of all layers in
+memory. Imports and one-time builds are apart; conversion of the input, files and starts of processes count. CPU seconds are
+those of the process and its children. The engines take turns, several rounds, and the best of each counts. The spikes of
+every engine are compared with refsim's; the exit code is 1 where one differs that must not.
 """
 
 import argparse
 import json
-import os
-import platform
-import resource
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core for all, before NumPy and PyTorch start their threads
-
-import numpy as np
-import torch
-
-import refsim
-
-DECAY, STEPS, RATE, SIZES = 0.9, 100, 0.05, (784, 256, 10)
-CARD = Path(__file__).parents[1] / "examples" / "lif_soft.toml"
-Outcome = list[Any]  # spikes of each layer, bool (n_samples, n_steps, n_neurons)
+from . import case, machine, plots
+from .contest import play
+from .roster import ENTRIES, REFERENCE
 
 
-def cpu_seconds() -> float:
-    """Return CPU seconds of this process and its finished children."""
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(row.ru_utime + row.ru_stime for row in usage)
-
-
-def network(dtype: str) -> refsim.Network:
-    """Return the network with random weights that fit the dtype."""
-    rng = np.random.default_rng(0)
-    lif = refsim.load(CARD, decay=DECAY, v_th=1.0, amount=1.0)
-    weights = [rng.normal(0, scale, (post, pre)).astype(dtype) for pre, post, scale in ((784, 256, 0.05), (256, 10, 0.12))]
-    return refsim.Network.dense([(weight, None, lif) for weight in weights], "1 ms")
-
-
-def plain_loop(net: refsim.Network, frames: torch.Tensor) -> Outcome:
-    """Run the network as one writes it by hand: all samples at once, the first product taken out of the time loop."""
-    weights = [torch.as_tensor(layer.weight).to(frames.dtype) for layer in net.layers]
-    current = torch.nn.functional.linear(frames, weights[0])
-    v = [torch.zeros(len(frames), layer.n_post, dtype=frames.dtype) for layer in net.layers]
-    spikes: list[list[torch.Tensor]] = [[], []]
-    for step in range(STEPS):
-        x = current[:, step]
-        for index in range(2):
-            x = x if index == 0 else torch.nn.functional.linear(x, weights[1])
-            v[index] = DECAY * v[index] + x
-            x = (v[index] >= 1).to(frames.dtype)
-            v[index] = v[index] - x
-            spikes[index].append(x)
-    return [torch.stack(rows, dim=1).bool().numpy() for rows in spikes]
-
-
-def snntorch_loop(net: refsim.Network, frames: torch.Tensor) -> Outcome:
-    """Run two snn.Leaky layers. Their reset acts a step later: other dynamics, so this is timing only."""
-    import snntorch
-
-    weights = [torch.as_tensor(layer.weight).to(frames.dtype) for layer in net.layers]
-    layers = [snntorch.Leaky(beta=DECAY, threshold=1.0) for _ in range(2)]
-    membranes = [layer.init_leaky() for layer in layers]
-    spikes: list[list[torch.Tensor]] = [[], []]
-    for step in range(STEPS):
-        x = frames[:, step]
-        for index, layer in enumerate(layers):
-            x, membranes[index] = layer(torch.nn.functional.linear(x, weights[index]), membranes[index])
-            spikes[index].append(x)
-    return [torch.stack(rows, dim=1).bool().numpy() for rows in spikes]
-
-
-def engines(dtype: str, drive: refsim.Drive) -> dict[str, tuple[Callable[[], Outcome], bool]]:
-    """Return, by name, what runs an engine and whether its spikes must equal Brian2's."""
-    net, torch_dtype = network(dtype), getattr(torch, dtype)
-    frames = torch.as_tensor(drive.spikes.dense()).to(torch_dtype)  # type: ignore[union-attr]
-
-    def brian(margin: bool) -> Outcome:
-        recording = refsim.run(net, drive, refsim.Brian2(dtype=dtype, target="cpp", margin=margin))
-        return [train.dense() for train in recording.spikes]
-
-    rows: dict[str, tuple[Callable[[], Outcome], bool]] = {
-        "refsim Brian2 grid": (lambda: brian(False), True),
-        "refsim Brian2 grid, with margin": (lambda: brian(True), True),
-        "plain PyTorch loop": (lambda: plain_loop(net, frames), True),
-    }
-    try:
-        import snntorch  # noqa: F401
-
-        if dtype == "float32":  # snnTorch's spikes are float32 whatever its input
-            rows["snnTorch Leaky"] = (lambda: snntorch_loop(net, frames), False)
-    except ImportError:
-        pass
-    return rows
-
-
-def measure(dtype: str, drive: refsim.Drive, rounds: int) -> list[dict[str, Any]]:
-    """Time every engine in turn, several rounds; the best of each counts, as others disturb a shared machine."""
-    rows = engines(dtype, drive)
-    best = dict.fromkeys(rows, float("inf"))
-    spikes: dict[str, Outcome] = {}
-    with torch.no_grad():
-        for name, (run, _) in rows.items():
-            run()  # builds, warms up
-            spikes[name] = []
-        for _ in range(rounds):
-            for name, (run, _) in rows.items():
-                start = cpu_seconds()
-                spikes[name] = run()
-                best[name] = min(best[name], cpu_seconds() - start)
-    reference = spikes["refsim Brian2 grid"]
-    return [
-        {
-            "engine": name,
-            "dtype": dtype,
-            "samples_per_cpu_s": round(drive.n_samples / best[name], 1),
-            "against_refsim": round(best[name] / best["refsim Brian2 grid"], 2),
-            "wrong_spikes": sum(int((a != b).sum()) for a, b in zip(spikes[name], reference, strict=True)) if same else None,
-        }
-        for name, (_, same) in rows.items()
-    ]
-
-
-def main() -> None:
-    """Measure, print a table, write JSON."""
+def main(words: list[str] | None = None) -> int:
+    """Measure, print a table, write JSON and a plot; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="engines to hold against refsim, as the table names them")
+    parser.add_argument("--dtype", choices=("float32", "float64"), help="one dtype alone")
     parser.add_argument("--json", type=Path, help="write the rows to a file")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    drive = refsim.Drive.bernoulli(np.full((options.samples, SIZES[0]), RATE), STEPS, "1 ms", seed=0)
-    rows = [row for dtype in ("float32", "float64") for row in measure(dtype, drive, options.rounds)]
-    print(f"{'engine':<34} {'dtype':<8} {'samples/CPU s':>14} {'refsim is':>10}  wrong spikes")
-    for row in rows:
-        wrong = "other dynamics" if row["wrong_spikes"] is None else row["wrong_spikes"]
-        print(f"{row['engine']:<34} {row['dtype']:<8} {row['samples_per_cpu_s']:>14} {row['against_refsim']:>9}x  {wrong}")
-    print(f"one core of {platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}")
-    if options.json:
-        options.json.write_text(json.dumps({"machine": platform.machine(), "samples": options.samples, "rows": rows}, indent=1) + "\n", "utf-8")
-    sys.exit(any(row["wrong_spikes"] for row in rows))
+    parser.add_argument("--plot", type=Path, help="draw them, as PNG")
+    options = parser.parse_args(words)
+    entries = tuple(entry for entry in ENTRIES if not options.only or entry == REFERENCE or entry.name in options.only)
+    if options.only and (unknown := set(options.only) - {entry.name for entry in ENTRIES}):
+        parser.error(f"--only: {', '.join(sorted(unknown))} is no engine; known are {', '.join(entry.name for entry in ENTRIES)}.")
+    drawn = case.make(options.samples)
+    result: dict[str, Any] = {"benchmark": "throughput", "machine": machine.facts("brian2", "torch", "numpy"), "samples": options.samples, "rounds": options.rounds,
+              "absent": [], "rows": []}  # fmt: skip
+    for dtype in (options.dtype,) if options.dtype else ("float32", "float64"):
+        rows, absent = play(entries, drawn, dtype, options.rounds, machine.core())
+        result["rows"] += rows
+        result["absent"] += [sentence for sentence in absent if sentence not in result["absent"]]
+        if options.json:  # after each dtype: a run cut short leaves what it has
+            options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    show(result)
+    if options.plot:
+        plots.throughput(result, options.plot)
+    return int(any(row["verified"] is False for row in result["rows"]))
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the rows."""
+    ours = {row["dtype"]: row["samples_per_cpu_s"] for row in result["rows"] if row["engine"] == REFERENCE.name}
+    print(f"{'engine':<24} {'dtype':<8} {'samples/CPU s':>13} {'samples/s':>10} {'spread':>7} {'peak MB':>8} {'refsim is':>10}  spikes")
+    for row in result["rows"]:
+        told = {True: "equal", False: "WRONG", None: "not held"}[row["verified"]]
+        print(f"{row['engine']:<24} {row['dtype']:<8} {row['samples_per_cpu_s']:>13,} {row['samples_per_s']:>10,} {row['spread']:>7.0%} "
+              f"{row['peak_mb']:>8,.0f} {ours[row['dtype']] / row['samples_per_cpu_s']:>9.2f}x  {told}: {row['note']}")  # fmt: skip
+    for sentence in result["absent"]:
+        print(sentence)
+    print(f"One core of {result['machine']['cpu']}, best of {result['rounds']} rounds.")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One file an engine: how it is built, run from the dense input, and read; each is a process of its own."""
