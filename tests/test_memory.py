@@ -34,7 +34,7 @@ def data(tmp_path, monkeypatch):
     return ["validate", "net.pt", "--data", "x.npz", "--steps", "40", "--encoder", "bernoulli", "--workers", "2"]
 
 
-def structure(rng, traces=False):
+def structure(rng, traces=()):
     return Structure(small_network(rng, "srif"), False, "events", "float64", 256, True, traces)
 
 
@@ -49,7 +49,7 @@ def test_portions_cover_all_samples_once_whatever_the_room(rng):
             assert len(found) >= min(workers, 8)
     assert len(room.portions(structure(rng), drive, 1, 1, room=1)) == 8  # a chunk each
     assert len(room.portions(structure(rng), drive, 1, 1, room=1 << 40)) == 1
-    assert room.chunk_bytes(structure(rng, traces=True), drive, 1) > room.chunk_bytes(structure(rng), drive, 1) > 256 * 9 * 14 * 12
+    assert room.chunk_bytes(structure(rng, traces=("before_reset", "after_reset")), drive, 1) > room.chunk_bytes(structure(rng), drive, 1) > 256 * 9 * 14 * 12
 
 
 def test_many_portions_give_what_one_gives(rng, monkeypatch):

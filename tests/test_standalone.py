@@ -84,7 +84,7 @@ def test_weights_lie_in_memory_once_whatever_the_batch(tmp_path, rng):
     for batch in (1, 256):
         folder = tmp_path / str(batch)
         folder.mkdir()
-        write_constants(folder, Structure(network, False, "events", "float64", batch, True, False), 1)
+        write_constants(folder, Structure(network, False, "events", "float64", batch, True, ()), 1)
         assert (folder / "L0_product.bin").stat().st_size == 8 * (12 * 9 + 9)
 
 

@@ -75,17 +75,17 @@ class Brian2:
 
         Parameters
         ----------
-        record : tuple of {"before_reset", "after_reset"}
-            Traces to keep, at every (sub-)step.
+        record : tuple of {"before_reset", "after_reset"}, or names of states
+            Traces to keep, at every (sub-)step; a state as it is after the step.
         """
-        record = check_run(network, drive, record)
+        record = check_run(network, drive, record, states=True)
         check_range(network, self.dtype)
         if self.mode == "fine":
             _check_fine(network)
         source = "events" if drive.values is None else "current"
         compiled = self.chosen_target(network, drive, drive.n_samples) == "cpp"
         batch = self.batch(network) if compiled else drive.n_samples
-        structure = Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, bool(record))
+        structure = Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, record)
         found = self._run(structure, drive, compiled, record)
         mode = "grid" if self.mode == "grid" else f"fine dt/{self.refine}"
         facts = {"engine": "Brian2", "mode": self.mode, "refine": self.refine, "dtype": self.dtype, "target": "C++ standalone" if compiled else "NumPy", "device": "cpu",
@@ -117,7 +117,7 @@ class Brian2:
     def split(self, network: Network, drive: Drive, n_samples: int) -> Split:
         """Return how a compiled run of so many samples is split; the drive is that of some of them."""
         source = "events" if drive.values is None else "current"
-        structure = Structure(network, self.mode == "fine", source, self.dtype, self.batch(network), self.margin, False)
+        structure = Structure(network, self.mode == "fine", source, self.dtype, self.batch(network), self.margin, ())
         return split_samples(structure, drive, n_samples, self.refine, self.workers)
 
     def in_numpy(self) -> "Brian2":

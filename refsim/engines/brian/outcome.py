@@ -12,7 +12,7 @@ from ...errors import RefsimError
 from ...network import Network
 from ...recording import Approach
 from ...spikes import SpikeTrains
-from .objects import Structure
+from .objects import Structure, trace_variables
 from .text import FAR
 
 _BLOCK = 1 << 20  # spikes handled at a time
@@ -53,8 +53,8 @@ def check_codes(codes: NDArray[Any], bins: int) -> NDArray[Any]:
 def shaped_traces(raw: dict[str, Any], structure: Structure, layer: int, n_samples: int, length: int, record: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Give the recorded membranes of a layer their shape (n_samples, n_steps, n_neurons)."""
     n_post, arrays = structure.network.layers[layer].n_post, {}
-    names = {"before_reset": "seen", "after_reset": next((name for name in raw if name != "seen"), "")}
-    for name in record:
+    names = trace_variables(structure.network.layers[layer].model, record, fine=structure.fine)
+    for name in (name for name in record if name in names):
         by_chunk = raw[names[name]].reshape(-1, length, structure.batch, n_post).swapaxes(1, 2)
         arrays[name] = by_chunk.reshape(-1, length, n_post)[:n_samples]
     return arrays

@@ -24,7 +24,7 @@ def chunk_bytes(structure: Structure, drive: Drive, refine: int) -> int:
     """Return the most that one chunk can hold in memory: every neuron fires at every (sub-)step."""
     bins = structure.batch * drive.n_steps * refine * sum(layer.n_post for layer in structure.network.layers)
     width = int(np.dtype(structure.dtype).itemsize)
-    traces = 2 * _GROWTH * width * bins if structure.traces else 0
+    traces = len(structure.traces) * _GROWTH * width * bins
     return bins * SPIKE_ROOM + traces + _input_bytes(structure, drive)
 
 
