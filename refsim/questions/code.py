@@ -1,5 +1,6 @@
 """Is the code right? Two runs of the same declared step must give the same spikes, or refsim names the first that differs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,12 +38,19 @@ class Parting:
     @property
     def excess(self) -> float:
         """By how much the membrane lies farther from threshold than rounding reaches; a distance of 0 in exact sums counts as more."""
+        if self.unknown:
+            return -math.inf
         return abs(self.distance) - self.bound if self.bound > 0 else abs(self.distance) + 1e-300
 
     @property
     def tie(self) -> bool:
         """True where rounding alone can have tipped the spike; where sums are exact, the bound is 0 and nothing is a tie."""
-        return 0 < self.bound >= abs(self.distance)
+        return not self.unknown and 0 < self.bound >= abs(self.distance)
+
+    @property
+    def unknown(self) -> bool:
+        """True where no bound on rounding is known, as after some steps of a neuron that blows up every difference; no tie is claimed there."""
+        return not math.isfinite(self.bound)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +104,11 @@ class Comparison:
         return [readout for readout in self.readouts if not readout.recorded]
 
     @property
+    def undecided(self) -> int:
+        """Samples that differ by rounding alone, or where nobody knows how far rounding reaches."""
+        return sum(parting.tie or parting.unknown for parting in self.partings)
+
+    @property
     def ties(self) -> int:
         """Samples that differ by rounding alone."""
         return sum(parting.tie for parting in self.partings)
@@ -106,7 +119,7 @@ def compare_recordings(reference: Recording, trial: Recording) -> Comparison:
     check_comparable(reference, trial)
     counts = tuple(len(mismatched(a, b)) for a, b in zip(reference.spikes, trial.spikes, strict=True))
     partings = _partings(reference, trial, first_divergences(reference, trial))
-    real = [parting for parting in partings if not parting.tie]
+    real = [parting for parting in partings if not parting.tie and not parting.unknown]
     first = None
     if partings:
         chosen = earliest([parting.where for parting in real or partings])
@@ -192,7 +205,7 @@ def judge_identity(claim: Claim, comparison: Comparison) -> Verdict:
     if not value and comparison.unread:
         return Verdict(claim, value, "inconclusive", margin, comparison.trial.label, str(comparison.unread[0]), _facts(comparison))
     verdict = judge(claim, value, margin=margin, run=comparison.trial.label, detail=describe(comparison))
-    only_ties = verdict.status == "fail" and comparison.ties == len(comparison.partings) > 0
+    only_ties = verdict.status == "fail" and comparison.undecided == len(comparison.partings) > 0
     return Verdict(claim, value, "inconclusive" if only_ties else verdict.status, margin, verdict.run, verdict.detail, _facts(comparison))
 
 
@@ -200,7 +213,7 @@ def _facts(comparison: Comparison) -> Mapping[str, Any]:
     facts: dict[str, Any] = {"mismatched_per_layer": list(comparison.mismatched), "samples_parted": len(comparison.partings), "samples_tied": comparison.ties}
     if comparison.nearest:
         facts["nearest_approach"] = dict(zip(("distance", "layer", "sample", "neuron"), comparison.nearest, strict=True))
-        facts["nearest_approach"] |= {"rounding_bound": comparison.nearest_bound}
+        facts["nearest_approach"] |= {"rounding_bound": _finite(comparison.nearest_bound)}
     if comparison.first:
         where = comparison.first.where
         facts["delay_per_layer"] = delays(comparison.reference, comparison.trial)
@@ -208,9 +221,14 @@ def _facts(comparison: Comparison) -> Mapping[str, Any]:
             "layer": where.layer, "sample": where.sample, "neuron": where.neuron, "step": where.step,
             "fired_in": comparison.reference.label if where.left_fired else comparison.trial.label,
             "reference_membrane": comparison.first.left_seen, "trial_membrane": comparison.first.right_seen,
-            "distance_to_threshold": comparison.first.distance, "rounding_bound": comparison.first.bound, "tie": comparison.first.tie,
+            "distance_to_threshold": comparison.first.distance, "rounding_bound": _finite(comparison.first.bound), "tie": comparison.first.tie,
         }  # fmt: skip
     return facts
+
+
+def _finite(bound: float | None) -> float | None:
+    """JSON has no infinity; what is not known is null."""
+    return bound if bound is not None and math.isfinite(bound) else None
 
 
 def who_fired(comparison: Comparison) -> str:
@@ -235,5 +253,6 @@ def describe(comparison: Comparison) -> str:
     late = delays(comparison.reference, comparison.trial)
     delayed = f"; the trial is the reference delayed by {', '.join(map(str, late))} steps (layer by layer)" if late else ""
     cause = f"within the rounding bound {parting.bound:.2g}: a tie" if parting.tie else f"beyond the rounding bound {parting.bound:.2g}"
+    cause = "where no bound on rounding is known" if parting.unknown else cause
     return (f"first parts at layer {where.layer}, sample {where.sample}, neuron {where.neuron}, step {where.step}: only {fired} fires there; "
             f"{abs(parting.distance):.2g} from threshold, {cause}{sides}{delayed}")  # fmt: skip

@@ -81,7 +81,7 @@ class Findings:
         return max(
             self.comparisons,
             key=lambda found: (
-                len(found.partings) - found.ties,
+                len(found.partings) - found.undecided,
                 any(readout.differs for readout in found.readouts),
                 len(found.partings),
                 -(found.nearest or (0.0,))[0],

@@ -129,6 +129,8 @@ def judge_code(claim: Claim, found: Comparison) -> Verdict:
     if found.unread:
         return Verdict(claim, None, "skipped", run=found.trial.label, detail=str(found.unread[0]))
     verdict = judge(claim, found.changed_decisions, run=found.trial.label)
-    if verdict.status == "fail" and found.ties == len(found.partings):
-        return replace(verdict, status="inconclusive", detail="every sample that parts does so within rounding of the threshold")
+    if verdict.status == "fail" and found.undecided == len(found.partings):
+        return replace(
+            verdict, status="inconclusive", detail="every sample that parts does so within rounding of the threshold, or where no bound on rounding is known"
+        )
     return verdict

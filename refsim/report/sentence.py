@@ -27,7 +27,9 @@ def sentence(findings: Findings) -> str:
     where = worst.first.where
     place = f"layer {where.layer}, sample {where.sample}, neuron {where.neuron}, step {where.step}"
     who = f"{worst.trial.label} parts from {worst.reference.label} in {parted}"
-    if worst.ties == len(worst.partings):
+    if worst.undecided == len(worst.partings) and worst.first.unknown:
+        return f"Not decided: {who}, first at {place}, where no bound on rounding is known." + _other_failures(findings)
+    if worst.undecided == len(worst.partings):
         return (f"Not decided: {who}, each time with the membrane within rounding of the threshold; first at {place}, "
                 f"{abs(worst.first.distance):.2g} from threshold where rounding reaches {worst.first.bound:.2g}.") + _other_failures(findings)  # fmt: skip
     return (f"Not the same network: {who}, first at {place}, where only {who_fired(worst)} fires, "
