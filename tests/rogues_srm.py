@@ -40,9 +40,10 @@ def failing(model: refsim.NeuronModel, checks: dict) -> set[str]:
 
 
 def alone_on(model, values):
-    """Run one neuron on currents (n_steps,); return spikes and what the threshold saw."""
-    found = Discrete().run(alone(model, "1 ms"), Drive.current(np.reshape(values, (1, -1, 1)), "1 ms"), ("before_reset",))
-    return found.spikes[0].dense()[0, :, 0], found.traces[0]["before_reset"][0, :, 0]
+    """Run one neuron on currents (n_steps,) or (n_steps, n_samples); return spikes and what the threshold saw, of the same shape."""
+    values = np.asarray(values, float)
+    found = Discrete().run(alone(model, "1 ms"), Drive.current(values.reshape(len(values), -1).T[:, :, None], "1 ms"), ("before_reset",))
+    return tuple(each[:, :, 0].T.reshape(values.shape) for each in (found.spikes[0].dense(), found.traces[0]["before_reset"]))
 
 
 # --- spike response neurons ---------------------------------------------------------------------------------------------
@@ -97,6 +98,8 @@ def _not_cut_toward_zero(model):
 
 def _threshold_missed(model):
     """Put the threshold exactly where the membrane comes to, and then one unit to either side."""
+    if _not_cut_toward_zero(model):
+        return False  # the membrane does not come to where the threshold is put; that has a name already
     phased = "im_old < 0" in model.discrete.fire.text
     seen = referee(model.with_parameters(v_th=_QUIET), _PULSE)[1][:, 0]
     if phased:  # the threshold is asked where the phase passes zero alone: where a low one finds its second spike, if a spike leaves no trace
@@ -109,11 +112,11 @@ def _threshold_missed(model):
 
 def _trains(model):
     rng = np.random.default_rng(6)
-    drive = np.round(rng.normal(20, 60, 500)).astype(int)
+    drive = np.round(rng.normal(20, 60, (500, 20))).astype(int)
     spikes, seen = referee(model, drive)
     assert spikes.sum() > 20
     fired, membrane = alone_on(model, drive)
-    return not (np.array_equal(fired, spikes[:, 0]) and np.array_equal(membrane, seen[:, 0]))
+    return not (np.array_equal(fired, spikes) and np.array_equal(membrane, seen))
 
 
 LOIHI_CHECKS = {"cut toward zero": _not_cut_toward_zero, "threshold": _threshold_missed, "trains in integers": _trains}
