@@ -5,11 +5,14 @@ import pytest
 import torch
 from conftest import every_engine_agrees, mismatches, real_data
 from oracle_srm import alpha_kernel, filtered, srm_layer
-from rogues_srm import CARDS, ROGUES, SRM_CHECKS, failing
+from rogues_srm import CARDS, ROGUES, SRM_CHECKS, altered, failing
 
 import refsim
 from refsim import Brian2, Discrete, Drive, Torch
+from refsim.questions.case import read_case
+from refsim.questions.curve import read_curve
 from refsim.questions.neuron import alone
+from refsim.shelf import shelf
 
 ENGINES = [Discrete(), Brian2(target="numpy"), Brian2(target="cpp"), Torch(dtype="float64")]
 IDS = ["discrete", "brian2-numpy", "brian2-cpp", "torch"]
@@ -100,6 +103,15 @@ def test_a_potential_peaks_at_its_time_constant_with_its_weight(card, engine):
     assert abs(u[4] - 0.75) <= 4 * 2.0**-52  # an exponential, a product of few factors near 1
 
 
+@pytest.mark.parametrize("card", ["srm_alpha", "srm_slayer"])
+def test_the_case_of_one_spike_passes_and_a_rogue_fails_it(card):
+    case = read_case(shelf("validation") / "curve" / f"{card}_potential.toml")
+    assert {verdict.status for verdict in case.run().verdicts} == {"pass"}
+    rogue = {"srm_alpha": ("y + share_s*x", "y + 0.5*share_s*x"), "srm_slayer": ("abs(eps) < cut_s", "abs(eps) < 0.5*cut_s")}[card]
+    curve = read_curve(altered(card, rogue), case.table)
+    assert curve.membrane_errors(curve.run(Discrete())).max() > 1e6 * case.claims[0].limit
+
+
 @pytest.mark.parametrize("engine", ENGINES, ids=IDS)
 def test_at_its_threshold_a_membrane_fires(engine):
     # the kernel is 1 at its peak, 4*step/tau_s is 1, and no rounding comes in between
@@ -114,6 +126,18 @@ def test_a_spike_holds_the_next_one_back():
     counts = [len(Discrete().run(alone(refsim.load("srm_alpha", tau_s="4 ms", theta=1.0, scale_ref=scale), "1 ms"), drive).spikes[0]) for scale in (0.0, 2.0)]
     assert counts[0] == 59  # all but the first, in which nothing has arrived
     assert 0 < counts[1] < 59
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=IDS)
+def test_layers_of_kernels_wait_for_their_first_spike(engine, rng):
+    # nothing arrives for ten steps: a silent past is an array of zeros too, for the layer above
+    model = refsim.load("srm_slayer", tau_s="2 ms", theta=0.5)
+    network = refsim.Network.dense([(np.abs(rng.normal(0.5, 0.2, (3, 2))), None, model), (np.ones((2, 3)), None, model)], "1 ms")
+    step = np.repeat(np.arange(10, 40, 3), 2)
+    drive = Drive.events(np.zeros_like(step), step, np.tile([0, 1], 10), (1, 60, 2), "1 ms")
+    found = engine.run(network, drive)
+    assert len(found.spikes[1]) > 3
+    assert mismatches(Discrete().run(network, drive), found) == [0, 0]
 
 
 # --- SLAYER's released network ------------------------------------------------------------------------------------------
