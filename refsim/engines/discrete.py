@@ -105,7 +105,8 @@ class LayerState:
         inputs = current if isinstance(current, Mapping) else {INPUT: current}
         values = {**self.constants, **self.state, **inputs, **{name: self.draw(self.now, name) for name in model.draws}}
         for name, convolution in self.kernels.items():
-            values[name] = convolution.value() if convolution.own else convolution.of_input(inputs[model.kernels[name].of])
+            total = convolution.value() if convolution.own else convolution.of_input(inputs[model.kernels[name].of])
+            values[name] = np.zeros(_shape(inputs)) if isinstance(total, float) else total  # of a past without any arrival
         execute(discrete.before_fire, values, functions, truth)
         tested = tuple((evaluate(left, values, functions), symbol, evaluate(right, values, functions)) for left, symbol, right in discrete.tests)
         if not discrete.fire:
@@ -121,6 +122,11 @@ class LayerState:
         self.state = {name: values[name] for name in self.state}
         self.now += 1
         return fired, tested
+
+
+def _shape(inputs: Mapping[str, Any]) -> tuple[int, ...]:
+    first = next(iter(inputs.values()))
+    return np.shape(getattr(first, "value", first))
 
 
 def _no_draw(_step: int, name: str) -> Any:
