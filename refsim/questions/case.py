@@ -15,6 +15,7 @@ from ..model import load
 from ..network import Network, positive_time
 from ..shelf import shelf
 from ..units import to_si
+from .curve import read_curve, validate_curve
 from .findings import Findings
 from .network import Plan, make_trial, validate_network
 from .neuron import validate_neuron, validate_steps
@@ -22,6 +23,7 @@ from .neuron import validate_neuron, validate_steps
 _KEYS = {
     "network": {"title", "kind", "network", "data", "trials", "fine", "claim"},
     "neuron": {"title", "kind", "neuron", "parameters", "dt", "inputs", "times", "expected", "claim"},
+    "curve": {"title", "kind", "neuron", "parameters", "dt", "input", "pulse", "steps", "expected", "claim"},
     "step": {"title", "kind", "neurons", "claim"},
 }
 _CLAIM = {"question", "measure", "limit", "unit", "because", "sense"}
@@ -38,7 +40,7 @@ class Case:
 
     @property
     def kind(self) -> str:
-        """``network``, ``neuron`` or ``step``."""
+        """``network``, ``neuron``, ``curve`` or ``step``."""
         return str(self.table["kind"])
 
     def run(self) -> Findings:
@@ -50,6 +52,8 @@ class Case:
             models = [load(name) for name in self.table["neurons"]]
             return Findings(title, validate_steps(models, self.claims))
         model = load(self._near(self.table["neuron"]), **self.table.get("parameters", {}))
+        if self.kind == "curve":
+            return Findings(title, validate_curve(read_curve(model, self.table), self.claims))
         factor = model.parameter(self.table["times"]).value if "times" in self.table else 1.0
         inputs = np.asarray(self.table["inputs"], float) * factor
         return Findings(title, validate_neuron(model, inputs.tolist(), self.table["dt"], self.table["expected"], self.claims))
@@ -116,7 +120,7 @@ def read_case(path: str | Path) -> Case:
         raise RefsimError(f"case {path}: kind must be one of {listed(_KEYS)}, but is {kind!r}.")
     if surplus := set(table) - _KEYS[kind]:
         raise RefsimError(f"case {path}: {listed(surplus)} is not a known key; known are {listed(_KEYS[kind])}.")
-    needed = _KEYS[kind] - {"parameters", "times", "trials", "fine"}
+    needed = _KEYS[kind] - {"parameters", "times", "trials", "fine", "pulse"}
     if missing := needed - set(table):
         raise RefsimError(f"case {path}: {listed(missing)} is missing; needed are {listed(needed)}.")
     if "dt" in table:
