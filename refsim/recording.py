@@ -75,7 +75,18 @@ class Recording:
         return int(self.provenance.get("refine", 1))
 
     def decisions(self) -> Ints:
-        """Return the class of each sample: the output neuron with most spikes, the first of equals."""
+        """Return the class of each sample: the output neuron with most spikes, of a readout the highest mean membrane; the first of equals.
+
+        Raises
+        ------
+        RefsimError
+            For a readout whose membranes were not recorded.
+        """
+        if self.network.layers[-1].model.discrete.readout:
+            if "before_reset" not in self.traces[-1]:
+                raise RefsimError("decisions: the last layer is a readout, and its membranes were not recorded; run it with record=('before_reset',).")
+            means: Ints = np.argmax(self.traces[-1]["before_reset"].mean(axis=1), axis=1).astype(np.int64)
+            return means
         classes: Ints = np.argmax(self.spikes[-1].counts(), axis=1).astype(np.int64)
         return classes
 

@@ -47,9 +47,10 @@ class Bounded:
         return other if isinstance(other, Bounded) else constant(other, self.unit)
 
     def _rounded(self, value: Any, error: Any, quantum: float = 0.0) -> "Bounded":
-        rounding = self.unit * (np.abs(value) + error + _underflow(self.unit))
-        exact = (error == 0) & fits(np.abs(value), quantum, self.unit)
-        return Bounded(value, np.where(exact, 0.0, error + rounding), self.unit, quantum)
+        with np.errstate(all="ignore"):  # a bound that overflows is none: infinite, which means unknown
+            rounding = self.unit * (np.abs(value) + error + _underflow(self.unit))
+            exact = (error == 0) & fits(np.abs(value), quantum, self.unit)
+            return Bounded(value, np.nan_to_num(np.where(exact, 0.0, error + rounding), nan=np.inf, posinf=np.inf), self.unit, quantum)
 
     def __add__(self, other: Any) -> "Bounded":
         other = self._of(other)
@@ -61,13 +62,16 @@ class Bounded:
 
     def __mul__(self, other: Any) -> "Bounded":
         other = self._of(other)
-        error = np.abs(self.value) * other.error + np.abs(other.value) * self.error + self.error * other.error
+        with np.errstate(all="ignore"):
+            error = np.abs(self.value) * other.error + np.abs(other.value) * self.error + self.error * other.error
+        nothing = ((self.value == 0) & (self.error == 0)) | ((other.value == 0) & (other.error == 0))
+        error = np.where(nothing, 0.0, error)  # an exact zero ends whatever is unknown: a hard reset does
         return self._rounded(self.value * other.value, error, self.quantum * other.quantum)
 
     def __truediv__(self, other: Any) -> "Bounded":
         other = self._of(other)
         value, smallest = self.value / other.value, np.abs(other.value) - other.error
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             error = np.where(smallest > 0, (self.error + np.abs(value) * other.error) / smallest, np.inf)
         return self._rounded(value, error)
 

@@ -4,7 +4,7 @@
 where the named checks pass, and is left out with the check under test.)
 
 A rogue step is held against the card it pretends to be; a rogue module against the network it was made from; a rogue
-judge against pairs of recordings whose verdict is known; a rogue card against its own ODE.
+judge against pairs of recordings whose verdict is known; rogue cards are in `rogue_cards.py`.
 """
 
 import dataclasses
@@ -249,40 +249,4 @@ JUDGE_ROGUES = [
     Rogue("rounding taken for a fault", "rounding_tie", lambda: _no_ties),
     Rogue("a tie hides the fault beside it", "fault_beside_tie", lambda: _lowest_neuron_only),
     Rogue("never says pass", "identical", lambda: _never_passes),
-]
-
-# --- cards: a declared step that is not the solution of its ODE ------------------------------------------------------
-
-
-def euler_card() -> refsim.NeuronModel:
-    """Form A read with tau_m = tau*step: the declared step is then forward Euler, and not exact."""
-    return altered('text = "-step/log(1 - 1/tau)"', 'text = "tau*step"')
-
-
-def altered(old: str, new: str) -> refsim.NeuronModel:
-    import tempfile
-    from pathlib import Path
-
-    from refsim.shelf import shelf
-
-    text = (shelf("equations") / "lif.toml").read_text("utf-8")
-    assert old in text
-    text = text.replace('name = "lif"', 'name = "rogue"', 1)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "altered.toml"
-        path.write_text(text.replace(old, new), "utf-8")
-        return refsim.load(path)
-
-
-CARD_ROGUES = [
-    Rogue(
-        "hard reset in the step, soft in the ODE",
-        "declared step is the exact solution",
-        lambda: altered('reset     = "v = v_reset"', 'reset     = "v -= v_th"'),
-    ),
-    Rogue("another threshold in the step", "declared step is the exact solution", lambda: altered('"z = v >= v_th"', '"z = v >= 2*v_th"')),
-    Rogue("> in the step, >= in the ODE", "declared step is the exact solution", lambda: altered('"z = v >= v_th"', '"z = v > v_th"')),
-    Rogue("Euler step called exact", "declared step is the exact solution", euler_card),
-    Rogue("sign of the leak", "declared step is the exact solution", lambda: altered("dv/dt = (I - v)/tau_m", "dv/dt = (I + v)/tau_m")),
-    Rogue("input not scaled in the step", "declared step is the exact solution", lambda: altered("v = keep*v + I/tau", "v = keep*v + I")),
 ]

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 import torch
-from rogues import CARD_ROGUES, DECLARED, JUDGE_ROGUES, MODULE_ROGUES, STEP_ROGUES, altered, euler_card, honest_judge, honest_module
+from rogue_cards import CARD_ROGUES, altered, euler_card
+from rogues import DECLARED, JUDGE_ROGUES, MODULE_ROGUES, STEP_ROGUES, honest_judge, honest_module
 
 import refsim
 from refsim.checks import JUDGE_CHECKS, MAP_CHECKS, STEP_CHECKS
@@ -156,7 +157,8 @@ def test_every_judge_check_has_its_rogue():
 @pytest.mark.parametrize("model", load_all(), ids=lambda model: model.name)
 def test_every_declared_step_solves_its_ode(model):
     verdict = refsim.check_declared_step(model)
-    assert verdict.status == "pass", verdict.detail
+    claims_none = model.discrete.solution in ("map", "kernel")
+    assert verdict.status == ("skipped" if claims_none else "pass"), verdict.detail
 
 
 @pytest.mark.parametrize("rogue", CARD_ROGUES, ids=lambda rogue: rogue.name)

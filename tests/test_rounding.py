@@ -1,5 +1,7 @@
 """The rounding bound holds for every float32 run, and knows what is exact."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from conftest import small_network
@@ -112,3 +114,37 @@ def test_tau_per_neuron_near_one_is_within_the_bound():
     x[0, 0, 0], x[0, 1, 1] = -1000, 1
     drive = Drive.current(x, "1 ms")
     assert refsim.compare(Discrete().run(network, drive), Torch(dtype="float32").run(network, drive)).verdict != "fail"
+
+
+def test_a_bound_that_is_lost_is_unknown_and_no_tie():
+    # a cubic blows up every difference: after some steps nobody knows how far rounding reaches
+    from conftest import mismatches
+
+    from refsim.questions.code import compare_recordings
+    from refsim.questions.neuron import alone
+
+    rng = np.random.default_rng(0)
+    network = alone(refsim.load("tests/cards/rising.toml"), "1 ms")
+    drive = Drive.current(np.abs(rng.normal(0.4, 0.5, (1, 80, 1))), "1 ms")
+    reference = Discrete().run(network, drive)
+    late = reference.spikes[0].dense()
+    step = np.flatnonzero(late[0, :, 0])[-1]
+    late[0, step, 0] = False
+    trial = dataclasses.replace(reference, spikes=(refsim.SpikeTrains.from_dense(late, 1e-3),))
+    assert mismatches(reference, trial) == [1]
+    found = compare_recordings(reference, trial)
+    assert (found.ties, found.undecided) == (0, 1)
+    report = refsim.compare(reference, trial)
+    assert report.verdict == "inconclusive"
+    assert "where no bound on rounding is known" in report.sentence
+    # an early fault of the same neuron is within reach of the bound, and is none of rounding's
+    early = reference.spikes[0].dense()
+    early[0, 0, 0] ^= True
+    trial = dataclasses.replace(reference, spikes=(refsim.SpikeTrains.from_dense(early, 1e-3),))
+    assert refsim.compare(reference, trial).verdict == "fail"
+
+
+def test_a_hard_reset_ends_what_is_unknown():
+    lost = Bounded(np.array([1.0]), np.array([np.inf]), 2.0**-24)
+    assert (lost * np.array([0.0])).error < 2.0**-125  # no more than underflow
+    assert np.isinf((lost * np.array([1.0])).error)

@@ -1,7 +1,6 @@
 """``refsim models``: one line a neuron, by family."""
 
 import argparse
-import textwrap
 
 from ..model import load_all
 from .terminal import say
@@ -15,10 +14,10 @@ def execute(_options: argparse.Namespace) -> int:
     """Print the table."""
     models = load_all()
     width = max(len(model.name) for model in models) + 2
-    for family in dict.fromkeys(model.family for model in models):
+    for family in sorted({model.family for model in models}):
         say(family)
         for model in models:
             if model.family == family:
-                say(textwrap.fill(model.title, 80, initial_indent=f"  {model.name:<{width}}", subsequent_indent=" " * (width + 2)))
+                say(f"  {model.name:<{width}}{model.title}")
     say("\nrefsim show NAME prints one; a card of your own is given by its path, mine.toml.")
     return 0

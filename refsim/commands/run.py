@@ -91,7 +91,7 @@ def _drive(options: argparse.Namespace, model: Any) -> Any:
         raise RefsimError("say what the neuron gets: --values 1,0,0.5 or --constant 0.3 or --noise 0.2,0.1 or --bernoulli 0.2,0.5")
     if options.times:
         values = values * model.parameter(options.times).value
-    return Drive.current(values.reshape(1, -1, 1), options.dt)
+    return Drive.current(values.reshape(1, -1, 1), options.dt, seed=options.seed)
 
 
 def _first(drive: Any) -> Any:

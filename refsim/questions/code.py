@@ -1,5 +1,6 @@
 """Is the code right? Two runs of the same declared step must give the same spikes, or refsim names the first that differs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from ..claims import Claim, Verdict, judge
 from ..distances import Divergence, check_comparable, delays, earliest, first_divergences, mismatched
 from ..recording import Recording
 from ..rounding import distances_to_threshold
+from .readout import Readout, compare_readouts, readout_layers
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,19 @@ class Parting:
     @property
     def excess(self) -> float:
         """By how much the membrane lies farther from threshold than rounding reaches; a distance of 0 in exact sums counts as more."""
+        if self.unknown:
+            return -math.inf
         return abs(self.distance) - self.bound if self.bound > 0 else abs(self.distance) + 1e-300
 
     @property
     def tie(self) -> bool:
         """True where rounding alone can have tipped the spike; where sums are exact, the bound is 0 and nothing is a tie."""
-        return 0 < self.bound >= abs(self.distance)
+        return not self.unknown and 0 < self.bound >= abs(self.distance)
+
+    @property
+    def unknown(self) -> bool:
+        """True where no bound on rounding is known, as after some steps of a neuron that blows up every difference; no tie is claimed there."""
+        return not math.isfinite(self.bound)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +69,8 @@ class Comparison:
         ``(distance, layer, sample, neuron)``: the nearest approach to threshold over both runs.
     nearest_bound : float or None
         How far rounding can move the membrane there.
+    readouts : tuple of Readout
+        Where the spikes are the same: the layers that never fire by declaration.
     """
 
     reference: Recording
@@ -69,6 +80,7 @@ class Comparison:
     first: Parting | None
     nearest: tuple[float, int, int, int] | None
     nearest_bound: float | None = None
+    readouts: tuple[Readout, ...] = ()
 
     @property
     def by_luck(self) -> bool:
@@ -82,9 +94,19 @@ class Comparison:
 
     @property
     def silent_layers(self) -> list[int]:
-        """Layers in which neither run fired at all."""
-        pairs = zip(self.reference.spikes, self.trial.spikes, strict=True)
-        return [layer for layer, (a, b) in enumerate(pairs) if not len(a) and not len(b)]
+        """Layers that could fire and in which neither run did."""
+        pairs, mute = zip(self.reference.spikes, self.trial.spikes, strict=True), readout_layers(self.reference)
+        return [layer for layer, (a, b) in enumerate(pairs) if not len(a) and not len(b) and layer not in mute]
+
+    @property
+    def unread(self) -> list[Readout]:
+        """Readouts whose membranes nobody recorded."""
+        return [readout for readout in self.readouts if not readout.recorded]
+
+    @property
+    def undecided(self) -> int:
+        """Samples that differ by rounding alone, or where nobody knows how far rounding reaches."""
+        return sum(parting.tie or parting.unknown for parting in self.partings)
 
     @property
     def ties(self) -> int:
@@ -97,7 +119,7 @@ def compare_recordings(reference: Recording, trial: Recording) -> Comparison:
     check_comparable(reference, trial)
     counts = tuple(len(mismatched(a, b)) for a, b in zip(reference.spikes, trial.spikes, strict=True))
     partings = _partings(reference, trial, first_divergences(reference, trial))
-    real = [parting for parting in partings if not parting.tie]
+    real = [parting for parting in partings if not parting.tie and not parting.unknown]
     first = None
     if partings:
         chosen = earliest([parting.where for parting in real or partings])
@@ -105,7 +127,8 @@ def compare_recordings(reference: Recording, trial: Recording) -> Comparison:
     nearest, bound = nearest_approach((reference, trial)), None
     if nearest is not None and not partings:
         nearest, bound = _most_endangered(reference, trial)
-    return Comparison(reference, trial, counts, tuple(partings), first, nearest, bound)
+    readouts = () if partings else compare_readouts(reference, trial)
+    return Comparison(reference, trial, counts, tuple(partings), first, nearest, bound, readouts)
 
 
 def _most_endangered(reference: Recording, trial: Recording) -> tuple[tuple[float, int, int, int], float]:
@@ -169,15 +192,20 @@ def judge_identity(claim: Claim, comparison: Comparison) -> Verdict:
 
     No mismatch is a pass: the identity was observed, unless a layer never fired, whose weights it does not test.
     Mismatches are a fail as soon as one sample parts farther from threshold than rounding can reach, and inconclusive
-    where every sample parts within that bound (docs/decisions/0002).
+    where every sample parts within that bound (docs/decisions/0002). Readouts never fire; their membranes must agree to
+    within rounding, and where nobody recorded them nothing is decided.
     """
     value = sum(comparison.mismatched)
     margin = comparison.nearest[0] if comparison.nearest else None
     if not value and (silent := comparison.silent_layers):
         told = f"layer {', '.join(map(str, silent))} never fires in either run, and silence agrees with any weights; give stronger or longer input"
         return Verdict(claim, value, "inconclusive", margin, comparison.trial.label, told, _facts(comparison))
+    if not value and (off := [readout for readout in comparison.readouts if readout.differs]):
+        return Verdict(claim, value, "fail", margin, comparison.trial.label, f"every spike is the same, but the {off[0]}", _facts(comparison))
+    if not value and comparison.unread:
+        return Verdict(claim, value, "inconclusive", margin, comparison.trial.label, str(comparison.unread[0]), _facts(comparison))
     verdict = judge(claim, value, margin=margin, run=comparison.trial.label, detail=describe(comparison))
-    only_ties = verdict.status == "fail" and comparison.ties == len(comparison.partings) > 0
+    only_ties = verdict.status == "fail" and comparison.undecided == len(comparison.partings) > 0
     return Verdict(claim, value, "inconclusive" if only_ties else verdict.status, margin, verdict.run, verdict.detail, _facts(comparison))
 
 
@@ -185,7 +213,7 @@ def _facts(comparison: Comparison) -> Mapping[str, Any]:
     facts: dict[str, Any] = {"mismatched_per_layer": list(comparison.mismatched), "samples_parted": len(comparison.partings), "samples_tied": comparison.ties}
     if comparison.nearest:
         facts["nearest_approach"] = dict(zip(("distance", "layer", "sample", "neuron"), comparison.nearest, strict=True))
-        facts["nearest_approach"] |= {"rounding_bound": comparison.nearest_bound}
+        facts["nearest_approach"] |= {"rounding_bound": _finite(comparison.nearest_bound)}
     if comparison.first:
         where = comparison.first.where
         facts["delay_per_layer"] = delays(comparison.reference, comparison.trial)
@@ -193,9 +221,14 @@ def _facts(comparison: Comparison) -> Mapping[str, Any]:
             "layer": where.layer, "sample": where.sample, "neuron": where.neuron, "step": where.step,
             "fired_in": comparison.reference.label if where.left_fired else comparison.trial.label,
             "reference_membrane": comparison.first.left_seen, "trial_membrane": comparison.first.right_seen,
-            "distance_to_threshold": comparison.first.distance, "rounding_bound": comparison.first.bound, "tie": comparison.first.tie,
+            "distance_to_threshold": comparison.first.distance, "rounding_bound": _finite(comparison.first.bound), "tie": comparison.first.tie,
         }  # fmt: skip
     return facts
+
+
+def _finite(bound: float | None) -> float | None:
+    """JSON has no infinity; what is not known is null."""
+    return bound if bound is not None and math.isfinite(bound) else None
 
 
 def who_fired(comparison: Comparison) -> str:
@@ -220,5 +253,6 @@ def describe(comparison: Comparison) -> str:
     late = delays(comparison.reference, comparison.trial)
     delayed = f"; the trial is the reference delayed by {', '.join(map(str, late))} steps (layer by layer)" if late else ""
     cause = f"within the rounding bound {parting.bound:.2g}: a tie" if parting.tie else f"beyond the rounding bound {parting.bound:.2g}"
+    cause = "where no bound on rounding is known" if parting.unknown else cause
     return (f"first parts at layer {where.layer}, sample {where.sample}, neuron {where.neuron}, step {where.step}: only {fired} fires there; "
             f"{abs(parting.distance):.2g} from threshold, {cause}{sides}{delayed}")  # fmt: skip

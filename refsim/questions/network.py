@@ -68,9 +68,10 @@ def validate_network(
     reference_engine = Brian2(workers=plan.workers)
     total = drive.n_samples * (1 + len(plan.trials) + len(plan.fine))
     with progress(total, "validate"):
-        reference = reference_engine.run(network, drive)
-        comparisons = tuple(compare_recordings(reference, engine.run(network, drive)) for engine in plan.trials)
-        fine = [Brian2(mode="fine", refine=refine, margin=False, workers=plan.workers).run(network, drive) for refine in plan.fine]
+        record = ("before_reset",) if any(layer.model.discrete.readout for layer in network.layers) else ()
+        reference = reference_engine.run(network, drive, record)
+        comparisons = tuple(compare_recordings(reference, engine.run(network, drive, record)) for engine in plan.trials)
+        fine = [Brian2(mode="fine", refine=refine, margin=False, workers=plan.workers).run(network, drive, record) for refine in plan.fine]
     ladder = climb(reference, fine) if fine else None
     closeup = None
     if comparisons:
@@ -111,7 +112,11 @@ def judge_code(claim: Claim, found: Comparison) -> Verdict:
     """Judge one of ``CODE_MEASURES``; where every sample parted by rounding alone, a changed class is a tie too."""
     if claim.measure == "mismatched spikes":
         return judge_identity(claim, found)
+    if found.unread:
+        return Verdict(claim, None, "skipped", run=found.trial.label, detail=str(found.unread[0]))
     verdict = judge(claim, found.changed_decisions, run=found.trial.label)
-    if verdict.status == "fail" and found.ties == len(found.partings):
-        return replace(verdict, status="inconclusive", detail="every sample that parts does so within rounding of the threshold")
+    if verdict.status == "fail" and found.undecided == len(found.partings):
+        return replace(
+            verdict, status="inconclusive", detail="every sample that parts does so within rounding of the threshold, or where no bound on rounding is known"
+        )
     return verdict

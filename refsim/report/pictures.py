@@ -36,7 +36,8 @@ def pictures(findings: Findings) -> list[Picture]:
         drawn.append(_raster(findings))
         if findings.closeup is not None:
             drawn.append(_membrane(findings.closeup, findings))
-        drawn.append(_decisions(findings))
+        if not findings.worst.unread:
+            drawn.append(_decisions(findings))
     if findings.ladder is not None:
         drawn.append(_ladder(findings.ladder))
     return drawn

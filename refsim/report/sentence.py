@@ -17,13 +17,19 @@ def sentence(findings: Findings) -> str:
             f"Not decided: the runs agree, but layer {layers} never fires, and silence agrees with any weights. Give stronger input or more steps."
             + _other_failures(findings)
         )
+    if worst.first is None and (off := [readout for readout in worst.readouts if readout.differs]):
+        return f"Not the same network: {worst.trial.label} fires the spikes of {worst.reference.label}, but the {off[0]}." + _other_failures(findings)
+    if worst.first is None and worst.unread:
+        return f"Not decided: the spikes agree, but {worst.unread[0]}." + _other_failures(findings)
     if worst.first is None:
         return _same(findings) + _other_failures(findings)
     parted = f"{len(worst.partings)} of {counted(worst.reference.drive.n_samples, 'sample')}"
     where = worst.first.where
     place = f"layer {where.layer}, sample {where.sample}, neuron {where.neuron}, step {where.step}"
     who = f"{worst.trial.label} parts from {worst.reference.label} in {parted}"
-    if worst.ties == len(worst.partings):
+    if worst.undecided == len(worst.partings) and worst.first.unknown:
+        return f"Not decided: {who}, first at {place}, where no bound on rounding is known." + _other_failures(findings)
+    if worst.undecided == len(worst.partings):
         return (f"Not decided: {who}, each time with the membrane within rounding of the threshold; first at {place}, "
                 f"{abs(worst.first.distance):.2g} from threshold where rounding reaches {worst.first.bound:.2g}.") + _other_failures(findings)  # fmt: skip
     return (f"Not the same network: {who}, first at {place}, where only {who_fired(worst)} fires, "
