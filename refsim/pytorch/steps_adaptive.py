@@ -30,7 +30,7 @@ def adlif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped
 def adex_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     """Adaptive exponential integrate-and-fire, forward Euler, in volts and amps."""
     v, w = s["v"], s["w"]
-    upswing = p["g_l"] * p["delta_t"] * torch.exp((v - p["v_t"]) / p["delta_t"])
+    upswing = p["g_l"] * p["delta_t"] * torch.exp(torch.clamp((v - p["v_t"]) / p["delta_t"], -80, 80))
     slope = (p["g_l"] * (p["e_l"] - v) + upswing - w + x) / p["c_m"]
     w = w + p["step"] * ((p["a"] * (v - p["e_l"]) - w) / p["tau_w"])
     v = v + p["step"] * slope
