@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Run, print and write."""
-    model = load(options.model, **_assignments(options.set))
+    model = load(options.model, **assignments(options.set))
     recording = _record(options, model)
     table = _table(recording)
     say(f"{model.name}, {recording.label}: {counted(len(recording.spikes[0]), 'spike')} in {counted(recording.drive.n_steps, 'step')}{_sub(recording)}")
@@ -112,7 +112,8 @@ def _numbers(text: str, option: str, count: int | None = None) -> list[float]:
     return numbers
 
 
-def _assignments(given: list[str]) -> dict[str, str]:
+def assignments(given: list[str]) -> dict[str, str]:
+    """Read NAME=VALUE texts."""
     values = {}
     for text in given:
         name, equals, value = text.partition("=")
