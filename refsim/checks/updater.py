@@ -19,11 +19,13 @@ from ..model import NeuronModel
 from ..model.equations import SOLUTIONS
 from ..model.expressions import comparisons, evaluate, execute, parse_expression, parse_statements
 from ..model.neuron import STEP
+from .linear import coupled, solve_linear
 
 CLAIM = Claim("step", "declared step is the exact solution", 0, "terms that differ",
               "the card names the method by which its step solves its ODE, and gives both one threshold and reset; anything else gives other spikes")  # fmt: skip
 _POINTS, _DIGITS = 24, 60
 _AGREE = 1e-12  # of what the step changes: Brian2 writes fractions such as 1/6 with fifteen digits
+BY_NUMBERS = "by numbers"  # in place of Brian2's formula, where it finds none
 _CLAIMED = ("exact", "euler", "exponential_euler", "rk4")
 
 Values = dict[str, Any]
@@ -64,6 +66,8 @@ def _updater_code(model: NeuronModel, brian2: Any) -> str:
     group = checked_group(brian2, model.name, 1, equations, name="declared_step*", **options)
     brian2.Network(group)
     for updater in known.get(model.discrete.solution, ()):
+        if updater is independent and coupled(model):
+            return BY_NUMBERS  # Brian2 would take the other states for constants
         try:
             return str(updater(group.equations, group.variables)).replace("int(not_refractory)", "1")  # of a neuron that is free
         except UnsupportedEquationsException:
@@ -122,7 +126,7 @@ def _integration(model: NeuronModel, code: str, values: Values) -> Iterator[tupl
     before = dict(values) if pulse else values | dict.fromkeys(model.inputs, 0 * values[STEP])
     for name, state in model.inputs.items():
         before[state] += values[name] if early else 0
-    by_ode = _ran(parse_statements(code, "solution"), before)
+    by_ode = solve_linear(model, before, _functions()) if code == BY_NUMBERS else _ran(parse_statements(code, "solution"), before)
     for name, state in model.inputs.items():
         by_ode[state] += values[name] if not pulse and not early else 0
     by_step = _ran(model.discrete.integrate, values)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .steps_adaptive import ADAPTIVE_STEPS
 from .steps_chance import CHANCE_STEPS
 from .steps_loihi import LOIHI_STEPS
 from .steps_srm import SRM_STEPS
@@ -139,4 +140,5 @@ STEPS: dict[str, Step] = {
     **CHANCE_STEPS,
     **SRM_STEPS,
     **LOIHI_STEPS,
+    **ADAPTIVE_STEPS,
 }
