@@ -57,6 +57,24 @@ def mismatches(a: "refsim.Recording", b: "refsim.Recording") -> list[int]:
     return [len(np.setxor1d(x.code, y.code)) for x, y in zip(a.spikes, b.spikes, strict=True)]
 
 
+def every_engine_agrees(network: "refsim.Network", drive: "refsim.Drive", steps: dict | None = None, digits: float = 1e-12) -> "refsim.Recording":
+    """Run a layer in Brian2 (NumPy and C++), in the readable engine and in PyTorch, hold all against the readable one and return that.
+
+    Spikes are equal. Brian2's NumPy target runs the same operations, so its membranes are too; C++ and PyTorch have other
+    libraries, which differ in the last place of exp and power: `digits`, relative to the largest membrane.
+    """
+    both = ("before_reset", "after_reset")
+    engines = (refsim.Discrete(), refsim.Brian2(target="numpy"), refsim.Brian2(target="cpp"), refsim.Torch(dtype="float64", steps=steps or {}))
+    first, *others = [engine.run(network, drive, both) for engine in engines]
+    for run in others:
+        assert not any(mismatches(first, run)), run.label
+    for key in both:
+        assert np.array_equal(first.traces[0][key], others[0].traces[0][key])
+        size = np.abs(first.traces[0][key]).max()
+        assert all(np.abs(first.traces[0][key] - run.traces[0][key]).max() <= digits * size for run in others[1:])
+    return first
+
+
 def small_network(rng: np.random.Generator, *names: str, sizes: tuple[int, ...] = (12, 9, 5), dyadic: bool = False) -> "refsim.Network":
     """Return a chain of layers with random weights and biases, on a dyadic grid where asked."""
     layers = []

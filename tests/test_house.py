@@ -88,6 +88,11 @@ def test_the_shelves_hold_data_only():
         assert {path.suffix for path in (ROOT / shelf).rglob("*") if path.is_file()} <= {".toml", ".pt", ".md"}
 
 
+def test_every_card_is_run_by_a_test():
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("*.py"))
+    assert not [path.stem for path in (ROOT / "equations").glob("*.toml") if f'"{path.stem}"' not in tests]
+
+
 def test_nothing_is_named_torch_or_utils():
     assert not [path for path in (ROOT / "refsim").rglob("*") if path.stem in ("torch", "utils", "helpers", "misc")]
 

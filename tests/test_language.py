@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import mismatches
+from conftest import every_engine_agrees, mismatches
 
 import refsim
 from refsim import Brian2, Discrete, Drive, RefsimError, Torch
@@ -53,7 +53,7 @@ CARDS = {
     "plif": ("1 ms", lambda x: 4 * x),
     "cuba_lif": ("1 ms", lambda x: np.round(x * 16) / 32),
     "coba_lif": ("0.5 ms", lambda x: 5e-9 * x),
-    "qif": ("0.1 ms", lambda x: 1e-9 * x),
+    "qif": ("0.1 ms", lambda x: 4e-9 * x),
     "bernoulli": ("1 ms", lambda x: x),
     "srm0_escape": ("1 ms", lambda x: x),
     "ssnn_composite": ("1 ms", lambda x: x),
@@ -72,15 +72,8 @@ def case(card, rng, shape=(5, 60, 4)):
 @pytest.mark.parametrize("card", CARDS)
 def test_every_engine_reads_a_card_alike(card, rng):
     network, drive = case(card, rng)
-    engines = (Discrete(), Brian2(target="numpy"), Brian2(target="cpp"), Torch(dtype="float64", steps=STEPS))
-    runs = [engine.run(network, drive, BOTH) for engine in engines]
-    if not network.layers[0].model.discrete.readout:
-        assert len(runs[0].spikes[0]) > 20
-    assert [mismatches(runs[0], run) for run in runs[1:]] == [[0]] * 3
-    for key in BOTH:  # Brian2's NumPy target runs the same operations; libraries differ in the last place of exp and power
-        assert np.array_equal(runs[0].traces[0][key], runs[1].traces[0][key])
-        size = np.abs(runs[0].traces[0][key]).max()
-        assert all(np.abs(runs[0].traces[0][key] - run.traces[0][key]).max() <= 1e-12 * size for run in runs[2:])
+    found = every_engine_agrees(network, drive, STEPS)
+    assert len(found.spikes[0]) > 20 or network.layers[0].model.discrete.readout
 
 
 @pytest.mark.parametrize("card", CARDS)

@@ -102,11 +102,13 @@ def _from_module(module: nn.Module, dt: object) -> Network:
     for linear, neuron in linears:
         if neuron.model.timed and neuron.dt != positive_time(dt, "module: dt"):
             raise RefsimError(f"module: its '{neuron.model.name}' was made for steps of {neuron.dt:g} s, but dt is {dt!r}.")
-        rows.append(LayerDescription(names[id(linear)], neuron.model))
+        rows.append(LayerDescription(names[id(linear)], neuron.declared()))
     # dt is checked by Network; every tensor must belong to a Linear that ran.
     description = read_description({"dt": dt, "layer": [{"linear": row.linear, "neuron": row.model.name} for row in rows]})
     layers = tuple(rows)
-    return from_tensors(tensors_of(module.state_dict(), "module"), Description(description.dt, layers), "module")
+    learnt = {f"{names[id(neuron)]}.{key}" for _, neuron in linears for key, _ in neuron.named_parameters()}  # they are in the declared card
+    tensors = {name: values for name, values in tensors_of(module.state_dict(), "module").items() if name not in learnt}
+    return from_tensors(tensors, Description(description.dt, layers), "module")
 
 
 def _executed(module: nn.Module) -> list[tuple[nn.Linear, Neuron]]:
