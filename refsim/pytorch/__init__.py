@@ -2,9 +2,11 @@
 
 from .engine import Torch
 from .layers import EIF, IF, LI, LIF, PLIF, QIF, SRIF, SRIFMPR, Bernoulli, CubaLIF, LIFDecay, LIFRefractory, PoissonEscape, SRM0Escape, SSNNComposite, reset
+from .layers_biophysical import HH, FitzHughNagumo, HHTraub, MorrisLecar, WangBuzsaki
 
 __all__ = [
     "EIF",
+    "HH",
     "IF",
     "LI",
     "LIF",
@@ -14,11 +16,15 @@ __all__ = [
     "SRIFMPR",
     "Bernoulli",
     "CubaLIF",
+    "FitzHughNagumo",
+    "HHTraub",
     "LIFDecay",
     "LIFRefractory",
+    "MorrisLecar",
     "PoissonEscape",
     "SRM0Escape",
     "SSNNComposite",
     "Torch",
+    "WangBuzsaki",
     "reset",
 ]

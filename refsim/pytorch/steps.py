@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .steps_biophysical import BIOPHYSICAL_STEPS
 from .steps_chance import CHANCE_STEPS
 from .steps_types import State, Step, Stepped
 from .surrogate import Fire
@@ -135,4 +136,5 @@ STEPS: dict[str, Step] = {
     "coba_lif": coba_lif_step,
     "qif": qif_step,
     **CHANCE_STEPS,
+    **BIOPHYSICAL_STEPS,
 }
