@@ -18,6 +18,7 @@ import refsim
 from refsim.data import read_data
 from refsim.pytorch import SRIF, reset
 from refsim.questions.case import standard_claims, validate_on
+from refsim.questions.network import make_plan
 
 STEPS, EPOCHS, BATCH, SEED, TRAIN = 12, 8, 64, 1, 8000
 
@@ -84,7 +85,7 @@ def main(mnist: Path, folder: Path) -> refsim.Report:
 
     trained = refsim.bridge.load(folder / "mnist_srif.pt")
     test = {"source": folder / "mnist_test.npz", "steps": STEPS}
-    report = refsim.Report(validate_on(trained, test, standard_claims(), "MNIST, 2,000 test images", ["torch float64", "torch float32"], []))
+    report = refsim.Report(validate_on(trained, test, standard_claims(), "MNIST, 2,000 test images", make_plan(["torch float64", "torch float32"], [])))
     print(report)
     return report
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from .checks import check_declared_step, check_judge, check_module, check_step
+    from .checks import check_card, check_declared_step, check_judge, check_module, check_step
     from .connection import Connection
     from .drive import Drive
     from .engines.brian import Brian2
@@ -39,6 +39,7 @@ _HOME = {
     "SpikeTrains": ".spikes",
     "Torch": ".pytorch.engine",
     "bridge": ".pytorch.bridge",
+    "check_card": ".checks",
     "check_declared_step": ".checks",
     "check_judge": ".checks",
     "check_module": ".checks",
@@ -51,7 +52,7 @@ _HOME = {
 
 __all__ = [
     "Brian2", "Connection", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
-    "check_declared_step", "check_judge", "check_module", "check_step", "compare", "load", "reset", "run",
+    "check_card", "check_declared_step", "check_judge", "check_module", "check_step", "compare", "load", "reset", "run",
 ]  # fmt: skip
 
 

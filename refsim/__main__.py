@@ -12,6 +12,8 @@ from .errors import RefsimError
 _COMMANDS = {
     "validate": "run a trained network in Brian2 and in PyTorch: is it the same?",
     "run": "run one neuron on one input; table, plot, CSV or npz",
+    "experiment": "one neuron: trace, f-I curve, PSP, phase plane, thresholds, resets, dt, sweep",
+    "check": "hold a card, yours or ours, against the conformance suite",
     "models": "list the neurons",
     "cache": "list or remove the compiled networks that make a second run instant",
     "show": "print one neuron: equations, step, parameters, references",

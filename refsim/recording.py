@@ -75,7 +75,18 @@ class Recording:
         return int(self.provenance.get("refine", 1))
 
     def decisions(self) -> Ints:
-        """Return the class of each sample: the output neuron with most spikes, the first of equals."""
+        """Return the class of each sample: the output neuron with most spikes, of a readout the highest mean membrane; the first of equals.
+
+        Raises
+        ------
+        RefsimError
+            For a readout whose membranes were not recorded.
+        """
+        if self.network.layers[-1].model.discrete.readout:
+            if "before_reset" not in self.traces[-1]:
+                raise RefsimError("decisions: the last layer is a readout, and its membranes were not recorded; run it with record=('before_reset',).")
+            means: Ints = np.argmax(self.traces[-1]["before_reset"].mean(axis=1), axis=1).astype(np.int64)
+            return means
         classes: Ints = np.argmax(self.spikes[-1].counts(), axis=1).astype(np.int64)
         return classes
 
@@ -96,8 +107,9 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
     network : Network
     drive : Drive
     engine : Brian2, Discrete or Torch
-    record : tuple of {"before_reset", "after_reset"}
-        Traces to keep: what the threshold saw, and the membrane after the step, (n_samples, n_steps, n_neurons) each.
+    record : tuple of {"before_reset", "after_reset"}, or names of states
+        Traces to keep: what the threshold saw, and the membrane after the step, (n_samples, n_steps, n_neurons) each;
+        with Brian2 and Discrete also any state, after the step, by its name.
 
     Raises
     ------
@@ -126,8 +138,13 @@ def installed_version(package: str) -> str:
         return "not installed"
 
 
-def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str) -> tuple[str, ...]:
+def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str, *, states: bool = False) -> tuple[str, ...]:
     """Refuse a drive that does not fit the network, a trace that no engine knows, or a run that memory cannot hold.
+
+    Parameters
+    ----------
+    states : bool
+        Whether the engine can also record states by name.
 
     Returns
     -------
@@ -139,8 +156,9 @@ def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str) -> 
         raise RefsimError(f"the drive has {drive.n_inputs} inputs, but the network takes {network.n_inputs}.")
     if drive.dt != network.dt:
         raise RefsimError(f"the drive has a step of {drive.dt:g} s, but the network has {network.dt:g} s; one of the two is meant otherwise.")
-    if unknown := set(names) - set(TRACES):
-        raise RefsimError(f"record: {', '.join(sorted(unknown))} cannot be recorded; known are {', '.join(TRACES)}.")
+    known = [*TRACES, *dict.fromkeys(name for layer in network.layers for name in layer.model.state if states)]
+    if unknown := set(names) - set(known):
+        raise RefsimError(f"record: {', '.join(sorted(unknown))} cannot be recorded; known are {', '.join(known)}.")
     _check_signs(network, drive)
     bins = drive.n_samples * drive.n_steps * sum(layer.n_post for layer in network.layers)
     needed, there = bins * (1 + 8 * len(names)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

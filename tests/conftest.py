@@ -47,6 +47,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache and a folder for temporary files of one's own."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("REFSIM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    return tmp_path
+
+
+@pytest.fixture
 def rng() -> np.random.Generator:
     """Random numbers that are the same every time."""
     return np.random.default_rng(7)

@@ -6,7 +6,7 @@ import pytest
 
 import refsim
 from refsim.model import load_all
-from refsim.model.render import render
+from refsim.model.render import models_table, render
 
 INVALID = sorted((Path(__file__).parent / "invalid").glob("*.toml"))
 
@@ -92,3 +92,10 @@ def test_a_card_whose_ode_is_deaf_is_refused(tmp_path):
 def test_the_membrane_is_what_the_threshold_looks_at():
     assert refsim.load("srif_mpr").membrane == "v"  # through the rectifier
     assert refsim.load("tests/cards/two_state.toml").membrane == "v"
+
+
+def test_the_table_of_all_models_is_current_and_would_notice_a_change():
+    page = (Path(__file__).parents[1] / "equations" / "README.md").read_text("utf-8")
+    assert page == models_table(load_all()) + "\n", "run: refsim models --markdown > equations/README.md"
+    assert page != models_table([refsim.load("srif", v_th=0.25), *load_all()[1:]]) + "\n"
+    assert all(f"[`{model.name}`]" in page for model in load_all())

@@ -248,6 +248,37 @@ def test_a_shift_is_of_the_size(x, shifted):
     assert FUNCTIONS["shr"](np.float64(x), 12) == SCALAR_FUNCTIONS["shr"](x, 12) == shifted
 
 
+def readout_network(rng, weight=None):
+    second = rng.normal(0, 0.5, (3, 6)) if weight is None else weight
+    return refsim.Network.dense([(rng.normal(0.2, 0.5, (6, 4)), None, refsim.load("srif")), (second, None, refsim.load("li"))], "1 ms")
+
+
+def test_a_readout_is_judged_by_its_membranes(rng):
+    network, drive = readout_network(rng), Drive.bernoulli(np.full((5, 4), 0.5), 30, "1 ms", 1)
+    reference, trial = Brian2().run(network, drive, BOTH), Torch(dtype="float32").run(network, drive, BOTH)
+    assert refsim.compare(reference, trial).verdict == "pass"
+    means = reference.traces[1]["before_reset"].mean(axis=1)
+    assert np.array_equal(reference.decisions(), means.argmax(axis=1))
+    # a weight that is off by a millionth changes no spike
+    off = network.layers[1].weight.copy()
+    off[0, np.argmax(reference.spikes[0].counts().sum(axis=0))] *= 1 + 1e-5
+    layers = (network.layers[0], dataclasses.replace(network.layers[1], weight=off))
+    report = refsim.compare(reference, dataclasses.replace(Discrete().run(dataclasses.replace(network, layers=layers), drive, BOTH), network=network))
+    assert report.verdict == "fail"
+    assert "fires the spikes of Brian2 grid float64, but the readout of layer 1 differs by" in report.sentence
+
+
+def test_a_readout_that_nobody_recorded_decides_nothing(rng, tmp_path):
+    network, drive = readout_network(rng), Drive.bernoulli(np.full((5, 4), 0.5), 30, "1 ms", 1)
+    reference, trial = (Discrete().run(network, drive) for _ in range(2))
+    report = refsim.compare(reference, trial)
+    assert report.verdict == "inconclusive"
+    assert "Not decided: the spikes agree, but layer 1 is a readout" in report.sentence
+    report.save(tmp_path)
+    with pytest.raises(RefsimError, match="the last layer is a readout, and its membranes were not recorded"):
+        reference.decisions()
+
+
 def test_a_map_has_no_fine_mode(rng):
     network, drive = case("tests/cards/integer.toml", rng)
     with pytest.raises(RefsimError, match="is a map in discrete time and has no ODE"):

@@ -1,5 +1,6 @@
 """Compiled programs: made once, run with anything, healed when damaged; weights lie in memory once."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -42,6 +43,19 @@ def test_other_weights_parameters_input_and_length_compile_nothing(cache, rng, m
         assert mismatches(CPP.run(network, drive), Discrete().run(network, drive)) == [0, 0]
 
 
+def test_a_model_changed_after_loading_is_another_program(cache, rng):
+    srif, hard = refsim.load("srif"), refsim.load("if")
+    changed = dataclasses.replace(srif, discrete=hard.discrete, continuous=hard.continuous, parameters=hard.parameters)  # and still srif's text
+    drive, weight, counts = Drive.bernoulli(rng.random((64, 12)), 40, "1 ms", 0), rng.random((3, 12)), []
+    for model in (srif, changed):
+        network = refsim.Network.dense([(weight, None, model)], "1 ms")
+        run = CPP.run(network, drive)
+        assert mismatches(run, Discrete().run(network, drive)) == [0]
+        counts.append(len(run.spikes[0]))
+    assert counts[0] != counts[1]
+    assert len(programs(cache)) == 2
+
+
 def test_a_damaged_program_is_made_anew(cache, rng):
     network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
     first = CPP.run(network, drive)
@@ -50,7 +64,7 @@ def test_a_damaged_program_is_made_anew(cache, rng):
     assert mismatches(first, CPP.run(network, drive)) == [0]
     (next(cache.glob("*/manifest.json"))).write_text("{}")
     assert mismatches(first, CPP.run(network, drive)) == [0]
-    assert {path.name for path in cache.iterdir()} == {program.parent.name, program.parent.name + ".lock"}  # nothing is left behind
+    assert {path.name for path in cache.iterdir()} == {program.parent.name + end for end in ("", ".lock", ".use")}  # nothing is left behind
 
 
 def test_three_processes_compile_once_and_agree(cache):
@@ -70,14 +84,14 @@ def test_weights_lie_in_memory_once_whatever_the_batch(tmp_path, rng):
     for batch in (1, 256):
         folder = tmp_path / str(batch)
         folder.mkdir()
-        write_constants(folder, Structure(network, False, "events", "float64", batch, True, False), 1)
+        write_constants(folder, Structure(network, False, "events", "float64", batch, True, ()), 1)
         assert (folder / "L0_product.bin").stat().st_size == 8 * (12 * 9 + 9)
 
 
 def test_a_cache_that_cannot_be_made_is_named(tmp_path, rng, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("REFSIM_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(RefsimError, match="name another in REFSIM_CACHE"):
+    with pytest.raises(RefsimError, match="Name a folder of your own in REFSIM_CACHE"):
         CPP.run(small_network(rng, "srif"), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0))
 
 
@@ -124,7 +138,9 @@ def test_a_killed_worker_runs_again_once_and_is_then_reported(cache, rng):
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
         manifest = program.with_name("manifest.json")
-        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"sha256": hashlib.sha256(program.read_bytes()).hexdigest()}))
+        facts = json.loads(manifest.read_text())
+        facts["files"] = {"main": hashlib.sha256(program.read_bytes()).hexdigest()}
+        manifest.write_text(json.dumps(facts))
         if dies:
             with pytest.raises(RefsimError, match="was ended by signal 9 twice"):
                 CPP.run(network, drive)

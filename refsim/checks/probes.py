@@ -58,8 +58,10 @@ def _precision(pair: Pair) -> float | None:
     if pair.gain_error > _GAIN:
         return None
     near = [pair.knife * (1 - 2.0**-30), pair.knife * (1 + 2.0**-30)]
-    fired = [bool(pair.trial.spikes({PULSE: height})[0]) for height in near]
-    return float(sum(is_ != should for is_, should in zip(fired, (False, True), strict=True)))
+    fired, should = ([bool(probed.spikes({PULSE: height})[0]) for height in near] for probed in (pair.trial, pair.declared))
+    if should != [False, True]:
+        return None  # a synapse that goes on charging makes up for a pulse that is too small
+    return float(sum(is_ != declared for is_, declared in zip(fired, should, strict=True)))
 
 
 def _reset_amount(pair: Pair) -> float | None:

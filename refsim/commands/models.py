@@ -1,24 +1,28 @@
 """``refsim models``: one line a neuron, by family."""
 
 import argparse
-import textwrap
 
 from ..model import load_all
+from ..model.render import models_table
 from .terminal import say
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options: none."""
+    """Declare the options."""
+    parser.add_argument("--markdown", action="store_true", help="print equations/README.md: one table with states, parameters, resets and references")
 
 
-def execute(_options: argparse.Namespace) -> int:
+def execute(options: argparse.Namespace) -> int:
     """Print the table."""
     models = load_all()
+    if options.markdown:
+        say(models_table(models))
+        return 0
     width = max(len(model.name) for model in models) + 2
-    for family in dict.fromkeys(model.family for model in models):
+    for family in sorted({model.family for model in models}):
         say(family)
         for model in models:
             if model.family == family:
-                say(textwrap.fill(model.title, 80, initial_indent=f"  {model.name:<{width}}", subsequent_indent=" " * (width + 2)))
+                say(f"  {model.name:<{width}}{model.title}")
     say("\nrefsim show NAME prints one; a card of your own is given by its path, mine.toml.")
     return 0

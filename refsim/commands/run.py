@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Run, print and write."""
-    model = load(options.model, **_assignments(options.set))
+    model = load(options.model, **assignments(options.set))
     recording = _record(options, model)
     table = _table(recording)
     say(f"{model.name}, {recording.label}: {counted(len(recording.spikes[0]), 'spike')} in {counted(recording.drive.n_steps, 'step')}{_sub(recording)}")
@@ -91,7 +91,7 @@ def _drive(options: argparse.Namespace, model: Any) -> Any:
         raise RefsimError("say what the neuron gets: --values 1,0,0.5 or --constant 0.3 or --noise 0.2,0.1 or --bernoulli 0.2,0.5")
     if options.times:
         values = values * model.parameter(options.times).value
-    return Drive.current(values.reshape(1, -1, 1), options.dt)
+    return Drive.current(values.reshape(1, -1, 1), options.dt, seed=options.seed)
 
 
 def _first(drive: Any) -> Any:
@@ -112,7 +112,8 @@ def _numbers(text: str, option: str, count: int | None = None) -> list[float]:
     return numbers
 
 
-def _assignments(given: list[str]) -> dict[str, str]:
+def assignments(given: list[str]) -> dict[str, str]:
+    """Read NAME=VALUE texts."""
     values = {}
     for text in given:
         name, equals, value = text.partition("=")

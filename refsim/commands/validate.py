@@ -38,6 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     runs.add_argument("--dtype", nargs="+", choices=("float64", "float32"), help="of the engine on trial (default both)")
     runs.add_argument("--device", metavar="DEVICE", default="cpu", help="of PyTorch: cpu, cuda, ...")
     runs.add_argument("--workers", metavar="N", type=int, default=os.cpu_count() or 1, help="processes of Brian2 at once (default: one a core)")
+    runs.add_argument("--scheduler", metavar="ADDRESS", help="run Brian2 on the workers of a Dask scheduler, such as tcp://10.0.0.1:8786")
+    runs.add_argument("--plan", action="store_true", help="print what the run will need (memory, time) from a few samples, and run no more")
     runs.add_argument("--fine", metavar="K", nargs="*", type=int, help="also run the ODE at dt/K for each K")
     output = parser.add_argument_group("output")
     output.add_argument("--report", metavar="DIR", help="write report.html and report.json")
@@ -47,8 +49,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Validate, print and return the exit code."""
     from ..report import Report
+    from ..report.plan import render_plan
 
-    report = Report(_findings(options))
+    found = _findings(options)
+    if options.plan:
+        say(render_plan(found))
+        return 0 if found.fits else 2
+    report = Report(found)
     code = _CODES[report.verdict]
     say(json.dumps(report.as_dict(), indent=2, default=str) if options.json else report.text())
     if options.report is not None:
@@ -59,12 +66,15 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _findings(options: argparse.Namespace) -> Any:
-    from ..questions.case import demo_case, read_case, standard_claims, validate_on
+    from ..questions.case import demo_case, forecast_on, read_case, standard_claims, validate_on
+    from ..questions.network import make_plan
 
     case = demo_case() if options.network is None else _case(options.network, read_case)
     if case is not None and case.kind != "network":
         if _overrides(options) or options.engine or options.dtype or options.fine is not None:
             raise RefsimError(f"case {case.path}: is about single neurons and takes no data or engine options.")
+        if options.plan:
+            raise RefsimError(f"case {case.path}: is about single neurons, which need no plan; leave --plan out.")
         return case.run()
     if options.network is None and options.describe:
         raise RefsimError("--describe needs the weights it describes: refsim validate net.pt --describe net.toml")
@@ -76,7 +86,13 @@ def _findings(options: argparse.Namespace) -> Any:
     if "source" not in data:
         raise RefsimError("no data is given to run the network on: --data FILE (npz, npy, csv, idx) or --data digits, and --steps T.")
     fine = list(table.get("fine", [])) if options.fine is None else list(dict.fromkeys(options.fine))
-    return validate_on(network, data, claims, title, _trials(options, list(table.get("trials", []))), fine, device=options.device, workers=options.workers)
+    if options.plan and options.scheduler:
+        raise RefsimError("--plan tells what this machine needs; leave --scheduler out.")
+    trials = _trials(options, list(table.get("trials", [])))
+    plan = make_plan(trials, fine, device=options.device, workers=options.workers, scheduler=options.scheduler)
+    if options.plan:
+        return forecast_on(network, data, plan)
+    return validate_on(network, data, claims, title, plan)
 
 
 def _case(name: str, read: Any) -> Any:

@@ -14,7 +14,7 @@ from ..model.expressions import evaluate, execute, names_in
 from ..model.neuron import INPUT, STEP
 from ..network import Layer, Network
 from ..progress import advance
-from ..recording import Approach, Recording, check_run, make_provenance
+from ..recording import TRACES, Approach, Recording, check_run, make_provenance
 from ..spikes import SpikeTrains
 from .convolution import Convolution, layer_kernels
 from .delays import Hearing, steady
@@ -144,13 +144,14 @@ class Discrete:
 
         Parameters
         ----------
-        record : tuple of {"before_reset", "after_reset"}
-            Traces to keep.
+        record : tuple of {"before_reset", "after_reset"}, or names of states
+            Traces to keep; a state as it is after the step.
         """
-        record = check_run(network, drive, record)
+        record = check_run(network, drive, record, states=True)
         draws = [drive.draws(index, layer.n_post) for index, layer in enumerate(network.layers)]
         states = [LayerState.start(layer, network.dt, drive.n_samples, draw) for layer, draw in zip(network.layers, draws, strict=True)]
-        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, record) for layer in network.layers]
+        own = [tuple(name for name in record if name in (*TRACES, *layer.model.stepped)) for layer in network.layers]
+        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, names) for layer, names in zip(network.layers, own, strict=True)]
         hear = Hearing(network, drive.n_samples)
         held: dict[int, Any] = {}
         for step, frame in enumerate(drive.frames()):
@@ -159,7 +160,7 @@ class Discrete:
                 if steady(layer.sources, drive.held):
                     held[index] = current
                 fired, tested = state.step(current)
-                tap.keep(step, fired, tested[0][0], tested[0][2], state.state[layer.model.membrane])
+                tap.keep(step, fired, tested[0][0], tested[0][2], state.state[layer.model.membrane], state.state)
                 hear.spikes[index] = fired.astype(np.float64)
         advance(drive.n_samples)
         provenance = make_provenance("Discrete float64", network, drive, engine="Discrete", mode="grid", dtype="float64")
@@ -181,11 +182,11 @@ class Tap:
         shape = (n_samples, n_steps, n_neurons)
         return cls(np.zeros(shape, bool), {name: np.zeros(shape, dtype) for name in record}, np.full((n_samples, n_neurons), np.inf))
 
-    def keep(self, step: int, fired: Any, seen: Any, threshold: Any, after: Any) -> None:
+    def keep(self, step: int, fired: Any, seen: Any, threshold: Any, after: Any, states: Mapping[str, Any] | None = None) -> None:
         """Keep one step."""
         self.spikes[:, step] = fired
         np.fmin(self.gap, np.abs(seen - threshold), out=self.gap)  # a NaN, an unknown threshold, leaves the gap as it is
-        for name, value in (("before_reset", seen), ("after_reset", after)):
+        for name, value in {"before_reset": seen, "after_reset": after, **(states or {})}.items():
             if name in self.traces:
                 self.traces[name][:, step] = value
 

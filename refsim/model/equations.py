@@ -85,7 +85,7 @@ def _parsed(text: str, key: str, solution: str, names: Names, odes: Odes | None,
     before, made, after = (part.strip(" \n;") for part in text.partition(FROM_CONTINUOUS)) if key == "integrate" else (text, "", "")
     if not made:
         return parse_statements(text, f"{where} {key}")
-    if solution not in GENERATED or odes is None:
+    if solution not in GENERATED or odes is None or odes.held:
         raise RefsimError(
             f'{where} integrate = "{FROM_CONTINUOUS}" needs a [continuous] part without refractoriness, and a solution among {listed(GENERATED)}, but solution is {solution!r}.'
         )

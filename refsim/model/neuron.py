@@ -210,6 +210,13 @@ class NeuronModel:
             wanted |= set(_words(derived.text)) if name in wanted else set()
         return STEP in wanted
 
+    @classmethod
+    def from_table(cls, table: "Mapping[str, object] | None" = None, /, **keys: object) -> "NeuronModel":
+        """Make a neuron in Python, from a dict with the keys of a card or from keywords; see `refsim.model.own.from_table`."""
+        from .own import from_table
+
+        return from_table({**(table or {}), **keys})
+
     def with_parameters(self, **values: object) -> "NeuronModel":
         """Return the model with other parameter values, each a number in SI or text with a unit.
 

@@ -16,10 +16,11 @@ _SLOPE = re.compile(r"^d(\w+)/dt$")
 
 @dataclass(frozen=True)
 class Odes:
-    """Slopes by state, and the subexpressions that they use, each after those it uses itself."""
+    """Slopes by state, and the subexpressions that they use, each after those it uses itself; `held` while refractory."""
 
     slopes: Mapping[str, ast.expr]
     subexpressions: Mapping[str, ast.expr]
+    held: bool = False
 
 
 def read_odes(text: str, where: str) -> Odes:
@@ -46,7 +47,7 @@ def read_odes(text: str, where: str) -> Odes:
         if not ready:
             raise RefsimError(f"{where}: {listed(waiting)} need each other in a circle.")
         ordered |= {name: waiting.pop(name) for name in ready}
-    return Odes(slopes, ordered)
+    return Odes(slopes, ordered, "(unless refractory)" in text)
 
 
 def _split(line: str, where: str) -> tuple[str, str, str]:

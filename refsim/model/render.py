@@ -1,6 +1,7 @@
 """Write a neuron for a reader; every word of it comes from the card."""
 
 import textwrap
+from collections.abc import Sequence
 
 from .equations import SOLUTIONS
 from .expressions import Statement
@@ -52,3 +53,29 @@ def _unit(unit: str) -> str:
 def _entry(name: str, text: str, width: int) -> list[str]:
     start = f"  {name:<12} " if name else "  "
     return textwrap.wrap(text, width, initial_indent=start, subsequent_indent=" " * len(start))
+
+
+_HEAD = ("model", "family", "states", "parameters", "input", "reset", "discrete step", "reference")
+
+
+def models_table(models: Sequence[NeuronModel]) -> str:
+    """Return equations/README.md: one Markdown table of all models, one row a card, by family."""
+    families = list(dict.fromkeys(model.family for model in models))
+    rows = [_row(model) for model in sorted(models, key=lambda model: (families.index(model.family), model.name))]
+    lines = ["# The neurons", "", "Made by `refsim models --markdown` from the cards in this folder; change a card, not this page.", ""]
+    lines += [_line(_HEAD), _line(["---"] * len(_HEAD)), *(_line(row) for row in rows)]
+    return "\n".join(lines)
+
+
+def _row(model: NeuronModel) -> list[str]:
+    reached = ", ".join(f"`{state}`" for state in model.inputs.values())
+    reset = model.continuous.reset if model.continuous is not None else _written(model.discrete.reset)
+    return [
+        f"[`{model.name}`]({model.name}.toml) {model.title}", model.family, ", ".join(f"`{name}`" for name in model.state),
+        ", ".join(f"`{name}` = {entry.value:g}{_unit(entry.unit)}" for name, entry in model.parameters.items()),
+        f"{model.input_kind} to {reached}", f"`{reset}`" if reset else "none", model.discrete.solution, model.references[0],
+    ]  # fmt: skip
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"

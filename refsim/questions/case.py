@@ -9,21 +9,26 @@ from typing import Any
 import numpy as np
 
 from ..claims import Claim
-from ..data import encode, read_data
+from ..data import Dataset, encode, read_data
+from ..drive import Drive
 from ..errors import RefsimError, listed
 from ..model import load
 from ..network import Network, positive_time
 from ..shelf import shelf
 from ..units import to_si
+from .curve import read_curve, validate_curve
 from .findings import Findings
-from .network import Plan, make_trial, validate_network
+from .forecast import Forecast, check_input, forecast, tried_samples
+from .network import Plan, make_plan, validate_network
 from .neuron import validate_neuron, validate_steps
 
 _KEYS = {
     "network": {"title", "kind", "network", "data", "trials", "fine", "claim"},
     "neuron": {"title", "kind", "neuron", "parameters", "dt", "inputs", "times", "expected", "claim"},
+    "curve": {"title", "kind", "neuron", "parameters", "dt", "input", "pulse", "steps", "expected", "claim"},
     "step": {"title", "kind", "neurons", "claim"},
 }
+_FEW = 16  # samples that show how much input there will be
 _CLAIM = {"question", "measure", "limit", "unit", "because", "sense"}
 
 
@@ -38,18 +43,20 @@ class Case:
 
     @property
     def kind(self) -> str:
-        """``network``, ``neuron`` or ``step``."""
+        """``network``, ``neuron``, ``curve`` or ``step``."""
         return str(self.table["kind"])
 
     def run(self) -> Findings:
         """Answer the case."""
         title = str(self.table["title"])
         if self.kind == "network":
-            return validate_on(self.load(), self.table["data"], self.claims, title, self.table.get("trials", []), self.table.get("fine", []))
+            return validate_on(self.load(), self.table["data"], self.claims, title, make_plan(self.table.get("trials", []), self.table.get("fine", [])))
         if self.kind == "step":
             models = [load(name) for name in self.table["neurons"]]
             return Findings(title, validate_steps(models, self.claims))
         model = load(self._near(self.table["neuron"]), **self.table.get("parameters", {}))
+        if self.kind == "curve":
+            return Findings(title, validate_curve(read_curve(model, self.table), self.claims))
         factor = model.parameter(self.table["times"]).value if "times" in self.table else 1.0
         inputs = np.asarray(self.table["inputs"], float) * factor
         return Findings(title, validate_neuron(model, inputs.tolist(), self.table["dt"], self.table["expected"], self.claims))
@@ -65,17 +72,7 @@ class Case:
         return load_described(self.path.parent / self.table["network"])
 
 
-def validate_on(
-    network: Network,
-    data: Mapping[str, Any],
-    claims: tuple[Claim, ...],
-    title: str,
-    trials: list[str],
-    fine: list[int],
-    *,
-    device: str = "cpu",
-    workers: int = 1,
-) -> Findings:
+def validate_on(network: Network, data: Mapping[str, Any], claims: tuple[Claim, ...], title: str, plan: Plan) -> Findings:
     """Read and encode the data, then validate the network on it.
 
     Parameters
@@ -83,17 +80,33 @@ def validate_on(
     data : dict
         source; perhaps labels, encoder, steps, scale, samples, seed.
     """
+    found = _read(data)
+    if found.events is None:
+        check_input(found.n_samples, _encoded(found.head(min(found.n_samples, _FEW)), data, network))
+    drive = _encoded(found, data, network)
+    facts = {"name": found.name, "encoder": data.get("encoder") or "current", "labels": found.labels is not None}
+    return validate_network(network, drive, plan, claims, labels=found.labels, title=title, data=facts)
+
+
+def forecast_on(network: Network, data: Mapping[str, Any], plan: Plan) -> Forecast:
+    """Read the data, run its first samples, and tell what a validation on all of it will need."""
+    found = _read(data)
+    tried = tried_samples(network, found.n_samples)
+    if found.events is not None:  # a list of events is encoded whole
+        return forecast(network, _encoded(found, data, network).take(np.arange(tried)), found.n_samples, plan)
+    return forecast(network, _encoded(found.head(tried), data, network), found.n_samples, plan)
+
+
+def _read(data: Mapping[str, Any]) -> Dataset:
     known = {"source", "labels", "encoder", "steps", "scale", "samples", "seed"}
     if surplus := set(data) - known:
         raise RefsimError(f"data: {listed(surplus)} is not a known key; known are {listed(known)}.")
     found = read_data(data["source"], data.get("labels"), scale=data.get("scale", 1.0))
-    if data.get("samples") is not None:
-        found = found.head(data["samples"])
-    encoder = data.get("encoder")
-    drive = encode(found, encoder, data.get("steps"), network.dt, seed=data.get("seed", 0))
-    plan = Plan(tuple(make_trial(name, device) for name in trials), tuple(fine), workers)
-    facts = {"name": found.name, "encoder": encoder or "current", "labels": found.labels is not None}
-    return validate_network(network, drive, plan, claims, labels=found.labels, title=title, data=facts)
+    return found if data.get("samples") is None else found.head(data["samples"])
+
+
+def _encoded(found: Dataset, data: Mapping[str, Any], network: Network) -> Drive:
+    return encode(found, data.get("encoder"), data.get("steps"), network.dt, seed=data.get("seed", 0))
 
 
 def read_case(path: str | Path) -> Case:
@@ -116,7 +129,7 @@ def read_case(path: str | Path) -> Case:
         raise RefsimError(f"case {path}: kind must be one of {listed(_KEYS)}, but is {kind!r}.")
     if surplus := set(table) - _KEYS[kind]:
         raise RefsimError(f"case {path}: {listed(surplus)} is not a known key; known are {listed(_KEYS[kind])}.")
-    needed = _KEYS[kind] - {"parameters", "times", "trials", "fine"}
+    needed = _KEYS[kind] - {"parameters", "times", "trials", "fine", "pulse"}
     if missing := needed - set(table):
         raise RefsimError(f"case {path}: {listed(missing)} is missing; needed are {listed(needed)}.")
     if "dt" in table:

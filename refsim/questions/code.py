@@ -10,6 +10,7 @@ from ..claims import Claim, Verdict, judge
 from ..distances import Divergence, check_comparable, delays, earliest, first_divergences, mismatched
 from ..recording import Recording
 from ..rounding import distances_to_threshold
+from .readout import Readout, compare_readouts, readout_layers
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Comparison:
         ``(distance, layer, sample, neuron)``: the nearest approach to threshold over both runs.
     nearest_bound : float or None
         How far rounding can move the membrane there.
+    readouts : tuple of Readout
+        Where the spikes are the same: the layers that never fire by declaration.
     """
 
     reference: Recording
@@ -69,6 +72,7 @@ class Comparison:
     first: Parting | None
     nearest: tuple[float, int, int, int] | None
     nearest_bound: float | None = None
+    readouts: tuple[Readout, ...] = ()
 
     @property
     def by_luck(self) -> bool:
@@ -82,9 +86,14 @@ class Comparison:
 
     @property
     def silent_layers(self) -> list[int]:
-        """Layers in which neither run fired at all."""
-        pairs = zip(self.reference.spikes, self.trial.spikes, strict=True)
-        return [layer for layer, (a, b) in enumerate(pairs) if not len(a) and not len(b)]
+        """Layers that could fire and in which neither run did."""
+        pairs, mute = zip(self.reference.spikes, self.trial.spikes, strict=True), readout_layers(self.reference)
+        return [layer for layer, (a, b) in enumerate(pairs) if not len(a) and not len(b) and layer not in mute]
+
+    @property
+    def unread(self) -> list[Readout]:
+        """Readouts whose membranes nobody recorded."""
+        return [readout for readout in self.readouts if not readout.recorded]
 
     @property
     def ties(self) -> int:
@@ -105,7 +114,8 @@ def compare_recordings(reference: Recording, trial: Recording) -> Comparison:
     nearest, bound = nearest_approach((reference, trial)), None
     if nearest is not None and not partings:
         nearest, bound = _most_endangered(reference, trial)
-    return Comparison(reference, trial, counts, tuple(partings), first, nearest, bound)
+    readouts = () if partings else compare_readouts(reference, trial)
+    return Comparison(reference, trial, counts, tuple(partings), first, nearest, bound, readouts)
 
 
 def _most_endangered(reference: Recording, trial: Recording) -> tuple[tuple[float, int, int, int], float]:
@@ -169,13 +179,18 @@ def judge_identity(claim: Claim, comparison: Comparison) -> Verdict:
 
     No mismatch is a pass: the identity was observed, unless a layer never fired, whose weights it does not test.
     Mismatches are a fail as soon as one sample parts farther from threshold than rounding can reach, and inconclusive
-    where every sample parts within that bound (docs/decisions/0002).
+    where every sample parts within that bound (docs/decisions/0002). Readouts never fire; their membranes must agree to
+    within rounding, and where nobody recorded them nothing is decided.
     """
     value = sum(comparison.mismatched)
     margin = comparison.nearest[0] if comparison.nearest else None
     if not value and (silent := comparison.silent_layers):
         told = f"layer {', '.join(map(str, silent))} never fires in either run, and silence agrees with any weights; give stronger or longer input"
         return Verdict(claim, value, "inconclusive", margin, comparison.trial.label, told, _facts(comparison))
+    if not value and (off := [readout for readout in comparison.readouts if readout.differs]):
+        return Verdict(claim, value, "fail", margin, comparison.trial.label, f"every spike is the same, but the {off[0]}", _facts(comparison))
+    if not value and comparison.unread:
+        return Verdict(claim, value, "inconclusive", margin, comparison.trial.label, str(comparison.unread[0]), _facts(comparison))
     verdict = judge(claim, value, margin=margin, run=comparison.trial.label, detail=describe(comparison))
     only_ties = verdict.status == "fail" and comparison.ties == len(comparison.partings) > 0
     return Verdict(claim, value, "inconclusive" if only_ties else verdict.status, margin, verdict.run, verdict.detail, _facts(comparison))

@@ -78,7 +78,15 @@ class Findings:
         """The comparison to look at: a real difference before a tie before the nearest approach."""
         if not self.comparisons:
             return None
-        return max(self.comparisons, key=lambda found: (len(found.partings) - found.ties, len(found.partings), -(found.nearest or (0.0,))[0]))
+        return max(
+            self.comparisons,
+            key=lambda found: (
+                len(found.partings) - found.ties,
+                any(readout.differs for readout in found.readouts),
+                len(found.partings),
+                -(found.nearest or (0.0,))[0],
+            ),
+        )
 
 
 def look_closer(found: Comparison, network: Network, drive: Drive, reference: Engine, trial: Engine) -> Closeup | None:

@@ -27,15 +27,24 @@ TRIALS = ("torch float64", "torch float32", "brian2 float32", "discrete float64"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: the engines on trial, the refinements of fine mode, and Brian2's processes at once."""
+    """What to run: the engines on trial, the refinements of fine mode, Brian2's processes at once, or a Dask scheduler for them."""
 
     trials: tuple[Engine, ...]
     fine: tuple[int, ...] = ()
     workers: int = 1
+    scheduler: Any = None
+
+    def reference(self) -> Brian2:
+        """Return the engine that all others are held against."""
+        return Brian2(workers=self.workers, scheduler=self.scheduler)
+
+    def ladder(self) -> list[Brian2]:
+        """Return the engines of fine mode."""
+        return [Brian2(mode="fine", refine=refine, margin=False, workers=self.workers, scheduler=self.scheduler) for refine in self.fine]
 
 
-def make_trial(name: str, device: str = "cpu") -> Engine:
-    """Return an engine on trial by name, one of ``TRIALS``."""
+def make_trial(name: str, device: str = "cpu", workers: int = 1, scheduler: Any = None) -> Engine:
+    """Return an engine on trial by name, one of ``TRIALS``; workers and scheduler are for Brian2."""
     if name not in TRIALS:
         raise RefsimError(f"run {name!r} is not known; known are {', '.join(TRIALS)}.")
     engine, dtype = name.split()
@@ -43,7 +52,12 @@ def make_trial(name: str, device: str = "cpu") -> Engine:
         from ..pytorch.engine import Torch
 
         return Torch(device=device, dtype=dtype)
-    return Brian2(dtype=dtype) if engine == "brian2" else Discrete()
+    return Brian2(dtype=dtype, workers=workers, scheduler=scheduler) if engine == "brian2" else Discrete()
+
+
+def make_plan(trials: Sequence[str], fine: Sequence[int], *, device: str = "cpu", workers: int = 1, scheduler: Any = None) -> Plan:
+    """Return a plan from the names of its engines."""
+    return Plan(tuple(make_trial(name, device, workers, scheduler) for name in trials), tuple(fine), workers, scheduler)
 
 
 def validate_network(
@@ -65,12 +79,13 @@ def validate_network(
     classes = network.layers[-1].n_post
     if labels is not None and (labels.min() < 0 or labels.max() >= classes):
         raise RefsimError(f"labels reach from {labels.min()} to {labels.max()}, but the network has {classes} outputs; classes are counted from 0.")
-    reference_engine = Brian2(workers=plan.workers)
+    reference_engine = plan.reference()
     total = drive.n_samples * (1 + len(plan.trials) + len(plan.fine))
     with progress(total, "validate"):
-        reference = reference_engine.run(network, drive)
-        comparisons = tuple(compare_recordings(reference, engine.run(network, drive)) for engine in plan.trials)
-        fine = [Brian2(mode="fine", refine=refine, margin=False, workers=plan.workers).run(network, drive) for refine in plan.fine]
+        record = ("before_reset",) if any(layer.model.discrete.readout for layer in network.layers) else ()
+        reference = reference_engine.run(network, drive, record)
+        comparisons = tuple(compare_recordings(reference, engine.run(network, drive, record)) for engine in plan.trials)
+        fine = [engine.run(network, drive, record) for engine in plan.ladder()]
     ladder = climb(reference, fine) if fine else None
     closeup = None
     if comparisons:
@@ -111,6 +126,8 @@ def judge_code(claim: Claim, found: Comparison) -> Verdict:
     """Judge one of ``CODE_MEASURES``; where every sample parted by rounding alone, a changed class is a tie too."""
     if claim.measure == "mismatched spikes":
         return judge_identity(claim, found)
+    if found.unread:
+        return Verdict(claim, None, "skipped", run=found.trial.label, detail=str(found.unread[0]))
     verdict = judge(claim, found.changed_decisions, run=found.trial.label)
     if verdict.status == "fail" and found.ties == len(found.partings):
         return replace(verdict, status="inconclusive", detail="every sample that parts does so within rounding of the threshold")

@@ -1,7 +1,6 @@
 """The pictures of a report. Shapes and line styles differ as well as colours, so that they print in grey."""
 
 import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,7 @@ import numpy as np
 from ..questions.findings import Closeup, Findings, threshold_of
 from ..questions.step import Ladder
 from ..recording import Recording
-
-_BLUE, _ORANGE, _BLACK = "#0072B2", "#D55E00", "#000000"  # Okabe and Ito's colours for every eye
+from ..style import BLACK, BLUE, ORANGE, finished, new_figure
 
 
 @dataclass(frozen=True)
@@ -36,27 +34,15 @@ def pictures(findings: Findings) -> list[Picture]:
         drawn.append(_raster(findings))
         if findings.closeup is not None:
             drawn.append(_membrane(findings.closeup, findings))
-        drawn.append(_decisions(findings))
+        if not findings.worst.unread:
+            drawn.append(_decisions(findings))
     if findings.ladder is not None:
         drawn.append(_ladder(findings.ladder))
     return drawn
 
 
-def _figure(height: float) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, height), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots()
-
-
 def _finish(figure: Any, title: str, words: str) -> Picture:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return Picture(title, words, buffer.getvalue())
+    return Picture(title, words, finished(figure).bytes())
 
 
 def _raster(findings: Findings) -> Picture:
@@ -64,13 +50,13 @@ def _raster(findings: Findings) -> Picture:
     found = findings.worst
     assert found is not None
     sample = found.first.where.sample if found.first else findings.closeup.sample if findings.closeup else 0
-    figure, axes = _figure(4.2)
+    figure, axes = new_figure(4.2)
     base, ticks, names = 0, [], []
     for layer, (left, right) in enumerate(zip(found.reference.spikes, found.trial.spikes, strict=True)):
         mine, theirs = (_of_sample(train, sample) for train in (left, right))
         label = {"ring": found.reference.label, "dot": found.trial.label} if layer == 0 else {}
-        axes.scatter(mine[0], mine[1] + base, s=16, facecolors="none", edgecolors=_BLUE, linewidths=0.8, label=label.get("ring"))
-        axes.scatter(theirs[0], theirs[1] + base, s=3, color=_BLACK, label=label.get("dot"))
+        axes.scatter(mine[0], mine[1] + base, s=16, facecolors="none", edgecolors=BLUE, linewidths=0.8, label=label.get("ring"))
+        axes.scatter(theirs[0], theirs[1] + base, s=3, color=BLACK, label=label.get("dot"))
         ticks.append(base + left.n_neurons / 2)
         names.append(f"layer {layer}\n{left.n_neurons} neurons")
         base += left.n_neurons + max(2, left.n_neurons // 12)
@@ -79,7 +65,7 @@ def _raster(findings: Findings) -> Picture:
     if found.first:
         where = found.first.where
         row = where.neuron + sum(train.n_neurons + max(2, train.n_neurons // 12) for train in found.reference.spikes[: where.layer])
-        axes.scatter([where.step], [row], s=160, marker="s", facecolors="none", edgecolors=_ORANGE, linewidths=1.6, label="first divergence")
+        axes.scatter([where.step], [row], s=160, marker="s", facecolors="none", edgecolors=ORANGE, linewidths=1.6, label="first divergence")
     axes.set(xlabel="step", xlim=(-0.7, found.reference.drive.n_steps - 0.3), yticks=ticks, yticklabels=names)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     words = f"Sample {sample}: a ring is a spike of {found.reference.label}, a dot one of {found.trial.label}; a dot in a ring is agreement."
@@ -89,13 +75,13 @@ def _raster(findings: Findings) -> Picture:
 def draw_run(table: Mapping[str, Any], recording: Recording) -> Picture:
     """Draw a run of one neuron: input, membrane and spikes."""
     model = recording.network.layers[0].model
-    figure, axes = _figure(3.4)
+    figure, axes = new_figure(3.4)
     time = np.asarray(table["time_s"]) * 1e3
     axes.step(time, table["input"], where="post", color="0.6", linewidth=1, label="input")
-    axes.plot(time, table["before_reset"], color=_BLUE, linewidth=1.6, label="membrane before reset")
-    axes.plot(time, table["after_reset"], color=_BLACK, linewidth=1, linestyle="--", marker=".", markersize=3, label="after reset")
+    axes.plot(time, table["before_reset"], color=BLUE, linewidth=1.6, label="membrane before reset")
+    axes.plot(time, table["after_reset"], color=BLACK, linewidth=1, linestyle="--", marker=".", markersize=3, label="after reset")
     fired = np.flatnonzero(table["spike"])
-    axes.scatter(time[fired], np.asarray(table["before_reset"])[fired], marker="v", s=36, color=_ORANGE, zorder=3, label="spike")
+    axes.scatter(time[fired], np.asarray(table["before_reset"])[fired], marker="v", s=36, color=ORANGE, zorder=3, label="spike")
     threshold = threshold_of(recording.network, 0, 0)
     if np.isfinite(threshold):
         axes.axhline(threshold, color="0.4", linewidth=0.8, linestyle=":", label="threshold")
@@ -114,14 +100,14 @@ def _membrane(closeup: Closeup, findings: Findings) -> Picture:
     """Draw what the threshold saw in one neuron, in both runs."""
     found = findings.worst
     assert found is not None
-    figure, axes = _figure(3.0)
+    figure, axes = new_figure(3.0)
     steps = np.arange(len(closeup.reference))
-    axes.plot(steps, closeup.reference, color=_BLUE, linewidth=2.4, label=found.reference.label)
-    axes.plot(steps, closeup.trial, color=_BLACK, linestyle="--", marker=".", markersize=4, linewidth=1, label=found.trial.label)
+    axes.plot(steps, closeup.reference, color=BLUE, linewidth=2.4, label=found.reference.label)
+    axes.plot(steps, closeup.trial, color=BLACK, linestyle="--", marker=".", markersize=4, linewidth=1, label=found.trial.label)
     if np.isfinite(closeup.threshold):
         axes.axhline(closeup.threshold, color="0.4", linewidth=0.8, linestyle=":", label="threshold")
     if closeup.step is not None:
-        axes.axvline(closeup.step, color=_ORANGE, linewidth=1.2, label="they part here")
+        axes.axvline(closeup.step, color=ORANGE, linewidth=1.2, label="they part here")
     axes.set(xlabel="step", ylabel="membrane before reset")
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
     what = "the first to part" if closeup.step is not None else "the one that came nearest to threshold"
@@ -135,7 +121,7 @@ def _decisions(findings: Findings) -> Picture:
     classes = found.reference.spikes[-1].n_neurons
     table = np.zeros((classes, classes), int)
     np.add.at(table, (found.reference.decisions(), found.trial.decisions()), 1)
-    figure, axes = _figure(4.0)
+    figure, axes = new_figure(4.0)
     axes.imshow(np.log1p(table), cmap="Greys", vmax=1.6 * np.log1p(table.max()))
     if classes <= 20:
         for row, column in np.argwhere(table):
@@ -146,7 +132,7 @@ def _decisions(findings: Findings) -> Picture:
                 ha="center",
                 va="center",
                 fontsize=8,
-                color=_BLACK if row == column else _ORANGE,
+                color=BLACK if row == column else ORANGE,
                 weight="normal" if row == column else "bold",
             )
         axes.set(xticks=range(classes), yticks=range(classes))
@@ -157,12 +143,12 @@ def _decisions(findings: Findings) -> Picture:
 
 def _ladder(ladder: Ladder) -> Picture:
     """Draw spike displacement against the sub-step."""
-    figure, axes = _figure(3.2)
+    figure, axes = new_figure(3.2)
     fractions = [1 / rung.refine for rung in ladder.rungs]
-    axes.loglog(fractions, [rung.from_grid.mean_steps for rung in ladder.rungs], color=_BLUE, marker="o", label="from the declared step")
+    axes.loglog(fractions, [rung.from_grid.mean_steps for rung in ladder.rungs], color=BLUE, marker="o", label="from the declared step")
     pairs = [(1 / rung.refine, rung.to_next.mean_steps) for rung in ladder.rungs if rung.to_next is not None and rung.to_next.mean_steps > 0]
     if pairs:
-        axes.loglog(*zip(*pairs, strict=True), color=_BLACK, linestyle="--", marker="s", label="from the next finer run")
+        axes.loglog(*zip(*pairs, strict=True), color=BLACK, linestyle="--", marker="s", label="from the next finer run")
     axes.set(xlabel="sub-step in units of dt", ylabel="mean spike displacement (dt)")
     axes.set_xticks(fractions, [f"1/{rung.refine}" for rung in ladder.rungs])
     axes.minorticks_off()

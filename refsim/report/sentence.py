@@ -17,6 +17,10 @@ def sentence(findings: Findings) -> str:
             f"Not decided: the runs agree, but layer {layers} never fires, and silence agrees with any weights. Give stronger input or more steps."
             + _other_failures(findings)
         )
+    if worst.first is None and (off := [readout for readout in worst.readouts if readout.differs]):
+        return f"Not the same network: {worst.trial.label} fires the spikes of {worst.reference.label}, but the {off[0]}." + _other_failures(findings)
+    if worst.first is None and worst.unread:
+        return f"Not decided: the spikes agree, but {worst.unread[0]}." + _other_failures(findings)
     if worst.first is None:
         return _same(findings) + _other_failures(findings)
     parted = f"{len(worst.partings)} of {counted(worst.reference.drive.n_samples, 'sample')}"

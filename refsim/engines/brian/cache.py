@@ -1,4 +1,4 @@
-"""The folder of compiled programs: where it is, what lies in it, and how it is kept small and whole."""
+"""The compiled programs: whole or made anew, locked while they are made or run, and kept small."""
 
 import contextlib
 import fcntl
@@ -7,13 +7,17 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TextIO
 
 from ...errors import RefsimError
+from .folder import cache_folder
 
 _LARGEST = 1 << 30  # bytes kept; a program has about 0.2 MB
+_A_DAY = 86_400  # seconds
+_AT_ONCE = fcntl.LOCK_EX | fcntl.LOCK_NB  # or not at all
 
 
 @dataclass(frozen=True)
@@ -25,25 +29,18 @@ class Program:
     used: float
 
 
-def cache_folder() -> Path:
-    """Return the folder of compiled programs: REFSIM_CACHE, else the user's cache folder. It is its owner's alone."""
-    named = os.environ.get("REFSIM_CACHE")
-    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refsim"
-    try:
-        base.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise RefsimError(f"the folder for compiled networks, {base}, cannot be made ({error.strerror}); name another in REFSIM_CACHE.") from None
-    if not os.access(base, os.W_OK | os.X_OK):
-        raise RefsimError(f"the folder for compiled networks, {base}, cannot be written; name another in REFSIM_CACHE.")
-    return base
+def seal(folder: Path, **facts: Any) -> None:
+    """Write the manifest of a finished program: the checksum of each of its files, and other facts."""
+    sums = {os.fspath(path.relative_to(folder)): digest(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    (folder / "manifest.json").write_text(json.dumps({"files": sums, **facts}), "utf-8")
 
 
 def is_whole(folder: Path) -> bool:
-    """Return whether a compiled program is there and undamaged; one that is not is made anew."""
+    """Return whether a program is there with all its files undamaged; one that is not is made anew."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-        return bool(manifest["sha256"] == digest(folder / "main"))
-    except (OSError, ValueError, KeyError, TypeError):
+        files = json.loads((folder / "manifest.json").read_text("utf-8"))["files"]
+        return "main" in files and all(digest(folder / name) == known for name, known in files.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
@@ -52,12 +49,45 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _locked(name: str, how: int) -> TextIO:
+    """Return an open file that holds a lock until it is closed, or its holder ends in whatever way.
+
+    ``KEY.lock`` is held by who makes a program, ``KEY.use`` by all who run it, so that a repair need not wait for them.
+    """
+    path = cache_folder() / name
+    while True:
+        file = open(path, "w")  # noqa: SIM115
+        try:
+            fcntl.flock(file, how)
+            if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # the lock was removed while we waited for it: who comes next would not see ours
+
+
 @contextlib.contextmanager
 def alone(key: str) -> Iterator[None]:
     """Hold a lock, so that of several processes one compiles and the others wait. The system drops it with its holder."""
-    with open(cache_folder() / f"{key}.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _locked(f"{key}.lock", fcntl.LOCK_EX):
         yield
+
+
+def held(make: Callable[[], Path]) -> tuple[Path, TextIO]:
+    """Return a program's folder and an open file; nobody removes the program before the file is closed.
+
+    Parameters
+    ----------
+    make : function () -> folder
+        Finds or compiles the program; called again where it was removed before it could be held.
+    """
+    while True:
+        folder = make()
+        lock = _locked(f"{folder.name}.use", fcntl.LOCK_SH)
+        if is_whole(folder):
+            return folder, lock
+        lock.close()
 
 
 def touch(folder: Path) -> None:
@@ -76,27 +106,50 @@ def programs() -> list[Program]:
     return sorted(found, key=lambda program: program.used)
 
 
-def keep_small(largest: int = _LARGEST) -> None:
-    """Remove the least recently used programs above a size, and what a killed process left behind a day ago."""
-    there = programs()
+def largest_size() -> int:
+    """Return the bytes kept: REFSIM_CACHE_BYTES, else 1 GiB."""
+    given = os.environ.get("REFSIM_CACHE_BYTES", "")
+    if given and not given.isdecimal():
+        raise RefsimError(f"REFSIM_CACHE_BYTES must be a whole number of bytes, such as 1000000000, but is {given!r}.")
+    return int(given) if given else _LARGEST
+
+
+def keep_small(largest: int | None = None) -> None:
+    """Remove the least recently used programs above a size, and what a killed process left behind a day ago.
+
+    A program that is being made or run stays.
+    """
+    limit, there = largest_size() if largest is None else largest, programs()
     total = sum(program.size for program in there)
     for program in there:
-        if total <= largest:
+        if total <= limit:
             break
-        shutil.rmtree(program.folder, ignore_errors=True)
-        total -= program.size
+        if _remove(program.folder):
+            total -= program.size
     for left in cache_folder().glob("tmp*"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > 86_400:
+            if time.time() - left.stat().st_mtime > _A_DAY:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def clear() -> int:
-    """Remove all programs; return how many there were."""
-    there = programs()
-    for entry in cache_folder().iterdir():
-        if entry.is_dir() and ((entry / "manifest.json").exists() or entry.name.startswith("tmp")):
-            shutil.rmtree(entry, ignore_errors=True)
-        elif entry.suffix == ".lock":
-            entry.unlink(missing_ok=True)
-    return len(there)
+def clear() -> tuple[int, int]:
+    """Remove all programs; return how many were removed, and how many stay because they are in use."""
+    gone = [_remove(program.folder) for program in programs()]
+    for left in cache_folder().glob("tmp*"):
+        shutil.rmtree(left, ignore_errors=True)
+    for lock in (*cache_folder().glob("*.lock"), *cache_folder().glob("*.use")):
+        with contextlib.suppress(OSError), _locked(lock.name, _AT_ONCE):
+            lock.unlink()
+    return sum(gone), len(gone) - sum(gone)
+
+
+def _remove(folder: Path) -> bool:
+    """Remove a program unless it is in use; in one move, so that nobody finds half of it."""
+    try:
+        with _locked(f"{folder.name}.lock", _AT_ONCE), _locked(f"{folder.name}.use", _AT_ONCE):
+            away = folder.with_name(f"tmp-{folder.name}-{os.getpid()}")
+            folder.rename(away)
+            shutil.rmtree(away, ignore_errors=True)
+            return True
+    except OSError:  # in use, or another process was faster
+        return not folder.exists()

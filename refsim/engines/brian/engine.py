@@ -1,15 +1,19 @@
 """Brian2: the engine that runs a network, compiled or not, and returns a Recording."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ...drive import Drive
 from ...errors import RefsimError
 from ...model import NeuronModel
 from ...network import Network
 from ...recording import Recording, check_range, check_run, make_provenance
+from .cluster import run_on_cluster
+from .job import Job
 from .objects import Structure
-from .outcome import Outcome, join
+from .outcome import Collector
 from .processes import run_compiled
+from .room import Split, split_samples
 from .runtime import run_numpy
 
 _SMALL = 10_000_000  # samples x steps x synapses below which NumPy is done before a compiler has started
@@ -39,6 +43,8 @@ class Brian2:
         Keep the nearest approach to threshold.
     workers : int
         Processes among which a compiled run splits its samples; the result does not depend on it.
+    scheduler : str or distributed.Client, optional
+        A Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, whose workers run the samples in place of this machine.
     """
 
     mode: str = "grid"
@@ -48,6 +54,7 @@ class Brian2:
     analog: str = "current"
     margin: bool = True
     workers: int = 1
+    scheduler: Any = None
 
     def __post_init__(self) -> None:
         for name, value, known in (("mode", self.mode, ("grid", "fine")), ("dtype", self.dtype, ("float64", "float32")),
@@ -58,6 +65,8 @@ class Brian2:
             raise RefsimError(f"Brian2: refine must be a whole number from 1 to 4096, but is {self.refine!r}.")
         if isinstance(self.workers, bool) or not isinstance(self.workers, int) or self.workers < 1:
             raise RefsimError(f"Brian2: workers must be a whole number of 1 or more, but is {self.workers!r}.")
+        if self.scheduler is not None and self.target == "numpy":
+            raise RefsimError("Brian2: a scheduler's workers run compiled networks; target='numpy' runs here. Leave one of the two out.")
         if self.mode == "grid" and self.refine != 1:
             raise RefsimError(f"Brian2: grid mode runs the declared step and has no sub-steps; refine={self.refine} needs mode='fine'.")
 
@@ -66,39 +75,54 @@ class Brian2:
 
         Parameters
         ----------
-        record : tuple of {"before_reset", "after_reset"}
-            Traces to keep, at every (sub-)step.
+        record : tuple of {"before_reset", "after_reset"}, or names of states
+            Traces to keep, at every (sub-)step; a state as it is after the step.
         """
-        record = check_run(network, drive, record)
+        record = check_run(network, drive, record, states=True)
         check_range(network, self.dtype)
         if self.mode == "fine":
             _check_fine(network)
         source = "events" if drive.values is None else "current"
-        compiled = self._compiled(network, drive)
-        batch = _batch(network) if compiled else drive.n_samples
-        structure = Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, bool(record))
-        parts = self._run(structure, drive, compiled)
+        compiled = self.chosen_target(network, drive, drive.n_samples) == "cpp"
+        batch = self.batch(network) if compiled else drive.n_samples
+        structure = Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, record)
+        found = self._run(structure, drive, compiled, record)
         mode = "grid" if self.mode == "grid" else f"fine dt/{self.refine}"
         facts = {"engine": "Brian2", "mode": self.mode, "refine": self.refine, "dtype": self.dtype, "target": "C++ standalone" if compiled else "NumPy", "device": "cpu",
                  "analog": self.analog, "method": [_method(layer.model, structure.fine) for layer in network.layers]}  # fmt: skip
         provenance = make_provenance(f"Brian2 {mode} {self.dtype}", network, drive, **facts)
-        spikes, traces, approach = join(parts, network, self.refine, batch, record)
-        return Recording(network, drive, spikes, traces, approach, provenance)
+        approach = found.approach()
+        return Recording(network, drive, found.spikes(), found.traces(), approach, provenance)
 
-    def _compiled(self, network: Network, drive: Drive) -> bool:
+    def chosen_target(self, network: Network, drive: Drive, n_samples: int) -> str:
+        """Return ``"cpp"`` or ``"numpy"``: what ``"auto"`` means for so many samples."""
         if self.target != "auto":
-            return self.target == "cpp"
+            return self.target
         synapses = sum(layer.weight.size for layer in network.layers)
-        return drive.n_samples * drive.n_steps * self.refine * synapses > _SMALL
+        small = n_samples * drive.n_steps * self.refine * synapses <= _SMALL
+        return "numpy" if small and self.scheduler is None else "cpp"
 
-    def _run(self, structure: Structure, drive: Drive, compiled: bool) -> list[tuple[Drive, Outcome]]:
+    def _run(self, structure: Structure, drive: Drive, compiled: bool, record: tuple[str, ...]) -> Collector:
         if not compiled:
-            return [(drive, run_numpy(structure, drive, self.refine, self.analog == "impulse"))]
-        return run_compiled(structure, drive, self.refine, self.analog == "impulse", self.workers)
+            found = Collector(structure.network, drive, self.refine)
+            found.add(0, run_numpy(structure, drive, self.refine, self.analog == "impulse", record))
+            return found
+        job = Job(structure, self.refine, self.analog == "impulse", record)
+        return run_compiled(job, drive, self.workers) if self.scheduler is None else run_on_cluster(job, drive, self.scheduler)
+
+    def batch(self, network: Network) -> int:
+        """Return the samples that a compiled run takes at once."""
+        return _batch(network)
+
+    def split(self, network: Network, drive: Drive, n_samples: int) -> Split:
+        """Return how a compiled run of so many samples is split; the drive is that of some of them."""
+        source = "events" if drive.values is None else "current"
+        structure = Structure(network, self.mode == "fine", source, self.dtype, self.batch(network), self.margin, ())
+        return split_samples(structure, drive, n_samples, self.refine, self.workers)
 
     def in_numpy(self) -> "Brian2":
         """Return the same engine on Brian2's NumPy target, for a look at a few samples."""
-        return replace(self, target="numpy")
+        return replace(self, target="numpy", scheduler=None)
 
 
 def _method(model: NeuronModel, fine: bool) -> str:

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,8 @@ class Structure:
         Samples taken at once.
     gap : bool
         Whether the nearest approach to threshold is kept.
-    traces : bool
-        Whether membranes are recorded at every step.
+    traces : tuple of str
+        What is recorded at every step: ``"before_reset"``, ``"after_reset"``, names of states.
     """
 
     network: Network
@@ -47,7 +47,7 @@ class Structure:
     dtype: str
     batch: int
     gap: bool
-    traces: bool
+    traces: tuple[str, ...]
 
     @property
     def real(self) -> str:
@@ -62,6 +62,13 @@ class Structure:
 def group_name(index: int) -> str:
     """Name of a layer's group inside Brian2."""
     return f"L{index}"
+
+
+def trace_variables(model: NeuronModel, traces: Sequence[str], *, fine: bool) -> dict[str, str]:
+    """Return, by trace, the variable that holds it; a layer whose card lacks a state does without."""
+    membrane = model.membrane_in(fine=fine)
+    known = {"before_reset": "seen", "after_reset": membrane} | {name: name for name in (model.solved if fine else model.stepped)}
+    return {name: known[name] for name in traces if name in known} or {"after_reset": membrane}
 
 
 def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any], list[Any]]:
@@ -100,9 +107,8 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
         run_function(f"{name}_record", f"{name}_record")
         groups.append(group)
         if structure.traces:
-            traces.append(
-                brian2.StateMonitor(group, ["seen", layer.model.membrane_in(fine=structure.fine)], record=True, when=f"{name}_trace", name=f"T{index}")
-            )
+            wanted = list(dict.fromkeys(trace_variables(layer.model, structure.traces, fine=structure.fine).values()))
+            traces.append(brian2.StateMonitor(group, wanted, record=True, when=f"{name}_trace", name=f"T{index}"))
     run_function("end", "end")
     network = brian2.Network(*parts, *groups, *traces)
     network.schedule = [*schedule, *_UNUSED, "end"]
@@ -111,7 +117,7 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
 
 def _group(structure: Structure, layer: Layer, name: str, brian2: Any, call: Any) -> Any:
     """Make one layer's neurons for a whole batch."""
-    model, watched = layer.model, {"gap": structure.gap, "seen": structure.traces}
+    model, watched = layer.model, {"gap": structure.gap, "seen": "before_reset" in structure.traces}
     declare = fine_variables if structure.fine else grid_variables
     equations = declare(model, frozenset(layer_constants(layer)), **watched)
     size = structure.batch * layer.n_post

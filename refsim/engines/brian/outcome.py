@@ -1,72 +1,132 @@
-"""What either target hands back, before it becomes a Recording."""
+"""What a portion of the samples gives, small enough to keep and to send, and how portions become one recording."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...drive import Drive
+from ...errors import RefsimError
 from ...network import Network
 from ...recording import Approach
 from ...spikes import SpikeTrains
+from .objects import Structure, trace_variables
 from .text import FAR
+
+_BLOCK = 1 << 20  # spikes handled at a time
+BYTES_A_SPIKE = 28  # of a result in memory at its largest: 4 as a code, and three columns of 8
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """Raw results of a run.
+class Portion:
+    """The results of some consecutive samples.
 
     Attributes
     ----------
-    spikes : list of SpikeTrains, one a layer
-        On the grid of (sub-)steps.
-    traces : list of dict of str to (n_steps of all chunks, batch*n_neurons)
-    gaps : list of (n_samples, 2)
-        Nearest approach and the neuron it was in.
+    n_samples : int
+    codes : list of (n_spikes,) uint32 or uint64, one a layer
+        ``(sample*n_steps + step)*n_neurons + neuron``, ascending; steps are sub-steps in fine mode.
+    traces : tuple of dict of str to (n_samples, n_steps, n_neurons), one a layer
+    approach : tuple of Approach, one a layer, or empty
     """
 
-    spikes: list[SpikeTrains]
-    traces: list[dict[str, Any]]
-    gaps: list[Any]
+    n_samples: int
+    codes: list[NDArray[Any]]
+    traces: tuple[dict[str, NDArray[Any]], ...]
+    approach: tuple[Approach, ...]
 
 
-def to_traces(outcome: Outcome, network: Network, drive: Drive, refine: int, batch: int, record: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
-    """Give the recorded membranes their shape (n_samples, n_steps, n_neurons)."""
-    length, kept = drive.n_steps * refine, []
-    for index, layer in enumerate(network.layers):
-        after = next(name for name in outcome.traces[index] if name != "seen") if record else ""
-        names = {"before_reset": "seen", "after_reset": after}
-        arrays = {}
-        for name in record:
-            raw = outcome.traces[index][names[name]]
-            by_chunk = raw.reshape(-1, length, batch, layer.n_post).swapaxes(1, 2)
-            arrays[name] = by_chunk.reshape(-1, length, layer.n_post)[: drive.n_samples]
-        kept.append(arrays)
-    return tuple(kept)
+def code_type(n_samples: int, length: int, n_post: int) -> type[np.unsignedinteger[Any]]:
+    """Return the smallest type that holds every code of so many samples, (sub-)steps and neurons."""
+    return np.uint32 if n_samples * length * n_post <= 1 << 32 else np.uint64
 
 
-Joined = tuple[tuple[SpikeTrains, ...], tuple[dict[str, Any], ...], tuple[Approach, ...]]
+def check_codes(codes: NDArray[Any], bins: int) -> NDArray[Any]:
+    """Refuse codes that are not in order, are there twice, or lie outside the run: files that are damaged."""
+    if codes.size and (int(codes[-1]) >= bins or bool(np.less_equal(codes[1:], codes[:-1]).any())):
+        raise RefsimError("the compiled network left spikes that cannot be (out of order, or outside the run). Run it again; `refsim cache clear` helps.")
+    return codes
 
 
-def join(parts: list[tuple[Drive, Outcome]], network: Network, refine: int, batch: int, record: tuple[str, ...]) -> Joined:
-    """Put the parts of a run together, in the order of their samples."""
-    spikes = [tuple(outcome.spikes) for _, outcome in parts]
-    traces = [to_traces(outcome, network, drive, refine, batch, record) for drive, outcome in parts]
-    approach = [to_approach(outcome, drive) for drive, outcome in parts]
-    if len(parts) == 1:
-        return spikes[0], traces[0], approach[0]
-    layers = range(len(network.layers))
-    return (
-        tuple(SpikeTrains.joined([part[layer] for part in spikes]) for layer in layers),
-        tuple({name: np.concatenate([part[layer][name] for part in traces]) for name in record} for layer in layers),
-        tuple(
-            Approach(np.concatenate([part[layer].distance for part in approach]), np.concatenate([part[layer].neuron for part in approach]))
-            for layer in range(len(approach[0]))
-        ),
-    )
+def shaped_traces(raw: dict[str, Any], structure: Structure, layer: int, n_samples: int, length: int, record: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Give the recorded membranes of a layer their shape (n_samples, n_steps, n_neurons)."""
+    n_post, arrays = structure.network.layers[layer].n_post, {}
+    names = trace_variables(structure.network.layers[layer].model, record, fine=structure.fine)
+    for name in (name for name in record if name in names):
+        by_chunk = raw[names[name]].reshape(-1, length, structure.batch, n_post).swapaxes(1, 2)
+        arrays[name] = by_chunk.reshape(-1, length, n_post)[:n_samples]
+    return arrays
 
 
-def to_approach(outcome: Outcome, drive: Drive) -> tuple[Approach, ...]:
-    """Return the nearest approach of each sample, a layer."""
-    rows = [np.where(gap < FAR / 2, gap, np.inf) for gap in outcome.gaps]  # a layer without a threshold came near to none
-    return tuple(Approach(row[: drive.n_samples, 0], gap[: drive.n_samples, 1].astype(np.int64)) for row, gap in zip(rows, outcome.gaps, strict=True))
+def to_approach(gaps: Sequence[Any], n_samples: int) -> tuple[Approach, ...]:
+    """Return the nearest approach of each sample, a layer, from rows of (distance, neuron); infinite where there is no threshold."""
+    return tuple(Approach(np.where(gap < FAR / 2, gap, np.inf)[:n_samples, 0], gap[:n_samples, 1].astype(np.int64)) for gap in gaps)
+
+
+@dataclass
+class Collector:
+    """Puts portions together in the order of their samples, whatever the order they come in.
+
+    Parameters
+    ----------
+    drive : Drive
+        Of all samples.
+    refine : int
+    """
+
+    network: Network
+    drive: Drive
+    refine: int
+    _there: dict[int, Portion] = field(default_factory=dict)
+    _traces: list[dict[str, NDArray[Any]]] = field(default_factory=list)
+    n_samples: int = 0
+    n_spikes: int = 0
+
+    def add(self, first: int, portion: Portion) -> None:
+        """Take the results of the samples from `first` on."""
+        if not self._traces:
+            self._traces = [{name: np.empty((self.drive.n_samples, *part.shape[1:]), part.dtype) for name, part in row.items()} for row in portion.traces]
+        for row, part in zip(self._traces, portion.traces, strict=True):
+            for name, values in part.items():
+                row[name][first : first + portion.n_samples] = values
+        self._there[first] = Portion(portion.n_samples, portion.codes, (), portion.approach)
+        self.n_samples += portion.n_samples
+        self.n_spikes += sum(map(len, portion.codes))
+
+    def spikes(self) -> tuple[SpikeTrains, ...]:
+        """Return the trains of all layers; what they are made from is given up on the way."""
+        assert self.n_samples == self.drive.n_samples
+        return tuple(self._train(layer) for layer in range(len(self.network.layers)))
+
+    def traces(self) -> tuple[dict[str, NDArray[Any]], ...]:
+        """Return the traces of all layers."""
+        return tuple(self._traces)
+
+    def approach(self) -> tuple[Approach, ...]:
+        """Return the nearest approaches of all layers."""
+        rows = [self._there[first].approach for first in sorted(self._there)]
+        return tuple(
+            Approach(np.concatenate([row[layer].distance for row in rows]), np.concatenate([row[layer].neuron for row in rows]))
+            for layer in range(len(rows[0]))
+        )
+
+    def _train(self, layer: int) -> SpikeTrains:
+        n_post, length = self.network.layers[layer].n_post, self.drive.n_steps * self.refine
+        total = sum(len(portion.codes[layer]) for portion in self._there.values())
+        sample, step, neuron = (np.empty(total, np.int64) for _ in range(3))
+        end = 0
+        for first in sorted(self._there):
+            codes = self._there[first].codes[layer]
+            self._there[first].codes[layer] = codes[:0].copy()
+            for at in range(0, len(codes), _BLOCK):
+                code = codes[at : at + _BLOCK]  # in its own short type: a division of 32 bits is the faster one
+                here = slice(end, end := end + len(code))
+                bins = code // n_post
+                neuron[here] = code - bins * n_post
+                whole = bins // length
+                step[here] = bins - whole * length
+                sample[here] = whole
+                sample[here] += first
+        return SpikeTrains(sample, step, neuron, self.drive.n_samples, length, n_post, self.network.dt / self.refine)

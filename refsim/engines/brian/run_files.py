@@ -1,5 +1,7 @@
 """The files of one run: what a compiled program reads at its start, and what it leaves behind."""
 
+import errno
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,7 +12,7 @@ from ...spikes import SpikeTrains
 from ..convolution import layer_kernels
 from ..discrete import parts_by_input
 from .objects import Structure, group_name, start_values
-from .outcome import Outcome
+from .outcome import Portion, check_codes, code_type, shaped_traces, to_approach
 from .product import product_of
 
 BYTES_A_SAMPLE = 16  # of the file of nearest approaches: distance and neuron, as doubles
@@ -65,19 +67,27 @@ def _write_events(file: BinaryIO, spikes: SpikeTrains | None) -> None:
     spikes.neuron.astype(np.int32).tofile(file)
 
 
-def read_outcome(run: Path, names: list[dict[str, str]], structure: Structure, drive: Drive, chunks: int, refine: int) -> Outcome:
-    """Read spikes, traces and nearest approaches."""
-    network, spikes, traces, gaps = structure.network, [], [], []
-    for index, layer in enumerate(network.layers):
-        name = group_name(index)
-        sample, step, neuron = (np.fromfile(run / f"{name}_{column}.bin", np.int32).astype(np.int64) for column in ("sample", "step", "neuron"))
-        spikes.append(SpikeTrains(sample, step, neuron, drive.n_samples, drive.n_steps * refine, layer.n_post, network.dt / refine))
-        if names:
-            traces.append({key: _trace(run / "results" / file, structure, structure.batch * layer.n_post) for key, file in names[index].items()})
+def read_portion(run: Path, names: list[dict[str, str]], structure: Structure, drive: Drive, refine: int, record: Sequence[str]) -> Portion:
+    """Read spikes, traces and nearest approaches; what a full disk has cut short is an error and no result."""
+    length, codes, traces, gaps = drive.n_steps * refine, [], [], []
+    chunks = -(-drive.n_samples // structure.batch)
+    for index, layer in enumerate(structure.network.layers):
+        name, width = group_name(index), structure.batch * layer.n_post
+        kind = code_type(drive.n_samples, length, layer.n_post)
+        codes.append(check_codes(np.fromfile(run / f"{name}_spikes.bin", kind), drive.n_samples * length * layer.n_post))
+        raw = {key: _whole(run / "results" / file, structure.dtype, chunks * length * width) for key, file in (names[index] if names else {}).items()}
+        traces.append(shaped_traces(raw, structure, index, drive.n_samples, length, record if raw else ()))
         if structure.gap:
-            gaps.append(np.fromfile(run / f"{name}_gap.bin").reshape(chunks * structure.batch, 2))
-    return Outcome(spikes, traces, gaps)
+            gaps.append(_whole(run / f"{name}_gap.bin", "float64", 2 * chunks * structure.batch).reshape(-1, 2))
+    return Portion(drive.n_samples, codes, tuple(traces), to_approach(gaps, drive.n_samples))
 
 
-def _trace(path: Path, structure: Structure, width: int) -> Any:
-    return np.fromfile(path, structure.dtype).reshape(-1, width)
+def _whole(path: Path, dtype: str, count: int) -> Any:
+    _check_size(path, dtype, count)
+    return np.fromfile(path, dtype)
+
+
+def _check_size(path: Path, dtype: str, count: int) -> None:
+    there, needed = path.stat().st_size if path.is_file() else 0, count * np.dtype(dtype).itemsize
+    if there != needed:
+        raise OSError(errno.ENOSPC, f"{path.name} has {there} of {needed} bytes")

@@ -15,12 +15,12 @@ from ..discrete import parts_by_input
 from .functions import brian_function, calls, numpy_function
 from .numpy_product import NumpyProduct, frame_reader
 from .objects import Structure, build, check_units, explained, group_name, start_values
-from .outcome import Outcome
+from .outcome import Portion, code_type, shaped_traces, to_approach
 from .product import product_of
 from .session import session
 
 
-def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: bool) -> Outcome:
+def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: bool, wanted: tuple[str, ...]) -> Portion:
     """Run all samples as one batch; `structure.batch` must be their number."""
     network = structure.network
     groups: list[Any] = []
@@ -80,7 +80,11 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
         kept = [{key: np.asarray(getattr(monitor, f"{key}_")).T for key in monitor.record_variables} for monitor in traces]
         gaps = [_nearest(array(index, "gap"), structure.batch) for index in range(len(groups))] if structure.gap else []
     advance(drive.n_samples)
-    return Outcome([_spikes(rows, layer.n_post, drive, refine) for rows, layer in zip(fired, network.layers, strict=True)], kept, gaps)
+    size = (drive.n_samples, drive.n_steps * refine)
+    trains = [_spikes(rows, layer.n_post, drive, refine) for rows, layer in zip(fired, network.layers, strict=True)]
+    codes = [train.code.astype(code_type(*size, train.n_neurons)) for train in trains]
+    shaped = [shaped_traces(raw, structure, index, *size, wanted) for index, raw in enumerate(kept)] or [{} for _ in trains]
+    return Portion(drive.n_samples, codes, tuple(shaped), to_approach(gaps, drive.n_samples))
 
 
 def _spikes(rows: list[tuple[int, Any]], n_post: int, drive: Drive, refine: int) -> SpikeTrains:

@@ -1,7 +1,9 @@
 """The only file that touches Brian2's global state: device, preferences and clock, put back as they were found."""
 
 import contextlib
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,10 +65,13 @@ def session(target: str, dtype: str, dt: float, folder: Path | None = None, *, l
 
 def _import_brian2() -> Any:
     """Import Brian2 and keep Python's own way of showing an uncaught error, which Brian2 would replace."""
-    hook = sys.excepthook
-    import brian2
-
-    sys.excepthook = hook
+    hook, handler = sys.excepthook, signal.signal
+    if threading.current_thread() is not threading.main_thread():  # of a worker, where no handler may be set, and Brian2 sets one
+        signal.signal = lambda *_: None
+    try:
+        import brian2
+    finally:
+        sys.excepthook, signal.signal = hook, handler
     return brian2
 
 

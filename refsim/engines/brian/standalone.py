@@ -2,24 +2,26 @@
 
 import functools
 import hashlib
-import json
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from ...errors import RefsimError
+from ...model import NeuronModel
 from ...network import Layer
 from ...recording import installed_version
-from .cache import alone, cache_folder, digest, is_whole, keep_small, touch
+from .cache import alone, is_whole, keep_small, seal, touch
+from .children import Scratch, child, exit_code
+from .folder import cache_folder, disk_full, explained_disk
 from .functions import brian_function, calls
 from .objects import Structure, build, check_units, cpp_functions, explained, group_name, layer_constants
 from .session import COMPILER_FLAGS, session
 
 _HERE = Path(__file__).parent
 _HEADERS = ["<cstdio>", "<cstdlib>", "<cstring>", "<vector>", "<algorithm>", "<stdint.h>", "<fcntl.h>", "<unistd.h>", "<sys/mman.h>", "<sys/stat.h>"]
+_NO_ROOM, _LITTLE = "No space left on device", 1 << 20  # what a compiler says, and bytes with which it cannot do
 ENDLESS = 1e9  # steps; a run stops itself after the last step of its input
 
 
@@ -29,7 +31,7 @@ def compiled(structure: Structure) -> Path:
     key = _key(structure, compiler)
     folder = cache_folder() / key
     if not is_whole(folder):
-        with alone(key):
+        with explained_disk(), alone(key):
             if not is_whole(folder):
                 _compile(structure, compiler, folder)
                 keep_small()
@@ -51,10 +53,18 @@ def find_compiler() -> str:
 def _key(structure: Structure, compiler: str) -> str:
     """Name a program by all that goes into it."""
     sources = [path.read_bytes() for path in sorted(_HERE.glob("*.[cp][py]*"))]
-    layers = [(layer.model.text or repr(layer.model), layer.n_post, _wiring(layer), layer_constants(layer)) for layer in structure.network.layers]
+    layers = [(_card_facts(layer.model), layer.n_post, _wiring(layer), layer_constants(layer)) for layer in structure.network.layers]
     facts = (layers, structure.fine, structure.source, structure.dtype, structure.batch, structure.gap, structure.traces,
              compiler, _compiler_facts(compiler), COMPILER_FLAGS, installed_version("brian2"), installed_version("numpy"))  # fmt: skip
     return hashlib.sha256(repr(facts).encode() + b"".join(sources)).hexdigest()[:32]
+
+
+def _card_facts(model: NeuronModel) -> tuple[object, ...]:
+    """Return what of a card is compiled in; its file's text would not tell a model that was changed after it was loaded."""
+    states = [(name, state.unit, state.only) for name, state in model.state.items()]
+    steps = (model.discrete.texts, len(model.discrete.integrate), len(model.discrete.modulate), model.discrete.readout)
+    inputs = (model.input_kind, list(model.inputs.items()), model.input_unit)
+    return (states, model.constant_units, inputs, list(model.draws), repr(model.kernels), repr(model.continuous), steps)
 
 
 def _wiring(layer: Layer) -> list[tuple[int, int, bool]]:
@@ -72,18 +82,34 @@ def _compiler_facts(compiler: str) -> tuple[str, str]:
 
 def _compile(structure: Structure, compiler: str, folder: Path) -> None:
     """Build in a folder of its own and move what is needed into place at the end."""
-    with tempfile.TemporaryDirectory(prefix="refsim-build-") as work, tempfile.TemporaryDirectory(dir=folder.parent) as near:
-        project, finished = Path(work) / "project", Path(near) / "finished"
-        finished.mkdir()
-        names = _generate(structure, project)
-        done = subprocess.run(["make", "-j2", f"CXX={compiler}"], cwd=project, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RefsimError(f"the C++ compiler failed on the network: {done.stderr.strip()[-600:]}")
-        shutil.copy2(project / "main", finished / "main")
-        shutil.copytree(project / "static_arrays", finished / "static_arrays")
-        (finished / "manifest.json").write_text(json.dumps({"sha256": digest(finished / "main"), "results": names}), "utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        finished.rename(folder)  # in one move: a reader sees the whole program or none
+    near = folder.with_name(f"tmp-{folder.name}")
+    shutil.rmtree(near, ignore_errors=True)  # of a process that was killed; we hold the lock
+    with Scratch() as work:
+        try:
+            project = work / "project"
+            names = _generate(structure, project)
+            _make(project, compiler)
+            near.mkdir(mode=0o700)
+            shutil.copy2(project / "main", near / "main")
+            shutil.copytree(project / "static_arrays", near / "static_arrays")
+            seal(near, results=names)
+            shutil.rmtree(folder, ignore_errors=True)  # damaged, or not there
+            near.rename(folder)  # in one move: a reader sees the whole program or none
+        finally:
+            shutil.rmtree(near, ignore_errors=True)
+
+
+def _make(project: Path, compiler: str) -> None:
+    """Compile a project; the compiler ends with us."""
+    with open(project.parent / "said", "wb") as said:
+        words = ["make", "-j2", f"CXX={compiler}"]
+        with child(words, cwd=project, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, "LC_ALL": "C", "TMPDIR": str(project.parent)}) as process:
+            code = exit_code(process)
+    text = (project.parent / "said").read_text("utf-8", errors="replace").strip()
+    if code and (_NO_ROOM in text or shutil.disk_usage(project).free < _LITTLE):
+        raise disk_full()
+    if code:
+        raise RefsimError(f"the C++ compiler failed on the network: {text[-600:]}")
 
 
 def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:

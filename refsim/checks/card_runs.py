@@ -1,0 +1,152 @@
+"""Checks of a card by running it: determinism, equality of engines, finite states, orders of convergence."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Floats
+from ..drive import Drive
+from ..engines.brian import Brian2
+from ..engines.discrete import Discrete
+from ..errors import RefsimError
+from ..experiments.dt import ORDERS, fitted_order
+from ..experiments.search import rheobase
+from ..experiments.solo import Setting
+from ..model import NeuronModel
+from ..model.reading import ode_part
+from ..network import Network
+from ..recording import Recording
+
+Answer = tuple[float | None, str]
+
+_STEP, _STEPS = 2.0**-10, 96  # a dyadic step of about a millisecond: its halves are exact
+_GRID = Setting(dt=_STEP, mode="grid")
+_HALVINGS = 6
+
+
+def scale_of(model: NeuronModel) -> float:
+    """Return an input that makes a neuron fire now and then: its rheobase in the declared step, or 1 where it has none."""
+    try:
+        return rheobase(model, _GRID, _STEPS)
+    except RefsimError:
+        return 1.0
+
+
+def _network(model: NeuronModel, step: float = _STEP) -> Network:
+    return Network.dense([([[1.0]], None, model)], step)
+
+
+def _rough(model: NeuronModel, samples: int = 4) -> Drive:
+    """Return noise about 1, 4, 16 and 64 times the rheobase, inhibition and silence included."""
+    level = scale_of(model) * 4.0 ** np.arange(samples)[:, None, None]
+    values = np.random.default_rng(11).normal(1.0, 1.5, (samples, _STEPS, 1)) * level
+    values[:, _STEPS // 2 : _STEPS // 2 + 8] = 0.0
+    return Drive.current(values, _STEP, seed=0)
+
+
+def _same(a: Recording, b: Recording) -> int:
+    """Count spikes and recorded numbers that differ."""
+    wrong = len(np.setxor1d(a.spikes[0].code, b.spikes[0].code))
+    return wrong + sum(int((~np.isclose(a.traces[0][name], b.traces[0][name], rtol=0, atol=0, equal_nan=True)).sum()) for name in a.traces[0])
+
+
+def determinism(model: NeuronModel) -> Answer:
+    """Run Brian2 and Discrete twice each and count what differs."""
+    drive, engines_ = _rough(model), (Brian2(target="numpy"), Discrete())
+    record = tuple(model.stepped)
+    wrong = sum(_same(*(engine.run(_network(model), drive, record) for _ in range(2))) for engine in engines_)
+    return float(wrong), "" if not wrong else "two runs of one engine differ"
+
+
+def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answer:
+    """Count spikes that differ between Brian2 grid, Discrete and, where there is a step for it, PyTorch."""
+    from ..pytorch.engine import Torch
+
+    drive, network = _rough(model), _network(model)
+    reference, words = Brian2(target="numpy").run(network, drive), "Brian2 and Discrete"
+    wrong = {"Discrete": len(np.setxor1d(reference.spikes[0].code, Discrete().run(network, drive).spikes[0].code))}
+    try:
+        trial = Torch(dtype="float64", steps=dict(steps or {})).run(network, drive)
+        wrong["PyTorch"] = len(np.setxor1d(reference.spikes[0].code, trial.spikes[0].code))
+        words = "Brian2, Discrete and PyTorch"
+    except RefsimError as error:
+        if "no PyTorch step" not in str(error):
+            raise
+    if any(wrong.values()):
+        return float(sum(wrong.values())), "; ".join(f"{engine} has {count} other spikes than Brian2" for engine, count in wrong.items() if count)
+    return 0.0, f"{words}: {len(reference.spikes[0])} spikes"
+
+
+def finite(model: NeuronModel) -> Answer:
+    """Count states that are NaN or infinite under ten times the rheobase of either sign, in the step and in the ODE."""
+    level = 10 * scale_of(model)
+    drive = Drive.current(np.array([[level], [-level]]), _STEP, n_steps=_STEPS)
+    wrong: dict[str, int] = {}
+    for mode in ("grid", "fine") if model.continuous is not None else ("grid",):
+        engine = Brian2(mode=mode, refine=16 if mode == "fine" else 1, target="numpy", margin=False)
+        traces = engine.run(_network(model), drive, tuple(model.state)).traces[0]
+        for name, trace in traces.items():
+            wrong[name] = wrong.get(name, 0) + int((~np.isfinite(trace)).sum())
+    bad = [name for name, count in wrong.items() if count]
+    return float(sum(wrong.values())), f"{', '.join(bad)} is NaN or infinite at an input of {level:.4g} or {-level:.4g}" if bad else ""
+
+
+def method_order(model: NeuronModel) -> Answer:
+    """Return by how much the order of the membrane in fine mode exceeds that of the declared method."""
+    if model.continuous is None or "stochastic" in model.traits:
+        return None, "there is no ODE" if model.continuous is None else "a stochastic neuron has no order of its membrane"
+    method = str(ode_part(model).method)
+    level = 0.5 * scale_of(model)
+    ends = [_end(model, Brian2(mode="fine", refine=2**k, target="numpy", margin=False), _STEP, level) for k in range(_HALVINGS)]
+    return _over(np.diff(ends), np.array([_STEP / 2**k for k in range(_HALVINGS - 1)]), method, max(map(abs, ends)))
+
+
+def step_order(model: NeuronModel) -> Answer:
+    """Return by how much the declared step, run at dt/2^k, converges to the ODE faster than its method should.
+
+    A card that counts time in steps is another neuron at another dt, and is left out; so is a step that is exact.
+    """
+    solution = model.discrete.solution
+    if solution not in ORDERS or solution == "exact" or model.continuous is None or "stochastic" in model.traits:
+        return (
+            None,
+            f"the step says {solution}: declared_step holds it against its ODE" if solution == "exact" else f"the step says {solution}, which has no order",
+        )
+    if _ode_constants(model, _STEP) != _ode_constants(model, _STEP / 2):
+        return None, "the card counts time in steps: at another dt it is another neuron"
+    level = 0.5 * scale_of(model)
+    truth = _end(model, Brian2(mode="fine", refine=2 ** (_HALVINGS + 3), target="numpy", margin=False), _STEP, level)
+    sizes = np.array([_STEP / 2**k for k in range(_HALVINGS)])
+    errors = np.array([_end(model, Brian2(target="numpy", margin=False), float(size), level) for size in sizes]) - truth
+    return _over(errors, sizes, solution, abs(truth))
+
+
+def _ode_constants(model: NeuronModel, step: float) -> dict[str, float]:
+    """Return the constants that the ODE's own text reads, and `step` itself where it does."""
+    words = set(re.findall(r"[A-Za-z_]\w*", ode_part(model).equations))
+    return {name: value for name, value in {**model.constants(step), "step": step}.items() if name in words}
+
+
+def _end(model: NeuronModel, engine: Brian2, step: float, level: float) -> float:
+    """Return the membrane after 16 steps of a constant input that stays below threshold."""
+    steps = round(16 * _STEP / step)
+    drive = Drive.current(np.array([[level]]), step, n_steps=steps)
+    run = engine.run(_network(model, step), drive, (model.membrane,))
+    if len(run.spikes[0]):
+        raise RefsimError(f"card '{model.name}': fires at half its rheobase, so that no order below threshold can be measured.")
+    return float(run.traces[0][model.membrane][0, -1, 0])
+
+
+def _over(errors: Floats, sizes: Floats, method: str, size: float) -> Answer:
+    """Return the fitted order less the declared one, None where rounding is all there is."""
+    if method not in ORDERS:
+        return None, f"the order of {method} is not known here"
+    order = fitted_order(sizes, np.abs(errors), 1e-12 * max(size, 1e-300))
+    if order == np.inf:
+        return 0.0, "rounding only"
+    if np.isnan(order):
+        return None, "too few differences above rounding to fit an order"
+    declared = ORDERS[method] if np.isfinite(ORDERS[method]) else 4.0
+    return min(order - declared, 9.0), f"{order:.2f} measured, {ORDERS[method]:g} declared by {method}"

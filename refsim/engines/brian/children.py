@@ -1,0 +1,98 @@
+"""Programs that do not outlive us, and folders that do not either: both survive no kill of their owner for long."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import RefsimError
+
+# The shell leads a group of its own. It waits for the program; a watcher beside it waits for the end of its input, which
+# comes when we end, in whatever way, and ends the whole group. No other means works on every system and for grandchildren.
+_GUARD = """exec 3<&0
+(read -r _ <&3; kill -9 -$$) & watcher=$!
+"$@" </dev/null 3<&-
+code=$?
+kill $watcher; wait $watcher 2>/dev/null
+exit $code"""
+_PREFIX = "refsim-run-"
+
+
+@contextlib.contextmanager
+def child(words: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[Any]"]:
+    """Start a program that ends with the block, and with this process even where that is killed; see `exit_code`."""
+    process = subprocess.Popen(["/bin/sh", "-c", _GUARD, "sh", *words], stdin=subprocess.PIPE, start_new_session=True, **options)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def exit_code(process: "subprocess.Popen[Any]") -> int:
+    """Return a child's exit code, negative where a signal ended it."""
+    code = process.wait()
+    return 128 - code if code > 128 else code  # a shell tells of a signal in its own way
+
+
+class Scratch:
+    """A folder for the files of a run. It goes with this object; where its owner was killed, the next run removes it.
+
+    Attributes
+    ----------
+    path : Path
+    """
+
+    def __init__(self) -> None:
+        try:
+            sweep()
+            made = Path(tempfile.mkdtemp(prefix="refsim-new-"))
+        except FileNotFoundError as error:
+            raise RefsimError(f"there is no folder for temporary files ({error.strerror}); name one with some room in TMPDIR.") from None
+        lock = open(made / "alive", "w")  # noqa: SIM115
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        self.path = made.with_name(made.name.replace("refsim-new-", _PREFIX))
+        made.rename(self.path)  # locked before it has the name that others look for
+        self._finalizer = weakref.finalize(self, _remove, self.path, lock)
+
+    def close(self) -> None:
+        """Remove the folder now."""
+        self._finalizer()
+
+    def __enter__(self) -> Path:
+        """Return the folder."""
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the folder."""
+        self.close()
+
+
+def _remove(path: Path, lock: Any) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    lock.close()
+
+
+def sweep() -> None:
+    """Remove the folders of runs whose process has ended without doing so."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if left.lstat().st_uid != os.geteuid():
+                continue
+            if not (left / "alive").exists():  # killed while it removed the folder
+                shutil.rmtree(left, ignore_errors=True)
+                continue
+            with open(left / "alive") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,245 @@
+"""Beyond one machine: the same portions through Dask's distributed scheduler; the results are equal bit for bit."""
+
+import collections
+import contextlib
+import functools
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...drive import Drive
+from ...errors import RefsimError
+from ...progress import advance
+from ...spikes import SpikeTrains
+from .job import Job
+from .outcome import Collector, Portion
+from .room import PORTION_ROOM, check_room, portions
+
+_PATIENCE = 5  # seconds for a scheduler to answer, and for a first worker to be there
+_TRIES = 4  # workers that may end on a portion, as many as Dask itself allows a task
+_PER_THREAD = 4  # portions: small enough that a slow worker or a lost one costs little
+
+
+def run_on_cluster(job: Job, drive: Drive, scheduler: Any) -> Collector:
+    """Run all samples on the workers of a Dask scheduler.
+
+    The job (weights, cards, sizes) goes to each worker once; a worker compiles the network unless its cache has it; a
+    portion whose worker ends runs again on another.
+
+    Parameters
+    ----------
+    scheduler : str or distributed.Client
+        An address such as ``"tcp://10.0.0.1:8786"``, or a client of one's own.
+
+    Raises
+    ------
+    RefsimError
+        Where the scheduler is not to be reached, a worker has no or another refsim, or a portion ends every worker.
+    """
+    with _client(scheduler) as client:
+        threads = _check_workers(client)
+        count = _PER_THREAD * threads
+        stretches = portions(job.structure, drive, job.refine, count, room=count * PORTION_ROOM)
+        return _Run(client, job, drive).collect(stretches, 2 * threads)
+
+
+class _Run:
+    """One run on a cluster: at most so many portions are on their way at once, so that nobody holds all the input."""
+
+    def __init__(self, client: Any, job: Job, drive: Drive) -> None:
+        self.client, self.job, self.drive = client, job, drive
+        self.lost: collections.Counter[tuple[int, int]] = collections.Counter()
+        self.spread: Any = None
+
+    def collect(self, stretches: list[tuple[int, int]], at_once: int) -> Collector:
+        """Send the portions, some at a time, and gather what comes back."""
+        from distributed import as_completed
+
+        collector, waiting = Collector(self.job.structure.network, self.drive, self.job.refine), collections.deque(stretches)
+        running: dict[Any, tuple[int, int]] = {}
+        done: Any = as_completed(loop=self.client.loop, raise_errors=False)  # type: ignore[no-untyped-call]
+        try:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    stretch = waiting.popleft()
+                    future = self._send(stretch)
+                    running[future] = stretch
+                    done.add(future)
+                future = next(done)
+                stretch = running.pop(future)
+                portion = self._result(future, stretch)
+                if portion is None:
+                    waiting.appendleft(stretch)
+                    continue
+                collector.add(stretch[0], portion)
+                check_room(collector)
+                advance(portion.n_samples)
+        finally:
+            if running and self.client.status == "running":
+                self.client.cancel(list(running), force=True)
+        return collector
+
+    def _send(self, stretch: tuple[int, int]) -> Any:
+        import dask
+
+        if self.spread is None:
+            self.spread = self._spread()
+        # The input travels with its portion, so that the scheduler can send it again where a worker is lost.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+            return self.client.submit(_run_on_worker, self.spread, _packed(self.drive.take(np.arange(*stretch))), code_digest(), pure=False, key=_key(stretch))
+
+    def _spread(self) -> Any:
+        """Send the job to all workers; where they have just ended, wait for those that come in their place."""
+        for again in range(_TRIES):
+            try:
+                self.client.wait_for_workers(1, timeout=_PATIENCE)
+                return self.client.scatter(self.job, broadcast=True, hash=False)
+            except OSError:  # also Dask's of a connection that is closed, and of a timeout
+                time.sleep(again)
+        raise RefsimError(f"the workers of {self.client.scheduler.address} ended, and none came in their place. {_MEMORY}")
+
+    def _result(self, future: Any, stretch: tuple[int, int]) -> Portion | None:
+        """Return the results of a portion; None where it must be sent again, because the weights went with their worker."""
+        from concurrent.futures import CancelledError
+
+        from distributed.scheduler import KilledWorker
+
+        samples = f"samples {stretch[0]:,} to {stretch[1] - 1:,}"
+        try:
+            return future.result()  # type: ignore[no-any-return]
+        except RefsimError:
+            raise
+        except KilledWorker:
+            raise RefsimError(f"{samples} ended each worker that ran them, {_TRIES} in all. {_MEMORY}") from None
+        except CancelledError:
+            if self.client.status != "running":
+                raise RefsimError("the scheduler has gone away in the middle of the run. Start it again.") from None
+            self.lost[stretch] += 1
+            if self.lost[stretch] >= _TRIES:
+                raise RefsimError(f"the workers with {samples} ended {_TRIES} times. {_MEMORY}") from None
+            self.spread = None
+            return None
+        except Exception as error:
+            raise RefsimError(f"a worker could not run {samples}: {type(error).__name__}: {_first_line(error)}") from None
+
+
+_MEMORY = "Their logs say why; too little memory is the usual reason."
+
+
+def _key(stretch: tuple[int, int]) -> str:
+    import uuid
+
+    return f"refsim-{stretch[0]}-{uuid.uuid4().hex}"
+
+
+def _run_on_worker(job: Job, packed: Drive, code: str) -> Portion:
+    """Run a portion here, on a worker; one that has come with other code since the run began refuses."""
+    if code != code_digest():
+        raise RefsimError("a worker that joined during the run has another refsim than this machine. Install the same on every worker.")
+    return job.run(_unpacked(packed))
+
+
+def _packed(drive: Drive) -> Drive:
+    """Return a drive half as large to send."""
+    return drive if drive.listed is None else replace(drive, listed=_columns(drive.listed, np.int32), made={})
+
+
+def _unpacked(drive: Drive) -> Drive:
+    return drive if drive.listed is None else replace(drive, listed=_columns(drive.listed, np.int64))
+
+
+def _columns(spikes: SpikeTrains, kind: Any) -> SpikeTrains:
+    return replace(spikes, sample=spikes.sample.astype(kind), step=spikes.step.astype(kind), neuron=spikes.neuron.astype(kind))
+
+
+@contextlib.contextmanager
+def _client(scheduler: Any) -> Iterator[Any]:
+    """Open a client of an address, or take the one that is given and leave it open."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise RefsimError("a scheduler needs Dask, which is not installed: pip install 'refsim[distributed]'") from None
+    if not isinstance(scheduler, str):
+        if not isinstance(scheduler, Client) or scheduler.asynchronous:
+            raise RefsimError(f"Brian2: scheduler must be an address such as 'tcp://10.0.0.1:8786' or a distributed.Client, but is {scheduler!r}.")
+        yield scheduler
+        return
+    try:
+        _knock(scheduler)
+        client: Any = Client(scheduler, timeout=_PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, TimeoutError, ValueError) as error:
+        raise RefsimError(
+            f"the scheduler {scheduler} cannot be reached within {_PATIENCE} s ({_first_line(error)}). Start one with `dask scheduler`, and workers with `dask worker ADDRESS`."
+        ) from None
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _knock(address: str) -> None:
+    """Raise an OSError where nobody listens; Dask's own client would wait longer, and again when it is thrown away."""
+    import socket
+
+    from distributed.comm.addressing import get_address_host_port
+
+    protocol = address.partition("://")[0] if "://" in address else "tcp"
+    if protocol in ("tcp", "tls"):
+        socket.create_connection(get_address_host_port(address), _PATIENCE).close()
+
+
+def _check_workers(client: Any) -> int:
+    """Return the threads of all workers; refuse where there is none, or one with another refsim."""
+    try:
+        client.wait_for_workers(1, timeout=_PATIENCE)
+    except TimeoutError:
+        raise RefsimError(f"the scheduler {client.scheduler.address} has no workers. Start some with `dask worker {client.scheduler.address}`.") from None
+    here = _facts()()
+    for worker, there in client.run(_facts(), on_error="return").items():
+        if isinstance(there, BaseException):
+            raise RefsimError(f"worker {worker} cannot be asked for its refsim ({type(there).__name__}: {_first_line(there)}). {_SAME}")
+        for (name, ours), theirs in zip(here.items(), there.values(), strict=True):
+            if ours != theirs:
+                raise RefsimError(f"worker {worker} has {name} {theirs or 'not installed'}, and here it is {ours}. {_SAME}")
+    return sum(client.nthreads().values())
+
+
+_SAME = "Install the same 'refsim[distributed]' on every worker, under the same Python."
+
+
+def _facts() -> Any:
+    """Return a function that is sent as it is, and so runs on a worker that has no refsim."""
+
+    def facts() -> dict[str, str]:
+        import hashlib
+        import importlib.util
+        import pathlib
+        from importlib.metadata import PackageNotFoundError, version
+
+        found = {}
+        for package in ("refsim", "brian2", "numpy"):
+            try:
+                found[package] = version(package)
+            except PackageNotFoundError:
+                found[package] = ""
+        spec = importlib.util.find_spec("refsim")
+        if spec is None or spec.origin is None:
+            return {**found, "refsim": "", "refsim's code": ""}
+        folder = pathlib.Path(spec.origin).parent
+        texts = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".cpp")]
+        return {**found, "refsim's code": hashlib.sha256(b"".join(texts)).hexdigest()[:12]}
+
+    return facts
+
+
+@functools.cache
+def code_digest() -> str:
+    """Return the checksum of refsim's code as it lies here."""
+    return str(_facts()()["refsim's code"])
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

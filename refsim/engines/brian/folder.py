@@ -1,0 +1,96 @@
+"""The folder of compiled programs: where it is and whose it is. What lies in it is run, so it is its owner's alone."""
+
+import contextlib
+import errno
+import logging
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...errors import RefsimError
+
+_CURE = "Name a folder of your own in REFSIM_CACHE."
+
+
+def cache_folder() -> Path:
+    """Return the folder of compiled programs, made where absent.
+
+    REFSIM_CACHE names it; else it is `refsim` in the user's cache folder, and where that cannot be written (a home that
+    is read-only) a folder of the user's own beside the temporary files.
+
+    Raises
+    ------
+    RefsimError
+        Where the folder cannot be written, belongs to somebody else, or could have been written by others.
+    """
+    named = os.environ.get("REFSIM_CACHE")
+    if named:
+        return private_folder(Path(named))
+    usual = _usual_folder()
+    try:
+        if usual is not None:
+            return private_folder(usual)
+    except _Unwritable:
+        pass  # a home that is read-only; a folder that others could have filled is an error and goes on
+    beside = Path(tempfile.gettempdir()) / f"refsim-cache-{os.geteuid()}"
+    if beside.is_symlink():
+        raise RefsimError(f"the folder for compiled networks, {beside}, is a link that anybody may have made. {_CURE}")
+    return private_folder(beside)
+
+
+class _Unwritable(RefsimError):
+    """A folder that cannot be made or written, where another one will do."""
+
+
+def _usual_folder() -> Path | None:
+    """Return the place among the user's caches; None for a user without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refsim"
+    except RuntimeError:
+        return None
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only its owner can enter, or take the one that is there if nobody else could have written to it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        facts = path.stat()
+    except OSError as error:
+        raise _Unwritable(f"the folder for compiled networks, {path}, cannot be made ({error.strerror}). {_CURE}") from None
+    if facts.st_uid != os.geteuid():
+        raise RefsimError(f"the folder for compiled networks, {path}, belongs to another user (number {facts.st_uid}), whose programs would be run. {_CURE}")
+    mode = stat.S_IMODE(facts.st_mode)
+    if mode & 0o022:
+        raise RefsimError(
+            f"the folder for compiled networks, {path}, can be written by other users (mode {mode:o}), who may have left programs in it. "
+            f"Empty it and make it yours alone (chmod 700). {_CURE}"
+        )
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise _Unwritable(f"the folder for compiled networks, {path}, cannot be written. {_CURE}")
+    if mode & 0o077:
+        with contextlib.suppress(OSError):
+            path.chmod(0o700)
+            logging.getLogger("refsim").warning("refsim: %s could be read by other users (mode %o); it is now yours alone (mode 700).", path, mode)
+    return path
+
+
+@contextlib.contextmanager
+def explained_disk() -> Iterator[None]:
+    """Turn a disk that is full, or a file that may not grow, into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        # NumPy's tofile, where it cannot write all, says so without a number
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and "requested and" not in str(error):
+            raise
+        raise disk_full() from None
+
+
+def disk_full() -> RefsimError:
+    """Return the error of a disk that has no room for a program or a run."""
+    return RefsimError(
+        f"the disk is full: {tempfile.gettempdir()} holds the files of a run while it lasts, {cache_folder()} the compiled networks. "
+        "Free some room there, or name other folders in TMPDIR and REFSIM_CACHE."
+    )

@@ -1,0 +1,182 @@
+"""Draw a Result: one function a kind, from columns to a figure. Nothing here computes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..style import BLACK, BLUE, ORANGE, Drawing, curve, finished, new_figure
+from .portrait import draw_phase
+from .quantities import axis, readable, scale
+from .result import Column, Result
+
+
+def draw(result: Result) -> Drawing:
+    """Return the picture of an experiment."""
+    return finished(_DRAW[result.kind](result))
+
+
+def scaled(column: Column) -> tuple[Any, str]:
+    """Return numbers in a readable unit, and the unit."""
+    factor, symbol = scale(column.values, column.unit)
+    return column.values * factor, symbol
+
+
+def _legend(figure: Any, columns: int = 4) -> None:
+    figure.legend(loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
+
+
+def _trace(result: Result) -> Any:
+    """Input, membrane with threshold and spikes, and each other state below."""
+    table, model = result.main, result.model
+    others = [name for name in model.state if name != model.membrane]
+    heights = [1, 3, *(1.4 for _ in others)]
+    figure, axes = new_figure(1.0 + 0.75 * sum(heights), len(heights), sharex=True, squeeze=False, height_ratios=heights)
+    rows = list(axes[:, 0])
+    time, symbol = scaled(table["time"])
+    given, unit = scaled(table["input"])
+    rows[0].step(time, given, where="pre", color="0.35", linewidth=1)
+    rows[0].set_ylabel(axis("input", unit), fontsize=8)
+    factor, unit = scale(table[model.membrane].values, table[model.membrane].unit)
+    rows[1].plot(time, table[model.membrane].values * factor, color=BLUE, linewidth=1.4, label=f"{model.membrane} after the step")
+    rows[1].plot(time, table["threshold"].values * factor, color="0.4", linewidth=0.9, linestyle=":", label="threshold")
+    fired = table["spike"].values > 0
+    rows[1].scatter(time[fired], table["seen"].values[fired] * factor, marker="v", s=34, color=ORANGE, zorder=3, label="spike")
+    rows[1].set_ylabel(axis(model.membrane, unit))
+    for index, (row, name) in enumerate(zip(rows[2:], others, strict=True)):
+        values, unit = scaled(table[name])
+        row.plot(time, values, **curve(index + 1, marker=""))
+        row.set_ylabel(axis(name, unit), fontsize=8)
+    rows[-1].set_xlabel(axis("time", symbol))
+    _legend(figure)
+    return figure
+
+
+def _fi(result: Result) -> Any:
+    """Rate over input, a curve a parameter value."""
+    table = result.main
+    figure, axes = new_figure(3.6)
+    current, symbol = scaled(table["current"])
+    rate, unit = scaled(table["rate"])
+    swept = [name for name in table if name not in ("current", "rate", "onset_rate", "spikes")]
+    if not swept:
+        axes.plot(current, rate, **curve(0, label="between first and last spike"))
+        axes.plot(current, table["onset_rate"].values * scale(table["rate"].values, "hertz")[0], **curve(1, label="first interval", markerfacecolor="none"))
+    else:
+        column = table[swept[0]]
+        for index, value in enumerate(np.unique(column.values)):
+            mine = column.values == value
+            axes.plot(current[mine], rate[mine], **curve(index, label=f"{swept[0]} = {readable(float(value), column.unit)}"))
+    axes.set(xlabel=axis("input", symbol), ylabel=axis("firing rate", unit))
+    _legend(figure)
+    return figure
+
+
+def _psp(result: Result) -> Any:
+    """Draw the response of each state to one spike."""
+    names = [name for name in result.main if name != "time"]
+    figure, axes = new_figure(1.2 + 2.0 * len(names), len(names), sharex=True, squeeze=False)
+    time, symbol = scaled(result.main["time"])
+    for index, (row, name) in enumerate(zip(axes[:, 0], names, strict=True)):
+        values, unit = scaled(result.main[name])
+        row.plot(time, values, **curve(index, marker=""))
+        row.axhline(0, color="0.6", linewidth=0.6)
+        row.set_ylabel(axis(name, unit))
+        if name == result.model.membrane:
+            factor = scale(result.main[name].values, result.main[name].unit)[0]
+            peak, at = result.facts["peak"], result.facts["time_to_peak"]
+            row.plot(
+                at.value * scale(result.main["time"].values, "second")[0],
+                peak.value * factor,
+                "o",
+                color=ORANGE,
+                label=f"peak {readable(peak.value, peak.unit)}",
+            )
+    axes[0, 0].axvline(0, color="0.4", linewidth=0.9, linestyle=":", label="the spike arrives")
+    axes[-1, 0].set_xlabel(axis("time from arrival", symbol))
+    _legend(figure)
+    return figure
+
+
+def _threshold(result: Result) -> Any:
+    """Strength over duration, with rheobase and chronaxie."""
+    figure, axes = new_figure(3.6)
+    duration, symbol = scaled(result.main["duration"])
+    strength, unit = scaled(result.main["strength"])
+    axes.loglog(duration, strength, **curve(0, label="threshold strength"))
+    factor, (rheobase, chronaxie) = (
+        scale(result.main["strength"].values, result.main["strength"].unit)[0],
+        (result.facts["rheobase"], result.facts["chronaxie"]),
+    )
+    axes.axhline(rheobase.value * factor, color=ORANGE, linestyle="--", linewidth=1, label=f"rheobase {readable(rheobase.value, rheobase.unit)}")
+    if np.isfinite(chronaxie.value):
+        at = chronaxie.value * scale(result.main["duration"].values, "second")[0]
+        axes.plot(at, 2 * rheobase.value * factor, marker="s", linestyle="", color=BLACK, label=f"chronaxie {readable(chronaxie.value, 'second')}")
+    axes.set(xlabel=axis("duration", symbol), ylabel=axis("strength", unit))
+    _legend(figure)
+    return figure
+
+
+def _resets(result: Result) -> Any:
+    """One panel a reset, on one scale."""
+    name, table = result.model.membrane, result.main
+    kinds = [column.removeprefix("spike_") for column in table if column.startswith("spike_")]
+    figure, axes = new_figure(5.0, len(kinds), sharex=True, squeeze=False)
+    time, symbol = scaled(table["time"])
+    for index, (row, kind) in enumerate(zip(axes[:, 0], kinds, strict=True)):
+        values, unit = scaled(table[f"{name}_{kind}"])
+        row.plot(time, values, **curve(index, markersize=2.5))
+        top = float(values.max()) + 0.12 * float(np.ptp(values) or 1)
+        fired = time[table[f"spike_{kind}"].values > 0]
+        row.plot(fired, np.full(len(fired), top), "|", color=BLACK, markersize=8)
+        row.set_ylabel(axis(name, unit), fontsize=8)
+        row.set_title(f"{kind}: {len(fired)} spikes", loc="left", fontsize=9)
+    axes[-1, 0].set_xlabel(axis("time", symbol))
+    return figure
+
+
+def _dt(result: Result) -> Any:
+    """Change to the next finer run over the sub-step: spikes left, membrane right, each with its order."""
+    figure, axes = new_figure(3.4, 1, ncols=2, squeeze=False)
+    sub_step, symbol = scaled(result.main["sub_step"])
+    for index, (row, name, what, order) in enumerate(
+        zip(axes[0], ("spike_change", "membrane_change"), ("shift of a spike", "change of the membrane"), ("spike_order", "membrane_order"), strict=True)
+    ):
+        values, unit = scaled(result.main[name])
+        shown = np.isfinite(values) & (values > 0)
+        if shown.any():
+            row.loglog(sub_step[shown], values[shown], **curve(index))
+        fact = result.facts[order].value
+        row.set_title(f"order {fact:.2f}" if np.isfinite(fact) else "rounding only" if fact == np.inf else "no order", fontsize=9)
+        row.set(xlabel=axis("sub-step", symbol), ylabel=axis(what, unit))
+    return figure
+
+
+def _sweep(result: Result) -> Any:
+    """Each measure over one number as a curve, over two as a map with its numbers on a bar."""
+    measures = list(result.main)[_swept(result) :]
+    figure, axes = new_figure(0.6 + 2.7 * len(measures), len(measures), squeeze=False)
+    names = list(result.main)[: _swept(result)]
+    for index, (row, name) in enumerate(zip(axes[:, 0], measures, strict=True)):
+        values, unit = scaled(result.main[name])
+        x, symbol = scaled(result.main[names[0]])
+        row.set_xlabel(axis(names[0], symbol))
+        if len(names) == 1:
+            row.plot(x, values, **curve(index))
+            row.set_ylabel(axis(name, unit))
+            continue
+        y, y_symbol = scaled(result.main[names[1]])
+        shape = (len(np.unique(x)), len(np.unique(y)))
+        mesh = row.pcolormesh(x.reshape(shape), y.reshape(shape), values.reshape(shape), cmap="cividis", shading="nearest")  # cividis is even in grey
+        row.set_ylabel(axis(names[1], y_symbol))
+        figure.colorbar(mesh, ax=row, label=axis(name, unit))
+    return figure
+
+
+def _swept(result: Result) -> int:
+    return len(str(result.settings["over"]).split(" and "))
+
+
+_DRAW: dict[str, Callable[[Result], Any]] = {
+    "trace": _trace, "fi": _fi, "psp": _psp, "phase": draw_phase, "threshold": _threshold, "resets": _resets, "dt": _dt, "sweep": _sweep,
+}  # fmt: skip

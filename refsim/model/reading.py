@@ -1,0 +1,55 @@
+"""Read a model's texts for other uses than running it: its equations, threshold, inputs, and the states of its ODE."""
+
+import ast
+import re
+from typing import Any
+
+from ..errors import RefsimError
+from .expressions import names_in, parse_expression
+from .neuron import INPUT, Continuous, NeuronModel
+
+_SYMBOLS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
+Test = tuple[ast.expr, str, ast.expr]  # left, symbol, right
+
+
+def ode_part(model: NeuronModel) -> Continuous:
+    """Return the continuous part of a card, or say that it has none."""
+    if model.continuous is None:
+        raise RefsimError(f"card '{model.name}': has no [continuous] part, so there is no ODE to run; the declared step is all there is (--grid).")
+    return model.continuous
+
+
+def split_input(model: NeuronModel, current: Any) -> dict[str, Any]:
+    """Return the value of each input for a current; inputs split by sign get its size on their side."""
+    signs = {"excitatory": 1, "inhibitory": -1}
+    return {name: current if name == INPUT else abs(current) * (signs[name.removeprefix(f"{INPUT}_")] * current > 0) for name in model.inputs}
+
+
+def tests_of(text: str) -> tuple[Test, ...]:
+    """Return (left, symbol, right) of each comparison of a threshold's text; the first is the membrane's."""
+    tree = parse_expression(text, "threshold") if text else None
+    parts = tree.values if isinstance(tree, ast.BoolOp) else [tree]
+    return tuple((part.left, _SYMBOLS[type(part.ops[0])], part.comparators[0]) for part in parts if isinstance(part, ast.Compare))
+
+
+def equation_lines(model: NeuronModel) -> list[tuple[str, str, str]]:
+    """Return the card's equations as (left, right, unit and flags), in the order of the card."""
+    lines = (line.split("#")[0].strip() for line in ode_part(model).equations.splitlines())
+    rows = []
+    for line in lines:
+        left, equals, rest = line.partition("=")
+        right, _, unit = rest.rpartition(":")
+        if equals:
+            rows.append((left.strip(), right.strip(), unit.strip()))
+    return rows
+
+
+def used_names(model: NeuronModel) -> frozenset[str]:
+    """Return every name that some text of the card reads."""
+    texts = [derived.text for derived in model.derived.values()]
+    if part := model.continuous:
+        texts += [part.equations, part.threshold, part.reset, part.refractory]
+    texts += [text for kernel in model.kernels.values() for text in (kernel.text, kernel.cut)]
+    statements = [*model.discrete.before_fire, *model.discrete.reset, *([model.discrete.fire] if model.discrete.fire else [])]
+    words = set(re.findall(r"[A-Za-z_]\w*", " ".join(texts)))
+    return frozenset(words | {name for statement in statements for name in names_in(statement.tree)})

@@ -1,0 +1,144 @@
+"""The folder of compiled programs: its owner's alone, whole or made anew, and never taken from under a run."""
+
+import json
+import os
+
+import pytest
+from apart import in_namespace, left, programs, python
+from conftest import mismatches, small_network
+
+from refsim import Brian2, Drive, RefsimError
+from refsim.__main__ import main
+from refsim.engines.brian import cache, folder, standalone
+
+CPP = Brian2(target="cpp")
+
+
+# --- whose it is -----------------------------------------------------------------------------------------------------
+
+
+def test_the_folder_is_its_owners_alone(tmp_path, monkeypatch, caplog):
+    old = os.umask(0)
+    try:
+        monkeypatch.setenv("REFSIM_CACHE", str(tmp_path / "new"))
+        assert folder.cache_folder().stat().st_mode & 0o777 == 0o700
+    finally:
+        os.umask(old)
+    (tmp_path / "new").chmod(0o755)
+    assert folder.cache_folder().stat().st_mode & 0o777 == 0o700
+    assert "could be read by other users (mode 755); it is now yours alone" in caplog.text
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_folder_that_others_can_write_is_refused(mode, place, capsys):
+    (place / "cache").mkdir()
+    (place / "cache").chmod(mode)
+    assert main(["cache", "list"]) == 2
+    assert f"can be written by other users (mode {mode:o})" in capsys.readouterr().err
+
+
+def test_a_folder_of_another_user_is_refused(place, monkeypatch):
+    (place / "cache").mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: (place / "cache").stat().st_uid + 1)
+    with pytest.raises(RefsimError, match="belongs to another user"):
+        folder.cache_folder()
+
+
+def test_a_home_that_is_read_only_costs_nothing(place):
+    home = place / "home"
+    home.mkdir()
+    behind = in_namespace(f"mount --bind {home} {home}; mount -o remount,ro,bind {home}")
+    done = python(before=behind, HOME=str(home), REFSIM_CACHE="", XDG_CACHE_HOME="")
+    assert done.returncode == 0, done.stderr
+    (made,) = left(place)
+    assert made.name == f"refsim-cache-{os.geteuid()}"
+    assert made.stat().st_mode & 0o777 == 0o700
+    assert len(list(made.glob("*/main"))) == 1
+    named = python(before=behind, REFSIM_CACHE=str(home / "own"))  # one that was asked for is not replaced silently
+    assert (named.returncode, named.stderr.count("\n")) == (2, 1)
+    assert "cannot be made (Read-only file system). Name a folder of your own in REFSIM_CACHE." in named.stderr
+
+
+def test_no_home_and_a_link_among_the_temporary_files(place, monkeypatch):
+    monkeypatch.delenv("REFSIM_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "file" / "cache"))
+    (place / "file").write_text("")
+    monkeypatch.setattr("tempfile.tempdir", str(place / "tmp"))
+    assert folder.cache_folder().parent == place / "tmp"
+    folder.cache_folder().rmdir()
+    (place / "tmp" / f"refsim-cache-{os.geteuid()}").symlink_to(place)
+    with pytest.raises(RefsimError, match="is a link that anybody may have made"):
+        folder.cache_folder()
+
+
+# --- whole, small, and never taken from under a run --------------------------------------------------------------------
+
+
+def test_any_damaged_file_is_noticed(place, rng):
+    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    first = CPP.run(network, drive)
+    (program,) = (place / "cache").glob("*/main")
+    listed = json.loads(program.with_name("manifest.json").read_text())["files"]
+    assert set(listed) == {str(path.relative_to(program.parent)) for path in program.parent.rglob("*") if path.is_file()} - {"manifest.json"}
+    for name in listed:
+        path = program.parent / name
+        path.write_bytes(path.read_bytes()[:-1] + b"\x55")
+        assert not cache.is_whole(program.parent)
+        assert mismatches(first, CPP.run(network, drive)) == [0]
+        assert cache.is_whole(program.parent)
+
+
+def test_the_arrays_that_a_program_reads_are_sealed_with_it(tmp_path):
+    (tmp_path / "static_arrays").mkdir()
+    for name in ("main", "static_arrays/indices"):
+        (tmp_path / name).write_bytes(b"12345678")
+    cache.seal(tmp_path, results=[])
+    assert cache.is_whole(tmp_path)
+    (tmp_path / "static_arrays/indices").write_bytes(b"1234567")
+    assert not cache.is_whole(tmp_path)
+    (tmp_path / "static_arrays/indices").unlink()
+    assert not cache.is_whole(tmp_path)
+
+
+def test_the_limit_is_the_users(place, monkeypatch, rng):
+    monkeypatch.setenv("REFSIM_CACHE_BYTES", "1")
+    for sizes in ((12, 3), (12, 4)):
+        CPP.run(small_network(rng, "srif", sizes=sizes), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0))
+    assert len(programs(place)) == 1  # the first went when the second came; the second was in the making
+    monkeypatch.setenv("REFSIM_CACHE_BYTES", "1 GB")
+    with pytest.raises(RefsimError, match="REFSIM_CACHE_BYTES must be a whole number of bytes"):
+        cache.keep_small()
+
+
+def test_a_program_in_use_is_not_removed(place, rng, capsys):
+    structure_made = []
+    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    CPP.run(network, drive)
+    (program,) = (place / "cache").glob("*/main")
+
+    def make():
+        structure_made.append(1)
+        return program.parent
+
+    kept, lock = cache.held(make)
+    cache.keep_small(0)
+    assert main(["cache", "clear"]) == 0
+    assert "removed 0 compiled networks; 1 in use and kept" in capsys.readouterr().out
+    assert cache.is_whole(kept)
+    lock.close()
+    cache.keep_small(0)
+    assert not kept.exists()
+
+
+def test_a_program_removed_before_it_is_held_is_made_again(place, rng, monkeypatch):
+    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    first, taken = CPP.run(network, drive), []
+
+    def evict(found):
+        if not taken:
+            taken.append(found)
+            cache.keep_small(0)
+
+    monkeypatch.setattr(standalone, "touch", evict)  # the last thing that is done before the program is held
+    assert mismatches(first, CPP.run(network, drive)) == [0]
+    assert len(taken) == 1

@@ -1,0 +1,128 @@
+"""The conformance suite: each check has a rogue card that it alone fails, and honest cards fail none."""
+
+import dataclasses
+import itertools
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+import refsim
+from refsim.__main__ import main
+from refsim.checks import CARD_CHECKS
+from refsim.model import load_all
+
+HONEST = [*load_all(), *(refsim.load(f"tests/cards/{name}.toml") for name in ("fitzhugh", "two_state"))]
+
+
+def table(name="fitzhugh"):
+    return tomllib.loads(Path(f"tests/cards/{name}.toml").read_text())
+
+
+def own(**changes):
+    """A leaky neuron in seconds whose step is forward Euler, with changed tables."""
+    base = {
+        "name": "own",
+        "input": {"kind": "pulse", "target": "v"},
+        "state": {"v": {"unit": "1", "start": 0.0, "meaning": "membrane"}},
+        "parameters": {"tau": {"value": "10 ms", "unit": "second", "meaning": "time constant"}, "v_th": {"value": 1.0, "unit": "1", "meaning": "threshold"}},
+        "derived": {"share": {"text": "step/tau", "unit": "1", "meaning": "step in time constants"}},
+        "continuous": {"equations": "dv/dt = (I - v)/tau : 1", "threshold": "v >= v_th", "reset": "v = 0", "method": "rk4"},
+        "discrete": {"solution": "euler", "integrate": "v = v + share*(I - v)", "fire": "z = v >= v_th", "reset": "v = v*(1 - z)"},
+    }
+    for key, value in changes.items():
+        base[key] = {**base[key], **value} if isinstance(value, dict) else value
+    return refsim.NeuronModel.from_table(base)
+
+
+class Drifting(refsim.NeuronModel):
+    """A model whose threshold is another at each look."""
+
+    def constants(self, step, values=None):
+        return super().constants(step, values) | {"v_th": 0.5 + 0.01 * next(_LOOKS)}
+
+
+_LOOKS = itertools.count()
+
+
+def drifting():
+    model = own()
+    return Drifting(**{field.name: getattr(model, field.name) for field in dataclasses.fields(model)})
+
+
+ROGUES = {
+    "names": lambda: own(parameters={"idle": {"value": 1.0, "unit": "1", "meaning": "nobody reads it"}}),
+    "units": lambda: own(continuous={"equations": "dv/dt = I - v/tau : 1"}),
+    "declared_step": lambda: own(discrete={"solution": "exact"}, continuous={"method": "exact"}),
+    "determinism": drifting,
+    "finite": lambda: own(
+        continuous={"equations": "dv/dt = (I - v - sqrt(1 + v)/100 + 0.01)/tau : 1"}, discrete={"integrate": "v = v + share*(I - v - sqrt(1 + v)/100 + 0.01)"}
+    ),
+    "rest": lambda: own(continuous={"equations": "dv/dt = (I + 0.3)/tau : 1", "method": "euler"}, discrete={"integrate": "v = v + share*(I + 0.3)"}),
+    "method_order": lambda: own(
+        continuous={"equations": "dv/dt = (I - v - floor(64*v)/64)/tau : 1"}, discrete={"integrate": "v = v + share*(I - v - floor(64*v)/64)"}
+    ),
+    "step_order": lambda: own(discrete={"solution": "exponential_euler", "integrate": "v = v*exp(-share) + 1.2*I*(1 - exp(-share))"}),
+}
+
+
+def failed(verdicts):
+    return {verdict.claim.measure for verdict in verdicts if verdict.status == "fail"}
+
+
+@pytest.mark.parametrize("model", HONEST, ids=lambda model: model.name)
+def test_an_honest_card_fails_no_check(model):
+    verdicts = refsim.check_card(model)
+    assert [verdict.claim.measure for verdict in verdicts] == list(CARD_CHECKS)
+    assert not failed(verdicts)
+    assert sum(verdict.status == "pass" for verdict in verdicts) >= 7
+    assert all(verdict.detail for verdict in verdicts if verdict.status == "skipped")
+
+
+def test_the_honest_twin_of_the_rogues_passes_everything():
+    assert {verdict.status for verdict in refsim.check_card(own())} == {"pass"}
+
+
+@pytest.mark.parametrize("name", ROGUES)
+def test_a_rogue_card_is_caught_by_its_check_alone(name):
+    assert failed(refsim.check_card(ROGUES[name]())) == {name}
+
+
+def test_a_wrong_pytorch_step_is_caught_by_the_engines_alone():
+    def step(x, v, p, fire):
+        v = v + p["share"] * (x - v)
+        z = fire(v - 1.01 * p["v_th"])
+        return z, v, v * (1 - z)
+
+    assert failed(refsim.check_card(own(), steps={"own": step})) == {"engines"}
+    assert isinstance(torch.zeros(1), torch.Tensor)
+
+
+def test_every_check_has_its_rogue():
+    assert {*ROGUES, "engines"} == set(CARD_CHECKS)
+
+
+def test_a_check_that_does_not_exist_cannot_be_skipped():
+    with pytest.raises(refsim.RefsimError, match="unit is not a check; known are"):
+        refsim.check_card(own(), skip={"unit"})
+
+
+def test_the_command_prints_a_table_and_its_exit_code(tmp_path, capsys):
+    assert main(["check", "tests/cards/fitzhugh.toml", "--skip", "rest", "--skip", "finite"]) == 0
+    out = capsys.readouterr().out
+    assert "PASS. 7 of 7 checks pass" in out
+    assert max(map(len, out.splitlines())) <= 80
+    text = Path("tests/cards/fitzhugh.toml").read_text().replace('solution  = "euler"', 'solution  = "exact"').replace('"fitzhugh"', '"mine"')
+    (tmp_path / "mine.toml").write_text(text)
+    assert main(["check", str(tmp_path / "mine.toml"), *(part for name in CARD_CHECKS if name != "declared_step" for part in ("--skip", name))]) == 1
+    assert main(["check", "nobody"]) == 2
+
+
+def test_a_card_in_python_is_a_card():
+    assert refsim.NeuronModel.from_table(table()).discrete.texts == refsim.load("tests/cards/fitzhugh.toml").discrete.texts
+    assert refsim.NeuronModel.from_table(name="fitzhugh", **{k: v for k, v in table().items() if k != "name"}).state.keys() == {"v", "w"}
+    with pytest.raises(refsim.RefsimError, match="give yours a name of its own"):
+        own(name="lif")
+    with pytest.raises(refsim.RefsimError, match="card 'own': "):
+        own(discrete={"fire": "z = v"})
