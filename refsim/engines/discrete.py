@@ -19,10 +19,18 @@ from ..spikes import SpikeTrains
 from .convolution import Convolution, layer_kernels
 from .delays import Hearing, steady
 
+
+def exprel(x: Any) -> Any:
+    """Return (exp(x) - 1)/x, and 1 where x is 0 or so small that the quotient rounds to 1; in the dtype of x."""
+    x = np.asarray(x)
+    small = np.abs(x) < 1e-16
+    return np.where(small, x.dtype.type(1), np.expm1(x) / np.where(small, x.dtype.type(1), x))
+
+
 FUNCTIONS: dict[str, Any] = {
     "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs, "tanh": np.tanh,
     "sin": np.sin, "cos": np.cos, "floor": np.floor, "clip": np.clip, "sign": np.sign, "trunc": np.trunc,
-    "round": lambda x: np.floor(x + 0.5), "shr": lambda x, n: np.trunc(x / 2.0**n),
+    "round": lambda x: np.floor(x + 0.5), "shr": lambda x, n: np.trunc(x / 2.0**n), "exprel": exprel,
 }  # fmt: skip
 
 

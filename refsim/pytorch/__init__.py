@@ -3,6 +3,7 @@
 from .engine import Torch
 from .layers import EIF, IF, LI, LIF, PLIF, QIF, SRIF, SRIFMPR, Bernoulli, CubaLIF, LIFDecay, LIFRefractory, PoissonEscape, SRM0Escape, SSNNComposite, reset
 from .layers_adaptive import ALIF, GLIF3, GLIF5, MAT2, RF, AdEx, AdLIF, AdRF, Izhikevich, RFIz
+from .layers_biophysical import HH, FitzHughNagumo, HHTraub, MorrisLecar, WangBuzsaki
 from .layers_srm import AdRFLoihi, AlifLoihi, CubaLoihi, RFIzLoihi, RFLoihi, SRMAlpha, SRMSlayer
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "EIF",
     "GLIF3",
     "GLIF5",
+    "HH",
     "IF",
     "LI",
     "LIF",
@@ -27,9 +29,12 @@ __all__ = [
     "Bernoulli",
     "CubaLIF",
     "CubaLoihi",
+    "FitzHughNagumo",
+    "HHTraub",
     "Izhikevich",
     "LIFDecay",
     "LIFRefractory",
+    "MorrisLecar",
     "PoissonEscape",
     "RFIz",
     "RFIzLoihi",
@@ -39,5 +44,6 @@ __all__ = [
     "SRMSlayer",
     "SSNNComposite",
     "Torch",
+    "WangBuzsaki",
     "reset",
 ]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .steps_adaptive import ADAPTIVE_STEPS
+from .steps_biophysical import BIOPHYSICAL_STEPS
 from .steps_chance import CHANCE_STEPS
 from .steps_loihi import LOIHI_STEPS
 from .steps_srm import SRM_STEPS
@@ -141,4 +142,5 @@ STEPS: dict[str, Step] = {
     **SRM_STEPS,
     **LOIHI_STEPS,
     **ADAPTIVE_STEPS,
+    **BIOPHYSICAL_STEPS,
 }

@@ -17,7 +17,7 @@ from .functions import calls, cpp_text, truth_function
 from .product import fill, product_code, product_of
 from .text import FAR, ThreeAddress, fine_variables, grid_update, grid_variables, jump_of, unit_equations, watch
 
-_FUNCTIONS = ("exp", "log", "sqrt", "abs", "tanh", "sin", "cos", "floor", "clip", "sign", "int")
+_FUNCTIONS = ("exp", "log", "sqrt", "abs", "tanh", "sin", "cos", "floor", "clip", "sign", "int", "exprel")
 _SLOTS = ("sum", "update", "jump", "watch", "threshold", "record", "reset", "trace")
 _UNUSED = ("groups", "thresholds", "synapses", "resets")  # Brian2's own slots, which must exist
 
