@@ -113,10 +113,11 @@ def _calmed(model: NeuronModel, values: Values) -> Values:
             values[name] = evaluate(parse_expression(derived.text, name), values, _functions())
         values["dt"] = values[STEP]
         try:
-            _ran(model.discrete.integrate, values)
+            _ran(model.discrete.before_fire, values)
             return values
         except OverflowError:
             values |= {name: values[name] / 10 for name in (STEP, *model.inputs)}
+            values |= {name: state.start + (values[name] - state.start) / 10 for name, state in model.state.items()}
 
 
 def _functions() -> dict[str, Callable[..., Any]]:
