@@ -1,0 +1,130 @@
+"""The group of neurons in a Brian2 script: from the card's ODE, or from its declared step line by line."""
+
+import ast
+import copy
+import re
+from collections.abc import Sequence
+
+from ..model import NeuronModel
+from ..model.expressions import comparisons, names_in, parse_expression
+from ..model.neuron import DRAWS
+from ..model.reading import equation_lines
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_ONE = "Brian2 dates a spike at the beginning of its time step: one more holds it for the whole period"
+# What a card may call and Brian2 has no function for.
+_FUNCTIONS = {
+    "trunc": ("x", "trunc(x)", "Cut towards zero."),
+    "shr": ("x, n", "trunc(x/2.0**n)", "Shift the size of a whole number down by n bits."),
+}
+
+
+def read_names(model: NeuronModel) -> frozenset[str]:
+    """Return the names that the part of the card in the script reads: the ODE's, else the step's; through derived constants too."""
+    if part := model.continuous:
+        texts = [part.equations, part.threshold, part.reset, part.refractory]
+        wanted = set(_WORD.findall(" ".join(texts)))
+        for statement in reversed(model.discrete.modulate):
+            wanted |= statement.names if statement.target in wanted else set()
+    else:
+        wanted = set(model.discrete.names)
+    for name, derived in reversed(list(model.derived.items())):
+        wanted |= names_in(parse_expression(derived.text, name)) if name in wanted else set()
+    return frozenset(wanted)
+
+
+def continuous_group(model: NeuronModel) -> str:
+    """Return equations, threshold, reset and method as the card gives them."""
+    part = model.continuous
+    assert part is not None
+    lines = [f"{left} = {right} : {unit}" for left, right, unit in equation_lines(model)]
+    wanted = read_names(model)
+    lines += [f"{each.target} = {brian2_text(each.text, each.tree)} : 1" for each in model.discrete.modulate if each.target in wanted]
+    lines += [f"{name} : {model.input_unit}" for name in model.inputs] + [f"{name} : 1" for name in _drawn(model)]
+    options = [("threshold", _bare(part.threshold), ""), ("reset", _bare(part.reset, "; "), "")] if part.threshold else []
+    timed = part.refractory in model.constant_units
+    options += [("refractory", f"{part.refractory} + dt" if timed else _bare(part.refractory), _ONE if timed else ""), ("method", part.method, "")]
+    given = [f'    {key}="{text}",' + (f"  # {comment}" if comment else "") for key, text, comment in options if text or key == "reset"]
+    draw = "; ".join(f"{name} = rand()" for name in _drawn(model))
+    after = [f'neurons.run_regularly("{draw}", when="before_thresholds")'] if draw else []
+    return "\n".join([*_equations(lines), "", "neurons = NeuronGroup(", "    1,", "    equations,", *given, ")", *after])
+
+
+def discrete_group(model: NeuronModel) -> str:
+    """Return the declared step as statements that run in the card's order, once a time step."""
+    step = model.discrete
+    lines = [f"{name} : {state.unit}" for name, state in model.stepped.items()] + [f"{name} : {model.input_unit}" for name in model.inputs]
+    lines += ["z : integer"] if step.fire else []
+    code, order = [f"{name} = rand()" for name in model.draws], []
+    for name, statements in (("integrate", step.integrate), ("modulate", step.modulate), ("fire", (step.fire,) if step.fire else ()), ("reset", step.reset)):
+        code += [f"{each.target} = {brian2_text(each.text, each.tree)}" for each in statements]
+        order += [name] if statements else []
+    threshold = ', threshold="z > 0", reset=""' if step.fire else ""
+    called = sorted(set(_WORD.findall("\n".join(code))) & {*_FUNCTIONS})
+    functions = [line for name in called for line in [*_function(name), "", ""]]
+    group = [f"neurons = NeuronGroup(1, equations{threshold})", f"# One step, in this order: {', '.join(order)}.", "neurons.run_regularly(", '    """', *(f"    {line}" for line in code), '    """,', '    when="groups",', ")"]
+    return "\n".join([*functions, *_equations(lines), "", *group])
+
+
+def _bare(text: str, joined: str = " ") -> str:
+    """Return a text of the card on one line, without its comments, which may hold anything."""
+    lines = (line.split("#")[0].strip().strip(";") for line in text.splitlines())
+    return joined.join(line for line in lines if line)
+
+
+def _drawn(model: NeuronModel) -> list[str]:
+    wanted = read_names(model)
+    return [name for name in DRAWS if name in wanted]
+
+
+def _equations(lines: Sequence[str]) -> list[str]:
+    return ['equations = """', *lines, '"""']
+
+
+def _function(name: str) -> list[str]:
+    arguments, body, meaning = _FUNCTIONS[name]
+    units = ", ".join(f"{argument}=1" for argument in arguments.split(", "))
+    typed = ", ".join(f"double {argument}" for argument in arguments.split(", "))
+    compiled = body.replace("2.0**n", "pow(2.0, n)")
+    return [
+        f'@implementation("cpp", "double {name}({typed}) {{ return {compiled}; }}")',
+        f"@check_units({units}, result=1)",
+        f"def {name}({arguments}):",
+        f'    """{meaning}"""',
+        f"    return np.{body}",
+    ]
+
+
+def brian2_text(text: str, tree: ast.expr) -> str:
+    """Write an expression for Brian2: a comparison as 1 or 0, and ``round``, of which Brian2 has none, by ``floor``."""
+    written = _written(text, tree, _Replaced())
+    return f"int({written})" if comparisons(tree) else written
+
+
+def python_text(text: str, tree: ast.expr) -> str:
+    """Write an expression that Python computes once, with the functions that ``from brian2 import *`` gives."""
+    return _written(text, tree, _Replaced(shifts=True))
+
+
+def _written(text: str, tree: ast.expr, replaced: "_Replaced") -> str:
+    """Return the card's own text, or the changed one where a function had to be replaced."""
+    changed = replaced.visit(copy.deepcopy(tree))
+    return re.sub(r" (\*\*|\*|/) ", r"\1", ast.unparse(changed)) if replaced.found else _bare(text)
+
+
+class _Replaced(ast.NodeTransformer):
+    def __init__(self, *, shifts: bool = False) -> None:
+        self.shifts, self.found = shifts, False
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """Put floor(x + 0.5) for round(x), and trunc(x/2**n) for shr(x, n) where there is no function of that name."""
+        self.generic_visit(node)
+        assert isinstance(node.func, ast.Name)
+        self.found |= node.func.id == "round" or (node.func.id == "shr" and self.shifts)
+        if node.func.id == "round":
+            return ast.Call(ast.Name("floor"), [ast.BinOp(node.args[0], ast.Add(), ast.Constant(0.5))], [])
+        if node.func.id == "shr" and self.shifts:
+            return ast.Call(ast.Name("trunc"), [ast.BinOp(node.args[0], ast.Div(), ast.BinOp(ast.Constant(2.0), ast.Pow(), node.args[1]))], [])
+        return node
+
+
