@@ -1,5 +1,6 @@
 """The scripts of `refsim show --brian2`: each runs without refsim and does what refsim itself does, and a changed one is caught."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from refsim.writing.level import usual_input
 
 REFINE, N_STEPS = 8, 40
 MODELS = {model.name: model for model in load_all()}
-MODELS |= {name: refsim.load(Path(__file__).parent / "cards" / f"{name}.toml") for name in ("integer", "kernels", "rising", "strict", "two_state")}
+MODELS |= {name: refsim.load(Path(__file__).parent / "cards" / f"{name}.toml") for name in ("integer", "kernels", "rising", "two_state")}
 # Planted faults: (card, text of the script, what stands in its place). Each is a script that runs and is not the card.
 FAULTS = {
     "another parameter": ("adex", "b = 80.5*pA", "b = 81*pA"),
@@ -33,7 +34,7 @@ FAULTS = {
         "v = shr(v*v_keep, 12) + u\n    u = shr(u*i_keep, 12) + scale*I",
     ),
     "a reset left out": ("rf_iz_loihi", "im = im*(1 - z) + (v_th - 1)*z", "im = im"),
-    "the chance of another step": ("bernoulli", "uniform < p", "uniform < 0.9*p"),
+    "the chance of another step": ("bernoulli", "uniform < p", "uniform > 1 - p"),
 }
 # Each step adds some hundred roundings of 1.1e-16, and the upstroke of an action potential enlarges what is there by some thousands.
 DIGITS = 1e-9
@@ -43,7 +44,9 @@ DIGITS = 1e-9
 def ran(tmp_path_factory):
     """Every card's script and every faulty one, run in one process that knows nothing of refsim: name -> what its monitors saw."""
     folder = tmp_path_factory.mktemp("scripts")
-    scripts = {name: judged(model) for name, model in MODELS.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("refsim.writing.script.usual_input", lambda model, _step: chosen(model.name))  # once a card is enough
+        scripts = {name: judged(model) for name, model in MODELS.items()}
     for fault, (card, old, new) in FAULTS.items():
         assert scripts[card].count(old) == 1, fault
         scripts[fault] = scripts[card].replace(old, new)
@@ -69,8 +72,13 @@ def judged(model):
     return script
 
 
+@functools.cache
+def chosen(name):
+    return usual_input(MODELS[name], 1e-3)
+
+
 def drive_of(model):
-    values = np.array(usual_input(model, 1e-3).values(N_STEPS))
+    values = np.array(chosen(model.name).values(N_STEPS))
     return refsim.Drive.current(values[None, :, None], "1 ms", seed=0)
 
 

@@ -60,7 +60,7 @@ def usual_input(model: NeuronModel, step: float) -> Input:
     if not counts.any():
         return Input(1.0, every)
     few, first = (_LEVELS[int(np.argmax(counts >= wanted))] for wanted in (min(_SPIKES, int(counts.max())), 1))
-    level = min(few, _AT_MOST * first)
+    level = few if model.draws else min(few, _AT_MOST * first)  # one spike by chance says little
     return Input(float(f"{level:.1e}"), every)
 
 
