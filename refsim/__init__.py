@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .recording import Recording, run
     from .report import Report, compare
     from .spikes import SpikeTrains
+    from .writing import to_brian2, to_latex, to_markdown
 
 _HOME = {
     "Brian2": ".engines.brian",
@@ -48,11 +49,15 @@ _HOME = {
     "load": ".model",
     "reset": ".pytorch.layers",
     "run": ".recording",
+    "to_brian2": ".writing",
+    "to_latex": ".writing",
+    "to_markdown": ".writing",
 }
 
 __all__ = [
     "Brian2", "Connection", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
-    "check_card", "check_declared_step", "check_judge", "check_module", "check_step", "compare", "load", "reset", "run",
+    "check_card", "check_declared_step", "check_judge", "check_module", "check_step", "compare", "load", "reset", "run", "to_brian2", "to_latex",
+    "to_markdown",
 ]  # fmt: skip
 
 

@@ -27,7 +27,7 @@ ORDER = [
     ["pytorch"],
     ["distances", "rounding"],
     ["claims", "style"],
-    ["experiments"],
+    ["experiments", "writing"],
     ["checks"],
     ["questions"],
     ["report"],

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import refsim
-from refsim.__main__ import main
 from refsim.model import load_all
 from refsim.questions.neuron import alone
 from refsim.writing import to_brian2

@@ -1,18 +1,54 @@
-"""``refsim show NAME``: one neuron as its card declares it."""
+"""``refsim show NAME``: one neuron as its card declares it; for a paper, a notebook, or as a script of plain Brian2."""
 
 import argparse
+from pathlib import Path
 
-from ..model import load
+from ..errors import RefsimError
+from ..model import NeuronModel, load
 from ..model.render import render
+from .run import assignments
 from .terminal import say
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("model", metavar="MODEL", help="name of a card, or path of your own")
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="name of a card, or path of your own")
+    add("--set", metavar="NAME=VALUE", action="append", default=[], help="another parameter value, such as v_th=0.4 or tau_m='20 ms'")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--latex", action="store_true", help="equations and tables for a paper, to be taken in by \\input (amsmath, booktabs)")
+    form.add_argument("--markdown", action="store_true", help="the same for a notebook, with $$ ... $$")
+    form.add_argument("--brian2", action="store_true", help="a whole script of plain Brian2 that runs and plots the neuron, without refsim")
+    script = parser.add_argument_group("of the script")
+    script.add_argument("--constant", metavar="A", help="the same input all the time, such as 0.5nA (default: one at which it fires a few times)")
+    script.add_argument("--duration", metavar="TIME", help="of the run, such as '200 ms' (default: 100 steps)")
+    script.add_argument("--dt", metavar="TIME", help="the declared step (default '1 ms')")
+    script.add_argument("--refine", metavar="K", type=int, help="the ODE is integrated at dt/K (default 32)")
+    add("--out", metavar="FILE", help="write to a file")
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Print the card."""
-    say(render(load(options.model)))
+    """Print or write the card."""
+    text = _text(load(options.model, **assignments(options.set)), options)
+    if options.out is None:
+        say(text)
+        return 0
+    try:
+        Path(options.out).write_text(f"{text}\n", "utf-8")
+    except OSError as error:
+        raise RefsimError(f"--out {options.out}: cannot be written ({error.strerror}).") from None
+    say(f"wrote {options.out}")
     return 0
+
+
+def _text(model: NeuronModel, options: argparse.Namespace) -> str:
+    given = {"current": options.constant, "duration": options.duration, "dt": options.dt, "refine": options.refine}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not options.brian2:
+        raise RefsimError("--constant, --duration, --dt and --refine are for the script of --brian2.")
+    if not (options.latex or options.markdown or options.brian2):
+        return render(model)
+    from .. import writing
+
+    made = writing.to_latex(model) if options.latex else writing.to_markdown(model) if options.markdown else writing.to_brian2(model, **given)
+    return made.rstrip("\n")

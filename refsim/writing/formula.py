@@ -32,7 +32,7 @@ def formula(tree: ast.expr, name: Name = symbol) -> str:
         Gives the symbol of a name.
     """
     if tests := comparisons(tree):
-        return rf" \;\mathrm{{and}}\; ".join(rf"{formula(left, name)} {_RELATION[sign]} {formula(right, name)}" for left, sign, right in tests)
+        return r" \;\mathrm{and}\; ".join(rf"{formula(left, name)} {_RELATION[sign]} {formula(right, name)}" for left, sign, right in tests)
     return _write(tree, name)[0]
 
 
@@ -63,8 +63,8 @@ def _write(tree: ast.expr, name: Name) -> tuple[str, int]:
 def _operation(tree: ast.BinOp, name: Name) -> tuple[str, int]:
     if isinstance(tree.op, ast.Add | ast.Sub):
         return " ".join(terms(tree, name)), _SUM
-    if isinstance(tree.op, ast.Div | ast.Mult) and isinstance(tree.left, ast.UnaryOp) and isinstance(tree.left.op, ast.USub):  # the sign comes first
-        return f"-{_operation(ast.BinOp(tree.left.operand, tree.op, tree.right), name)[0]}", _SUM
+    if (bare := _without_sign(tree)) is not None:
+        return f"-{_bracketed(bare, name, _PRODUCT)}", _SUM
     if isinstance(tree.op, ast.Div):
         return rf"\frac{{{formula(tree.left, name)}}}{{{formula(tree.right, name)}}}", _PRODUCT
     if isinstance(tree.op, ast.Pow):
@@ -72,6 +72,16 @@ def _operation(tree: ast.BinOp, name: Name) -> tuple[str, int]:
     left, right = _bracketed(tree.left, name, _PRODUCT), _bracketed(tree.right, name, _PRODUCT)
     between = r" \cdot " if right[0].isdigit() else r"\,"
     return f"{left}{between}{right}", _PRODUCT
+
+
+def _without_sign(tree: ast.expr) -> ast.expr | None:
+    """Return a product or quotient without the minus of its first factor, None where it has none: the sign stands before all of it."""
+    if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):
+        return tree.operand
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult | ast.Div):
+        bare = _without_sign(tree.left)
+        return None if bare is None else ast.BinOp(bare, tree.op, tree.right)
+    return None
 
 
 def _bracketed(tree: ast.expr, name: Name, least: int) -> str:

@@ -1,4 +1,4 @@
-"""A card as a fragment of LaTeX that a paper takes in by ``\\input``: needs amsmath and booktabs."""
+"""A card as a fragment of LaTeX for a paper to take in: needs amsmath and booktabs."""
 
 from ..model import NeuronModel
 from .breaking import broken
@@ -34,7 +34,7 @@ def _table(model: NeuronModel) -> str:
     lines = [r"\begin{center}", r"\begin{tabular}{@{}llp{0.1\linewidth}p{0.45\linewidth}@{}}", r"\toprule", r"Symbol & Value & Unit & Meaning \\"]
     for heading, rows in sections(model):
         lines += [r"\midrule", rf"\multicolumn{{4}}{{@{{}}l}}{{\emph{{{heading}}}}} \\"]
-        lines += [rf"${symbol}$ & ${value}$ & {latex_unit(unit)} & {latex_text(meaning)} \\" for symbol, value, unit, meaning in rows]
+        lines += [rf"${symbol}$ & {f'${value}$' if value else ''} & {latex_unit(unit)} & {latex_text(meaning)} \\" for symbol, value, unit, meaning in rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{center}"])
 
 

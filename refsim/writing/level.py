@@ -79,7 +79,7 @@ def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
     reset = parse_statements(part.reset, "reset") if part.reset else ()
     crossing = tests_of(part.refractory) if part.refractory not in model.constant_units else ()
     read = set(named) & set(re.findall(r"[A-Za-z_]\w*", part.threshold + part.refractory + part.reset))
-    known = {**model.constants(step), STEP: step, "dt": dt}
+    known: dict[str, Any] = {**model.constants(step), STEP: step, "dt": dt}
     known |= {name: np.full(len(_LEVELS), state.start) for name, state in model.solved.items()}
     chance, counts, before = np.random.default_rng(0), np.zeros(len(_LEVELS), int), np.zeros(len(_LEVELS), bool)
     for level in np.repeat(shape, _REFINE):

@@ -62,7 +62,16 @@ def discrete_group(model: NeuronModel) -> str:
     threshold = ', threshold="z > 0", reset=""' if step.fire else ""
     called = sorted(set(_WORD.findall("\n".join(code))) & {*_FUNCTIONS})
     functions = [line for name in called for line in [*_function(name), "", ""]]
-    group = [f"neurons = NeuronGroup(1, equations{threshold})", f"# One step, in this order: {', '.join(order)}.", "neurons.run_regularly(", '    """', *(f"    {line}" for line in code), '    """,', '    when="groups",', ")"]
+    group = [
+        f"neurons = NeuronGroup(1, equations{threshold})",
+        f"# One step, in this order: {', '.join(order)}.",
+        "neurons.run_regularly(",
+        '    """',
+        *(f"    {line}" for line in code),
+        '    """,',
+        '    when="groups",',
+        ")",
+    ]
     return "\n".join([*functions, *_equations(lines), "", *group])
 
 
@@ -126,5 +135,3 @@ class _Replaced(ast.NodeTransformer):
         if node.func.id == "shr" and self.shifts:
             return ast.Call(ast.Name("trunc"), [ast.BinOp(node.args[0], ast.Div(), ast.BinOp(ast.Constant(2.0), ast.Pow(), node.args[1]))], [])
         return node
-
-

@@ -28,9 +28,14 @@ def to_markdown(model: NeuronModel) -> str:
 def _block(block: Block) -> str:
     rows = [row for line in block.lines for row in broken(line)]
     body = " \\\\\n".join(rows)
-    return "\n".join([f"## {block.heading}", "", "$$", r"\begin{aligned}", body, r"\end{aligned}", "$$", "", *block.words])
+    return "\n".join([f"## {block.heading}", "", "$$", r"\begin{aligned}", body, r"\end{aligned}", "$$", *(["", *block.words] if block.words else [])])
 
 
 def _table(heading: str, rows: list[Row]) -> str:
     lines = [f"## {heading}", "", "| symbol | value | unit | meaning |", "|---|---|---|---|"]
-    return "\n".join([*lines, *(f"| ${symbol}$ | ${value}$ | {markdown_unit(unit)} | {markdown_text(meaning)} |" for symbol, value, unit, meaning in rows)])
+    return "\n".join(
+        [
+            *lines,
+            *(f"| ${symbol}$ | {f'${value}$' if value else ''} | {markdown_unit(unit)} | {markdown_text(meaning)} |" for symbol, value, unit, meaning in rows),
+        ]
+    )

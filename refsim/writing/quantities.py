@@ -5,7 +5,7 @@ import math
 _SYMBOLS = {"second": "s", "hertz": "Hz", "volt": "V", "amp": "A", "siemens": "S", "farad": "F", "ohm": "ohm", "coulomb": "C", "metre": "m", "kelvin": "K"}
 _PREFIXES = {-12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M"}
 # Brian2 has a short name for these; every other unit is written in full.
-_BRIAN2 = frozenset("ms us Hz kHz MHz mV mA uA nA pA mS uS nS uF nF pF kohm Mohm Gohm mm um".split())
+_BRIAN2 = frozenset(["ms", "us", "Hz", "kHz", "MHz", "mV", "mA", "uA", "nA", "pA", "mS", "uS", "nS", "uF", "nF", "pF", "kohm", "Mohm", "Gohm", "mm", "um"])
 
 
 def scaled(value: float, unit: str) -> tuple[str, str]:

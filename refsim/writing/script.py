@@ -17,9 +17,61 @@ from .quantities import brian2_quantity
 
 # Names that the script itself uses, and that no name of a card may take away from it.
 _TAKEN = frozenset(
-    "plt prefs defaultclock duration equations neurons states spikes figure axes print seed rand int run NeuronGroup StateMonitor SpikeMonitor "
-    "second hertz volt amp siemens farad ohm coulomb metre kelvin ms us Hz kHz MHz mV mA uA nA pA mS uS nS uF nF pF kohm Mohm Gohm mm um "
-    "implementation check_units np time".split()
+    [
+        "plt",
+        "prefs",
+        "defaultclock",
+        "duration",
+        "equations",
+        "neurons",
+        "states",
+        "spikes",
+        "figure",
+        "axes",
+        "print",
+        "seed",
+        "rand",
+        "int",
+        "run",
+        "NeuronGroup",
+        "StateMonitor",
+        "SpikeMonitor",
+        "second",
+        "hertz",
+        "volt",
+        "amp",
+        "siemens",
+        "farad",
+        "ohm",
+        "coulomb",
+        "metre",
+        "kelvin",
+        "ms",
+        "us",
+        "Hz",
+        "kHz",
+        "MHz",
+        "mV",
+        "mA",
+        "uA",
+        "nA",
+        "pA",
+        "mS",
+        "uS",
+        "nS",
+        "uF",
+        "nF",
+        "pF",
+        "kohm",
+        "Mohm",
+        "Gohm",
+        "mm",
+        "um",
+        "implementation",
+        "check_units",
+        "np",
+        "time",
+    ]
 ) | {*FUNCTIONS}
 
 
@@ -147,7 +199,7 @@ def _fires(model: NeuronModel) -> bool:
 def _plot(model: NeuronModel) -> str:
     """Return the lines that draw every state, with a mark at each spike."""
     states = model.stepped if model.continuous is None else model.solved
-    lines = [f"figure, axes = plt.subplots({len(states)}, sharex=True, squeeze=False, layout=\"constrained\")"]
+    lines = [f'figure, axes = plt.subplots({len(states)}, sharex=True, squeeze=False, layout="constrained")']
     for row, (name, state) in enumerate(states.items()):
         _, unit = brian2_unit(state.unit)
         lines.append(f"axes[{row}, 0].plot(states.t/ms, states.{name}[0]{f'/{unit}' if unit else ''})")

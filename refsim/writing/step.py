@@ -26,8 +26,8 @@ def step_lines(model: NeuronModel, index: str) -> tuple[list[Row], list[str]]:
             del statements[: len(made)]
         else:
             step.statement(statements.pop(0))
-    solution = SOLUTIONS[model.discrete.solution].replace("[input]", "the input")
-    words = [rf"One step of $\Delta t$, in this order; it is {solution}." if "map" != model.discrete.solution else rf"One step of $\Delta t$, in this order; it is {solution}."]
+    solution = SOLUTIONS[model.discrete.solution].replace("as [input] declares it", "of this kind")
+    words = [rf"One step of $\Delta t$, in this order; it is {solution}."]
     if step.renamed:
         words.append(f"Primes mark what step ${index}$ sets on the way.")
     if model.discrete.readout:

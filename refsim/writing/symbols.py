@@ -3,7 +3,7 @@
 import re
 
 _GREEK = frozenset(
-    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega".split()
+    ["Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega", "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"]
 )  # fmt: skip
 _SPOKEN = {"eps": r"\varepsilon", "inf": r"\infty", "step": r"\Delta t", "dt": r"\mathrm{d}t"}
 _UNITS = {"u": r"$\mu$", "ohm": r"$\Omega$"}

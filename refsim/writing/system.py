@@ -43,8 +43,11 @@ def system(model: NeuronModel) -> tuple[Block, ...]:
         blocks.append(Block("Membrane", tuple(_odes(model)), tuple(_method_words(model))))
         if lines := _events(model):
             blocks.append(Block("Threshold and reset", tuple(lines), tuple(_refractory_words(model))))
-    lines, words = step_lines(model, index)
-    return (*blocks, Block("One step", tuple(Line(left, sign, right) for left, sign, right in lines), (*words, *_notes(model))))
+    if model.derived:
+        made = [Line(symbol(name), "=", tuple(terms(parse_expression(each.text, name)))) for name, each in model.derived.items()]
+        blocks.append(Block("Derived constants", tuple(made), (r"$\Delta t$ is the duration of a step.",)))
+    rows, words = step_lines(model, index)
+    return (*blocks, Block("One step", tuple(Line(*row) for row in rows), (*words, *_notes(model))))
 
 
 def step_index(model: NeuronModel) -> str:
@@ -58,9 +61,7 @@ def _synapses(model: NeuronModel, index: str) -> list[Line]:
     if len(model.inputs) == 1:
         return [Line(f"{symbol(name)}[{index}]", "=", (rf"\sum_{{j}} w_{{j}}\,{heard}",)) for name in model.inputs]
     signed = {"excitatory": r"w_{j}", "inhibitory": r"-w_{j}"}
-    return [
-        Line(f"{symbol(name)}[{index}]", "=", (rf"\sum_{{j}} \max\left({signed[name.partition('_')[2]]}, 0\right)\,{heard}",)) for name in model.inputs
-    ]
+    return [Line(f"{symbol(name)}[{index}]", "=", (rf"\sum_{{j}} \max\left({signed[name.partition('_')[2]]}, 0\right)\,{heard}",)) for name in model.inputs]
 
 
 def _input_words(model: NeuronModel) -> str:
@@ -84,8 +85,14 @@ def _method_words(model: NeuronModel) -> list[str]:
         said.append(r"$I/\Delta t$ is a current of the charge of one input, spread over one step $\Delta t$; an input spike is a jump of that size.")
     if model.continuous.method == "exact":
         return [*said, "The equations are solved exactly over a time step."]
-    methods = {"euler": "forward Euler", "exponential_euler": "exponential Euler", "rk2": "Runge-Kutta of order 2", "rk4": "Runge-Kutta of order 4", "heun": "Heun's method"}
-    return [*said, f"They are integrated by {methods[model.continuous.method]}."]
+    methods = {
+        "euler": "forward Euler",
+        "exponential_euler": "exponential Euler",
+        "rk2": "Runge-Kutta of order 2",
+        "rk4": "Runge-Kutta of order 4",
+        "heun": "Heun's method",
+    }
+    return [*said, f"The equations are integrated by {methods[model.continuous.method]}."]
 
 
 def _events(model: NeuronModel) -> list[Line]:
