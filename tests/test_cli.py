@@ -33,7 +33,7 @@ def trained(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["models"], ["show", "srif"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["models"], ["show", "srif"], ["show", "srif", "--latex"], ["show", "srif", "--brian2"]])
 def test_light_commands_load_neither_brian2_nor_torch(arguments):
     code = f"import sys; from refsim.__main__ import main\ntry: main({arguments!r})\nexcept SystemExit: pass\nprint(sorted({{'torch', 'brian2', 'matplotlib', 'scipy'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

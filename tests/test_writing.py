@@ -17,6 +17,7 @@ from refsim.model.reading import equation_lines
 from refsim.writing import formula as formulas
 from refsim.writing.breaking import broken, width
 from refsim.writing.formula import formula, terms
+from refsim.writing.lines import brian2_text, python_text
 from refsim.writing.symbols import latex_text, markdown_text, symbol
 from refsim.writing.system import Line, system
 
@@ -194,6 +195,19 @@ def test_a_step_of_a_method_is_told_from_one_typed():
     assert not any(r"\mathbf{y}" in line for line in steps_of("adlif"))
 
 
+def test_names_become_symbols():
+    names = {
+        "tau_m": r"\tau_{m}",
+        "v1": "v_{1}",
+        "count": r"\mathrm{count}",
+        "th_step": r"\mathrm{th}_{\mathrm{step}}",
+        "step": r"\Delta t",
+        "m_inf": r"m_{\infty}",
+    }
+    assert {name: symbol(name) for name in names} == names
+    assert symbol("th_1", primes=2) == r"\mathrm{th}''_{1}"
+
+
 def test_long_equations_are_broken_between_terms():
     rows = broken(Line("v", "=", tuple(f"+ {letter * 30}" for letter in "abcd")))
     assert len(rows) == 2
@@ -230,6 +244,13 @@ def test_what_plain_brian2_cannot_say_is_a_sentence(tmp_path, capsys):
     (tmp_path / "taken.toml").write_text(taken)
     assert main(["show", str(tmp_path / "taken.toml"), "--brian2"]) == 2
     assert "card 'own': duration is a word of the Brian2 script itself; give it another name" in capsys.readouterr().err
+
+
+def test_functions_that_brian2_lacks_are_made_of_those_it_has():
+    texts = {text: parse_expression(text, "test") for text in ("round(a)*2", "trunc(a - b)", "shr(a + b, 12)", "a <= b")}
+    in_brian2 = ["floor(a + 0.5)*2", "sign(a - b)*floor(abs(a - b))", "shr(a + b, 12)", "int(a <= b)"]
+    assert [brian2_text(text, tree) for text, tree in texts.items()] == in_brian2
+    assert [python_text(text, tree) for text, tree in texts.items()][:3] == ["floor(a + 0.5)*2", "trunc(a - b)", "trunc((a + b)/2.0**12)"]
 
 
 def test_words_of_a_card_cannot_become_code(tmp_path):

@@ -12,11 +12,14 @@ from ..model.reading import equation_lines
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _ONE = "Brian2 dates a spike at the beginning of its time step: one more holds it for the whole period"
-# What a card may call and Brian2 has no function for.
-_FUNCTIONS = {
-    "trunc": ("x", "trunc(x)", "Cut towards zero."),
-    "shr": ("x, n", "trunc(x/2.0**n)", "Shift the size of a whole number down by n bits."),
-}
+# What a card may call and Brian2 has no function for; in a step it is named, so that the step reads as the card does.
+_SHIFT = [
+    '@implementation("cpp", "double shr(double x, double n) { return trunc(x/pow(2.0, n)); }")',
+    "@check_units(x=1, n=1, result=1)",
+    "def shr(x, n):",
+    '    """Shift the size of a whole number down by n bits."""',
+    "    return np.trunc(x/2.0**n)",
+]
 
 
 def read_names(model: NeuronModel) -> frozenset[str]:
@@ -60,8 +63,7 @@ def discrete_group(model: NeuronModel) -> str:
         code += [f"{each.target} = {brian2_text(each.text, each.tree)}" for each in statements]
         order += [name] if statements else []
     threshold = ', threshold="z > 0", reset=""' if step.fire else ""
-    called = sorted(set(_WORD.findall("\n".join(code))) & {*_FUNCTIONS})
-    functions = [line for name in called for line in [*_function(name), "", ""]]
+    functions = [*_SHIFT, "", ""] if "shr(" in "\n".join(code) else []
     group = [
         f"neurons = NeuronGroup(1, equations{threshold})",
         f"# One step, in this order: {', '.join(order)}.",
@@ -90,20 +92,6 @@ def _equations(lines: Sequence[str]) -> list[str]:
     return ['equations = """', *lines, '"""']
 
 
-def _function(name: str) -> list[str]:
-    arguments, body, meaning = _FUNCTIONS[name]
-    units = ", ".join(f"{argument}=1" for argument in arguments.split(", "))
-    typed = ", ".join(f"double {argument}" for argument in arguments.split(", "))
-    compiled = body.replace("2.0**n", "pow(2.0, n)")
-    return [
-        f'@implementation("cpp", "double {name}({typed}) {{ return {compiled}; }}")',
-        f"@check_units({units}, result=1)",
-        f"def {name}({arguments}):",
-        f'    """{meaning}"""',
-        f"    return np.{body}",
-    ]
-
-
 def brian2_text(text: str, tree: ast.expr) -> str:
     """Write an expression for Brian2: a comparison as 1 or 0, and ``round``, of which Brian2 has none, by ``floor``."""
     written = _written(text, tree, _Replaced())
@@ -112,7 +100,7 @@ def brian2_text(text: str, tree: ast.expr) -> str:
 
 def python_text(text: str, tree: ast.expr) -> str:
     """Write an expression that Python computes once, with the functions that ``from brian2 import *`` gives."""
-    return _written(text, tree, _Replaced(shifts=True))
+    return _written(text, tree, _Replaced(python=True))
 
 
 def _written(text: str, tree: ast.expr, replaced: "_Replaced") -> str:
@@ -122,16 +110,17 @@ def _written(text: str, tree: ast.expr, replaced: "_Replaced") -> str:
 
 
 class _Replaced(ast.NodeTransformer):
-    def __init__(self, *, shifts: bool = False) -> None:
-        self.shifts, self.found = shifts, False
+    """Put what there is for functions that there are not: in Brian2's text, or in Python where it stands for once."""
+
+    def __init__(self, *, python: bool = False) -> None:
+        self.python, self.found = python, False
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        """Put floor(x + 0.5) for round(x), and trunc(x/2**n) for shr(x, n) where there is no function of that name."""
+        """Replace round(x) by floor(x + 0.5), trunc(x) in Brian2 by sign(x)*floor(abs(x)), shr(x, n) in Python by trunc(x/2**n)."""
         self.generic_visit(node)
         assert isinstance(node.func, ast.Name)
-        self.found |= node.func.id == "round" or (node.func.id == "shr" and self.shifts)
-        if node.func.id == "round":
-            return ast.Call(ast.Name("floor"), [ast.BinOp(node.args[0], ast.Add(), ast.Constant(0.5))], [])
-        if node.func.id == "shr" and self.shifts:
-            return ast.Call(ast.Name("trunc"), [ast.BinOp(node.args[0], ast.Div(), ast.BinOp(ast.Constant(2.0), ast.Pow(), node.args[1]))], [])
-        return node
+        text = {"round": "floor({0} + 0.5)", "shr": "trunc({0}/2.0**{1})" if self.python else "", "trunc": "" if self.python else "sign({0})*floor(abs({0}))"}
+        if not (wanted := text.get(node.func.id)):
+            return node
+        self.found = True
+        return ast.parse(wanted.format(*(f"({ast.unparse(argument)})" for argument in node.args)), mode="eval").body

@@ -5,7 +5,8 @@ import re
 _GREEK = frozenset(
     ["Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega", "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"]
 )  # fmt: skip
-_SPOKEN = {"eps": r"\varepsilon", "inf": r"\infty", "step": r"\Delta t", "dt": r"\mathrm{d}t"}
+_SPOKEN = {"eps": r"\varepsilon", "inf": r"\infty"}
+_TIMES = {"step": r"\Delta t", "dt": r"\mathrm{d}t"}  # the declared step, and the one in which an ODE is integrated
 _UNITS = {"u": r"$\mu$", "ohm": r"$\Omega$"}
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -18,8 +19,8 @@ def symbol(name: str, primes: int = 0) -> str:
 
     Primes count how often a state was already set within a step.
     """
-    if name in ("step", "dt"):
-        return _SPOKEN[name]
+    if name in _TIMES:
+        return _TIMES[name]
     if name.partition("_")[0] == "uniform":  # chance
         name, letter = name.replace("uniform", "U"), r"\mathcal{U}"
     else:

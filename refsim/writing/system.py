@@ -45,7 +45,8 @@ def system(model: NeuronModel) -> tuple[Block, ...]:
             blocks.append(Block("Threshold and reset", tuple(lines), tuple(_refractory_words(model))))
     if model.derived:
         made = [Line(symbol(name), "=", tuple(terms(parse_expression(each.text, name)))) for name, each in model.derived.items()]
-        blocks.append(Block("Derived constants", tuple(made), (r"$\Delta t$ is the duration of a step.",)))
+        said = (r"$\Delta t$ is the duration of a step.",) if any("\\Delta t" in line.text for line in made) else ()
+        blocks.append(Block("Derived constants", tuple(made), said))
     rows, words = step_lines(model, index)
     return (*blocks, Block("One step", tuple(Line(*row) for row in rows), (*words, *_notes(model))))
 
