@@ -16,7 +16,7 @@ _COMMANDS = {
     "check": "hold a card, yours or ours, against the conformance suite",
     "models": "list the neurons",
     "cache": "list or remove the compiled networks that make a second run instant",
-    "show": "print one neuron: equations, step, parameters, references",
+    "show": "print one neuron, also as LaTeX, Markdown or a script of plain Brian2",
 }
 _EPILOG = """\
 refsim COMMAND --help tells more. Exit codes: 0 pass, 1 fail, 2 wrong usage or

@@ -81,13 +81,23 @@ def drive_of(model):
     return refsim.Drive.current(values[None, :, None], "1 ms", seed=0)
 
 
+@functools.cache
+def own_run(name):
+    """Run a card in refsim: the ODE in sub-steps, or the declared step of a card without one."""
+    model = MODELS[name]
+    fine = {"mode": "fine", "refine": REFINE} if model.continuous else {"mode": "grid"}
+    return refsim.run(alone(model, "1 ms"), drive_of(model), engine=refsim.Brian2(target="numpy", **fine), record=states_of(model))
+
+
+def states_of(model):
+    return tuple(model.solved if model.continuous else model.stepped)
+
+
 def differences(model, seen):
     """Return what a script's run and refsim's own differ in, in words."""
-    states, fine = (model.solved, "fine") if model.continuous else (model.stepped, "grid")
-    engine = refsim.Brian2(mode=fine, refine=REFINE if model.continuous else 1, target="numpy")
-    own = refsim.run(alone(model, "1 ms"), drive_of(model), engine=engine, record=tuple(states))
+    own = own_run(model.name)
     found = [] if np.array_equal(own.spikes[0].step, seen.get("spikes", [])) else ["spikes"]
-    for name in states:
+    for name in states_of(model):
         trace = own.traces[0][name][0, :, 0]
         assert np.isfinite(trace).all()
         found += [name] if np.abs(seen[name] - trace).max() > DIGITS * max(np.abs(trace).max(), 1e-15) else []
