@@ -11,6 +11,7 @@ from ..model.expressions import FUNCTIONS, parse_expression
 from ..model.neuron import STEP
 from ..network import positive_time
 from ..units import to_si
+from .dimensions import agrees, in_numbers
 from .level import STEPS, Input, usual_input
 from .lines import continuous_group, discrete_group, python_text, read_names
 from .quantities import brian2_quantity
@@ -74,6 +75,41 @@ _TAKEN = frozenset(
     ]
 ) | {*FUNCTIONS}
 
+# What a group or a monitor of Brian2 has already: a state of that name could neither be set nor read.
+_HAS = frozenset(
+    [
+        "active",
+        "clock",
+        "code_objects",
+        "contained_objects",
+        "count",
+        "equations",
+        "event",
+        "events",
+        "id",
+        "indices",
+        "it",
+        "name",
+        "namespace",
+        "order",
+        "record",
+        "record_variables",
+        "resetter",
+        "source",
+        "spikes",
+        "start",
+        "state",
+        "state_updater",
+        "stop",
+        "t",
+        "thresholder",
+        "updaters",
+        "user_equations",
+        "variables",
+        "when",
+    ]
+)
+
 
 def to_brian2(
     model: NeuronModel, *, current: float | str | None = None, dt: float | str = "1 ms", refine: int = 32, duration: float | str | None = None
@@ -122,7 +158,8 @@ def _check(model: NeuronModel) -> None:
             f"card '{model.name}': sums kernels ({listed(model.kernels)}) over past steps and has no [continuous] part; plain Brian2 keeps no past inputs, "
             f"so there is no script of it. Give the card an ODE, or run it with refsim run {model.name}."
         )
-    if clash := {*model.parameters, *model.derived, *model.state} & _TAKEN:
+    states = model.stepped if model.continuous is None else model.solved
+    if clash := ({*model.parameters, *model.derived, *model.state} & _TAKEN) | ({*states} & _HAS):
         raise RefsimError(f"card '{model.name}': {listed(clash)} is a word of the Brian2 script itself; give it another name in the card.")
 
 
@@ -149,12 +186,18 @@ def _constants(model: NeuronModel) -> str:
     wanted = set(read_names(model))
     rows = [(name, brian2_quantity(each.value, each.unit), each.meaning) for name, each in model.parameters.items() if name in wanted]
     lines = ["# Parameters", *_commented(rows)] if rows else []
-    made = [(name, python_text(each.text, _tree(model, name)), each.meaning) for name, each in model.derived.items() if name in wanted]
+    made = [(name, _made(model, name), each.meaning) for name, each in model.derived.items() if name in wanted]
     return "\n".join([*lines, *([*([""] if lines else []), "# Made of them", *_commented(made)] if made else [])])
 
 
-def _tree(model: NeuronModel, name: str) -> ast.expr:
-    return parse_expression(model.derived[name].text, f"card '{model.name}': [derived] {name}")
+def _made(model: NeuronModel, name: str) -> str:
+    """Return what computes a derived constant; over plain numbers where the card's text has not the dimension that it gives."""
+    each, units = model.derived[name], {**model.constant_units, STEP: "second"}
+    tree = parse_expression(each.text, f"card '{model.name}': [derived] {name}")
+    if agrees(tree, each.unit, units):
+        return python_text(each.text, tree)
+    plain = in_numbers(tree, units)
+    return f"({python_text(ast.unparse(plain), plain)})" + ("" if each.unit == "1" else f"*{each.unit}")
 
 
 def _commented(rows: Sequence[tuple[str, str, str]]) -> list[str]:

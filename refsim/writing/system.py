@@ -3,6 +3,7 @@
 import ast
 from dataclasses import dataclass, field
 
+from ..errors import RefsimError
 from ..model import NeuronModel
 from ..model.expressions import parse_expression, parse_statements
 from ..model.neuron import DRAWS, INPUT_KINDS
@@ -37,6 +38,7 @@ class Block:
 
 def system(model: NeuronModel) -> tuple[Block, ...]:
     """Return all equations of a card in the order of reading."""
+    _check_symbols(model)
     index = step_index(model)
     blocks = [Block("Synapses", tuple(_synapses(model, index)), (_input_words(model),))]
     if model.continuous is not None:
@@ -49,6 +51,14 @@ def system(model: NeuronModel) -> tuple[Block, ...]:
         blocks.append(Block("Derived constants", tuple(made), said))
     rows, words = step_lines(model, index)
     return (*blocks, Block("One step", tuple(Line(*row) for row in rows), (*words, *_notes(model))))
+
+
+def _check_symbols(model: NeuronModel) -> None:
+    printed: dict[str, str] = {}
+    for name in (*model.state, *model.parameters, *model.derived, *model.kernels):
+        other = printed.setdefault(symbol(name), name)
+        if other != name:
+            raise RefsimError(f"card '{model.name}': '{other}' and '{name}' would both be printed as ${symbol(name)}$; give one another name in the card.")
 
 
 def step_index(model: NeuronModel) -> str:
