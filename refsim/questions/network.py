@@ -1,6 +1,7 @@
 """Validate a network on real input: is the code right, is the step right, does it do its task."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,16 +88,17 @@ def validate_network(
         comparisons = tuple(compare_recordings(reference, engine.run(network, drive, record)) for engine in plan.trials)
         fine = plan.climber().ladder(network, drive, plan.fine, record)
     ladder = climb(reference, fine) if fine else None
-    closeup = None
+    look: Callable[[], Closeup | None] | None = None
     if comparisons:
         worst = Findings(title, (), comparisons=comparisons).worst
         assert worst is not None
         engine = next(engine for engine, found in zip(plan.trials, comparisons, strict=True) if found is worst)
-        closeup = look_closer(worst, network, drive, reference_engine.in_numpy(), engine)
-        comparisons = tuple(_with_membranes(found, closeup) if found is worst else found for found in comparisons)
+        look = functools.cache(lambda: look_closer(worst, network, drive, reference_engine.in_numpy(), engine))
+        if worst.first is not None:
+            comparisons = tuple(_with_membranes(found, look()) if found is worst else found for found in comparisons)
     verdicts = [verdict for claim in claims for verdict in _judge(claim, reference, comparisons, ladder, labels)]
     facts = {"samples": drive.n_samples, "steps": drive.n_steps, "inputs": drive.n_inputs, "drive": drive.made.get("kind")} | (data or {})
-    return Findings(title, tuple(verdicts), network, facts, reference, comparisons, ladder, labels, closeup)
+    return Findings(title, tuple(verdicts), network, facts, reference, comparisons, ladder, labels, look)
 
 
 def _with_membranes(found: Comparison, closeup: Closeup | None) -> Comparison:
