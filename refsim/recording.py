@@ -16,7 +16,7 @@ from .arrays import Floats, Ints
 from .connection import DRIVE
 from .drive import Drive
 from .errors import RefsimError
-from .network import Network
+from .network import Layer, Network
 from .spikes import SpikeTrains
 
 TRACES = ("before_reset", "after_reset")
@@ -75,20 +75,34 @@ class Recording:
         return int(self.provenance.get("refine", 1))
 
     def decisions(self) -> Ints:
-        """Return the class of each sample: the output neuron with most spikes, of a readout the highest mean membrane; the first of equals.
+        """Return the class of each sample: the output neuron with most spikes, of a readout the highest mean membrane, of graded
+        spikes the largest sum of what they carry; the first of equals.
 
         Raises
         ------
         RefsimError
-            For a readout whose membranes were not recorded.
+            For an output that was not recorded.
         """
-        if self.network.layers[-1].model.discrete.readout:
-            if "before_reset" not in self.traces[-1]:
-                raise RefsimError("decisions: the last layer is a readout, and its membranes were not recorded; run it with record=('before_reset',).")
-            means: Ints = np.argmax(self.traces[-1]["before_reset"].mean(axis=1), axis=1).astype(np.int64)
+        if wanted := output_trace(self.network.layers[-1]):
+            if wanted not in self.traces[-1]:
+                raise RefsimError(
+                    f"decisions: the last layer is {what_output(self.network.layers[-1])}, which was not recorded; run it with record=('{wanted}',)."
+                )
+            means: Ints = np.argmax(self.traces[-1][wanted].mean(axis=1), axis=1).astype(np.int64)
             return means
         classes: Ints = np.argmax(self.spikes[-1].counts(), axis=1).astype(np.int64)
         return classes
+
+
+def output_trace(layer: Layer) -> str:
+    """Return the trace that is a layer's output where spikes are not: of a readout, or of graded spikes; else ``""``."""
+    discrete = layer.model.discrete
+    return "before_reset" if discrete.readout else "after_reset" if discrete.payload else ""
+
+
+def what_output(layer: Layer) -> str:
+    """Say what such a layer is."""
+    return "a readout, whose output is its membrane" if layer.model.discrete.readout else "graded, and its output is what its spikes carry"
 
 
 class Engine(Protocol):

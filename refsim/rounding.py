@@ -248,7 +248,7 @@ def distances_to_threshold(reference: Recording, samples: Ints, dtypes: tuple[st
             sums = {name: bounded_sum(part, heard, unit) for name, part in parts_by_input(layer).items()}
             _, tested = state.step(sums, _FUNCTIONS, fired=fired, truth=_as_number)
             kept.distance[:, step], kept.bound[:, step] = decisive(tested) if layer.model.discrete.fire else (-np.inf, tested[0][0].error)
-            hear.spikes[index] = fired.astype(np.float64)
+            hear.spikes[index] = state.output(fired)
     return found
 
 

@@ -122,6 +122,12 @@ class LayerState:
         self.now += 1
         return fired, tested
 
+    def output(self, fired: Any) -> NDArray[np.float64]:
+        """Return what other layers hear of the last step: 1 for a spike, or what it carries."""
+        payload = self.layer.model.discrete.payload
+        carried = self.state[payload] if payload else fired
+        return np.asarray(getattr(carried, "value", carried), np.float64)
+
 
 def _no_draw(_step: int, name: str) -> Any:
     raise RefsimError(f"this use of a stochastic neuron gives no {name}; run it in a network, with a drive that has a seed.")
@@ -153,7 +159,7 @@ class Discrete:
                     held[index] = current
                 fired, tested = state.step(current)
                 tap.keep(step, fired, tested[0][0], tested[0][2], state.state[layer.model.membrane], state.state)
-                hear.spikes[index] = fired.astype(np.float64)
+                hear.spikes[index] = state.output(fired)
         advance(drive.n_samples)
         provenance = make_provenance("Discrete float64", network, drive, engine="Discrete", mode="grid", dtype="float64")
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),

@@ -53,16 +53,17 @@ class Names:
 def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card: str) -> Discrete:
     """Check the declared step: its parts, their order, and that each name is known where it is used."""
     where = f"{card}: [discrete]"
-    solution, readout = table.get("solution"), table.get("readout", "")
+    solution, readout, payload = table.get("solution"), table.get("readout", ""), table.get("payload", "")
     if solution not in SOLUTIONS:
         raise RefsimError(f"{where} solution must be one of {listed(SOLUTIONS)}, but is {solution!r}.")
-    parts = [key for key in table if key not in ("solution", "readout")]
+    parts = [key for key in table if key not in ("solution", "readout", "payload")]
     if unknown := set(parts) - set(_STEPS):
         raise RefsimError(f"{where}: {listed(unknown)} is not a known step; known are {', '.join(_STEPS)}.")
     if readout and "fire" in parts:
         raise RefsimError(f"{where}: has both fire and readout; a neuron with a readout never fires.")
     if readout and readout not in names.of("discrete"):
         raise RefsimError(f"{where} readout: must be a state, one of {listed(names.of('discrete'))}, but is {readout!r}.")
+    _check_payload(payload, readout, names, odes, where)
     needed = ["integrate"] if readout else ["integrate", "fire"]
     if [key for key in parts if key not in ("modulate", "reset")] != needed or parts != [key for key in _STEPS if key in parts]:
         raise RefsimError(
@@ -72,7 +73,17 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
     parsed = {key: _parsed(text, key, str(solution), names, odes, where) for key, text in texts.items()}
     _check_step(parsed, names, where)
     fire = parsed["fire"][0] if "fire" in parsed else None
-    return Discrete(parsed["integrate"], parsed.get("modulate", ()), fire, parsed.get("reset", ()), str(solution), readout)
+    return Discrete(parsed["integrate"], parsed.get("modulate", ()), fire, parsed.get("reset", ()), str(solution), readout, payload)
+
+
+def _check_payload(payload: object, readout: object, names: Names, odes: Odes | None, where: str) -> None:
+    """Check what graded spikes carry: a state that is 0 at the start, of a map in whole numbers, which can be compared exactly."""
+    if not payload:
+        return
+    if not isinstance(payload, str) or payload not in names.of("discrete") or names.state[payload].start:
+        raise RefsimError(f"{where} payload: must be a state that starts at 0, one of {listed(names.of('discrete'))}, but is {payload!r}.")
+    if readout or odes is not None:
+        raise RefsimError(f"{where} payload: graded spikes are those of a map that fires; leave readout and [continuous] out.")
 
 
 def _statement_text(value: object, where: str) -> str:

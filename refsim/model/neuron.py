@@ -109,7 +109,8 @@ class Kernel:
 class Discrete:
     """One step of dt as ordered statements: integrate, modulate (may be empty), fire, reset (may be empty).
 
-    A neuron that never fires has no `fire` but a `readout`, the state that is its output.
+    A neuron that never fires has no `fire` but a `readout`, the state that is its output. One whose spikes are graded has a
+    `payload`, the state that a spike carries, zero where there is none.
     """
 
     integrate: tuple[Statement, ...]
@@ -118,6 +119,7 @@ class Discrete:
     reset: tuple[Statement, ...]
     solution: str
     readout: str = ""
+    payload: str = ""
 
     @property
     def before_fire(self) -> tuple[Statement, ...]:
@@ -170,9 +172,9 @@ class NeuronModel:
 
     @property
     def membrane(self) -> str:
-        """The state that the threshold looks at, be it through [discrete] modulate; else the one the input reaches."""
-        if self.discrete.readout:
-            return self.discrete.readout
+        """The state that the threshold looks at, be it through [discrete] modulate; else the one the input reaches. Of a graded neuron, its output."""
+        if output := self.discrete.readout or self.discrete.payload:
+            return output
         seen = names_in(self.discrete.tests[0][0])
         for statement in reversed(self.discrete.modulate):
             seen = (seen - {statement.target}) | statement.names if statement.target in seen else seen

@@ -119,8 +119,10 @@ class Torch:
             results = []
             for index, step in enumerate(steps):
                 current = sums[index](x, outputs)
-                outputs[index], seen, states[index] = step(current, states[index], constants[index] | drawn[index].next(), heaviside)
-                results.append((outputs[index], seen, states[index][network.layers[index].model.membrane]))
+                spikes, seen, states[index] = step(current, states[index], constants[index] | drawn[index].next(), heaviside)
+                model = network.layers[index].model
+                outputs[index] = states[index][model.discrete.payload] if model.discrete.payload else spikes
+                results.append((spikes, seen, states[index][model.membrane]))
             return results
 
         return advance
@@ -150,7 +152,9 @@ def _module_on_trial(module: nn.Module, network: Network, drawn: list["_Draws"])
         assert isinstance(neuron, Neuron)
         assert neuron.seen is not None
         assert neuron.v is not None
-        seen_now.append((torch.zeros_like(spikes) if neuron.model.discrete.readout else spikes, neuron.seen, neuron.v))
+        discrete = neuron.model.discrete
+        fired = torch.zeros_like(spikes) if discrete.readout else (spikes != 0).to(spikes.dtype) if discrete.payload else spikes
+        seen_now.append((fired, neuron.seen, neuron.v))
 
     hooks = [neuron.register_forward_hook(keep) for neuron in neurons]
     try:

@@ -57,7 +57,7 @@ class Neuron(nn.Module):
         return None if self.state is None else self.state[self.model.membrane]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Advance by one step: input (batch, neurons) to spikes (batch, neurons), of a readout to its membrane."""
+        """Advance by one step: input (batch, neurons) to spikes (batch, neurons), of a readout to its membrane, of graded neurons to what spikes carry."""
         state = {name: torch.full_like(x, entry.start) for name, entry in self.model.stepped.items()} if self.state is None else self.state
         held = next(iter(state.values())).shape
         if held != x.shape:
@@ -70,7 +70,8 @@ class Neuron(nn.Module):
         if self.detach_reset:
             given = spikes.detach()
             _, _, self.state = step(x, state, constants, lambda _distance: given)
-        return self.state[self.model.membrane] if self.model.discrete.readout else spikes
+        output = self.model.discrete.readout or self.model.discrete.payload
+        return self.state[output] if output else spikes
 
     def now(self) -> dict[str, Any]:
         """Return the constants of this step; a neuron that learns some of them gives tensors."""

@@ -240,11 +240,12 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
         "begin": fill("begin.cpp", "begin", real, batch, VALUES=count, CLOCK="brian::_array_defaultclock_dt", FILL="\n".join(fills)),
         "end": fill("end.cpp", "end", real, batch, FLUSH="\n".join(flushes)),
     }
+    graded = {index: layer.model.discrete.payload for index, layer in enumerate(layers) if layer.model.discrete.payload}
     for index, layer in enumerate(layers):
         name = group_name(index)
         texts |= {each.unit: cpp_text(layer, index, each, real, batch) for each in calls(layer, name, fine=structure.fine)}
         for given in layer.model.inputs:
-            texts[f"{name}_{product_of(given)}"] = product_code(name, given, real, batch, index, layer, structure.mode(layer), structure.source)
+            texts[f"{name}_{product_of(given)}"] = product_code(name, given, real, batch, index, layer, structure.mode(layer), structure.source, graded)
         if not structure.fine:
             texts[f"{name}_threshold"] = fill(
                 "threshold.cpp",
