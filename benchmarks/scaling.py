@@ -3,7 +3,7 @@
     python -m benchmarks.scaling [--rounds 3] [--dtype float32] [--against SIZE...] [--json FILE] [--plot FILE]
 
 One size is changed at a time around 784-256-10, 100 steps, 1,000 samples, 5 % input. CPU seconds are those of the process and its
-children on one core, from spike events in memory to the spikes of all layers in memory; against cores it is wall seconds. Two
+children on one core, from a packed raster in memory to the spikes of all layers in memory; against cores it is wall seconds. Two
 numbers are fitted: the exponent of cost ~ size^exponent over the upper half of the sizes, and the largest deviation from a
 straight line with a fixed start. Cost a synaptic event tells whether cost follows the spikes: a product of all neurons with all
 weights would make it fall in proportion as the input grows denser.
@@ -23,7 +23,7 @@ import numpy as np
 import refsim
 
 from . import case, machine, plots
-from .engines.refsim_grid import drive, network
+from .engines.refsim_grid import network
 from .measuring import timed
 
 SAMPLES = 1000
@@ -52,7 +52,7 @@ def drawn(against: str, size: float, samples: int) -> case.Case:
 def point(against: str, size: float, dtype: str, rounds: int, samples: int) -> dict[str, Any]:
     """Measure one size: the best of several rounds."""
     chosen = drawn(against, size, samples)
-    net, given = network(chosen, dtype), drive(chosen)
+    net, given = network(chosen, dtype), refsim.Drive.raster(chosen.dense, "1 ms")
     engine = refsim.Brian2(dtype=dtype, target="cpp", margin=False, workers=int(size) if against == "cores" else 1)
     recording = refsim.run(net, given, engine)  # builds, warms up
     spent = [timed(lambda: refsim.run(net, given, engine)) for _ in range(rounds)]

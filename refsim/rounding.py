@@ -246,8 +246,10 @@ def distances_to_threshold(reference: Recording, samples: Ints, dtypes: tuple[st
             fired = train[:, step]
             heard = hear(index, frame)
             sums = {name: bounded_sum(part, heard, unit) for name, part in parts_by_input(layer).items()}
-            _, tested = state.step(sums, _FUNCTIONS, fired=fired, truth=_as_number)
-            kept.distance[:, step], kept.bound[:, step] = decisive(tested) if layer.model.discrete.fire else (-np.inf, tested[0][0].error)
+            with np.errstate(all="ignore"):  # the bound of a neuron that runs away in its upstroke may leave float64
+                _, tested = state.step(sums, _FUNCTIONS, fired=fired, truth=_as_number)
+                distance, bound = decisive(tested) if layer.model.discrete.fire else (-np.inf, tested[0][0].error)
+            kept.distance[:, step], kept.bound[:, step] = distance, np.where(np.isnan(bound), np.inf, bound)  # nothing is proven there
             hear.spikes[index] = state.output(fired)
     return found
 

@@ -75,3 +75,71 @@ def integrate_and_fire_encoder(images: np.ndarray, n_steps: int) -> np.ndarray:
         out[:, step] = v > 1
         v[out[:, step]] = 0
     return out
+
+
+# --- one neuron a column, whole numbers in: (n_steps, n_neurons) -> spikes, and what the threshold saw ------------------
+
+
+def cuba(drive, i_decay, v_decay, v_th):
+    """Current-based neuron; `drive` is the weighted sum already shifted up; fires above v_th."""
+    u, v = _zeros(drive, 2)
+    for x in drive:
+        u = shifted(u * (4096 - i_decay)) + x
+        v = shifted(v * (4096 - v_decay)) + u
+        fired = v > v_th
+        yield fired, v
+        v = np.where(fired, 0, v)
+
+
+def alif(drive, i_decay, v_decay, th_decay, r_decay, v_th, th_step):
+    """Adaptive threshold, kept as it is and not as what it is above its rest; no reset."""
+    u, v, r = _zeros(drive, 3)
+    th = np.full(u.shape, v_th)
+    for x in drive:
+        u = shifted(u * (4096 - i_decay)) + x
+        v = shifted(v * (4096 - v_decay)) + u
+        r, th, fired = _adapted(r, th, v, True, th_decay, r_decay, v_th, th_step)
+        yield fired, v
+
+
+def rf(drive, cos, sin, v_th):
+    """Resonate-and-fire at phase zero."""
+    for re, old, im in _resonator(drive, cos, sin):
+        yield (re >= v_th) & (old < 0) & (im >= 0), re
+
+
+def rf_iz(drive, cos, sin, v_th):
+    """Resonate-and-fire with a reset to one below the threshold."""
+    re, im = _zeros(drive, 2)
+    for x in drive:
+        re, im = shifted(cos * re) - shifted(sin * im) + x, shifted(sin * re) + shifted(cos * im)
+        fired = im >= v_th
+        yield fired, im
+        re, im = np.where(fired, 0, re), np.where(fired, v_th - 1, im)
+
+
+def adrf(drive, cos, sin, th_decay, r_decay, v_th, th_step):
+    """Resonate-and-fire with an adaptive threshold."""
+    r = _zeros(drive, 1)[0]
+    th = np.full(r.shape, v_th)
+    for re, old, im in _resonator(drive, cos, sin):
+        r, th, fired = _adapted(r, th, re, (old < 0) & (im >= 0), th_decay, r_decay, v_th, th_step)
+        yield fired, re
+
+
+def _zeros(drive, count):
+    return [np.zeros(drive.shape[1], np.int64) for _ in range(count)]
+
+
+def _resonator(drive, cos, sin):
+    re, im = _zeros(drive, 2)
+    for x in drive:
+        old = im
+        re, im = shifted(cos * re) - shifted(sin * im) + x, shifted(sin * re) + shifted(cos * im)
+        yield re, old, im
+
+
+def _adapted(r, th, seen, may, th_decay, r_decay, v_th, th_step):
+    r, th = shifted(r * (4096 - r_decay)), shifted((th - v_th) * (4096 - th_decay)) + v_th
+    fired = (seen >= th + r) & may
+    return np.where(fired, r + 2 * th, r), np.where(fired, th + th_step, th), fired

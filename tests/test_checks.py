@@ -32,8 +32,12 @@ def hand_written(model):
     return step
 
 
-# Neurons that pulses can probe: one dimensionless input, a threshold, no chance.
-PROBED = [model for model in load_all() if model.input_unit == "1" and not {"stochastic", "readout", "integer"} & set(model.traits) and len(model.inputs) == 1]
+# Neurons that pulses can probe: one dimensionless input, a threshold and a reset, no chance, and steps that are the same however long they last.
+PROBED = [
+    model
+    for model in load_all()
+    if model.input_unit == "1" and not {"stochastic", "readout", "integer", "no_reset"} & set(model.traits) and len(model.inputs) == 1 and not model.timed
+]
 
 
 @pytest.mark.parametrize("model", PROBED, ids=lambda model: model.name)

@@ -73,6 +73,18 @@ def test_the_cache_is_listed_and_cleared(tmp_path, monkeypatch, capsys):
     assert not list((tmp_path / "own").iterdir())
 
 
+def test_models_keeps_a_line_a_neuron_on_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    names = {path.stem for path in shelf("equations").glob("*.toml")}
+    assert {line.split()[0] for line in lines if line.startswith("  ")} == names  # one line each
+    monkeypatch.setenv("COLUMNS", "300")
+    assert main(["models"]) == 0
+    assert "..." not in capsys.readouterr().out
+
+
 def test_models_and_show(capsys):
     assert main(["models"]) == 0
     out = capsys.readouterr().out

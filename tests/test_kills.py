@@ -55,6 +55,8 @@ def count_makes(place, monkeypatch):
     (place / "bin" / "make").write_text(f'#!/bin/sh\n[ -n "$MAKELEVEL" ] || echo made >>{place}/makes\nexec {real} "$@"\n')
     (place / "bin" / "make").chmod(0o755)
     monkeypatch.setenv("PATH", f"{place / 'bin'}:{os.environ['PATH']}")
+    for name, value in (("MAKELEVEL", "1"), ("MAKEFLAGS", "n")):  # as if a make had started us, `make -n`: ours is not told
+        monkeypatch.setenv(name, value)
     return place / "makes"
 
 

@@ -1,4 +1,4 @@
-"""Brian2 in grid mode, from the dense array: events, files, the start of the compiled program, its results, all counted."""
+"""Brian2 in grid mode, from the dense array: packing, files, the start of the compiled program, its results, all counted."""
 
 import sys
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import refsim
-from refsim.spikes import SpikeTrains
 
 from ..case import DECAY, V_TH, Case
 from ..measuring import serve
@@ -20,17 +19,11 @@ def network(case: Case, dtype: str) -> refsim.Network:
     return refsim.Network.dense([(weight.astype(dtype), None, lif) for weight in case.weights], "1 ms")
 
 
-def drive(case: Case) -> refsim.Drive:
-    """Turn the dense input into events."""
-    spikes = SpikeTrains.from_dense(case.dense, 1e-3)
-    return refsim.Drive(*case.dense.shape, spikes.dt, spikes, None, {"kind": "benchmark"})
-
-
 def prepare(case: Case, dtype: str) -> Callable[[], Any]:
     """Compile (the first run does), then run with what is compiled."""
     engine = refsim.Brian2(dtype=dtype, target="cpp", margin="margin" in sys.argv[3:])
     net = network(case, dtype)
-    return lambda: refsim.run(net, drive(case), engine)
+    return lambda: refsim.run(net, refsim.Drive.raster(case.dense, "1 ms"), engine)
 
 
 def dense(outcome: Any, case: Case) -> list[Any]:

@@ -15,7 +15,8 @@ from ..arrays import Floats
 
 Respond = Callable[[Floats], NDArray[np.bool_]]  # input (n_steps, n_neurons) -> spikes of the same shape
 
-PULSE, _COLUMNS, _PASSES, _TAIL = 2, 256, 6, 4
+PULSE, TAIL = 2, 4  # the step of the first pulse, and silent steps after the last
+_COLUMNS, _PASSES = 256, 6
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Probed:
 
     def spikes(self, pulses: dict[int, Any], n: int = 1) -> Any:
         """Return the number of spikes of each of n neurons, for pulses at given steps."""
-        current = np.zeros((max(pulses, default=0) + 1 + _TAIL, n))
+        current = np.zeros((max(pulses, default=0) + 1 + TAIL, n))
         for step, height in pulses.items():
             current[step] = height
         return self.respond(current).sum(axis=0)

@@ -13,7 +13,7 @@ from ..engines.discrete import LayerState
 from ..errors import RefsimError, listed
 from ..model import NeuronModel
 from ..network import Layer
-from .probed import PULSE, Probed, Respond
+from .probed import PULSE, TAIL, Probed, Respond
 
 UserStep = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -188,15 +188,19 @@ def _declared(model: NeuronModel) -> Respond:
 
 
 def _knife_edge(respond: Respond, card: str) -> float:
-    """Return the smallest float64 pulse that makes a neuron at rest fire."""
+    """Return the smallest float64 pulse that makes a neuron at rest fire, at once or in the silence after it."""
+
+    def fires(height: float) -> bool:
+        return bool(respond(np.array([[height], *[[0.0]] * TAIL])).any())
+
     if respond(np.zeros((8, 1))).any():
         raise RefsimError(f"check_step: the neuron '{card}' fires without input at these parameters; there is no threshold to probe.")
     low, high = 0.0, 1.0
-    while not respond(np.array([[high]])).any():
+    while not fires(high):
         high *= 2
         if high > 1e6:
             raise RefsimError(f"check_step: the neuron '{card}' does not fire for a pulse of up to a million; there is nothing to probe.")
     while np.nextafter(low, high) < high:
         middle = 0.5 * (low + high)
-        low, high = (low, middle) if respond(np.array([[middle]])).any() else (middle, high)
+        low, high = (low, middle) if fires(middle) else (middle, high)
     return high

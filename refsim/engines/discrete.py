@@ -19,10 +19,18 @@ from ..spikes import SpikeTrains
 from .convolution import Convolution, layer_kernels
 from .delays import Hearing, steady
 
+
+def exprel(x: Any) -> Any:
+    """Return (exp(x) - 1)/x, and 1 where x is 0 or so small that the quotient rounds to 1; in the dtype of x."""
+    x = np.asarray(x)
+    small = np.abs(x) < 1e-16
+    return np.where(small, x.dtype.type(1), np.expm1(x) / np.where(small, x.dtype.type(1), x))
+
+
 FUNCTIONS: dict[str, Any] = {
     "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs, "tanh": np.tanh,
     "sin": np.sin, "cos": np.cos, "floor": np.floor, "clip": np.clip, "sign": np.sign, "trunc": np.trunc,
-    "round": lambda x: np.floor(x + 0.5), "shr": lambda x, n: np.trunc(x / 2.0**n),
+    "round": lambda x: np.floor(x + 0.5), "shr": lambda x, n: np.trunc(x / 2.0**n), "exprel": exprel,
 }  # fmt: skip
 
 
@@ -105,7 +113,8 @@ class LayerState:
         inputs = current if isinstance(current, Mapping) else {INPUT: current}
         values = {**self.constants, **self.state, **inputs, **{name: self.draw(self.now, name) for name in model.draws}}
         for name, convolution in self.kernels.items():
-            values[name] = convolution.value() if convolution.own else convolution.of_input(inputs[model.kernels[name].of])
+            total = convolution.value() if convolution.own else convolution.of_input(inputs[model.kernels[name].of])
+            values[name] = np.zeros(_shape(inputs)) if isinstance(total, float) else total  # of a past without any arrival
         execute(discrete.before_fire, values, functions, truth)
         tested = tuple((evaluate(left, values, functions), symbol, evaluate(right, values, functions)) for left, symbol, right in discrete.tests)
         if not discrete.fire:
@@ -127,6 +136,11 @@ class LayerState:
         payload = self.layer.model.discrete.payload
         carried = self.state[payload] if payload else fired
         return np.asarray(getattr(carried, "value", carried), np.float64)
+
+
+def _shape(inputs: Mapping[str, Any]) -> tuple[int, ...]:
+    first = next(iter(inputs.values()))
+    return np.shape(getattr(first, "value", first))
 
 
 def _no_draw(_step: int, name: str) -> Any:

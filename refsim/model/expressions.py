@@ -12,10 +12,11 @@ from ..errors import RefsimError, listed
 
 # Function -> number of arguments. Each engine says how it computes them; nothing else can be called from a card.
 # trunc cuts towards zero, round goes to the nearest and halves up, shr(x, n) is an arithmetic shift of the size:
-# on integers, which float64 holds exactly up to 2^53, all of them are exact.
+# on integers, which float64 holds exactly up to 2^53, all of them are exact. exprel(x) is (exp(x) - 1)/x, and 1 at 0:
+# the rates of Hodgkin-Huxley channels are 1/exprel, which has no hole where x/(exp(x) - 1) is 0/0.
 FUNCTIONS = {
     "exp": 1, "log": 1, "sqrt": 1, "abs": 1, "tanh": 1, "sin": 1, "cos": 1, "floor": 1, "clip": 3,
-    "sign": 1, "trunc": 1, "round": 1, "shr": 2,
+    "sign": 1, "trunc": 1, "round": 1, "shr": 2, "exprel": 1,
 }  # fmt: skip
 
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
@@ -197,4 +198,5 @@ SCALAR_FUNCTIONS: dict[str, Callable[..., float]] = {
     "exp": math.exp, "log": math.log, "sqrt": math.sqrt, "abs": abs, "tanh": math.tanh,
     "sin": math.sin, "cos": math.cos, "floor": math.floor, "clip": lambda x, low, high: min(max(x, low), high),
     "sign": lambda x: float((x > 0) - (x < 0)), "trunc": math.trunc, "round": lambda x: math.floor(x + 0.5), "shr": lambda x, n: math.trunc(x / 2.0**n),
+    "exprel": lambda x: math.expm1(x) / x if x else 1.0,
 }  # fmt: skip

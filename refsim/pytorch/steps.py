@@ -13,7 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .steps_adaptive import ADAPTIVE_STEPS
+from .steps_biophysical import BIOPHYSICAL_STEPS
 from .steps_chance import CHANCE_STEPS
+from .steps_loihi import LOIHI_STEPS
+from .steps_srm import SRM_STEPS
 from .steps_types import State, Step, Stepped
 from .surrogate import Fire
 
@@ -135,4 +139,8 @@ STEPS: dict[str, Step] = {
     "coba_lif": coba_lif_step,
     "qif": qif_step,
     **CHANCE_STEPS,
+    **SRM_STEPS,
+    **LOIHI_STEPS,
+    **ADAPTIVE_STEPS,
+    **BIOPHYSICAL_STEPS,
 }

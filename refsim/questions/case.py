@@ -19,6 +19,7 @@ from ..units import to_si
 from .curve import read_curve, validate_curve
 from .findings import Findings
 from .forecast import Forecast, check_input, forecast, tried_samples
+from .nest import read_rival, validate_rival
 from .network import Plan, make_plan, validate_network
 from .neuron import validate_neuron, validate_steps
 
@@ -26,6 +27,7 @@ _KEYS = {
     "network": {"title", "kind", "network", "data", "trials", "fine", "claim"},
     "neuron": {"title", "kind", "neuron", "parameters", "dt", "inputs", "times", "expected", "claim"},
     "curve": {"title", "kind", "neuron", "parameters", "dt", "input", "pulse", "steps", "expected", "claim"},
+    "nest": {"title", "kind", "neuron", "figures", "from_nest", "start", "input", "resolutions", "until", "claim"},
     "step": {"title", "kind", "neurons", "claim"},
 }
 _FEW = 16  # samples that show how much input there will be
@@ -43,7 +45,7 @@ class Case:
 
     @property
     def kind(self) -> str:
-        """``network``, ``neuron``, ``curve`` or ``step``."""
+        """``network``, ``neuron``, ``curve``, ``nest`` or ``step``."""
         return str(self.table["kind"])
 
     def run(self) -> Findings:
@@ -57,6 +59,8 @@ class Case:
         model = load(self._near(self.table["neuron"]), **self.table.get("parameters", {}))
         if self.kind == "curve":
             return Findings(title, validate_curve(read_curve(model, self.table), self.claims))
+        if self.kind == "nest":
+            return Findings(title, validate_rival(read_rival(model, self.table), self.claims))
         factor = model.parameter(self.table["times"]).value if "times" in self.table else 1.0
         inputs = np.asarray(self.table["inputs"], float) * factor
         return Findings(title, validate_neuron(model, inputs.tolist(), self.table["dt"], self.table["expected"], self.claims))
@@ -129,7 +133,7 @@ def read_case(path: str | Path) -> Case:
         raise RefsimError(f"case {path}: kind must be one of {listed(_KEYS)}, but is {kind!r}.")
     if surplus := set(table) - _KEYS[kind]:
         raise RefsimError(f"case {path}: {listed(surplus)} is not a known key; known are {listed(_KEYS[kind])}.")
-    needed = _KEYS[kind] - {"parameters", "times", "trials", "fine", "pulse"}
+    needed = _KEYS[kind] - {"parameters", "times", "trials", "fine", "pulse", "until"}
     if missing := needed - set(table):
         raise RefsimError(f"case {path}: {listed(missing)} is missing; needed are {listed(needed)}.")
     if "dt" in table:

@@ -15,6 +15,7 @@ from .outcome import Collector
 from .processes import run_compiled
 from .room import Split, split_samples
 from .runtime import run_numpy
+from .synapses import run_synapses
 
 _SMALL = 10_000_000  # samples x steps x synapses below which NumPy is done before a compiler has started
 _LARGEST_INDEX = 2**31 - 1  # spikes of a batch are numbered in 32 bits
@@ -43,6 +44,9 @@ class Brian2:
         Keep the nearest approach to threshold.
     workers : int
         Processes among which a compiled run splits its samples; the result does not depend on it.
+    connections : {"product", "synapses"}
+        ``"product"``: each weight stored once, its rows added where a spike arrives. ``"synapses"``: Brian2's plain Synapses,
+        slow, the referee of the first.
     scheduler : str or distributed.Client, optional
         A Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, whose workers run the samples in place of this machine.
     """
@@ -54,11 +58,12 @@ class Brian2:
     analog: str = "current"
     margin: bool = True
     workers: int = 1
+    connections: str = "product"
     scheduler: Any = None
 
     def __post_init__(self) -> None:
         for name, value, known in (("mode", self.mode, ("grid", "fine")), ("dtype", self.dtype, ("float64", "float32")),
-                                   ("target", self.target, ("auto", "cpp", "numpy")), ("analog", self.analog, ("current", "impulse"))):  # fmt: skip
+                                   ("target", self.target, ("auto", "cpp", "numpy")), ("analog", self.analog, ("current", "impulse")), ("connections", self.connections, ("product", "synapses"))):  # fmt: skip
             if value not in known:
                 raise RefsimError(f"Brian2: {name} must be one of {', '.join(known)}, but is {value!r}.")
         if isinstance(self.refine, bool) or not isinstance(self.refine, int) or not 1 <= self.refine <= 4096:
@@ -67,6 +72,8 @@ class Brian2:
             raise RefsimError(f"Brian2: workers must be a whole number of 1 or more, but is {self.workers!r}.")
         if self.scheduler is not None and self.target == "numpy":
             raise RefsimError("Brian2: a scheduler's workers run compiled networks; target='numpy' runs here. Leave one of the two out.")
+        if self.scheduler is not None and self.connections == "synapses":
+            raise RefsimError("Brian2: connections='synapses' runs here, in one process; leave the scheduler out.")
         if self.mode == "grid" and self.refine != 1:
             raise RefsimError(f"Brian2: grid mode runs the declared step and has no sub-steps; refine={self.refine} needs mode='fine'.")
 
@@ -84,11 +91,11 @@ class Brian2:
             _check_fine(network)
         source = "events" if drive.values is None else "current"
         compiled = self.chosen_target(network, drive, drive.n_samples) == "cpp"
-        batch = self.batch(network) if compiled else drive.n_samples
+        batch = self.batch(network) if compiled and self.connections == "product" else drive.n_samples
         structure = Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, record)
         found = self._run(structure, drive, compiled, record)
         mode = "grid" if self.mode == "grid" else f"fine dt/{self.refine}"
-        facts = {"engine": "Brian2", "mode": self.mode, "refine": self.refine, "dtype": self.dtype, "target": "C++ standalone" if compiled else "NumPy", "device": "cpu",
+        facts = {"engine": "Brian2", "mode": self.mode, "refine": self.refine, "dtype": self.dtype, "target": "C++ standalone" if compiled else "NumPy", "device": "cpu", "connections": self.connections,
                  "analog": self.analog, "method": [_method(layer.model, structure.fine) for layer in network.layers]}  # fmt: skip
         provenance = make_provenance(f"Brian2 {mode} {self.dtype}", network, drive, **facts)
         approach = found.approach()
@@ -103,6 +110,10 @@ class Brian2:
         return "numpy" if small and self.scheduler is None else "cpp"
 
     def _run(self, structure: Structure, drive: Drive, compiled: bool, record: tuple[str, ...]) -> Collector:
+        if self.connections == "synapses":
+            found = Collector(structure.network, drive, self.refine)
+            found.add(0, run_synapses(structure, drive, self.refine, self.analog == "impulse", "cpp_standalone" if compiled else "numpy"))
+            return found
         if not compiled:
             found = Collector(structure.network, drive, self.refine)
             found.add(0, run_numpy(structure, drive, self.refine, self.analog == "impulse", record))

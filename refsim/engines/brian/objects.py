@@ -17,7 +17,7 @@ from .functions import calls, cpp_text, truth_function
 from .product import fill, product_code, product_of
 from .text import FAR, ThreeAddress, fine_variables, grid_update, grid_variables, jump_of, unit_equations, watch
 
-_FUNCTIONS = ("exp", "log", "sqrt", "abs", "tanh", "sin", "cos", "floor", "clip", "sign", "int")
+_FUNCTIONS = ("exp", "log", "sqrt", "abs", "tanh", "sin", "cos", "floor", "clip", "sign", "int", "exprel")
 _SLOTS = ("sum", "update", "jump", "watch", "threshold", "record", "reset", "trace")
 _UNUSED = ("groups", "thresholds", "synapses", "resets")  # Brian2's own slots, which must exist
 
@@ -96,7 +96,7 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
     for index, layer in enumerate(structure.network.layers):
         name = group_name(index)
         schedule += [f"{name}_{slot}" for slot in _SLOTS]
-        group = _group(structure, layer, name, brian2, call)
+        group = layer_group(structure, layer, name, brian2, call)
         for given in layer.model.inputs:
             run_function(f"{name}_{product_of(given)}", f"{name}_sum")
         if call(f"{name}_threshold") is None:
@@ -115,11 +115,11 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
     return network, groups, traces
 
 
-def _group(structure: Structure, layer: Layer, name: str, brian2: Any, call: Any) -> Any:
-    """Make one layer's neurons for a whole batch."""
+def layer_group(structure: Structure, layer: Layer, name: str, brian2: Any, call: Any, more: str = "") -> Any:
+    """Make one layer's neurons for a whole batch, with more variables where the connections need them."""
     model, watched = layer.model, {"gap": structure.gap, "seen": "before_reset" in structure.traces}
     declare = fine_variables if structure.fine else grid_variables
-    equations = declare(model, frozenset(layer_constants(layer)), **watched)
+    equations = declare(model, frozenset(layer_constants(layer)), **watched) + more
     size = structure.batch * layer.n_post
     namespace = {each.name: call(each.unit) for each in calls(layer, name, fine=structure.fine)} | {"truth": truth_function(brian2, structure.dtype)}
     if not structure.fine:

@@ -22,6 +22,7 @@ from .session import COMPILER_FLAGS, session
 _HERE = Path(__file__).parent
 _HEADERS = ["<cstdio>", "<cstdlib>", "<cstring>", "<vector>", "<algorithm>", "<stdint.h>", "<fcntl.h>", "<unistd.h>", "<sys/mman.h>", "<sys/stat.h>"]
 _NO_ROOM, _LITTLE = "No space left on device", 1 << 20  # what a compiler says, and bytes with which it cannot do
+_OF_AN_OUTER_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")  # `make -n` around us would compile nothing
 ENDLESS = 1e9  # steps; a run stops itself after the last step of its input
 
 
@@ -103,7 +104,8 @@ def _make(project: Path, compiler: str) -> None:
     """Compile a project; the compiler ends with us."""
     with open(project.parent / "said", "wb") as said:
         words = ["make", "-j2", f"CXX={compiler}"]
-        with child(words, cwd=project, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, "LC_ALL": "C", "TMPDIR": str(project.parent)}) as process:
+        ours = {name: value for name, value in os.environ.items() if name not in _OF_AN_OUTER_MAKE} | {"LC_ALL": "C", "TMPDIR": str(project.parent)}
+        with child(words, cwd=project, stdout=subprocess.DEVNULL, stderr=said, env=ours) as process:
             code = exit_code(process)
     text = (project.parent / "said").read_text("utf-8", errors="replace").strip()
     if code and (_NO_ROOM in text or shutil.disk_usage(project).free < _LITTLE):
