@@ -105,8 +105,6 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
         text=text,
     )
     check_kernels(model, card)
-    if bool(model.discrete.payload) != ("graded" in model.traits) or ("graded" in model.traits and "integer" not in model.traits):
-        raise RefsimError(f"{card}: a payload and the trait graded go together, and with them the trait integer: what spikes carry is compared exactly.")
     _check_own_name(model, card, path)
     for key, parameter in parameters.items():
         parameter.check(parameter.value, f"{card}: [parameters] {key}")

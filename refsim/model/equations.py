@@ -1,5 +1,6 @@
 """Check the two equation texts of a card: the ordered discrete step, and the ODE with its threshold and reset."""
 
+import ast
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +64,6 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
         raise RefsimError(f"{where}: has both fire and readout; a neuron with a readout never fires.")
     if readout and readout not in names.of("discrete"):
         raise RefsimError(f"{where} readout: must be a state, one of {listed(names.of('discrete'))}, but is {readout!r}.")
-    _check_payload(payload, readout, names, odes, where)
     needed = ["integrate"] if readout else ["integrate", "fire"]
     if [key for key in parts if key not in ("modulate", "reset")] != needed or parts != [key for key in _STEPS if key in parts]:
         raise RefsimError(
@@ -72,18 +72,27 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
     texts = {key: _statement_text(table[key], f"{where} {key}") for key in parts}
     parsed = {key: _parsed(text, key, str(solution), names, odes, where) for key, text in texts.items()}
     _check_step(parsed, names, where)
+    if payload:
+        _check_payload(payload, parsed, names, odes, where)
     fire = parsed["fire"][0] if "fire" in parsed else None
     return Discrete(parsed["integrate"], parsed.get("modulate", ()), fire, parsed.get("reset", ()), str(solution), readout, payload)
 
 
-def _check_payload(payload: object, readout: object, names: Names, odes: Odes | None, where: str) -> None:
-    """Check what graded spikes carry: a state that is 0 at the start, of a map in whole numbers, which can be compared exactly."""
-    if not payload:
-        return
-    if not isinstance(payload, str) or payload not in names.of("discrete") or names.state[payload].start:
-        raise RefsimError(f"{where} payload: must be a state that starts at 0, one of {listed(names.of('discrete'))}, but is {payload!r}.")
-    if readout or odes is not None:
-        raise RefsimError(f"{where} payload: graded spikes are those of a map that fires; leave readout and [continuous] out.")
+def _check_payload(payload: object, parsed: Mapping[str, tuple[Statement, ...]], names: Names, odes: Odes | None, where: str) -> None:
+    """Check what spikes carry: a state that the step itself makes 0 where there is no spike, so that no engine has to."""
+    if not isinstance(payload, str) or payload not in names.of("discrete"):
+        raise RefsimError(f"{where} payload: must be a state, one of {listed(names.of('discrete'))}, but is {payload!r}.")
+    if odes is not None:
+        raise RefsimError(f"{where} payload: an ODE has no spikes that carry something; leave [continuous] out, and run the card in grid mode.")
+    made = [statement.tree for statement in parsed.get("reset", ()) if statement.target == payload]
+    if names.state[payload].start or not made or not _has_factor_z(made[-1]):
+        raise RefsimError(f"{where} payload: must be 0 where there is no spike; let it start at 0, and write '{payload} = z*...' in reset.")
+
+
+def _has_factor_z(tree: ast.expr) -> bool:
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult):
+        return _has_factor_z(tree.left) or _has_factor_z(tree.right)
+    return isinstance(tree, ast.Name) and tree.id == "z"
 
 
 def _statement_text(value: object, where: str) -> str:

@@ -109,8 +109,8 @@ class Kernel:
 class Discrete:
     """One step of dt as ordered statements: integrate, modulate (may be empty), fire, reset (may be empty).
 
-    A neuron that never fires has no `fire` but a `readout`, the state that is its output. One whose spikes are graded has a
-    `payload`, the state that a spike carries, zero where there is none.
+    A neuron that never fires has no `fire` but a `readout`, the state that is its output. One whose spikes carry a number has a
+    `payload`, the state that they carry, 0 where there is no spike.
     """
 
     integrate: tuple[Statement, ...]
@@ -172,9 +172,9 @@ class NeuronModel:
 
     @property
     def membrane(self) -> str:
-        """The state that the threshold looks at, be it through [discrete] modulate; else the one the input reaches. Of a graded neuron, its output."""
-        if output := self.discrete.readout or self.discrete.payload:
-            return output
+        """The state that the threshold looks at, be it through [discrete] modulate; else the one the input reaches."""
+        if self.discrete.readout:
+            return self.discrete.readout
         seen = names_in(self.discrete.tests[0][0])
         for statement in reversed(self.discrete.modulate):
             seen = (seen - {statement.target}) | statement.names if statement.target in seen else seen

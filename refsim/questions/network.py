@@ -82,7 +82,7 @@ def validate_network(
     reference_engine = plan.reference()
     total = drive.n_samples * (1 + len(plan.trials) + len(plan.fine))
     with progress(total, "validate"):
-        record = tuple({trace for layer in network.layers if (trace := output_trace(layer))})
+        record = tuple(dict.fromkeys(trace for layer in network.layers if (trace := output_trace(layer))))
         reference = reference_engine.run(network, drive, record)
         comparisons = tuple(compare_recordings(reference, engine.run(network, drive, record)) for engine in plan.trials)
         fine = [engine.run(network, drive, record) for engine in plan.ladder()]

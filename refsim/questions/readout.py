@@ -1,10 +1,9 @@
-"""Outputs that are no spikes: the membranes of readouts, which must agree to within rounding, and what graded spikes carry."""
+"""Outputs other than 0 and 1, which must agree to within rounding: the membranes of readouts, and what spikes carry."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import Floats
 from ..recording import Recording, output_trace, what_output
 from ..rounding import distances_to_threshold
 
@@ -53,28 +52,21 @@ class Readout:
 
 
 def output_layers(recording: Recording) -> list[int]:
-    """Return the layers whose output is another than 0 and 1: readouts, and those of graded spikes."""
+    """Return the layers whose output is another than 0 and 1: readouts, and those whose spikes carry a number."""
     return [index for index, layer in enumerate(recording.network.layers) if output_trace(layer)]
 
 
 def compare_readouts(reference: Recording, trial: Recording) -> tuple[Readout, ...]:
-    """Compare the outputs of all such layers of two runs whose spikes are the same.
-
-    What graded spikes carry is in whole numbers and must be equal; membranes must agree to within rounding.
-    """
+    """Compare the outputs of all such layers of two runs whose spikes are the same."""
     layers = {index: reference.network.layers[index] for index in output_layers(reference)}
-    if any(output_trace(layer) not in run.traces[index] for run in (reference, trial) for index, layer in layers.items()):
+    if not layers or any(output_trace(layer) not in run.traces[index] for run in (reference, trial) for index, layer in layers.items()):
         return tuple(Readout(index, what_output(layer), output_trace(layer), None, None) for index, layer in layers.items())
+    dtypes = tuple(str(run.provenance["dtype"]) for run in (reference, trial))
+    bounds = distances_to_threshold(reference, np.arange(reference.drive.n_samples), dtypes)
     found = []
     for index, layer in layers.items():
-        trace = output_trace(layer)
+        trace, bound = output_trace(layer), bounds[index].output
         difference = np.abs(reference.traces[index][trace].astype(np.float64) - trial.traces[index][trace])
-        bound = np.zeros_like(difference) if layer.model.discrete.payload else _bound(reference, trial, index)
         at = np.unravel_index(int(np.argmax(np.nan_to_num(difference - bound, nan=np.inf))), difference.shape)
         found.append(Readout(index, what_output(layer), trace, float(difference[at]), float(bound[at]), tuple(int(place) for place in at)))
     return tuple(found)
-
-
-def _bound(reference: Recording, trial: Recording, layer: int) -> Floats:
-    dtypes = tuple(str(run.provenance["dtype"]) for run in (reference, trial))
-    return distances_to_threshold(reference, np.arange(reference.drive.n_samples), dtypes)[layer].bound
