@@ -20,7 +20,7 @@ from typing import Any
 from . import machine, plots
 
 ROOT = Path(__file__).parents[1]
-COMPILERS = ("make", "g++", "gcc", "c++", "clang++", "ccache", "cc1plus", "ld")
+COMPILERS = {"make", "g++", "gcc", "c++", "clang++", "ccache", "cc1plus", "ld"}
 
 
 def inside() -> dict[str, float]:
@@ -63,8 +63,8 @@ def inside() -> dict[str, float]:
         """A program whose time is told to what it is for."""
 
         def __init__(self, words: Any, *arguments: Any, **named: Any) -> None:
-            first = words if isinstance(words, str) else words[0]
-            self.part, self.since = ("compiler" if Path(str(first)).name in COMPILERS else "compiled program"), time.perf_counter()
+            names = {Path(str(word)).name for word in (words.split() if isinstance(words, str) else words)}
+            self.part, self.since = ("compiler" if names & COMPILERS else "compiled program"), time.perf_counter()
             super().__init__(words, *arguments, **named)
 
         def __setattr__(self, name: str, value: Any) -> None:

@@ -86,7 +86,7 @@ def play(entries: tuple[Entry, ...], case: Case, dtype: str, rounds: int, core: 
     entries : tuple of Entry
         The first named `REFERENCE` is what the others' spikes are compared with.
     rounds : int
-        Timed runs of each engine, after one that warms it up.
+        Turns of each engine, of two timed runs, after one that warms it up.
     core : int
         The core that all run on.
 
@@ -112,8 +112,8 @@ def play(entries: tuple[Entry, ...], case: Case, dtype: str, rounds: int, core: 
                     absent.append(f"{entry.name} cannot run in {dtype}: {players[-1].hello['cannot']}")
                     players.pop().end()
             for _ in range(rounds):
-                for player in players:
-                    player.rounds.append(player.ask("time"))
+                for player in players:  # twice: while it waited, the system took pages and caches from it
+                    player.rounds += [player.ask("time"), player.ask("time")]
             reference = next(player for player in players if player.entry == REFERENCE).spikes()
             rows = [row(player, reference, min(player.entry.samples, len(case.dense))) for player in players]
             judge_reference(rows)

@@ -2,6 +2,8 @@
 
 import gzip
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -39,6 +41,14 @@ def test_events_and_currents_have_steps_of_their_own(tmp_path):
     assert encode(read_data(tmp_path / "c.npy"), "current", None, 1e-3).n_steps == 7
     with pytest.raises(RefsimError, match="has 7 steps of its own, but --steps is 5"):
         encode(read_data(tmp_path / "c.npy"), "current", 5, 1e-3)
+
+
+def test_digits_are_those_of_scikit_learn_without_its_import():
+    images, labels = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
+    assert np.array_equal(digits().values, images[::5] / 16)
+    assert np.array_equal(digits().labels, labels[::5])
+    code = "import sys, refsim.data; refsim.data.digits(); sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_digits_are_split_once_and_for_all():

@@ -85,3 +85,27 @@ def test_frames_of_events_are_their_dense_array(rng):
 def test_wrong_input_is_refused(make, says):
     with pytest.raises(RefsimError, match=says):
         make()
+
+
+@pytest.mark.parametrize("n_inputs", [1, 7, 8, 9, 64, 67])
+def test_a_raster_keeps_every_bit(n_inputs, rng):
+    dense = rng.random((3, 5, n_inputs)) < 0.4
+    for given in (dense, dense.astype(float), dense.astype(np.uint8)):
+        drive = Drive.raster(given, "1 ms")
+        assert np.array_equal(drive.spikes.dense(), dense)
+        assert np.array_equal(np.stack(list(drive.frames()), axis=1), dense)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (np.zeros((2, 3)), "shape"),
+        (np.zeros((0, 3, 2)), "shape"),
+        (np.full((1, 2, 3), 2), "0 and 1"),
+        (np.full((1, 2, 3), np.nan), "0 and 1"),
+        ([[["a"]]], "0 and 1"),
+    ],
+)
+def test_what_is_no_raster_is_refused(given, says):
+    with pytest.raises(RefsimError, match=says):
+        Drive.raster(given, "1 ms")

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,21 @@ def child(words: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[An
         process.wait()
         assert process.stdin is not None
         process.stdin.close()
+
+
+def wait(process: "subprocess.Popen[Any]", seconds: float) -> None:
+    """Wait for a child's end, at most so long: Linux tells of it at once, elsewhere it is asked for again and again."""
+    if not hasattr(os, "pidfd_open"):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        return
+    end = os.pidfd_open(process.pid)
+    try:
+        poll = select.poll()
+        poll.register(end, select.POLLIN)
+        poll.poll(1000 * seconds)
+    finally:
+        os.close(end)
 
 
 def exit_code(process: "subprocess.Popen[Any]") -> int:

@@ -5,6 +5,6 @@ static inline double @UNIT@_call(int64_t now) {
     const int64_t length = plan->steps*plan->refine;
     if ((now + 1) % length) return 0.0;
 @FLUSH@
-    if ((now + 1)/length == plan->chunks) Network::_globally_stopped = true;
+    if ((now + 1)/length == plan->chunks) { @STOP@ }
     return 0.0;
 }

@@ -1,6 +1,5 @@
 """Run one portion of the samples with the compiled program; the same on this machine and on a worker far away."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ from ...drive import Drive
 from ...errors import RefsimError
 from ...progress import advance
 from .cache import held
-from .children import Scratch, child, exit_code
+from .children import Scratch, child, exit_code, wait
 from .folder import disk_full, explained_disk
 from .objects import Structure, group_name
 from .outcome import Portion
@@ -65,7 +64,6 @@ class Job:
             if self._ready is None:
                 program, lock = held(lambda: compiled(self.structure))
                 scratch = Scratch()
-                (scratch.path / "static_arrays").symlink_to(program / "static_arrays")
                 write_constants(scratch.path, self.structure, self.refine)
                 self._ready = _Ready(program, lock, scratch)
             elif not (self._ready.program / "main").is_file():  # removed by hand in the middle of the run
@@ -103,8 +101,8 @@ class Job:
             run = Path(tempfile.mkdtemp(prefix="portion-", dir=shared))
             try:
                 (run / "results").mkdir()
-                for entry in (shared / "static_arrays", *shared.glob("*.bin")):
-                    (run / entry.name).symlink_to(entry)
+                (run / "shared").symlink_to(shared)
+                (run / "static_arrays").symlink_to(program / "static_arrays")
                 write_input(run, self.structure, drive, self.refine, self.analog_impulse)
                 _finish(program / "main", run, drive.n_samples, stop or threading.Event())
                 names = json.loads((program / "manifest.json").read_text("utf-8"))["results"]
@@ -130,8 +128,7 @@ def _execute(program: Path, run: Path, n_samples: int, stop: threading.Event) ->
     grown, passed = run / f"{group_name(0)}_gap.bin", 0
     with open(run / "said", "wb") as said, child([os.fspath(program)], cwd=run, stdout=said, stderr=subprocess.STDOUT) as process:
         while process.poll() is None and not stop.is_set():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.2)
+            wait(process, 0.2)
             done = min(grown.stat().st_size // BYTES_A_SAMPLE if grown.is_file() else 0, n_samples)
             advance(done - passed)
             passed = done

@@ -8,7 +8,7 @@ static const int64_t OWN = @OWN@, SIZE = BATCH*@POST@;  // the kernel of own spi
 static inline double @UNIT@_call(int64_t i, int64_t now, double arrived) {
     using namespace @UNIT@;
     const Plan* plan = the_plan();
-    static const int64_t* count = (const int64_t*)map_file("@UNIT@.bin", sizeof(int64_t));
+    static const int64_t* count = (const int64_t*)map_file("shared/@UNIT@.bin", sizeof(int64_t));
     static const real* kernel = (const real*)(count + 1) + OWN;
     static const int64_t length = *count > OWN ? *count - OWN : 0;
     static std::vector<real> past(SIZE*length);

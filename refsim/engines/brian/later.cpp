@@ -1,6 +1,6 @@
 // A line of waiting spikes: those fired at step `fired` come out wait[input]*unit steps later, in ascending order.
 static const int64_t* wait_of_inputs() {
-    static const int64_t* wait = (const int64_t*)map_file("@UNIT@_delay.bin", sizeof(int64_t)*(@FIRST@ + @PRE@)) + @FIRST@;
+    static const int64_t* wait = (const int64_t*)map_file("shared/@UNIT@_delay.bin", sizeof(int64_t)*(@FIRST@ + @PRE@)) + @FIRST@;
     return wait;
 }
 

@@ -242,7 +242,7 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
             flushes.append(_FLUSH.replace("@NAME@", name).replace("@POST@", str(n_post)))
     texts = {
         "begin": fill("begin.cpp", "begin", real, batch, VALUES=count, CLOCK="brian::_array_defaultclock_dt", FILL="\n".join(fills)),
-        "end": fill("end.cpp", "end", real, batch, FLUSH="\n".join(flushes)),
+        "end": fill("end.cpp", "end", real, batch, FLUSH="\n".join(flushes), STOP=_STOP if structure.traces else _LEAVE),
     }
     for index, layer in enumerate(layers):
         name = group_name(index)
@@ -269,6 +269,8 @@ def _is_shared(variable: str, layer: Layer, value: Any) -> bool:
     return variable in constants and not np.ndim(value)
 
 
+# Brian2 writes the values of all its variables at the end, one file each; without traces nobody reads them.
+_STOP, _LEAVE = "Network::_globally_stopped = true;", "_exit(fflush(NULL) ? 4 : 0);"
 _FLUSH = """    {
         static FILE* file = fopen("@NAME@_gap.bin", "wb");
         for (int64_t sample = 0; sample < BATCH; sample++) {

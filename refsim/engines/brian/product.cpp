@@ -74,7 +74,7 @@ static void add_bias(real* __restrict__ out, int64_t first, int64_t last, const 
 static inline double @UNIT@_call(int64_t now) {
     using namespace @UNIT@;
     const Plan* plan = the_plan();
-    static const real* weight = (const real*)map_file("@UNIT@.bin", sizeof(real)*(@PRE@*POST + POST));
+    static const real* weight = (const real*)map_file("shared/@UNIT@.bin", sizeof(real)*(@PRE@*POST + POST));
     static const real* bias = weight + @PRE@*POST;
     static const bool biased = std::count(bias, bias + POST, (real)0) != POST;
     const int64_t K = plan->refine, in_chunk = now % (plan->steps*K), chunk = now/(plan->steps*K);
