@@ -1,5 +1,7 @@
 """Fine mode: the ODE at dt/k with the same weights, as the design defines it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from conftest import mismatches, small_network
@@ -95,3 +97,18 @@ def test_bias_is_spread_or_kept_at_the_edge():
     edge = fine(4, analog="impulse").run(network, drive, ("after_reset",)).traces[0]["after_reset"][0, :, 0]
     assert np.allclose(spread, 0.0625 * np.arange(1, 9), atol=1e-15)
     assert np.allclose(edge, [0, 0, 0, 0.25, 0.25, 0.25, 0.25, 0.5], atol=1e-15)
+
+
+@pytest.mark.parametrize(("target", "workers"), [("numpy", 1), ("cpp", 1), ("cpp", 3)])
+def test_a_ladder_is_its_rungs(target, workers, rng):
+    network, drive = small_network(rng, "lif", sizes=(12, 8, 3)), Drive.bernoulli(rng.random((600, 12)), 20, "1 ms", 5)
+    engine = Brian2(mode="fine", target=target, workers=workers)
+    rungs = engine.ladder(network, drive, (2, 1, 4), ("after_reset",))
+    assert [run.refine for run in rungs] == [2, 1, 4]
+    for run in rungs:
+        alone = dataclasses.replace(engine, refine=run.refine, workers=1).run(network, drive, ("after_reset",))
+        assert all(np.array_equal(one.code, other.code) for one, other in zip(run.spikes, alone.spikes, strict=True))
+        assert all(np.array_equal(one["after_reset"], other["after_reset"]) for one, other in zip(run.traces, alone.traces, strict=True))
+        assert run.label == alone.label
+    assert len({run.spikes[0].n_steps for run in rungs}) == 3
+    assert engine.ladder(network, drive, ()) == []

@@ -102,7 +102,7 @@ def forecast(network: Network, tried: Drive, n_samples: int, plan: Plan) -> Fore
         found = _timed(same, network, tried, n_samples, split.portions)
         return replace(found, seconds=found.seconds / at_once) if same.target == "cpp" else found
 
-    runs = tuple(timed(engine) for engine in (plan.reference(), *plan.trials, *plan.ladder()))
+    runs = tuple(timed(engine) for engine in (plan.reference(), *plan.trials, *(replace(plan.climber(), refine=refine) for refine in plan.fine)))
     grows = _largest(tried, runs, n_samples, split.samples * at_once, network)
     return Forecast(network, n_samples, tried.n_steps, tried.n_samples, split.batch, split.chunks, split.portions, at_once, runs,
                     grows, resident(), room.available())  # fmt: skip

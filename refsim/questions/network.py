@@ -38,9 +38,9 @@ class Plan:
         """Return the engine that all others are held against."""
         return Brian2(workers=self.workers, scheduler=self.scheduler)
 
-    def ladder(self) -> list[Brian2]:
-        """Return the engines of fine mode."""
-        return [Brian2(mode="fine", refine=refine, margin=False, workers=self.workers, scheduler=self.scheduler) for refine in self.fine]
+    def climber(self) -> Brian2:
+        """Return the engine of fine mode; its ladder has the refinements."""
+        return Brian2(mode="fine", margin=False, workers=self.workers, scheduler=self.scheduler)
 
 
 def make_trial(name: str, device: str = "cpu", workers: int = 1, scheduler: Any = None) -> Engine:
@@ -85,7 +85,7 @@ def validate_network(
         record = tuple(dict.fromkeys(trace for layer in network.layers if (trace := output_trace(layer))))
         reference = reference_engine.run(network, drive, record)
         comparisons = tuple(compare_recordings(reference, engine.run(network, drive, record)) for engine in plan.trials)
-        fine = [engine.run(network, drive, record) for engine in plan.ladder()]
+        fine = plan.climber().ladder(network, drive, plan.fine, record)
     ladder = climb(reference, fine) if fine else None
     closeup = None
     if comparisons:

@@ -1,5 +1,6 @@
 """Brian2: the engine that runs a network, compiled or not, and returns a Recording."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,21 +86,11 @@ class Brian2:
         record : tuple of {"before_reset", "after_reset", "payload"}, or names of states
             Traces to keep, at every (sub-)step; a state as it is after the step.
         """
-        record = check_run(network, drive, record, states=True)
-        check_range(network, self.dtype)
-        if self.mode == "fine":
-            _check_fine(network)
-        source = "events" if drive.values is None else "current"
-        compiled = self.chosen_target(network, drive, drive.n_samples) == "cpp"
-        batch = self.batch(network) if compiled and self.connections == "product" else drive.n_samples
-        structure = Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, record)
-        found = self._run(structure, drive, compiled, record)
-        mode = "grid" if self.mode == "grid" else f"fine dt/{self.refine}"
-        facts = {"engine": "Brian2", "mode": self.mode, "refine": self.refine, "dtype": self.dtype, "target": "C++ standalone" if compiled else "NumPy", "device": "cpu", "connections": self.connections,
-                 "analog": self.analog, "method": [_method(layer.model, structure.fine) for layer in network.layers]}  # fmt: skip
-        provenance = make_provenance(f"Brian2 {mode} {self.dtype}", network, drive, **facts)
-        approach = found.approach()
-        return Recording(network, drive, found.spikes(), found.traces(), approach, provenance)
+        return _recordings([self], network, drive, record)[0]
+
+    def ladder(self, network: Network, drive: Drive, refines: Sequence[int], record: tuple[str, ...] = ()) -> list[Recording]:
+        """Run fine mode at dt/k for each k of a list, compiled once, all through the same processes; each as `run` gives it."""
+        return _recordings([replace(self, mode="fine", refine=refine) for refine in refines], network, drive, record)
 
     def chosen_target(self, network: Network, drive: Drive, n_samples: int) -> str:
         """Return ``"cpp"`` or ``"numpy"``: what ``"auto"`` means for so many samples."""
@@ -109,17 +100,41 @@ class Brian2:
         small = n_samples * drive.n_steps * self.refine * synapses <= _SMALL
         return "numpy" if small and self.scheduler is None else "cpp"
 
-    def _run(self, structure: Structure, drive: Drive, compiled: bool, record: tuple[str, ...]) -> Collector:
+    def _structure(self, network: Network, drive: Drive, record: tuple[str, ...]) -> Structure:
+        """Check what the engine can say of a network, and return what is to be built."""
+        check_range(network, self.dtype)
+        if self.mode == "fine":
+            _check_fine(network)
+        source = "events" if drive.values is None else "current"
+        batch = self.batch(network) if self._compiles(network, drive) and self.connections == "product" else drive.n_samples
+        return Structure(network, self.mode == "fine", source, self.dtype, batch, self.margin, record)
+
+    def _compiles(self, network: Network, drive: Drive) -> bool:
+        return self.chosen_target(network, drive, drive.n_samples) == "cpp"
+
+    def _job(self, structure: Structure, record: tuple[str, ...]) -> Job:
+        return Job(structure, self.refine, self.analog == "impulse", record)
+
+    def _run_alone(self, structure: Structure, drive: Drive, record: tuple[str, ...]) -> Collector:
+        """Run where no processes of this machine are shared: on a cluster, in NumPy, or as the referee."""
+        compiled = self._compiles(structure.network, drive)
+        if compiled and self.connections == "product":
+            return run_on_cluster(self._job(structure, record), drive, self.scheduler)
+        found = Collector(structure.network, drive, self.refine)
         if self.connections == "synapses":
-            found = Collector(structure.network, drive, self.refine)
             found.add(0, run_synapses(structure, drive, self.refine, self.analog == "impulse", "cpp_standalone" if compiled else "numpy"))
-            return found
-        if not compiled:
-            found = Collector(structure.network, drive, self.refine)
+        else:
             found.add(0, run_numpy(structure, drive, self.refine, self.analog == "impulse", record))
-            return found
-        job = Job(structure, self.refine, self.analog == "impulse", record)
-        return run_compiled(job, drive, self.workers) if self.scheduler is None else run_on_cluster(job, drive, self.scheduler)
+        return found
+
+    def _recording(self, structure: Structure, drive: Drive, found: Collector) -> Recording:
+        network, mode = structure.network, "grid" if self.mode == "grid" else f"fine dt/{self.refine}"
+        target = "C++ standalone" if self._compiles(network, drive) else "NumPy"
+        facts = {"engine": "Brian2", "mode": self.mode, "refine": self.refine, "dtype": self.dtype, "target": target, "device": "cpu", "connections": self.connections,
+                 "analog": self.analog, "method": [_method(layer.model, structure.fine) for layer in network.layers]}  # fmt: skip
+        provenance = make_provenance(f"Brian2 {mode} {self.dtype}", network, drive, **facts)
+        approach = found.approach()
+        return Recording(network, drive, found.spikes(), found.traces(), approach, provenance)
 
     def batch(self, network: Network) -> int:
         """Return the samples that a compiled run takes at once."""
@@ -134,6 +149,19 @@ class Brian2:
     def in_numpy(self) -> "Brian2":
         """Return the same engine on Brian2's NumPy target, for a look at a few samples."""
         return replace(self, target="numpy", scheduler=None)
+
+
+def _recordings(engines: Sequence[Brian2], network: Network, drive: Drive, record: tuple[str, ...]) -> list[Recording]:
+    """Run engines that differ in their refinement alone; those that compile for this machine share its processes."""
+    record = check_run(network, drive, record, states=True)
+    structures = [engine._structure(network, drive, record) for engine in engines]
+    shares = [engine._compiles(network, drive) and engine.connections == "product" and engine.scheduler is None for engine in engines]
+    jobs = [engine._job(structure, record) for engine, structure, share in zip(engines, structures, shares, strict=True) if share]
+    pooled = iter(run_compiled(jobs, drive, engines[0].workers) if jobs else ())
+    return [
+        engine._recording(structure, drive, next(pooled) if share else engine._run_alone(structure, drive, record))
+        for engine, structure, share in zip(engines, structures, shares, strict=True)
+    ]
 
 
 def _method(model: NeuronModel, fine: bool) -> str:

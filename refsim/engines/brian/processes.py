@@ -1,5 +1,6 @@
 """All cores of this machine: portions run in as many processes as wanted, results in order, nobody lost silently."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from threading import Event
@@ -12,8 +13,8 @@ from .outcome import Collector, Portion
 from .room import check_room, portions
 
 
-def run_compiled(job: Job, drive: Drive, workers: int) -> Collector:
-    """Run all samples.
+def run_compiled(jobs: Sequence[Job], drive: Drive, workers: int) -> list[Collector]:
+    """Run all samples with each of several jobs; their portions share the processes, the longest first.
 
     Parameters
     ----------
@@ -25,27 +26,30 @@ def run_compiled(job: Job, drive: Drive, workers: int) -> Collector:
     RefsimError
         Where a process died twice on the same portion, the disk is full, or the spikes do not fit into memory.
     """
-    stretches = portions(job.structure, drive, job.refine, workers)
-    collector, stop = Collector(job.structure.network, drive, job.refine), Event()
+    collectors, stop = [Collector(job.structure.network, drive, job.refine) for job in jobs], Event()
+    waiting = [(job, collector, *part) for job, collector in zip(jobs, collectors, strict=True) for part in portions(job.structure, drive, job.refine, workers)]
+    waiting.sort(key=lambda row: -row[0].refine)
 
-    def one(first: int, end: int) -> Portion:
-        return job.run(drive.take(np.arange(first, end)), stop)
+    def one(job: Job, first: int, end: int) -> Portion:
+        return job.run(drive if end - first == drive.n_samples else drive.take(np.arange(first, end)), stop)
 
     try:
-        if len(stretches) == 1:
-            collector.add(0, job.run(drive))
-            return collector
-        job.prepare()  # once, before many would wait for it
-        with ThreadPoolExecutor(min(workers, len(stretches))) as pool:
-            waiting = {pool.submit(copy_context().run, one, first, end): first for first, end in stretches}
+        if len(waiting) == 1:
+            collectors[0].add(0, one(jobs[0], 0, drive.n_samples))
+            return collectors
+        jobs[0].prepare()  # once, before many would wait for it
+        with ThreadPoolExecutor(min(workers, len(waiting))) as pool:
+            asked = {pool.submit(copy_context().run, one, job, first, end): (collector, first) for job, collector, first, end in waiting}
             try:
-                for done in as_completed(waiting):
-                    collector.add(waiting.pop(done), done.result())
+                for done in as_completed(asked):
+                    collector, first = asked.pop(done)
+                    collector.add(first, done.result())
                     check_room(collector)
             except BaseException:
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        return collector
+        return collectors
     finally:
-        job.close()
+        for job in jobs:
+            job.close()

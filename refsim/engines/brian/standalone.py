@@ -18,6 +18,7 @@ from .folder import cache_folder, disk_full, explained_disk
 from .functions import brian_function, calls
 from .objects import Structure, build, check_units, cpp_functions, explained, group_name, layer_constants
 from .session import COMPILER_FLAGS, session
+from .translation import gathered
 
 _HERE = Path(__file__).parent
 _HEADERS = ["<cstdio>", "<cstdlib>", "<cstring>", "<vector>", "<algorithm>", "<stdint.h>", "<fcntl.h>", "<unistd.h>", "<sys/mman.h>", "<sys/stat.h>"]
@@ -103,7 +104,7 @@ def _compile(structure: Structure, compiler: str, folder: Path) -> None:
 def _make(project: Path, compiler: str) -> None:
     """Compile a project; the compiler ends with us."""
     with open(project.parent / "said", "wb") as said:
-        words = ["make", "-j2", f"CXX={compiler}"]
+        words = ["make", "-j2", f"CXX={compiler}", f"SRCS={' '.join(gathered(project))}"]
         ours = {name: value for name, value in os.environ.items() if name not in _OF_AN_OUTER_MAKE} | {"LC_ALL": "C", "TMPDIR": str(project.parent)}
         with child(words, cwd=project, stdout=subprocess.DEVNULL, stderr=said, env=ours) as process:
             code = exit_code(process)
