@@ -62,6 +62,8 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
         raise RefsimError(f"{where}: {listed(unknown)} is not a known step; known are {', '.join(_STEPS)}.")
     if readout and "fire" in parts:
         raise RefsimError(f"{where}: has both fire and readout; a neuron with a readout never fires.")
+    if readout and payload:
+        raise RefsimError(f"{where}: has both payload and readout; a neuron with a readout never fires, and has no spikes that carry something.")
     if readout and readout not in names.of("discrete"):
         raise RefsimError(f"{where} readout: must be a state, one of {listed(names.of('discrete'))}, but is {readout!r}.")
     needed = ["integrate"] if readout else ["integrate", "fire"]
