@@ -13,6 +13,7 @@ from rogues_srm import failing
 
 import refsim
 from refsim import Brian2, Connection, Discrete, Drive, RefsimError, Torch
+from refsim.__main__ import main
 from refsim.engines.discrete import LayerState
 from refsim.questions.case import read_case
 from refsim.shelf import shelf
@@ -174,6 +175,7 @@ def test_a_pytorch_step_that_sends_ones_is_caught_by_the_engines_alone():
 def test_the_last_payload_is_judged_though_every_spike_is_the_same(rng):
     network, drive = as_network(chain(rng)), Drive.current(whole(rng, 20, 2, 60, 7).astype(float), "1 ms")
     reference, trial = (engine.run(network, drive, WHAT) for engine in (NUMPY, TORCH))
+    assert "spikes of Brian2 grid float64 and what they carry, over 2 samples" in refsim.compare(reference, trial).sentence
     assert refsim.compare(reference, trial).verdict == "pass"
     assert np.array_equal(reference.decisions(), reference.traces[-1]["payload"].mean(axis=1).argmax(axis=1))
     off = trial.traces[-1]["payload"].copy()
@@ -184,6 +186,13 @@ def test_the_last_payload_is_judged_though_every_spike_is_the_same(rng):
     unread = refsim.compare(*(engine.run(network, drive) for engine in (NUMPY, TORCH)))
     assert unread.verdict == "inconclusive"
     assert "record=('payload',)" in unread.sentence
+
+
+def test_the_command_shows_what_spikes_carry(capsys):
+    assert main(["run", "sigma_delta", "--values", "50,70,-200,10"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()[1:]
+    assert head.split()[-1] == "payload"
+    assert [float(row.split()[-1]) for row in rows] == [0, 120, -120, 0]
 
 
 # --- real numbers: rounding goes on with what is sent -------------------------------------------------------------------
