@@ -42,7 +42,9 @@ def scale_of(model: NeuronModel) -> float:
 
 
 def _network(model: NeuronModel, step: float = _STEP) -> Network:
-    return Network.dense([([[1.0, -1.0]], None, model)], step)
+    """Return one neuron; behind it, where its spikes carry a number, a second one that hears it."""
+    behind = [([[1.0]], None, model)] if model.discrete.payload else []
+    return Network.dense([([[1.0, -1.0]], None, model), *behind], step)
 
 
 def _drive(values: Any, step: float, **options: Any) -> Drive:
@@ -58,30 +60,31 @@ def _rough(model: NeuronModel, samples: int = 4) -> Drive:
     return _drive(values, _STEP, seed=0)
 
 
-def _same(a: Recording, b: Recording) -> int:
+def _differing(a: Recording, b: Recording) -> int:
     """Count spikes and recorded numbers that differ."""
-    wrong = len(np.setxor1d(a.spikes[0].code, b.spikes[0].code))
-    return wrong + sum(int((~np.isclose(a.traces[0][name], b.traces[0][name], rtol=0, atol=0, equal_nan=True)).sum()) for name in a.traces[0])
+    wrong = sum(len(np.setxor1d(x.code, y.code)) for x, y in zip(a.spikes, b.spikes, strict=True))
+    pairs = [(x[name], y[name]) for x, y in zip(a.traces, b.traces, strict=True) for name in x]
+    return wrong + sum(int((~np.isclose(x, y, rtol=0, atol=0, equal_nan=True)).sum()) for x, y in pairs)
 
 
 def determinism(model: NeuronModel) -> Answer:
     """Run Brian2 and Discrete twice each and count what differs."""
     drive, engines_ = _rough(model), (Brian2(target="numpy"), Discrete())
     record = tuple(model.stepped)
-    wrong = sum(_same(*(engine.run(_network(model), drive, record) for _ in range(2))) for engine in engines_)
+    wrong = sum(_differing(*(engine.run(_network(model), drive, record) for _ in range(2))) for engine in engines_)
     return float(wrong), "" if not wrong else "two runs of one engine differ"
 
 
 def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answer:
-    """Count spikes that differ between Brian2 grid, Discrete and, where there is a step for it, PyTorch."""
+    """Count spikes, and what they carry, that differ between Brian2 grid, Discrete and, where there is a step for it, PyTorch."""
     from ..pytorch.engine import Torch
 
     drive, network = _rough(model), _network(model)
-    reference, words = Brian2(target="numpy").run(network, drive), "Brian2 and Discrete"
-    wrong = {"Discrete": len(np.setxor1d(reference.spikes[0].code, Discrete().run(network, drive).spikes[0].code))}
+    carried = ("payload",) if model.discrete.payload else ()
+    reference, words = Brian2(target="numpy").run(network, drive, carried), "Brian2 and Discrete"
+    wrong = {"Discrete": _differing(reference, Discrete().run(network, drive, carried))}
     try:
-        trial = Torch(dtype="float64", steps=dict(steps or {})).run(network, drive)
-        wrong["PyTorch"] = len(np.setxor1d(reference.spikes[0].code, trial.spikes[0].code))
+        wrong["PyTorch"] = _differing(reference, Torch(dtype="float64", steps=dict(steps or {})).run(network, drive, carried))
         words = "Brian2, Discrete and PyTorch"
     except RefsimError as error:
         if "no PyTorch step" not in str(error):

@@ -47,10 +47,10 @@ def execute(options: argparse.Namespace) -> int:
 
 def _record(options: argparse.Namespace, model: Any) -> Any:
     from ..questions.neuron import alone
-    from ..recording import run
+    from ..recording import TRACES, run
 
     network, drive = alone(model, options.dt), _drive(options, model)
-    return run(network, drive, _engine(options), record=("before_reset", "after_reset"))
+    return run(network, drive, _engine(options), record=TRACES)
 
 
 def _engine(options: argparse.Namespace) -> Any:
@@ -124,7 +124,7 @@ def assignments(given: list[str]) -> dict[str, str]:
 
 
 def _table(recording: Any) -> Mapping[str, Any]:
-    """Return the columns of a run: time, input, membrane before and after reset, spike, a row a (sub-)step."""
+    """Return the columns of a run: time, input, membrane before and after reset, spike and what it carries, a row a (sub-)step."""
     import numpy as np
 
     refine = recording.refine
@@ -136,7 +136,7 @@ def _table(recording: Any) -> Mapping[str, Any]:
         "input": frames,
         "before_reset": recording.traces[0]["before_reset"][0, :, 0],
         "spike": recording.spikes[0].dense()[0, :, 0].astype(int),
-        "after_reset": recording.traces[0]["after_reset"][0, :, 0],
+        **{name: recording.traces[0][name][0, :, 0] for name in ("after_reset", "payload") if name in recording.traces[0]},
     }
 
 
@@ -146,10 +146,12 @@ def _sub(recording: Any) -> str:
 
 def _print(table: Mapping[str, Any], recording: Any) -> None:
     length = len(table["step"])
-    say(f"{'step' if recording.refine == 1 else 'sub-step':>8} {'input':>12} {'before reset':>14} {'spike':>6} {'after reset':>14}")
+    head = f" {'payload':>12}" if "payload" in table else ""
+    say(f"{'step' if recording.refine == 1 else 'sub-step':>8} {'input':>12} {'before reset':>14} {'spike':>6} {'after reset':>14}{head}")
     for row in range(min(length, _ROWS)):
         mark = "|" if table["spike"][row] else "."
-        say(f"{row:>8} {table['input'][row]:>12.6g} {table['before_reset'][row]:>14.6g} {mark:>6} {table['after_reset'][row]:>14.6g}")
+        carried = f" {table['payload'][row]:>12.6g}" if "payload" in table else ""
+        say(f"{row:>8} {table['input'][row]:>12.6g} {table['before_reset'][row]:>14.6g} {mark:>6} {table['after_reset'][row]:>14.6g}{carried}")
     if length > _ROWS:
         say(f"   ... {length - _ROWS} more; --out FILE.csv writes them all")
 

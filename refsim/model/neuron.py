@@ -109,7 +109,8 @@ class Kernel:
 class Discrete:
     """One step of dt as ordered statements: integrate, modulate (may be empty), fire, reset (may be empty).
 
-    A neuron that never fires has no `fire` but a `readout`, the state that is its output.
+    A neuron that never fires has no `fire` but a `readout`, the state that is its output. One whose spikes carry a number has a
+    `payload`, the state that they carry, 0 where there is no spike.
     """
 
     integrate: tuple[Statement, ...]
@@ -118,6 +119,7 @@ class Discrete:
     reset: tuple[Statement, ...]
     solution: str
     readout: str = ""
+    payload: str = ""
 
     @property
     def before_fire(self) -> tuple[Statement, ...]:
