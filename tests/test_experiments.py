@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.quiver import Quiver
 
 import refsim
 from refsim import experiments
@@ -149,6 +150,23 @@ def test_the_cards_own_reset_is_one_of_the_variants(name):
     for first, same, other in (runs[:3], runs[3:]):
         assert np.array_equal(first["v"], same["v"])
         assert not np.array_equal(first["v"], other["v"])
+
+
+def test_the_arrows_of_a_plane_point_along_the_flow_whatever_the_units():
+    result = experiments.phase(refsim.load("morris_lecar"), "8 nA", duration="40 ms", setting=Setting(refine=8))
+    flow, side = result.tables["flow"], slice(None, None, 12)
+    across = [flow[f"d{name}_dt"].values.reshape(201, 201)[side, side] / np.ptp(flow[name].values) for name in ("v", "w")]  # of the picture a second
+    (arrows,) = (artist for artist in experiments.draw(result).figure.axes[0].collections if isinstance(artist, Quiver))
+    assert np.allclose(arrows.U, (across[0] / np.hypot(*across)).ravel())
+    assert np.allclose(arrows.V, (across[1] / np.hypot(*across)).ravel())
+
+
+def test_a_spike_is_marked_within_the_picture_of_its_membrane():
+    result = experiments.trace(refsim.load("adex"), constant("870 pA"), duration="60 ms", setting=Setting(dt="0.1 ms"))
+    assert result["seen"].max() > 0.02  # volts: Euler overshoots its peak of 0
+    marks = experiments.draw(result).figure.axes[1].collections[0].get_offsets()[:, 1]
+    assert len(marks) == result.facts["spikes"].value
+    assert marks.max() <= 0
 
 
 def test_a_train_arrives_when_it_is_said_to():
