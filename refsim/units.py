@@ -82,6 +82,13 @@ def _parse(text: str, unit: str, where: str) -> float:
     return number * factor
 
 
+def base_unit(value: object) -> str:
+    """Return the base unit of a quantity such as ``"20 ms"``; ``"1"`` for a plain number and for what is no quantity."""
+    match = _QUANTITY.match(value) if isinstance(value, str) else None
+    known = _scale(match[2]) if match and match[2] else None
+    return known[1] if known else "1"
+
+
 def _of(unit: str) -> str:
     return "" if unit == "1" else f" in {unit}"
 

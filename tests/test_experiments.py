@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.quiver import Quiver
 
 import refsim
 from refsim import experiments
@@ -137,22 +138,6 @@ def test_the_order_of_the_membrane_is_the_declared_one_and_of_the_spikes_one():
     assert 0.7 <= ladder.facts["spike_order"].value <= 1.3  # quantised to the sub-step: order one, ragged
 
 
-def test_resets_differ_as_they_say_and_only_there():
-    dyadic = experiments.train([k * 1e-3 for k in range(12)], 0.375)
-    result = experiments.resets(refsim.load("if", v_th=0.5), dyadic, duration="12 ms")
-    v, soft, hard = 0.0, [], []
-    w = 0.0
-    for _ in range(12):
-        v, w = v + 0.375, w + 0.375
-        v, w = (v - 0.5 if v >= 0.5 else v), (0.0 if w >= 0.5 else w)
-        soft.append(v)
-        hard.append(w)
-    assert result["v_soft"].tolist() == soft
-    assert result["v_hard"].tolist() == hard
-    assert result["v_none"].tolist() == [0.375 * (k + 1) for k in range(12)]
-    assert result.facts["spikes_soft"].value > result.facts["spikes_hard"].value
-
-
 @pytest.mark.parametrize("name", ["if", "lif", "lif_decay", "srif", "srif_mpr"])
 def test_the_cards_own_reset_is_one_of_the_variants(name):
     model = refsim.load(name)
@@ -167,36 +152,21 @@ def test_the_cards_own_reset_is_one_of_the_variants(name):
         assert not np.array_equal(first["v"], other["v"])
 
 
-def test_a_sweep_equals_single_runs_however_many_processes_share_it():
-    over = [("tau", "4,8,20"), ("I", "0.4:1.2:3")]
-    measures = ["spike_count", "first_spike", "isi_mean", "v_max"]
-    result = experiments.sweep(refsim.load("lif"), over, measures, duration="60 ms", setting=Setting(refine=4))
-    shared = experiments.sweep(refsim.load("lif"), over, measures, duration="60 ms", setting=Setting(refine=4), workers=2)
-    for row in range(9):
-        single = experiments.trace(
-            refsim.load("lif", tau=float(result["tau"][row])), constant(float(result["I"][row])), duration="60 ms", setting=Setting(refine=4)
-        )
-        times = single["time"][single["spike"] > 0]
-        assert result["spike_count"][row] == len(times)
-        assert result["v_max"][row] == single["v"].max()
-        assert np.array_equal(result["first_spike"][row], times[0] if len(times) else np.nan, equal_nan=True)
-        assert np.array_equal(result["isi_mean"][row], np.diff(times).mean() if len(times) > 1 else np.nan, equal_nan=True)
-    assert all(np.array_equal(result[name], shared[name], equal_nan=True) for name in measures)
+def test_the_arrows_of_a_plane_point_along_the_flow_whatever_the_units():
+    result = experiments.phase(refsim.load("morris_lecar"), "8 nA", duration="40 ms", setting=Setting(refine=8))
+    flow, side = result.tables["flow"], slice(None, None, 12)
+    across = [flow[f"d{name}_dt"].values.reshape(201, 201)[side, side] / np.ptp(flow[name].values) for name in ("v", "w")]  # of the picture a second
+    (arrows,) = (artist for artist in experiments.draw(result).figure.axes[0].collections if isinstance(artist, Quiver))
+    assert np.allclose(arrows.U, (across[0] / np.hypot(*across)).ravel())
+    assert np.allclose(arrows.V, (across[1] / np.hypot(*across)).ravel())
 
 
-def test_the_phase_plane_finds_the_fixed_point_and_whether_it_is_stable():
-    # where both nullclines meet: v - v^3/3 - (v + a)/b + I = 0
-    for current, stable in ((0.0, 1), (0.5, 0)):
-        result = experiments.phase(refsim.load(FITZHUGH), current, duration="60 ms", setting=Setting(refine=8))
-        (v,) = (root.real for root in np.roots([-1 / 3, 0, 1 - 1 / 0.8, current - 0.7 / 0.8]) if abs(root.imag) < 1e-9)
-        fixed = result.tables["fixed_points"]
-        assert fixed["v"].values == pytest.approx([v], abs=1e-8)  # Newton's method ends at rounding
-        assert fixed["w"].values == pytest.approx([(v + 0.7) / 0.8], abs=1e-8)
-        assert fixed["stable"].values.tolist() == [stable]
-    line = experiments.phase(lif(), 0.45, duration="60 ms")
-    assert line.tables["fixed_points"]["v"].values == pytest.approx([0.45])
-    flow = line.tables["flow"]
-    assert np.allclose(flow["dv_dt"].values, (0.45 - flow["v"].values) / TAU_M, rtol=1e-12)
+def test_a_spike_is_marked_within_the_picture_of_its_membrane():
+    result = experiments.trace(refsim.load("adex"), constant("870 pA"), duration="60 ms", setting=Setting(dt="0.1 ms"))
+    assert result["seen"].max() > 0.02  # volts: Euler overshoots its peak of 0
+    marks = experiments.draw(result).figure.axes[1].collections[0].get_offsets()[:, 1]
+    assert len(marks) == result.facts["spikes"].value
+    assert marks.max() <= 0
 
 
 def test_a_train_arrives_when_it_is_said_to():

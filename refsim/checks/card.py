@@ -41,7 +41,7 @@ def _check(name: str, limit: float, unit: str, because: str, measure: Callable[[
 CARD_CHECKS: dict[str, CardCheck] = {
     "names": _check("names", 0, "names", "a name that Brian2, C++ or Python also uses, or that nothing reads, is a trap or a typing error", card_ode.names),
     "units": _check("units", 0, "equations", "every term of an equation has the unit that the card declares; Brian2 checks it", card_ode.units),
-    "declared_step": _check("declared_step", 0, "terms that differ", "a step that calls itself exact or Euler is that, term by term", card_ode.declared_step),
+    "declared_step": _check("declared_step", 0, "terms that differ", "a step that names its method is what that method makes of the ODE, term by term", card_ode.declared_step),
     "determinism": _check("determinism", 0, "numbers", "two runs of one engine on one input are equal to the last bit", card_runs.determinism),
     "engines": _check("engines", 0, "spikes", "Brian2, Discrete and PyTorch run one declared step; a spike that differs is a fault in one", card_runs.engines),
     "finite": _check("finite", 0, "numbers", "a state that is NaN or infinite tells nothing; ten times the rheobase of either sign must not make one", card_runs.finite),

@@ -82,6 +82,6 @@ def readable(value: float, unit: str) -> str:
     return f"{value * factor:.4g} {symbol}".strip()
 
 
-def axis(name: str, symbol: str) -> str:
-    """Write the label of an axis, its unit in brackets."""
-    return f"{name} ({symbol or 'dimensionless'})"
+def axis(name: str, symbol: str, *, low: bool = False) -> str:
+    """Write the label of an axis, its unit in brackets; on two lines for a panel too low for one."""
+    return f"{name}{chr(10) if low else ' '}({symbol or 'dimensionless'})"

@@ -11,8 +11,9 @@ from ..units import check_unit, to_si
 from .equations import Names, check_continuous, check_discrete, check_keys
 from .expressions import names_in, parse_expression
 from .inputs import check_kernels, read_inputs, read_kernels
-from .neuron import DRAWS, INPUT, STEP, TRAITS, Derived, NeuronModel, Parameter, State
+from .neuron import DRAWS, INPUT, STEP, TRAITS, NeuronModel
 from .odes import read_odes
+from .parts import Derived, Parameter, State
 
 _TOP = {"name", "title", "family", "references", "traits", "input", "state", "parameters", "derived", "continuous", "discrete", "kernel"}
 _NEEDED = ("name", "title", "family", "references", "input", "state", "discrete")

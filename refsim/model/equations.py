@@ -7,8 +7,9 @@ from typing import Any
 
 from ..errors import RefsimError, listed
 from .expressions import Statement, comparisons, names_in, parse_expression, parse_statements
-from .neuron import DRAWS, STEP, Continuous, Discrete, State
+from .neuron import DRAWS, STEP, Discrete
 from .odes import GENERATED, Odes, generated_step
+from .parts import Continuous, State
 
 _STEPS = ("integrate", "modulate", "fire", "reset")
 SOLUTIONS = {
