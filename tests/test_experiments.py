@@ -174,6 +174,22 @@ def test_a_train_arrives_when_it_is_said_to():
     assert result["v"].tolist() == [0, 0, 0, 0.25, 0.25, 0.5, 0.5, 0.5]
 
 
+def test_a_neuron_in_volts_without_a_reset_has_variants_too():
+    result = experiments.resets(refsim.load("hh"), constant("1 nA"), duration="10 ms", setting=Setting(dt="0.05 ms", mode="grid"))
+    assert result["v_hard"][result["spike_hard"] > 0] == pytest.approx(refsim.load("hh").state["v"].start)
+
+
+@pytest.mark.parametrize("experiment", [experiments.fi, experiments.trace])
+def test_a_name_is_no_neuron(experiment):
+    with pytest.raises(refsim.RefsimError, match="needs a neuron, such as"):
+        experiment("lif")
+
+
+def test_a_map_is_run_in_its_own_steps(capsys):
+    assert main(["experiment", "trace", "cuba_loihi", "--constant", "100", "--duration", "20 ms"]) == 0
+    assert "declared step" in capsys.readouterr().out
+
+
 def test_a_result_saves_what_it_holds(tmp_path):
     result = experiments.dt(lif(), constant(0.9), duration="30 ms", finest=3)
     written = result.save_csv(tmp_path / "a.csv")
@@ -223,12 +239,28 @@ def test_the_command_runs_prints_and_writes(tmp_path, capsys):
     ("arguments", "says"),
     [
         (["trace", "lif", "--constant", "1", "--noise", "1,1"], "give one input"),
-        (["trace", "lif", "--step", "1,2ms"], "needs 3 values"),
+        (["trace", "lif", "--step", "1,2ms"], "--step: needs A,FROM,TO"),
         (["fi", "lif", "--out", "x.doc"], "must end in"),
         (["fi", "lif", "--over", "tua=1,2"], "has no parameter 'tua'"),
         (["sweep", "lif", "--over", "tau=2:4:3", "--measure", "mood", "--constant", "1"], "'mood' is not known"),
         (["psp", "lif", "--weight", "99"], "give a smaller one"),
         (["threshold", "lif", "--durations", "0.1 ms"], "at least a step"),
+        (["threshold", "lif", "--durations", "1 s,1e9 s"], "steps of dt; 200,000,000 are allowed"),
+        (["threshold", "li", "--durations", "5 ms", "--refine", "1"], "does not fire at any strength"),
+        (["threshold", "lif", "--after", "-1"], "after: must be a time above zero"),
+        (["trace", "lfi"], "Did you mean li or lif?"),
+        (["trace", "lif", "--dt", "-1ms"], "dt: must be a time above zero, such as '1 ms', but is '-1ms'"),
+        (["trace", "lif", "--dt", "1e-300"], "'100 ms' has 1e+299 steps of dt"),
+        (["trace", "lif", "--constant", "nan"], "input: needs a number, such as '0.5', but 'nan' was given"),
+        (["trace", "lif", "--step", "1,500ms,900ms"], "starts at '500ms', when the run of 100 ms has ended"),
+        (["trace", "lif", "--train", "1"], "--train: needs WEIGHT,T1,T2,..., but '1' was given"),
+        (["trace", "lif", "--set", "tau=5 ms"], "needs a plain number such as '0.5', but '5 ms' is in second"),
+        (["fi", "lif", "--currents", "0:1:3", "--over", "v_th"], "--over: needs NAME=VALUE"),
+        (["fi", "lif", "--currents", "0:1:3", "--over", "tau=0.5,2"], "card 'lif': parameter tau: must be above 1, but is 0.5"),
+        (["fi", "cuba_loihi"], "trace and sweep run its declared step"),
+        (["fi", "li"], "is a readout, which never fires"),
+        (["phase", "hh", "--states", "v,v", "--constant", "1nA"], "choose two, --states v,m"),
+        (["sweep", "lif", "--over", "tau=2:20:3", "--workers", "-3"], "workers must be a whole number of 1 or more, but is -3"),
     ],
 )
 def test_wrong_usage_is_one_sentence(arguments, says, capsys):

@@ -65,7 +65,7 @@ def check_card(model: NeuronModel, *, skip: Collection[str] = (), steps: Mapping
     Parameters
     ----------
     model : NeuronModel
-        ``refsim.load("mine.toml")`` or `NeuronModel.from_table`.
+        ``refsim.load("mine.toml")`` or ``refsim.NeuronModel("mine", ...)``.
     skip : names of checks to leave out
     steps : dict of str to function, optional
         A PyTorch step of your own, by the card's name; the engines are then held against it too.
@@ -80,6 +80,8 @@ def check_card(model: NeuronModel, *, skip: Collection[str] = (), steps: Mapping
     RefsimError
         For a check that does not exist.
     """
+    if not isinstance(model, NeuronModel):
+        raise RefsimError(f'check_card: needs a neuron, such as refsim.load("mine.toml"), but {model!r} was given.')
     if unknown := set(skip) - set(CARD_CHECKS):
         raise RefsimError(f"check_card: {listed(unknown)} is not a check; known are {listed(CARD_CHECKS)}.")
     verdicts: dict[str, Verdict] = {}

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from ..arrays import Floats
 from ..errors import RefsimError
+from ..model import NeuronModel
 from ..units import to_si
 
 _SYMBOLS = {"second": "s", "hertz": "Hz", "volt": "V", "amp": "A", "siemens": "S", "farad": "F", "ohm": "ohm", "coulomb": "C", "metre": "m"}
@@ -41,6 +42,15 @@ def span(given: str | float | ArrayLike, unit: str, where: str) -> Floats:
         return _range(given, unit, where) if ":" in given else _listed(given.split(","), unit, where)
     values: Iterable[object] = np.atleast_1d(np.asarray(given, dtype=object)).ravel()
     return _listed(list(values), unit, where)
+
+
+def parameter_values(model: NeuronModel, name: str, given: str | float | ArrayLike) -> Floats:
+    """Read values of a parameter, each within the bounds of its card."""
+    parameter = model.parameter(name)
+    values = span(given, parameter.unit, name)
+    for value in values:
+        parameter.check(float(value), f"card '{model.name}': parameter {name}")
+    return values
 
 
 def _range(text: str, unit: str, where: str) -> Floats:

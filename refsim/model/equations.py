@@ -56,7 +56,7 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
     """Check the declared step: its parts, their order, and that each name is known where it is used."""
     where = f"{card}: [discrete]"
     solution, readout, payload = table.get("solution"), table.get("readout", ""), table.get("payload", "")
-    if solution not in SOLUTIONS:
+    if not isinstance(solution, str) or solution not in SOLUTIONS:
         raise RefsimError(f"{where} solution must be one of {listed(SOLUTIONS)}, but is {solution!r}.")
     parts = [key for key in table if key not in ("solution", "readout", "payload")]
     if unknown := set(parts) - set(_STEPS):

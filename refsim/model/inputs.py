@@ -25,7 +25,7 @@ def read_inputs(table: dict[str, Any], state: Mapping[str, State], card: str) ->
     if missing := {"kind", "target"} - set(table):
         raise RefsimError(f"{where}: {listed(missing)} is missing; needed are kind, target.")
     kind, target = table["kind"], table["target"]
-    if kind not in INPUT_KINDS:
+    if not isinstance(kind, str) or kind not in INPUT_KINDS:
         raise RefsimError(f"{where} kind must be one of {listed(INPUT_KINDS)}, but is {kind!r}.")
     if isinstance(target, dict) and sorted(target) != sorted(SIGNS):
         raise RefsimError(f"{where} target: a table has the keys excitatory and inhibitory, but has {listed(target)}.")

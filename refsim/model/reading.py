@@ -16,7 +16,7 @@ Test = tuple[ast.expr, str, ast.expr]  # left, symbol, right
 def ode_part(model: NeuronModel) -> Continuous:
     """Return the continuous part of a card, or say that it has none."""
     if model.continuous is None:
-        raise RefsimError(f"card '{model.name}': has no [continuous] part, so there is no ODE to run; the declared step is all there is (--grid).")
+        raise RefsimError(f"card '{model.name}': has no [continuous] part, so there is no ODE to run; trace and sweep run its declared step (--grid).")
     return model.continuous
 
 
