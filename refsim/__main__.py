@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import io
+import re
 import sys
 from collections.abc import Sequence
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
         if name in given[:1]:
             importlib.import_module(f".commands.{name}", __package__).arguments(command)
-    options = parser.parse_args(given)
+    options = parser.parse_args(_joined(given))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that has no ü shows ?
@@ -53,11 +54,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"refsim: {error}", file=sys.stderr)
         return 2
     except MemoryError:
-        print("refsim: this run needs more memory than there is; give fewer samples, --samples N.", file=sys.stderr)
+        print("refsim: this run needs more memory than there is; give fewer samples, steps or values.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("refsim: stopped.", file=sys.stderr)
         return 130
+
+
+def _joined(given: list[str]) -> list[str]:
+    """Return ``--constant -1nA`` as ``--constant=-1nA``: argparse takes a quantity that begins with a minus for an option."""
+    joined: list[str] = []
+    for text in given:
+        if joined and re.match(r"-[\d.]", text) and joined[-1].startswith("--") and "=" not in joined[-1]:
+            joined[-1] += f"={text}"
+        else:
+            joined.append(text)
+    return joined
 
 
 if __name__ == "__main__":

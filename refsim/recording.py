@@ -16,10 +16,10 @@ from .arrays import Floats, Ints
 from .connection import DRIVE
 from .drive import Drive
 from .errors import RefsimError
-from .network import Network
+from .network import Layer, Network
 from .spikes import SpikeTrains
 
-TRACES = ("before_reset", "after_reset")
+TRACES = ("before_reset", "after_reset", "payload")
 # Samples that PyTorch takes at once. A matrix product adds in an order that depends on this number, so that who runs a
 # sample again must run its whole block again.
 BLOCK = 512
@@ -51,7 +51,8 @@ class Recording:
         What was run.
     spikes : tuple of SpikeTrains, one a layer
     traces : tuple of dict of str to (n_samples, n_steps, n_neurons)
-        Where asked for: ``"before_reset"``, what the threshold saw, and ``"after_reset"``, the membrane after the step.
+        Where asked for: ``"before_reset"``, what the threshold saw, ``"after_reset"``, the membrane after the step, and
+        ``"payload"``, what spikes carry (0 where there is none) in layers whose card says so.
     approach : tuple of Approach, one a layer, or empty
     provenance : dict
         Engine, mode, dtype, device, dt, versions, hash of the cards.
@@ -75,20 +76,41 @@ class Recording:
         return int(self.provenance.get("refine", 1))
 
     def decisions(self) -> Ints:
-        """Return the class of each sample: the output neuron with most spikes, of a readout the highest mean membrane; the first of equals.
+        """Return the class of each sample: the output neuron with most spikes, or the largest mean of a readout or of what spikes carry.
+
+        The first of equals wins.
 
         Raises
         ------
         RefsimError
-            For a readout whose membranes were not recorded.
+            For an output that was not recorded.
         """
-        if self.network.layers[-1].model.discrete.readout:
-            if "before_reset" not in self.traces[-1]:
-                raise RefsimError("decisions: the last layer is a readout, and its membranes were not recorded; run it with record=('before_reset',).")
-            means: Ints = np.argmax(self.traces[-1]["before_reset"].mean(axis=1), axis=1).astype(np.int64)
+        if wanted := output_trace(self.network.layers[-1]):
+            if wanted not in self.traces[-1]:
+                raise RefsimError(
+                    f"decisions: the last layer is {what_output(self.network.layers[-1])}, which was not recorded; run it with record=('{wanted}',)."
+                )
+            means: Ints = np.argmax(self.traces[-1][wanted].mean(axis=1), axis=1).astype(np.int64)
             return means
         classes: Ints = np.argmax(self.spikes[-1].counts(), axis=1).astype(np.int64)
         return classes
+
+
+def output_trace(layer: Layer) -> str:
+    """Return the trace that is a layer's output where 0 and 1 are not: of a readout, or what spikes carry; else ``""``."""
+    discrete = layer.model.discrete
+    return "before_reset" if discrete.readout else "payload" if discrete.payload else ""
+
+
+def what_output(layer: Layer) -> str:
+    """Say what such a layer is."""
+    return "a readout, whose output is its membrane" if layer.model.discrete.readout else "graded, and its output what spikes carry"
+
+
+def traces_of(layer: Layer, record: tuple[str, ...], *, states: bool = False) -> tuple[str, ...]:
+    """Return those of the traces asked for that a layer has."""
+    own = {*TRACES, *(layer.model.stepped if states else ())} - (set() if layer.model.discrete.payload else {"payload"})
+    return tuple(name for name in record if name in own)
 
 
 class Engine(Protocol):
@@ -107,9 +129,9 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
     network : Network
     drive : Drive
     engine : Brian2, Discrete or Torch
-    record : tuple of {"before_reset", "after_reset"}, or names of states
-        Traces to keep: what the threshold saw, and the membrane after the step, (n_samples, n_steps, n_neurons) each;
-        with Brian2 and Discrete also any state, after the step, by its name.
+    record : tuple of {"before_reset", "after_reset", "payload"}, or names of states
+        Traces to keep: what the threshold saw, the membrane after the step, and what spikes carry, (n_samples, n_steps,
+        n_neurons) each; with Brian2 and Discrete also any state, after the step, by its name.
 
     Raises
     ------
@@ -170,8 +192,12 @@ def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str, *, 
 
 
 def _check_signs(network: Network, drive: Drive) -> None:
-    """Refuse currents below zero where the sign of a weight says what it opens."""
+    """Refuse input below zero where the sign of a weight says what it opens."""
     for layer in network.layers:
+        if len(layer.model.inputs) > 1 and any(source.layer != DRIVE and network.layers[source.layer].model.discrete.payload for source in layer.sources):
+            raise RefsimError(
+                f"{layer.name}: card '{layer.model.name}' parts weights by their sign, and the spikes that it hears carry numbers of either sign; put another card there."
+            )
         if len(layer.model.inputs) > 1 and any(source.layer == DRIVE for source in layer.sources) and drive.values is not None and drive.values.min() < 0:
             raise RefsimError(
                 f"{layer.name}: card '{layer.model.name}' parts weights by their sign, and the drive goes down to {drive.values.min():.3g}, which would turn excitation into inhibition; give spikes or currents of 0 and more."

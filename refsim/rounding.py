@@ -198,16 +198,17 @@ _STEPS_UP = ("floor", "sign", "trunc", "round", "shr")
 _FUNCTIONS = {name: _function(name) for name in FUNCTIONS}
 
 
-def bounded_sum(layer: Layer, x: NDArray[Any], unit: float) -> Bounded:
-    """Return the weighted sum of a layer with a bound that holds for any order of additions."""
-    value = weighted_sum(layer, x)
-    size = np.abs(x) @ np.abs(layer.weight).T + np.abs(layer.bias)
-    terms = (x != 0).sum(axis=1, keepdims=True) + 1
+def bounded_sum(layer: Layer, x: NDArray[Any], unit: float, off: Any = 0.0) -> Bounded:
+    """Return the weighted sum of a layer with a bound that holds for any order of additions, and for an x that may be `off` by so much."""
+    value, sizes = weighted_sum(layer, x), np.abs(layer.weight).T
+    reach = off @ sizes if np.any(off) else np.zeros(1)
+    size = np.abs(x) @ sizes + np.abs(layer.bias) + reach
+    terms = ((x != 0) | (np.asarray(off) > 0)).sum(axis=1, keepdims=True) + 1
     quantum = min(quantum_of(layer.weight) * quantum_of(x), quantum_of(layer.bias))
     # each product is rounded, each of its factors may be, and each of `terms` additions is
     roundings = (terms + 3) * unit
     factor = np.where(roundings < 0.5, roundings / (1 - np.minimum(roundings, 0.5)), np.inf)  # Higham's gamma: all orders of the unit
-    error = np.where(fits(size, quantum, unit), 0.0, factor * (size + _underflow(unit)))
+    error = np.where(fits(size, quantum, unit) & (reach == 0), 0.0, factor * (size + _underflow(unit)) + reach)
     return Bounded(value, error, unit, quantum)
 
 
@@ -217,6 +218,7 @@ class Threshold:
 
     distance: NDArray[np.float64]
     bound: NDArray[np.float64]
+    output: NDArray[np.float64]  # how far it may have moved the membrane of a readout, or what spikes carry
 
 
 def distances_to_threshold(reference: Recording, samples: Ints, dtypes: tuple[str, ...]) -> list[Threshold]:
@@ -239,18 +241,22 @@ def distances_to_threshold(reference: Recording, samples: Ints, dtypes: tuple[st
     network, drive = reference.network, reference.drive.take(samples)
     spikes = [train.take(samples).dense() for train in reference.spikes]
     states = [_start(layer, network.dt, drive, unit, index) for index, layer in enumerate(network.layers)]
-    found = [Threshold(np.zeros(train.shape), np.zeros(train.shape)) for train in spikes]
-    hear = Hearing(network, len(samples))
+    found = [Threshold(*(np.zeros(train.shape) for _ in range(3))) for train in spikes]
+    hear, moved = Hearing(network, len(samples)), Hearing(network, len(samples))
+    silence = np.zeros((len(samples), network.n_inputs))
     for step, frame in enumerate(drive.frames()):
         for index, (layer, state, train, kept) in enumerate(zip(network.layers, states, spikes, found, strict=True)):
             fired = train[:, step]
-            heard = hear(index, frame)
-            sums = {name: bounded_sum(part, heard, unit) for name, part in parts_by_input(layer).items()}
+            heard, off = hear(index, frame), moved(index, silence)
+            sums = {name: bounded_sum(part, heard, unit, off) for name, part in parts_by_input(layer).items()}
             with np.errstate(all="ignore"):  # the bound of a neuron that runs away in its upstroke may leave float64
                 _, tested = state.step(sums, _FUNCTIONS, fired=fired, truth=_as_number)
                 distance, bound = decisive(tested) if layer.model.discrete.fire else (-np.inf, tested[0][0].error)
             kept.distance[:, step], kept.bound[:, step] = distance, np.where(np.isnan(bound), np.inf, bound)  # nothing is proven there
-            hear.spikes[index] = fired.astype(np.float64)
+            sent = state.output(fired)
+            sent = sent if isinstance(sent, Bounded) else constant(sent, unit)
+            hear.spikes[index], moved.spikes[index] = sent.value, np.broadcast_to(sent.error, fired.shape)
+            kept.output[:, step] = kept.bound[:, step] if layer.model.discrete.readout else sent.error
     return found
 
 

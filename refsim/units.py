@@ -78,12 +78,20 @@ def _parse(text: str, unit: str, where: str) -> float:
         raise RefsimError(f"{where}: {symbol!r} is not a known unit; known are {listed(_SYMBOLS)} with a prefix G M k m u n p f.")
     factor, base = known
     if DIMENSIONS[base] != DIMENSIONS[unit]:
-        raise RefsimError(f"{where}: needs {_example(unit)!r} or a like unit, but {text!r} is in {base}.")
+        needed = f"a plain number such as {_example(unit)!r}" if unit == "1" else f"{_example(unit)!r} or a like unit"
+        raise RefsimError(f"{where}: needs {needed}, but {text!r} is in {base}.")
     return number * factor
 
 
+def base_unit(value: object) -> str:
+    """Return the base unit of a quantity such as ``"20 ms"``; ``"1"`` for a plain number and for what is no quantity."""
+    match = _QUANTITY.match(value) if isinstance(value, str) else None
+    known = _scale(match[2]) if match and match[2] else None
+    return known[1] if known else "1"
+
+
 def _of(unit: str) -> str:
-    return "" if unit == "1" else f" in {unit}"
+    return "" if unit == "1" else f" in {unit}{'' if unit in ('hertz', 'siemens', 'kelvin') else 's'}"
 
 
 def _example(unit: str) -> str:

@@ -64,14 +64,14 @@ def _stretch(flow, fires, t, y, stop, times, states, max_step):
     return float(done.t[-1]), done.y[:, -1]
 
 
-def solve_peaks(flow, start, above: float, times: np.ndarray, max_step: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
+def solve_peaks(flow, start, above: float, times: np.ndarray, max_step: float = 0.25, tolerance: float = 1e-12) -> tuple[np.ndarray, np.ndarray]:
     """Return the times in ms of the membrane's maxima above a bar (the first state is the membrane), and the states."""
 
     def slope(t, state):
         return flow(t, state)[0]
 
     slope.direction = -1
-    done = solve_ivp(flow, (0.0, times[-1]), start, method="DOP853", rtol=1e-12, atol=1e-12, max_step=max_step, events=slope, t_eval=times)
+    done = solve_ivp(flow, (0.0, times[-1]), start, method="DOP853", rtol=tolerance, atol=tolerance, max_step=max_step, events=slope, t_eval=times)
     assert done.success, done.message
     peaks = [t for t, state in zip(done.t_events[0], done.y_events[0], strict=True) if state[0] >= above]
     return np.array(peaks), done.y.T

@@ -10,14 +10,17 @@ from oracle_events import Hybrid, solve, solve_peaks
 from scipy.integrate import solve_ivp
 
 
-def solution(case: dict, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return spike times (ms) and the states at `times`, the membrane first, of a parsed file of validation/nest/."""
+def solution(case: dict, times: np.ndarray, tolerance: float = 1e-12) -> tuple[np.ndarray, np.ndarray]:
+    """Return spike times (ms) and the states at `times`, the membrane first, of a parsed file of validation/nest/.
+
+    The tolerance is that of SciPy, for models that are never reset.
+    """
     value = {key: row["value"] for table in ("parameters", "start") for key, row in case[table].items()}
     made = BUILDERS[case["model"]](value, case["input"])
     if isinstance(made, Hybrid):
         return solve(made, times)
     flow, start, above = made
-    return solve_peaks(flow, start, above, times)
+    return solve_peaks(flow, start, above, times, tolerance=tolerance)
 
 
 def _synapse(p, given):

@@ -177,7 +177,8 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(name, trained, capsys):
     ("arguments", "says"),
     [
         (["srif"], "say what the neuron gets"),
-        (["srif", "--values", "a,b"], "needs numbers parted by commas"),
+        (["srif", "--values", "a,b"], "needs a number, such as '0.5', but 'a' was given"),
+        (["srif", "--values", ","], "needs numbers parted by commas"),
         (["srif", "--values", "1,2", "--steps", "3"], "--values gives 2 steps, but --steps is 3"),
         (["srif", "--constant", "1", "--set", "v_th"], "needs NAME=VALUE"),
         (["srif", "--constant", "1", "--times", "tau"], "has no parameter 'tau'"),

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.quiver import Quiver
 
 import refsim
 from refsim import experiments
@@ -137,22 +138,6 @@ def test_the_order_of_the_membrane_is_the_declared_one_and_of_the_spikes_one():
     assert 0.7 <= ladder.facts["spike_order"].value <= 1.3  # quantised to the sub-step: order one, ragged
 
 
-def test_resets_differ_as_they_say_and_only_there():
-    dyadic = experiments.train([k * 1e-3 for k in range(12)], 0.375)
-    result = experiments.resets(refsim.load("if", v_th=0.5), dyadic, duration="12 ms")
-    v, soft, hard = 0.0, [], []
-    w = 0.0
-    for _ in range(12):
-        v, w = v + 0.375, w + 0.375
-        v, w = (v - 0.5 if v >= 0.5 else v), (0.0 if w >= 0.5 else w)
-        soft.append(v)
-        hard.append(w)
-    assert result["v_soft"].tolist() == soft
-    assert result["v_hard"].tolist() == hard
-    assert result["v_none"].tolist() == [0.375 * (k + 1) for k in range(12)]
-    assert result.facts["spikes_soft"].value > result.facts["spikes_hard"].value
-
-
 @pytest.mark.parametrize("name", ["if", "lif", "lif_decay", "srif", "srif_mpr"])
 def test_the_cards_own_reset_is_one_of_the_variants(name):
     model = refsim.load(name)
@@ -167,41 +152,42 @@ def test_the_cards_own_reset_is_one_of_the_variants(name):
         assert not np.array_equal(first["v"], other["v"])
 
 
-def test_a_sweep_equals_single_runs_however_many_processes_share_it():
-    over = [("tau", "4,8,20"), ("I", "0.4:1.2:3")]
-    measures = ["spike_count", "first_spike", "isi_mean", "v_max"]
-    result = experiments.sweep(refsim.load("lif"), over, measures, duration="60 ms", setting=Setting(refine=4))
-    shared = experiments.sweep(refsim.load("lif"), over, measures, duration="60 ms", setting=Setting(refine=4), workers=2)
-    for row in range(9):
-        single = experiments.trace(
-            refsim.load("lif", tau=float(result["tau"][row])), constant(float(result["I"][row])), duration="60 ms", setting=Setting(refine=4)
-        )
-        times = single["time"][single["spike"] > 0]
-        assert result["spike_count"][row] == len(times)
-        assert result["v_max"][row] == single["v"].max()
-        assert np.array_equal(result["first_spike"][row], times[0] if len(times) else np.nan, equal_nan=True)
-        assert np.array_equal(result["isi_mean"][row], np.diff(times).mean() if len(times) > 1 else np.nan, equal_nan=True)
-    assert all(np.array_equal(result[name], shared[name], equal_nan=True) for name in measures)
+def test_the_arrows_of_a_plane_point_along_the_flow_whatever_the_units():
+    result = experiments.phase(refsim.load("morris_lecar"), "8 nA", duration="40 ms", setting=Setting(refine=8))
+    flow, side = result.tables["flow"], slice(None, None, 12)
+    across = [flow[f"d{name}_dt"].values.reshape(201, 201)[side, side] / np.ptp(flow[name].values) for name in ("v", "w")]  # of the picture a second
+    (arrows,) = (artist for artist in experiments.draw(result).figure.axes[0].collections if isinstance(artist, Quiver))
+    assert np.allclose(arrows.U, (across[0] / np.hypot(*across)).ravel())
+    assert np.allclose(arrows.V, (across[1] / np.hypot(*across)).ravel())
 
 
-def test_the_phase_plane_finds_the_fixed_point_and_whether_it_is_stable():
-    # where both nullclines meet: v - v^3/3 - (v + a)/b + I = 0
-    for current, stable in ((0.0, 1), (0.5, 0)):
-        result = experiments.phase(refsim.load(FITZHUGH), current, duration="60 ms", setting=Setting(refine=8))
-        (v,) = (root.real for root in np.roots([-1 / 3, 0, 1 - 1 / 0.8, current - 0.7 / 0.8]) if abs(root.imag) < 1e-9)
-        fixed = result.tables["fixed_points"]
-        assert fixed["v"].values == pytest.approx([v], abs=1e-8)  # Newton's method ends at rounding
-        assert fixed["w"].values == pytest.approx([(v + 0.7) / 0.8], abs=1e-8)
-        assert fixed["stable"].values.tolist() == [stable]
-    line = experiments.phase(lif(), 0.45, duration="60 ms")
-    assert line.tables["fixed_points"]["v"].values == pytest.approx([0.45])
-    flow = line.tables["flow"]
-    assert np.allclose(flow["dv_dt"].values, (0.45 - flow["v"].values) / TAU_M, rtol=1e-12)
+def test_a_spike_is_marked_within_the_picture_of_its_membrane():
+    result = experiments.trace(refsim.load("adex"), constant("870 pA"), duration="60 ms", setting=Setting(dt="0.1 ms"))
+    assert result["seen"].max() > 0.02  # volts: Euler overshoots its peak of 0
+    marks = experiments.draw(result).figure.axes[1].collections[0].get_offsets()[:, 1]
+    assert len(marks) == result.facts["spikes"].value
+    assert marks.max() <= 0
 
 
 def test_a_train_arrives_when_it_is_said_to():
     result = experiments.trace(refsim.load("if", v_th=9.0), train("3 ms, 5 ms", 0.25), duration="8 ms", setting=Setting(mode="grid"))
     assert result["v"].tolist() == [0, 0, 0, 0.25, 0.25, 0.5, 0.5, 0.5]
+
+
+def test_a_neuron_in_volts_without_a_reset_has_variants_too():
+    result = experiments.resets(refsim.load("hh"), constant("1 nA"), duration="10 ms", setting=Setting(dt="0.05 ms", mode="grid"))
+    assert result["v_hard"][result["spike_hard"] > 0] == pytest.approx(refsim.load("hh").state["v"].start)
+
+
+@pytest.mark.parametrize("experiment", [experiments.fi, experiments.trace])
+def test_a_name_is_no_neuron(experiment):
+    with pytest.raises(refsim.RefsimError, match="needs a neuron, such as"):
+        experiment("lif")
+
+
+def test_a_map_is_run_in_its_own_steps(capsys):
+    assert main(["experiment", "trace", "cuba_loihi", "--constant", "100", "--duration", "20 ms"]) == 0
+    assert "declared step" in capsys.readouterr().out
 
 
 def test_a_result_saves_what_it_holds(tmp_path):
@@ -253,12 +239,28 @@ def test_the_command_runs_prints_and_writes(tmp_path, capsys):
     ("arguments", "says"),
     [
         (["trace", "lif", "--constant", "1", "--noise", "1,1"], "give one input"),
-        (["trace", "lif", "--step", "1,2ms"], "needs 3 values"),
+        (["trace", "lif", "--step", "1,2ms"], "--step: needs A,FROM,TO"),
         (["fi", "lif", "--out", "x.doc"], "must end in"),
         (["fi", "lif", "--over", "tua=1,2"], "has no parameter 'tua'"),
         (["sweep", "lif", "--over", "tau=2:4:3", "--measure", "mood", "--constant", "1"], "'mood' is not known"),
         (["psp", "lif", "--weight", "99"], "give a smaller one"),
         (["threshold", "lif", "--durations", "0.1 ms"], "at least a step"),
+        (["threshold", "lif", "--durations", "1 s,1e9 s"], "steps of dt; 200,000,000 are allowed"),
+        (["threshold", "li", "--durations", "5 ms", "--refine", "1"], "does not fire at any strength"),
+        (["threshold", "lif", "--after", "-1"], "after: must be a time above zero"),
+        (["trace", "lfi"], "Did you mean li or lif?"),
+        (["trace", "lif", "--dt", "-1ms"], "dt: must be a time above zero, such as '1 ms', but is '-1ms'"),
+        (["trace", "lif", "--dt", "1e-300"], "'100 ms' has 1e+299 steps of dt"),
+        (["trace", "lif", "--constant", "nan"], "input: needs a number, such as '0.5', but 'nan' was given"),
+        (["trace", "lif", "--step", "1,500ms,900ms"], "starts at '500ms', when the run of 100 ms has ended"),
+        (["trace", "lif", "--train", "1"], "--train: needs WEIGHT,T1,T2,..., but '1' was given"),
+        (["trace", "lif", "--set", "tau=5 ms"], "needs a plain number such as '0.5', but '5 ms' is in second"),
+        (["fi", "lif", "--currents", "0:1:3", "--over", "v_th"], "--over: needs NAME=VALUE"),
+        (["fi", "lif", "--currents", "0:1:3", "--over", "tau=0.5,2"], "card 'lif': parameter tau: must be above 1, but is 0.5"),
+        (["fi", "cuba_loihi"], "trace and sweep run its declared step"),
+        (["fi", "li"], "is a readout, which never fires"),
+        (["phase", "hh", "--states", "v,v", "--constant", "1nA"], "choose two, --states v,m"),
+        (["sweep", "lif", "--over", "tau=2:20:3", "--workers", "-3"], "workers must be a whole number of 1 or more, but is -3"),
     ],
 )
 def test_wrong_usage_is_one_sentence(arguments, says, capsys):

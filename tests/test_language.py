@@ -267,7 +267,7 @@ def test_a_readout_is_judged_by_its_membranes(rng):
     layers = (network.layers[0], dataclasses.replace(network.layers[1], weight=off))
     report = refsim.compare(reference, dataclasses.replace(Discrete().run(dataclasses.replace(network, layers=layers), drive, BOTH), network=network))
     assert report.verdict == "fail"
-    assert "fires the spikes of Brian2 grid float64, but the readout of layer 1 differs by" in report.sentence
+    assert "fires the spikes of Brian2 grid float64, but the output of layer 1 differs by" in report.sentence
 
 
 def test_a_readout_that_nobody_recorded_decides_nothing(rng, tmp_path):
@@ -277,7 +277,7 @@ def test_a_readout_that_nobody_recorded_decides_nothing(rng, tmp_path):
     assert report.verdict == "inconclusive"
     assert "Not decided: the spikes agree, but layer 1 is a readout" in report.sentence
     report.save(tmp_path)
-    with pytest.raises(RefsimError, match="the last layer is a readout, and its membranes were not recorded"):
+    with pytest.raises(RefsimError, match="the last layer is a readout, whose output is its membrane, which was not recorded"):
         reference.decisions()
 
 

@@ -41,7 +41,7 @@ def _fits(symbol, unit):
     ("value", "unit", "says"),
     [
         ("20 mV", "second", "tau: needs '20 ms' or a like unit, but '20 mV' is in volt."),
-        ("twenty", "second", "needs a number in second, such as '20 ms'"),
+        ("twenty", "second", "needs a number in seconds, such as '20 ms'"),
         ("20 parsec", "second", "'parsec' is not a known unit"),
         (float("nan"), "1", "needs a finite number"),
         ("1e999", "1", "needs a finite number"),

@@ -41,7 +41,7 @@ def _check(name: str, limit: float, unit: str, because: str, measure: Callable[[
 CARD_CHECKS: dict[str, CardCheck] = {
     "names": _check("names", 0, "names", "a name that Brian2, C++ or Python also uses, or that nothing reads, is a trap or a typing error", card_ode.names),
     "units": _check("units", 0, "equations", "every term of an equation has the unit that the card declares; Brian2 checks it", card_ode.units),
-    "declared_step": _check("declared_step", 0, "terms that differ", "a step that calls itself exact or Euler is that, term by term", card_ode.declared_step),
+    "declared_step": _check("declared_step", 0, "terms that differ", "a step that names its method is what that method makes of the ODE, term by term", card_ode.declared_step),
     "determinism": _check("determinism", 0, "numbers", "two runs of one engine on one input are equal to the last bit", card_runs.determinism),
     "engines": _check("engines", 0, "spikes", "Brian2, Discrete and PyTorch run one declared step; a spike that differs is a fault in one", card_runs.engines),
     "finite": _check("finite", 0, "numbers", "a state that is NaN or infinite tells nothing; ten times the rheobase of either sign must not make one", card_runs.finite),
@@ -65,7 +65,7 @@ def check_card(model: NeuronModel, *, skip: Collection[str] = (), steps: Mapping
     Parameters
     ----------
     model : NeuronModel
-        ``refsim.load("mine.toml")`` or `NeuronModel.from_table`.
+        ``refsim.load("mine.toml")`` or ``refsim.NeuronModel("mine", ...)``.
     skip : names of checks to leave out
     steps : dict of str to function, optional
         A PyTorch step of your own, by the card's name; the engines are then held against it too.
@@ -80,6 +80,8 @@ def check_card(model: NeuronModel, *, skip: Collection[str] = (), steps: Mapping
     RefsimError
         For a check that does not exist.
     """
+    if not isinstance(model, NeuronModel):
+        raise RefsimError(f'check_card: needs a neuron, such as refsim.load("mine.toml"), but {model!r} was given.')
     if unknown := set(skip) - set(CARD_CHECKS):
         raise RefsimError(f"check_card: {listed(unknown)} is not a check; known are {listed(CARD_CHECKS)}.")
     verdicts: dict[str, Verdict] = {}

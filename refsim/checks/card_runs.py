@@ -23,6 +23,7 @@ Answer = tuple[float | None, str]
 
 _STEP, _STEPS = 2.0**-10, 96  # a dyadic step of about a millisecond: its halves are exact
 _GRID = Setting(dt=_STEP, mode="grid")
+_SHORTER = [_STEP / 4**k for k in range(4)]  # to 15 microseconds; an ODE that needs less is too stiff for any explicit method
 _HALVINGS = 6
 _TOLD = 16  # steps in which an order is measured
 
@@ -42,7 +43,9 @@ def scale_of(model: NeuronModel) -> float:
 
 
 def _network(model: NeuronModel, step: float = _STEP) -> Network:
-    return Network.dense([([[1.0, -1.0]], None, model)], step)
+    """Return one neuron; behind it, where its spikes carry a number, a second one that hears it."""
+    behind = [([[1.0]], None, model)] if model.discrete.payload else []
+    return Network.dense([([[1.0, -1.0]], None, model), *behind], step)
 
 
 def _drive(values: Any, step: float, **options: Any) -> Drive:
@@ -58,30 +61,31 @@ def _rough(model: NeuronModel, samples: int = 4) -> Drive:
     return _drive(values, _STEP, seed=0)
 
 
-def _same(a: Recording, b: Recording) -> int:
+def _differing(a: Recording, b: Recording) -> int:
     """Count spikes and recorded numbers that differ."""
-    wrong = len(np.setxor1d(a.spikes[0].code, b.spikes[0].code))
-    return wrong + sum(int((~np.isclose(a.traces[0][name], b.traces[0][name], rtol=0, atol=0, equal_nan=True)).sum()) for name in a.traces[0])
+    wrong = sum(len(np.setxor1d(x.code, y.code)) for x, y in zip(a.spikes, b.spikes, strict=True))
+    pairs = [(x[name], y[name]) for x, y in zip(a.traces, b.traces, strict=True) for name in x]
+    return wrong + sum(int((~np.isclose(x, y, rtol=0, atol=0, equal_nan=True)).sum()) for x, y in pairs)
 
 
 def determinism(model: NeuronModel) -> Answer:
     """Run Brian2 and Discrete twice each and count what differs."""
     drive, engines_ = _rough(model), (Brian2(target="numpy"), Discrete())
     record = tuple(model.stepped)
-    wrong = sum(_same(*(engine.run(_network(model), drive, record) for _ in range(2))) for engine in engines_)
+    wrong = sum(_differing(*(engine.run(_network(model), drive, record) for _ in range(2))) for engine in engines_)
     return float(wrong), "" if not wrong else "two runs of one engine differ"
 
 
 def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answer:
-    """Count spikes that differ between Brian2 grid, Discrete and, where there is a step for it, PyTorch."""
+    """Count spikes, and what they carry, that differ between Brian2 grid, Discrete and, where there is a step for it, PyTorch."""
     from ..pytorch.engine import Torch
 
     drive, network = _rough(model), _network(model)
-    reference, words = Brian2(target="numpy").run(network, drive), "Brian2 and Discrete"
-    wrong = {"Discrete": len(np.setxor1d(reference.spikes[0].code, Discrete().run(network, drive).spikes[0].code))}
+    carried = ("payload",) if model.discrete.payload else ()
+    reference, words = Brian2(target="numpy").run(network, drive, carried), "Brian2 and Discrete"
+    wrong = {"Discrete": _differing(reference, Discrete().run(network, drive, carried))}
     try:
-        trial = Torch(dtype="float64", steps=dict(steps or {})).run(network, drive)
-        wrong["PyTorch"] = len(np.setxor1d(reference.spikes[0].code, trial.spikes[0].code))
+        wrong["PyTorch"] = _differing(reference, Torch(dtype="float64", steps=dict(steps or {})).run(network, drive, carried))
         words = "Brian2, Discrete and PyTorch"
     except RefsimError as error:
         if "no PyTorch step" not in str(error):
@@ -92,17 +96,31 @@ def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answe
 
 
 def finite(model: NeuronModel) -> Answer:
-    """Count states that are NaN or infinite under ten times the rheobase of either sign, in the step and in the ODE."""
-    level = 10 * scale_of(model)
-    drive = _drive(np.array([[level], [-level]]), _STEP, n_steps=_STEPS)
+    """Count states that are NaN or infinite under ten times the rheobase of either sign, in the step and in the ODE.
+
+    An explicit method is unstable with steps longer than the shortest time constant, which for gates far from rest is some ten
+    microseconds: that is a step too long, and the card is asked again with shorter ones. What no ODE may do, a logarithm or root of
+    a negative number or a state that runs away, it does with any step. A card that counts time in steps has only the one.
+    """
+    wrong: dict[str, int] = {}
+    for step in _SHORTER if model.timed else _SHORTER[:1]:
+        wrong = _not_finite(model, step)
+        if not wrong:
+            return 0.0, "" if step == _STEP else f"finite with steps of {step * 1e3:.2g} ms; {model.discrete.solution} is unstable with longer ones"
+    return float(sum(wrong.values())), f"{', '.join(wrong)} is NaN or infinite at ten times the rheobase, {10 * scale_of(model):.4g}, or less that"
+
+
+def _not_finite(model: NeuronModel, step: float) -> dict[str, int]:
+    """Return how many numbers of each state are not finite, for those that have any."""
+    level = 10 * scale_of(model) * (1.0 if model.input_kind == "pulse" else step / _STEP)  # of impulses as much a second, whatever the step
+    drive = _drive(np.array([[level], [-level]]), step, n_steps=round(_STEPS * _STEP / step))
     wrong: dict[str, int] = {}
     for mode in ("grid", "fine") if model.continuous is not None else ("grid",):
-        engine = Brian2(mode=mode, refine=16 if mode == "fine" else 1, target="numpy", margin=False)
-        traces = engine.run(_network(model), drive, tuple(model.state)).traces[0]
-        for name, trace in traces.items():
+        refine = max(1, round(16 * step / _STEP)) if mode == "fine" else 1
+        engine = Brian2(mode=mode, refine=refine, target="numpy", margin=False)
+        for name, trace in engine.run(_network(model, step), drive, tuple(model.state)).traces[0].items():
             wrong[name] = wrong.get(name, 0) + int((~np.isfinite(trace)).sum())
-    bad = [name for name, count in wrong.items() if count]
-    return float(sum(wrong.values())), f"{', '.join(bad)} is NaN or infinite at an input of {level:.4g} or {-level:.4g}" if bad else ""
+    return {name: count for name, count in wrong.items() if count}
 
 
 def method_order(model: NeuronModel) -> Answer:

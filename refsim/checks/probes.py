@@ -144,6 +144,10 @@ def check_step(step: UserStep, against: NeuronModel, *, as_input: Callable[[Floa
     """
     if unknown := set(skip) - set(STEP_CHECKS):
         raise RefsimError(f"check_step: {listed(unknown)} is not a check; known are {listed(STEP_CHECKS)}.")
+    if against.discrete.payload:
+        raise RefsimError(
+            f"check_step: the spikes of '{against.name}' carry a number, and a probe sees whether there is one; compare runs, Torch(steps={{...}}) against Brian2."
+        )
     declared = _declared(against)
     knife = _knife_edge(declared, against.name)
     pair = Pair(Probed(_door(step, as_input), 8 * knife), Probed(declared, 8 * knife), knife)

@@ -13,16 +13,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("model", metavar="CARD", help="name of a card, or path of your own")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="another parameter value")
-    parser.add_argument("--skip", metavar="CHECK", action="append", default=[], help="leave a check out; may be given again")
+    parser.add_argument("--skip", metavar="CHECK", action="append", default=[], help="leave a check out; several parted by commas, or given again")
 
 
 def execute(options: argparse.Namespace) -> int:
     """Check, print the table and return the exit code."""
     from ..checks.card import CARD_CHECKS, check_card
 
-    if unknown := set(options.skip) - set(CARD_CHECKS):
+    skip = [name.strip() for text in options.skip for name in text.split(",")]
+    if unknown := set(skip) - set(CARD_CHECKS):
         raise RefsimError(f"--skip: {listed(unknown)} is not a check; known are {listed(CARD_CHECKS)}.")
-    verdicts = check_card(load(options.model, **assignments(options.set)), skip=options.skip)
+    verdicts = check_card(load(options.model, **assignments(options.set)), skip=skip)
     for verdict in verdicts:
         words = verdict.detail or verdict.claim.because
         say(textwrap.fill(words, 80, initial_indent=f"{verdict.claim.measure:<14} {verdict.status:<8} ", subsequent_indent=" " * 24))
@@ -30,6 +31,6 @@ def execute(options: argparse.Namespace) -> int:
     passed = sum(verdict.status == "pass" for verdict in verdicts)
     say(
         f"\n{'FAIL' if failed else 'PASS'}. {passed} of {len(verdicts)} checks pass"
-        + (f"; {', '.join(failed)} fails." if failed else ", the others do not apply.")
+        + (f"; {', '.join(failed)} fail{'s' if len(failed) == 1 else ''}." if failed else ", the others do not apply.")
     )
     return 1 if failed or not passed else 0

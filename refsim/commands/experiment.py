@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RefsimError
-from ..model import load
+from ..model import NeuronModel, load
 from .run import assignments
 from .terminal import say
 
@@ -85,7 +85,7 @@ def execute(options: argparse.Namespace) -> int:
     from .. import experiments
 
     model = load(options.model, **assignments(options.set))
-    setting = _setting(options)
+    setting = _setting(options, model)
     result = getattr(experiments, options.kind)(model, **_settings(options), setting=setting)
     say(result.text())
     for name in options.out:
@@ -93,11 +93,12 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def _setting(options: argparse.Namespace) -> Any:
-    """Return how time passes; None of it said about the mode leaves it to the experiment."""
+def _setting(options: argparse.Namespace, model: NeuronModel) -> Any:
+    """Return how time passes; the ODE where there is one and nobody says otherwise, but for resets the declared step."""
     from ..experiments import Setting
 
-    mode = getattr(options, "mode", None) or ("grid" if options.kind == "resets" else "fine")
+    stepped = options.kind == "resets" or (options.kind in ("trace", "sweep") and model.continuous is None)
+    mode = getattr(options, "mode", None) or ("grid" if stepped else "fine")
     return Setting(options.dt, getattr(options, "refine", 32), mode)
 
 
@@ -110,9 +111,9 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     if getattr(options, "states", None):
         given["states"] = tuple(part.strip() for part in options.states.split(","))
     if options.kind == "fi" and options.over:
-        given["over"] = next(iter(assignments([options.over]).items()))
+        given["over"] = next(iter(assignments([options.over], "--over").items()))
     if options.kind == "sweep":
-        given |= {"over": [pair for text in options.over for pair in assignments([text]).items()], "measures": options.measure or ["spike_count"]}
+        given |= {"over": [pair for text in options.over for pair in assignments([text], "--over").items()], "measures": options.measure or ["spike_count"]}
     return given
 
 
@@ -125,9 +126,9 @@ def _given_stimulus(options: argparse.Namespace) -> Any:
     if not said:
         return None
     parts = [part.strip() for part in getattr(options, said[0]).split(",")]
-    needed = {"constant": 1, "step": 3, "noise": 2}.get(said[0], max(2, len(parts)))
+    needed, example = {"constant": (1, "A"), "step": (3, "A,FROM,TO"), "noise": (2, "MEAN,STD")}.get(said[0], (max(2, len(parts)), "WEIGHT,T1,T2,..."))
     if len(parts) != needed:
-        raise RefsimError(f"--{said[0]}: needs {needed} values parted by commas, but {getattr(options, said[0])!r} was given.")
+        raise RefsimError(f"--{said[0]}: needs {example}, but {getattr(options, said[0])!r} was given.")
     if said[0] == "noise":
         return noise(parts[0], parts[1], options.seed)
     if said[0] == "train":

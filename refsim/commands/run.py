@@ -7,9 +7,11 @@ from typing import Any
 
 from ..errors import RefsimError, counted
 from ..model import load
+from ..units import to_si
 from .terminal import say
 
 _ROWS = 40  # of the table; a file holds them all
+_MOST = 10_000_000  # steps of one run
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     drive = parser.add_argument_group("input, one of")
     drive = drive.add_mutually_exclusive_group()
     drive.add_argument("--values", metavar="A,B,...", help="input of each step; write --values=-1,2 where it begins with a minus")
-    drive.add_argument("--constant", metavar="A", type=float, help="the same input at every step")
+    drive.add_argument("--constant", metavar="A", help="the same input at every step, such as 0.3 or 0.2nA")
     drive.add_argument("--noise", metavar="MEAN,STD", help="Gaussian input, drawn at every step")
     drive.add_argument("--bernoulli", metavar="P,WEIGHT", help="a spike of WEIGHT with probability P at every step")
     add("--times", metavar="NAME", help="multiply the input by a parameter, such as v_th")
@@ -47,10 +49,10 @@ def execute(options: argparse.Namespace) -> int:
 
 def _record(options: argparse.Namespace, model: Any) -> Any:
     from ..questions.neuron import alone
-    from ..recording import run
+    from ..recording import TRACES, run
 
     network, drive = alone(model, options.dt), _drive(options, model)
-    return run(network, drive, _engine(options), record=("before_reset", "after_reset"))
+    return run(network, drive, _engine(options), record=TRACES)
 
 
 def _engine(options: argparse.Namespace) -> Any:
@@ -74,22 +76,24 @@ def _drive(options: argparse.Namespace, model: Any) -> Any:
 
     from ..drive import Drive
 
-    steps = 50 if options.steps is None else options.steps
+    steps, unit = 50 if options.steps is None else options.steps, model.input_unit
+    if steps > _MOST:
+        raise RefsimError(f"--steps: {steps:,} steps are more than one table holds; give {_MOST:,} or fewer.")
     if options.values is not None:
-        values = np.array(_numbers(options.values, "--values"))
+        values = np.array(_numbers(options.values, "--values", unit))
         if options.steps is not None and options.steps != len(values):
             raise RefsimError(f"--values gives {len(values)} steps, but --steps is {options.steps}; leave one out.")
     elif options.noise is not None:
-        mean, std = _numbers(options.noise, "--noise", 2)
+        mean, std = _numbers(options.noise, "--noise", unit, 2)
         values = _first(Drive.noise(mean, std, steps, options.dt, options.seed))
     elif options.bernoulli is not None:
-        probability, weight = _numbers(options.bernoulli, "--bernoulli", 2)
+        probability, weight = _numbers(options.bernoulli, "--bernoulli", unit, 2)
         values = weight * _first(Drive.bernoulli([[probability]], steps, options.dt, options.seed))
     elif options.constant is not None:
-        values = _first(Drive.constant(options.constant, steps, options.dt))
+        values = _first(Drive.constant(to_si(options.constant, unit, "--constant"), steps, options.dt))
     else:
         raise RefsimError("say what the neuron gets: --values 1,0,0.5 or --constant 0.3 or --noise 0.2,0.1 or --bernoulli 0.2,0.5")
-    if options.times:
+    if options.times is not None:
         values = values * model.parameter(options.times).value
     return Drive.current(values.reshape(1, -1, 1), options.dt, seed=options.seed)
 
@@ -101,30 +105,28 @@ def _first(drive: Any) -> Any:
     return np.array([frame[0, 0] for frame in drive.frames()])
 
 
-def _numbers(text: str, option: str, count: int | None = None) -> list[float]:
-    try:
-        numbers = [float(part) for part in text.replace(" ", ",").split(",") if part]
-    except ValueError:
-        numbers = []
-    if not numbers or (count is not None and len(numbers) != count):
+def _numbers(text: str, option: str, unit: str, count: int | None = None) -> list[float]:
+    """Read numbers parted by commas or spaces, each in SI or with a unit behind it, ``0.2nA``."""
+    parts = text.replace(",", " ").split()
+    if not parts or (count is not None and len(parts) != count):
         needed = "numbers parted by commas" if count is None else f"{count} numbers parted by a comma"
         raise RefsimError(f"{option}: needs {needed}, but {text!r} was given.")
-    return numbers
+    return [to_si(part, unit, option) for part in parts]
 
 
-def assignments(given: list[str]) -> dict[str, str]:
+def assignments(given: list[str], option: str = "--set") -> dict[str, str]:
     """Read NAME=VALUE texts."""
     values = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier():
-            raise RefsimError(f"--set: needs NAME=VALUE, such as v_th=0.4, but {text!r} was given.")
+            raise RefsimError(f"{option}: needs NAME=VALUE, such as v_th=0.4, but {text!r} was given.")
         values[name.strip()] = value.strip()
     return values
 
 
 def _table(recording: Any) -> Mapping[str, Any]:
-    """Return the columns of a run: time, input, membrane before and after reset, spike, a row a (sub-)step."""
+    """Return the columns of a run: time, input, membrane before and after reset, spike and what it carries, a row a (sub-)step."""
     import numpy as np
 
     refine = recording.refine
@@ -136,7 +138,7 @@ def _table(recording: Any) -> Mapping[str, Any]:
         "input": frames,
         "before_reset": recording.traces[0]["before_reset"][0, :, 0],
         "spike": recording.spikes[0].dense()[0, :, 0].astype(int),
-        "after_reset": recording.traces[0]["after_reset"][0, :, 0],
+        **{name: recording.traces[0][name][0, :, 0] for name in ("after_reset", "payload") if name in recording.traces[0]},
     }
 
 
@@ -146,10 +148,12 @@ def _sub(recording: Any) -> str:
 
 def _print(table: Mapping[str, Any], recording: Any) -> None:
     length = len(table["step"])
-    say(f"{'step' if recording.refine == 1 else 'sub-step':>8} {'input':>12} {'before reset':>14} {'spike':>6} {'after reset':>14}")
+    head = f" {'payload':>12}" if "payload" in table else ""
+    say(f"{'step' if recording.refine == 1 else 'sub-step':>8} {'input':>12} {'before reset':>14} {'spike':>6} {'after reset':>14}{head}")
     for row in range(min(length, _ROWS)):
         mark = "|" if table["spike"][row] else "."
-        say(f"{row:>8} {table['input'][row]:>12.6g} {table['before_reset'][row]:>14.6g} {mark:>6} {table['after_reset'][row]:>14.6g}")
+        carried = f" {table['payload'][row]:>12.6g}" if "payload" in table else ""
+        say(f"{row:>8} {table['input'][row]:>12.6g} {table['before_reset'][row]:>14.6g} {mark:>6} {table['after_reset'][row]:>14.6g}{carried}")
     if length > _ROWS:
         say(f"   ... {length - _ROWS} more; --out FILE.csv writes them all")
 

@@ -14,7 +14,7 @@ from ..model.expressions import evaluate, execute, names_in
 from ..model.neuron import INPUT, STEP
 from ..network import Layer, Network
 from ..progress import advance
-from ..recording import TRACES, Approach, Recording, check_run, make_provenance
+from ..recording import Approach, Recording, check_run, make_provenance, traces_of
 from ..spikes import SpikeTrains
 from .convolution import Convolution, layer_kernels
 from .delays import Hearing, steady
@@ -131,6 +131,11 @@ class LayerState:
         self.now += 1
         return fired, tested
 
+    def output(self, fired: Any) -> Any:
+        """Return what other layers hear of the last step: 1 for a spike, or what it carries."""
+        payload = self.layer.model.discrete.payload
+        return self.state[payload] if payload else np.asarray(fired, np.float64)
+
 
 def _shape(inputs: Mapping[str, Any]) -> tuple[int, ...]:
     first = next(iter(inputs.values()))
@@ -150,13 +155,13 @@ class Discrete:
 
         Parameters
         ----------
-        record : tuple of {"before_reset", "after_reset"}, or names of states
+        record : tuple of {"before_reset", "after_reset", "payload"}, or names of states
             Traces to keep; a state as it is after the step.
         """
         record = check_run(network, drive, record, states=True)
         draws = [drive.draws(index, layer.n_post) for index, layer in enumerate(network.layers)]
         states = [LayerState.start(layer, network.dt, drive.n_samples, draw) for layer, draw in zip(network.layers, draws, strict=True)]
-        own = [tuple(name for name in record if name in (*TRACES, *layer.model.stepped)) for layer in network.layers]
+        own = [traces_of(layer, record, states=True) for layer in network.layers]
         taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, names) for layer, names in zip(network.layers, own, strict=True)]
         hear = Hearing(network, drive.n_samples)
         held: dict[int, Any] = {}
@@ -166,8 +171,8 @@ class Discrete:
                 if steady(layer.sources, drive.held):
                     held[index] = current
                 fired, tested = state.step(current)
-                tap.keep(step, fired, tested[0][0], tested[0][2], state.state[layer.model.membrane], state.state)
-                hear.spikes[index] = fired.astype(np.float64)
+                hear.spikes[index] = state.output(fired)
+                tap.keep(step, fired, tested[0][0], tested[0][2], state.state[layer.model.membrane], {"payload": hear.spikes[index]} | state.state)
         advance(drive.n_samples)
         provenance = make_provenance("Discrete float64", network, drive, engine="Discrete", mode="grid", dtype="float64")
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from ..model import NeuronModel
 from .measures import onset_rate, steady_rate
-from .quantities import readable, span
+from .quantities import parameter_values, readable, span
 from .result import Column, Fact, Result
 from .search import rheobase
 from .solo import Setting, fine, respond, trains
@@ -55,7 +55,7 @@ def _values(model: NeuronModel, over: tuple[str, str | ArrayLike] | None) -> tup
     if over is None:
         return "", np.array([np.nan])
     name, given = over
-    return name, span(given, model.parameter(name).unit, name)
+    return name, parameter_values(model, name, given)
 
 
 def _onset(columns: dict[str, Column], name: str, value: float, unit: str, model: NeuronModel) -> Fact:

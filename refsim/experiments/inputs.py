@@ -47,6 +47,8 @@ def step(level: float | str, start: float | str, stop: float | str) -> Stimulus:
         first, last = (round(to_si(time, "second", f"step: {name}") / setting.step) for time, name in ((start, "start"), (stop, "stop")))
         if not 0 <= first < last:
             raise RefsimError(f"step: must start at 0 or later and stop after it starts, but goes from {start!r} to {stop!r}.")
+        if first >= n_steps:
+            raise RefsimError(f"step: starts at {start!r}, when the run of {readable(n_steps * setting.step, 'second')} has ended; give a longer duration.")
         values = np.zeros((1, n_steps, 1))
         values[:, first:last] = _level(level, model)
         return 1.0, Drive.current(values, setting.step)

@@ -68,7 +68,9 @@ def _axes(model: NeuronModel, states: tuple[str, ...] | None) -> tuple[str, ...]
     if unknown := [name for name in chosen if name not in model.state]:
         raise RefsimError(f"phase: '{model.name}' has no state {unknown[0]!r}; it has {', '.join(model.state)}.")
     if len(chosen) > 2 or len(set(chosen)) != len(chosen):
-        raise RefsimError(f"phase: a plane has two states, but '{model.name}' has {', '.join(chosen)}; choose two, --states {chosen[0]},{chosen[1]}.")
+        first, second = tuple(model.state)[:2] if len(model.state) > 1 else (chosen[0], "")
+        cure = f"choose two, --states {first},{second}" if second else f"it has one, --states {first}"
+        raise RefsimError(f"phase: a plane has two different states, but {', '.join(chosen)} were given for '{model.name}'; {cure}.")
     return chosen
 
 

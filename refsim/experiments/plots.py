@@ -36,17 +36,19 @@ def _trace(result: Result) -> Any:
     time, symbol = scaled(table["time"])
     given, unit = scaled(table["input"])
     rows[0].step(time, given, where="pre", color="0.35", linewidth=1)
-    rows[0].set_ylabel(axis("input", unit), fontsize=8)
+    rows[0].set_ylabel(axis("input", unit, low=True), fontsize=8)
     factor, unit = scale(table[model.membrane].values, table[model.membrane].unit)
     rows[1].plot(time, table[model.membrane].values * factor, color=BLUE, linewidth=1.4, label=f"{model.membrane} after the step")
     rows[1].plot(time, table["threshold"].values * factor, color="0.4", linewidth=0.9, linestyle=":", label="threshold")
     fired = table["spike"].values > 0
-    rows[1].scatter(time[fired], table["seen"].values[fired] * factor, marker="v", s=34, color=ORANGE, zorder=3, label="spike")
+    # what a runaway membrane overshoots in its last sub-step would press all else flat
+    top = np.nanmax([table[model.membrane].values.max(), *table["threshold"].values])
+    rows[1].scatter(time[fired], np.minimum(table["seen"].values[fired], top) * factor, marker="v", s=34, color=ORANGE, zorder=3, label="spike")
     rows[1].set_ylabel(axis(model.membrane, unit))
     for index, (row, name) in enumerate(zip(rows[2:], others, strict=True)):
         values, unit = scaled(table[name])
         row.plot(time, values, **curve(index + 1, marker=""))
-        row.set_ylabel(axis(name, unit), fontsize=8)
+        row.set_ylabel(axis(name, unit, low=True), fontsize=8)
     rows[-1].set_xlabel(axis("time", symbol))
     _legend(figure)
     return figure
@@ -73,8 +75,8 @@ def _fi(result: Result) -> Any:
 
 
 def _psp(result: Result) -> Any:
-    """Draw the response of each state to one spike."""
-    names = [name for name in result.main if name != "time"]
+    """Draw the response of each state to one spike, where it has one."""
+    names = [name for name, column in result.main.items() if name != "time" and (column.values.any() or name == result.model.membrane)]
     figure, axes = new_figure(1.2 + 2.0 * len(names), len(names), sharex=True, squeeze=False)
     time, symbol = scaled(result.main["time"])
     for index, (row, name) in enumerate(zip(axes[:, 0], names, strict=True)):
@@ -118,7 +120,7 @@ def _threshold(result: Result) -> Any:
 
 
 def _resets(result: Result) -> Any:
-    """One panel a reset, on one scale."""
+    """One panel a reset, each on its own scale: a membrane that is never reset goes far beyond the others."""
     name, table = result.model.membrane, result.main
     kinds = [column.removeprefix("spike_") for column in table if column.startswith("spike_")]
     figure, axes = new_figure(5.0, len(kinds), sharex=True, squeeze=False)
@@ -129,7 +131,7 @@ def _resets(result: Result) -> Any:
         top = float(values.max()) + 0.12 * float(np.ptp(values) or 1)
         fired = time[table[f"spike_{kind}"].values > 0]
         row.plot(fired, np.full(len(fired), top), "|", color=BLACK, markersize=8)
-        row.set_ylabel(axis(name, unit), fontsize=8)
+        row.set_ylabel(axis(name, unit, low=True), fontsize=8)
         row.set_title(f"{kind}: {len(fired)} spikes", loc="left", fontsize=9)
     axes[-1, 0].set_xlabel(axis("time", symbol))
     return figure
@@ -139,16 +141,19 @@ def _dt(result: Result) -> Any:
     """Change to the next finer run over the sub-step: spikes left, membrane right, each with its order."""
     figure, axes = new_figure(3.4, 1, ncols=2, squeeze=False)
     sub_step, symbol = scaled(result.main["sub_step"])
-    for index, (row, name, what, order) in enumerate(
-        zip(axes[0], ("spike_change", "membrane_change"), ("shift of a spike", "change of the membrane"), ("spike_order", "membrane_order"), strict=True)
-    ):
-        values, unit = scaled(result.main[name])
+    panels = (("spike", "shift of a spike"), ("membrane", "change of the membrane"))
+    for index, (row, (name, what)) in enumerate(zip(axes[0], panels, strict=True)):
+        values, unit = scaled(result.main[f"{name}_change"])
         shown = np.isfinite(values) & (values > 0)
         if shown.any():
             row.loglog(sub_step[shown], values[shown], **curve(index))
-        fact = result.facts[order].value
-        row.set_title(f"order {fact:.2f}" if np.isfinite(fact) else "rounding only" if fact == np.inf else "no order", fontsize=9)
-        row.set(xlabel=axis("sub-step", symbol), ylabel=axis(what, unit))
+        else:
+            row.set(xscale="log", yticks=[])
+            row.text(0.5, 0.5, "no change", transform=row.transAxes, ha="center")
+        fact = result.facts[f"{name}_order"].value
+        found = f"order {fact:.2f}" if np.isfinite(fact) else "rounding only" if fact == np.inf else "too few points for an order"
+        row.set_title(f"{name}s: {found}" if name == "spike" else f"{name}: {found}", fontsize=9)
+        row.set(xlabel=axis("sub-step", symbol), ylabel=axis(what, unit), xlim=(0.7 * sub_step.min(), 1.4 * sub_step.max()))
     return figure
 
 

@@ -39,7 +39,7 @@ def _plane(result: Result, names: list[str]) -> Any:
             axes.contour(x, y, slope, levels=[0], colors=color, linestyles=line, linewidths=1.6)
         axes.plot([], [], color=color, linestyle=line, linewidth=1.6, label=f"d{name}/dt = 0")
     thin = (slice(None, None, 12),) * 2
-    arrows = [slope[thin] / np.ptp(values) for slope, values in zip(slopes, (x, y), strict=True)]
+    arrows = [slope[thin] * factor / np.ptp(values) for slope, values, (factor, _) in zip(slopes, (x, y), scales, strict=True)]
     length = np.hypot(*arrows)
     with np.errstate(all="ignore"):
         axes.quiver(x[thin], y[thin], *(np.where(length > 0, arrow / length, 0) for arrow in arrows), color="0.7", angles="uv", scale=38, width=0.0025)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from ..arrays import Floats
 from ..errors import RefsimError
+from ..model import NeuronModel
 from ..units import to_si
 
 _SYMBOLS = {"second": "s", "hertz": "Hz", "volt": "V", "amp": "A", "siemens": "S", "farad": "F", "ohm": "ohm", "coulomb": "C", "metre": "m"}
@@ -41,6 +42,15 @@ def span(given: str | float | ArrayLike, unit: str, where: str) -> Floats:
         return _range(given, unit, where) if ":" in given else _listed(given.split(","), unit, where)
     values: Iterable[object] = np.atleast_1d(np.asarray(given, dtype=object)).ravel()
     return _listed(list(values), unit, where)
+
+
+def parameter_values(model: NeuronModel, name: str, given: str | float | ArrayLike) -> Floats:
+    """Read values of a parameter, each within the bounds of its card."""
+    parameter = model.parameter(name)
+    values = span(given, parameter.unit, name)
+    for value in values:
+        parameter.check(float(value), f"card '{model.name}': parameter {name}")
+    return values
 
 
 def _range(text: str, unit: str, where: str) -> Floats:
@@ -82,6 +92,6 @@ def readable(value: float, unit: str) -> str:
     return f"{value * factor:.4g} {symbol}".strip()
 
 
-def axis(name: str, symbol: str) -> str:
-    """Write the label of an axis, its unit in brackets."""
-    return f"{name} ({symbol or 'dimensionless'})"
+def axis(name: str, symbol: str, *, low: bool = False) -> str:
+    """Write the label of an axis, its unit in brackets; on two lines for a panel too low for one."""
+    return f"{name}{chr(10) if low else ' '}({symbol or 'dimensionless'})"

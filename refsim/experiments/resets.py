@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import RefsimError
-from ..model import NeuronModel
+from ..model import NeuronModel, Parameter
 from ..model.expressions import Statement, parse_statements
 from ..model.reading import ode_part, tests_of
 from .inputs import Stimulus, noise
@@ -73,8 +73,11 @@ def with_reset(model: NeuronModel, kind: str) -> NeuronModel:
     ode, step = _texts(model, next((row for row in own if row.target == membrane), None), kind)
     others = [f"{row.target} = {row.text}" for row in own if row.target != membrane]
     kept = tuple(row for row in model.discrete.reset if row.target != membrane)
+    state = model.state[membrane]
+    start = {f"{membrane}_start": Parameter(state.start, state.unit, "where a card that sets no membrane is reset to")}
     return replace(
         model,
+        parameters={**model.parameters, **start},
         continuous=replace(model.continuous, reset="\n".join([f"{membrane} = {ode}", *others])),
         discrete=replace(model.discrete, reset=(*_statements(f"{membrane} = {step}"), *kept)),
     )
@@ -88,7 +91,7 @@ def _texts(model: NeuronModel, own: Statement | None, kind: str) -> tuple[str, s
     """Return the new right-hand sides of the membrane: at a spike of the ODE, and in every step."""
     membrane = model.membrane
     soft_card = own is not None and membrane in own.names
-    base = f"({own.text})" if own is not None and not soft_card else _start(model)
+    base = f"({own.text})" if own is not None and not soft_card else f"{membrane}_start"
     if kind == "none":
         return membrane, membrane
     if kind == "hard":
@@ -98,12 +101,6 @@ def _texts(model: NeuronModel, own: Statement | None, kind: str) -> tuple[str, s
         return own.text, f"{membrane}*(1 - z) + ({own.text})*z"
     taken = f"(({ast.unparse(tests_of(ode_part(model).threshold)[0][2])}) - {base})"
     return f"{membrane} - {taken}", f"{membrane} - z*{taken}"
-
-
-def _start(model: NeuronModel) -> str:
-    """Return the membrane's start as text; Brian2 knows base units by name, and plain numbers need none."""
-    state = model.state[model.membrane]
-    return repr(state.start) if state.unit == "1" or state.start == 0 else f"({state.start!r}*{state.unit})"
 
 
 def _words(kind: str) -> str:

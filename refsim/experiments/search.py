@@ -51,6 +51,7 @@ def rheobase(model: NeuronModel, setting: Setting, n_steps: int) -> float:
 
     found = float(smallest(fires, 1)[0])
     if not found > 0:
-        why = "fires without input" if found == 0 else f"does not fire within {n_steps} steps for any input up to {_SCOUT[-1]:g}"
+        never = "is a readout, which never fires" if model.discrete.readout else ""
+        why = never or "fires without input" if found == 0 or never else f"does not fire within {n_steps} steps for any input up to {_SCOUT[-1]:g}"
         raise RefsimError(f"card '{model.name}': {why}, so that its input cannot be chosen for you; give currents, or another duration.")
     return found

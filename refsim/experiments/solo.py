@@ -56,7 +56,10 @@ class Setting:
 
     def steps(self, duration: object, where: str = "duration") -> int:
         """Return how many steps a duration has, at least one."""
-        return max(1, round(positive_time(duration, where) / self.step))
+        steps = positive_time(duration, where) / self.step
+        if steps > _LARGEST:
+            raise RefsimError(f"{where}: {duration!r} has {steps:.3g} steps of dt; {_LARGEST:,} are allowed. Give a shorter one, or a longer dt.")
+        return max(1, round(steps))
 
     def said(self) -> dict[str, str]:
         """Return the setting for the head of a table."""
@@ -114,11 +117,19 @@ def times_of(recording: Recording) -> Floats:
 
 def chosen(model: NeuronModel, setting: Setting | None, mode: str = "fine") -> Setting:
     """Return the setting given, else the usual one: the ODE where the card has one and the experiment is about it."""
+    neuron(model)
     return setting or Setting(mode=mode if model.continuous is not None else "grid")
+
+
+def neuron(model: object) -> None:
+    """Refuse what is no neuron, such as its name."""
+    if not isinstance(model, NeuronModel):
+        raise RefsimError(f'an experiment needs a neuron, such as refsim.load("lif"), but {model!r} was given.')
 
 
 def fine(model: NeuronModel, setting: Setting | None, **changes: Any) -> Setting:
     """Return a setting in which time is continuous, or say why it cannot be."""
+    neuron(model)
     ode_part(model)
     chosen = replace(setting or Setting(), **changes)
     if chosen.mode != "fine":

@@ -16,7 +16,7 @@ from ..model.neuron import INPUT
 from ..network import Network
 from ..units import to_si
 from .measures import Measure, measure
-from .quantities import readable, span
+from .quantities import parameter_values, readable, span
 from .result import Column, Fact, Result
 from .search import rheobase
 from .solo import Setting, chosen, trains
@@ -54,7 +54,9 @@ def sweep(
     if len(over) not in (1, 2) or len(set(names)) != len(names):
         raise RefsimError(f"sweep: needs one or two different numbers to sweep, but {', '.join(names) or 'none'} were given.")
     asked = {name: measure(name) for name in ([measures] if isinstance(measures, str) else measures)}
-    axes = [span(values, _unit(model, name), name) for name, values in over]
+    if workers is not None and workers < 1:
+        raise RefsimError(f"sweep: workers must be a whole number of 1 or more, but is {workers!r}.")
+    axes = [span(values, model.input_unit, name) if name == INPUT else parameter_values(model, name, values) for name, values in over]
     grid = np.array(list(itertools.product(*axes)))
     level = _level(model, current, names, setting, n_steps)
     inputs = grid[:, names.index(INPUT)] if INPUT in names else np.full(len(grid), level)

@@ -32,10 +32,12 @@ def threshold(model: NeuronModel, durations: str | ArrayLike | None = None, *, a
         at twice the rheobase, interpolated between the durations measured).
     """
     setting = fine(model, setting)
-    steps = np.array(_DEFAULT) if durations is None else np.unique(np.rint(span(durations, "second", "durations") / setting.step).astype(int))
+    given = np.array(_DEFAULT) * setting.step if durations is None else span(durations, "second", "durations")
+    setting.steps(float(max(given.max(), setting.step)), "durations")  # refuses what is too long
+    steps = np.unique(np.rint(given / setting.step).astype(int))
     if steps[0] < 1:
         raise RefsimError(f"threshold: durations must be at least a step of {readable(setting.step, 'second')}; give a smaller --dt for shorter ones.")
-    n_steps, unit = int(steps[-1]) + setting.steps(after), model.input_unit
+    n_steps, unit = int(steps[-1]) + setting.steps(after, "after"), model.input_unit
     on = (np.arange(n_steps) < steps[:, None]).astype(np.float64)
 
     def fires(strengths: Floats) -> NDArray[np.bool_]:
@@ -43,6 +45,8 @@ def threshold(model: NeuronModel, durations: str | ArrayLike | None = None, *, a
         return np.array([bool(train.size) for train in trains(respond(model, currents, setting, n_steps=n_steps))]).reshape(strengths.shape)
 
     strengths = smallest(fires, len(steps))
+    if np.isnan(strengths).all():
+        raise RefsimError(f"threshold: '{model.name}' does not fire at any strength, for any of these durations; there is no threshold to measure.")
     seconds = steps * setting.step
     columns = {
         "duration": Column(seconds, "second", "of the current"),

@@ -1,5 +1,6 @@
 """Read a card: a TOML file becomes a NeuronModel, or one sentence says what is wrong with it and what to write."""
 
+import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,9 @@ from ..units import check_unit, to_si
 from .equations import Names, check_continuous, check_discrete, check_keys
 from .expressions import names_in, parse_expression
 from .inputs import check_kernels, read_inputs, read_kernels
-from .neuron import DRAWS, INPUT, STEP, TRAITS, Derived, NeuronModel, Parameter, State
+from .neuron import DRAWS, INPUT, STEP, TRAITS, NeuronModel
 from .odes import read_odes
+from .parts import Derived, Parameter, State
 
 _TOP = {"name", "title", "family", "references", "traits", "input", "state", "parameters", "derived", "continuous", "discrete", "kernel"}
 _NEEDED = ("name", "title", "family", "references", "input", "state", "discrete")
@@ -42,8 +44,10 @@ def load(name: str | Path, **parameters: object) -> NeuronModel:
     if path.suffix != ".toml":
         path = shelf("equations") / f"{name}.toml"
         if not path.is_file():
-            known = listed(card.stem for card in shelf("equations").glob("*.toml"))
-            raise RefsimError(f"no card is named '{name}'; known are {known}. A card of your own is given by its path, ending in .toml.")
+            known = [card.stem for card in shelf("equations").glob("*.toml")]
+            near = difflib.get_close_matches(str(name), known)
+            meant = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise RefsimError(f"no card is named '{name}'; known are {listed(known)}. A card of your own is given by its path, ending in .toml.{meant}")
     return read_card(path).with_parameters(**parameters)
 
 
@@ -69,7 +73,7 @@ def read_card(path: Path) -> NeuronModel:
 def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     name = table.get("name")
     if not isinstance(name, str) or not name.replace("_", "a").isidentifier() or not name.isascii():
-        raise RefsimError(f"card {path}: needs name = \"...\", of letters, digits and '_', but has {name!r}.")
+        raise RefsimError(f"card {path}: needs name = \"...\", of letters, digits and '_', but has {'none' if name is None else repr(name)}.")
     card = f"card '{name}'"
     _keys(table, card, _TOP, _NEEDED)
     state = {key: _state(entry, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}

@@ -1,13 +1,15 @@
 """Check the two equation texts of a card: the ordered discrete step, and the ODE with its threshold and reset."""
 
+import ast
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import RefsimError, listed
 from .expressions import Statement, comparisons, names_in, parse_expression, parse_statements
-from .neuron import DRAWS, STEP, Continuous, Discrete, State
+from .neuron import DRAWS, STEP, Discrete
 from .odes import GENERATED, Odes, generated_step
+from .parts import Continuous, State
 
 _STEPS = ("integrate", "modulate", "fire", "reset")
 SOLUTIONS = {
@@ -53,14 +55,16 @@ class Names:
 def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card: str) -> Discrete:
     """Check the declared step: its parts, their order, and that each name is known where it is used."""
     where = f"{card}: [discrete]"
-    solution, readout = table.get("solution"), table.get("readout", "")
-    if solution not in SOLUTIONS:
+    solution, readout, payload = table.get("solution"), table.get("readout", ""), table.get("payload", "")
+    if not isinstance(solution, str) or solution not in SOLUTIONS:
         raise RefsimError(f"{where} solution must be one of {listed(SOLUTIONS)}, but is {solution!r}.")
-    parts = [key for key in table if key not in ("solution", "readout")]
+    parts = [key for key in table if key not in ("solution", "readout", "payload")]
     if unknown := set(parts) - set(_STEPS):
         raise RefsimError(f"{where}: {listed(unknown)} is not a known step; known are {', '.join(_STEPS)}.")
     if readout and "fire" in parts:
         raise RefsimError(f"{where}: has both fire and readout; a neuron with a readout never fires.")
+    if readout and payload:
+        raise RefsimError(f"{where}: has both payload and readout; a neuron with a readout never fires, and has no spikes that carry something.")
     if readout and readout not in names.of("discrete"):
         raise RefsimError(f"{where} readout: must be a state, one of {listed(names.of('discrete'))}, but is {readout!r}.")
     needed = ["integrate"] if readout else ["integrate", "fire"]
@@ -71,8 +75,27 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
     texts = {key: _statement_text(table[key], f"{where} {key}") for key in parts}
     parsed = {key: _parsed(text, key, str(solution), names, odes, where) for key, text in texts.items()}
     _check_step(parsed, names, where)
+    if payload:
+        _check_payload(payload, parsed, names, odes, where)
     fire = parsed["fire"][0] if "fire" in parsed else None
-    return Discrete(parsed["integrate"], parsed.get("modulate", ()), fire, parsed.get("reset", ()), str(solution), readout)
+    return Discrete(parsed["integrate"], parsed.get("modulate", ()), fire, parsed.get("reset", ()), str(solution), readout, payload)
+
+
+def _check_payload(payload: object, parsed: Mapping[str, tuple[Statement, ...]], names: Names, odes: Odes | None, where: str) -> None:
+    """Check what spikes carry: a state that the step itself makes 0 where there is no spike, so that no engine has to."""
+    if not isinstance(payload, str) or payload not in names.of("discrete"):
+        raise RefsimError(f"{where} payload: must be a state, one of {listed(names.of('discrete'))}, but is {payload!r}.")
+    if odes is not None:
+        raise RefsimError(f"{where} payload: an ODE has no spikes that carry something; leave [continuous] out, and run the card in grid mode.")
+    made = [statement.tree for statement in parsed.get("reset", ()) if statement.target == payload]
+    if names.state[payload].start or not made or not _has_factor_z(made[-1]):
+        raise RefsimError(f"{where} payload: must be 0 where there is no spike; let it start at 0, and write '{payload} = z*...' in reset.")
+
+
+def _has_factor_z(tree: ast.expr) -> bool:
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult):
+        return _has_factor_z(tree.left) or _has_factor_z(tree.right)
+    return isinstance(tree, ast.Name) and tree.id == "z"
 
 
 def _statement_text(value: object, where: str) -> str:

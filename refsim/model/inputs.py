@@ -6,7 +6,8 @@ from typing import Any
 from ..errors import RefsimError, listed
 from ..units import check_unit
 from .expressions import SCALAR_FUNCTIONS, comparisons, evaluate, names_in, parse_expression
-from .neuron import INPUT, INPUT_KINDS, STEP, Kernel, NeuronModel, State
+from .neuron import INPUT, INPUT_KINDS, STEP, NeuronModel
+from .parts import Kernel, State
 
 SIGNS = ("excitatory", "inhibitory")  # weights above and below zero, both as sizes
 _LONGEST = 100_000  # steps that a kernel may last
@@ -24,7 +25,7 @@ def read_inputs(table: dict[str, Any], state: Mapping[str, State], card: str) ->
     if missing := {"kind", "target"} - set(table):
         raise RefsimError(f"{where}: {listed(missing)} is missing; needed are kind, target.")
     kind, target = table["kind"], table["target"]
-    if kind not in INPUT_KINDS:
+    if not isinstance(kind, str) or kind not in INPUT_KINDS:
         raise RefsimError(f"{where} kind must be one of {listed(INPUT_KINDS)}, but is {kind!r}.")
     if isinstance(target, dict) and sorted(target) != sorted(SIGNS):
         raise RefsimError(f"{where} target: a table has the keys excitatory and inhibitory, but has {listed(target)}.")

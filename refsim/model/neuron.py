@@ -1,13 +1,15 @@
 """NeuronModel: one neuron as data. Its text was checked by the card loader; nothing here computes a spike."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 from ..errors import RefsimError, listed
 from ..units import to_si
 from .expressions import SCALAR_FUNCTIONS, Comparison, Statement, comparisons, evaluate, names_in, parse_expression
+from .parts import Continuous, Derived, Kernel, Parameter, State
 
 TRAITS = frozenset({
     "linear", "hard_reset", "soft_reset", "no_reset", "closed_form", "rectified", "adaptive", "refractory",
@@ -24,92 +26,11 @@ DRAWS = ("uniform", "uniform_2", "uniform_3", "uniform_4")  # numbers in [0, 1),
 
 
 @dataclass(frozen=True)
-class State:
-    """A state variable: SI unit, value at the start, meaning; and whether the step or the ODE alone has it.
-
-    Attributes
-    ----------
-    only : {"", "discrete", "continuous"}
-    """
-
-    unit: str
-    start: float
-    meaning: str
-    only: str = ""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter: SI value and unit, meaning, and the bounds it must stay within; whole where it counts something."""
-
-    value: float
-    unit: str
-    meaning: str
-    minimum: float = -math.inf
-    maximum: float = math.inf
-    above: float = -math.inf
-    below: float = math.inf
-    whole: bool = False
-
-    def check(self, value: float, where: str) -> float:
-        """Return the value, or say which bound it breaks."""
-        if not self.minimum <= value <= self.maximum or not self.above < value < self.below or (self.whole and value != int(value)):
-            raise RefsimError(f"{where}: must be {self.bounds or 'a finite number'}, but is {value:g}.")
-        return value
-
-    @property
-    def bounds(self) -> str:
-        """The bounds in words, empty where there are none."""
-        whole = ["a whole number"] if self.whole else []
-        said = (("at least", self.minimum), ("at most", self.maximum), ("above", self.above), ("below", self.below))
-        return " and ".join(whole + [f"{words} {bound:g}" for words, bound in said if math.isfinite(bound)])
-
-
-@dataclass(frozen=True)
-class Derived:
-    """A constant made from parameters, computed once in double precision and then rounded to the dtype of the run."""
-
-    text: str
-    unit: str
-    meaning: str
-
-
-@dataclass(frozen=True)
-class Continuous:
-    """The ODE side of a card: Brian2 equation text, threshold, reset, refractoriness and integration method.
-
-    Threshold and reset are empty where the neuron has none. Refractory is empty, a constant in seconds, or a condition
-    during which the neuron cannot fire again.
-    """
-
-    equations: str
-    threshold: str
-    reset: str
-    method: str
-    refractory: str = ""
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A finite impulse response: `text` over k = 0, 1, ... steps, cut at the first k where `cut` holds.
-
-    Attributes
-    ----------
-    of : str
-        What it is convolved with: an input of the neuron, or ``z``, its own spikes of earlier steps.
-    """
-
-    text: str
-    cut: str
-    of: str
-    meaning: str
-
-
-@dataclass(frozen=True)
 class Discrete:
     """One step of dt as ordered statements: integrate, modulate (may be empty), fire, reset (may be empty).
 
-    A neuron that never fires has no `fire` but a `readout`, the state that is its output.
+    A neuron that never fires has no `fire` but a `readout`, the state that is its output. One whose spikes carry a number has a
+    `payload`, the state that they carry, 0 where there is no spike.
     """
 
     integrate: tuple[Statement, ...]
@@ -118,6 +39,7 @@ class Discrete:
     reset: tuple[Statement, ...]
     solution: str
     readout: str = ""
+    payload: str = ""
 
     @property
     def before_fire(self) -> tuple[Statement, ...]:
@@ -145,11 +67,43 @@ class Discrete:
         return frozenset(name for statement in self.ordered for name in statement.names)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class NeuronModel:
-    """A neuron, declared once.
+    """A neuron, declared once: read from a card by `refsim.load`, or written in Python.
 
-    Made by `refsim.load` from a card; the fields are those of the card. All numbers are SI.
+    ``NeuronModel("mine", "dv/dt = (v_rest - v + r_m*I)/tau_m : volt", threshold="v >= v_th", reset="v = v_rest", input="amp",
+    state={"v": "-65 mV"}, parameters={"tau_m": "10 ms", "r_m": "100 Mohm", "v_rest": "-65 mV", "v_th": "-50 mV"})``
+
+    Parameters
+    ----------
+    name : str
+    equations : str
+        One ``dv/dt = ... : unit`` or ``name = ... : unit`` a line, over states, parameters, the input ``I`` and the duration ``step``.
+    threshold, reset : str
+        ``"v >= v_th"``, ``"v = v_reset; w += b"``. Without a threshold the state that the input reaches is a readout.
+    refractory : str
+        A constant in seconds, or a condition; the threshold itself makes a spike of each crossing.
+    method : {"euler", "exponential_euler", "rk4", "exact", "rk2", "heun"}
+        Of the ODE, and of the step made from it; by default exponential Euler where each equation is linear in its own state, else Euler.
+    parameters, state : dict
+        Name to value (a state's start, 0 where it is left out): ``"10 ms"``, ``0.5``, or a dict with the keys of a card (bounds, meaning).
+    derived : dict
+        Name to ``"text : unit"``, computed once.
+    input : str or dict
+        Unit of ``I``, or ``kind``, ``target`` and ``unit`` as in a card.
+    discrete : dict
+        The declared step as in a card, where it is not the method's own; alone, without equations, the neuron is a map.
+    kernel, title, family, references, traits
+        As in a card.
+
+    Raises
+    ------
+    RefsimError
+        For a wrong argument, as for a wrong card: what was given, what is needed, where.
+
+    Attributes
+    ----------
+    The fields below, those of the card. All numbers are SI.
     """
 
     name: str
@@ -167,6 +121,17 @@ class NeuronModel:
     discrete: Discrete
     kernels: Mapping[str, Kernel] = field(default_factory=dict)
     text: str = field(repr=False, default="")
+
+    def __init__(
+        self, name: str = "", equations: str = "", *, threshold: str = "", reset: str = "", refractory: str = "", method: str = "",
+        parameters: Mapping[str, Any] | None = None, state: Mapping[str, Any] | None = None, derived: Mapping[str, Any] | None = None,
+        input: str | Mapping[str, Any] = "1", discrete: Any = None, kernel: Mapping[str, Any] | None = None,
+        title: str = "", family: str = "", references: Any = (), traits: Any = (), **read: Any,
+    ) -> None:  # fmt: skip
+        """Make a neuron from plain words; or from the fields of one that was read, which is how copies with changes are made."""
+        from .own import fields_of
+
+        vars(self).update(fields_of({key: value for key, value in locals().items() if key not in ("self", "read", "fields_of")}, read))
 
     @property
     def membrane(self) -> str:
@@ -215,7 +180,13 @@ class NeuronModel:
         """Make a neuron in Python, from a dict with the keys of a card or from keywords; see `refsim.model.own.from_table`."""
         from .own import from_table
 
-        return from_table({**(table or {}), **keys})
+        return from_table(table, keys)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the neuron as a card, its parameters as they are now, for the commands and for other people; see `refsim.model.own.save`."""
+        from .own import save
+
+        return save(self, Path(path))
 
     def with_parameters(self, **values: object) -> "NeuronModel":
         """Return the model with other parameter values, each a number in SI or text with a unit.

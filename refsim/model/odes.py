@@ -22,6 +22,13 @@ class Odes:
     subexpressions: Mapping[str, ast.expr]
     held: bool = False
 
+    def reads(self, state: str) -> set[str]:
+        """Return every name that the slope of a state reads, be it through subexpressions."""
+        seen = set(names_in(self.slopes[state]))
+        for name, tree in reversed(list(self.subexpressions.items())):
+            seen |= names_in(tree) if name in seen else set()
+        return seen
+
 
 def read_odes(text: str, where: str) -> Odes:
     """Take apart lines ``dv/dt = ... : unit`` and ``name = ... : unit``.
@@ -33,14 +40,11 @@ def read_odes(text: str, where: str) -> Odes:
     """
     slopes: dict[str, ast.expr] = {}
     waiting: dict[str, ast.expr] = {}
-    for line in text.splitlines():
-        if not line.strip() or line.strip().startswith("#"):
-            continue
-        left, right, unit = _split(line, where)
+    for left, right, unit in equation_rows(text, where):
         check_unit(unit, f"{where}, {left}")
         tree = parse_expression(right, f"{where}, {left}")
-        found = _SLOPE.match(left)
-        (slopes if found else waiting)[found[1] if found else left] = tree
+        state = state_of(left)
+        (slopes if state else waiting)[state or left] = tree
     ordered: dict[str, ast.expr] = {}
     while waiting:
         ready = [name for name, tree in waiting.items() if not names_in(tree) & set(waiting)]
@@ -48,6 +52,18 @@ def read_odes(text: str, where: str) -> Odes:
             raise RefsimError(f"{where}: {listed(waiting)} need each other in a circle.")
         ordered |= {name: waiting.pop(name) for name in ready}
     return Odes(slopes, ordered, "(unless refractory)" in text)
+
+
+def equation_rows(text: str, where: str) -> list[tuple[str, str, str]]:
+    """Return each equation as (left, right, unit), in the order of the text."""
+    lines = (line.split("#")[0] for line in text.splitlines())
+    return [_split(line, where) for line in lines if line.strip()]
+
+
+def state_of(left: str) -> str:
+    """Return the state of a left-hand side ``dv/dt``; empty for a subexpression."""
+    found = _SLOPE.match(left)
+    return found[1] if found else ""
 
 
 def _split(line: str, where: str) -> tuple[str, str, str]:

@@ -5,8 +5,9 @@ import re
 from typing import Any
 
 from ..errors import RefsimError
-from .expressions import names_in, parse_expression
-from .neuron import INPUT, Continuous, NeuronModel
+from .expressions import SCALAR_FUNCTIONS, evaluate, names_in, parse_expression
+from .neuron import INPUT, NeuronModel
+from .parts import Continuous
 
 _SYMBOLS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 Test = tuple[ast.expr, str, ast.expr]  # left, symbol, right
@@ -15,7 +16,7 @@ Test = tuple[ast.expr, str, ast.expr]  # left, symbol, right
 def ode_part(model: NeuronModel) -> Continuous:
     """Return the continuous part of a card, or say that it has none."""
     if model.continuous is None:
-        raise RefsimError(f"card '{model.name}': has no [continuous] part, so there is no ODE to run; the declared step is all there is (--grid).")
+        raise RefsimError(f"card '{model.name}': has no [continuous] part, so there is no ODE to run; trace and sweep run its declared step (--grid).")
     return model.continuous
 
 
@@ -53,3 +54,15 @@ def used_names(model: NeuronModel) -> frozenset[str]:
     statements = [*model.discrete.before_fire, *model.discrete.reset, *([model.discrete.fire] if model.discrete.fire else [])]
     words = set(re.findall(r"[A-Za-z_]\w*", " ".join(texts)))
     return frozenset(words | {name for statement in statements for name in names_in(statement.tree)})
+
+
+def fires_at_start(model: NeuronModel) -> bool:
+    """Return whether the threshold of the ODE holds at the start, without input; False where that cannot be told."""
+    part = model.continuous
+    if part is None or not part.threshold:
+        return False
+    values = {**model.constants(step=1e-3), **{name: state.start for name, state in model.state.items()}, **dict.fromkeys(model.inputs, 0.0), "dt": 1e-3}
+    try:
+        return bool(evaluate(parse_expression(part.threshold, "threshold"), values, SCALAR_FUNCTIONS))
+    except (KeyError, ArithmeticError, ValueError):
+        return False

@@ -4,7 +4,7 @@ from .engine import Torch
 from .layers import EIF, IF, LI, LIF, PLIF, QIF, SRIF, SRIFMPR, Bernoulli, CubaLIF, LIFDecay, LIFRefractory, PoissonEscape, SRM0Escape, SSNNComposite, reset
 from .layers_adaptive import ALIF, GLIF3, GLIF5, MAT2, RF, AdEx, AdLIF, AdRF, Izhikevich, RFIz
 from .layers_biophysical import HH, FitzHughNagumo, HHTraub, MorrisLecar, WangBuzsaki
-from .layers_srm import AdRFLoihi, AlifLoihi, CubaLoihi, RFIzLoihi, RFLoihi, SRMAlpha, SRMSlayer
+from .layers_srm import AdRFLoihi, AlifLoihi, CubaLoihi, RFIzLoihi, RFLoihi, SigmaDelta, SRMAlpha, SRMSlayer
 
 __all__ = [
     "ALIF",
@@ -43,6 +43,7 @@ __all__ = [
     "SRMAlpha",
     "SRMSlayer",
     "SSNNComposite",
+    "SigmaDelta",
     "Torch",
     "WangBuzsaki",
     "reset",

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from ..model.neuron import INPUT, STEP
 from ..network import Layer, Network
 from ..philox import shortened
 from ..progress import advance as advance_progress
-from ..recording import BLOCK, Recording, check_range, check_run, make_provenance
+from ..recording import BLOCK, Recording, check_range, check_run, make_provenance, traces_of
 from ..spikes import SpikeTrains
 from .connections import WeightedSum
 from .layers import Neuron, reset
@@ -26,7 +26,18 @@ from .steps_types import Step
 from .surrogate import heaviside
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-Advance = Callable[[Tensor], list[tuple[Tensor, Tensor, Tensor]]]
+
+
+class _Result(NamedTuple):
+    """One step of a layer: spikes, what the threshold saw, the membrane after the step, and what the spikes carry."""
+
+    fired: Tensor
+    seen: Tensor
+    after: Tensor
+    payload: Tensor | None
+
+
+Advance = Callable[[Tensor], list[_Result]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,7 @@ class Torch:
         record = check_run(network, drive, record)
         dtype, device = self._dtype(), self._device()
         check_range(network, str(dtype).removeprefix("torch."))
-        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, record, _numpy(dtype)) for layer in network.layers]
+        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, traces_of(layer, record), _numpy(dtype)) for layer in network.layers]
         # for the margin only: rounded to the dtype of the run
         thresholds = [constant_threshold(layer, network.dt).astype(_numpy(dtype)) for layer in network.layers]
         with torch.no_grad():
@@ -66,9 +77,10 @@ class Torch:
                 with self._prepared(network, part, dtype, device) as advance:
                     for step, frame in enumerate(part.frames()):
                         results = advance(torch.as_tensor(frame).to(device, dtype))
-                        for tap, layer, threshold, (fired, seen, after) in zip(taps, network.layers, thresholds, results, strict=True):
+                        for tap, layer, threshold, (fired, seen, after, payload) in zip(taps, network.layers, thresholds, results, strict=True):
                             _check_binary(fired, layer)
-                            _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after))
+                            carried = {} if payload is None else {"payload": _array(payload)}
+                            _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried)
                 advance_progress(len(samples))
         who = "the module itself" if self.module is not None else "refsim's hand-written steps with the same weights"
         name = str(dtype).removeprefix("torch.")
@@ -115,12 +127,15 @@ class Torch:
         ]
         drawn = _draws(network, drive, dtype, device)
 
-        def advance(x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        def advance(x: Tensor) -> list[_Result]:
             results = []
             for index, step in enumerate(steps):
                 current = sums[index](x, outputs)
-                outputs[index], seen, states[index] = step(current, states[index], constants[index] | drawn[index].next(), heaviside)
-                results.append((outputs[index], seen, states[index][network.layers[index].model.membrane]))
+                spikes, seen, states[index] = step(current, states[index], constants[index] | drawn[index].next(), heaviside)
+                model = network.layers[index].model
+                payload = states[index][model.discrete.payload] if model.discrete.payload else None
+                outputs[index] = spikes if payload is None else payload
+                results.append(_Result(spikes, seen, states[index][model.membrane], payload))
             return results
 
         return advance
@@ -142,15 +157,19 @@ def _module_on_trial(module: nn.Module, network: Network, drawn: list["_Draws"])
     neurons = [part for part in module.modules() if isinstance(part, Neuron)]
     if len(neurons) != len(network.layers):
         raise RefsimError(f"Torch: the module has {len(neurons)} layers of neurons, but the network has {len(network.layers)}.")
-    kept = [(neuron.state, neuron.seen) for neuron in neurons]
+    kept = [(neuron.state, neuron.seen, neuron.fired) for neuron in neurons]
     training = {part: part.training for part in module.modules()}
-    seen_now: list[tuple[Tensor, Tensor, Tensor]] = []
+    seen_now: list[_Result] = []
 
-    def keep(neuron: nn.Module, _inputs: object, spikes: Tensor) -> None:
+    def keep(neuron: nn.Module, _inputs: object, output: Tensor) -> None:
         assert isinstance(neuron, Neuron)
         assert neuron.seen is not None
         assert neuron.v is not None
-        seen_now.append((torch.zeros_like(spikes) if neuron.model.discrete.readout else spikes, neuron.seen, neuron.v))
+        assert neuron.fired is not None
+        if neuron.model.discrete.payload:
+            seen_now.append(_Result(neuron.fired, neuron.seen, neuron.v, output))
+        else:
+            seen_now.append(_Result(torch.zeros_like(output) if neuron.model.discrete.readout else output, neuron.seen, neuron.v, None))
 
     hooks = [neuron.register_forward_hook(keep) for neuron in neurons]
     try:
@@ -159,7 +178,7 @@ def _module_on_trial(module: nn.Module, network: Network, drawn: list["_Draws"])
         for neuron, draws in zip(neurons, drawn, strict=True):
             neuron.draw = draws.next
 
-        def advance(x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        def advance(x: Tensor) -> list[_Result]:
             seen_now.clear()
             module(x)
             _check_shapes(seen_now, network)
@@ -169,8 +188,8 @@ def _module_on_trial(module: nn.Module, network: Network, drawn: list["_Draws"])
     finally:
         for hook in hooks:
             hook.remove()
-        for neuron, (state, seen) in zip(neurons, kept, strict=True):
-            neuron.state, neuron.seen, neuron.draw = state, seen, None
+        for neuron, (state, seen, fired) in zip(neurons, kept, strict=True):
+            neuron.state, neuron.seen, neuron.fired, neuron.draw = state, seen, fired, None
         for part, flag in training.items():
             part.training = flag
 
@@ -209,8 +228,8 @@ def _check_binary(spikes: Tensor, layer: Layer) -> None:
         raise RefsimError(f"Torch: {layer.name} gives {float(spikes.max()):g} for a spike; spikes are 0 or 1 here. Scale the weights behind them instead.")
 
 
-def _check_shapes(results: list[tuple[Tensor, Tensor, Tensor]], network: Network) -> None:
-    found = [spikes.shape[-1] for spikes, _, _ in results]
+def _check_shapes(results: list[_Result], network: Network) -> None:
+    found = [result.fired.shape[-1] for result in results]
     needed = [layer.n_post for layer in network.layers]
     if found != needed:
         raise RefsimError(

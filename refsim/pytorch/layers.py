@@ -34,8 +34,8 @@ class Neuron(nn.Module):
         States after the last step, by name.
     draw : function or None
         Where a stochastic neuron gets its random numbers; None for PyTorch's own generator.
-    v, seen : Tensor or None
-        Membrane after the last step, and what the threshold saw in it.
+    v, seen, fired : Tensor or None
+        Membrane after the last step, what the threshold saw in it, and the spikes, also where the output is what they carry.
     """
 
     card = ""
@@ -50,6 +50,7 @@ class Neuron(nn.Module):
         self.state: dict[str, Tensor] | None = None
         self.draw: Callable[[], dict[str, Tensor]] | None = None
         self.seen: Tensor | None = None
+        self.fired: Tensor | None = None
 
     @property
     def v(self) -> Tensor | None:
@@ -57,7 +58,7 @@ class Neuron(nn.Module):
         return None if self.state is None else self.state[self.model.membrane]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Advance by one step: input (batch, neurons) to spikes (batch, neurons), of a readout to its membrane."""
+        """Advance by one step: input (batch, neurons) to spikes (batch, neurons), or to what they carry; of a readout to its membrane."""
         state = {name: torch.full_like(x, entry.start) for name, entry in self.model.stepped.items()} if self.state is None else self.state
         held = next(iter(state.values())).shape
         if held != x.shape:
@@ -70,7 +71,9 @@ class Neuron(nn.Module):
         if self.detach_reset:
             given = spikes.detach()
             _, _, self.state = step(x, state, constants, lambda _distance: given)
-        return self.state[self.model.membrane] if self.model.discrete.readout else spikes
+        self.fired = spikes
+        output = self.model.discrete.readout or self.model.discrete.payload
+        return self.state[output] if output else spikes
 
     def now(self) -> dict[str, Any]:
         """Return the constants of this step; a neuron that learns some of them gives tensors."""
@@ -199,4 +202,4 @@ def reset(module: nn.Module) -> None:
     """Put all neurons of a module back to their start."""
     for part in module.modules():
         if isinstance(part, Neuron):
-            part.state = part.seen = None
+            part.state = part.seen = part.fired = None

@@ -43,3 +43,9 @@ class AdRFLoihi(Neuron):
     """Adaptive resonate-and-fire in integers: card ``adrf_loihi``. Run it in float64."""
 
     card = "adrf_loihi"
+
+
+class SigmaDelta(Neuron):
+    """Sigma-delta neuron; its output is what its spikes carry: card ``sigma_delta``. Run it in float64."""
+
+    card = "sigma_delta"

@@ -58,6 +58,17 @@ def adrf_loihi_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> St
     return z, re, {"re": re, "im": im, **_raised(a, r, z, p)}
 
 
+def sigma_delta_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+    """Send the change of the rectified sum where it is large enough, else keep it for later."""
+    total = s["total"] + x
+    act = torch.relu(total + p["bias"])
+    change = act - s["act"] + s["residue"]
+    size = torch.abs(change)
+    z = fire(size - p["v_th"])
+    sent = change * z
+    return z, size, {"total": total, "act": act, "residue": change - sent, "sent": sent}
+
+
 def _weight(x: Tensor, p: Mapping[str, Any]) -> Tensor:
     scaled: Tensor = x * 2.0 ** (6 + p["w_exp"])
     return scaled
@@ -97,4 +108,5 @@ LOIHI_STEPS: dict[str, Step] = {
     "rf_loihi": rf_loihi_step,
     "rf_iz_loihi": rf_iz_loihi_step,
     "adrf_loihi": adrf_loihi_step,
+    "sigma_delta": sigma_delta_step,
 }

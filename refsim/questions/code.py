@@ -11,7 +11,7 @@ from ..claims import Claim, Verdict, judge
 from ..distances import Divergence, check_comparable, delays, earliest, first_divergences, mismatched
 from ..recording import Recording
 from ..rounding import distances_to_threshold
-from .readout import Readout, compare_readouts, readout_layers
+from .readout import Readout, compare_readouts
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,9 @@ class Comparison:
     @property
     def silent_layers(self) -> list[int]:
         """Layers that could fire and in which neither run did."""
-        pairs, mute = zip(self.reference.spikes, self.trial.spikes, strict=True), readout_layers(self.reference)
-        return [layer for layer, (a, b) in enumerate(pairs) if not len(a) and not len(b) and layer not in mute]
+        pairs = zip(self.reference.spikes, self.trial.spikes, strict=True)
+        can = [layer.model.discrete.fire is not None for layer in self.reference.network.layers]
+        return [layer for layer, (a, b) in enumerate(pairs) if not len(a) and not len(b) and can[layer]]
 
     @property
     def unread(self) -> list[Readout]:

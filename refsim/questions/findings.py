@@ -1,6 +1,7 @@
 """Findings: everything a validation found, as data; the report only shows it."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +56,8 @@ class Findings:
     ladder : Ladder or None
     labels : (n_samples,) int64 or None
     verdicts : tuple of Verdict
-    closeup : Closeup or None
+    look : function () -> Closeup or None, or None
+        Runs one sample again, with membranes, when somebody wants to see it.
     """
 
     title: str
@@ -66,7 +68,12 @@ class Findings:
     comparisons: tuple[Comparison, ...] = ()
     ladder: Ladder | None = None
     labels: Ints | None = None
-    closeup: Closeup | None = None
+    look: Callable[[], Closeup | None] | None = None
+
+    @functools.cached_property
+    def closeup(self) -> Closeup | None:
+        """The membranes of the neuron to look at."""
+        return self.look() if self.look else None
 
     @property
     def verdict(self) -> str:

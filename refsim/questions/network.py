@@ -1,6 +1,7 @@
 """Validate a network on real input: is the code right, is the step right, does it do its task."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..engines.discrete import Discrete
 from ..errors import RefsimError
 from ..network import Network
 from ..progress import progress
-from ..recording import Engine, Recording, check_run
+from ..recording import Engine, Recording, check_run, output_trace
 from .code import Comparison, Parting, compare_recordings, judge_identity
 from .findings import Closeup, Findings, look_closer
 from .step import LADDER_MEASURES, Ladder, climb, judge_ladder
@@ -82,21 +83,22 @@ def validate_network(
     reference_engine = plan.reference()
     total = drive.n_samples * (1 + len(plan.trials) + len(plan.fine))
     with progress(total, "validate"):
-        record = ("before_reset",) if any(layer.model.discrete.readout for layer in network.layers) else ()
+        record = tuple(dict.fromkeys(trace for layer in network.layers if (trace := output_trace(layer))))
         reference = reference_engine.run(network, drive, record)
         comparisons = tuple(compare_recordings(reference, engine.run(network, drive, record)) for engine in plan.trials)
         fine = plan.climber().ladder(network, drive, plan.fine, record)
     ladder = climb(reference, fine) if fine else None
-    closeup = None
+    look: Callable[[], Closeup | None] | None = None
     if comparisons:
         worst = Findings(title, (), comparisons=comparisons).worst
         assert worst is not None
         engine = next(engine for engine, found in zip(plan.trials, comparisons, strict=True) if found is worst)
-        closeup = look_closer(worst, network, drive, reference_engine.in_numpy(), engine)
-        comparisons = tuple(_with_membranes(found, closeup) if found is worst else found for found in comparisons)
+        look = functools.cache(lambda: look_closer(worst, network, drive, reference_engine.in_numpy(), engine))
+        if worst.first is not None:
+            comparisons = tuple(_with_membranes(found, look()) if found is worst else found for found in comparisons)
     verdicts = [verdict for claim in claims for verdict in _judge(claim, reference, comparisons, ladder, labels)]
     facts = {"samples": drive.n_samples, "steps": drive.n_steps, "inputs": drive.n_inputs, "drive": drive.made.get("kind")} | (data or {})
-    return Findings(title, tuple(verdicts), network, facts, reference, comparisons, ladder, labels, closeup)
+    return Findings(title, tuple(verdicts), network, facts, reference, comparisons, ladder, labels, look)
 
 
 def _with_membranes(found: Comparison, closeup: Closeup | None) -> Comparison:

@@ -13,9 +13,9 @@ from ..engines.discrete import Discrete
 from ..errors import RefsimError
 from ..model import NeuronModel
 from ..network import Network
-from ..recording import Engine, Recording
+from ..recording import TRACES, Engine, Recording
 
-NEURON_MEASURES = ("wrong spikes", "membrane error")
+NEURON_MEASURES = ("wrong spikes", "membrane error", "payload error")
 STEP_MEASURES = ("terms that differ",)
 
 
@@ -40,25 +40,25 @@ def validate_neuron(
     ----------
     inputs : (n_steps,)
     expected : dict
-        ``spikes`` (n_steps,) of 0 and 1, and perhaps ``before_reset`` and ``after_reset`` (n_steps,).
+        ``spikes`` (n_steps,) of 0 and 1, and perhaps ``before_reset``, ``after_reset`` and ``payload`` (n_steps,).
     """
     drive = Drive.current(np.asarray(inputs, float).reshape(1, -1, 1), dt)
     for name, values in expected.items():
         if len(values) != drive.n_steps:
             raise RefsimError(f"case: expected {name} has {len(values)} steps, but the input has {drive.n_steps}.")
-    runs = [engine.run(alone(model, dt), drive, record=("before_reset", "after_reset")) for engine in engines()]
+    runs = [engine.run(alone(model, dt), drive, record=TRACES) for engine in engines()]
     return tuple(_judge(claim, run, expected) for claim in claims for run in runs)
 
 
 def _judge(claim: Claim, run: Recording, expected: Mapping[str, Sequence[float]]) -> Verdict:
     if claim.measure == "wrong spikes":
-        found = run.spikes[0].dense()[0, :, 0]
-        wrong = int((found != np.asarray(expected["spikes"], bool)).sum())
-        return judge(claim, wrong, run=run.label, detail=f"{int(found.sum())} spikes")
-    if claim.measure == "membrane error":
-        names = [name for name in ("before_reset", "after_reset") if name in expected]
-        error = max((float(np.abs(run.traces[0][name][0, :, 0] - expected[name]).max()) for name in names), default=None)
-        return judge(claim, error, run=run.label)
+        fired = run.spikes[0].dense()[0, :, 0]
+        wrong = int((fired != np.asarray(expected["spikes"], bool)).sum())
+        return judge(claim, wrong, run=run.label, detail=f"{int(fired.sum())} spikes")
+    traces = {"membrane error": ("before_reset", "after_reset"), "payload error": ("payload",)}
+    if claim.measure in traces:
+        found = {name: run.traces[0][name][0, :, 0] for name in traces[claim.measure] if name in expected and name in run.traces[0]}
+        return judge(claim, max((float(np.abs(found[name] - expected[name]).max()) for name in found), default=None), run=run.label)
     raise RefsimError(f"claim '{claim.measure}': is not a known measure; known are {', '.join(NEURON_MEASURES)}.")
 
 

@@ -43,7 +43,8 @@ def _same(findings: Findings) -> str:
     verb = "fires" if len(findings.comparisons) == 1 else "fire"
     drive = reference.drive
     size = f"{counted(drive.n_samples, 'sample')}, {counted(len(reference.spikes), 'layer')} and {counted(drive.n_steps, 'step')}"
-    text = f"The same network: {trials} {verb} exactly the {counted(spikes, 'spike')} of {reference.label}, over {size}."
+    carried = " and what they carry" if any(layer.model.discrete.payload for layer in reference.network.layers) else ""
+    text = f"The same network: {trials} {verb} exactly the {counted(spikes, 'spike')} of {reference.label}{carried}, over {size}."
     nearest = [found for found in findings.comparisons if found.nearest is not None]
     if not nearest:
         return text

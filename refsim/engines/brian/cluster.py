@@ -97,7 +97,7 @@ class _Run:
             try:
                 self.client.wait_for_workers(1, timeout=_PATIENCE)
                 return self.client.scatter(self.job, broadcast=True, hash=False)
-            except OSError:  # also Dask's of a connection that is closed, and of a timeout
+            except (OSError, KeyError):  # also Dask's, of a connection that is closed, a timeout, a worker that it has just lost
                 time.sleep(again)
         raise RefsimError(f"the workers of {self.client.scheduler.address} ended, and none came in their place. {_MEMORY}")
 

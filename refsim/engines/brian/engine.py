@@ -83,7 +83,7 @@ class Brian2:
 
         Parameters
         ----------
-        record : tuple of {"before_reset", "after_reset"}, or names of states
+        record : tuple of {"before_reset", "after_reset", "payload"}, or names of states
             Traces to keep, at every (sub-)step; a state as it is after the step.
         """
         return _recordings([self], network, drive, record)[0]

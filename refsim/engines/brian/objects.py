@@ -14,7 +14,7 @@ from ...model.expressions import comparisons, parse_expression
 from ...model.neuron import STEP
 from ...network import Layer, Network
 from .functions import calls, cpp_text, truth_function
-from .product import fill, product_code, product_of
+from .product import fill, parts_of, product_code, product_of
 from .text import FAR, ThreeAddress, fine_variables, grid_update, grid_variables, jump_of, unit_equations, watch
 
 _FUNCTIONS = ("exp", "log", "sqrt", "abs", "tanh", "sin", "cos", "floor", "clip", "sign", "int", "exprel")
@@ -67,7 +67,11 @@ def group_name(index: int) -> str:
 def trace_variables(model: NeuronModel, traces: Sequence[str], *, fine: bool) -> dict[str, str]:
     """Return, by trace, the variable that holds it; a layer whose card lacks a state does without."""
     membrane = model.membrane_in(fine=fine)
-    known = {"before_reset": "seen", "after_reset": membrane} | {name: name for name in (model.solved if fine else model.stepped)}
+    known = (
+        {"before_reset": "seen", "after_reset": membrane}
+        | ({"payload": carried} if (carried := model.discrete.payload) else {})
+        | {name: name for name in (model.solved if fine else model.stepped)}
+    )
     return {name: known[name] for name in traces if name in known} or {"after_reset": membrane}
 
 
@@ -243,8 +247,9 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
     for index, layer in enumerate(layers):
         name = group_name(index)
         texts |= {each.unit: cpp_text(layer, index, each, real, batch) for each in calls(layer, name, fine=structure.fine)}
+        parts = parts_of(layer, structure.source, [source.model.discrete.payload for source in layers])
         for given in layer.model.inputs:
-            texts[f"{name}_{product_of(given)}"] = product_code(name, given, real, batch, index, layer, structure.mode(layer), structure.source)
+            texts[f"{name}_{product_of(given)}"] = product_code(name, given, real, batch, index, layer, structure.mode(layer), parts)
         if not structure.fine:
             texts[f"{name}_threshold"] = fill(
                 "threshold.cpp",

@@ -1,6 +1,6 @@
 """The layer product as C++ text: what arrives from each source, and how it is summed in grid and in fine mode."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,8 @@ class Part:
     Attributes
     ----------
     name : str
-    kind : {"events", "frames", "spikes"}
-        Spikes of the drive, currents of the drive, spikes of a layer.
+    kind : {"events", "frames", "spikes", "payload"}
+        Spikes of the drive, currents of the drive, spikes of a layer, what the spikes of a layer carry.
     first, width : int
         Its columns of the layer's weight.
     source : int
@@ -34,15 +34,25 @@ class Part:
     width: int
     source: int
     delayed: bool
+    payload: str
 
 
-def parts_of(layer: Layer, source: str) -> list[Part]:
-    """Return the connections of a layer; `source` says what the drive is made of, ``"events"`` or ``"current"``."""
+def parts_of(layer: Layer, source: str, payloads: Sequence[str]) -> list[Part]:
+    """Return the connections of a layer.
+
+    Parameters
+    ----------
+    source : {"events", "current"}
+        What the drive is made of.
+    payloads : sequence of str, one a layer
+        The state that the spikes of each layer carry, ``""`` where they are 0 and 1.
+    """
     of_drive = {"events": "events", "current": "frames"}[source]
     found, first = [], 0
     for index, wired in enumerate(layer.sources):
-        kind = of_drive if wired.layer == DRIVE else "spikes"
-        found.append(Part(f"c{index}", kind, first, wired.width, wired.layer, wired.delayed))
+        payload = "" if wired.layer == DRIVE else payloads[wired.layer]
+        kind = of_drive if wired.layer == DRIVE else "payload" if payload else "spikes"
+        found.append(Part(f"c{index}", kind, first, wired.width, wired.layer, wired.delayed, payload))
         first += wired.width
     return found
 
@@ -63,7 +73,7 @@ def product_of(given: str) -> str:
     return "product" + given.removeprefix(INPUT)
 
 
-def product_code(group: str, given: str, real: str, batch: int, index: int, layer: Layer, mode: str, source: str) -> str:
+def product_code(group: str, given: str, real: str, batch: int, index: int, layer: Layer, mode: str, parts: list[Part]) -> str:
     """Return the C++ text of one layer's product.
 
     Parameters
@@ -76,10 +86,10 @@ def product_code(group: str, given: str, real: str, batch: int, index: int, laye
         Number of the layer.
     mode : {"grid", "pulse", "impulse"}
         The declared step, or fine mode for either kind of input.
-    source : {"events", "current"}
-        What the drive is made of.
+    parts : list of Part
+        Its connections.
     """
-    parts, unit = parts_of(layer, source), f"{group}_{product_of(given)}"
+    unit = f"{group}_{product_of(given)}"
     connections = "\n".join(_connection(part, unit, index) for part in parts)
     jump = "0" if mode == "grid" else f"brian::_array_{group}_jump{given.removeprefix(INPUT)}"
     return fill("product.cpp", unit, real, batch, PRE=layer.n_pre, POST=layer.n_post, CONNECTIONS=connections,
@@ -89,9 +99,10 @@ def product_code(group: str, given: str, real: str, batch: int, index: int, laye
 def _connection(part: Part, unit: str, index: int) -> str:
     text = (_HERE / f"{part.kind}.cpp").read_text("utf-8")
     later = (_HERE / "later.cpp").read_text("utf-8") if part.delayed else ""
-    now = {"events": "later(list, step, step, 1)", "spikes": "later(list, in_chunk - AGE, in_chunk, plan->refine)", "frames": ""}[part.kind]
+    now = {"events": "later(list, step, step, 1)", "spikes": "later(list, in_chunk - AGE, in_chunk, plan->refine)", "frames": "", "payload": ""}[part.kind]
     return _filled(text, LATER=later, CONNECTION=part.name, PRE=part.width, FIRST=part.first, UNIT=unit, NOW=now if part.delayed else "list",
-                   AGE=int(part.source >= index), SPIKES=f"brian::_array_L{part.source}__spikespace", WAIT="wait_of_inputs()[k]" if part.delayed else "0")  # fmt: skip
+                   AGE=int(part.source >= index), SPIKES=f"brian::_array_L{part.source}__spikespace", WAIT="wait_of_inputs()[k]" if part.delayed else "0",
+                   PAYLOAD=f"brian::_array_L{part.source}_{part.payload}")  # fmt: skip
 
 
 def _of_drive(parts: list[Part]) -> list[Part]:
@@ -106,7 +117,9 @@ def _arrivals(parts: list[Part], when: str = "true") -> str:
     """Take what arrives now at each connection; nothing where the condition does not hold."""
     lines = []
     for part in parts:
-        if part.kind != "frames":
+        if part.kind == "payload":
+            lines.append(f"    {part.name}::take(in_chunk);")
+        elif part.kind != "frames":
             call = f"{part.name}::arrive(plan, {'chunk, step' if part.kind == 'events' else 'in_chunk'})"
             lines.append(
                 f"    static Arrivals<{part.name}::PRE> {part.name}_now; {{ List due = {{0, 0}}; if ({when}) due = {call}; {part.name}_now.take(due); }}"
@@ -121,6 +134,8 @@ def _rows(parts: list[Part]) -> str:
         rows = f"weight + {part.first}*POST"
         if part.kind == "frames":
             lines.append(f"        {part.name}::add(out, first, last, plan, chunk*BATCH + sample, step, {rows});")
+        elif part.kind == "payload":
+            lines.append(f"        {part.name}::add(out, first, last, sample, {rows});")
         else:
             lines.append(f"        {part.name}_now.add<1>(out, first, last, sample, {rows});")
     return "\n".join(lines)

@@ -30,6 +30,8 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
         return groups[index].variables[name].get_value()
 
     def spikes_of(index: int) -> Any:
+        if payload := network.layers[index].model.discrete.payload:
+            return array(index, payload).reshape(structure.batch, -1).copy()
         space = array(index, "_spikespace")
         dense = np.zeros(structure.batch * network.layers[index].n_post, structure.dtype)
         dense[space[: space[-1]]] = 1

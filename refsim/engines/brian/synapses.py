@@ -106,15 +106,15 @@ class _Referee:
         return group
 
     def _neurons(self, index: int, layer: Layer) -> Any:
-        """Make a layer's neurons, with a variable each for what flows from spikes, what is held from currents, and the bias."""
+        """Make a layer's neurons, with a variable each for what flows from spikes, what is held from currents, and the steady bias."""
         name, unit = group_name(index), self._unit(layer)
-        more = f"\nflow : {unit}\nheld : {unit}\nbias : {unit} (constant)"
+        more = f"\nflow : {unit}\nheld : {unit}\nsteady : {unit} (constant)"
         group = layer_group(self.structure, layer, name, self.brian2, lambda _name: None, more)
         group.thresholder["spike"].when = f"{name}_threshold"
         for variable, value in start_values(self.structure)[index]:
             if variable not in ("lastspike", "not_refractory"):
                 setattr(group, f"{variable}_", np.tile(value, self.drive.n_samples) if np.ndim(value) else value)
-        group.bias_ = np.tile(layer.bias, self.drive.n_samples)
+        group.steady_ = np.tile(layer.bias, self.drive.n_samples)
         return group
 
     def _unit(self, layer: Layer) -> str:
@@ -135,12 +135,12 @@ class _Referee:
         if cleared:
             group.run_regularly("\n".join(cleared), when=f"{name}_clear")
         if not jumps:
-            group.run_regularly(f"{INPUT} = flow + held\n{INPUT} = {INPUT} + bias", when=f"{name}_sum")
+            group.run_regularly(f"{INPUT} = flow + held\n{INPUT} = {INPUT} + steady", when=f"{name}_sum")
         elif not self.analog_impulse:
-            group.run_regularly(f"{INPUT} = held + bias\njump = flow", when=f"{name}_sum")
+            group.run_regularly(f"{INPUT} = held + steady\njump = flow", when=f"{name}_sum")
         else:
             last = f"int(t_in_timesteps % {self.refine} == {self.refine - 1 if mode == 'impulse' else 0})"
-            group.run_regularly(f"jump = flow + (held + bias)*{last}", when=f"{name}_sum")
+            group.run_regularly(f"jump = flow + (held + steady)*{last}", when=f"{name}_sum")
 
     def _synapses(self, index: int, source: Source, weight: NDArray[np.float64], mode: str, order: int, unit: str) -> Any:
         """Return all synapses from one source, in every sample."""
@@ -156,7 +156,8 @@ class _Referee:
             made = brian2.Synapses(before, self.groups[index], f"w : {unit}\nheld_post = w*x_pre : {unit} (summed)")
             made.summed_updaters["held_post"].when = f"{group_name(index)}_arrive"
         else:
-            effects = {"come": "flow_post += w"} | ({"go": "flow_post -= w"} if mode == "pulse" else {})
+            carried = "" if source.layer == DRIVE else self._carried(index, source, bool(delays.any()))
+            effects = {"come": f"flow_post += w{carried}"} | ({"go": "flow_post -= w"} if mode == "pulse" else {})
             made = brian2.Synapses(before, self.groups[index], f"w : {unit}", on_pre=effects)
         post, pre = weight.shape
         sample, k, m = (axis.ravel() for axis in np.meshgrid(np.arange(n_samples), np.arange(pre), np.arange(post), indexing="ij"))
@@ -168,6 +169,13 @@ class _Referee:
                 pathway.when, pathway.order = f"{group_name(index)}_arrive", 2 * order + (effect == "come")
                 pathway.delay = (delays[k] + extra) * self.step
         return made
+
+    def _carried(self, index: int, source: Source, late: bool) -> str:
+        """Return the factor that spikes carry; Brian2 reads it where they arrive, which must be where they were fired."""
+        payload = self.structure.network.layers[source.layer].model.discrete.payload
+        if payload and late:
+            raise RefsimError(f"layer {index}: connections='synapses' delays no spikes that carry a number; use the layer product.")
+        return f"*{payload}_pre" if payload else ""
 
 
 def _codes(monitor: Any, layer: Layer, drive: Drive, refine: int) -> NDArray[Any]:

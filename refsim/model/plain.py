@@ -1,0 +1,173 @@
+"""A neuron in a few plain words of Python becomes the table of a card: units from the text, the step from the ODE."""
+
+import ast
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import RefsimError, listed
+from ..units import base_unit
+from .expressions import comparisons, names_in, parse_expression, parse_statements
+from .inputs import SIGNS
+from .neuron import DRAWS, INPUT, STEP
+from .odes import GENERATED, Odes, equation_rows, generated_step, read_odes, state_of
+
+# What is false where a comparison is true.
+_NOT = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
+Words = Mapping[str, Any]
+
+
+def table_of(words: Words) -> dict[str, Any]:
+    """Return the table of a card from the arguments of `NeuronModel`; what they do not say gets its usual value.
+
+    Raises
+    ------
+    RefsimError
+        For an argument of the wrong kind, or a step that cannot be made from the ODE.
+    """
+    _check_kinds(words)
+    where = f"NeuronModel {words['name']!r}: equations"
+    odes = read_odes(words["equations"], where) if words["equations"] else None
+    table: dict[str, Any] = {key: words[key] for key in ("name", "kernel", "traits") if words[key]}
+    table |= {key: words[key] for key in ("title", "family", "references") if words[key]}
+    table["parameters"] = {name: _parameter(name, entry) for name, entry in words["parameters"].items()}
+    table["derived"] = {name: _derived(name, entry) for name, entry in words["derived"].items()}
+    table["state"] = _states(words, odes, where)
+    table["input"] = _input(words, odes, list(table["state"]))
+    if odes is not None:
+        table["continuous"] = {"equations": words["equations"], "method": words["method"] or _method(words, odes, table["input"])}
+        table["continuous"] |= {key: words[key] for key in ("threshold", "reset", "refractory") if words[key]}
+    table["discrete"] = dict(words["discrete"]) if words["discrete"] else _step(words, odes, table)
+    if odes is None:
+        table["discrete"] = {"solution": "map", **table["discrete"]}
+    if _draws(words) and "stochastic" not in words["traits"]:
+        table["traits"] = [*words["traits"], "stochastic"]
+    return table
+
+
+_TEXTS = ("equations", "threshold", "reset", "refractory", "method", "title", "family")
+_TABLES = {
+    "parameters": '{"tau": "10 ms"}',
+    "state": '{"v": "-65 mV"}',
+    "derived": '{"keep": "exp(-step/tau) : 1"}',
+    "discrete": '{"solution": "exact", "integrate": "v = v + I", "fire": "z = v >= v_th", "reset": "v = v*(1 - z)"}',
+    "kernel": '{"response": {"text": "decay**k", "cut": "response < 0.01", "of": "I", "meaning": "response to a spike"}}',
+}
+
+
+def _check_kinds(words: Words) -> None:
+    name = words["name"]
+    if not isinstance(name, str) or not name.isidentifier():
+        raise RefsimError(f'NeuronModel: needs a name of letters, digits and "_", such as "mine", but {name!r} was given.')
+    for key in _TEXTS:
+        if not isinstance(words[key], str):
+            raise RefsimError(f"NeuronModel {name!r}: {key} must be text, but {words[key]!r} was given.")
+    for key, example in _TABLES.items():
+        if not isinstance(words[key], Mapping) or not all(isinstance(inner, str) for inner in words[key]):
+            raise RefsimError(f"NeuronModel {name!r}: {key} must be a dict such as {example}, but {words[key]!r} was given.")
+    if not words["equations"].strip() and not words["discrete"]:
+        raise RefsimError(f'NeuronModel {name!r}: needs equations such as "dv/dt = (v_rest - v + I)/tau : volt", or discrete, a step of its own.')
+    if words["method"] and not words["equations"]:
+        raise RefsimError(f"NeuronModel {name!r}: has a method, but no equations to solve with it.")
+
+
+def _parameter(name: str, entry: object) -> object:
+    """Return the entry of a card: ``"10 ms"`` is a value and its unit, a dict has the keys of a card."""
+    if isinstance(entry, Mapping):
+        return {"unit": base_unit(entry.get("value")), "meaning": name, **entry}
+    return {"value": entry, "unit": base_unit(entry), "meaning": name}
+
+
+def _derived(name: str, entry: object) -> object:
+    """Return the entry of a card: ``"exp(-step/tau) : 1"`` is a text and its unit."""
+    if not isinstance(entry, str):
+        return {"unit": "1", "meaning": name, **entry} if isinstance(entry, Mapping) else entry
+    text, _, unit = entry.partition(":")
+    return {"text": text.strip(), "unit": unit.strip() or "1", "meaning": name}
+
+
+def _states(words: Words, odes: Odes | None, where: str) -> dict[str, Any]:
+    """Return the states: those of the equations with their units, then those that the step alone has."""
+    units = {state_of(left): unit for left, _right, unit in equation_rows(words["equations"], where) if state_of(left)}
+    states: dict[str, Any] = {}
+    for name in [*units, *(name for name in words["state"] if name not in units)]:
+        entry = words["state"].get(name, 0.0)
+        usual = {"unit": units.get(name, ""), "start": 0.0, "meaning": name}
+        if odes is not None and name not in units:
+            usual["only"] = "discrete"
+        states[name] = {**usual, **entry} if isinstance(entry, Mapping) else {**usual, "start": entry}
+        states[name]["unit"] = states[name]["unit"] or base_unit(states[name]["start"])
+    return states
+
+
+def _input(words: Words, odes: Odes | None, states: list[str]) -> object:
+    """Return the input's table: ``"amp"`` is its unit; its kind and target are those with which the equations read it."""
+    given = words["input"]
+    if isinstance(given, str):
+        given = {"unit": given}
+    if not isinstance(given, Mapping):
+        raise RefsimError(
+            f'NeuronModel {words["name"]!r}: input must be the unit of I, such as "amp", or a dict with kind, target, unit, but {given!r} was given.'
+        )
+    impulse = odes is None or re.search(rf"\b{INPUT}(_\w+)?\s*/\s*{STEP}\b", words["equations"])
+    return {"kind": "impulse" if impulse else "pulse", "target": _target(words, odes, states), **given}
+
+
+def _target(words: Words, odes: Odes | None, states: list[str]) -> Any:
+    if odes is None:
+        return next(iter(states), "v")
+    reached = {sign: next((name for name in odes.slopes if f"{INPUT}_{sign}" in odes.reads(name)), "") for sign in SIGNS}
+    if any(reached.values()):
+        return reached
+    return next((name for name in odes.slopes if INPUT in odes.reads(name)), next(iter(states), "v"))
+
+
+def _method(words: Words, odes: Odes, given: Any) -> str:
+    """Return the method of the declared step; else exponential Euler where each equation is linear in its own state; else Euler."""
+    claimed = words["discrete"].get("solution")
+    if claimed in ("exact", *GENERATED):
+        return str(claimed)
+    inputs = given["target"] if isinstance(given["target"], Mapping) else {"": given["target"]}
+    try:
+        named = {f"{INPUT}_{sign}" if sign else INPUT: state for sign, state in inputs.items()}
+        generated_step(odes, "exponential_euler", named, kind=given["kind"], where="")
+    except RefsimError:
+        return "euler"
+    return "exponential_euler"
+
+
+def _step(words: Words, odes: Odes | None, table: dict[str, Any]) -> dict[str, str]:
+    """Return the declared step that the method makes of the ODE, with the threshold and reset of the ODE."""
+    where, method = f"NeuronModel {words['name']!r}", table["continuous"]["method"]
+    if method not in GENERATED:
+        raise RefsimError(f"{where}: method {method!r} makes no step by itself; give the step as discrete={{...}}, or one of the methods {listed(GENERATED)}.")
+    step = {"solution": method, "integrate": "from continuous"}
+    threshold = re.sub(r"\bdt\b", STEP, words["threshold"])
+    if not threshold.strip():
+        return {**step, "readout": str(table["input"]["target"])}
+    fire = threshold
+    if words["refractory"]:
+        before, fire = _rising(words, threshold, list(table["state"]), where)
+        step["integrate"] = "\n".join([*before, "from continuous"])
+    rows = parse_statements(words["reset"], f"{where}: reset") if words["reset"] else ()
+    reset = [f"{row.target} = {row.target}*(1 - z) + {row.text if row.text.isidentifier() else f'({row.text})'}*z" for row in rows]
+    return {**step, "fire": f"z = {fire}", **({"reset": "\n".join(reset)} if reset else {})}
+
+
+def _rising(words: Words, threshold: str, states: list[str], where: str) -> tuple[list[str], str]:
+    """Return statements that keep the old states, and a test that holds only where the threshold is newly crossed."""
+    tests = comparisons(parse_expression(threshold, f"{where}: threshold"))
+    if words["refractory"].split() != words["threshold"].split() or len(tests) != 1:
+        raise RefsimError(
+            f"{where}: a refractory period needs the step too, as a count of steps: give discrete={{...}}, as in equations/lif_refractory.toml. "
+            f"The refractory condition that is the threshold itself, a spike a crossing, needs none."
+        )
+    ((left, symbol, right),) = tests
+    kept = sorted(names_in(left) & set(states) | names_in(right) & set(states))
+    old = [re.sub(r"[A-Za-z_]\w*", lambda word: f"{word[0]}_old" if word[0] in kept else word[0], ast.unparse(side)) for side in (left, right)]
+    return [f"{name}_old = {name}" for name in kept], f"{threshold} and {old[0]} {_NOT[symbol]} {old[1]}"
+
+
+def _draws(words: Words) -> bool:
+    texts = [words[key] for key in ("equations", "threshold", "reset")] + [str(text) for text in words["discrete"].values()]
+    return bool(set(DRAWS) & set(re.findall(r"\w+", " ".join(texts))))
