@@ -49,7 +49,15 @@ def test_portions_cover_all_samples_once_whatever_the_room(rng):
             assert len(found) >= min(workers, 8)
     assert len(room.portions(structure(rng), drive, 1, 1, room=1)) == 8  # a chunk each
     assert len(room.portions(structure(rng), drive, 1, 1, room=1 << 40)) == 1
-    assert room.chunk_bytes(structure(rng, traces=("before_reset", "after_reset")), drive, 1) > room.chunk_bytes(structure(rng), drive, 1) > 256 * 9 * 14 * 12
+    traced = room.portion_bytes(structure(rng, traces=("before_reset", "after_reset")), drive, 1, 1)
+    assert traced > room.portion_bytes(structure(rng), drive, 1, 1) > 256 * 9 * 14 * 12
+
+
+def test_workers_get_as_many_portions_each(rng):
+    drive = Drive.bernoulli(rng.random((7000, 12)), 9, "1 ms", 0)  # 28 chunks
+    one = room.portion_bytes(structure(rng), drive, 1, 4)
+    assert len(room.portions(structure(rng), drive, 1, 1, room=one)) == 7
+    assert len(room.portions(structure(rng), drive, 1, 2, room=2 * one)) == 8
 
 
 def test_many_portions_give_what_one_gives(rng, monkeypatch):

@@ -134,7 +134,7 @@ class Brian2:
                  "analog": self.analog, "method": [_method(layer.model, structure.fine) for layer in network.layers]}  # fmt: skip
         provenance = make_provenance(f"Brian2 {mode} {self.dtype}", network, drive, **facts)
         approach = found.approach()
-        return Recording(network, drive, found.spikes(), found.traces(), approach, provenance)
+        return Recording(network, drive, found.spikes(self.workers), found.traces(), approach, provenance)
 
     def batch(self, network: Network) -> int:
         """Return the samples that a compiled run takes at once."""

@@ -1,6 +1,7 @@
 """What a portion of the samples gives, small enough to keep and to send, and how portions become one recording."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,10 +96,11 @@ class Collector:
         self.n_samples += portion.n_samples
         self.n_spikes += sum(map(len, portion.codes))
 
-    def spikes(self) -> tuple[SpikeTrains, ...]:
-        """Return the trains of all layers; what they are made from is given up on the way."""
+    def spikes(self, workers: int = 1) -> tuple[SpikeTrains, ...]:
+        """Return the trains of all layers, portions unpacked by so many threads; what they are made from is given up on the way."""
         assert self.n_samples == self.drive.n_samples
-        return tuple(self._train(layer) for layer in range(len(self.network.layers)))
+        with ThreadPoolExecutor(workers) as pool:
+            return tuple(self._train(layer, pool) for layer in range(len(self.network.layers)))
 
     def traces(self) -> tuple[dict[str, NDArray[Any]], ...]:
         """Return the traces of all layers."""
@@ -112,12 +114,13 @@ class Collector:
             for layer in range(len(rows[0]))
         )
 
-    def _train(self, layer: int) -> SpikeTrains:
+    def _train(self, layer: int, pool: Executor) -> SpikeTrains:
         n_post, length = self.network.layers[layer].n_post, self.drive.n_steps * self.refine
-        total = sum(len(portion.codes[layer]) for portion in self._there.values())
-        sample, step, neuron = (np.empty(total, np.int64) for _ in range(3))
-        end = 0
-        for first in sorted(self._there):
+        order = sorted(self._there)
+        ends = np.cumsum([0, *(len(self._there[first].codes[layer]) for first in order)])
+        sample, step, neuron = (np.empty(ends[-1], np.int64) for _ in range(3))
+
+        def unpack(first: int, end: int) -> None:
             codes = self._there[first].codes[layer]
             self._there[first].codes[layer] = codes[:0].copy()
             for at in range(0, len(codes), _BLOCK):
@@ -129,4 +132,7 @@ class Collector:
                 step[here] = bins - whole * length
                 sample[here] = whole
                 sample[here] += first
+
+        for _ in pool.map(unpack, order, ends[:-1].tolist()):
+            pass
         return SpikeTrains(sample, step, neuron, self.drive.n_samples, length, n_post, self.network.dt / self.refine)

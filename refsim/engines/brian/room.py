@@ -10,22 +10,24 @@ import numpy as np
 from ...drive import Drive
 from ...errors import RefsimError
 from .objects import Structure
-from .outcome import BYTES_A_SPIKE, Collector
+from .outcome import BYTES_A_SPIKE, Collector, code_type
 
 _ROOM = 3 << 29  # bytes that all compiled programs at once may hold at most
 PORTION_ROOM = _ROOM // 4  # the same for one portion on a worker of a cluster, whose memory is not known here
 _SHARE = 4  # and no more than this part of what is free
-SPIKE_ROOM = 24  # bytes: a program gathers 4, in an array of up to twice that, and sorts into 8 at the end of a chunk; a file in memory keeps 8
+SPIKE_ROOM = 24  # bytes a spike of a portion of one chunk: 12 and 8 as below, and 4 or 8 in a file in memory, which is read whole
+_GATHERED = 12  # a program gathers 4 a spike of one chunk, in an array of up to twice that beside its half, and then sorts them into codes
 _EVENT = 16  # bytes of a listed input spike while it is written
 _GROWTH = 3  # a growing array holds its old and its new, doubled, self for a moment
 
 
-def chunk_bytes(structure: Structure, drive: Drive, refine: int) -> int:
-    """Return the most that one chunk can hold in memory: every neuron fires at every (sub-)step."""
-    bins = structure.batch * drive.n_steps * refine * sum(layer.n_post for layer in structure.network.layers)
-    width = int(np.dtype(structure.dtype).itemsize)
-    traces = len(structure.traces) * _GROWTH * width * bins
-    return bins * SPIKE_ROOM + traces + _input_bytes(structure, drive)
+def portion_bytes(structure: Structure, drive: Drive, refine: int, chunks: int) -> int:
+    """Return the most that a portion of so many chunks can hold in memory: every neuron fires at every (sub-)step."""
+    length, layers = drive.n_steps * refine, structure.network.layers
+    bins = structure.batch * length * sum(layer.n_post for layer in layers)
+    code = np.dtype(code_type(structure.batch * chunks, length, max(layer.n_post for layer in layers))).itemsize
+    traces = len(structure.traces) * _GROWTH * np.dtype(structure.dtype).itemsize * bins
+    return int(bins * (_GATHERED + code) + chunks * (2 * code * bins + traces + _input_bytes(structure, drive)))
 
 
 def _input_bytes(structure: Structure, drive: Drive) -> int:
@@ -51,8 +53,12 @@ def split_samples(structure: Structure, drive: Drive, n_samples: int, refine: in
     """Say into how many portions samples go: at least one a worker, and each as small as the room asks."""
     chunks = -(-n_samples // structure.batch)
     room = min(_ROOM, available() // _SHARE) if room is None else room
-    fit = max(1, room // (min(workers, chunks) * chunk_bytes(structure, drive, refine)))
-    count = max(min(workers, chunks), -(-chunks // fit))
+    at_once = min(workers, chunks)
+    fit = chunks
+    while fit > 1 and at_once * portion_bytes(structure, drive, refine, fit) > room:
+        fit = fit // 2 if fit > 64 else fit - 1
+    count = max(at_once, -(-chunks // fit))
+    count = min(chunks, -(-count // workers) * workers)  # as many for one worker as for another, or one of them ends alone
     return Split(structure.batch, chunks, count, min(n_samples, -(-chunks // count) * structure.batch))
 
 
