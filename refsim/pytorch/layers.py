@@ -11,7 +11,7 @@ from ..model import NeuronModel, load
 from ..model.neuron import STEP
 from ..network import positive_time
 from .steps import STEPS
-from .surrogate import spike_function
+from .surrogate import Fire, spike_function
 
 
 class Neuron(nn.Module):
@@ -19,10 +19,10 @@ class Neuron(nn.Module):
 
     Parameters
     ----------
-    surrogate : str or None
-        Name of the surrogate gradient; None for none.
+    surrogate : str, function or None
+        Name of the surrogate gradient, or what ``spike_function("exponential", width=0.5)`` returns; None for none.
     detach_reset : bool
-        Keep the gradient out of the reset.
+        Keep the gradient out of the reset, and out of the refractory response of a spike response neuron.
     dt : float or str, optional
         Duration of a step, for cards whose declared step depends on it.
     **parameters
@@ -40,7 +40,7 @@ class Neuron(nn.Module):
 
     card = ""
 
-    def __init__(self, surrogate: str | None = "rectangle", *, detach_reset: bool = False, dt: object = None, **parameters: Any) -> None:
+    def __init__(self, surrogate: str | Fire | None = "rectangle", *, detach_reset: bool = False, dt: object = None, **parameters: Any) -> None:
         super().__init__()
         self.model = load(self.card, **parameters)
         self.dt = _duration(self.model, dt)
@@ -171,7 +171,7 @@ class PLIF(Neuron):
 
     card = "plif"
 
-    def __init__(self, surrogate: str | None = "rectangle", *, w: float = 0.0, **options: Any) -> None:
+    def __init__(self, surrogate: str | Fire | None = "rectangle", *, w: float = 0.0, **options: Any) -> None:
         super().__init__(surrogate, w=w, **options)
         self.w = nn.Parameter(torch.tensor(float(w)))
 
