@@ -83,6 +83,7 @@ def filtered(values: Tensor, kernel: Tensor) -> Tensor:
     batch, classes, steps = values.shape
     if not values.numel():
         return values
+    kernel = kernel[:steps]
     with torch.autocast(values.device.type, enabled=False):
         rows = F.pad(values.reshape(batch * classes, 1, steps), (len(kernel) - 1, 0))
         return F.conv1d(rows, kernel.flip(0)[None, None]).reshape(values.shape)

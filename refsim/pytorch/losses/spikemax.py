@@ -1,8 +1,5 @@
 """Spikemax: the cross-entropy of what the output layer's spikes say, read as probabilities of the classes."""
 
-from typing import Any
-
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -70,10 +67,11 @@ def spikemax(
     counts, per = counted_in(masked(values, valid), window), per_step(window, valid) if of == "rates" else 1.0
     if reading == "softmax":
         logs = F.log_softmax(counts / (per * scale), dim=1)
-    elif window is not None and gradient == "authors":
-        logs = _Authors.apply(masked(values, valid), counts)  # type: ignore[no-untyped-call]
     else:
-        floored = counts.clamp(min=1) if gradient == "exact" or window is not None else _Floor.apply(counts)  # type: ignore[no-untyped-call]
+        floored = counts.clamp(min=1)
+        if gradient == "authors" or (gradient is None and window is None):  # the slope of c, and in a window that of its last step alone
+            slope = counts if window is None else masked(values, valid)
+            floored = floored.detach() + (slope - slope.detach())
         heard = floored / per
         logs = heard.log() - (heard.sum(1, keepdim=True) + (_EPS if of == "rates" else 0.0)).log()
     each = -(share * logs).sum(1)
@@ -92,31 +90,3 @@ def _check_options(window: int | None, of: str, reading: str, scale: float, grad
         raise RefsimError('spikemax: a scale changes neither shares nor rates; give reading="softmax" and of="counts" with it, or leave it out.')
     if gradient == "authors" and (reading == "softmax" or (window is not None and of == "rates")):
         raise RefsimError('spikemax: the released code has no gradient of its own for a softmax, nor for rates in a window; give gradient="exact".')
-
-
-class _Floor(torch.autograd.Function):
-    """max(1, c); backward as if it were c, so that a silent class learns."""
-
-    @staticmethod
-    def forward(ctx: Any, counts: Tensor) -> Tensor:
-        return counts.clamp(min=1)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
-
-
-class _Authors(torch.autograd.Function):
-    """Log-shares of the counts in a window; backward gives a step's gradient to the spikes of that step alone, as the authors do."""
-
-    @staticmethod
-    def forward(ctx: Any, spikes: Tensor, counts: Tensor) -> Tensor:
-        floored = counts.clamp(min=1)
-        ctx.save_for_backward(floored)
-        return floored.log() - floored.sum(1, keepdim=True).log()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (floored,) = ctx.saved_tensors
-        shares = floored / floored.sum(1, keepdim=True)
-        return (gradient - shares * gradient.sum(1, keepdim=True)) / floored, None

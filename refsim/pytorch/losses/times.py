@@ -172,4 +172,9 @@ def _exponential(like: Tensor, tau: float, order: int, length: int) -> Tensor:
 
 
 def _alpha(like: Tensor, tau: float, dt: float, cut: float) -> Tensor:
-    return like.new_tensor(alpha_function(dt / tau, 1.0, cut))
+    return like.new_tensor(_alpha_values(dt / tau, cut))
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _alpha_values(ratio: float, cut: float) -> tuple[float, ...]:
+    return alpha_function(ratio, 1.0, cut)

@@ -1,0 +1,181 @@
+"""Closed forms of the losses and of their gradients, in NumPy: written from the formulas, with no line of the PyTorch side.
+
+Each takes values (batch, class, step) and a target and returns the loss of each sample, (batch,), and its gradient, of the shape of the
+values. A sum over a window or a kernel is a product with a lower triangular matrix, and its gradient one with the transposed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Floats
+
+Answer = tuple[Floats, Floats]  # losses (batch,), gradients (batch, class, step)
+
+
+@dataclass(frozen=True)
+class LossForm:
+    """One loss.
+
+    Attributes
+    ----------
+    answer : function ``(values, target, **options) -> (losses, gradients)``
+    target : {"share", "trains", "none"}
+        What it is held against: shares of the classes (batch, class), trains of the shape of the values, or nothing.
+    defaults : dict
+        Options of the PyTorch side that have no default there, for checks that are given none.
+    derivative : function of the options
+        Whether the declared gradient is the derivative of the value, where no class is silent.
+    """
+
+    answer: Callable[..., Answer]
+    target: str = "share"
+    defaults: Mapping[str, Any] | None = None
+    derivative: Callable[[Mapping[str, Any]], bool] = lambda options: True
+
+
+def _over(kernel: Floats, steps: int) -> Floats:
+    """Return the matrix M of a causal filter: (M @ s)[t] = sum_k kernel[k] s[t - k]."""
+    lag = np.arange(steps)[:, None] - np.arange(steps)[None, :]
+    inside = (lag >= 0) & (lag < len(kernel))
+    return np.where(inside, kernel[np.where(inside, lag, 0)], 0.0)
+
+
+def _summed(steps: int, window: int | None) -> Floats:
+    """Return the matrix of counts: one row for the record, or one a step for a window."""
+    return np.ones((1, steps)) if window is None else _over(np.ones(window), steps)
+
+
+def _softmax(x: Floats) -> Floats:
+    e = np.exp(x - x.max(1, keepdims=True))
+    return np.asarray(e / e.sum(1, keepdims=True))
+
+
+def _spikemax(values: Floats, share: Floats, window: int | None = None, of: str = "counts", reading: str = "probability", scale: float = 1.0, gradient: str | None = None) -> Answer:  # fmt: skip
+    steps, y = values.shape[-1], share[:, :, None]
+    matrix = _summed(steps, window)
+    counts = values @ matrix.T
+    per = 1.0 if of == "counts" else steps if window is None else window
+    if reading == "softmax":
+        p = _softmax(counts / per / scale)
+        back = (p - y) / per / scale
+    else:
+        heard = np.maximum(counts, 1) / per
+        p = heard / (heard.sum(1, keepdims=True) + (1e-6 if of == "rates" else 0))
+        back = (1 / (heard.sum(1, keepdims=True) + (1e-6 if of == "rates" else 0)) - y / heard) / per
+        if gradient == "exact" or (gradient is None and window is not None):
+            back = back * (counts >= 1)
+    losses = -(y * np.log(p)).sum((1, 2))
+    return losses, back if gradient == "authors" and window is not None else back @ matrix
+
+
+def _spike_rate(values: Floats, share: Floats, true_rate: float = 0.2, false_rate: float = 0.03, window: int | None = None) -> Answer:
+    per = window or values.shape[-1]
+    matrix = _summed(values.shape[-1], window) / per
+    error = values @ matrix.T - (true_rate * share + false_rate * (1 - share))[:, :, None]
+    return (error**2).sum((1, 2)), 2 * error @ matrix
+
+
+def _spike_moid(values: Floats, share: Floats, theta: float = 0.0, alpha: float = 1.0, window: int | None = None) -> Answer:
+    matrix = _summed(values.shape[-1], window) / (window or values.shape[-1])
+    p = 1 / (1 + np.exp(-(values @ matrix.T - theta) / alpha))
+    y = share[:, :, None]
+    return -(y * np.log(p) + (1 - y) * np.log(1 - p)).sum((1, 2)), (p - y) / alpha @ matrix
+
+
+def _spike_count_mse(values: Floats, share: Floats, true_count: float, false_count: float) -> Answer:
+    error = values.sum(-1) - (true_count * share + false_count * (1 - share))
+    return (error**2).mean(1), np.broadcast_to(2 / values.shape[1] * error[:, :, None], values.shape)
+
+
+def _alpha(ratio: float, cut: float, steps: int) -> Floats:
+    k = np.arange(int(2 * steps + 1000 / ratio))
+    kernel = k * ratio * np.exp(1 - k * ratio)
+    return np.asarray(kernel[: np.flatnonzero((kernel < cut) & (k * ratio > 1))[0]])
+
+
+def _spike_time(values: Floats, desired: Floats, kernel: str = "exponential", tau: float = 5.0, dt: float = 1.0, order: int = 1, length: int = 100, cut: float = 0.01) -> Answer:  # fmt: skip
+    steps = values.shape[-1]
+    if kernel == "alpha":
+        matrix, weight = _over(_alpha(dt / tau, cut, steps), steps), dt / 2
+    else:
+        once = np.exp(-np.arange(length) * dt / tau)
+        response = once
+        for _ in range(order - 1):
+            response = np.convolve(response, once)[:length]
+        matrix, weight = _over(response, steps), 1.0
+    error = (values - desired) @ matrix.T
+    return weight * (error**2).sum((1, 2)), 2 * weight * error @ matrix
+
+
+def _num_spikes(values: Floats, share: Floats, true_count: float, false_count: float, region: tuple[int, int], tau: float = 10.0, dt: float = 1.0, cut: float = 0.01) -> Answer:  # fmt: skip
+    steps, (start, stop) = values.shape[-1], region
+    inside = np.isin(np.arange(steps), np.arange(start, stop))
+    matrix = _over(_alpha(dt / tau, cut, steps), steps)
+    wanted = true_count * share + false_count * (1 - share)
+    count_error = (values[..., inside].sum(-1) - wanted)[:, :, None] / (stop - start)
+    error = (values * ~inside) @ matrix.T + count_error * inside
+    return dt / 2 * (error**2).sum((1, 2)), dt * error @ matrix
+
+
+def _ttfs(values: Floats, share: Floats, tau: float = 1.0) -> Answer:
+    silent = np.cumprod(1 - values, -1)
+    first = silent.sum(-1)
+    p = _softmax(-first / tau)
+    before = np.concatenate([np.ones_like(silent[..., :1]), silent[..., :-1]], -1)
+    rest = np.ones_like(first)  # sum over u >= t of the product of 1 - s from t + 1 to u, from the last step on
+    slope = np.empty_like(values)
+    for step in reversed(range(values.shape[-1])):
+        slope[..., step] = -before[..., step] * rest
+        rest = 1 + (1 - values[..., step]) * rest
+    return -(share * np.log(p)).sum(1), ((share - p) / tau)[:, :, None] * slope
+
+
+def _max_membrane(values: Floats, share: Floats) -> Answer:
+    largest = values.max(-1)
+    p = _softmax(largest)
+    at = np.arange(values.shape[-1]) == values.argmax(-1)[:, :, None]
+    return -(share * np.log(p)).sum(1), (p - share)[:, :, None] * at
+
+
+def _tet(values: Floats, share: Floats, lam: float, constant: float) -> Answer:
+    _, classes, steps = values.shape
+    p, y = _softmax(values), share[:, :, None]
+    losses = (1 - lam) * -(y * np.log(p)).sum(1).mean(-1) + lam * ((values - constant) ** 2).mean((1, 2))
+    return losses, ((1 - lam) * (p - y) + lam * 2 * (values - constant) / classes) / steps
+
+
+def _band(x: Floats, low: float, high: float) -> tuple[Floats, Floats]:
+    above, below = np.maximum(0, x - high), np.maximum(0, low - x)
+    return above**2 + below**2, 2 * (above - below)
+
+
+def _rate_regulariser(values: Floats, _: Any, low: float = 0.0, high: float = 1.0) -> Answer:
+    cost, slope = _band(values.mean(-1), low, high)
+    return cost.mean(1), np.broadcast_to(slope[:, :, None] / values.shape[1] / values.shape[2], values.shape)
+
+
+def _membrane_regulariser(values: Floats, _: Any, low: float = -1.0, high: float = 1.0) -> Answer:
+    cost, slope = _band(values, low, high)
+    return cost.mean((1, 2)), slope / values.shape[1] / values.shape[2]
+
+
+def _is_derivative(options: Mapping[str, Any]) -> bool:
+    return options.get("window") is None or options.get("gradient") != "authors"
+
+
+LOSS_FORMS: dict[str, LossForm] = {
+    "spikemax": LossForm(_spikemax, derivative=_is_derivative),
+    "spike_rate": LossForm(_spike_rate),
+    "spike_time": LossForm(_spike_time, "trains"),
+    "num_spikes": LossForm(_num_spikes, defaults={"true_count": 7, "false_count": 2, "region": (2, 9)}, derivative=lambda options: False),
+    "spike_moid": LossForm(_spike_moid),
+    "spike_count_mse": LossForm(_spike_count_mse, defaults={"true_count": 7, "false_count": 2}),
+    "ttfs_cross_entropy": LossForm(_ttfs),
+    "max_membrane_cross_entropy": LossForm(_max_membrane),
+    "tet": LossForm(_tet, defaults={"lam": 0.05, "constant": 1.0}),
+    "membrane_regulariser": LossForm(_membrane_regulariser, "none"),
+    "rate_regulariser": LossForm(_rate_regulariser, "none"),
+}
