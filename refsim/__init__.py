@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from .checks import check_card, check_declared_step, check_judge, check_module, check_step
+    from .checks import check_card, check_declared_step, check_judge, check_loss, check_module, check_step, check_surrogate
     from .connection import Connection
     from .drive import Drive
     from .engines.brian import Brian2
@@ -43,8 +43,10 @@ _HOME = {
     "check_card": ".checks",
     "check_declared_step": ".checks",
     "check_judge": ".checks",
+    "check_loss": ".checks",
     "check_module": ".checks",
     "check_step": ".checks",
+    "check_surrogate": ".checks",
     "compare": ".report",
     "load": ".model",
     "reset": ".pytorch.layers",
@@ -56,8 +58,8 @@ _HOME = {
 
 __all__ = [
     "Brian2", "Connection", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
-    "check_card", "check_declared_step", "check_judge", "check_module", "check_step", "compare", "load", "reset", "run", "to_brian2", "to_latex",
-    "to_markdown",
+    "check_card", "check_declared_step", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "load", "reset", "run",
+    "to_brian2", "to_latex", "to_markdown",
 ]  # fmt: skip
 
 

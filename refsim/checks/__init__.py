@@ -1,23 +1,31 @@
-"""Checks as public functions: of a step (somebody's neuron), a network's maps, a judge, and a card against its ODE.
+"""Checks as public functions: of a step (somebody's neuron), a network's maps, a loss, a surrogate, a judge, and a card against its ODE.
 
 Each check looks at one trait and is blind to the others, so that the name of the check that fails is the diagnosis.
 """
 
 from .card import CARD_CHECKS, CardCheck, check_card
 from .judges import JUDGE_CHECKS, check_judge
+from .loss import LOSS_CHECKS, check_loss
+from .loss_forms import LOSS_FORMS
 from .maps import MAP_CHECKS, check_module
 from .probes import STEP_CHECKS, check_step
+from .surrogate import SURROGATE_CHECKS, check_surrogate
 from .updater import check_declared_step
 
 __all__ = [
     "CARD_CHECKS",
     "JUDGE_CHECKS",
+    "LOSS_CHECKS",
+    "LOSS_FORMS",
     "MAP_CHECKS",
     "STEP_CHECKS",
+    "SURROGATE_CHECKS",
     "CardCheck",
     "check_card",
     "check_declared_step",
     "check_judge",
+    "check_loss",
     "check_module",
     "check_step",
+    "check_surrogate",
 ]

@@ -4,6 +4,7 @@ Each takes values (batch, class, step) and a target and returns the loss of each
 values. A sum over a window or a kernel is a product with a lower triangular matrix, and its gradient one with the transposed.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,12 +29,20 @@ class LossForm:
         Options of the PyTorch side that have no default there, for checks that are given none.
     derivative : function of the options
         Whether the declared gradient is the derivative of the value, where no class is silent.
+    of : {"spikes", "membranes"}
+        What the values are. Membranes have no spikes among them: of two that are equal any is the largest, and more than one gradient is right.
     """
 
     answer: Callable[..., Answer]
     target: str = "share"
     defaults: Mapping[str, Any] | None = None
     derivative: Callable[[Mapping[str, Any]], bool] = lambda options: True
+    of: str = "spikes"
+
+    @property
+    def options(self) -> set[str]:
+        """Names of the options."""
+        return set(list(inspect.signature(self.answer).parameters)[2:])
 
 
 def _over(kernel: Floats, steps: int) -> Floats:
@@ -48,9 +57,8 @@ def _summed(steps: int, window: int | None) -> Floats:
     return np.ones((1, steps)) if window is None else _over(np.ones(window), steps)
 
 
-def _softmax(x: Floats) -> Floats:
-    e = np.exp(x - x.max(1, keepdims=True))
-    return np.asarray(e / e.sum(1, keepdims=True))
+def _log_softmax(x: Floats) -> Floats:
+    return np.asarray(x - np.logaddexp.reduce(x, axis=1, keepdims=True))
 
 
 def _spikemax(values: Floats, share: Floats, window: int | None = None, of: str = "counts", reading: str = "probability", scale: float = 1.0, gradient: str | None = None) -> Answer:  # fmt: skip
@@ -59,15 +67,16 @@ def _spikemax(values: Floats, share: Floats, window: int | None = None, of: str 
     counts = values @ matrix.T
     per = 1.0 if of == "counts" else steps if window is None else window
     if reading == "softmax":
-        p = _softmax(counts / per / scale)
-        back = (p - y) / per / scale
+        logs = _log_softmax(counts / per / scale)
+        back = (np.exp(logs) - y) / per / scale
     else:
         heard = np.maximum(counts, 1) / per
-        p = heard / (heard.sum(1, keepdims=True) + (1e-6 if of == "rates" else 0))
-        back = (1 / (heard.sum(1, keepdims=True) + (1e-6 if of == "rates" else 0)) - y / heard) / per
+        total = heard.sum(1, keepdims=True) + (1e-6 if of == "rates" else 0)
+        logs = np.log(heard / total)
+        back = (1 / total - y / heard) / per
         if gradient == "exact" or (gradient is None and window is not None):
             back = back * (counts >= 1)
-    losses = -(y * np.log(p)).sum((1, 2))
+    losses = -(y * logs).sum((1, 2))
     return losses, back if gradient == "authors" and window is not None else back @ matrix
 
 
@@ -80,9 +89,9 @@ def _spike_rate(values: Floats, share: Floats, true_rate: float = 0.2, false_rat
 
 def _spike_moid(values: Floats, share: Floats, theta: float = 0.0, alpha: float = 1.0, window: int | None = None) -> Answer:
     matrix = _summed(values.shape[-1], window) / (window or values.shape[-1])
-    p = 1 / (1 + np.exp(-(values @ matrix.T - theta) / alpha))
-    y = share[:, :, None]
-    return -(y * np.log(p) + (1 - y) * np.log(1 - p)).sum((1, 2)), (p - y) / alpha @ matrix
+    y, x = share[:, :, None], (values @ matrix.T - theta) / alpha
+    losses = (y * np.logaddexp(0, -x) + (1 - y) * np.logaddexp(0, x)).sum((1, 2))
+    return losses, (np.exp(-np.logaddexp(0, -x)) - y) / alpha @ matrix
 
 
 def _spike_count_mse(values: Floats, share: Floats, true_count: float, false_count: float) -> Answer:
@@ -123,28 +132,28 @@ def _num_spikes(values: Floats, share: Floats, true_count: float, false_count: f
 def _ttfs(values: Floats, share: Floats, tau: float = 1.0) -> Answer:
     silent = np.cumprod(1 - values, -1)
     first = silent.sum(-1)
-    p = _softmax(-first / tau)
+    logs = _log_softmax(-first / tau)
     before = np.concatenate([np.ones_like(silent[..., :1]), silent[..., :-1]], -1)
     rest = np.ones_like(first)  # sum over u >= t of the product of 1 - s from t + 1 to u, from the last step on
     slope = np.empty_like(values)
     for step in reversed(range(values.shape[-1])):
         slope[..., step] = -before[..., step] * rest
         rest = 1 + (1 - values[..., step]) * rest
-    return -(share * np.log(p)).sum(1), ((share - p) / tau)[:, :, None] * slope
+    return -(share * logs).sum(1), ((share - np.exp(logs)) / tau)[:, :, None] * slope
 
 
 def _max_membrane(values: Floats, share: Floats) -> Answer:
     largest = values.max(-1)
-    p = _softmax(largest)
+    logs = _log_softmax(largest)
     at = np.arange(values.shape[-1]) == values.argmax(-1)[:, :, None]
-    return -(share * np.log(p)).sum(1), (p - share)[:, :, None] * at
+    return -(share * logs).sum(1), (np.exp(logs) - share)[:, :, None] * at
 
 
 def _tet(values: Floats, share: Floats, lam: float, constant: float) -> Answer:
     _, classes, steps = values.shape
-    p, y = _softmax(values), share[:, :, None]
-    losses = (1 - lam) * -(y * np.log(p)).sum(1).mean(-1) + lam * ((values - constant) ** 2).mean((1, 2))
-    return losses, ((1 - lam) * (p - y) + lam * 2 * (values - constant) / classes) / steps
+    logs, y = _log_softmax(values), share[:, :, None]
+    losses = (1 - lam) * -(y * logs).sum(1).mean(-1) + lam * ((values - constant) ** 2).mean((1, 2))
+    return losses, ((1 - lam) * (np.exp(logs) - y) + lam * 2 * (values - constant) / classes) / steps
 
 
 def _band(x: Floats, low: float, high: float) -> tuple[Floats, Floats]:
@@ -152,12 +161,12 @@ def _band(x: Floats, low: float, high: float) -> tuple[Floats, Floats]:
     return above**2 + below**2, 2 * (above - below)
 
 
-def _rate_regulariser(values: Floats, _: Any, low: float = 0.0, high: float = 1.0) -> Answer:
+def _rate_regulariser(values: Floats, _: Any, low: float, high: float) -> Answer:
     cost, slope = _band(values.mean(-1), low, high)
     return cost.mean(1), np.broadcast_to(slope[:, :, None] / values.shape[1] / values.shape[2], values.shape)
 
 
-def _membrane_regulariser(values: Floats, _: Any, low: float = -1.0, high: float = 1.0) -> Answer:
+def _membrane_regulariser(values: Floats, _: Any, low: float, high: float) -> Answer:
     cost, slope = _band(values, low, high)
     return cost.mean((1, 2)), slope / values.shape[1] / values.shape[2]
 
@@ -174,8 +183,8 @@ LOSS_FORMS: dict[str, LossForm] = {
     "spike_moid": LossForm(_spike_moid),
     "spike_count_mse": LossForm(_spike_count_mse, defaults={"true_count": 7, "false_count": 2}),
     "ttfs_cross_entropy": LossForm(_ttfs),
-    "max_membrane_cross_entropy": LossForm(_max_membrane),
-    "tet": LossForm(_tet, defaults={"lam": 0.05, "constant": 1.0}),
-    "membrane_regulariser": LossForm(_membrane_regulariser, "none"),
-    "rate_regulariser": LossForm(_rate_regulariser, "none"),
+    "max_membrane_cross_entropy": LossForm(_max_membrane, of="membranes"),
+    "tet": LossForm(_tet, defaults={"lam": 0.05, "constant": 1.0}, of="membranes"),
+    "membrane_regulariser": LossForm(_membrane_regulariser, "none", {"low": -1.0, "high": 1.0}, of="membranes"),
+    "rate_regulariser": LossForm(_rate_regulariser, "none", {"low": 0.4, "high": 0.5}),
 }

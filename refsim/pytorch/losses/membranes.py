@@ -82,7 +82,7 @@ def tet(outputs: Tensor, target: Tensor, *, lam: float, constant: float, reducti
     return reduced((each * valid[:, 0]).sum(-1) / valid[:, 0].sum(-1).clamp(min=1), reduction)
 
 
-def membrane_regulariser(membrane: Tensor, *, low: float = -1.0, high: float = 1.0, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
+def membrane_regulariser(membrane: Tensor, *, low: float, high: float, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
     """Return by how much membranes leave a band, squared.
 
     Parameters

@@ -124,7 +124,7 @@ def spike_count_mse(
     return reduced((masked(values, valid).sum(-1, keepdim=True) - wanted).square().mean(1)[:, 0], reduction)
 
 
-def rate_regulariser(spikes: Tensor, *, low: float = 0.0, high: float = 1.0, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
+def rate_regulariser(spikes: Tensor, *, low: float, high: float, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
     """Return by how much rates leave a band, squared: against neurons that are silent and those that never stop.
 
     Parameters

@@ -1,0 +1,215 @@
+"""Check somebody's spike function: the step forward, and the surrogate derivative that comes back, trait by trait."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Floats
+from ..claims import Claim, Verdict, judge
+from ..errors import RefsimError, listed
+
+Answer = tuple[float | None, str]
+_DIGITS = 1e-6
+_SINGLE = "float32 keeps seven digits; the measurement loses one of them"
+_REACH, _POINTS, _HALVINGS = 30.0, 6001, 60  # a scan over so many half-widths to either side; bisections to the last bit
+
+
+@dataclass(frozen=True, eq=False)
+class Bell:
+    """A surrogate derivative, measured: where it is half as high as at its highest.
+
+    Attributes
+    ----------
+    slope : function of distances (n,) to the derivative there
+    span : float
+        How far to either side of threshold it is looked for.
+    """
+
+    slope: Callable[[Floats], Floats]
+    span: float
+
+    @cached_property
+    def _scan(self) -> tuple[Floats, Floats]:
+        grid = np.linspace(-self.span, self.span, _POINTS)
+        return grid, self.slope(grid)
+
+    @cached_property
+    def height(self) -> float:
+        """The highest value: of the scan, or between its points in the middle of what is half as high."""
+        highest = float(self._scan[1].max())
+        middle = 0.5 * sum(self._crossings(highest / 2))
+        return max(highest, float(self.slope(np.array([middle]))[0])) if np.isfinite(middle) else highest
+
+    @cached_property
+    def edges(self) -> tuple[float, float]:
+        """Distances at which it rises to half its height and falls below it again; NaN where it does neither within the span."""
+        return self._crossings(self.height / 2)
+
+    def _crossings(self, level: float) -> tuple[float, float]:
+        grid, slope = self._scan
+        high = np.flatnonzero(slope >= level)
+        if not level > 0 or high[0] == 0 or high[-1] == _POINTS - 1:
+            return float("nan"), float("nan")
+        return self._crossing(level, grid[high[0] - 1], grid[high[0]]), self._crossing(level, grid[high[-1] + 1], grid[high[-1]])
+
+    def _crossing(self, level: float, low: float, high: float) -> float:
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            low, high = (low, middle) if self.slope(np.array([middle]))[0] >= level else (middle, high)
+        return high
+
+    @property
+    def width(self) -> float:
+        """Width at half height."""
+        return self.edges[1] - self.edges[0]
+
+    @property
+    def centre(self) -> float:
+        """The middle between the edges."""
+        return 0.5 * (self.edges[0] + self.edges[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Somebody's spike function and the declared surrogate."""
+
+    spikes: Callable[[Floats], Floats]
+    back: Callable[..., Floats | None]
+    trial: Bell
+    declared: Bell
+    normalised: bool
+
+    @cached_property
+    def used(self) -> bool:
+        """Whether anything comes back at all."""
+        return self.trial.height > 0
+
+
+def _forward(pair: Pair) -> Answer:
+    """Count distances beside threshold at which the spike is not 0 below and 1 above."""
+    x = np.array([-1e3, -1.0, -0.1, -1e-3, -1e-6, 1e-6, 1e-3, 0.1, 1.0, 1e3])
+    return float((pair.spikes(x) != (x > 0)).sum()), ""
+
+
+def _comparison(pair: Pair) -> Answer:
+    return float(pair.spikes(np.zeros(1))[0] != 1), ""
+
+
+def _used(pair: Pair) -> Answer:
+    return float(not pair.used), "" if pair.used else "no gradient comes back from the spikes"
+
+
+def _chain(pair: Pair) -> Answer:
+    """Send back gradients of all signs and sizes: each must come back times the derivative at its place."""
+    if not pair.used:
+        return None, _UNUSED
+    x = np.linspace(-2, 2, 41) * pair.declared.width
+    upstream = np.linspace(-3, 5, 41)
+    found, single = pair.back(x, upstream), pair.trial.slope(x)
+    assert found is not None
+    return float(np.abs(found - upstream * single).max() / np.abs(upstream * single).max()), ""
+
+
+def _centre(pair: Pair) -> Answer:
+    if not np.isfinite(pair.trial.width):
+        return None, _NO_EDGES
+    return abs(pair.trial.centre - pair.declared.centre) / pair.declared.width, ""
+
+
+def _width(pair: Pair) -> Answer:
+    if not np.isfinite(pair.trial.width):
+        return None, _NO_EDGES
+    ratio = pair.trial.width / pair.declared.width
+    return abs(ratio - 1), f"{ratio:.6g} times as wide as declared" if abs(ratio - 1) > _DIGITS else ""
+
+
+def _scale(pair: Pair) -> Answer:
+    """Return the factor in height that the width does not account for, less 1."""
+    if not np.isfinite(pair.trial.width):
+        return None, _NO_EDGES
+    ratio = pair.trial.height / pair.declared.height * (pair.trial.width / pair.declared.width if pair.normalised else 1)
+    return abs(ratio - 1), f"{ratio:.6g} times the declared one" if abs(ratio - 1) > _DIGITS else ""
+
+
+def _shape(pair: Pair) -> Answer:
+    if not pair.used:
+        return None, _UNUSED
+    x = pair.declared.width * np.linspace(-8, 8, 2001)
+    x = x[np.abs(np.abs(x - pair.declared.centre) - pair.declared.width / 2) > 1e-9 * pair.declared.width]  # an edge may belong to either side
+    return float(np.abs(pair.trial.slope(x) - pair.declared.slope(x)).max() / pair.declared.height), ""
+
+
+_UNUSED = "no gradient comes back"
+_NO_EDGES = "what comes back does not rise and fall within thirty widths of threshold"
+
+
+def _claim(measure: str, limit: float, unit: str, because: str) -> Claim:
+    return Claim("gradient", measure, limit, unit, because)
+
+
+SURROGATE_CHECKS: dict[str, tuple[Claim, Callable[[Pair], Answer]]] = {
+    "forward": (_claim("forward", 0, "wrong spikes", "forward a spike is a step: 0 below threshold and 1 above it, and not the smooth stand-in"), _forward),
+    "comparison": (_claim("comparison", 0, "wrong spikes", "a membrane exactly at threshold fires; > for >= is a difference that random input never shows"), _comparison),
+    "used": (_claim("used", 0, "1 if not", "a step has derivative zero: without its surrogate nothing below it learns"), _used),
+    "chain": (_claim("chain", _DIGITS, "1", f"the gradient that arrives is multiplied by the derivative, sign and size; {_SINGLE}"), _chain),
+    "centre": (_claim("centre", _DIGITS, "widths", f"the derivative stands where the declared one does: at threshold, not at rest; {_SINGLE}"), _centre),
+    "width": (_claim("width", _DIGITS, "1", f"at half its height it is as wide as declared: a slope or a temperature of the declared size; {_SINGLE}"), _width),
+    "scale": (_claim("scale", _DIGITS, "1", f"its height is the declared one, or its area where the width is another; {_SINGLE}"), _scale),
+    "shape": (_claim("shape", _DIGITS, "1", f"the derivative is the declared one everywhere, whatever the checks with a name of their own found; {_SINGLE}"), _shape),
+}  # fmt: skip
+_EXPLAINED = "left out: what other checks found explains it"
+
+
+def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collection[str] = (), **parameters: float) -> list[Verdict]:
+    """Check somebody's spike function with a surrogate gradient against a declared surrogate.
+
+    Parameters
+    ----------
+    fire : function ``x -> spikes``
+        x is a tensor (n,) of distances to threshold, v - v_th, float64.
+    against : str
+        A surrogate of ``refsim.pytorch.surrogate.SURROGATES``.
+    skip : names of checks to leave out, such as ``{"comparison"}`` for a step that is > by intent
+    **parameters
+        Of the declared surrogate: ``slope=25``.
+
+    Returns
+    -------
+    list of Verdict, one a check
+        The last one, shape, compares the whole derivative, and is run only where none before it fails.
+
+    Raises
+    ------
+    RefsimError
+        For a check, a surrogate or a parameter that is not known, or a function that does not return as many spikes.
+    """
+    from ..pytorch.probing import declared_slope, surrogate_slope, surrogate_spikes
+    from ..pytorch.surrogate import SURROGATES
+
+    if unknown := set(skip) - set(SURROGATE_CHECKS):
+        raise RefsimError(f"check_surrogate: {listed(unknown)} is not a check; known are {listed(SURROGATE_CHECKS)}.")
+    declared = _declared(lambda x: declared_slope(against, x, **parameters))
+
+    def slope(x: Floats) -> Floats:
+        found = surrogate_slope(fire, x)
+        return np.zeros_like(x) if found is None else found
+
+    pair = Pair(partial(surrogate_spikes, fire), partial(surrogate_slope, fire), Bell(slope, declared.span), declared, SURROGATES[against].normalised)
+    verdicts: list[Verdict] = []
+    for name, (claim, measure) in SURROGATE_CHECKS.items():
+        if name not in skip:
+            explained = name == "shape" and any(verdict.status == "fail" for verdict in verdicts)
+            value, words = (None, _EXPLAINED) if explained else measure(pair)
+            verdicts.append(judge(claim, value, run=against, detail=words))
+    return verdicts
+
+
+def _declared(slope: Callable[[Floats], Floats]) -> Bell:
+    """Return the declared derivative, with a span of so many of its own half-widths."""
+    span = 1.0
+    while not np.isfinite(Bell(slope, span).width):
+        span *= 4
+    return Bell(slope, _REACH / 2 * Bell(slope, span).width)

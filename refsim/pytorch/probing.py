@@ -1,0 +1,71 @@
+"""A door for checks: NumPy in, somebody's PyTorch function in the middle, NumPy out. What it returns is looked at, not trusted."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..arrays import Floats
+from ..errors import RefsimError
+
+UserLoss = Callable[..., Any]  # (values, target) -> loss; (values) where there is no target
+
+
+def loss_value(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> float:
+    """Return the loss of values (batch, class, step)."""
+    with torch.no_grad():
+        return float(_called(loss, torch.tensor(values), target))
+
+
+def loss_gradient(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> Floats | None:
+    """Return the gradient of a loss by autograd, of the shape of the values; None where the loss does not depend on them."""
+    given = torch.tensor(values, requires_grad=True)
+    found = _called(loss, given, target)
+    if not found.requires_grad:
+        return None
+    (gradient,) = torch.autograd.grad(found, given, allow_unused=True)
+    return None if gradient is None else np.asarray(gradient.double().numpy())
+
+
+def _called(loss: UserLoss, values: torch.Tensor, target: tuple[NDArray[Any], ...]) -> torch.Tensor:
+    found = loss(values, *(torch.tensor(entry) for entry in target))
+    if not isinstance(found, torch.Tensor) or found.numel() != 1:
+        what = f"a tensor {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
+        raise RefsimError(f"check_loss: the loss must return one number, a tensor, but returned {what}; reduce it over the batch.")
+    return found.reshape(())
+
+
+def surrogate_spikes(fire: Callable[[Any], Any], x: Floats) -> Floats:
+    """Return the spikes of distances to threshold (n,)."""
+    with torch.no_grad():
+        return np.asarray(_fired(fire, torch.tensor(x)).double().numpy())
+
+
+def surrogate_slope(fire: Callable[[Any], Any], x: Floats, upstream: Floats | float = 1.0) -> Floats | None:
+    """Return what comes back to x (n,) from a gradient `upstream` of the spikes; None where nothing does."""
+    given = torch.tensor(x, requires_grad=True)
+    spikes = _fired(fire, given)
+    if not spikes.requires_grad:
+        return None
+    wanted = torch.tensor(np.broadcast_to(upstream, x.shape).copy()).to(spikes.dtype)
+    (gradient,) = torch.autograd.grad(spikes, given, wanted, allow_unused=True)
+    return None if gradient is None else np.asarray(gradient.double().numpy())
+
+
+def _fired(fire: Callable[[Any], Any], x: torch.Tensor) -> torch.Tensor:
+    spikes = fire(x)
+    if not isinstance(spikes, torch.Tensor) or spikes.shape != x.shape:
+        what = f"a tensor {tuple(spikes.shape)}" if isinstance(spikes, torch.Tensor) else type(spikes).__name__
+        raise RefsimError(f"check_surrogate: the function got distances to threshold {tuple(x.shape)} and must return as many spikes, but returned {what}.")
+    return spikes
+
+
+def declared_slope(name: str, x: Floats, **parameters: float) -> Floats:
+    """Return the declared derivative of a named surrogate at distances (n,)."""
+    from .surrogate import SURROGATES, derivative_of
+
+    if name not in SURROGATES:
+        raise RefsimError(f"surrogate {name!r} is not known; known are {', '.join(sorted(SURROGATES))}.")
+    return np.asarray(derivative_of(name, **parameters)(torch.tensor(x)).numpy())
