@@ -115,10 +115,10 @@ def test_every_package_is_shipped():
     assert kinds == {".cpp", ".html"}  # both under package_data in setup.cfg
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(5))
 def test_the_examples_of_the_readme_run(index, tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     code = blocks[0] + (blocks[index] if index else "")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
