@@ -95,6 +95,17 @@ def test_half_precision_loses_nothing_but_the_digits_of_its_input(name, options,
 
 
 @every_case
+def test_a_loss_stays_on_its_device_and_asks_for_no_value(name, options):
+    # tensors of the device "meta" have no values, and refuse to meet a tensor of another device: what passes runs on any, without a wait
+    values = torch.zeros(2, CLASSES, STEPS, device="meta", requires_grad=True)
+    labels = torch.zeros(2, dtype=torch.long, device="meta")
+    target = {"share": (labels,), "trains": (values.detach(),), "none": ()}[LOSS_FORMS[name].target]
+    loss = loss_of(name, options, target, mask=torch.ones(2, STEPS, dtype=torch.bool, device="meta"))(values)
+    assert loss.device.type == "meta"
+    assert torch.autograd.grad(loss, values)[0].shape == values.shape
+
+
+@every_case
 def test_a_loss_compiles_whole(name, options, rng):
     values = torch.tensor(rng.random((4, CLASSES, STEPS)))
     loss = loss_of(name, options, tensors(target_of(name, rng, values.shape)))

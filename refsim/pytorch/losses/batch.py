@@ -1,8 +1,10 @@
 """What every loss does with its batch: precision, targets, masks, sliding windows, and the reduction at the end.
 
-Tensors are (batch, class, step). Half precision is computed in float32, as PyTorch's own losses are under autocast; whole numbers
-and booleans in the default precision. Nothing here leaves the device or asks for a value, so that a loss can be compiled whole.
+Tensors are (batch, class, step). Half precision is computed in float32, as PyTorch's own losses are under autocast, and so are
+whole numbers and booleans. Nothing here leaves the device or asks for a value, so that a loss can be compiled whole.
 """
+
+import contextlib
 
 import torch
 from torch import Tensor
@@ -84,7 +86,8 @@ def filtered(values: Tensor, kernel: Tensor) -> Tensor:
     if not values.numel():
         return values
     kernel = kernel[:steps]
-    with torch.autocast(values.device.type, enabled=False):
+    device = values.device.type
+    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else contextlib.nullcontext():
         rows = F.pad(values.reshape(batch * classes, 1, steps), (len(kernel) - 1, 0))
         return F.conv1d(rows, kernel.flip(0)[None, None]).reshape(values.shape)
 

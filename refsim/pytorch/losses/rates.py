@@ -117,7 +117,7 @@ def spike_count_mse(
     -----
     Formula: L = 1/C sum_i (n_i - w_i)^2, w = true_count y + false_count (1 - y), n spikes of the record.
     Silence: nothing special, a count of 0 is a number like any other. No steps: the counts are 0.
-    Source: mean square error; as snnTorch's mse_count_loss reads counts, not divided by the number of steps.
+    Source: the mean square error of the counts, for rate codes.
     """
     values, share, valid = _opened("spike_count_mse", spikes, target, None, reduction, mask)
     wanted = true_count * share + false_count * (1 - share)
