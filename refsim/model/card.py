@@ -9,14 +9,17 @@ from typing import Any
 from ..errors import RefsimError, listed
 from ..shelf import shelf
 from ..units import check_unit, to_si
+from .conventions import OPTIONS, check_convention, compose
 from .equations import Names, check_continuous, check_discrete, check_keys
 from .expressions import names_in, parse_expression
 from .inputs import check_kernels, read_inputs, read_kernels
 from .neuron import DRAWS, INPUT, STEP, TRAITS, NeuronModel
 from .odes import read_odes
 from .parts import Derived, Parameter, State
+from .writing import card_text
 
 _TOP = {"name", "title", "family", "references", "traits", "input", "state", "parameters", "derived", "continuous", "discrete", "kernel"}
+_OF_FRAMEWORKS = {"framework", "convention", "variant", "refuse"}  # keys of a framework's layer; see conventions.py and framework.py
 _NEEDED = ("name", "title", "family", "references", "input", "state", "discrete")
 _RESERVED = {INPUT, STEP, "t", "dt", "i", "j", "N", "z", "xi", "lastspike", "not_refractory", "pi", "e", "inf", "gap", "seen", "jump", "truth", *DRAWS}
 _BOUNDS = {"minimum", "maximum", "above", "below"}
@@ -31,7 +34,8 @@ def load(name: str | Path, **parameters: object) -> NeuronModel:
     name : str or path
         ``"srif"``, or a path that ends in ``.toml``.
     **parameters
-        Values in place of the card's: numbers in SI, or text with a unit such as ``"20 ms"``.
+        Values in place of the card's: numbers in SI, or text with a unit such as ``"20 ms"``; of a framework's layer also traits
+        of its convention, such as ``comparison=">="``.
 
     Raises
     ------
@@ -40,20 +44,45 @@ def load(name: str | Path, **parameters: object) -> NeuronModel:
     """
     if not isinstance(name, str | Path):
         raise RefsimError(f"load: needs the name of a card or a path, but {name!r} was given.")
+    path = _path_of(name)
+    traits = {key: parameters.pop(key) for key in OPTIONS if key in parameters}
+    model = read_card(path)
+    if traits:
+        model = switched(model, **traits)
+    return model.with_parameters(**parameters)
+
+
+def _path_of(name: str | Path) -> Path:
     path = Path(name)
-    if path.suffix != ".toml":
-        path = shelf("equations") / f"{name}.toml"
-        if not path.is_file():
-            known = [card.stem for card in shelf("equations").glob("*.toml")]
-            near = difflib.get_close_matches(str(name), known)
-            meant = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise RefsimError(f"no card is named '{name}'; known are {listed(known)}. A card of your own is given by its path, ending in .toml.{meant}")
-    return read_card(path).with_parameters(**parameters)
+    if path.suffix == ".toml":
+        return path
+    known = {card.stem: card for folder in ("", "frameworks") for card in (shelf("equations") / folder).glob("*.toml")}
+    if str(name) not in known:
+        near = difflib.get_close_matches(str(name), known)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise RefsimError(f"no card is named '{name}'; known are {listed(known)}. A card of your own is given by its path, ending in .toml.{meant}")
+    return known[str(name)]
 
 
-def load_all() -> list[NeuronModel]:
-    """Load every card on the shelf, by name."""
-    return [read_card(path) for path in sorted(shelf("equations").glob("*.toml"))]
+def switched(model: NeuronModel, **traits: str) -> NeuronModel:
+    """Return a neuron with another convention: some traits of its card switched by name, its parameters as they are.
+
+    Raises
+    ------
+    RefsimError
+        Where the card has no [convention], or has no such trait or option.
+    """
+    table = tomllib.loads(model.text)
+    if "convention" not in table:
+        raise RefsimError(f"card '{model.name}': says its step in statements; traits such as {listed(traits)} are of cards with a [convention].")
+    table["convention"] = {**table["convention"], **traits}
+    made = _model(table, card_text(table), _path_of(model.name))
+    return made.with_parameters(**{name: entry.value for name, entry in model.parameters.items() if name in made.parameters})
+
+
+def load_all(folder: str = "") -> list[NeuronModel]:
+    """Load every card on the shelf, by name; of a folder such as ``"frameworks"`` where one is named."""
+    return [read_card(path) for path in sorted((shelf("equations") / folder).glob("*.toml"))]
 
 
 def read_card(path: Path) -> NeuronModel:
@@ -75,6 +104,8 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     if not isinstance(name, str) or not name.replace("_", "a").isidentifier() or not name.isascii():
         raise RefsimError(f"card {path}: needs name = \"...\", of letters, digits and '_', but has {'none' if name is None else repr(name)}.")
     card = f"card '{name}'"
+    convention = check_convention(table["convention"], f"{card}: [convention]") if "convention" in table else {}
+    table = {key: value for key, value in (compose(table, card) if convention else table).items() if key not in _OF_FRAMEWORKS}
     _keys(table, card, _TOP, _NEEDED)
     state = {key: _state(entry, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
     parameters = {key: _parameter(entry, f"{card}: [parameters] {key}") for key, entry in _table(table, "parameters", card).items()}
@@ -106,6 +137,7 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
         discrete=discrete,
         continuous=None if odes is None else check_continuous(ode_table, names, odes, discrete, card),
         kernels=kernels,
+        convention=convention,
         text=text,
     )
     check_kernels(model, card)

@@ -120,6 +120,7 @@ class NeuronModel:
     continuous: Continuous | None
     discrete: Discrete
     kernels: Mapping[str, Kernel] = field(default_factory=dict)
+    convention: Mapping[str, str] = field(default_factory=dict)  # trait -> option, of a card that says its step in traits
     text: str = field(repr=False, default="")
 
     def __init__(

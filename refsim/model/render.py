@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
+from .conventions import OPTIONS
 from .equations import SOLUTIONS
 from .expressions import Statement
 from .neuron import INPUT_KINDS, NeuronModel
@@ -12,6 +13,8 @@ def render(model: NeuronModel, width: int = 80) -> str:
     """Return equations, discrete step, parameters with units and references as text."""
     discrete = model.discrete
     lines = [*textwrap.wrap(f"{model.name}: {model.title}", width), ""]
+    if model.convention:
+        lines += ["Convention", *(line for trait, option in model.convention.items() for line in _entry(trait, f"{option}: {OPTIONS[trait][option]}", width)), ""]
     if continuous := model.continuous:
         lines += ["Continuous", *_entry("equations", continuous.equations.replace("\n", "; "), width)]
         for key in ("threshold", "reset", "refractory", "method"):

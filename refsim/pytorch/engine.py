@@ -22,6 +22,7 @@ from ..spikes import SpikeTrains
 from .connections import WeightedSum
 from .layers import Neuron, reset
 from .steps import STEPS
+from .steps_convention import convention_step
 from .steps_types import Step
 from .surrogate import heaviside
 
@@ -141,6 +142,8 @@ class Torch:
         return advance
 
     def _step(self, model: NeuronModel) -> Step:
+        if model.convention and model.name not in self.steps:
+            return convention_step(model.convention)
         known, card = {**STEPS, **self.steps}, model.name
         ours = card in STEPS and card not in self.steps
         if card not in known or (ours and model.discrete.texts != load(card).discrete.texts):

@@ -1,0 +1,91 @@
+"""The layers of the frameworks: which card each class has, where its parameters are, and what its options mean."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import RefsimError, listed
+from ..shelf import shelf
+from .card import load
+from .neuron import NeuronModel
+
+
+@dataclass(frozen=True)
+class FrameworkLayer:
+    """What a card of equations/frameworks/ says of the classes that it stands for.
+
+    Attributes
+    ----------
+    card : str
+    framework : str
+    layers : tuple of str
+        Names of classes.
+    attributes : dict of str to str
+        Parameter of the card -> attribute of the layer, such as ``p.tau_mem_inv``.
+    options : dict of str to str
+        Option of the framework -> attribute of the layer.
+    variants : tuple of (when, traits)
+        Traits that hold where the options have these values.
+    refusals : tuple of (when, because)
+        Options that the card cannot say, and why.
+    """
+
+    card: str
+    framework: str
+    layers: tuple[str, ...]
+    attributes: Mapping[str, str]
+    options: Mapping[str, str]
+    variants: tuple[tuple[Mapping[str, Any], Mapping[str, str]], ...]
+    refusals: tuple[tuple[Mapping[str, Any], str], ...]
+
+    def model(self, options: Mapping[str, object], where: str) -> NeuronModel:
+        """Return the card with the convention that options of the framework ask for.
+
+        Raises
+        ------
+        RefsimError
+            Where the options are those of a neuron that the card cannot say.
+        """
+        for when, because in self.refusals:
+            if _holds(when, options):
+                raise RefsimError(f"{where}: {', '.join(f'{name} = {options[name]!r}' for name in when)} is not read: {because}")
+        traits: dict[str, str] = {}
+        for when, then in self.variants:
+            traits |= then if _holds(when, options) else {}
+        return load(self.card, **traits)
+
+
+def _holds(when: Mapping[str, Any], options: Mapping[str, object]) -> bool:
+    """Compare by value; TOML has no null, so "None" is text, and "not None" any other value."""
+    return all(str(options[name]) != "None" if value == "not None" else _plain(options[name]) == value for name, value in when.items())
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+@cache
+def framework_layers() -> Mapping[tuple[str, str], FrameworkLayer]:
+    """Return the layers of all frameworks by (framework, class)."""
+    found = {}
+    for path in sorted((shelf("equations") / "frameworks").glob("*.toml")):
+        layer = _read(path)
+        found |= {(layer.framework, name): layer for name in layer.layers}
+    return found
+
+
+def _read(path: Path) -> FrameworkLayer:
+    table = tomllib.loads(path.read_text("utf-8"))
+    said, where = table.get("framework", {}), f"card '{table['name']}'"
+    if missing := [key for key in ("name", "layers") if key not in said]:
+        raise RefsimError(f"{where}: [framework] needs {listed(missing)}.")
+    options = said.get("options", {})
+    variants = tuple((entry["when"], entry["then"]) for entry in table.get("variant", []))
+    refusals = tuple((entry["when"], entry["because"]) for entry in table.get("refuse", []))
+    for when, _ in (*variants, *refusals):
+        if unknown := set(when) - set(options):
+            raise RefsimError(f"{where}: a variant asks for {listed(unknown)}, but [framework] options are {listed(options)}.")
+    return FrameworkLayer(table["name"], said["name"], tuple(said["layers"]), said.get("attributes", {}), options, variants, refusals)

@@ -1,0 +1,96 @@
+"""Conventions: every combination of traits means the same in the card's text and in the PyTorch step, and a wrong trait shows."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import refsim
+from refsim import RefsimError
+from refsim.model.conventions import OPTIONS
+
+BASE = "snntorch_leaky"
+DYADIC = {"beta": 0.75, "v_th": 1.0}  # sums are exact: nothing is a tie
+
+
+def combinations():
+    """Return all conventions that go together, a trait's own default apart from one another."""
+    traits = [trait for trait in OPTIONS if trait not in ("latency", "synapse")]
+    for options in itertools.product(*(OPTIONS[trait] for trait in traits)):
+        chosen = dict(zip(traits, options, strict=True))
+        again = chosen["moment"] == "now, and again"
+        if again and (chosen["spikes"] != "one" or chosen["reset"] == "none"):
+            continue
+        if chosen["spikes"] == "none" and (chosen["reset"], chosen["moment"], chosen["comparison"]) != ("none", "now", ">="):
+            continue
+        if chosen["reset"] == "none" and chosen["moment"] != "now":
+            continue
+        yield chosen
+
+
+def network(rng, model, grid=64):
+    weights = [np.round(rng.normal(0, 0.6, shape) * grid) / grid for shape in ((9, 12), (7, 9))]
+    return refsim.Network.dense([(weight, None, model) for weight in weights], "1 ms")
+
+
+@pytest.fixture
+def drive(rng):
+    return refsim.Drive.bernoulli(rng.random((3, 12)), 40, "1 ms", 0)
+
+
+def outputs(recording):
+    return [train.dense() for train in recording.spikes]
+
+
+@pytest.mark.parametrize("synapse", OPTIONS["synapse"])
+def test_text_and_pytorch_step_agree_for_all_traits(synapse, rng, drive):
+    for chosen in combinations():
+        model = refsim.load(BASE, synapse=synapse, **chosen, **DYADIC)
+        net, record = network(rng, model), ("after_reset",)
+        ours, theirs = (refsim.run(net, drive, engine=engine, record=record) for engine in (refsim.Discrete(), refsim.Torch(dtype="float64")))
+        assert all(map(np.array_equal, outputs(ours), outputs(theirs))), chosen
+        assert all(np.allclose(a["after_reset"], b["after_reset"], rtol=0, atol=1e-9) for a, b in zip(ours.traces, theirs.traces, strict=True)), chosen
+
+
+@pytest.mark.parametrize("chosen", list(combinations())[::37], ids=lambda chosen: " ".join(chosen.values()))
+def test_brian2_runs_what_the_text_says(chosen, rng, drive):
+    net = network(rng, refsim.load(BASE, synapse="jump, use, decay", **chosen, **DYADIC))
+    ours, theirs = (refsim.run(net, drive, engine=engine, record=("after_reset",)) for engine in (refsim.Discrete(), refsim.Brian2(target="numpy")))
+    assert all(map(np.array_equal, outputs(ours), outputs(theirs)))
+    assert all(np.array_equal(a["after_reset"], b["after_reset"]) for a, b in zip(ours.traces, theirs.traces, strict=True))
+
+
+# Planted faults: the trait that is misread, on a neuron where it shows.
+MISREAD = {
+    "comparison": {"comparison": ">="}, "reset": {"reset": "set"}, "moment": {"moment": "now"}, "leak": {"leak": "none"},
+    "synapse": {"synapse": "jump, use, decay"}, "input": {"input": "share"}, "spikes": {"spikes": "many"}, "floor": {"floor": "v_min"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trait", MISREAD)
+def test_a_misread_trait_changes_spikes(trait, rng, drive):
+    models = [refsim.load(BASE, **DYADIC, **traits) for traits in ({}, MISREAD[trait])]
+    right, wrong = (refsim.run(network(np.random.default_rng(3), model, grid=2), drive, engine=refsim.Discrete()) for model in models)
+    assert any(not np.array_equal(a, b) for a, b in zip(outputs(right), outputs(wrong), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("traits", "said"),
+    [
+        ({"reset": "hard"}, "reset must be one of 'none', 'subtract', 'set', but is 'hard'"),
+        ({"moment": "now, and again", "reset": "none", "spikes": "many"}, None),
+        ({"moment": "now, and again", "spikes": "many"}, "is for one spike a step"),
+        ({"resett": "set"}, "has no parameter 'resett'"),
+    ],
+)
+def test_traits_that_are_not_known_or_do_not_go_together(traits, said):
+    if said is None:
+        assert refsim.load(BASE, **traits).convention["moment"] == "now"
+        return
+    with pytest.raises(RefsimError, match=said):
+        refsim.load(BASE, **traits)
+
+
+def test_a_card_of_statements_has_no_traits_to_switch():
+    with pytest.raises(RefsimError, match="says its step in statements"):
+        refsim.load("srif", reset="set")
