@@ -108,11 +108,15 @@ class Network:
             rows.append((wire(weight, index, len(layers)), rest))
         if not rows:
             raise RefsimError("network: has no layers; give at least one (weight, bias, model).")
-        built = tuple(make_layer(wires, *rest, name=f"layer {index}") for index, (wires, rest) in enumerate(rows))  # type: ignore[arg-type]
-        n_inputs = _check_sizes(built)
-        for layer in built:
-            layer.constants(step)  # refuses values that give no derived constant
-        return cls(built, step, n_inputs)
+        return cls.of([make_layer(wires, *rest, name=f"layer {index}") for index, (wires, rest) in enumerate(rows)], step)  # type: ignore[arg-type]
+
+    @classmethod
+    def of(cls, layers: "Sequence[Layer]", dt: float) -> "Network":
+        """Put layers together that are made already; dt in seconds. Refuses what does not fit."""
+        n_inputs = _check_sizes(layers)
+        for layer in layers:
+            layer.constants(dt)  # refuses values that give no derived constant
+        return cls(tuple(layers), dt, n_inputs)
 
 
 def _check_sizes(layers: Sequence[Layer]) -> int:

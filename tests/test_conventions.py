@@ -7,6 +7,7 @@ import pytest
 
 import refsim
 from refsim import RefsimError
+from refsim.model.card import switched
 from refsim.model.conventions import OPTIONS
 
 BASE = "snntorch_leaky"
@@ -93,4 +94,4 @@ def test_traits_that_are_not_known_or_do_not_go_together(traits, said):
 
 def test_a_card_of_statements_has_no_traits_to_switch():
     with pytest.raises(RefsimError, match="says its step in statements"):
-        refsim.load("srif", reset="set")
+        switched(refsim.load("srif"), reset="set")

@@ -44,19 +44,22 @@ def load(name: str | Path, **parameters: object) -> NeuronModel:
     """
     if not isinstance(name, str | Path):
         raise RefsimError(f"load: needs the name of a card or a path, but {name!r} was given.")
-    path = _path_of(name)
-    traits = {key: parameters.pop(key) for key in OPTIONS if key in parameters}
-    model = read_card(path)
+    model = read_card(_path_of(name))
+    traits = {key: parameters.pop(key) for key in OPTIONS if model.convention and key in parameters and key not in model.parameters}
     if traits:
         model = switched(model, **traits)
     return model.with_parameters(**parameters)
 
 
+def _shelved() -> dict[str, Path]:
+    """Return the cards that come with refsim, those of the frameworks among them."""
+    return {card.stem: card for folder in ("", "frameworks") for card in (shelf("equations") / folder).glob("*.toml")}
+
+
 def _path_of(name: str | Path) -> Path:
-    path = Path(name)
+    path, known = Path(name), _shelved()
     if path.suffix == ".toml":
         return path
-    known = {card.stem: card for folder in ("", "frameworks") for card in (shelf("equations") / folder).glob("*.toml")}
     if str(name) not in known:
         near = difflib.get_close_matches(str(name), known)
         meant = f" Did you mean {' or '.join(near)}?" if near else ""
@@ -64,7 +67,7 @@ def _path_of(name: str | Path) -> Path:
     return known[str(name)]
 
 
-def switched(model: NeuronModel, **traits: str) -> NeuronModel:
+def switched(model: NeuronModel, **traits: object) -> NeuronModel:
     """Return a neuron with another convention: some traits of its card switched by name, its parameters as they are.
 
     Raises
@@ -76,7 +79,7 @@ def switched(model: NeuronModel, **traits: str) -> NeuronModel:
     if "convention" not in table:
         raise RefsimError(f"card '{model.name}': says its step in statements; traits such as {listed(traits)} are of cards with a [convention].")
     table["convention"] = {**table["convention"], **traits}
-    made = _model(table, card_text(table), _path_of(model.name))
+    made = card_from_text(card_text(table), f"card '{model.name}'")
     return made.with_parameters(**{name: entry.value for name, entry in model.parameters.items() if name in made.parameters})
 
 
@@ -97,6 +100,14 @@ def read_card(path: Path) -> NeuronModel:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RefsimError(f"card {path}: is not TOML ({error}).") from None
     return _model(table, text, path)
+
+
+def card_from_text(text: str, where: str) -> NeuronModel:
+    """Read and check the text of a card."""
+    try:
+        return _model(tomllib.loads(text), text, Path(where))
+    except tomllib.TOMLDecodeError as error:
+        raise RefsimError(f"{where}: is not TOML ({error}).") from None
 
 
 def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
@@ -235,9 +246,12 @@ def _names(card: str, *shelves: Mapping[str, object]) -> None:
 
 
 def _check_own_name(model: NeuronModel, card: str, path: Path) -> None:
-    """Refuse a changed copy that kept its name: reports and PyTorch steps go by the name."""
-    original = shelf("equations") / f"{model.name}.toml"
-    if original.is_file() and original.resolve() != path.resolve() and original.read_text("utf-8") != model.text:
+    """Refuse a changed copy that kept its name: reports and PyTorch steps go by the name. Its convention alone may be another."""
+    original = _shelved().get(model.name)
+    if original is None or original.resolve() == path.resolve() or (text := original.read_text("utf-8")) == model.text:
+        return
+    ours, theirs = tomllib.loads(text), tomllib.loads(model.text)
+    if "convention" not in ours or ours | {"convention": {}} != theirs | {"convention": {}}:
         raise RefsimError(f"{card}: {path} is not the card of that name that comes with refsim; give yours a name of its own.")
 
 

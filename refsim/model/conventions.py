@@ -107,7 +107,12 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
         state["owed"] = {"unit": "1", "start": 0.0, "meaning": "spikes of the last step, whose reset is still to come"}
     if traits["spikes"] == "many":
         state["count"] = {"unit": "1", "start": 0.0, "meaning": "spikes of this step, which other layers hear"}
-    made = {"input": {"kind": "impulse", "target": "v" if traits["synapse"] == "none" else "i_syn"}, "state": state, "parameters": parameters, "derived": derived}
+    made = {
+        "input": {"kind": "impulse", "target": "v" if traits["synapse"] == "none" else "i_syn"},
+        "state": state,
+        "parameters": parameters,
+        "derived": derived,
+    }
     named = {"subtract": "soft_reset", "set": "hard_reset", "none": "no_reset"}[traits["reset"]]
     kinds = ["linear", *(["readout"] if traits["spikes"] == "none" else [named]), *(["graded"] if traits["spikes"] == "many" else [])]
     rest = {key: value for key, value in table.items() if key != "convention"}

@@ -59,18 +59,20 @@ class FrameworkLayer:
 
 
 def _holds(when: Mapping[str, Any], options: Mapping[str, object]) -> bool:
-    """Compare by value; TOML has no null, so "None" is text, and "not None" any other value."""
-    return all(str(options[name]) != "None" if value == "not None" else _plain(options[name]) == value for name, value in when.items())
+    return all(_equals(options[name], value) for name, value in when.items())
 
 
-def _plain(value: object) -> object:
-    return value if isinstance(value, bool | int | float | str) else str(value)
+def _equals(given: object, value: Any) -> bool:
+    """Compare an option; TOML has no null and no "other than", so "None" is text, and "not False" any other value."""
+    if isinstance(value, str) and value.startswith("not "):
+        return str(given) != value.removeprefix("not ")
+    return bool((given if isinstance(given, bool | int | float | str) else str(given)) == value)
 
 
 @cache
 def framework_layers() -> Mapping[tuple[str, str], FrameworkLayer]:
     """Return the layers of all frameworks by (framework, class)."""
-    found = {}
+    found: dict[tuple[str, str], FrameworkLayer] = {}
     for path in sorted((shelf("equations") / "frameworks").glob("*.toml")):
         layer = _read(path)
         found |= {(layer.framework, name): layer for name in layer.layers}

@@ -14,7 +14,11 @@ def render(model: NeuronModel, width: int = 80) -> str:
     discrete = model.discrete
     lines = [*textwrap.wrap(f"{model.name}: {model.title}", width), ""]
     if model.convention:
-        lines += ["Convention", *(line for trait, option in model.convention.items() for line in _entry(trait, f"{option}: {OPTIONS[trait][option]}", width)), ""]
+        lines += [
+            "Convention",
+            *(line for trait, option in model.convention.items() for line in _entry(trait, f"{option}: {OPTIONS[trait][option]}", width)),
+            "",
+        ]
     if continuous := model.continuous:
         lines += ["Continuous", *_entry("equations", continuous.equations.replace("\n", "; "), width)]
         for key in ("threshold", "reset", "refractory", "method"):

@@ -1,7 +1,6 @@
 """The step of a framework's layer by the traits of its convention, written by hand: the card's statements are made elsewhere."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,11 +8,13 @@ from torch import Tensor
 from .steps_types import State, Step, Stepped
 from .surrogate import Fire
 
+Constants = Mapping[str, Tensor]  # or numbers, where all neurons share them
+
 
 def convention_step(traits: Mapping[str, str]) -> Step:
     """Return the step of a neuron with these traits; `refsim.model.conventions` says what each means."""
 
-    def step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+    def step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
         v, owed = s["v"], s.get("owed")
         current, i_syn = _synapse(traits["synapse"], x, s, p)
         again = None
@@ -47,11 +48,11 @@ def convention_step(traits: Mapping[str, str]) -> Step:
     return step
 
 
-def _over(v: Tensor, traits: Mapping[str, str], p: Mapping[str, Any], fire: Fire) -> Tensor:
+def _over(v: Tensor, traits: Mapping[str, str], p: Constants, fire: Fire) -> Tensor:
     return fire(v - p["v_th"]) if traits["comparison"] == ">=" else 1 - fire(p["v_th"] - v)
 
 
-def _synapse(order: str, x: Tensor, s: State, p: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
+def _synapse(order: str, x: Tensor, s: State, p: Constants) -> tuple[Tensor, Tensor | None]:
     """Return what the membrane gets, and the synaptic current after the step."""
     if order == "none":
         return x, None
@@ -68,7 +69,7 @@ def _synapse(order: str, x: Tensor, s: State, p: Mapping[str, Any]) -> tuple[Ten
     return old, keep * old + x
 
 
-def _relaxed(v: Tensor, current: Tensor, traits: Mapping[str, str], p: Mapping[str, Any]) -> Tensor:
+def _relaxed(v: Tensor, current: Tensor, traits: Mapping[str, str], p: Constants) -> Tensor:
     x, leak, share = p["gain"] * current, traits["leak"], traits["input"] == "share"
     if leak == "none":
         return v + x
@@ -83,13 +84,17 @@ def _relaxed(v: Tensor, current: Tensor, traits: Mapping[str, str], p: Mapping[s
     return kept if share else kept + x
 
 
-def _after_spikes(v: Tensor, sent: Any, traits: Mapping[str, str], p: Mapping[str, Any]) -> Tensor:
-    if traits["reset"] == "none":
+def _after_spikes(v: Tensor, sent: Tensor | None, traits: Mapping[str, str], p: Constants) -> Tensor:
+    if traits["reset"] == "none" or sent is None:
         return v
     if traits["reset"] == "subtract":
         return v - sent * p["v_th"]
-    return torch.where(sent > 0, p["v_reset"] + torch.zeros_like(v), v)
+    there: Tensor = torch.where(sent > 0, p["v_reset"] + torch.zeros_like(v), v)
+    return there
 
 
-def _floored(v: Tensor, traits: Mapping[str, str], p: Mapping[str, Any]) -> Tensor:
-    return torch.maximum(v, torch.as_tensor(p["v_min"], dtype=v.dtype, device=v.device)) if traits["floor"] == "v_min" else v
+def _floored(v: Tensor, traits: Mapping[str, str], p: Constants) -> Tensor:
+    if traits["floor"] == "none":
+        return v
+    low: Tensor = torch.maximum(v, p["v_min"] + torch.zeros_like(v))
+    return low

@@ -2,5 +2,7 @@
 
 from .description import Description, LayerDescription, read_description
 from .load import load, load_described
+from .module import from_module
+from .native import load_network, save_network
 
-__all__ = ["Description", "LayerDescription", "load", "load_described", "read_description"]
+__all__ = ["Description", "LayerDescription", "from_module", "load", "load_described", "load_network", "read_description", "save_network"]
