@@ -37,7 +37,7 @@ class Peer:
 
 
 PEERS = {
-    "snntorch": Peer("snntorch==1.0.0", (TORCH, "numpy"), "snntorch"),
+    "snntorch": Peer("snntorch==1.0.0", (TORCH, "numpy", "scipy"), "snntorch"),
     "spikingjelly": Peer(
         "spikingjelly==2.0.0",
         (TORCH, "numpy", "matplotlib", "scipy", "tqdm", "loguru", "requests", "scienceplots", "tensorboard", "einops"),

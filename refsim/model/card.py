@@ -133,6 +133,8 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
         check_keys(ode_table, card)
         odes = read_odes(ode_table["equations"], f"{card}: [continuous] equations")
     discrete = check_discrete(steps, names, odes, card)
+    if taken := {target for target, _ in discrete.texts} & (_RESERVED - {"z"}):
+        raise RefsimError(f"{card}: [discrete] sets {listed(taken)}, which has a meaning of its own; give the helper another name.")
     model = NeuronModel(
         name=name,
         title=_text(table, "title", card),

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import RefsimError, listed
 
-# Trait -> its options -> what each means. `x` is the input of the step, `i` what the membrane gets of it.
+# Trait -> its options -> what each means. `x` is what the membrane gets of the input.
 OPTIONS: dict[str, dict[str, str]] = {
     "synapse": {
         "none": "the membrane gets the input itself",
@@ -150,25 +150,25 @@ def _discrete(traits: Mapping[str, str]) -> dict[str, str]:
 def _synapse(order: str) -> tuple[list[str], list[str]]:
     """Return what comes before and after the membrane's update."""
     return {
-        "none": (["i = I"], []),
-        "decay, jump, use": (["i_syn = syn_decay*i_syn + I", "i = i_syn"], []),
-        "jump, use, decay": (["i = i_syn + I"], ["i_syn = syn_decay*i"]),
-        "jump, decay, use": (["i_syn = syn_decay*(i_syn + I)", "i = i_syn"], []),
-        "use, decay, jump": (["i = i_syn"], ["i_syn = syn_decay*i + I"]),
+        "none": (["x = I"], []),
+        "decay, jump, use": (["i_syn = syn_decay*i_syn + I", "x = i_syn"], []),
+        "jump, use, decay": (["x = i_syn + I"], ["i_syn = syn_decay*x"]),
+        "jump, decay, use": (["i_syn = syn_decay*(i_syn + I)", "x = i_syn"], []),
+        "use, decay, jump": (["x = i_syn"], ["i_syn = syn_decay*x + I"]),
     }[order]
 
 
 def _update(traits: Mapping[str, str]) -> str:
     """Return the update of the membrane, its operations in the order of the frameworks that do it so."""
     return {
-        ("none", "whole"): "v = v + gain*i",
-        ("none", "share"): "v = v + gain*i",
-        ("factor", "whole"): "v = decay*v + share*v_rest + gain*i",
-        ("factor", "share"): "v = decay*v + share*(v_rest + gain*i)",
-        ("tau", "whole"): "v = v - (v - v_rest)/tau + gain*i",
-        ("tau", "share"): "v = v + (gain*i - (v - v_rest))/tau",
-        ("rate", "whole"): "v = v + rate*(v_rest - v) + gain*i",
-        ("rate", "share"): "v = v + rate*((v_rest - v) + gain*i)",
+        ("none", "whole"): "v = v + gain*x",
+        ("none", "share"): "v = v + gain*x",
+        ("factor", "whole"): "v = decay*v + share*v_rest + gain*x",
+        ("factor", "share"): "v = decay*v + share*(v_rest + gain*x)",
+        ("tau", "whole"): "v = v - (v - v_rest)/tau + gain*x",
+        ("tau", "share"): "v = v + (gain*x - (v - v_rest))/tau",
+        ("rate", "whole"): "v = v + rate*(v_rest - v) + gain*x",
+        ("rate", "share"): "v = v + rate*((v_rest - v) + gain*x)",
     }[traits["leak"], traits["input"]]
 
 

@@ -1,0 +1,121 @@
+"""Run the probes and print a table; exit with 1 where a spike differs beyond rounding."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import refsim
+from benchmarks import peers
+from refsim.pytorch.bridge import load_network
+from refsim.questions.code import compare_recordings
+from refsim.questions.traits import explaining_traits
+from refsim.recording import Approach, Recording
+from refsim.spikes import SpikeTrains
+
+NAMES = ("snntorch", "spikingjelly", "norse", "sinabs", "rockpool")
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Row:
+    """What came of one kind of layer."""
+
+    framework: str
+    release: str
+    kind: str
+    dtype: str = ""
+    configs: int = 0
+    spikes: int = 0
+    mismatches: int = 0  # beyond rounding
+    ties: int = 0  # samples that part within rounding
+    differs: str = ""
+
+
+def judge(row: Row, folder: Path) -> None:
+    """Run what was read in Brian2 and hold the framework's spikes against it."""
+    for file in sorted(folder.glob("*.refsim")):
+        network = load_network(file)
+        drive, trial = _trial(network, file)
+        reference = refsim.run(network, drive, engine=refsim.Brian2(target="cpp"), record=tuple(sorted(trial.traces[0].keys() & {"payload"})))
+        found = compare_recordings(reference, trial)
+        row.dtype, row.configs = str(trial.provenance["dtype"]), row.configs + 1
+        row.spikes += sum(map(len, trial.spikes))
+        row.ties += found.ties
+        if (real := len(found.partings) - found.undecided) or any(readout.differs for readout in found.readouts):
+            row.mismatches += sum(found.mismatched) or 1
+            if not row.differs:
+                why = [str(each) for each in explaining_traits(trial)]
+                row.differs = f"config {file.stem}, {real} samples: {'; '.join(why) or 'no single trait explains it'}"
+
+
+def _trial(network: Any, file: Path) -> tuple[refsim.Drive, Recording]:
+    arrays, facts = np.load(file.with_suffix(".npz")), json.loads(file.with_suffix(".json").read_text())
+    drive = refsim.Drive.current(arrays["values"], network.dt)
+    trains, traces, approach = [], [], []
+    for index, layer in enumerate(network.layers):
+        columns = [arrays[f"{index}.{name}"] for name in ("sample", "step", "neuron")]
+        trains.append(SpikeTrains.from_events(*columns, drive.n_samples, drive.n_steps, layer.n_post, network.dt))
+        traces.append({name: arrays[f"{index}.{name}"] for name in ("before_reset", "payload") if f"{index}.{name}" in arrays})
+        approach.append(Approach(np.full(drive.n_samples, np.inf), np.zeros(drive.n_samples, np.int64)))
+    return drive, Recording(network, drive, tuple(trains), tuple(traces), tuple(approach), {"dtype": facts["dtype"], "label": "framework"})
+
+
+def run(name: str, configs: int, steps: int, kinds: list[str]) -> list[Row] | str:
+    """Probe one framework; return its rows, or why it cannot be probed."""
+    python = peers.python_of(name)
+    if python is None:
+        return f"{name}: no environment; python -m benchmarks.peers {name} makes it"
+    with tempfile.TemporaryDirectory(prefix="refsim-probe-") as folder:
+        words = [str(python), "-m", "probes.inside", name, folder, "--configs", str(configs), "--steps", str(steps), *(["--kinds", *kinds] if kinds else [])]
+        done = subprocess.run(words, cwd=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)}, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return f"{name}: the probe ended with {(done.stderr.strip() or 'no message').splitlines()[-1]}"
+        said = json.loads((Path(folder) / "said.json").read_text())
+        rows = []
+        for number, kind in enumerate(said["kinds"]):
+            row = Row(name, said["release"], kind, differs=said["refused"].get(kind, ""))
+            judge(row, Path(folder) / str(number))
+            rows.append(row)
+        return rows
+
+
+def main() -> int:
+    """Probe, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all unless named")
+    parser.add_argument("--configs", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--kinds", nargs="*", default=[])
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    rows: list[Row] = []
+    failed = False
+    for name in options.names or NAMES:
+        found = run(name, options.configs, options.steps, options.kinds)
+        if isinstance(found, str):
+            print(found)
+            failed = failed or bool(options.names)
+            continue
+        for row in found:
+            bad = row.mismatches or row.configs < options.configs
+            failed = failed or bool(bad)
+            print(
+                f"{row.framework} {row.release}  {row.kind:<44} {row.dtype:<8} {row.configs:>4} configs {row.spikes:>8} spikes {row.mismatches:>5} wrong {row.ties:>3} ties{'  ' + row.differs if row.differs else ''}",
+                flush=True,
+            )
+        rows += found
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
