@@ -10,6 +10,7 @@ from .arrays import DIVERGED, Floats, real_array
 from .connection import DRIVE, Source, Wires, wire
 from .errors import RefsimError
 from .model import NeuronModel
+from .model.parts import State
 from .units import to_si
 
 
@@ -64,6 +65,12 @@ class Layer:
             own = {name: float(values[neuron]) for name, values in self.parameters.items()}
             rows.append(self.model.constants(step, own))
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+    def starts(self, states: Mapping[str, State]) -> dict[str, float | Floats]:
+        """Return where each state starts: () where uniform, (n_post,) where that is a parameter of a layer with values per neuron."""
+        if not self.parameters:
+            return {name: entry.start for name, entry in states.items()}
+        return {name: self.parameters.get(entry.at, np.full(self.n_post, entry.start)) if entry.at else entry.start for name, entry in states.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -118,8 +118,8 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     convention = check_convention(table["convention"], f"{card}: [convention]") if "convention" in table else {}
     table = {key: value for key, value in (compose(table, card) if convention else table).items() if key not in _OF_FRAMEWORKS}
     _keys(table, card, _TOP, _NEEDED)
-    state = {key: _state(entry, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
     parameters = {key: _parameter(entry, f"{card}: [parameters] {key}") for key, entry in _table(table, "parameters", card).items()}
+    state = {key: _state(entry, parameters, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
     derived = {key: _derived(entry, f"{card}: [derived] {key}") for key, entry in _table(table, "derived", card).items()}
     kernels = read_kernels(_table(table, "kernel", card), card)
     _names(card, state, parameters, derived, kernels)
@@ -204,12 +204,16 @@ def _entry(entry: object, where: str, known: set[str], needed: tuple[str, ...]) 
     return entry
 
 
-def _state(entry: object, where: str) -> State:
+def _state(entry: object, parameters: Mapping[str, Parameter], where: str) -> State:
     table = _entry(entry, where, {"unit", "start", "meaning", "only"}, ("unit", "start", "meaning"))
     unit, only = check_unit(table["unit"], where), table.get("only", "")
     if only not in ("", "discrete", "continuous"):
         raise RefsimError(f"{where}: only must be discrete or continuous, the one part of the card that has this state, but is {only!r}.")
-    return State(unit, to_si(table["start"], unit, f"{where}: start"), _text(table, "meaning", where), only)
+    at = table["start"] if isinstance(table["start"], str) and table["start"] in parameters else ""
+    if at and parameters[at].unit != unit:
+        raise RefsimError(f"{where}: starts at {at}, whose unit is {parameters[at].unit!r}, but is of unit {unit!r}.")
+    start = parameters[at].value if at else to_si(table["start"], unit, f"{where}: start")
+    return State(unit, start, _text(table, "meaning", where), only, at)
 
 
 def _parameter(entry: object, where: str) -> Parameter:

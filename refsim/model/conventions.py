@@ -42,6 +42,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "now, and again": "the reset belongs to the step of the spike; a membrane still above threshold is reset once more in the next, and given it back if it does not fire",
     },
     "floor": {"none": "the membrane may fall without end", "v_min": "the membrane is never below v_min, after the reset"},
+    "start": {"rest": "the membrane starts at v_rest, without a leak at 0", "v_reset": "the membrane starts where a spike would set it"},
     "latency": {"none": "spikes leave in their own step", "one step": "spikes leave one step late"},
 }
 USUAL = {trait: next(iter(options)) for trait, options in OPTIONS.items()}
@@ -73,6 +74,8 @@ def check_convention(given: Mapping[str, Any], where: str) -> dict[str, str]:
         traits |= {"reset": "none", "moment": "now", "comparison": ">="}
     if traits["reset"] == "none":
         traits["moment"] = "now"
+    if traits["start"] == "v_reset" and traits["reset"] != "set":
+        raise RefsimError(f"{where}: start 'v_reset' is for a neuron that a spike sets to v_reset.")
     if traits["moment"] == "now, and again" and (traits["reset"], traits["spikes"]) not in (("subtract", "one"), ("set", "one")):
         raise RefsimError(f"{where}: moment 'now, and again' is for one spike a step that is reset.")
     return traits
@@ -100,7 +103,7 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
             parameters[name] = {"unit": "1", **_PARAMETERS[name]}
     if traits["leak"] == "factor":
         derived["share"] = {"text": "1 - decay", "unit": "1", "meaning": "what the decay takes of the membrane in one step"}
-    state = {"v": {"unit": "1", "start": _start(parameters), "meaning": "membrane potential"}}
+    state = {"v": {"unit": "1", "start": _start(traits, parameters), "meaning": "membrane potential"}}
     if traits["synapse"] != "none":
         state["i_syn"] = {"unit": "1", "start": 0.0, "meaning": "synaptic current"}
     if traits["moment"].startswith("next"):
@@ -119,10 +122,10 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
     return {**rest, **made, "traits": kinds, "discrete": _discrete(traits)}
 
 
-def _start(parameters: Mapping[str, Any]) -> float:
-    """Return where the membrane starts: at rest, where the card gives it a number."""
-    value = parameters.get("v_rest", {}).get("value", 0.0)
-    return float(value) if isinstance(value, int | float) else 0.0
+def _start(traits: Mapping[str, str], parameters: Mapping[str, Any]) -> str | float:
+    """Return where the membrane starts: the name of a parameter, or 0."""
+    at = {"rest": "v_rest", "v_reset": "v_reset"}[traits["start"]]
+    return at if at in parameters else 0.0
 
 
 def _wanted(traits: Mapping[str, str]) -> list[str]:

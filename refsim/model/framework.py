@@ -63,9 +63,9 @@ def _holds(when: Mapping[str, Any], options: Mapping[str, object]) -> bool:
 
 
 def _equals(given: object, value: Any) -> bool:
-    """Compare an option; TOML has no null and no "other than", so "None" is text, and "not False" any other value."""
+    """Compare an option; TOML has no null and no "other than", so "None" is text, and "not a, b" any other value than these."""
     if isinstance(value, str) and value.startswith("not "):
-        return str(given) != value.removeprefix("not ")
+        return str(given) not in value.removeprefix("not ").split(", ")
     return bool((given if isinstance(given, bool | int | float | str) else str(given)) == value)
 
 

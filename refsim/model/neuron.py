@@ -202,7 +202,8 @@ class NeuronModel:
             parameter = self.parameter(name)
             where = f"card '{self.name}': parameter {name}"
             changed[name] = replace(parameter, value=parameter.check(to_si(value, parameter.unit, where), where))
-        return replace(self, parameters=changed)
+        state = {name: replace(entry, start=changed[entry.at].value) if entry.at else entry for name, entry in self.state.items()}
+        return replace(self, parameters=changed, state=state)
 
     def parameter(self, name: str) -> Parameter:
         """Return a parameter by name, or say which there are."""

@@ -38,7 +38,7 @@ def render(model: NeuronModel, width: int = 80) -> str:
     lines += ["", "State"]
     for name, state in model.state.items():
         only = f", in the {state.only} part only" if state.only else ""
-        lines += _entry(name, f"starts at {state.start:g}{_unit(state.unit)}{only}: {state.meaning}", width)
+        lines += _entry(name, f"starts at {f'{state.at}, ' if state.at else ''}{state.start:g}{_unit(state.unit)}{only}: {state.meaning}", width)
     lines += ["", "Parameters"] if model.parameters else []
     for name, parameter in model.parameters.items():
         bounds = f" ({parameter.bounds})" if parameter.bounds else ""

@@ -9,6 +9,7 @@ from ..engines.discrete import Discrete
 from ..errors import RefsimError
 from ..model.card import switched
 from ..model.conventions import OPTIONS
+from ..model.neuron import NeuronModel
 from ..network import Layer, Network
 from ..recording import Recording
 
@@ -71,4 +72,8 @@ def _switched_layers(network: Network, card: str, trait: str, option: str) -> tu
         layers = tuple(replace(layer, model=switched(layer.model, **{trait: option})) if layer.model.name == card else layer for layer in network.layers)
     except RefsimError:
         return None
-    return None if all(a.model.discrete.texts == b.model.discrete.texts for a, b in zip(layers, network.layers, strict=True)) else layers
+    return None if all(_same(a.model, b.model) for a, b in zip(layers, network.layers, strict=True)) else layers
+
+
+def _same(a: NeuronModel, b: NeuronModel) -> bool:
+    return (a.discrete.texts, a.state) == (b.discrete.texts, b.state)

@@ -8,7 +8,7 @@ from torch import nn
 from ...connection import Connection
 from ...errors import RefsimError
 from ...network import Network, positive_time
-from .parts import Part, neurons_of, read_part, recurrent_matrix
+from .parts import Part, inner_matrix, neurons_of, own_step, read_part, recurrent_matrix
 from .trying import try_out
 from .wiring import INPUT, measure
 
@@ -40,9 +40,10 @@ def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int]
     late = {index for index, each in enumerate(neurons) if each.model.convention.get("latency", "none") != "none"}
     rows = []
     for index, (part, shape, read) in enumerate(zip(tried.parts, tried.shapes, neurons, strict=True)):
-        bias = wiring.biases[index]
+        inner, bias = inner_matrix(part), wiring.biases[index]
+        bias = bias if inner is None else inner @ bias
         found = [
-            Connection(weight, source="input" if source == INPUT else source, delay=delay + (source in late))
+            Connection(weight if inner is None else inner @ weight, source="input" if source == INPUT else source, delay=delay + (source in late))
             for (target, source, delay), weight in wiring.weights.items()
             if target == index
         ]
@@ -65,7 +66,7 @@ def _step(parts: Sequence[Part], dt: object) -> float:
     """Return the duration of a step, as given or as all layers that know it say."""
     if dt is not None:
         return positive_time(dt, "module: dt")
-    said = {own for part in parts if (own := part.framework.step_seconds(part.module)) is not None}
+    said = {own for part in parts if (own := own_step(part)) is not None}
     if len(said) > 1:
         raise RefsimError(f"module: its layers were made for steps of {' and '.join(f'{each:g} s' for each in sorted(said))}; one network has one step.")
     if not said:

@@ -9,15 +9,16 @@ from torch import Tensor, nn
 
 from ...arrays import Floats
 from ...errors import RefsimError
-from ...model import NeuronModel
+from ...model import NeuronModel, load
 from ...model.framework import FrameworkLayer
 from ..layers import Neuron
 from .affine import measured
 from .framework import Framework, Recurrent
+from .norse import NORSE
 from .own import OWN
 from .snntorch import SNNTORCH
 
-FRAMEWORKS = (SNNTORCH,)
+FRAMEWORKS = (SNNTORCH, NORSE)
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def read_part(part: Part, shape: tuple[int, ...], dt: float) -> Neurons:
     RefsimError
         Where an option or value is one that the card cannot say.
     """
-    own = part.framework.step_seconds(part.module)
+    own = own_step(part)
     if own is not None and own != dt:
         raise RefsimError(f"{part.where} was made for steps of {own:g} s, but dt is {dt:g} s; give the one that was meant.")
     if part.layer is None:
@@ -124,6 +125,11 @@ def read_part(part: Part, shape: tuple[int, ...], dt: float) -> Neurons:
         return Neurons(model.with_parameters(**same), own_values, part.framework.recurrent(part.module))
     except RefsimError as error:
         raise RefsimError(f"{part.where}: {error}") from None
+
+
+def own_step(part: Part) -> float | None:
+    """Return the duration of a step that a part was made for, in seconds; None where it says none or does not depend on it."""
+    return part.framework.step_seconds(part.module) if part.layer is None or load(part.layer.card).timed else None
 
 
 def attribute(part: Part, path: str) -> Any:
@@ -166,6 +172,11 @@ def _by_neuron(value: Floats, shape: tuple[int, ...], where: str) -> Floats:
         return np.broadcast_to(value, shape).reshape(-1)
     except ValueError:
         raise RefsimError(f"{where}: has shape {value.shape}, which does not fit its neurons, {shape}.") from None
+
+
+def inner_matrix(part: Part) -> Floats | None:
+    """Return the weight (n, n_given) inside a part, from what it is given to its neurons; None where each is given its own."""
+    return array_of(part.framework.inner(part.module), f"{part.where}: its input weights")
 
 
 def recurrent_matrix(recurrent: Recurrent, shape: tuple[int, ...], where: str) -> tuple[Floats, Floats]:

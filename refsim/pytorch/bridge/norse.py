@@ -1,0 +1,51 @@
+"""Norse: spikes first, then the states, which nobody keeps: they are handed over from call to call. Layers of the name without Cell run over time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .framework import Framework, Membranes, Recurrent, first
+
+_OVER_TIME = {"SNN", "SNNRecurrent"}
+_RATES = {"tau_mem_inv", "tau_syn_inv", "tau_adapt_inv", "tau_ada_inv", "tau_inv"}
+_INSIDE = ("lif", "lif_adex")  # where parameters and states of a layer with a refractory period lie
+
+
+def _axes(part: nn.Module) -> str:
+    return "time first" if _OVER_TIME & {kind.__name__ for kind in type(part).__mro__} else "step"
+
+
+def _within(held: Any) -> Any:
+    return next((getattr(held, name) for name in _INSIDE if hasattr(held, name)), held)
+
+
+def _values(part: Any, values: dict[str, Any]) -> Mapping[str, Any]:
+    """Return each rate as a step takes it: its product with dt is rounded to its own dtype, float32 unless it was made otherwise."""
+    own = _within(part.p)
+    return values | {name: _as_taken(value, getattr(own, name), part.dt) for name, value in values.items() if name in _RATES}
+
+
+def _as_taken(value: Any, held: Any, dt: float) -> Any:
+    if not isinstance(held, Tensor) or held.dtype == torch.float64:
+        return value
+    return np.asarray((dt * held).detach().cpu().double().numpy()) / dt
+
+
+def _recurrent(part: Any) -> Recurrent | None:
+    return Recurrent(part.recurrent_weights) if hasattr(part, "recurrent_weights") else None
+
+
+def _membranes(_part: nn.Module, output: Any) -> Membranes:
+    """Return the membrane after each step, where the states of all steps are given; what the threshold saw is hidden."""
+    sent, state = first(output), _within(output[1])
+    return Membranes(None, state.v if state.v.shape == sent.shape else None)
+
+
+NORSE = Framework(
+    name="norse", title="Norse", package="norse", axes=_axes, values=_values, recurrent=_recurrent, membranes=_membranes,
+    inner=lambda part: getattr(part, "input_weights", None), step_seconds=lambda part: getattr(part, "dt", None),
+    passive=frozenset({"SequentialState", "RecurrentSequential", "Lift", "RegularizationCell"}),
+)  # fmt: skip
