@@ -17,7 +17,7 @@ from benchmarks import peers
 from refsim.pytorch.bridge import load_network
 from refsim.questions.code import compare_recordings
 from refsim.questions.traits import explaining_traits
-from refsim.recording import Approach, Recording
+from refsim.recording import Approach, Recording, output_trace
 from refsim.spikes import SpikeTrains
 
 NAMES = ("snntorch", "spikingjelly", "norse", "sinabs", "rockpool")
@@ -34,6 +34,7 @@ class Row:
     dtype: str = ""
     configs: int = 0
     spikes: int = 0
+    values: int = 0  # of readouts, and that spikes carry
     mismatches: int = 0  # beyond rounding
     ties: int = 0  # samples that part within rounding
     differs: str = ""
@@ -44,16 +45,18 @@ def judge(row: Row, folder: Path) -> None:
     for file in sorted(folder.glob("*.refsim")):
         network = load_network(file)
         drive, trial = _trial(network, file)
-        reference = refsim.run(network, drive, engine=refsim.Brian2(target="cpp"), record=tuple(sorted(trial.traces[0].keys() & {"payload"})))
+        outputs = tuple(sorted({output_trace(layer) for layer in network.layers} - {""}))
+        reference = refsim.run(network, drive, engine=refsim.Brian2(target="cpp"), record=outputs)
         found = compare_recordings(reference, trial)
         row.dtype, row.configs = str(trial.provenance["dtype"]), row.configs + 1
         row.spikes += sum(map(len, trial.spikes))
+        row.values += sum(trial.traces[readout.layer][readout.trace].size for readout in found.readouts if readout.recorded)
         row.ties += found.ties
         if (real := len(found.partings) - found.undecided) or any(readout.differs for readout in found.readouts):
             row.mismatches += sum(found.mismatched) or 1
             if not row.differs:
-                why = [str(each) for each in explaining_traits(trial)]
-                row.differs = f"config {file.stem}, {real} samples: {'; '.join(why) or 'no single trait explains it'}"
+                why = [*(each for each in found.readouts if each.differs), *(explaining_traits(trial) if real else ())]
+                row.differs = f"config {file.stem}, {real} samples: {'; '.join(map(str, why)) or 'no single trait explains it'}"
 
 
 def _trial(network: Any, file: Path) -> tuple[refsim.Drive, Recording]:
@@ -105,10 +108,10 @@ def main() -> int:
             failed = failed or bool(options.names)
             continue
         for row in found:
-            bad = row.mismatches or row.configs < options.configs
+            bad = row.mismatches or row.configs < options.configs or not row.spikes + row.values  # of silence nothing is known
             failed = failed or bool(bad)
             print(
-                f"{row.framework} {row.release}  {row.kind:<44} {row.dtype:<8} {row.configs:>4} configs {row.spikes:>8} spikes {row.mismatches:>5} wrong {row.ties:>3} ties{'  ' + row.differs if row.differs else ''}",
+                f"{row.framework} {row.release}  {row.kind:<44} {row.dtype:<8} {row.configs:>4} configs {row.spikes:>8} spikes {row.values:>8} values {row.mismatches:>5} wrong {row.ties:>3} ties{'  ' + row.differs if row.differs else ''}",
                 flush=True,
             )
         rows += found

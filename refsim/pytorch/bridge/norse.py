@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...errors import RefsimError
 from .framework import Framework, Membranes, Recurrent, first
 
 _OVER_TIME = {"SNN", "SNNRecurrent"}
@@ -23,12 +24,26 @@ def _within(held: Any) -> Any:
 
 
 def _values(part: Any, values: dict[str, Any]) -> Mapping[str, Any]:
-    """Return each rate as a step takes it: its product with dt is rounded to its own dtype, float32 unless it was made otherwise."""
+    """Return each rate as a step takes it; refuse a start that is not v_leak, as the cards say it is."""
+    if "v_rest" in values and hasattr(part, "state_fallback"):
+        _check_start(part, values["v_rest"])
     own = _within(part.p)
     return values | {name: _as_taken(value, getattr(own, name), part.dt) for name, value in values.items() if name in _RATES}
 
 
+def _check_start(part: Any, v_leak: Any) -> None:
+    """Ask a part where one of its neurons starts; some round v_leak to float32, in a module of float64 too."""
+    quiet = torch.zeros((1, 1, 1) if _axes(part) == "time first" else (1, 1), dtype=torch.float64)
+    start = np.unique(_within(part.state_fallback(quiet)).v.detach().cpu().double().numpy())
+    if not np.array_equal(start, np.unique(v_leak)):
+        raise RefsimError(
+            f"module: Norse's {type(part).__name__} starts at {start[0]!r}, and not at v_leak, {np.unique(v_leak)[0]!r}; it may round its start to "
+            "float32, so give a v_leak that float32 holds, such as torch.tensor(0.1)."
+        )
+
+
 def _as_taken(value: Any, held: Any, dt: float) -> Any:
+    """Return the rate whose product with dt, which a step rounds to the dtype of the rate, is that product."""
     if not isinstance(held, Tensor) or held.dtype == torch.float64:
         return value
     return np.asarray((dt * held).detach().cpu().double().numpy()) / dt
