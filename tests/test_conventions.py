@@ -19,7 +19,7 @@ def combinations():
     traits = [trait for trait in OPTIONS if trait not in ("latency", "synapse")]
     for options in itertools.product(*(OPTIONS[trait] for trait in traits)):
         chosen = dict(zip(traits, options, strict=True))
-        again = chosen["moment"] == "now, and again"
+        again = chosen["moment"].startswith("now, and again")
         if again and (chosen["spikes"] != "one" or chosen["reset"] == "none"):
             continue
         if chosen["spikes"] == "none" and (chosen["reset"], chosen["moment"], chosen["comparison"]) != ("none", "now", ">="):
@@ -79,8 +79,8 @@ def test_a_misread_trait_changes_spikes(trait, rng, drive):
     ("traits", "said"),
     [
         ({"reset": "hard"}, "reset must be one of 'none', 'subtract', 'set', but is 'hard'"),
-        ({"moment": "now, and again", "reset": "none", "spikes": "many"}, None),
-        ({"moment": "now, and again", "spikes": "many"}, "is for one spike a step"),
+        ({"moment": "now, and again after the update", "reset": "none", "spikes": "many"}, None),
+        ({"moment": "now, and again after the update", "spikes": "many"}, "is for one spike a step"),
         ({"resett": "set"}, "has no parameter 'resett'"),
     ],
 )
