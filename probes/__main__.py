@@ -52,7 +52,8 @@ def judge(row: Row, folder: Path) -> None:
         if (real := len(found.partings) - found.undecided) or any(readout.differs for readout in found.readouts):
             row.mismatches += sum(found.mismatched) or 1
             if not row.differs:
-                why = [str(each) for each in explaining_traits(trial)]
+                parted = np.array([parting.where.sample for parting in found.partings])
+                why = [str(each) for each in explaining_traits(trial, parted)]
                 row.differs = f"config {file.stem}, {real} samples: {'; '.join(why) or 'no single trait explains it'}"
 
 

@@ -23,8 +23,8 @@ class Explicit(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """Run over time."""
-        states, spikes = self.neuron.reset_mem(), []
-        states = states if isinstance(states, tuple) else (states,)
+        n_states = sum(hasattr(self.neuron, name) for name in ("spk", "syn", "mem"))
+        states, spikes = (x.new_zeros(x.shape[1], N_NEURONS),) * n_states, []
         for frame in x:
             sent, *rest = self.neuron(self.linear(frame), *states)
             states = (sent, *rest) if hasattr(self.neuron, "spk") else tuple(rest)

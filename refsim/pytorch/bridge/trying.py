@@ -55,7 +55,7 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
             found = _try(module, parts, each, name)
             if isinstance(found, Tried):
                 return found
-            tried.append(f"{each} {name}: {found}")
+            tried.append(f"{each} in layout '{name}': {found}")
     raise RefsimError(f"module: cannot be run on zeros of shape {tried[0]}. Give input_shape=(...), and layout= one of {', '.join(LAYOUTS)}.")
 
 
