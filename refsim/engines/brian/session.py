@@ -75,12 +75,13 @@ def _import_brian2() -> Any:
 
     A handler could not be set at all in a thread of a worker, nor outlive a Ctrl-C that was ignored before (`nohup`).
     """
-    hook, handle = sys.excepthook, signal.signal
+    hook, handle, words = sys.excepthook, signal.signal, sys.argv
     signal.signal = lambda *_: None
+    sys.argv = [word.encode("utf-8", "replace").decode() for word in words]  # Brian2 writes them down, and stumbles over a name that is no UTF-8
     try:
         import brian2
     finally:
-        sys.excepthook, signal.signal = hook, handle
+        sys.excepthook, signal.signal, sys.argv = hook, handle, words
     return brian2
 
 
