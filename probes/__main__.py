@@ -55,7 +55,8 @@ def judge(row: Row, folder: Path) -> None:
         if (real := len(found.partings) - found.undecided) or any(readout.differs for readout in found.readouts):
             row.mismatches += sum(found.mismatched) or 1
             if not row.differs:
-                why = [*(each for each in found.readouts if each.differs), *(explaining_traits(trial) if real else ())]
+                parted = np.array([parting.where.sample for parting in found.partings])
+                why = [*(each for each in found.readouts if each.differs), *(explaining_traits(trial, parted) if real else ())]
                 row.differs = f"config {file.stem}, {real} samples: {'; '.join(map(str, why)) or 'no single trait explains it'}"
 
 

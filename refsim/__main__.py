@@ -53,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RefsimError as error:
         print(f"refsim: {error}", file=sys.stderr)
         return 2
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "can't start new thread" not in str(error):  # Python's word for no memory for its stack
+            raise
         print("refsim: this run needs more memory than there is; give fewer samples, steps or values.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -107,6 +107,8 @@ class Network:
             Where shapes do not chain, or a number is not finite.
         """
         step = positive_time(dt, "network: dt")
+        if not isinstance(layers, Sequence):
+            raise RefsimError(f"network: needs a list of layers, each (weight, bias, model), but {type(layers).__name__} was given.")
         rows = []
         for index, entry in enumerate(layers):
             if not isinstance(entry, tuple | list) or len(entry) not in (3, 4):
@@ -161,10 +163,12 @@ def make_layer(wires: Wires, bias: ArrayLike | None, model: NeuronModel, paramet
     vector = np.zeros(n_post) if bias is None else real_array(bias, f"{name}: bias", cure=DIVERGED)
     if vector.shape != (n_post,):
         raise RefsimError(f"{name}: bias must have shape ({n_post},), one a neuron, but has {vector.shape}.")
-    return Layer(model, matrix, vector, sources, _parameters(parameters or {}, model, n_post, name), name)
+    return Layer(model, matrix, vector, sources, _parameters({} if parameters is None else parameters, model, n_post, name), name)
 
 
 def _parameters(given: Mapping[str, ArrayLike], model: NeuronModel, n_post: int, name: str) -> dict[str, Floats]:
+    if not isinstance(given, Mapping):
+        raise RefsimError(f"{name}: parameters must be a dict, such as {{'v_th': values}}, but {type(given).__name__} was given.")
     checked = {}
     for key, values in given.items():
         parameter = model.parameter(key)

@@ -17,7 +17,7 @@ from refsim.model import load_all
 OWN = [refsim.load(f"tests/cards/{name}.toml") for name in ("fitzhugh", "two_state")]
 # One card of each family with every test run, all of them with the slow ones: a suite takes 5 to 20 seconds a card.
 QUICK = ("srif", "coba_lif", "adex", "hh", "cuba_loihi", "srm_slayer", "bernoulli", "rf", "fitzhugh", "two_state")
-HONEST = [pytest.param(model, id=model.name, marks=[] if model.name in QUICK else pytest.mark.slow) for model in [*load_all(), *OWN]]
+HONEST = [pytest.param(model, id=model.name, marks=[] if model.name in QUICK else pytest.mark.slow) for model in [*load_all(), *load_all("frameworks"), *OWN]]
 
 
 def table(name="fitzhugh"):

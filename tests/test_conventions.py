@@ -1,6 +1,7 @@
 """Conventions: every combination of traits means the same in the card's text and in the PyTorch step, and a wrong trait shows."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import refsim
 from refsim import RefsimError
 from refsim.model.card import switched
 from refsim.model.conventions import OPTIONS
+from refsim.questions.traits import explaining_traits
 
 BASE = "snntorch_leaky"
 DYADIC = {"beta": 0.75, "v_th": 1.0}  # sums are exact: nothing is a tie
@@ -19,7 +21,7 @@ def combinations():
     traits = [trait for trait in OPTIONS if trait not in ("latency", "synapse", "start")]
     for options in itertools.product(*(OPTIONS[trait] for trait in traits)):
         chosen = dict(zip(traits, options, strict=True))
-        again = chosen["moment"] == "now, and again"
+        again = chosen["moment"].startswith("now, and again")
         if again and (chosen["spikes"] != "one" or chosen["reset"] == "none"):
             continue
         if chosen["spikes"] == "none" and (chosen["reset"], chosen["moment"], chosen["comparison"]) != ("none", "now", ">="):
@@ -79,8 +81,8 @@ def test_a_misread_trait_changes_spikes(trait, rng, drive):
     ("traits", "said"),
     [
         ({"reset": "hard"}, "reset must be one of 'none', 'subtract', 'set', but is 'hard'"),
-        ({"moment": "now, and again", "reset": "none", "spikes": "many"}, None),
-        ({"moment": "now, and again", "spikes": "many"}, "is for one spike a step"),
+        ({"moment": "now, and again after the update", "reset": "none", "spikes": "many"}, None),
+        ({"moment": "now, and again after the update", "spikes": "many"}, "is for one spike a step"),
         ({"resett": "set"}, "has no parameter 'resett'"),
     ],
 )
@@ -95,3 +97,19 @@ def test_traits_that_are_not_known_or_do_not_go_together(traits, said):
 def test_a_card_of_statements_has_no_traits_to_switch():
     with pytest.raises(RefsimError, match="says its step in statements"):
         switched(refsim.load("srif"), reset="set")
+
+
+@pytest.mark.parametrize("trait", MISREAD)
+def test_the_trait_that_is_misread_is_named(trait, drive):
+    """A run that follows another convention is told by its spikes alone."""
+    right, wrong = (network(np.random.default_rng(3), refsim.load(BASE, **DYADIC, **traits), grid=2) for traits in ({}, MISREAD[trait]))
+    trial = replace(refsim.run(wrong, drive, engine=refsim.Discrete()), network=right)
+    assert trait in {each.trait for each in explaining_traits(trial)}
+    assert explaining_traits(refsim.run(right, drive, engine=refsim.Discrete())) == []
+
+
+def test_a_report_names_the_convention(drive):
+    right, wrong = (network(np.random.default_rng(3), refsim.load(BASE, **DYADIC, comparison=sign), grid=2) for sign in (">", ">="))
+    trial = replace(refsim.run(wrong, drive, engine=refsim.Discrete()), network=right, provenance={"dtype": "float64", "label": "the trial"})
+    report = refsim.compare(refsim.run(right, drive, engine=refsim.Discrete()), trial)
+    assert "runs layers 0, 1 (snntorch_leaky) as if its comparison were '>=', not '>'" in report.sentence

@@ -4,11 +4,15 @@ import argparse
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RefsimError, listed
 from .terminal import say
+
+if TYPE_CHECKING:
+    from .live import LiveModule
 
 _CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -23,8 +27,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive."
     )
     add = parser.add_argument
-    add("network", metavar="NETWORK", nargs="?", help="weights net.pt (description beside it as net.toml), a description, or a case of validation/")
+    add(
+        "network",
+        metavar="NETWORK",
+        nargs="?",
+        help="weights net.pt (description beside it as net.toml), a description, a case of validation/, net.refsim, or your own code, package.file:factory, whose module is then put on trial",
+    )
     add("--describe", metavar="TOML", help="description of the weights, where it does not lie beside them")
+    code = parser.add_argument_group("of a module (package.file:factory)")
+    code.add_argument("--dt", metavar="TIME", help="duration of a step, such as '1 ms', where no layer says it")
+    code.add_argument("--input-shape", metavar="N,...", help="of one sample in one step, such as 2,34,34 (default: as wide as the first Linear)")
+    code.add_argument("--layout", metavar="NAME", help="how its forward takes input: step, 'time first', 'batch first' or held (default: found by trying)")
     data = parser.add_argument_group("data")
     data.add_argument("--data", metavar="DATA", help="npz, npy, csv, idx(.gz), or digits")
     data.add_argument("--labels", metavar="FILE", help="one whole number a sample")
@@ -79,7 +92,8 @@ def _findings(options: argparse.Namespace) -> Any:
     if options.network is None and options.describe:
         raise RefsimError("--describe needs the weights it describes: refsim validate net.pt --describe net.toml")
     table: Mapping[str, Any] = {} if case is None else case.table
-    network, title = _network(options) if case is None else (case.load(), str(table["title"]))
+    module = _module(options)
+    network, title = (case.load(), str(table["title"])) if case else (module.network, module.name) if module else _network(options)
     claims = standard_claims() if case is None else case.claims
     # data of one's own takes nothing from the case's
     data = _overrides(options) if options.data is not None else {**table.get("data", {}), **_overrides(options)}
@@ -88,8 +102,10 @@ def _findings(options: argparse.Namespace) -> Any:
     fine = list(table.get("fine", [])) if options.fine is None else list(dict.fromkeys(options.fine))
     if options.plan and options.scheduler:
         raise RefsimError("--plan tells what this machine needs; leave --scheduler out.")
-    trials = _trials(options, list(table.get("trials", [])))
+    trials = [] if module else _trials(options, list(table.get("trials", [])))
     plan = make_plan(trials, fine, device=options.device, workers=options.workers, scheduler=options.scheduler)
+    if module:
+        plan = replace(plan, trials=(module.trial(),))
     if options.plan:
         return forecast_on(network, data, plan)
     return validate_on(network, data, claims, title, plan)
@@ -107,6 +123,21 @@ def _case(name: str, read: Any) -> Any:
     return read(path) if is_case else None
 
 
+def _module(options: argparse.Namespace) -> "LiveModule | None":
+    """Return the user's own module where NETWORK is code to import."""
+    from ..pytorch.bridge.importing import is_code
+    from .live import LiveModule
+
+    given = [option for option in ("dt", "input_shape", "layout") if getattr(options, option) is not None]
+    if options.network is None or not is_code(options.network):
+        if given:
+            raise RefsimError(f"--{given[0].replace('_', '-')} is of a module, package.file:factory; a file of weights is described by its TOML.")
+        return None
+    if options.engine:
+        raise RefsimError(f"{options.network}: is put on trial itself; leave --engine out.")
+    return LiveModule.of(options)
+
+
 def _network(options: argparse.Namespace) -> tuple[Any, str]:
     from ..pytorch.bridge import load, load_described, read_description
 
@@ -115,6 +146,8 @@ def _network(options: argparse.Namespace) -> tuple[Any, str]:
         return load_described(path), read_description(path).title or path.name
     if not path.is_file():
         raise RefsimError(f"checkpoint {path}: {'is a folder' if path.is_dir() else 'there is no such file'}.")
+    if path.suffix == ".refsim":
+        return load(path), path.name
     describe = Path(options.describe or path.with_suffix(".toml"))
     if not describe.is_file():
         raise RefsimError(

@@ -39,10 +39,12 @@ OPTIONS: dict[str, dict[str, str]] = {
         "now": "the reset belongs to the step of the spike",
         "next step, before the decay": "the reset comes one step late, before that step's decay and input",
         "next step, after the update": "the reset comes one step late, after that step's decay and input",
-        "now, and again": "the reset belongs to the step of the spike; a membrane still above threshold is reset once more in the next, and given it back if it does not fire",
+        "now, and again before the decay": "the reset belongs to the step of the spike; a membrane that it leaves above threshold is reset again "
+        "before the next decay, and that is undone unless the neuron fires",
+        "now, and again after the update": "the same, but reset again after the next step's decay and input",
     },
     "floor": {"none": "the membrane may fall without end", "v_min": "the membrane is never below v_min, after the reset"},
-    "start": {"rest": "the membrane starts at v_rest, without a leak at 0", "v_reset": "the membrane starts where a spike would set it"},
+    "start": {"at rest": "the membrane starts at v_rest, without a leak at 0", "v_start": "the membrane starts at v_start"},
     "latency": {"none": "spikes leave in their own step", "one step": "spikes leave one step late"},
 }
 USUAL = {trait: next(iter(options)) for trait, options in OPTIONS.items()}
@@ -57,6 +59,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "v_th": {"value": 1.0, "meaning": "threshold"},
     "v_rest": {"value": 0.0, "meaning": "membrane potential at rest"},
     "v_reset": {"value": 0.0, "meaning": "membrane potential after a spike"},
+    "v_start": {"value": 0.0, "meaning": "membrane potential at the start"},
     "v_min": {"value": -1.0, "meaning": "lowest membrane potential"},
 }
 
@@ -74,10 +77,8 @@ def check_convention(given: Mapping[str, Any], where: str) -> dict[str, str]:
         traits |= {"reset": "none", "moment": "now", "comparison": ">="}
     if traits["reset"] == "none":
         traits["moment"] = "now"
-    if traits["start"] == "v_reset" and traits["reset"] != "set":
-        raise RefsimError(f"{where}: start 'v_reset' is for a neuron that a spike sets to v_reset.")
-    if traits["moment"] == "now, and again" and (traits["reset"], traits["spikes"]) not in (("subtract", "one"), ("set", "one")):
-        raise RefsimError(f"{where}: moment 'now, and again' is for one spike a step that is reset.")
+    if _again(traits) and traits["spikes"] != "one":
+        raise RefsimError(f"{where}: moment {traits['moment']!r} is for one spike a step.")
     return traits
 
 
@@ -124,7 +125,7 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
 
 def _start(traits: Mapping[str, str], parameters: Mapping[str, Any]) -> str | float:
     """Return where the membrane starts: the name of a parameter, or 0."""
-    at = {"rest": "v_rest", "v_reset": "v_reset"}[traits["start"]]
+    at = "v_rest" if traits["start"] == "at rest" else "v_start"
     return at if at in parameters else 0.0
 
 
@@ -133,16 +134,15 @@ def _wanted(traits: Mapping[str, str]) -> list[str]:
     wanted += ["syn_decay"] if traits["synapse"] != "none" else []
     wanted += ["v_th"] if traits["spikes"] != "none" else []
     wanted += ["v_reset"] if traits["reset"] == "set" else []
+    wanted += ["v_start"] if traits["start"] == "v_start" else []
     return wanted + (["v_min"] if traits["floor"] == "v_min" else [])
 
 
 def _discrete(traits: Mapping[str, str]) -> dict[str, str]:
-    before, after = _delayed(traits, "next step, before the decay"), _delayed(traits, "next step, after the update")
-    again = [f"still = v {traits['comparison']} v_th"] if traits["moment"] == "now, and again" else []
-    still = [_reset(traits, "still")] if again else []  # before the decay where it sets, after the update where it subtracts
+    before, after = _delayed(traits, "before the decay"), _delayed(traits, "after the update")
+    again = [f"still = v {traits['comparison']} v_th"] if _again(traits) else []
     enters, leaves = _synapse(traits["synapse"])
-    sets = traits["reset"] == "set"
-    lines = [*again, *before, *(still if sets else []), *enters, _update(traits), *leaves, *after, *([] if sets else still)]
+    lines = [*again, *before, *enters, _update(traits), *leaves, *after]
     if traits["spikes"] == "none":
         return {"solution": "map", "integrate": "\n".join(lines + _floored(traits)), "readout": "v"}
     made = {"solution": "map", "integrate": "\n".join(lines), "fire": f"z = v {traits['comparison']} v_th"}
@@ -179,9 +179,16 @@ def _reset(traits: Mapping[str, str], spikes: str) -> str:
     return f"v = v - {spikes}*v_th" if traits["reset"] == "subtract" else f"v = v*(1 - {spikes}) + v_reset*{spikes}"
 
 
-def _delayed(traits: Mapping[str, str], moment: str) -> list[str]:
-    if traits["moment"] != moment:
+def _again(traits: Mapping[str, str]) -> bool:
+    return traits["moment"].startswith("now, and again")
+
+
+def _delayed(traits: Mapping[str, str], place: str) -> list[str]:
+    """Return the reset that comes late, or again, where it belongs: before the decay or after the update."""
+    if not traits["moment"].endswith(place):
         return []
+    if _again(traits):
+        return [_reset(traits, "still")]
     if traits["reset"] == "set" and traits["spikes"] == "many":
         return ["late = owed > 0", _reset(traits, "late")]
     return [_reset(traits, "owed")]
@@ -193,7 +200,7 @@ def _ending(traits: Mapping[str, str]) -> list[str]:
         return []
     if traits["moment"] == "now":
         return [_reset(traits, sent if traits["reset"] == "subtract" else "z")]
-    if traits["moment"] == "now, and again":  # what was taken in this step already is not taken twice, and is given back without a spike
+    if _again(traits):  # what was taken in this step already is not taken twice, and is given back without a spike
         return ["v = v - (z - still)*v_th" if traits["reset"] == "subtract" else "v = v*(1 - (z - still))"]
     return [f"owed = {sent}"]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from .conventions import OPTIONS
 from .equations import SOLUTIONS
 from .expressions import Statement
+from .framework import FrameworkLayer
 from .neuron import INPUT_KINDS, NeuronModel
 
 
@@ -73,6 +74,40 @@ def models_table(models: Sequence[NeuronModel]) -> str:
     lines = ["# The neurons", "", "Made by `refsim models --markdown` from the cards in this folder; change a card, not this page.", ""]
     lines += [_line(_HEAD), _line(["---"] * len(_HEAD)), *(_line(row) for row in rows)]
     return "\n".join(lines)
+
+
+_FRAMEWORK_HEAD = ("card", "layers", "synapse", "leak", "input", "fires", "reset", "moment", "options of the framework", "reference")
+
+
+def frameworks_table(models: Sequence[NeuronModel], layers: Sequence[FrameworkLayer]) -> str:
+    """Return equations/frameworks/README.md: the conventions of all layers that the bridge reads, one row a card."""
+    cards = {layer.card: layer for layer in layers}
+    lines = [
+        "# The layers of the frameworks", "",
+        "Made by `refsim models --frameworks --markdown` from the cards in this folder; change a card, not this page. `refsim show NAME` says what each word means.",
+        "`python -m probes` holds each row against the framework itself.", "", _line(_FRAMEWORK_HEAD), _line(["---"] * len(_FRAMEWORK_HEAD)),
+    ]  # fmt: skip
+    return "\n".join([*lines, *(_line(_framework_row(model, cards[model.name])) for model in models if model.name in cards)])
+
+
+def _framework_row(model: NeuronModel, layer: FrameworkLayer) -> list[str]:
+    says = model.convention
+    fires = {"one": "v {} v_th", "many": "floor(v/v_th) times where v {} v_th", "none": "never"}
+    traits = (
+        [says["synapse"], says["leak"], says["input"], fires[says["spikes"]].format(says["comparison"]), says["reset"], says["moment"]]
+        if says
+        else ["in statements", "", "", f"`{model.discrete.fire.text}`" if model.discrete.fire else "never", f"`{_written(model.discrete.reset)}`" if model.discrete.reset else "none", ""]
+    )  # fmt: skip
+    options = [
+        ", ".join(f"{name} = {_said(value)}" for name, value in when.items()) + ": " + ", ".join(f"{trait} {option}" for trait, option in then.items())
+        for when, then in layer.variants
+    ]
+    options += [", ".join(f"{name} = {_said(value)}" for name, value in when.items()) + ": refused" for when, _ in layer.refusals]
+    return [f"[`{model.name}`]({model.name}.toml)", ", ".join(layer.layers), *traits, "; ".join(options), model.references[0]]
+
+
+def _said(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _row(model: NeuronModel) -> list[str]:

@@ -17,18 +17,13 @@ def convention_step(traits: Mapping[str, str]) -> Step:
     def step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
         v, owed = s["v"], s.get("owed")
         current, i_syn = _synapse(traits["synapse"], x, s, p)
-        again = None
-        if traits["moment"] == "now, and again":
-            again = _over(v, traits, p, fire)
-        if traits["moment"] == "next step, before the decay":
-            v = _after_spikes(v, owed, traits, p)
-        if again is not None and traits["reset"] == "set":
-            v = v - again * (v - p["v_reset"])
+        again = _over(v, traits, p, fire) if traits["moment"].startswith("now, and again") else None
+        late = owed if again is None else again
+        if traits["moment"].endswith("before the decay"):
+            v = _after_spikes(v, late, traits, p)
         v = _relaxed(v, current, traits, p)
-        if traits["moment"] == "next step, after the update":
-            v = _after_spikes(v, owed, traits, p)
-        if again is not None and traits["reset"] == "subtract":
-            v = v - again * p["v_th"]
+        if traits["moment"].endswith("after the update"):
+            v = _after_spikes(v, late, traits, p)
         states = {} if i_syn is None else {"i_syn": i_syn}
         if traits["spikes"] == "none":
             v = _floored(v, traits, p)

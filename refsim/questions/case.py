@@ -95,9 +95,10 @@ def validate_on(network: Network, data: Mapping[str, Any], claims: tuple[Claim, 
 def forecast_on(network: Network, data: Mapping[str, Any], plan: Plan) -> Forecast:
     """Read the data, run its first samples, and tell what a validation on all of it will need."""
     found = _read(data)
-    tried = tried_samples(network, found.n_samples)
     if found.events is not None:  # a list of events is encoded whole
-        return forecast(network, _encoded(found, data, network).take(np.arange(tried)), found.n_samples, plan)
+        drive = _encoded(found, data, network)
+        return forecast(network, drive.take(np.arange(tried_samples(network, found.n_samples, drive.n_steps))), found.n_samples, plan)
+    tried = tried_samples(network, found.n_samples, _encoded(found.head(1), data, network).n_steps)
     return forecast(network, _encoded(found.head(tried), data, network), found.n_samples, plan)
 
 

@@ -33,7 +33,15 @@ def sentence(findings: Findings) -> str:
         return (f"Not decided: {who}, each time with the membrane within rounding of the threshold; first at {place}, "
                 f"{abs(worst.first.distance):.2g} from threshold where rounding reaches {worst.first.bound:.2g}.") + _other_failures(findings)  # fmt: skip
     return (f"Not the same network: {who}, first at {place}, where only {who_fired(worst)} fires, "
-            f"{abs(worst.first.distance):.2g} from threshold.") + _other_failures(findings)  # fmt: skip
+            f"{abs(worst.first.distance):.2g} from threshold.") + _convention(findings) + _other_failures(findings)  # fmt: skip
+
+
+def _convention(findings: Findings) -> str:
+    """Name the convention that explains a difference."""
+    if not findings.conventions:
+        return ""
+    assert findings.worst is not None
+    return f" {findings.worst.trial.label} runs {'; or '.join(map(str, findings.conventions[:3]))}."
 
 
 def _same(findings: Findings) -> str:

@@ -60,11 +60,11 @@ class Framework:
         Computes those that its attributes do not give as they are.
     recurrent : function of a part
         Its recurrent map, or None.
-    inner : function of a part
-        A weight (n, n_given) inside it, from what it is given to its neurons, or None where each neuron is given its own.
     membranes : function of a part and its output
     step_seconds : function of a part
         The duration of a step, where the part says one; asked only of a part whose card depends on it.
+    arriving : function of a part and what it is given
+        What reaches each of its neurons, in all its synapses together.
     """
 
     name: str
@@ -75,9 +75,9 @@ class Framework:
     passive: frozenset[str] = frozenset()
     values: Callable[[nn.Module, dict[str, Any]], Mapping[str, Any]] = lambda _part, values: values
     recurrent: Callable[[nn.Module], Recurrent | None] = lambda _part: None
-    inner: Callable[[nn.Module], Tensor | None] = lambda _part: None
     membranes: Callable[[nn.Module, Any], Membranes] = lambda _part, _output: Membranes()
     step_seconds: Callable[[nn.Module], float | None] = lambda _part: None
+    arriving: Callable[[nn.Module, Tensor], Tensor] = lambda _part, x: x
     layers: Mapping[str, FrameworkLayer] = field(default_factory=dict)
 
     def owns(self, part: nn.Module) -> bool:

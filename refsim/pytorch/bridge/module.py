@@ -8,7 +8,7 @@ from torch import nn
 from ...connection import Connection
 from ...errors import RefsimError
 from ...network import Network, positive_time
-from .parts import Part, inner_matrix, neurons_of, own_step, read_part, recurrent_matrix
+from .parts import Part, neurons_of, own_step, read_part, recurrent_matrix
 from .trying import try_out
 from .wiring import INPUT, measure
 
@@ -40,10 +40,9 @@ def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int]
     late = {index for index, each in enumerate(neurons) if each.model.convention.get("latency", "none") != "none"}
     rows = []
     for index, (part, shape, read) in enumerate(zip(tried.parts, tried.shapes, neurons, strict=True)):
-        inner, bias = inner_matrix(part), wiring.biases[index]
-        bias = bias if inner is None else inner @ bias
+        bias = wiring.biases[index]
         found = [
-            Connection(weight if inner is None else inner @ weight, source="input" if source == INPUT else source, delay=delay + (source in late))
+            Connection(weight, source="input" if source == INPUT else source, delay=delay + (source in late))
             for (target, source, delay), weight in wiring.weights.items()
             if target == index
         ]

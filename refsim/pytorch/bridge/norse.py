@@ -37,7 +37,7 @@ def _check_start(part: Any, v_leak: Any) -> None:
     start = np.unique(_within(part.state_fallback(quiet)).v.detach().cpu().double().numpy())
     if not np.array_equal(start, np.unique(v_leak)):
         raise RefsimError(
-            f"module: Norse's {type(part).__name__} starts at {start[0]!r}, and not at v_leak, {np.unique(v_leak)[0]!r}; it may round its start to "
+            f"Norse's {type(part).__name__} starts at {start[0]!r}, and not at v_leak, {np.unique(v_leak)[0]!r}; it may round its start to "
             "float32, so give a v_leak that float32 holds, such as torch.tensor(0.1)."
         )
 
@@ -53,6 +53,11 @@ def _recurrent(part: Any) -> Recurrent | None:
     return Recurrent(part.recurrent_weights) if hasattr(part, "recurrent_weights") else None
 
 
+def _arriving(part: Any, x: Tensor) -> Tensor:
+    """Put what a part is given through the input weights that it holds itself."""
+    return x @ part.input_weights.to(x).T if hasattr(part, "input_weights") else x
+
+
 def _membranes(_part: nn.Module, output: Any) -> Membranes:
     """Return the membrane after each step, where the states of all steps are given; what the threshold saw is hidden."""
     sent, state = first(output), _within(output[1])
@@ -61,6 +66,6 @@ def _membranes(_part: nn.Module, output: Any) -> Membranes:
 
 NORSE = Framework(
     name="norse", title="Norse", package="norse", axes=_axes, values=_values, recurrent=_recurrent, membranes=_membranes,
-    inner=lambda part: getattr(part, "input_weights", None), step_seconds=lambda part: getattr(part, "dt", None),
+    arriving=_arriving, step_seconds=lambda part: getattr(part, "dt", None),
     passive=frozenset({"SequentialState", "RecurrentSequential", "Lift", "RegularizationCell"}),
 )  # fmt: skip

@@ -111,7 +111,10 @@ def read_part(part: Part, shape: tuple[int, ...], dt: float) -> Neurons:
     options = {option: _plain(attribute(part, path)) for option, path in part.layer.options.items()}
     model = part.layer.model(options, part.where)
     given = {parameter: array_of(attribute(part, path), f"{part.where}: {path}") for parameter, path in part.layer.attributes.items()}
-    values = part.framework.values(part.module, {name: value for name, value in given.items() if value is not None})
+    try:
+        values = part.framework.values(part.module, {name: value for name, value in given.items() if value is not None})
+    except RefsimError as error:
+        raise RefsimError(f"{part.where}: {error}") from None
     same, own_values = {}, {}
     for name, value in values.items():
         if name not in model.parameters:
@@ -162,7 +165,12 @@ def array_of(value: Any, where: str) -> Floats | None:
 
 
 def _plain(value: Any) -> object:
-    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+    """Return an option as what a card can say: a number, a word, or the name of a class or of an object's class."""
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return getattr(value, "__name__", type(value).__name__)
 
 
 def _by_neuron(value: Floats, shape: tuple[int, ...], where: str) -> Floats:
@@ -172,11 +180,6 @@ def _by_neuron(value: Floats, shape: tuple[int, ...], where: str) -> Floats:
         return np.broadcast_to(value, shape).reshape(-1)
     except ValueError:
         raise RefsimError(f"{where}: has shape {value.shape}, which does not fit its neurons, {shape}.") from None
-
-
-def inner_matrix(part: Part) -> Floats | None:
-    """Return the weight (n, n_given) inside a part, from what it is given to its neurons; None where each is given its own."""
-    return array_of(part.framework.inner(part.module), f"{part.where}: its input weights")
 
 
 def recurrent_matrix(recurrent: Recurrent, shape: tuple[int, ...], where: str) -> tuple[Floats, Floats]:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from ...errors import RefsimError
 from .feeding import LAYOUTS, Feeding, heard, in_time
-from .framework import first
 from .parts import Part
 from .states import twin
 
@@ -56,7 +55,7 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
             found = _try(module, parts, each, name)
             if isinstance(found, Tried):
                 return found
-            tried.append(f"{each} {name}: {found}")
+            tried.append(f"{each} in layout '{name}': {found}")
     raise RefsimError(f"module: cannot be run on zeros of shape {tried[0]}. Give input_shape=(...), and layout= one of {', '.join(LAYOUTS)}.")
 
 
@@ -89,14 +88,13 @@ def _try(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...], layou
     for name, each in calls.items():
         axes = named[name].framework.axes(named[name].module)
         try:
-            times = [in_time(x, axes, _BATCH) for x, _ in each]
-            answer = in_time(first(each[0][1]), axes, _BATCH)
+            times = [named[name].framework.arriving(named[name].module, in_time(x, axes, _BATCH)) for x, _ in each]
         except RuntimeError as error:
             return _line(error)
         if any(x.ndim < 3 or x.shape[1] != _BATCH for x in times):
             return f"'{name}' gets {tuple(each[0][0].shape)}, which is no batch of {_BATCH}"
         steps.add(sum(len(x) for x in times))
-        shapes.append(tuple(answer.shape[2:]))
+        shapes.append(tuple(times[0].shape[2:]))
     if len(steps) > 1 or (layout != "held" and steps != {_STEPS}):
         return f"its layers of neurons run {' and '.join(map(str, sorted(steps)))} steps for {1 if layout == 'held' else _STEPS}"
     own = steps.pop() if layout == "held" else 0

@@ -35,7 +35,7 @@ class Wiring:
     Attributes
     ----------
     weights : dict of (target, source, delay) to (n_target, n_source)
-        Delay 0 within a step, 1 from the step before. Of a part with an inner map, what it is given stands for n_target.
+        Delay 0 within a step, 1 from the step before.
     biases : tuple of (n_target,)
     """
 
@@ -78,14 +78,14 @@ class _Bench:
         self.n_samples = 0
 
     def _stand_in(self, index: int) -> Callable[..., Any]:
-        part, template, shape = self.tried.parts[index], self.tried.outputs[index], self.tried.shapes[index]
+        part, template = self.tried.parts[index], self.tried.outputs[index]
         axes = part.framework.axes(part.module)
 
         def forward(x: Tensor, *_states: Any, **_more: Any) -> Any:
-            frames = in_time(x, axes, self.n_samples)
-            answers = frames.new_zeros(*frames.shape[:2], *shape)
+            frames = part.framework.arriving(part.module, in_time(x, axes, self.n_samples))
+            answers = torch.zeros_like(frames)
             if not self.heard[index] and index in self.forced:
-                answers[0] = self.forced[index].reshape(answers[0].shape)
+                answers[0] = self.forced[index].reshape(frames[0].shape)
             self.heard[index] += [frame.flatten(1) for frame in frames]
             return with_first(template, out_of_time(answers, axes))
 
