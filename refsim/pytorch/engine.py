@@ -118,7 +118,7 @@ class Torch:
             {name: _constant(value, device, dtype) for name, value in {**layer.constants(network.dt), STEP: network.dt}.items()} for layer in network.layers
         ]
         states = [
-            {name: torch.zeros_like(output) + torch.as_tensor(start).to(output) for name, start in layer.starts(layer.model.stepped).items()}
+            {name: torch.zeros_like(output) + _constant(start, device, dtype) for name, start in layer.starts(layer.model.stepped).items()}
             for output, layer in zip(outputs, network.layers, strict=True)
         ]
         drawn = _draws(network, drive, dtype, device)
