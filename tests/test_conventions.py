@@ -16,7 +16,7 @@ DYADIC = {"beta": 0.75, "v_th": 1.0}  # sums are exact: nothing is a tie
 
 def combinations():
     """Return all conventions that go together, a trait's own default apart from one another."""
-    traits = [trait for trait in OPTIONS if trait not in ("latency", "synapse")]
+    traits = [trait for trait in OPTIONS if trait not in ("latency", "synapse", "start")]
     for options in itertools.product(*(OPTIONS[trait] for trait in traits)):
         chosen = dict(zip(traits, options, strict=True))
         again = chosen["moment"] == "now, and again"

@@ -42,6 +42,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "now, and again": "the reset belongs to the step of the spike; a membrane still above threshold is reset once more in the next, and given it back if it does not fire",
     },
     "floor": {"none": "the membrane may fall without end", "v_min": "the membrane is never below v_min, after the reset"},
+    "start": {"at rest": "the membrane starts at rest", "v_start": "the membrane starts at v_start: the first step sets it"},
     "latency": {"none": "spikes leave in their own step", "one step": "spikes leave one step late"},
 }
 USUAL = {trait: next(iter(options)) for trait, options in OPTIONS.items()}
@@ -57,6 +58,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "v_rest": {"value": 0.0, "meaning": "membrane potential at rest"},
     "v_reset": {"value": 0.0, "meaning": "membrane potential after a spike"},
     "v_min": {"value": -1.0, "meaning": "lowest membrane potential"},
+    "v_start": {"value": 0.0, "meaning": "membrane potential before the first step"},
 }
 
 
@@ -100,7 +102,9 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
             parameters[name] = {"unit": "1", **_PARAMETERS[name]}
     if traits["leak"] == "factor":
         derived["share"] = {"text": "1 - decay", "unit": "1", "meaning": "what the decay takes of the membrane in one step"}
-    state = {"v": {"unit": "1", "start": _start(parameters), "meaning": "membrane potential"}}
+    state = {"v": {"unit": "1", "start": _start(parameters) if traits["start"] == "at rest" else 0.0, "meaning": "membrane potential"}}
+    if traits["start"] == "v_start":
+        state["fresh"] = {"unit": "1", "start": 1.0, "meaning": "1 before the first step, then 0"}
     if traits["synapse"] != "none":
         state["i_syn"] = {"unit": "1", "start": 0.0, "meaning": "synaptic current"}
     if traits["moment"].startswith("next"):
@@ -130,6 +134,7 @@ def _wanted(traits: Mapping[str, str]) -> list[str]:
     wanted += ["syn_decay"] if traits["synapse"] != "none" else []
     wanted += ["v_th"] if traits["spikes"] != "none" else []
     wanted += ["v_reset"] if traits["reset"] == "set" else []
+    wanted += ["v_start"] if traits["start"] == "v_start" else []
     return wanted + (["v_min"] if traits["floor"] == "v_min" else [])
 
 
@@ -139,7 +144,8 @@ def _discrete(traits: Mapping[str, str]) -> dict[str, str]:
     still = [_reset(traits, "still")] if again else []  # before the decay where it sets, after the update where it subtracts
     enters, leaves = _synapse(traits["synapse"])
     sets = traits["reset"] == "set"
-    lines = [*again, *before, *(still if sets else []), *enters, _update(traits), *leaves, *after, *([] if sets else still)]
+    starts = ["v = v + fresh*v_start", "fresh = 0"] if traits["start"] == "v_start" else []
+    lines = [*starts, *again, *before, *(still if sets else []), *enters, _update(traits), *leaves, *after, *([] if sets else still)]
     if traits["spikes"] == "none":
         return {"solution": "map", "integrate": "\n".join(lines + _floored(traits)), "readout": "v"}
     made = {"solution": "map", "integrate": "\n".join(lines), "fire": f"z = v {traits['comparison']} v_th"}

@@ -16,6 +16,9 @@ def convention_step(traits: Mapping[str, str]) -> Step:
 
     def step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
         v, owed = s["v"], s.get("owed")
+        fresh = {}
+        if traits["start"] == "v_start":
+            v, fresh = v + s["fresh"] * p["v_start"], {"fresh": torch.zeros_like(v)}
         current, i_syn = _synapse(traits["synapse"], x, s, p)
         again = None
         if traits["moment"] == "now, and again":
@@ -29,7 +32,7 @@ def convention_step(traits: Mapping[str, str]) -> Step:
             v = _after_spikes(v, owed, traits, p)
         if again is not None and traits["reset"] == "subtract":
             v = v - again * p["v_th"]
-        states = {} if i_syn is None else {"i_syn": i_syn}
+        states = fresh if i_syn is None else {"i_syn": i_syn, **fresh}
         if traits["spikes"] == "none":
             v = _floored(v, traits, p)
             return torch.zeros_like(v), v, {"v": v, **states}

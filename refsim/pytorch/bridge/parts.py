@@ -16,8 +16,9 @@ from .affine import measured
 from .framework import Framework, Recurrent
 from .own import OWN
 from .snntorch import SNNTORCH
+from .spikingjelly import SPIKINGJELLY
 
-FRAMEWORKS = (SNNTORCH,)
+FRAMEWORKS = (SNNTORCH, SPIKINGJELLY)
 
 
 @dataclass(frozen=True)
