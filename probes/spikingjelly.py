@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from . import spikingjelly_nets as nets
 from .kinds import N_INPUTS, N_NEURONS, Kind, Made
 
 Options = dict[str, Any]
@@ -56,7 +57,8 @@ def _kind(name: str, extra: Callable[[np.random.Generator, bool], Options], **fi
         from spikingjelly.activation_based import neuron
 
         own = bool(rng.integers(2))
-        options = {**_common(rng, fixed["soft"], own), **extra(rng, own), **{key: value for key, value in fixed.items() if key != "soft"}}
+        options = {**_common(rng, fixed["soft"], own), **extra(rng, own)}
+        options |= ({"v_reset": None} if fixed["soft"] else {}) | {key: value for key, value in fixed.items() if key != "soft"}
         w = options.pop("w", None)
         layer = _neuron(getattr(neuron, name), options, {})
         if w is not None:
@@ -83,14 +85,22 @@ def _cuba(rng: np.random.Generator, own: bool) -> Options:
     return {"c_decay": _number(rng, 0.1, 0.9, own), "v_decay": _number(rng, 0.2, 1.0, own)}
 
 
+def _low(rng: np.random.Generator) -> Options:
+    """Return a reset below the rest, which some layers ask for at their making."""
+    return {"v_reset": float(rng.uniform(-0.5, 0.0))}
+
+
 def _qif(rng: np.random.Generator, own: bool) -> Options:
-    return {"tau": _number(rng, 2.0, 10.0, own), "a0": _number(rng, 0.2, 1.0, own), "v_c": _number(rng, 0.5, 1.2, own), "v_rest": _number(rng, 0.2, 0.4, own)}
+    return {
+        "tau": _number(rng, 2.0, 10.0, own), "a0": _number(rng, 0.2, 1.0, own), "v_c": _number(rng, 0.5, 1.2, own),
+        "v_rest": _number(rng, 0.0, 0.4, own), **_low(rng),
+    }  # fmt: skip
 
 
 def _eif(rng: np.random.Generator, own: bool) -> Options:
     return {
         "tau": _number(rng, 2.0, 10.0, own), "delta_T": _number(rng, 0.3, 1.5, own), "theta_rh": _number(rng, 0.5, 1.0, own),
-        "v_rest": _number(rng, 0.2, 0.4, own),
+        "v_rest": _number(rng, 0.0, 0.4, own), **_low(rng),
     }  # fmt: skip
 
 
@@ -110,4 +120,4 @@ def kinds() -> list[Kind]:
             found += [_kind("LIFNode", _lif, soft=soft, decay_input=decays), _kind("ParametricLIFNode", _plif, soft=soft, decay_input=decays)]
         found += [_kind("CUBALIFNode", _cuba, soft=soft), _kind("QIFNode", _qif, soft=soft), _kind("EIFNode", _eif, soft=soft)]
         found += [_kind("IzhikevichNode", _izhikevich, soft=soft)]
-    return found
+    return found + nets.kinds()
