@@ -35,7 +35,7 @@ class Row:
     configs: int = 0
     spikes: int = 0
     mismatches: int = 0  # beyond rounding
-    ties: int = 0  # samples that part within rounding
+    ties: int = 0  # samples that part within rounding, or where nobody knows how far rounding reaches
     differs: str = ""
 
 
@@ -48,7 +48,7 @@ def judge(row: Row, folder: Path) -> None:
         found = compare_recordings(reference, trial)
         row.dtype, row.configs = str(trial.provenance["dtype"]), row.configs + 1
         row.spikes += sum(map(len, trial.spikes))
-        row.ties += found.ties
+        row.ties += found.undecided
         if (real := len(found.partings) - found.undecided) or any(readout.differs for readout in found.readouts):
             row.mismatches += sum(found.mismatched) or 1
             if not row.differs:

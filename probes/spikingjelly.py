@@ -18,18 +18,17 @@ def _number(rng: np.random.Generator, low: float, high: float, own: bool) -> Any
     return torch.tensor(rng.uniform(low, high, N_NEURONS)) if own else float(rng.uniform(low, high))
 
 
-def _neuron(kind: type, options: Options, own: Options) -> Any:
-    """Return a layer; its constructor takes plain numbers alone, values a neuron are given to it afterwards."""
-    layer = kind(**{name: value for name, value in options.items() if not isinstance(value, torch.Tensor)})
-    for name, value in (options | own).items():
-        if isinstance(value, torch.Tensor):
-            setattr(layer, name, value)
+def _neuron(kind: type, options: Options) -> Any:
+    """Return a layer; its constructor takes plain numbers alone, values a neuron and a trained w are given to it afterwards."""
+    plain = {name: value for name, value in options.items() if not isinstance(value, torch.Tensor)}
+    layer = kind(**plain)
+    for name in options.keys() - plain.keys():
+        setattr(layer, name, nn.Parameter(options[name]) if name == "w" else options[name])
     return layer
 
 
-def _common(rng: np.random.Generator, soft: bool, own: bool) -> Options:
-    v_reset = None if soft else float(rng.uniform(-0.5, 0.2)) if rng.integers(2) else 0.0
-    return {"v_threshold": _number(rng, 0.3, 1.5, own), "v_reset": v_reset}
+def _common(rng: np.random.Generator, own: bool) -> Options:
+    return {"v_threshold": _number(rng, 0.3, 1.5, own), "v_reset": float(rng.choice([0.0, rng.uniform(-0.5, 0.2)]))}
 
 
 def _set(module: nn.Module, rng: np.random.Generator) -> Made:
@@ -50,22 +49,17 @@ def _behind_linear(neuron: Any, rng: np.random.Generator) -> Made:
     return _set(nn.Sequential(layer.Linear(N_INPUTS, N_NEURONS), neuron), rng)
 
 
-def _kind(name: str, extra: Callable[[np.random.Generator, bool], Options], **fixed: Any) -> Kind:
+def _kind(name: str, extra: Callable[[np.random.Generator, bool], Options], soft: bool, **fixed: Any) -> Kind:
     """Return a kind of layer with hard or soft reset; `extra` makes the options that only it has."""
 
     def make(rng: np.random.Generator) -> Made:
         from spikingjelly.activation_based import neuron
 
         own = bool(rng.integers(2))
-        options = {**_common(rng, fixed["soft"], own), **extra(rng, own)}
-        options |= ({"v_reset": None} if fixed["soft"] else {}) | {key: value for key, value in fixed.items() if key != "soft"}
-        w = options.pop("w", None)
-        layer = _neuron(getattr(neuron, name), options, {})
-        if w is not None:
-            layer.w = nn.Parameter(torch.as_tensor(w))
-        return _behind_linear(layer, rng)
+        options = _common(rng, own) | extra(rng, own) | fixed
+        return _behind_linear(_neuron(getattr(neuron, name), options | ({"v_reset": None} if soft else {})), rng)
 
-    said = {"v_reset": "None" if fixed["soft"] else "number", **{key: value for key, value in fixed.items() if key != "soft"}}
+    said = {"v_reset": "None" if soft else "number"} | fixed
     return Kind(f"{name} {' '.join(f'{key}={value}' for key, value in said.items())}", make)
 
 
@@ -115,9 +109,9 @@ def kinds() -> list[Kind]:
     """Return all kinds."""
     found = []
     for soft in (False, True):
-        found += [_kind("IFNode", _detached, soft=soft)]
+        found += [_kind("IFNode", _detached, soft)]
         for decays in (True, False):
-            found += [_kind("LIFNode", _lif, soft=soft, decay_input=decays), _kind("ParametricLIFNode", _plif, soft=soft, decay_input=decays)]
-        found += [_kind("CUBALIFNode", _cuba, soft=soft), _kind("QIFNode", _qif, soft=soft), _kind("EIFNode", _eif, soft=soft)]
-        found += [_kind("IzhikevichNode", _izhikevich, soft=soft)]
+            found += [_kind("LIFNode", _lif, soft, decay_input=decays), _kind("ParametricLIFNode", _plif, soft, decay_input=decays)]
+        found += [_kind("CUBALIFNode", _cuba, soft), _kind("QIFNode", _qif, soft), _kind("EIFNode", _eif, soft)]
+        found += [_kind("IzhikevichNode", _izhikevich, soft)]
     return found + nets.kinds()

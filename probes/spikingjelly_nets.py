@@ -46,9 +46,7 @@ def _delayed(rng: np.random.Generator) -> Made:
     from spikingjelly.activation_based import functional, layer
 
     mode, first, second = "sm"[rng.integers(2)], int(rng.integers(4)), int(rng.integers(1, 7))
-    module = nn.Sequential(
-        layer.Delay(first), layer.Linear(N_INPUTS, N_NEURONS), _lif(rng), layer.Delay(second), layer.Linear(N_NEURONS, N_NEURONS), _lif(rng)
-    )
+    module = nn.Sequential(layer.Delay(first), layer.Linear(N_INPUTS, N_NEURONS), _lif(rng), layer.Delay(second), layer.Linear(N_NEURONS, N_NEURONS), _lif(rng))
     functional.set_step_mode(module, mode)
     return _in_mode(module, mode)
 
