@@ -48,6 +48,21 @@ def test_a_bias_behind_a_delay_is_refused():
         refsim.bridge.load(module, dt="1 ms")
 
 
+class Gated(sj.LinearRecurrentContainer):
+    """Multiplies its input by what it heard last: no step alone shows it."""
+
+    def step(self, x):
+        y = x.new_zeros(len(x), self.width) if self.held["y"] is None else self.held["y"]
+        self.held["y"] = self.sub_module(x + y + x * y)
+        return self.held["y"]
+
+
+def test_a_product_of_two_steps_is_not_linear():
+    module = nn.Sequential(nn.Linear(3, 4), Gated(sj.IFNode(), 4, 4))
+    with pytest.raises(RefsimError, match="what leads to it is not linear"):
+        refsim.bridge.load(module, dt="1 ms")
+
+
 class Undeclared(nn.Module):
     """Delays by two steps, and says nothing of it."""
 

@@ -14,10 +14,8 @@ _CONTAINERS = {
 _MAPS = {
     "Linear", "WSLinear", "Conv1d", "Conv2d", "Conv3d", "WSConv2d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Upsample", "Flatten",
     "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d",
-    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "NeuNorm", "ThresholdDependentBatchNorm1d", "ThresholdDependentBatchNorm2d",
-    "ThresholdDependentBatchNorm3d", "TemporalEffectiveBatchNorm1d", "TemporalEffectiveBatchNorm2d", "TemporalEffectiveBatchNorm3d",
-    "BatchNormThroughTime1d", "BatchNormThroughTime2d", "BatchNormThroughTime3d", "Dropout", "Dropout2d", "DropConnectLinear", "VotingLayer",
-    "PrintShapeModule", "Delay",
+    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "ThresholdDependentBatchNorm1d", "ThresholdDependentBatchNorm2d",
+    "ThresholdDependentBatchNorm3d", "Dropout", "Dropout2d", "DropConnectLinear", "VotingLayer", "PrintShapeModule", "Delay",
 }  # fmt: skip
 _MODELS = {
     "BasicBlock", "Bottleneck", "SpikingResNet", "SEWResNet", "SpikingVGG", "MNISTNet", "FashionMNISTNet", "NMNISTNet", "CIFAR10Net",
@@ -27,6 +25,12 @@ _FILTER = (
     "its decay depends on its own input, y + x - (1 - x)*y/tau, which is no linear map, and its output is a number, not a spike; "
     "use a CUBALIFNode, whose synaptic current decays always."
 )
+_BY_STEP = "its weights differ from step to step, and a connection has one weight; train with a BatchNorm of one set of weights."
+_NEUNORM = "its sum over channels decays over many steps, and a connection remembers nothing of its own."
+_UNREAD = {
+    "SynapseFilter": _FILTER, "NeuNorm": _NEUNORM,
+    **{f"{kind}{axes}d": _BY_STEP for kind in ("BatchNormThroughTime", "TemporalEffectiveBatchNorm") for axes in (1, 2, 3)},
+}  # fmt: skip
 
 
 def _forget(part: Any) -> None:
@@ -56,6 +60,6 @@ def _axes(part: nn.Module) -> str:
 
 SPIKINGJELLY = Framework(
     name="spikingjelly", title="SpikingJelly", package="spikingjelly", axes=_axes, forget=_forget, values=_values, membranes=_membranes,
-    passive=frozenset(_CONTAINERS | _MAPS | _MODELS), unread={"SynapseFilter": _FILTER},
+    passive=frozenset(_CONTAINERS | _MAPS | _MODELS), unread=_UNREAD,
     delay=lambda part: int(getattr(part, "delay_steps", 0)) if type(part).__name__ == "Delay" else 0,
 )  # fmt: skip

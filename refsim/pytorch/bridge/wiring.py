@@ -24,7 +24,6 @@ from .states import put_aside, twin
 from .trying import Tried
 
 INPUT = -1  # as a source: what the module is given
-_SAMPLES = 3  # of the check
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class _Bench:
         self.steps = min(self.latest + 2, tried.feeding.own_steps or self.latest + 2)
         for index, part in enumerate(tried.parts):
             inside[part.name].forward = self._stand_in(index)
-        self.forced: dict[int, Tensor] = {}
+        self.given: dict[int, Sequence[Tensor]] = {}
         self.heard: list[list[Tensor]] = []
         self.n_samples = 0
 
@@ -88,9 +87,9 @@ class _Bench:
 
         def forward(x: Tensor, *_states: Any, **_more: Any) -> Any:
             frames = in_time(x, axes, self.n_samples)
-            answers = torch.zeros_like(frames)
-            if not self.heard[index] and index in self.forced:
-                answers[0] = self.forced[index].reshape(frames[0].shape)
+            answers, now = torch.zeros_like(frames), len(self.heard[index])
+            for step, put_in in enumerate(self.given.get(index, ())[now : now + len(frames)]):
+                answers[step] = put_in.reshape(frames[0].shape)
             self.heard[index] += [frame.flatten(1) for frame in frames]
             return with_first(template, out_of_time(answers, axes))
 
@@ -100,22 +99,18 @@ class _Bench:
         """Whether what is put in at a source is there in all later steps too: the input of a module that runs its steps by itself."""
         return source == INPUT and self.tried.feeding.layout == "held"
 
-    def acts(self, source: int, delay: int, step: int) -> bool:
-        """Whether a connection brings, in a step, what was put in at the first."""
-        return delay == step or (delay < step and self.stays(source))
-
     def respond(self, source: int) -> Callable[[Tensor], list[Tensor]]:
         """Return what answers to numbers put in at one source in the first step: what arrives, step by step, layer by layer."""
-        return lambda x: [arrived for step in self.answers({source: x}, len(x)) for arrived in step]
+        return lambda x: [arrived for step in self.answers({source: [x]}, len(x)) for arrived in step]
 
-    def answers(self, given: dict[int, Tensor], n_samples: int) -> list[list[Tensor]]:
-        """Return what arrives in each step at each layer, (n_samples, n)."""
+    def answers(self, given: dict[int, Sequence[Tensor]], n_samples: int) -> list[list[Tensor]]:
+        """Return what arrives in each step at each layer, (n_samples, n), where numbers are put in at sources in the first steps."""
         quiet = torch.zeros(n_samples, self.tried.feeding.width, dtype=torch.float64)
-        self.forced = {index: x for index, x in given.items() if index != INPUT}
-        self.heard, self.n_samples = [[] for _ in self.tried.parts], n_samples
+        self.given, self.heard, self.n_samples = given, [[] for _ in self.tried.parts], n_samples
+        frames = [*given.get(INPUT, ()), *[quiet] * self.steps][: self.steps]
         with put_aside(self.module):
-            self.tried.feeding.run(self.module, [given.get(INPUT, quiet), *[quiet] * (self.steps - 1)])
-        return [[frames[step] for frames in self.heard] for step in range(self.steps)]
+            self.tried.feeding.run(self.module, frames)
+        return [[arrived[step] for arrived in self.heard] for step in range(self.steps)]
 
 
 def _biases(bench: _Bench) -> tuple[Floats, ...]:
@@ -132,11 +127,16 @@ def _biases(bench: _Bench) -> tuple[Floats, ...]:
 
 
 def _check(bench: _Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
-    """Hold the measured maps against the answers to random numbers from all sources at once."""
-    given = {source: random_inputs(n) for source, n in sizes.items()}
-    for step, row in enumerate(bench.answers(given, _SAMPLES)):
+    """Hold the measured maps against the answers to random numbers from all sources at once, in all steps: a product of two would show."""
+    drawn = random_inputs(bench.steps * sum(sizes.values())).split([bench.steps * n for n in sizes.values()], dim=1)
+    given = {source: numbers.reshape(len(numbers), bench.steps, -1).unbind(1) for source, numbers in zip(sizes, drawn, strict=True)}
+    for step, row in enumerate(bench.answers(given, len(drawn[0]))):
         for target, found in enumerate(row):
-            maps = [(given[source].numpy(), weight.T) for (to, source, delay), weight in weights.items() if to == target and bench.acts(source, delay, step)]
+            maps = [
+                (given[source][0 if bench.stays(source) else step - delay].numpy(), weight.T)
+                for (to, source, delay), weight in weights.items()
+                if to == target and delay <= step
+            ]
             expected = biases[target] + sum(x @ weight for x, weight in maps)
             size = np.abs(biases[target]) + sum(np.abs(x) @ np.abs(weight) for x, weight in maps)
             if not agree(found.numpy(), np.broadcast_to(expected, found.shape), np.broadcast_to(size, found.shape)):
