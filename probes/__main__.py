@@ -36,7 +36,7 @@ class Row:
     spikes: int = 0
     values: int = 0  # of readouts, and that spikes carry
     mismatches: int = 0  # beyond rounding
-    ties: int = 0  # samples that part within rounding
+    ties: int = 0  # samples that part within rounding, or where nobody knows how far rounding reaches
     differs: str = ""
 
 
@@ -51,7 +51,7 @@ def judge(row: Row, folder: Path) -> None:
         row.dtype, row.configs = str(trial.provenance["dtype"]), row.configs + 1
         row.spikes += sum(map(len, trial.spikes))
         row.values += sum(trial.traces[readout.layer][readout.trace].size for readout in found.readouts if readout.recorded)
-        row.ties += found.ties
+        row.ties += found.undecided
         if (real := len(found.partings) - found.undecided) or any(readout.differs for readout in found.readouts):
             row.mismatches += sum(found.mismatched) or 1
             if not row.differs:

@@ -55,6 +55,19 @@ def test_text_and_pytorch_step_agree_for_all_traits(synapse, rng, drive):
         assert all(np.allclose(a["after_reset"], b["after_reset"], rtol=0, atol=1e-9) for a, b in zip(ours.traces, theirs.traces, strict=True)), chosen
 
 
+@pytest.mark.parametrize("chosen", [{}, {"synapse": "decay, jump, use"}, {"moment": "now, and again after the update"}, {"spikes": "none"}], ids=str)
+def test_a_start_at_v_start_is_that_of_the_first_step_alone(chosen, drive):
+    models, record = [refsim.load(BASE, **start, **chosen, **DYADIC) for start in ({"start": "v_start", "v_start": -1.5}, {})], ("after_reset",)
+    net, plain = (network(np.random.default_rng(3), model) for model in models)
+    runs = [
+        refsim.run(net, drive, engine=engine, record=record) for engine in (refsim.Discrete(), refsim.Torch(dtype="float64"), refsim.Brian2(target="numpy"))
+    ]
+    usual = refsim.run(plain, drive, engine=refsim.Discrete(), record=record)
+    for other in runs[1:]:
+        assert all(np.allclose(a["after_reset"], b["after_reset"], rtol=0, atol=1e-9) for a, b in zip(runs[0].traces, other.traces, strict=True))
+    assert not np.array_equal(runs[0].traces[0]["after_reset"][:, 0], usual.traces[0]["after_reset"][:, 0])
+
+
 @pytest.mark.parametrize("chosen", list(combinations())[::37], ids=lambda chosen: " ".join(chosen.values()))
 def test_brian2_runs_what_the_text_says(chosen, rng, drive):
     net = network(rng, refsim.load(BASE, synapse="jump, use, decay", **chosen, **DYADIC))
@@ -66,7 +79,7 @@ def test_brian2_runs_what_the_text_says(chosen, rng, drive):
 # Planted faults: the trait that is misread, on a neuron where it shows.
 MISREAD = {
     "comparison": {"comparison": ">="}, "reset": {"reset": "set"}, "moment": {"moment": "now"}, "leak": {"leak": "none"},
-    "synapse": {"synapse": "jump, use, decay"}, "input": {"input": "share"}, "spikes": {"spikes": "many"}, "floor": {"floor": "v_min"},
+    "synapse": {"synapse": "jump, use, decay"}, "input": {"input": "share"}, "spikes": {"spikes": "many"}, "floor": {"floor": "v_min"}, "start": {"start": "v_start", "v_start": -2.0},
 }  # fmt: skip
 
 

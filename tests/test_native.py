@@ -16,13 +16,15 @@ def networks(rng):
     """Return networks with all that a network can hold."""
     recurrent = [refsim.Connection(rng.normal(size=(9, 12))), refsim.Connection(rng.normal(size=(9, 9)), source="self", delay=rng.integers(1, 4, (9, 9)))]
     leaky = refsim.load("snntorch_leaky", reset="set", moment="now", beta=0.7)
+    twice = [(rng.normal(size=(5, 7)), None, refsim.load("snntorch_leaky", beta=0.7)), (rng.normal(size=(4, 5)), None, leaky)]
     return {
+        "one_card_in_two_conventions": refsim.Network.dense(twice, "1 ms"),
         "chain": small_network(rng, "srif", "lif"),
         "recurrent": refsim.Network.dense([(recurrent, rng.normal(size=9), leaky, {"beta": rng.random(9)})], "0.1 ms"),
     }
 
 
-@pytest.mark.parametrize("name", ["chain", "recurrent"])
+@pytest.mark.parametrize("name", ["chain", "recurrent", "one_card_in_two_conventions"])
 def test_a_network_comes_back_bit_for_bit(name, rng, tmp_path):
     network = networks(rng)[name]
     again = refsim.bridge.load(save_network(network, tmp_path / "net.refsim"))

@@ -27,8 +27,8 @@ class FrameworkLayer:
         Parameter of the card -> attribute of the layer, such as ``p.tau_mem_inv``.
     options : dict of str to str
         Option of the framework -> attribute of the layer.
-    variants : tuple of (when, traits)
-        Traits that hold where the options have these values.
+    variants : tuple of (when, then)
+        Traits that hold where the options have these values, or under ``"card"`` another card that does.
     refusals : tuple of (when, because)
         Options that the card cannot say, and why.
     """
@@ -52,10 +52,10 @@ class FrameworkLayer:
         for when, because in self.refusals:
             if _holds(when, options):
                 raise RefsimError(f"{where}: {', '.join(f'{name} = {options[name]!r}' for name in when)} is not read: {because}")
-        traits: dict[str, str] = {}
+        chosen: dict[str, str] = {"card": self.card}
         for when, then in self.variants:
-            traits |= then if _holds(when, options) else {}
-        return load(self.card, **traits)
+            chosen |= then if _holds(when, options) else {}
+        return load(chosen.pop("card"), **chosen)
 
 
 def _holds(when: Mapping[str, Any], options: Mapping[str, object]) -> bool:
@@ -79,17 +79,20 @@ def framework_layers() -> Mapping[tuple[str, str], FrameworkLayer]:
     found: dict[tuple[str, str], FrameworkLayer] = {}
     for path in sorted((shelf("equations") / "frameworks").glob("*.toml")):
         layer = _read(path)
-        found |= {(layer.framework, name): layer for name in layer.layers}
+        found |= {} if layer is None else {(layer.framework, name): layer for name in layer.layers}
     return found
 
 
-def _read(path: Path) -> FrameworkLayer:
+def _read(path: Path) -> FrameworkLayer | None:
+    """Return what a card says of a framework; None for one without [framework], which is the variant of another."""
     table = tomllib.loads(path.read_text("utf-8"))
-    said, where = table.get("framework", {}), f"card '{table['name']}'"
+    if "framework" not in table:
+        return None
+    said, where = table["framework"], f"card '{table['name']}'"
     if missing := [key for key in ("name", "layers") if key not in said]:
         raise RefsimError(f"{where}: [framework] needs {listed(missing)}.")
     options = said.get("options", {})
-    variants = tuple((entry["when"], entry["then"]) for entry in table.get("variant", []))
+    variants = tuple((entry["when"], {"card": entry["card"]} if "card" in entry else entry["then"]) for entry in table.get("variant", []))
     refusals = tuple((entry["when"], entry["because"]) for entry in table.get("refuse", []))
     for when, _ in (*variants, *refusals):
         if unknown := set(when) - set(options):

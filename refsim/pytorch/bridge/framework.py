@@ -55,7 +55,11 @@ class Framework:
     forget : function of a part
         Puts it back to its start.
     passive : frozenset of str
-        Its classes that have no state: containers and linear maps.
+        Its classes that are no neurons: containers, linear maps and delays.
+    unread : dict of str to str
+        Classes that are never read, and why.
+    delay : function of a part
+        Steps by which a part that is no neuron holds back what it gets.
     values : function of a part and the values of its attributes by parameter
         Computes those that its attributes do not give as they are.
     recurrent : function of a part
@@ -73,6 +77,8 @@ class Framework:
     axes: Callable[[nn.Module], str] = lambda _part: "step"
     forget: Callable[[nn.Module], None] = lambda _part: None
     passive: frozenset[str] = frozenset()
+    unread: Mapping[str, str] = field(default_factory=dict)
+    delay: Callable[[nn.Module], int] = lambda _part: 0
     values: Callable[[nn.Module, dict[str, Any]], Mapping[str, Any]] = lambda _part, values: values
     recurrent: Callable[[nn.Module], Recurrent | None] = lambda _part: None
     membranes: Callable[[nn.Module, Any], Membranes] = lambda _part, _output: Membranes()
@@ -98,4 +104,6 @@ class Framework:
             return named[ours[0]]
         if ours[0] in self.passive:
             return None
+        if ours[0] in self.unread:
+            raise RefsimError(f"{where}: is {self.title}'s {ours[0]}, which refsim does not read: {self.unread[ours[0]]}")
         raise RefsimError(f"{where}: is {self.title}'s {ours[0]}, which refsim does not read; of {self.title} it reads {listed(named)}.")

@@ -8,6 +8,7 @@ Any zip program opens it, `numpy.load` reads the arrays; nothing in it can run.
 """
 
 import io
+import itertools
 import tomllib
 import zipfile
 from collections.abc import Mapping
@@ -34,8 +35,9 @@ def save_network(network: Network, path: str | Path) -> Path:
     """Write a network to one file, from which `load_network` makes the same again, bit for bit."""
     target, rows = Path(path), []
     arrays: dict[str, NDArray[Any]] = {}
+    cards: dict[str, str] = {}  # two layers can have one card in two conventions
     for index, layer in enumerate(network.layers):
-        row: dict[str, Any] = {"name": layer.name, "card": layer.model.name}
+        row: dict[str, Any] = {"name": layer.name, "card": _card_file(layer.model, cards)}
         row["parameters"] = {name: entry.value for name, entry in layer.model.parameters.items()}
         row["per_neuron"] = {name: f"{index}.{name}" for name in layer.parameters}
         row["sources"] = [source.layer for source in layer.sources]
@@ -47,8 +49,8 @@ def save_network(network: Network, path: str | Path) -> Path:
     try:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("network.toml", head)
-            for model in {layer.model.name: layer.model for layer in network.layers}.values():
-                file.writestr(f"cards/{model.name}.toml", model.text)
+            for name, text in cards.items():
+                file.writestr(f"cards/{name}.toml", text)
             for name, values in arrays.items():
                 buffer = io.BytesIO()
                 np.save(buffer, values, allow_pickle=False)
@@ -56,6 +58,14 @@ def save_network(network: Network, path: str | Path) -> Path:
     except OSError as error:
         raise RefsimError(f"{target}: cannot be written ({error.strerror}).") from None
     return target
+
+
+def _card_file(model: NeuronModel, cards: dict[str, str]) -> str:
+    """Return the name of the file that holds a card's text: the card's own, with a number where another text has that already."""
+    names = (model.name if number == 1 else f"{model.name}_{number}" for number in itertools.count(1))
+    name = next(each for each in names if cards.get(each, model.text) == model.text)
+    cards[name] = model.text
+    return name
 
 
 def load_network(path: str | Path) -> Network:

@@ -17,8 +17,9 @@ from .framework import Framework, Recurrent
 from .norse import NORSE
 from .own import OWN
 from .snntorch import SNNTORCH
+from .spikingjelly import SPIKINGJELLY
 
-FRAMEWORKS = (SNNTORCH, NORSE)
+FRAMEWORKS = (SNNTORCH, SPIKINGJELLY, NORSE)
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,8 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
 def _likely(parts: Sequence[Part]) -> tuple[str, ...]:
     axes = {part.framework.axes(part.module) for part in parts}
     if axes & {"batch first", "batch and time"}:
-        return ("batch first", "time first")
-    return ("time first", "batch first") if "time first" in axes else LAYOUTS
+        return ("batch first", "time first", "held")
+    return ("time first", "batch first", "held") if "time first" in axes else LAYOUTS
 
 
 def _try(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...], layout: str) -> Tried | str:

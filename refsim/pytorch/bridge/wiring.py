@@ -6,7 +6,7 @@ residual sum, plain Python. All of it must be linear, and that is checked.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +19,11 @@ from ...errors import RefsimError
 from .affine import agree, random_inputs, unit_answers
 from .feeding import in_time, out_of_time
 from .framework import with_first
-from .parts import neurons_of
+from .parts import framework_of, neurons_of
 from .states import put_aside, twin
 from .trying import Tried
 
 INPUT = -1  # as a source: what the module is given
-_STEPS = 3  # what is put in at the first step may arrive in it or in the next, and not later
-_SAMPLES = 3  # of the check
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Wiring:
     Attributes
     ----------
     weights : dict of (target, source, delay) to (n_target, n_source)
-        Delay 0 within a step, 1 from the step before.
+        Delay 0 within a step, 1 from the step before, more where the module has parts that delay.
     biases : tuple of (n_target,)
     """
 
@@ -49,17 +47,20 @@ def measure(module: nn.Module, tried: Tried) -> Wiring:
     Raises
     ------
     RefsimError
-        Where what stands between two layers is not linear, or remembers more than one step.
+        Where what stands between two layers is not linear, changes from step to step, or remembers more than it can say.
     """
     bench = _Bench(module, tried)
     sizes = {INPUT: tried.feeding.width, **{index: math.prod(shape) for index, shape in enumerate(tried.shapes)}}
     weights: dict[tuple[int, int, int], Floats] = {}
     with torch.no_grad():
-        biases = tuple(answer[0].numpy() for answer in bench.answers({}, 1)[0])
+        biases = _biases(bench)
         for source, n in sizes.items():
-            for number, answer in enumerate(unit_answers(bench.respond(source), n)):
+            found = unit_answers(bench.respond(source), n)
+            for number, answer in enumerate(found):
                 delay, target = divmod(number, len(tried.parts))
-                if delay <= 1 and answer.any():
+                if delay and bench.stays(source):
+                    answer = answer - found[number - len(tried.parts)]
+                if delay <= bench.latest and answer.any():
                     weights[target, source, delay] = np.ascontiguousarray(answer.T)
         _check(bench, weights, biases, sizes)
     return Wiring(weights, biases)
@@ -71,9 +72,12 @@ class _Bench:
     def __init__(self, module: nn.Module, tried: Tried) -> None:
         self.module, self.tried = twin(module).cpu().double(), tried
         inside = dict(self.module.named_modules())
+        # A spike arrives in its step or in the next; later only through a part that says it delays. One step more shows what does not keep to that.
+        self.latest = 1 + sum(framework.delay(each) for each in inside.values() if (framework := framework_of(each)))
+        self.steps = min(self.latest + 2, tried.feeding.own_steps or self.latest + 2)
         for index, part in enumerate(tried.parts):
             inside[part.name].forward = self._stand_in(index)
-        self.forced: dict[int, Tensor] = {}
+        self.given: dict[int, Sequence[Tensor]] = {}
         self.heard: list[list[Tensor]] = []
         self.n_samples = 0
 
@@ -83,39 +87,60 @@ class _Bench:
 
         def forward(x: Tensor, *_states: Any, **_more: Any) -> Any:
             frames = part.framework.arriving(part.module, in_time(x, axes, self.n_samples))
-            answers = torch.zeros_like(frames)
-            if not self.heard[index] and index in self.forced:
-                answers[0] = self.forced[index].reshape(frames[0].shape)
+            answers, now = torch.zeros_like(frames), len(self.heard[index])
+            for step, put_in in enumerate(self.given.get(index, ())[now : now + len(frames)]):
+                answers[step] = put_in.reshape(frames[0].shape)
             self.heard[index] += [frame.flatten(1) for frame in frames]
             return with_first(template, out_of_time(answers, axes))
 
         return forward
 
+    def stays(self, source: int) -> bool:
+        """Whether what is put in at a source is there in all later steps too: the input of a module that runs its steps by itself."""
+        return source == INPUT and self.tried.feeding.layout == "held"
+
     def respond(self, source: int) -> Callable[[Tensor], list[Tensor]]:
         """Return what answers to numbers put in at one source in the first step: what arrives, step by step, layer by layer."""
-        return lambda x: [arrived for step in self.answers({source: x}, len(x)) for arrived in step]
+        return lambda x: [arrived for step in self.answers({source: [x]}, len(x)) for arrived in step]
 
-    def answers(self, given: dict[int, Tensor], n_samples: int) -> list[list[Tensor]]:
-        """Return what arrives in each step at each layer, (n_samples, n)."""
+    def answers(self, given: Mapping[int, Sequence[Tensor]], n_samples: int) -> list[list[Tensor]]:
+        """Return what arrives in each step at each layer, (n_samples, n), where numbers are put in at sources in the first steps."""
         quiet = torch.zeros(n_samples, self.tried.feeding.width, dtype=torch.float64)
-        self.forced = {index: x for index, x in given.items() if index != INPUT}
-        self.heard, self.n_samples = [[] for _ in self.tried.parts], n_samples
+        self.given, self.heard, self.n_samples = given, [[] for _ in self.tried.parts], n_samples
+        frames = [*given.get(INPUT, ()), *[quiet] * self.steps][: self.steps]
         with put_aside(self.module):
-            self.tried.feeding.run(self.module, [given.get(INPUT, quiet), *[quiet] * (_STEPS - 1)])
-        steps = 1 if self.tried.feeding.layout == "held" else _STEPS  # its input stays: later steps would tell the same again
-        return [[frames[step] for frames in self.heard] for step in range(steps)]
+            self.tried.feeding.run(self.module, frames)
+        return [[arrived[step] for arrived in self.heard] for step in range(self.steps)]
+
+
+def _biases(bench: _Bench) -> tuple[Floats, ...]:
+    """Return what arrives without any input, which must be the same in all steps."""
+    silence = [[arrived[0].numpy() for arrived in row] for row in bench.answers({}, 1)]
+    for step, row in enumerate(silence):
+        for part, found, bias in zip(bench.tried.parts, row, silence[0], strict=True):
+            if not agree(found, bias, np.abs(bias)):
+                raise RefsimError(
+                    f"{part.where}: what leads to it gives in step {step}, without any input, other numbers than at the start{_suspects(bench)}; "
+                    "a bias here is the same in all steps. Put a delay in front of the Linear that has the bias, not behind it."
+                )
+    return tuple(silence[0])
 
 
 def _check(bench: _Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
-    """Hold the measured maps against the answers to random numbers from all sources at once."""
-    given = {source: random_inputs(n) for source, n in sizes.items()}
-    for step, row in enumerate(bench.answers(given, _SAMPLES)):
+    """Hold the measured maps against the answers to random numbers from all sources at once, in all steps: a product of two would show."""
+    drawn = torch.split(random_inputs(bench.steps * sum(sizes.values())), [bench.steps * n for n in sizes.values()], dim=1)
+    given = {source: numbers.reshape(len(numbers), bench.steps, -1).unbind(1) for source, numbers in zip(sizes, drawn, strict=True)}
+    for step, row in enumerate(bench.answers(given, len(drawn[0]))):
         for target, found in enumerate(row):
-            maps = [(given[source].numpy(), weights[target, source, step].T) for source in sizes if (target, source, step) in weights]
+            maps = [
+                (given[source][0 if bench.stays(source) else step - delay].numpy(), weight.T)
+                for (to, source, delay), weight in weights.items()
+                if to == target and delay <= step
+            ]
             expected = biases[target] + sum(x @ weight for x, weight in maps)
             size = np.abs(biases[target]) + sum(np.abs(x) @ np.abs(weight) for x, weight in maps)
             if not agree(found.numpy(), np.broadcast_to(expected, found.shape), np.broadcast_to(size, found.shape)):
-                what = "is not linear" if step < 2 else "remembers more than one step"
+                what = "is not linear" if step <= bench.latest else f"remembers more than {'one step' if bench.latest == 1 else f'{bench.latest} steps'}"
                 raise RefsimError(
                     f"{bench.tried.parts[target].where}: what leads to it {what}{_suspects(bench)}; only linear maps can stand between layers of neurons."
                 )
