@@ -28,6 +28,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "input": {
         "whole": "what arrives is added as it is, times gain",
         "share": "what arrives is scaled by what the leak takes: 1 - decay, 1/tau or rate",
+        "kept": "what arrives leaks in its own step, as what was there: it is scaled by what the leak leaves",
     },
     "bias": {
         "none": "no bias but that of the weights",
@@ -229,6 +230,10 @@ def _update(traits: Mapping[str, str]) -> str:
     return {
         ("none", "whole"): "v = v + gain*x",
         ("none", "share"): "v = v + gain*x",
+        ("none", "kept"): "v = v + gain*x",
+        ("factor", "kept"): "v = decay*(v + gain*x) + share*v_rest",
+        ("tau", "kept"): "v = (v + gain*x) - ((v + gain*x) - v_rest)/tau",
+        ("rate", "kept"): "v = (v + gain*x) + rate*(v_rest - (v + gain*x))",
         ("factor", "whole"): "v = decay*v + share*v_rest + gain*x",
         ("factor", "share"): "v = decay*v + share*(v_rest + gain*x)",
         ("tau", "whole"): "v = v - (v - v_rest)/tau + gain*x",

@@ -63,9 +63,13 @@ def _holds(when: Mapping[str, Any], options: Mapping[str, object]) -> bool:
 
 
 def _equals(given: object, value: Any) -> bool:
-    """Compare an option; TOML has no null and no "other than", so "None" is text, and "not False" any other value."""
+    """Compare an option; TOML has no null, "other than" or "or": "None" is text, "not False" any other value, "a | b" one of two."""
     if isinstance(value, str) and value.startswith("not "):
-        return str(given) != value.removeprefix("not ")
+        return not _equals(given, value.removeprefix("not "))
+    if isinstance(value, str) and not isinstance(given, bool | str):
+        return str(float(given) if isinstance(given, int) else given) in value.split(" | ")
+    if isinstance(value, str):
+        return str(given) in value.split(" | ")
     return bool((given if isinstance(given, bool | int | float | str) else str(given)) == value)
 
 

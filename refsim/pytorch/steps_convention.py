@@ -92,6 +92,8 @@ def _synapse(order: str, x: Tensor, s: State, p: Constants) -> tuple[Tensor, Ten
 
 def _relaxed(v: Tensor, current: Tensor, traits: Mapping[str, str], p: Constants) -> Tensor:
     x, leak, share = p["gain"] * current, traits["leak"], traits["input"] == "share"
+    if traits["input"] == "kept":
+        v, x = v + x, torch.zeros_like(v)
     if leak == "none":
         return v + x
     if leak == "tau":

@@ -15,9 +15,11 @@ from ..layers import Neuron
 from .affine import measured
 from .framework import Framework, Recurrent
 from .own import OWN
+from .rockpool import ROCKPOOL
+from .sinabs import SINABS
 from .snntorch import SNNTORCH
 
-FRAMEWORKS = (SNNTORCH,)
+FRAMEWORKS = (ROCKPOOL, SINABS, SNNTORCH)
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,10 @@ def read_part(part: Part, shape: tuple[int, ...], dt: float) -> Neurons:
     options = {option: _plain(attribute(part, path)) for option, path in part.layer.options.items()}
     model = part.layer.model(options, part.where)
     given = {parameter: array_of(attribute(part, path), f"{part.where}: {path}") for parameter, path in part.layer.attributes.items()}
-    values = part.framework.values(part.module, {name: value for name, value in given.items() if value is not None})
+    try:
+        values = part.framework.values(part.module, {name: value for name, value in given.items() if value is not None})
+    except RefsimError as error:
+        raise RefsimError(f"{part.where}: {error}") from None
     same, own_values = {}, {}
     for name, value in values.items():
         if name not in model.parameters:
@@ -127,10 +132,13 @@ def read_part(part: Part, shape: tuple[int, ...], dt: float) -> Neurons:
 
 
 def attribute(part: Part, path: str) -> Any:
-    """Return an attribute of a part by its path, such as ``p.tau_mem_inv``."""
+    """Return an attribute of a part by its path, such as ``p.tau_mem_inv``; one that not all such parts have ends in "?", and is then None."""
     value: Any = part.module
+    optional, path = path.endswith("?"), path.removesuffix("?")
     for key in path.split("."):
         if not hasattr(value, key):
+            if optional:
+                return None
             raise RefsimError(
                 f"{part.where}: this release of {part.framework.title} has no attribute '{path}', which the card '{part.layer.card}' reads."
                 if part.layer
@@ -156,7 +164,12 @@ def array_of(value: Any, where: str) -> Floats | None:
 
 
 def _plain(value: Any) -> object:
-    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+    """Return an option as what a card can say: a number, a word, or the name of a class or of an object's class."""
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return getattr(value, "__name__", type(value).__name__)
 
 
 def _by_neuron(value: Floats, shape: tuple[int, ...], where: str) -> Floats:

@@ -20,7 +20,7 @@ from .affine import agree, random_inputs, unit_answers
 from .feeding import in_time, out_of_time
 from .framework import with_first
 from .parts import neurons_of
-from .states import put_aside, twin
+from .states import parts_inside, put_aside, twin
 from .trying import Tried
 
 INPUT = -1  # as a source: what the module is given
@@ -82,7 +82,7 @@ class _Bench:
         axes = part.framework.axes(part.module)
 
         def forward(x: Tensor, *_states: Any, **_more: Any) -> Any:
-            frames = in_time(x, axes, self.n_samples)
+            frames = part.framework.arriving(part.module, in_time(x, axes, self.n_samples))
             answers = torch.zeros_like(frames)
             if not self.heard[index] and index in self.forced:
                 answers[0] = self.forced[index].reshape(frames[0].shape)
@@ -126,7 +126,7 @@ _USUAL = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Flatten, nn.Identity, nn.Dropout, 
 
 def _suspects(bench: _Bench) -> str:
     """Name the parts between the neurons that are none of the usual linear ones."""
-    inside = {id(each) for part in neurons_of(bench.module) for each in part.module.modules()}
+    inside = {id(each) for part in neurons_of(bench.module) for each in parts_inside(part.module)}
     odd = [
         f"'{name}' is a {type(part).__name__}"
         for name, part in bench.module.named_modules()
