@@ -39,12 +39,12 @@ class Row:
     differs: str = ""
 
 
-def judge(row: Row, folder: Path) -> None:
+def judge(row: Row, folder: Path, target: str = "cpp") -> None:
     """Run what was read in Brian2 and hold the framework's spikes against it."""
     for file in sorted(folder.glob("*.refsim")):
         network = load_network(file)
         drive, trial = _trial(network, file)
-        reference = refsim.run(network, drive, engine=refsim.Brian2(target="cpp"), record=tuple(sorted(trial.traces[0].keys() & {"payload"})))
+        reference = refsim.run(network, drive, engine=refsim.Brian2(target=target), record=tuple(sorted(trial.traces[0].keys() & {"payload"})))
         found = compare_recordings(reference, trial)
         row.dtype, row.configs = str(trial.provenance["dtype"]), row.configs + 1
         row.spikes += sum(map(len, trial.spikes))
@@ -68,7 +68,7 @@ def _trial(network: Any, file: Path) -> tuple[refsim.Drive, Recording]:
     return drive, Recording(network, drive, tuple(trains), tuple(traces), tuple(approach), {"dtype": facts["dtype"], "label": "framework"})
 
 
-def run(name: str, configs: int, steps: int, kinds: list[str]) -> list[Row] | str:
+def run(name: str, configs: int, steps: int, kinds: list[str], target: str) -> list[Row] | str:
     """Probe one framework; return its rows, or why it cannot be probed."""
     python = peers.python_of(name)
     if python is None:
@@ -82,7 +82,7 @@ def run(name: str, configs: int, steps: int, kinds: list[str]) -> list[Row] | st
         rows = []
         for number, kind in enumerate(said["kinds"]):
             row = Row(name, said["release"], kind, differs=said["refused"].get(kind, ""))
-            judge(row, Path(folder) / str(number))
+            judge(row, Path(folder) / str(number), target)
             rows.append(row)
         return rows
 
@@ -94,12 +94,15 @@ def main() -> int:
     parser.add_argument("--configs", type=int, default=100)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--kinds", nargs="*", default=[])
+    parser.add_argument(
+        "--target", choices=("cpp", "numpy"), default="cpp", help="Brian2's; numpy compiles nothing, and is quicker where each config is another network"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows: list[Row] = []
     failed = False
     for name in options.names or NAMES:
-        found = run(name, options.configs, options.steps, options.kinds)
+        found = run(name, options.configs, options.steps, options.kinds, options.target)
         if isinstance(found, str):
             print(found)
             failed = failed or bool(options.names)

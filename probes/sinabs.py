@@ -103,9 +103,7 @@ def kinds() -> list[Kind]:
 
 def _exp_leak(layers: Any, rng: Rng) -> nn.Module:
     floor = float(rng.uniform(-0.5, 0.0)) if rng.integers(2) else None
-    made: nn.Module = layers.ExpLeak(
-        tau_mem=_own(rng, 1.5, 40.0), norm_input=bool(rng.integers(2)), train_alphas=bool(rng.integers(2)), min_v_mem=floor
-    )
+    made: nn.Module = layers.ExpLeak(tau_mem=_own(rng, 1.5, 40.0), norm_input=bool(rng.integers(2)), train_alphas=bool(rng.integers(2)), min_v_mem=floor)
     return made
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..engines.discrete import Discrete
 from ..errors import RefsimError
+from ..model import NeuronModel
 from ..model.card import switched
 from ..model.conventions import OPTIONS
 from ..network import Layer, Network
@@ -54,21 +55,21 @@ def explaining_traits(trial: Recording) -> list[Explanation]:
 
 
 def _switches(network: Network) -> Iterator[tuple[Explanation, Network]]:
-    cards = {layer.model.name: layer.model for layer in network.layers if layer.model.convention}
-    for card, model in cards.items():
+    cards = {layer.model.text: layer.model for layer in network.layers if layer.model.convention}  # one card may be there in two conventions
+    for model in cards.values():
         for trait, options in OPTIONS.items():
             for option in options:
                 if option == model.convention[trait] or trait == "latency":
                     continue
-                layers = _switched_layers(network, card, trait, option)
+                layers = _switched_layers(network, model, trait, option)
                 if layers is not None:
-                    yield Explanation(card, trait, model.convention[trait], option), replace(network, layers=layers)
+                    yield Explanation(model.name, trait, model.convention[trait], option), replace(network, layers=layers)
 
 
-def _switched_layers(network: Network, card: str, trait: str, option: str) -> tuple[Layer, ...] | None:
+def _switched_layers(network: Network, model: NeuronModel, trait: str, option: str) -> tuple[Layer, ...] | None:
     """Return the layers with one trait switched; None where the traits do not go together, or change nothing."""
     try:
-        layers = tuple(replace(layer, model=switched(layer.model, **{trait: option})) if layer.model.name == card else layer for layer in network.layers)
+        layers = tuple(replace(layer, model=switched(layer.model, **{trait: option})) if layer.model.text == model.text else layer for layer in network.layers)
     except RefsimError:
         return None
     return None if all(a.model.discrete.texts == b.model.discrete.texts for a, b in zip(layers, network.layers, strict=True)) else layers

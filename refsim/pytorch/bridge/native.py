@@ -34,8 +34,9 @@ def save_network(network: Network, path: str | Path) -> Path:
     """Write a network to one file, from which `load_network` makes the same again, bit for bit."""
     target, rows = Path(path), []
     arrays: dict[str, NDArray[Any]] = {}
+    cards = _cards(network)
     for index, layer in enumerate(network.layers):
-        row: dict[str, Any] = {"name": layer.name, "card": layer.model.name}
+        row: dict[str, Any] = {"name": layer.name, "card": cards[layer.model.text]}
         row["parameters"] = {name: entry.value for name, entry in layer.model.parameters.items()}
         row["per_neuron"] = {name: f"{index}.{name}" for name in layer.parameters}
         row["sources"] = [source.layer for source in layer.sources]
@@ -47,8 +48,8 @@ def save_network(network: Network, path: str | Path) -> Path:
     try:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("network.toml", head)
-            for model in {layer.model.name: layer.model for layer in network.layers}.values():
-                file.writestr(f"cards/{model.name}.toml", model.text)
+            for text, card in cards.items():
+                file.writestr(f"cards/{card}.toml", text)
             for name, values in arrays.items():
                 buffer = io.BytesIO()
                 np.save(buffer, values, allow_pickle=False)
@@ -56,6 +57,15 @@ def save_network(network: Network, path: str | Path) -> Path:
     except OSError as error:
         raise RefsimError(f"{target}: cannot be written ({error.strerror}).") from None
     return target
+
+
+def _cards(network: Network) -> dict[str, str]:
+    """Return a name for the text of each card: its own, and a number where it is there in several conventions."""
+    names: dict[str, str] = {}
+    for layer in network.layers:
+        found = sum(name.split("-")[0] == layer.model.name for name in names.values())
+        names.setdefault(layer.model.text, f"{layer.model.name}-{found + 1}" if found else layer.model.name)
+    return names
 
 
 def load_network(path: str | Path) -> Network:
