@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,13 @@ def judge(row: Row, folder: Path, target: str = "cpp") -> None:
     for file in sorted(folder.glob("*.refsim")):
         network = load_network(file)
         drive, trial = _trial(network, file)
-        reference = refsim.run(network, drive, engine=refsim.Brian2(target=target), record=tuple(sorted(trial.traces[0].keys() & {"payload"})))
+        record = tuple(sorted(set().union(*trial.traces) & {"payload", "before_reset"}))  # what readouts and counts are compared by
+        reference = refsim.run(network, drive, engine=refsim.Brian2(target=target), record=record)
         found = compare_recordings(reference, trial)
         row.dtype, row.configs = str(trial.provenance["dtype"]), row.configs + 1
         row.spikes += sum(map(len, trial.spikes))
         row.ties += found.ties
-        if (real := len(found.partings) - found.undecided) or any(readout.differs for readout in found.readouts):
+        if (real := len(found.partings) - found.undecided) or any(readout.differs or not readout.recorded for readout in found.readouts):
             row.mismatches += sum(found.mismatched) or 1
             if not row.differs:
                 why = [str(each) for each in explaining_traits(trial)]
@@ -68,23 +70,23 @@ def _trial(network: Any, file: Path) -> tuple[refsim.Drive, Recording]:
     return drive, Recording(network, drive, tuple(trains), tuple(traces), tuple(approach), {"dtype": facts["dtype"], "label": "framework"})
 
 
-def run(name: str, configs: int, steps: int, kinds: list[str], target: str) -> list[Row] | str:
-    """Probe one framework; return its rows, or why it cannot be probed."""
+def run(name: str, configs: int, steps: int, kinds: list[str], target: str) -> Iterator[Row | str]:
+    """Probe one framework; yield its rows, or why it cannot be probed."""
     python = peers.python_of(name)
     if python is None:
-        return f"{name}: no environment; python -m benchmarks.peers {name} makes it"
+        yield f"{name}: no environment; python -m benchmarks.peers {name} makes it"
+        return
     with tempfile.TemporaryDirectory(prefix="refsim-probe-") as folder:
         words = [str(python), "-m", "probes.inside", name, folder, "--configs", str(configs), "--steps", str(steps), *(["--kinds", *kinds] if kinds else [])]
         done = subprocess.run(words, cwd=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)}, capture_output=True, text=True, check=False)
         if done.returncode:
-            return f"{name}: the probe ended with {(done.stderr.strip() or 'no message').splitlines()[-1]}"
+            yield f"{name}: the probe ended with {(done.stderr.strip() or 'no message').splitlines()[-1]}"
+            return
         said = json.loads((Path(folder) / "said.json").read_text())
-        rows = []
         for number, kind in enumerate(said["kinds"]):
             row = Row(name, said["release"], kind, differs=said["refused"].get(kind, ""))
             judge(row, Path(folder) / str(number), target)
-            rows.append(row)
-        return rows
+            yield row
 
 
 def main() -> int:
@@ -102,19 +104,18 @@ def main() -> int:
     rows: list[Row] = []
     failed = False
     for name in options.names or NAMES:
-        found = run(name, options.configs, options.steps, options.kinds, options.target)
-        if isinstance(found, str):
-            print(found)
-            failed = failed or bool(options.names)
-            continue
-        for row in found:
+        for row in run(name, options.configs, options.steps, options.kinds, options.target):
+            if isinstance(row, str):
+                print(row)
+                failed = failed or bool(options.names)
+                continue
+            rows.append(row)
             bad = row.mismatches or row.configs < options.configs
             failed = failed or bool(bad)
             print(
                 f"{row.framework} {row.release}  {row.kind:<44} {row.dtype:<8} {row.configs:>4} configs {row.spikes:>8} spikes {row.mismatches:>5} wrong {row.ties:>3} ties{'  ' + row.differs if row.differs else ''}",
                 flush=True,
             )
-        rows += found
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     return int(failed)

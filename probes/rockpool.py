@@ -1,4 +1,4 @@
-"""Rockpool's layers, random: float64 where the layer can (LIFTorch multiplies its float32 spikes), else float32."""
+"""Rockpool's layers, random: float64 where the layer can, else float32 (LIFTorch multiplies float32 spikes, ExpSynTorch gives float32 always)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -109,6 +109,6 @@ def kinds() -> list[Kind]:
         _kind("LIFTorch", lambda rng, dt: _sequential(_linear(rng, N_INPUTS, N_NEURONS), _lif(rng, dt))),
         _kind("LIFTorch, several synapses a neuron", _several),
         _kind("LIFNeuronTorch", lambda rng, dt: _sequential(_linear(rng, N_INPUTS, N_NEURONS), _neuron(rng, dt)).double()),
-        _kind("ExpSynTorch", lambda rng, dt: _sequential(_linear(rng, N_INPUTS, N_NEURONS), _exp_syn(rng, dt)).double()),
+        _kind("ExpSynTorch", lambda rng, dt: _sequential(_linear(rng, N_INPUTS, N_NEURONS), _exp_syn(rng, dt))),
         _kind("LIFTorch, ExpSynTorch, LIFNeuronTorch, ExpSynTorch", _deep),
     ]
