@@ -10,6 +10,7 @@ from torch import nn
 
 import refsim
 from refsim import RefsimError
+from refsim.model.framework import _holds
 from refsim.pytorch.bridge import load_network, save_network
 from refsim.questions.traits import explaining_traits
 
@@ -139,10 +140,11 @@ def test_a_misread_convention_is_found_by_name(name):
         assert refsim.compare(reference, trial).verdict == "fail"
     named = [(each.card, each.trait, each.found) for each in explaining_traits(trial)]
     assert expected in named
+    assert len(named) < 8
 
 
 def at_threshold(module, network):
-    drive = refsim.Drive.current(np.zeros((1, 1, 5)), "1 ms")
+    drive = refsim.Drive.current(np.array([0.0, 1.0, -4.0])[:, None, None] * np.ones(5), "1 ms")  # the first sample is the bias alone
     return refsim.run(network, drive, engine=refsim.Torch(module=module), record=("payload",))
 
 
@@ -166,6 +168,17 @@ def test_what_a_card_cannot_say_is_refused(name):
     make, said = REFUSED[name]
     with pytest.raises(RefsimError, match=said):
         refsim.bridge.load(behind_linear(make()), dt="1 ms")
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "holds"),
+    [
+        ("MultiSpike", "MultiSpike | MaxSpike", True), ("print", "not MultiSpike | MaxSpike", True), ("MaxSpike", "not MultiSpike | MaxSpike", False),
+        (0, "not 0.0", False), (0.0, "not 0.0", False), (0.5, "not 0.0", True), (None, "None", True), (3.0, "not None", True), (False, "not False", False),
+    ],
+)  # fmt: skip
+def test_words_of_a_variant(given, value, holds):
+    assert _holds({"option": value}, {"option": given}) is holds
 
 
 def test_synapses_with_time_constants_of_their_own_are_refused():
