@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from benchmarks import peers
 from refsim.pytorch.bridge import load_network
 from refsim.questions.code import compare_recordings
 from refsim.questions.traits import explaining_traits
-from refsim.recording import Approach, Recording, output_trace
+from refsim.recording import Approach, Recording
 from refsim.spikes import SpikeTrains
 
 NAMES = ("snntorch", "spikingjelly", "norse", "sinabs", "rockpool")
@@ -40,19 +41,19 @@ class Row:
     differs: str = ""
 
 
-def judge(row: Row, folder: Path) -> None:
+def judge(row: Row, folder: Path, target: str = "cpp") -> None:
     """Run what was read in Brian2 and hold the framework's spikes against it."""
     for file in sorted(folder.glob("*.refsim")):
         network = load_network(file)
         drive, trial = _trial(network, file)
-        outputs = tuple(sorted({output_trace(layer) for layer in network.layers} - {""}))
-        reference = refsim.run(network, drive, engine=refsim.Brian2(target="cpp"), record=outputs)
+        record = tuple(sorted(set().union(*trial.traces) & {"payload", "before_reset", "after_reset"}))  # what readouts and counts are compared by
+        reference = refsim.run(network, drive, engine=refsim.Brian2(target=target), record=record)
         found = compare_recordings(reference, trial)
         row.dtype, row.configs = str(trial.provenance["dtype"]), row.configs + 1
         row.spikes += sum(map(len, trial.spikes))
         row.values += sum(trial.traces[readout.layer][readout.trace].size for readout in found.readouts if readout.recorded)
         row.ties += found.undecided
-        if (real := len(found.partings) - found.undecided) or any(readout.differs for readout in found.readouts):
+        if (real := len(found.partings) - found.undecided) or any(readout.differs or not readout.recorded for readout in found.readouts):
             row.mismatches += sum(found.mismatched) or 1
             if not row.differs:
                 parted = np.array([parting.where.sample for parting in found.partings])
@@ -72,23 +73,23 @@ def _trial(network: Any, file: Path) -> tuple[refsim.Drive, Recording]:
     return drive, Recording(network, drive, tuple(trains), tuple(traces), tuple(approach), {"dtype": facts["dtype"], "label": "framework"})
 
 
-def run(name: str, configs: int, steps: int, kinds: list[str]) -> list[Row] | str:
-    """Probe one framework; return its rows, or why it cannot be probed."""
+def run(name: str, configs: int, steps: int, kinds: list[str], target: str) -> Iterator[Row | str]:
+    """Probe one framework; yield its rows, or why it cannot be probed."""
     python = peers.python_of(name)
     if python is None:
-        return f"{name}: no environment; python -m benchmarks.peers {name} makes it"
+        yield f"{name}: no environment; python -m benchmarks.peers {name} makes it"
+        return
     with tempfile.TemporaryDirectory(prefix="refsim-probe-") as folder:
         words = [str(python), "-m", "probes.inside", name, folder, "--configs", str(configs), "--steps", str(steps), *(["--kinds", *kinds] if kinds else [])]
         done = subprocess.run(words, cwd=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)}, capture_output=True, text=True, check=False)
         if done.returncode:
-            return f"{name}: the probe ended with {(done.stderr.strip() or 'no message').splitlines()[-1]}"
+            yield f"{name}: the probe ended with {(done.stderr.strip() or 'no message').splitlines()[-1]}"
+            return
         said = json.loads((Path(folder) / "said.json").read_text())
-        rows = []
         for number, kind in enumerate(said["kinds"]):
             row = Row(name, said["release"], kind, differs=said["refused"].get(kind, ""))
-            judge(row, Path(folder) / str(number))
-            rows.append(row)
-        return rows
+            judge(row, Path(folder) / str(number), target)
+            yield row
 
 
 def main() -> int:
@@ -98,24 +99,26 @@ def main() -> int:
     parser.add_argument("--configs", type=int, default=100)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--kinds", nargs="*", default=[])
+    parser.add_argument(
+        "--target", choices=("cpp", "numpy"), default="cpp", help="Brian2's; numpy compiles nothing, and is quicker where each config is another network"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows: list[Row] = []
     failed = False
     for name in options.names or NAMES:
-        found = run(name, options.configs, options.steps, options.kinds)
-        if isinstance(found, str):
-            print(found)
-            failed = failed or bool(options.names)
-            continue
-        for row in found:
+        for row in run(name, options.configs, options.steps, options.kinds, options.target):
+            if isinstance(row, str):
+                print(row)
+                failed = failed or bool(options.names)
+                continue
+            rows.append(row)
             bad = row.mismatches or row.configs < options.configs or not row.spikes + row.values  # of silence nothing is known
             failed = failed or bool(bad)
             print(
                 f"{row.framework} {row.release}  {row.kind:<44} {row.dtype:<8} {row.configs:>4} configs {row.spikes:>8} spikes {row.values:>8} values {row.mismatches:>5} wrong {row.ties:>3} ties{'  ' + row.differs if row.differs else ''}",
                 flush=True,
             )
-        rows += found
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     return int(failed)

@@ -16,15 +16,28 @@ BASE = "snntorch_leaky"
 DYADIC = {"beta": 0.75, "v_th": 1.0}  # sums are exact: nothing is a tie
 
 
+TRAITS = [trait for trait in OPTIONS if trait not in ("latency", "synapse", "start")]
+_EVERY = 41  # one in so many, besides those in which two options meet for the first time
+
+
 def combinations():
-    """Return all conventions that go together, a trait's own default apart from one another."""
-    traits = [trait for trait in OPTIONS if trait not in ("latency", "synapse", "start")]
-    for options in itertools.product(*(OPTIONS[trait] for trait in traits)):
-        chosen = dict(zip(traits, options, strict=True))
+    """Return conventions that go together: so many that each two options of two traits meet where they can."""
+    met = set()
+    for number, chosen in enumerate(_all_combinations()):
+        here = set(itertools.combinations(chosen.items(), 2))
+        if number % _EVERY == 0 or not here <= met:
+            met |= here
+            yield chosen
+
+
+def _all_combinations():
+    for options in itertools.product(*(OPTIONS[trait] for trait in TRAITS)):
+        chosen = dict(zip(TRAITS, options, strict=True))
         again = chosen["moment"].startswith("now, and again")
-        if again and (chosen["spikes"] != "one" or chosen["reset"] == "none"):
+        if again and (chosen["spikes"] != "one" or chosen["reset"] not in ("subtract", "set")):
             continue
-        if chosen["spikes"] == "none" and (chosen["reset"], chosen["moment"], chosen["comparison"]) != ("none", "now", ">="):
+        silent = (chosen["reset"], chosen["moment"], chosen["comparison"], chosen["threshold"]) == ("none", "now", ">=", "fixed")
+        if chosen["spikes"].startswith("none") and not silent:
             continue
         if chosen["reset"] == "none" and chosen["moment"] != "now":
             continue
@@ -59,16 +72,15 @@ def test_text_and_pytorch_step_agree_for_all_traits(synapse, rng, drive):
 def test_a_start_at_v_start_is_that_of_the_first_step_alone(chosen, drive):
     models, record = [refsim.load(BASE, **start, **chosen, **DYADIC) for start in ({"start": "v_start", "v_start": -1.5}, {})], ("after_reset",)
     net, plain = (network(np.random.default_rng(3), model) for model in models)
-    runs = [
-        refsim.run(net, drive, engine=engine, record=record) for engine in (refsim.Discrete(), refsim.Torch(dtype="float64"), refsim.Brian2(target="numpy"))
-    ]
+    engines = (refsim.Discrete(), refsim.Torch(dtype="float64"), refsim.Brian2(target="numpy"))
+    runs = [refsim.run(net, drive, engine=engine, record=record) for engine in engines]
     usual = refsim.run(plain, drive, engine=refsim.Discrete(), record=record)
     for other in runs[1:]:
         assert all(np.allclose(a["after_reset"], b["after_reset"], rtol=0, atol=1e-9) for a, b in zip(runs[0].traces, other.traces, strict=True))
     assert not np.array_equal(runs[0].traces[0]["after_reset"][:, 0], usual.traces[0]["after_reset"][:, 0])
 
 
-@pytest.mark.parametrize("chosen", list(combinations())[::37], ids=lambda chosen: " ".join(chosen.values()))
+@pytest.mark.parametrize("chosen", list(combinations())[::31], ids=lambda chosen: " ".join(chosen.values()))
 def test_brian2_runs_what_the_text_says(chosen, rng, drive):
     net = network(rng, refsim.load(BASE, synapse="jump, use, decay", **chosen, **DYADIC))
     ours, theirs = (refsim.run(net, drive, engine=engine, record=("after_reset",)) for engine in (refsim.Discrete(), refsim.Brian2(target="numpy")))
@@ -93,7 +105,7 @@ def test_a_misread_trait_changes_spikes(trait, rng, drive):
 @pytest.mark.parametrize(
     ("traits", "said"),
     [
-        ({"reset": "hard"}, "reset must be one of 'none', 'subtract', 'set', but is 'hard'"),
+        ({"reset": "hard"}, "reset must be one of 'none', 'subtract', .*'set', .* but is 'hard'"),
         ({"moment": "now, and again after the update", "reset": "none", "spikes": "many"}, None),
         ({"moment": "now, and again after the update", "spikes": "many"}, "is for one spike a step"),
         ({"resett": "set"}, "has no parameter 'resett'"),
@@ -112,7 +124,7 @@ def test_a_card_of_statements_has_no_traits_to_switch():
         switched(refsim.load("srif"), reset="set")
 
 
-@pytest.mark.parametrize("trait", MISREAD)
+@pytest.mark.parametrize("trait", [trait for trait in MISREAD if trait != "start"])  # another start is a number, which no trait tells
 def test_the_trait_that_is_misread_is_named(trait, drive):
     """A run that follows another convention is told by its spikes alone."""
     right, wrong = (network(np.random.default_rng(3), refsim.load(BASE, **DYADIC, **traits), grid=2) for traits in ({}, MISREAD[trait]))

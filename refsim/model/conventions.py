@@ -16,6 +16,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "decay, jump, use": "the synaptic current decays, takes the input, and acts in the same step",
         "jump, use, decay": "the synaptic current takes the input, acts, and decays afterwards",
         "jump, decay, use": "the synaptic current takes the input, decays, and acts: its own input is decayed already",
+        "jump, decay, share, use": "as 'jump, decay, use', and what the leak takes, 1 - decay, scales the current that is kept",
         "use, decay, jump": "the synaptic current acts before it takes the input, which acts one step later",
     },
     "leak": {
@@ -27,14 +28,32 @@ OPTIONS: dict[str, dict[str, str]] = {
     "input": {
         "whole": "what arrives is added as it is, times gain",
         "share": "what arrives is scaled by what the leak takes: 1 - decay, 1/tau or rate",
+        "kept": "what arrives leaks in its own step, as what was there: it is scaled by what the leak leaves",
+    },
+    "bias": {
+        "none": "no bias but that of the weights",
+        "to the membrane": "a bias is added to the membrane in each step, past the synapse",
+        "to the input, from the second step on": "a bias is added to the input in each step but the first",
+    },
+    "threshold": {
+        "fixed": "the threshold is v_th",
+        "adapting": "the threshold is v_th + adapt_scale*b, and b follows the spikes of each step, decaying by adapt_decay",
     },
     "comparison": {">=": "fires at the threshold", ">": "fires above the threshold, not at it"},
     "spikes": {
         "one": "at most one spike a step",
         "many": "as many spikes a step as the threshold fits into the membrane",
+        "many, up to n_max": "as many spikes a step as the threshold fits into the membrane, and no more than n_max",
         "none": "never fires; the membrane is the output",
+        "none, heard": "never fires; the membrane is the output, and is what other layers hear in each step",
     },
-    "reset": {"none": "no reset", "subtract": "a spike takes v_th from the membrane", "set": "a spike sets the membrane to v_reset"},
+    "reset": {
+        "none": "no reset",
+        "subtract": "a spike takes the threshold from the membrane",
+        "subtract v_drop": "a spike takes v_drop from the membrane",
+        "set": "a spike sets the membrane to v_reset",
+        "empty, add v_reset": "a spike sets the membrane to 0, and v_reset is added in each step, spike or not",
+    },
     "moment": {
         "now": "the reset belongs to the step of the spike",
         "next step, before the decay": "the reset comes one step late, before that step's decay and input",
@@ -43,10 +62,16 @@ OPTIONS: dict[str, dict[str, str]] = {
         "before the next decay, and that is undone unless the neuron fires",
         "now, and again after the update": "the same, but reset again after the next step's decay and input",
     },
-    "floor": {"none": "the membrane may fall without end", "v_min": "the membrane is never below v_min, after the reset"},
+    "floor": {
+        "none": "the membrane may fall without end",
+        "v_min": "the membrane is never below v_min, after the reset",
+        "v_min, once it is read": "the membrane is raised to v_min after its output was taken, which may be below",
+    },
     "start": {"at rest": "the membrane starts at v_rest, without a leak at 0", "v_start": "the membrane starts at v_start"},
     "latency": {"none": "spikes leave in their own step", "one step": "spikes leave one step late"},
 }
+_LATE_BIAS = "to the input, from the second step on"
+_SILENT = ("none", "none, heard")
 USUAL = {trait: next(iter(options)) for trait, options in OPTIONS.items()}
 
 # Parameters that traits ask for, where the card does not give them under a name of its own.
@@ -61,6 +86,11 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "v_reset": {"value": 0.0, "meaning": "membrane potential after a spike"},
     "v_start": {"value": 0.0, "meaning": "membrane potential at the start"},
     "v_min": {"value": -1.0, "meaning": "lowest membrane potential"},
+    "v_drop": {"value": 0.5, "meaning": "what a spike takes from the membrane"},
+    "n_max": {"value": 2.0, "minimum": 1.0, "whole": True, "meaning": "most spikes in one step"},
+    "own_bias": {"value": 0.0, "meaning": "bias of the neuron's own"},
+    "adapt_decay": {"value": 0.9, "meaning": "fraction of the adaptation kept in one step"},
+    "adapt_scale": {"value": 1.8, "meaning": "threshold added by an adaptation of 1"},
 }
 
 
@@ -73,12 +103,12 @@ def check_convention(given: Mapping[str, Any], where: str) -> dict[str, str]:
         if option not in OPTIONS[trait]:
             raise RefsimError(f"{where}: {trait} must be one of {', '.join(map(repr, OPTIONS[trait]))}, but is {option!r}.")
         traits[trait] = option
-    if traits["spikes"] == "none":
-        traits |= {"reset": "none", "moment": "now", "comparison": ">="}
+    if traits["spikes"] in _SILENT:
+        traits |= {"reset": "none", "moment": "now", "comparison": ">=", "threshold": "fixed"}
     if traits["reset"] == "none":
         traits["moment"] = "now"
-    if _again(traits) and traits["spikes"] != "one":
-        raise RefsimError(f"{where}: moment {traits['moment']!r} is for one spike a step.")
+    if _again(traits) and (traits["spikes"] != "one" or traits["reset"] not in ("subtract", "set")):
+        raise RefsimError(f"{where}: moment {traits['moment']!r} is for one spike a step, and a reset that subtracts v_th or sets.")
     return traits
 
 
@@ -102,23 +132,28 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
     for name in _wanted(traits):
         if name not in parameters and name not in derived:
             parameters[name] = {"unit": "1", **_PARAMETERS[name]}
-    if traits["leak"] == "factor":
+    if traits["leak"] == "factor" or traits["synapse"] == "jump, decay, share, use":
         derived["share"] = {"text": "1 - decay", "unit": "1", "meaning": "what the decay takes of the membrane in one step"}
     state = {"v": {"unit": "1", "start": _start(traits, parameters), "meaning": "membrane potential"}}
     if traits["synapse"] != "none":
         state["i_syn"] = {"unit": "1", "start": 0.0, "meaning": "synaptic current"}
     if traits["moment"].startswith("next"):
         state["owed"] = {"unit": "1", "start": 0.0, "meaning": "spikes of the last step, whose reset is still to come"}
-    if traits["spikes"] == "many":
-        state["count"] = {"unit": "1", "start": 0.0, "meaning": "spikes of this step, which other layers hear"}
+    if traits["bias"] == _LATE_BIAS:
+        state["begun"] = {"unit": "1", "start": 0.0, "meaning": "1 after the first step, from which on the bias is added"}
+    if traits["threshold"] == "adapting":
+        state["b"] = {"unit": "1", "start": 0.0, "meaning": "adaptation, which raises the threshold"}
+        derived["adapt_share"] = {"text": "1 - adapt_decay", "unit": "1", "meaning": "adaptation by one spike"}
+    if carried := _carried(traits):
+        state[carried] = {"unit": "1", "start": 0.0, "meaning": "what other layers hear of this step"}
     made = {
         "input": {"kind": "impulse", "target": "v" if traits["synapse"] == "none" else "i_syn"},
         "state": state,
         "parameters": parameters,
         "derived": derived,
     }
-    named = {"subtract": "soft_reset", "set": "hard_reset", "none": "no_reset"}[traits["reset"]]
-    kinds = ["linear", *(["readout"] if traits["spikes"] == "none" else [named]), *(["graded"] if traits["spikes"] == "many" else [])]
+    named = {"subtract": "soft_reset", "subtract v_drop": "soft_reset", "none": "no_reset"}.get(traits["reset"], "hard_reset")
+    kinds = ["linear", *(["readout"] if traits["spikes"] == "none" else [named]), *(["graded"] if _carried(traits) else [])]
     rest = {key: value for key, value in table.items() if key != "convention"}
     return {**rest, **made, "traits": kinds, "discrete": _discrete(traits)}
 
@@ -132,32 +167,64 @@ def _start(traits: Mapping[str, str], parameters: Mapping[str, Any]) -> str | fl
 def _wanted(traits: Mapping[str, str]) -> list[str]:
     wanted = ["gain", *{"none": [], "factor": ["decay", "v_rest"], "tau": ["tau", "v_rest"], "rate": ["rate", "v_rest"]}[traits["leak"]]]
     wanted += ["syn_decay"] if traits["synapse"] != "none" else []
-    wanted += ["v_th"] if traits["spikes"] != "none" else []
-    wanted += ["v_reset"] if traits["reset"] == "set" else []
+    wanted += ["v_th"] if traits["spikes"] not in _SILENT else []
+    wanted += {"set": ["v_reset"], "empty, add v_reset": ["v_reset"], "subtract v_drop": ["v_drop"]}.get(traits["reset"], [])
+    wanted += ["own_bias"] if traits["bias"] != "none" else []
+    wanted += ["adapt_decay", "adapt_scale"] if traits["threshold"] == "adapting" else []
+    wanted += ["n_max"] if traits["spikes"] == "many, up to n_max" else []
+    wanted += ["decay"] if traits["synapse"] == "jump, decay, share, use" and "decay" not in wanted else []
     wanted += ["v_start"] if traits["start"] == "v_start" else []
-    return wanted + (["v_min"] if traits["floor"] == "v_min" else [])
+    return wanted + (["v_min"] if traits["floor"] != "none" else [])
+
+
+def _many(traits: Mapping[str, str]) -> bool:
+    return traits["spikes"].startswith("many")
+
+
+def _carried(traits: Mapping[str, str]) -> str:
+    """Return the state that other layers hear in place of spikes."""
+    return "count" if _many(traits) else "sent" if traits["spikes"] == "none, heard" else ""
+
+
+def _threshold(traits: Mapping[str, str]) -> str:
+    return "v_now" if traits["threshold"] == "adapting" else "v_th"
 
 
 def _discrete(traits: Mapping[str, str]) -> dict[str, str]:
     before, after = _delayed(traits, "before the decay"), _delayed(traits, "after the update")
-    again = [f"still = v {traits['comparison']} v_th"] if _again(traits) else []
-    enters, leaves = _synapse(traits["synapse"])
-    lines = [*again, *before, *enters, _update(traits), *leaves, *after]
+    adapts = traits["threshold"] == "adapting"
+    again = [f"still = v {traits['comparison']} {_threshold(traits)}"] if _again(traits) else []
+    late = traits["bias"] == _LATE_BIAS
+    enters, leaves = _synapse(traits["synapse"], "arrived" if late else "I")
+    lines = [
+        *(_floored() if traits["floor"] == "v_min, once it is read" else []), *(["v_now = v_th + adapt_scale*b"] if adapts else []),
+        *again, *before, *(["arrived = I + begun*own_bias", "begun = 1"] if late else []), *enters, _update(traits),
+        *(["v = v + own_bias"] if traits["bias"] == "to the membrane" else []), *leaves, *after,
+    ]  # fmt: skip
+    ends = _floored() if traits["floor"] == "v_min" else []
     if traits["spikes"] == "none":
-        return {"solution": "map", "integrate": "\n".join(lines + _floored(traits)), "readout": "v"}
-    made = {"solution": "map", "integrate": "\n".join(lines), "fire": f"z = v {traits['comparison']} v_th"}
-    ending = (["count = z*floor(v/v_th)"] if traits["spikes"] == "many" else []) + _ending(traits) + _floored(traits)
-    return {**made, **({"reset": "\n".join(ending)} if ending else {}), **({"payload": "count"} if traits["spikes"] == "many" else {})}
+        return {"solution": "map", "integrate": "\n".join(lines + ends), "readout": "v"}
+    if traits["spikes"] == "none, heard":
+        whole = "\n".join(lines + ends)
+        return {"solution": "map", "integrate": whole, "fire": "z = abs(v) > 0", "reset": "sent = z*v", "payload": "sent"}
+    threshold, sent = _threshold(traits), "count" if _many(traits) else "z"
+    made = {"solution": "map", "integrate": "\n".join(lines), "fire": f"z = v {traits['comparison']} {threshold}"}
+    fits = f"floor(v/{threshold})"
+    counted = {"many": [f"count = z*{fits}"], "many, up to n_max": [f"count = z*clip({fits}, 0, n_max)"]}.get(traits["spikes"], [])
+    follows = [f"b = adapt_decay*b + adapt_share*{sent}"] if adapts else []
+    ending = counted + _ending(traits) + follows + ends
+    return {**made, **({"reset": "\n".join(ending)} if ending else {}), **({"payload": "count"} if _many(traits) else {})}
 
 
-def _synapse(order: str) -> tuple[list[str], list[str]]:
+def _synapse(order: str, arrives: str) -> tuple[list[str], list[str]]:
     """Return what comes before and after the membrane's update."""
     return {
-        "none": (["x = I"], []),
-        "decay, jump, use": (["i_syn = syn_decay*i_syn + I", "x = i_syn"], []),
-        "jump, use, decay": (["x = i_syn + I"], ["i_syn = syn_decay*x"]),
-        "jump, decay, use": (["i_syn = syn_decay*(i_syn + I)", "x = i_syn"], []),
-        "use, decay, jump": (["x = i_syn"], ["i_syn = syn_decay*x + I"]),
+        "none": ([f"x = {arrives}"], []),
+        "decay, jump, use": ([f"i_syn = syn_decay*i_syn + {arrives}", "x = i_syn"], []),
+        "jump, use, decay": ([f"x = i_syn + {arrives}"], ["i_syn = syn_decay*x"]),
+        "jump, decay, use": ([f"i_syn = syn_decay*(i_syn + {arrives})", "x = i_syn"], []),
+        "jump, decay, share, use": ([f"i_syn = share*(syn_decay*(i_syn + {arrives}))", "x = i_syn"], []),
+        "use, decay, jump": (["x = i_syn"], [f"i_syn = syn_decay*x + {arrives}"]),
     }[order]
 
 
@@ -166,6 +233,10 @@ def _update(traits: Mapping[str, str]) -> str:
     return {
         ("none", "whole"): "v = v + gain*x",
         ("none", "share"): "v = v + gain*x",
+        ("none", "kept"): "v = v + gain*x",
+        ("factor", "kept"): "v = decay*(v + gain*x) + share*v_rest",
+        ("tau", "kept"): "v = (v + gain*x) - ((v + gain*x) - v_rest)/tau",
+        ("rate", "kept"): "v = (v + gain*x) + rate*(v_rest - (v + gain*x))",
         ("factor", "whole"): "v = decay*v + share*v_rest + gain*x",
         ("factor", "share"): "v = decay*v + share*(v_rest + gain*x)",
         ("tau", "whole"): "v = v - (v - v_rest)/tau + gain*x",
@@ -176,7 +247,16 @@ def _update(traits: Mapping[str, str]) -> str:
 
 
 def _reset(traits: Mapping[str, str], spikes: str) -> str:
-    return f"v = v - {spikes}*v_th" if traits["reset"] == "subtract" else f"v = v*(1 - {spikes}) + v_reset*{spikes}"
+    return {
+        "subtract": f"v = v - {spikes}*{_threshold(traits)}",
+        "subtract v_drop": f"v = v - {spikes}*v_drop",
+        "set": f"v = v*(1 - {spikes}) + v_reset*{spikes}",
+        "empty, add v_reset": f"v = v*(1 - {spikes}) + v_reset",
+    }[traits["reset"]]
+
+
+def _subtracts(traits: Mapping[str, str]) -> bool:
+    return traits["reset"].startswith("subtract")
 
 
 def _again(traits: Mapping[str, str]) -> bool:
@@ -189,21 +269,22 @@ def _delayed(traits: Mapping[str, str], place: str) -> list[str]:
         return []
     if _again(traits):
         return [_reset(traits, "still")]
-    if traits["reset"] == "set" and traits["spikes"] == "many":
+    if not _subtracts(traits) and _many(traits):
         return ["late = owed > 0", _reset(traits, "late")]
     return [_reset(traits, "owed")]
 
 
 def _ending(traits: Mapping[str, str]) -> list[str]:
-    sent = "count" if traits["spikes"] == "many" else "z"
+    sent = "count" if _many(traits) else "z"
     if traits["reset"] == "none":
         return []
     if traits["moment"] == "now":
-        return [_reset(traits, sent if traits["reset"] == "subtract" else "z")]
+        return [_reset(traits, sent if _subtracts(traits) else "z")]
     if _again(traits):  # what was taken in this step already is not taken twice, and is given back without a spike
-        return ["v = v - (z - still)*v_th" if traits["reset"] == "subtract" else "v = v*(1 - (z - still))"]
+        return [f"v = v - (z - still)*{_threshold(traits)}" if traits["reset"] == "subtract" else "v = v*(1 - (z - still))"]
     return [f"owed = {sent}"]
 
 
-def _floored(traits: Mapping[str, str]) -> list[str]:
-    return ["low = v < v_min", "v = v*(1 - low) + v_min*low"] if traits["floor"] == "v_min" else []
+def _floored() -> list[str]:
+    """Return the floor as Sinabs computes it: a rectifier of what the membrane is above it."""
+    return ["room = v - v_min", "above = room > 0", "v = room*above + v_min"]

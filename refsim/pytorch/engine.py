@@ -184,7 +184,7 @@ def _check_binary(spikes: Tensor, layer: Layer) -> None:
 
 
 def _own_dtype(module: nn.Module) -> torch.dtype:
-    return next((tensor.dtype for tensor in module.parameters()), torch.get_default_dtype())
+    return next((tensor.dtype for tensor in nn.Module.parameters(module)), torch.get_default_dtype())
 
 
 def _constant(value: Any, device: torch.device, dtype: torch.dtype) -> Any:

@@ -16,27 +16,40 @@ def convention_step(traits: Mapping[str, str]) -> Step:
 
     def step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
         v, owed = s["v"], s.get("owed")
+        if traits["floor"] == "v_min, once it is read":
+            v = _floored(v, p)
+        if traits["threshold"] == "adapting":
+            p = {**p, "v_th": p["v_th"] + p["adapt_scale"] * s["b"]}
+        states: dict[str, Tensor] = {}
+        if traits["bias"] == "to the input, from the second step on":
+            x, states["begun"] = x + s["begun"] * p["own_bias"], torch.ones_like(v)
         current, i_syn = _synapse(traits["synapse"], x, s, p)
         again = _over(v, traits, p, fire) if traits["moment"].startswith("now, and again") else None
         late = owed if again is None else again
         if traits["moment"].endswith("before the decay"):
             v = _after_spikes(v, late, traits, p)
         v = _relaxed(v, current, traits, p)
+        if traits["bias"] == "to the membrane":
+            v = v + p["own_bias"]
         if traits["moment"].endswith("after the update"):
             v = _after_spikes(v, late, traits, p)
-        states = {} if i_syn is None else {"i_syn": i_syn}
+        states |= {} if i_syn is None else {"i_syn": i_syn}
         if traits["spikes"] == "none":
-            v = _floored(v, traits, p)
+            v = _floored(v, p) if traits["floor"] == "v_min" else v
             return torch.zeros_like(v), v, {"v": v, **states}
+        if traits["spikes"] == "none, heard":
+            v = _floored(v, p) if traits["floor"] == "v_min" else v
+            return torch.abs(torch.sign(v)), v, {"v": v, "sent": v, **states}
         z = _over(v, traits, p, fire)
-        sent = z * torch.floor(v / p["v_th"]) if traits["spikes"] == "many" else z
+        sent = _counted(z, v, traits, p)
         after = v
         if traits["moment"] == "now":
             after = _after_spikes(v, sent, traits, p)
         elif again is not None:
             after = v - (z - again) * (p["v_th"] if traits["reset"] == "subtract" else v)
-        after = _floored(after, traits, p)
-        states |= {"count": sent} if traits["spikes"] == "many" else {}
+        after = _floored(after, p) if traits["floor"] == "v_min" else after
+        states |= {"count": sent} if traits["spikes"].startswith("many") else {}
+        states |= {"b": p["adapt_decay"] * s["b"] + p["adapt_share"] * sent} if traits["threshold"] == "adapting" else {}
         states |= {"owed": sent} if traits["moment"].startswith("next") else {}
         return z, v, {"v": after, **states}
 
@@ -45,6 +58,13 @@ def convention_step(traits: Mapping[str, str]) -> Step:
 
 def _over(v: Tensor, traits: Mapping[str, str], p: Constants, fire: Fire) -> Tensor:
     return fire(v - p["v_th"]) if traits["comparison"] == ">=" else 1 - fire(p["v_th"] - v)
+
+
+def _counted(z: Tensor, v: Tensor, traits: Mapping[str, str], p: Constants) -> Tensor:
+    if traits["spikes"] == "one":
+        return z
+    fits = torch.floor(v / p["v_th"])
+    return z * (fits if traits["spikes"] == "many" else torch.minimum(fits, p["n_max"] + torch.zeros_like(v)))
 
 
 def _synapse(order: str, x: Tensor, s: State, p: Constants) -> tuple[Tensor, Tensor | None]:
@@ -58,14 +78,17 @@ def _synapse(order: str, x: Tensor, s: State, p: Constants) -> tuple[Tensor, Ten
     if order == "jump, use, decay":
         now = old + x
         return now, keep * now
-    if order == "jump, decay, use":
+    if order.startswith("jump, decay"):
         now = keep * (old + x)
+        now = p["share"] * now if "share" in order else now
         return now, now
     return old, keep * old + x
 
 
 def _relaxed(v: Tensor, current: Tensor, traits: Mapping[str, str], p: Constants) -> Tensor:
     x, leak, share = p["gain"] * current, traits["leak"], traits["input"] == "share"
+    if traits["input"] == "kept":
+        v, x = v + x, torch.zeros_like(v)
     if leak == "none":
         return v + x
     if leak == "tau":
@@ -84,12 +107,14 @@ def _after_spikes(v: Tensor, sent: Tensor | None, traits: Mapping[str, str], p: 
         return v
     if traits["reset"] == "subtract":
         return v - sent * p["v_th"]
-    there: Tensor = torch.where(sent > 0, p["v_reset"] + torch.zeros_like(v), v)
+    if traits["reset"] == "subtract v_drop":
+        return v - sent * p["v_drop"]
+    emptied = torch.where(sent > 0, torch.zeros_like(v), v)
+    if traits["reset"] == "empty, add v_reset":
+        return emptied + p["v_reset"]
+    there: Tensor = torch.where(sent > 0, p["v_reset"] + emptied, v)
     return there
 
 
-def _floored(v: Tensor, traits: Mapping[str, str], p: Constants) -> Tensor:
-    if traits["floor"] == "none":
-        return v
-    low: Tensor = torch.maximum(v, p["v_min"] + torch.zeros_like(v))
-    return low
+def _floored(v: Tensor, p: Constants) -> Tensor:
+    return torch.relu(v - p["v_min"]) + p["v_min"]

@@ -59,6 +59,8 @@ def explaining_traits(trial: Recording, samples: Ints | None = None) -> list[Exp
     chosen = np.arange(min(_SAMPLES, trial.drive.n_samples)) if samples is None else np.unique(samples)[:_SAMPLES]
     drive = trial.drive.take(chosen)
     seen = [train.take(chosen).dense() for train in trial.spikes]
+    if not any(each.any() for each in seen):
+        return []  # silence agrees with any trait
 
     def equal(network: Network) -> bool:
         spikes = Discrete().run(network, drive).spikes
@@ -75,11 +77,11 @@ def explaining_traits(trial: Recording, samples: Ints | None = None) -> list[Exp
 
 
 def _groups(network: Network) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """Return the layers of each card together, and each layer alone where a card has several."""
+    """Return the layers of each card together (in each of its conventions), and each layer alone where a card has several."""
     by_card: dict[str, list[int]] = {}
     for index, layer in enumerate(network.layers):
         if layer.model.convention:
-            by_card.setdefault(layer.model.name, []).append(index)
+            by_card.setdefault(layer.model.text, []).append(index)
     return [tuple(each) for each in by_card.values()], [(index,) for each in by_card.values() if len(each) > 1 for index in each]
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .states import forget
+from .states import expect, forget
 
-# "held": it runs so many steps by itself, on one constant input.
-LAYOUTS = ("step", "time first", "batch first", "held")
+# "held": it runs so many steps by itself, on one constant input. "batch and time": one axis for both, sample after sample.
+LAYOUTS = ("step", "time first", "batch first", "batch and time", "held")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ class Feeding:
             module(next(shaped))
             yield
         else:
-            module(torch.stack(list(shaped), dim=0 if self.layout == "time first" else 1))
+            whole = torch.stack(list(shaped), dim=0 if self.layout == "time first" else 1)
+            expect(module, whole.shape[1 if self.layout == "time first" else 0])
+            module(whole.flatten(0, 1) if self.layout == "batch and time" else whole)
             yield
 
     def run(self, module: nn.Module, frames: Iterable[Tensor]) -> None:

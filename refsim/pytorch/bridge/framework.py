@@ -21,10 +21,14 @@ class Membranes(NamedTuple):
 
 
 class Recurrent(NamedTuple):
-    """A map from a part's spikes to its own input of the next step: a module that is linear, or a weight (n, n)."""
+    """A map from a part's spikes to its own input of the next step: a module that is linear, or a weight (n, n).
+
+    Nothing has been fired before the first step: `late` says that the map is not asked there, so that its bias is missing too.
+    """
 
     weight: nn.Module | Tensor
     bias: Tensor | None = None
+    late: bool = False
 
 
 def first(output: Any) -> Tensor:
@@ -67,8 +71,12 @@ class Framework:
     membranes : function of a part and its output
     step_seconds : function of a part
         The duration of a step, where the part says one; asked only of a part whose card depends on it.
+    expect : function of a part and a number of samples
+        Tells a part whose input has batch and time in one how many samples come.
     arriving : function of a part and what it is given
         What reaches each of its neurons, in all its synapses together.
+    width : function of a part
+        How many inputs it takes, where the part says so.
     """
 
     name: str
@@ -83,7 +91,9 @@ class Framework:
     recurrent: Callable[[nn.Module], Recurrent | None] = lambda _part: None
     membranes: Callable[[nn.Module, Any], Membranes] = lambda _part, _output: Membranes()
     step_seconds: Callable[[nn.Module], float | None] = lambda _part: None
+    expect: Callable[[nn.Module, int], None] = lambda _part, _n_samples: None
     arriving: Callable[[nn.Module, Tensor], Tensor] = lambda _part, x: x
+    width: Callable[[nn.Module], int | None] = lambda _part: None
     layers: Mapping[str, FrameworkLayer] = field(default_factory=dict)
 
     def owns(self, part: nn.Module) -> bool:

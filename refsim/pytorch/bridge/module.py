@@ -7,6 +7,7 @@ from torch import nn
 
 from ...connection import Connection
 from ...errors import RefsimError
+from ...model.card import switched
 from ...network import Network, positive_time
 from .parts import Part, neurons_of, own_step, read_part, recurrent_matrix
 from .trying import try_out
@@ -24,7 +25,7 @@ def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int]
         Duration of a step, where no layer says it.
     input_shape : tuple of int, optional
         Of one sample in one step, such as (2, 34, 34); by default as wide as the first Linear.
-    layout : {"step", "time first", "batch first", "held"}, optional
+    layout : {"step", "time first", "batch first", "batch and time", "held"}, optional
         How its forward takes its input; by default the first that it can be run in.
 
     Raises
@@ -40,7 +41,10 @@ def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int]
     late = {index for index, each in enumerate(neurons) if each.model.convention.get("latency", "none") != "none"}
     rows = []
     for index, (part, shape, read) in enumerate(zip(tried.parts, tried.shapes, neurons, strict=True)):
-        bias = wiring.biases[index]
+        bias, own = wiring.biases[index], dict(read.parameters)
+        model = read.model
+        if model.convention.get("spikes") == "none" and any(source == index for _, source, _ in wiring.weights):
+            model = switched(model, spikes="none, heard")
         found = [
             Connection(weight, source="input" if source == INPUT else source, delay=delay + (source in late))
             for (target, source, delay), weight in wiring.weights.items()
@@ -48,13 +52,16 @@ def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int]
         ]
         if read.recurrent is not None:
             weight, more = recurrent_matrix(read.recurrent, shape, f"{part.where}: its recurrent map")
-            bias = bias + more
+            if read.recurrent.late and np.any(more):
+                model, own = switched(model, bias="to the input, from the second step on"), own | {"own_bias": more}
+            else:
+                bias = bias + more
             found.append(Connection(weight, source="self", delay=1 + (index in late)))
         if not found:
             raise RefsimError(
                 f"{part.where}: nothing leads to it, neither from the input nor from the spikes of another layer; a membrane that is passed on is not read."
             )
-        rows.append((found, bias if np.any(bias) else None, read.model, dict(read.parameters)))
+        rows.append((found, bias if np.any(bias) else None, model, own))
     try:
         return Network.dense(rows, step)
     except RefsimError as error:

@@ -16,10 +16,12 @@ from .affine import measured
 from .framework import Framework, Recurrent
 from .norse import NORSE
 from .own import OWN
+from .rockpool import ROCKPOOL
+from .sinabs import SINABS
 from .snntorch import SNNTORCH
 from .spikingjelly import SPIKINGJELLY
 
-FRAMEWORKS = (SNNTORCH, SPIKINGJELLY, NORSE)
+FRAMEWORKS = (SNNTORCH, SPIKINGJELLY, NORSE, SINABS, ROCKPOOL)
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,13 @@ def own_step(part: Part) -> float | None:
 
 
 def attribute(part: Part, path: str) -> Any:
-    """Return an attribute of a part by its path, such as ``p.tau_mem_inv``."""
+    """Return an attribute of a part by its path, such as ``p.tau_mem_inv``; one that not all such parts have ends in "?", and is then None."""
     value: Any = part.module
+    optional, path = path.endswith("?"), path.removesuffix("?")
     for key in path.split("."):
         if not hasattr(value, key):
+            if optional:
+                return None
             raise RefsimError(
                 f"{part.where}: this release of {part.framework.title} has no attribute '{path}', which the card '{part.layer.card}' reads."
                 if part.layer

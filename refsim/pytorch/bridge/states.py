@@ -13,16 +13,29 @@ from .parts import framework_of
 
 def forget(module: nn.Module) -> None:
     """Put the states of all layers that refsim knows back to their start."""
-    for part in module.modules():
+    for part in parts_inside(module):
         framework = framework_of(part)
         if framework is not None:
             framework.forget(part)
 
 
+def expect(module: nn.Module, n_samples: int) -> None:
+    """Tell all layers how many samples come."""
+    for part in parts_inside(module):
+        framework = framework_of(part)
+        if framework is not None:
+            framework.expect(part, n_samples)
+
+
+def parts_inside(module: nn.Module) -> list[nn.Module]:
+    """Return a module and all that it is made of; a framework may give ``modules`` another meaning."""
+    return list(nn.Module.modules(module))
+
+
 @contextlib.contextmanager
 def put_aside(module: nn.Module) -> Iterator[None]:
     """Put back, afterwards, every attribute and buffer of every part as it was; parameters are not run."""
-    kept = [(part, {key: _kept(value) for key, value in vars(part).items() if key not in _STRUCTURE}) for part in module.modules()]
+    kept = [(part, {key: _kept(value) for key, value in vars(part).items() if key not in _STRUCTURE}) for part in parts_inside(module)]
     try:
         yield
     finally:
@@ -62,8 +75,12 @@ def twin(module: nn.Module) -> nn.Module:
     RefsimError
         Where a part cannot be copied.
     """
-    memo = {id(tensor): tensor.detach().clone() for part in module.modules() for tensor in _tensors(vars(part)) if not tensor.is_leaf}
+    memo: dict[int, Any] = {id(tensor): tensor.detach().clone() for part in parts_inside(module) for tensor in _tensors(vars(part)) if not tensor.is_leaf}
+    own = [part for part in parts_inside(module) if hasattr(type(part), "__deepcopy__") and framework_of(part)]
     try:
+        memo |= {id(part): type(part).__new__(type(part)) for part in own}
+        for part in own:  # its class would make it anew, with the options that it thinks of
+            vars(memo[id(part)]).update(copy.deepcopy(vars(part), memo))
         return copy.deepcopy(module, memo).eval()
     except Exception as error:  # a user's module can hold anything
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ...errors import RefsimError
 from .feeding import LAYOUTS, Feeding, heard, in_time
-from .parts import Part
-from .states import twin
+from .parts import Part, framework_of
+from .states import parts_inside, twin
 
 _BATCH, _STEPS = 3, 2  # two numbers that cannot be taken for one another
 
@@ -45,8 +45,7 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
         raise RefsimError("module: has no layer of neurons that refsim knows; it reads its own layers and those of the frameworks that README.md names.")
     if layout is not None and layout not in LAYOUTS:
         raise RefsimError(f"module: layout must be one of {', '.join(map(repr, LAYOUTS))}, but is {layout!r}.")
-    widths = dict.fromkeys((part.in_features,) for part in module.modules() if isinstance(part, nn.Linear))
-    shapes = [tuple(shape)] if shape is not None else list(widths)
+    shapes = [tuple(shape)] if shape is not None else _widths(module)
     if not shapes:
         raise RefsimError("module: does not say how wide its input is; give input_shape=(channels, height, width), or (n,).")
     tried: list[str] = []
@@ -59,9 +58,20 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
     raise RefsimError(f"module: cannot be run on zeros of shape {tried[0]}. Give input_shape=(...), and layout= one of {', '.join(LAYOUTS)}.")
 
 
+def _widths(module: nn.Module) -> list[tuple[int, ...]]:
+    """Return the widths that its linear maps, or layers that say theirs, take."""
+    found: list[int | None] = []
+    for part in parts_inside(module):
+        framework = framework_of(part)
+        found += [part.in_features] if isinstance(part, nn.Linear) else [framework.width(part)] if framework else []
+    return list(dict.fromkeys((each,) for each in found if each))
+
+
 def _likely(parts: Sequence[Part]) -> tuple[str, ...]:
     axes = {part.framework.axes(part.module) for part in parts}
-    if axes & {"batch first", "batch and time"}:
+    if "batch and time" in axes:
+        return ("batch and time", "batch first", "time first", "held")
+    if "batch first" in axes:
         return ("batch first", "time first", "held")
     return ("time first", "batch first", "held") if "time first" in axes else LAYOUTS
 
@@ -73,7 +83,7 @@ def _try(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...], layou
     calls: dict[str, list[tuple[Tensor, Any]]] = {}
     for part in parts:
         inside[part.name].register_forward_hook(lambda _part, given, output, name=part.name: calls.setdefault(name, []).append((heard(given), output)))
-    like = next((each for each in copied.parameters() if each.is_floating_point()), torch.zeros(1))
+    like = next((each for each in nn.Module.parameters(copied) if each.is_floating_point()), torch.zeros(1))
     feeding = Feeding(layout, shape)
     zeros = torch.zeros(_BATCH, feeding.width, dtype=like.dtype, device=like.device)
     try:

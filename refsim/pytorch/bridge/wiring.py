@@ -20,7 +20,7 @@ from .affine import agree, random_inputs, unit_answers
 from .feeding import in_time, out_of_time
 from .framework import with_first
 from .parts import framework_of, neurons_of
-from .states import put_aside, twin
+from .states import parts_inside, put_aside, twin
 from .trying import Tried
 
 INPUT = -1  # as a source: what the module is given
@@ -77,7 +77,7 @@ class _Bench:
         self.steps = min(self.latest + 2, tried.feeding.own_steps or self.latest + 2)
         for index, part in enumerate(tried.parts):
             inside[part.name].forward = self._stand_in(index)
-        self.given: dict[int, Sequence[Tensor]] = {}
+        self.given: Mapping[int, Sequence[Tensor]] = {}
         self.heard: list[list[Tensor]] = []
         self.n_samples = 0
 
@@ -151,7 +151,7 @@ _USUAL = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Flatten, nn.Identity, nn.Dropout, 
 
 def _suspects(bench: _Bench) -> str:
     """Name the parts between the neurons that are none of the usual linear ones."""
-    inside = {id(each) for part in neurons_of(bench.module) for each in part.module.modules()}
+    inside = {id(each) for part in neurons_of(bench.module) for each in parts_inside(part.module)}
     odd = [
         f"'{name}' is a {type(part).__name__}"
         for name, part in bench.module.named_modules()
