@@ -48,6 +48,20 @@ def test_a_bias_behind_a_delay_is_refused():
         refsim.bridge.load(module, dt="1 ms")
 
 
+class Rounded(nn.Module):
+    """A bias that comes out otherwise in the last place for a batch of many samples than for one, as a library's sums may."""
+
+    def forward(self, x):
+        return x + (0.3 if len(x) < 5 else np.nextafter(0.3, 1))
+
+
+def test_the_rounding_of_a_bias_is_no_weight():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(3, 8, bias=False), sj.IFNode(), nn.Linear(8, 8, bias=False), Rounded(), sj.IFNode()).double()
+    layers = refsim.bridge.load(module, dt="1 ms", layout="step").layers
+    assert [[source.layer for source in layer.sources] for layer in layers] == [[-1], [0]]
+
+
 class Gated(sj.LinearRecurrentContainer):
     """Multiplies its input by what it heard last: no step alone shows it."""
 

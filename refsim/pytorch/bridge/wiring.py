@@ -6,7 +6,7 @@ residual sum, plain Python. All of it must be linear, and that is checked.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ class _Bench:
         self.steps = min(self.latest + 2, tried.feeding.own_steps or self.latest + 2)
         for index, part in enumerate(tried.parts):
             inside[part.name].forward = self._stand_in(index)
-        self.given: dict[int, Sequence[Tensor]] = {}
+        self.given: Mapping[int, Sequence[Tensor]] = {}
         self.heard: list[list[Tensor]] = []
         self.n_samples = 0
 
@@ -103,7 +103,7 @@ class _Bench:
         """Return what answers to numbers put in at one source in the first step: what arrives, step by step, layer by layer."""
         return lambda x: [arrived for step in self.answers({source: [x]}, len(x)) for arrived in step]
 
-    def answers(self, given: dict[int, Sequence[Tensor]], n_samples: int) -> list[list[Tensor]]:
+    def answers(self, given: Mapping[int, Sequence[Tensor]], n_samples: int) -> list[list[Tensor]]:
         """Return what arrives in each step at each layer, (n_samples, n), where numbers are put in at sources in the first steps."""
         quiet = torch.zeros(n_samples, self.tried.feeding.width, dtype=torch.float64)
         self.given, self.heard, self.n_samples = given, [[] for _ in self.tried.parts], n_samples
@@ -128,7 +128,7 @@ def _biases(bench: _Bench) -> tuple[Floats, ...]:
 
 def _check(bench: _Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
     """Hold the measured maps against the answers to random numbers from all sources at once, in all steps: a product of two would show."""
-    drawn = random_inputs(bench.steps * sum(sizes.values())).split([bench.steps * n for n in sizes.values()], dim=1)
+    drawn = torch.tensor_split(random_inputs(bench.steps * sum(sizes.values())), np.cumsum([bench.steps * n for n in sizes.values()])[:-1].tolist(), dim=1)
     given = {source: numbers.reshape(len(numbers), bench.steps, -1).unbind(1) for source, numbers in zip(sizes, drawn, strict=True)}
     for step, row in enumerate(bench.answers(given, len(drawn[0]))):
         for target, found in enumerate(row):
