@@ -48,6 +48,20 @@ def test_a_bias_behind_a_delay_is_refused():
         refsim.bridge.load(module, dt="1 ms")
 
 
+class Rounded(nn.Module):
+    """A bias that comes out otherwise in the last place for a batch of many samples than for one, as a library's sums may."""
+
+    def forward(self, x):
+        return x + (0.3 if len(x) < 5 else np.nextafter(0.3, 1))
+
+
+def test_the_rounding_of_a_bias_is_no_weight():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(3, 8, bias=False), sj.IFNode(), nn.Linear(8, 8, bias=False), Rounded(), sj.IFNode()).double()
+    layers = refsim.bridge.load(module, dt="1 ms", layout="step").layers
+    assert [[source.layer for source in layer.sources] for layer in layers] == [[-1], [0]]
+
+
 class Gated(sj.LinearRecurrentContainer):
     """Multiplies its input by what it heard last: no step alone shows it."""
 
@@ -101,3 +115,23 @@ def test_a_module_that_runs_its_own_steps_keeps_its_recurrence():
     (layer,) = refsim.bridge.load(module, dt="1 ms", layout="held").layers
     assert [(source.layer, np.unique(source.delay).tolist()) for source in layer.sources] == [(-1, [0]), (0, [1])]
     assert np.array_equal(layer.weight, torch.hstack([module.fc.weight, module.rec.weight]).detach())
+
+
+class Repeats(nn.Module):
+    """Holds its input for four steps, which its neurons take at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.neuron = nn.Linear(3, 5), sj.IFNode(step_mode="m")
+
+    def forward(self, x):
+        return self.neuron(self.fc(x.unsqueeze(0).repeat(4, 1, 1))).mean(0)
+
+
+def test_a_module_that_repeats_its_input_is_found_without_being_told(rng):
+    module = Repeats().double()
+    network = refsim.bridge.load(module, dt="1 ms")
+    drive = refsim.Drive.constant(rng.normal(0.5, 2.0, (6, 3)), 4, network.dt)
+    ours, theirs = (refsim.run(network, drive, engine=engine) for engine in (refsim.Discrete(), refsim.Torch(module=module)))
+    assert len(ours.spikes[0])
+    assert np.array_equal(ours.spikes[0].dense(), theirs.spikes[0].dense())

@@ -14,6 +14,8 @@ from ...errors import RefsimError
 _BLOCK = 512  # unit inputs at once
 # Unit inputs are so large, by a power of two, that a bias added to the answer is lost in its rounding: a weight comes out to the last bit.
 _TALL = 2.0**200
+# Smaller than any number of float32, and far above what is left of a bias, rounded in another order, beside an input of that size.
+_NOTHING = 2.0**-150
 # Far above the rounding of sums in float64 of some thousand terms, 1e-12, and far below what a rectifier or a pool does.
 NOT_LINEAR = 1e-9
 
@@ -33,7 +35,8 @@ def unit_answers(respond: Callable[[Tensor], list[Tensor]], n: int) -> list[Floa
         units = torch.zeros(width, n, dtype=torch.float64)
         units[torch.arange(width), torch.arange(start, start + width)] = _TALL
         for row, answer, quiet in zip(rows, respond(units), silence, strict=True):
-            row.append(((answer - quiet) / _TALL).numpy())
+            weight = ((answer - quiet) / _TALL).numpy()
+            row.append(np.where(np.abs(weight) < _NOTHING, 0.0, weight))
     return [np.vstack(row) for row in rows]
 
 

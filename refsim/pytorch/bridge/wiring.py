@@ -128,7 +128,7 @@ def _biases(bench: _Bench) -> tuple[Floats, ...]:
 
 def _check(bench: _Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
     """Hold the measured maps against the answers to random numbers from all sources at once, in all steps: a product of two would show."""
-    drawn = torch.split(random_inputs(bench.steps * sum(sizes.values())), [bench.steps * n for n in sizes.values()], dim=1)
+    drawn = torch.tensor_split(random_inputs(bench.steps * sum(sizes.values())), np.cumsum([bench.steps * n for n in sizes.values()])[:-1].tolist(), dim=1)
     given = {source: numbers.reshape(len(numbers), bench.steps, -1).unbind(1) for source, numbers in zip(sizes, drawn, strict=True)}
     for step, row in enumerate(bench.answers(given, len(drawn[0]))):
         for target, found in enumerate(row):
