@@ -17,6 +17,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "jump, use, decay": "the synaptic current takes the input, acts, and decays afterwards",
         "jump, decay, use": "the synaptic current takes the input, decays, and acts: its own input is decayed already",
         "use, decay, jump": "the synaptic current acts before it takes the input, which acts one step later",
+        "use with a part of the input, decay, jump": "the synaptic current acts with the share direct of the input, as an input held over the step does",
     },
     "leak": {
         "none": "the membrane keeps all",
@@ -53,6 +54,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "rate": {"value": 0.1, "meaning": "share of the distance to rest that the membrane moves in one step"},
     "syn_decay": {"value": 0.8, "meaning": "fraction of the synaptic current kept in one step"},
     "gain": {"value": 1.0, "meaning": "factor of the input"},
+    "direct": {"value": 0.5, "meaning": "share of the input that acts through the synaptic current in the step of its arrival"},
     "v_th": {"value": 1.0, "meaning": "threshold"},
     "v_rest": {"value": 0.0, "meaning": "membrane potential at rest"},
     "v_reset": {"value": 0.0, "meaning": "membrane potential after a spike"},
@@ -84,14 +86,15 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
     Parameters
     ----------
     table : dict
-        A card with [convention] and, under names of its framework's own, [parameters] and [derived].
+        A card with [convention] and, under names of its framework's own, [parameters] and [derived]; a constant named entry
+        is a factor of what reaches the synaptic current. Perhaps the kind of its [input], and an ODE without threshold and reset.
 
     Raises
     ------
     RefsimError
         Where the card also has what the convention makes.
     """
-    if both := {"input", "state", "discrete", "continuous", "kernel", "traits"} & set(table):
+    if both := {"state", "discrete", "kernel", "traits"} & set(table):
         raise RefsimError(f"{card}: has [convention] and {listed(both)}; the traits stand for these.")
     traits = check_convention(table["convention"], f"{card}: [convention]")
     parameters, derived = dict(table.get("parameters", {})), dict(table.get("derived", {}))
@@ -108,15 +111,28 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
     if traits["spikes"] == "many":
         state["count"] = {"unit": "1", "start": 0.0, "meaning": "spikes of this step, which other layers hear"}
     made = {
-        "input": {"kind": "impulse", "target": "v" if traits["synapse"] == "none" else "i_syn"},
+        "input": {"kind": "impulse", "target": "v" if traits["synapse"] == "none" else "i_syn", **table.get("input", {})},
         "state": state,
         "parameters": parameters,
         "derived": derived,
     }
     named = {"subtract": "soft_reset", "set": "hard_reset", "none": "no_reset"}[traits["reset"]]
     kinds = ["linear", *(["readout"] if traits["spikes"] == "none" else [named]), *(["graded"] if traits["spikes"] == "many" else [])]
-    rest = {key: value for key, value in table.items() if key != "convention"}
-    return {**rest, **made, "traits": kinds, "discrete": _discrete(traits)}
+    rest = {key: value for key, value in table.items() if key not in ("convention", "continuous")}
+    entering = "entry*I" if "entry" in {**parameters, **derived} else "I"
+    return {**rest, **made, **_continuous(table, traits), "traits": kinds, "discrete": _discrete(traits, entering)}
+
+
+def _continuous(table: Mapping[str, Any], traits: Mapping[str, str]) -> dict[str, Any]:
+    """Return the ODE that a card gives, with threshold and reset by its traits; nothing where an ODE cannot say these."""
+    ode = table.get("continuous")
+    stepwise = traits["spikes"] == "many" or any(traits[trait] != USUAL[trait] for trait in ("moment", "floor", "latency"))
+    if ode is None or stepwise or ("i_syn" in ode["equations"]) != (traits["synapse"] != "none"):
+        return {}
+    if traits["spikes"] == "none":
+        return {"continuous": ode}
+    reset = {"none": {}, "subtract": {"reset": "v -= v_th"}, "set": {"reset": "v = v_reset"}}[traits["reset"]]
+    return {"continuous": {**ode, "threshold": f"v {traits['comparison']} v_th", **reset}}
 
 
 def _start(parameters: Mapping[str, Any]) -> float:
@@ -128,16 +144,17 @@ def _start(parameters: Mapping[str, Any]) -> float:
 def _wanted(traits: Mapping[str, str]) -> list[str]:
     wanted = ["gain", *{"none": [], "factor": ["decay", "v_rest"], "tau": ["tau", "v_rest"], "rate": ["rate", "v_rest"]}[traits["leak"]]]
     wanted += ["syn_decay"] if traits["synapse"] != "none" else []
+    wanted += ["direct"] if traits["synapse"].startswith("use with") else []
     wanted += ["v_th"] if traits["spikes"] != "none" else []
     wanted += ["v_reset"] if traits["reset"] == "set" else []
     return wanted + (["v_min"] if traits["floor"] == "v_min" else [])
 
 
-def _discrete(traits: Mapping[str, str]) -> dict[str, str]:
+def _discrete(traits: Mapping[str, str], entering: str) -> dict[str, str]:
     before, after = _delayed(traits, "next step, before the decay"), _delayed(traits, "next step, after the update")
     again = [f"still = v {traits['comparison']} v_th"] if traits["moment"] == "now, and again" else []
     still = [_reset(traits, "still")] if again else []  # before the decay where it sets, after the update where it subtracts
-    enters, leaves = _synapse(traits["synapse"])
+    enters, leaves = _synapse(traits["synapse"], entering)
     sets = traits["reset"] == "set"
     lines = [*again, *before, *(still if sets else []), *enters, _update(traits), *leaves, *after, *([] if sets else still)]
     if traits["spikes"] == "none":
@@ -147,14 +164,15 @@ def _discrete(traits: Mapping[str, str]) -> dict[str, str]:
     return {**made, **({"reset": "\n".join(ending)} if ending else {}), **({"payload": "count"} if traits["spikes"] == "many" else {})}
 
 
-def _synapse(order: str) -> tuple[list[str], list[str]]:
-    """Return what comes before and after the membrane's update."""
+def _synapse(order: str, entering: str) -> tuple[list[str], list[str]]:
+    """Return what comes before and after the membrane's update; `entering` is what the input adds to the synaptic current."""
     return {
         "none": (["x = I"], []),
-        "decay, jump, use": (["i_syn = syn_decay*i_syn + I", "x = i_syn"], []),
-        "jump, use, decay": (["x = i_syn + I"], ["i_syn = syn_decay*x"]),
-        "jump, decay, use": (["i_syn = syn_decay*(i_syn + I)", "x = i_syn"], []),
-        "use, decay, jump": (["x = i_syn"], ["i_syn = syn_decay*x + I"]),
+        "decay, jump, use": ([f"i_syn = syn_decay*i_syn + {entering}", "x = i_syn"], []),
+        "jump, use, decay": ([f"x = i_syn + {entering}"], ["i_syn = syn_decay*x"]),
+        "jump, decay, use": ([f"i_syn = syn_decay*(i_syn + {entering})", "x = i_syn"], []),
+        "use, decay, jump": (["x = i_syn"], [f"i_syn = syn_decay*x + {entering}"]),
+        "use with a part of the input, decay, jump": (["x = i_syn + direct*I"], [f"i_syn = syn_decay*i_syn + {entering}"]),
     }[order]
 
 
