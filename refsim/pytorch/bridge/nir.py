@@ -27,7 +27,8 @@ OPTIONS: dict[str, dict[str, str]] = {
     "integration": {
         "euler": "forward Euler, all states from those before the step",
         "euler, current first": "as Euler, but the membrane takes the current of the new step",
-        "zero-order hold": "the exact solution for an input held over the step",
+        "zero-order hold": "the exact solution for an input held over the step, spikes found and reset at its end",
+        "exact spike times": "the same, spikes and resets at their own times within the step",
         "impulse": "the exact solution for spikes that are impulses of charge 1, at the end of the step",
     },
     "spikes": {"one": "at most one a step, as NIR writes it", "many": "as many as v_threshold fits into the membrane"},
