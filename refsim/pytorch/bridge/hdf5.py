@@ -12,9 +12,10 @@ from ...errors import RefsimError
 Leaf = NDArray[Any] | str | list[list[str]]  # numbers, a text, or rows of texts
 Tree = dict[str, "Leaf | Tree"]
 
-_LARGEST = 4 << 30  # bytes of all numbers of a file: 500 million weights
+_LARGEST = 2 << 30  # bytes of all numbers of a file, as float64: 268 million weights
 _RATIO = 1100  # gzip packs 1,032 to 1 at best
 _SMALL = 1 << 20  # bytes; an array of so many may stand in the file as a fill value alone
+_CHUNK = 16 << 20  # bytes; what is packed as one piece is unpacked as one, however little of it is asked for
 _OBJECTS, _DEPTH = 100_000, 32
 _TEXTS, _TEXT_BYTES = 200_000, 16 << 20
 # Filters that are part of HDF5 or of h5py; any other would be a plugin, which is code.
@@ -93,8 +94,8 @@ class _Reader:
     def _entry(self, group: Any, name: str, path: str, depth: int) -> "Leaf | Tree":
         link = group.get(name, getlink=True)
         if not isinstance(link, self.h5py.HardLink):
-            kind = "external" if isinstance(link, self.h5py.ExternalLink) else "soft"
-            raise RefsimError(f"{self.where}: '{path}' is a {kind} link, which refsim does not follow; write the data itself in its place.")
+            kind = "an external" if isinstance(link, self.h5py.ExternalLink) else "a soft"
+            raise RefsimError(f"{self.where}: '{path}' is {kind} link, which refsim does not follow; write the data itself in its place.")
         found = group[name]
         if isinstance(found, self.h5py.Group):
             return self.group(found, path, depth + 1)
@@ -120,12 +121,13 @@ class _Reader:
 
     def _check_size(self, dataset: Any, where: str) -> None:
         """Refuse what unpacks to more than what lies in the file can say."""
-        chunk = int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize if dataset.chunks else 0
-        n_bytes = max(int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize, chunk)
+        size, itemsize = int(np.prod(dataset.shape, dtype=object)), dataset.dtype.itemsize
+        chunk = int(np.prod(dataset.chunks, dtype=object)) * itemsize if dataset.chunks else 0
         packed = min(dataset.id.get_storage_size(), self.file_size)
-        self.taken += n_bytes
-        if n_bytes > _SMALL + _RATIO * packed or self.taken > _LARGEST:
-            raise RefsimError(f"{where} of shape {dataset.shape} needs {n_bytes:,} bytes; no network in a file of {self.file_size:,} bytes does.")
+        self.taken += size * max(itemsize, 8)
+        if size * itemsize > _SMALL + _RATIO * packed or self.taken > _LARGEST or chunk > max(size * itemsize, _CHUNK):
+            needed = max(size * itemsize, chunk)
+            raise RefsimError(f"{where} of shape {dataset.shape} needs {needed:,} bytes; no network in a file of {self.file_size:,} bytes does.")
 
     def _texts(self, dataset: Any, where: str) -> str | list[list[str]]:
         """Return one text, or the rows of a table; row by row, for a small file can hold one long text many times."""

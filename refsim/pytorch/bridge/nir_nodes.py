@@ -89,9 +89,9 @@ def read_node(name: str, entry: object, where: str) -> Node:
     needed, optional = FIELDS[kind]
     here = f"{here} ({kind})"
     if missing := [field for field in needed if field not in entry]:
-        raise RefsimError(f"{here}: lacks {listed(missing)}; a {kind} has {', '.join(needed)}.")
+        raise RefsimError(f"{here}: lacks {listed(missing)}; needed are {', '.join(needed)}.")
     if surplus := set(entry) - {*needed, *optional, "type"}:
-        raise RefsimError(f"{here}: has {listed(surplus)}, which a {kind} of NIR does not have; it has {', '.join((*needed, *optional))}.")
+        raise RefsimError(f"{here}: has {listed(surplus)}, which NIR does not give it; it has {', '.join((*needed, *optional))}.")
     padding = entry.get("padding")
     word = padding if isinstance(padding, str) else ""
     if word and word not in _WORDS:
