@@ -18,6 +18,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "jump, decay, use": "the synaptic current takes the input, decays, and acts: its own input is decayed already",
         "jump, decay, share, use": "as 'jump, decay, use', and what the leak takes, 1 - decay, scales the current that is kept",
         "use, decay, jump": "the synaptic current acts before it takes the input, which acts one step later",
+        "use with a part of the input, decay, jump": "the synaptic current acts with the share direct of the input, as an input held over the step does",
     },
     "leak": {
         "none": "the membrane keeps all",
@@ -81,6 +82,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "rate": {"value": 0.1, "meaning": "share of the distance to rest that the membrane moves in one step"},
     "syn_decay": {"value": 0.8, "meaning": "fraction of the synaptic current kept in one step"},
     "gain": {"value": 1.0, "meaning": "factor of the input"},
+    "direct": {"value": 0.5, "meaning": "share of the input that acts through the synaptic current in the step of its arrival"},
     "v_th": {"value": 1.0, "meaning": "threshold"},
     "v_rest": {"value": 0.0, "meaning": "membrane potential at rest"},
     "v_reset": {"value": 0.0, "meaning": "membrane potential after a spike"},
@@ -118,14 +120,15 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
     Parameters
     ----------
     table : dict
-        A card with [convention] and, under names of its framework's own, [parameters] and [derived].
+        A card with [convention] and, under names of its framework's own, [parameters] and [derived]; a constant named entry
+        is a factor of what reaches the synaptic current. Perhaps the kind of its [input], and an ODE without threshold and reset.
 
     Raises
     ------
     RefsimError
         Where the card also has what the convention makes.
     """
-    if both := {"input", "state", "discrete", "continuous", "kernel", "traits"} & set(table):
+    if both := {"state", "discrete", "kernel", "traits"} & set(table):
         raise RefsimError(f"{card}: has [convention] and {listed(both)}; the traits stand for these.")
     traits = check_convention(table["convention"], f"{card}: [convention]")
     parameters, derived = dict(table.get("parameters", {})), dict(table.get("derived", {}))
@@ -147,15 +150,30 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
     if carried := _carried(traits):
         state[carried] = {"unit": "1", "start": 0.0, "meaning": "what other layers hear of this step"}
     made = {
-        "input": {"kind": "impulse", "target": "v" if traits["synapse"] == "none" else "i_syn"},
+        "input": {"kind": "impulse", "target": "v" if traits["synapse"] == "none" else "i_syn", **table.get("input", {})},
         "state": state,
         "parameters": parameters,
         "derived": derived,
     }
     named = {"subtract": "soft_reset", "subtract v_drop": "soft_reset", "none": "no_reset"}.get(traits["reset"], "hard_reset")
     kinds = ["linear", *(["readout"] if traits["spikes"] == "none" else [named]), *(["graded"] if _carried(traits) else [])]
-    rest = {key: value for key, value in table.items() if key != "convention"}
-    return {**rest, **made, "traits": kinds, "discrete": _discrete(traits)}
+    rest = {key: value for key, value in table.items() if key not in ("convention", "continuous")}
+    entry = "entry*" if "entry" in {**parameters, **derived} else ""
+    return {**rest, **made, **_continuous(table, traits), "traits": kinds, "discrete": _discrete(traits, entry)}
+
+
+def _continuous(table: Mapping[str, Any], traits: Mapping[str, str]) -> dict[str, Any]:
+    """Return the ODE that a card gives, with threshold and reset by its traits; nothing where an ODE cannot say these."""
+    ode = table.get("continuous")
+    stepwise = _carried(traits) or any(traits[trait] != USUAL[trait] for trait in ("moment", "floor", "latency", "threshold", "bias"))
+    if ode is None or stepwise or ("i_syn" in ode["equations"]) != (traits["synapse"] != "none"):
+        return {}
+    if traits["spikes"] == "none":
+        return {"continuous": ode}
+    resets = {"none": {}, "subtract": {"reset": "v -= v_th"}, "subtract v_drop": {"reset": "v -= v_drop"}, "set": {"reset": "v = v_reset"}}
+    if traits["reset"] not in resets:
+        return {}
+    return {"continuous": {**ode, "threshold": f"v {traits['comparison']} v_th", **resets[traits["reset"]]}}
 
 
 def _start(traits: Mapping[str, str], parameters: Mapping[str, Any]) -> str | float:
@@ -167,6 +185,7 @@ def _start(traits: Mapping[str, str], parameters: Mapping[str, Any]) -> str | fl
 def _wanted(traits: Mapping[str, str]) -> list[str]:
     wanted = ["gain", *{"none": [], "factor": ["decay", "v_rest"], "tau": ["tau", "v_rest"], "rate": ["rate", "v_rest"]}[traits["leak"]]]
     wanted += ["syn_decay"] if traits["synapse"] != "none" else []
+    wanted += ["direct"] if traits["synapse"].startswith("use with") else []
     wanted += ["v_th"] if traits["spikes"] not in _SILENT else []
     wanted += {"set": ["v_reset"], "empty, add v_reset": ["v_reset"], "subtract v_drop": ["v_drop"]}.get(traits["reset"], [])
     wanted += ["own_bias"] if traits["bias"] != "none" else []
@@ -190,12 +209,13 @@ def _threshold(traits: Mapping[str, str]) -> str:
     return "v_now" if traits["threshold"] == "adapting" else "v_th"
 
 
-def _discrete(traits: Mapping[str, str]) -> dict[str, str]:
+def _discrete(traits: Mapping[str, str], entry: str) -> dict[str, str]:
+    """Return the step; `entry` is the factor of what enters the synaptic current, where a card has one."""
     before, after = _delayed(traits, "before the decay"), _delayed(traits, "after the update")
     adapts = traits["threshold"] == "adapting"
     again = [f"still = v {traits['comparison']} {_threshold(traits)}"] if _again(traits) else []
     late = traits["bias"] == _LATE_BIAS
-    enters, leaves = _synapse(traits["synapse"], "arrived" if late else "I")
+    enters, leaves = _synapse(traits["synapse"], "arrived" if late else "I", entry)
     lines = [
         *(_floored() if traits["floor"] == "v_min, once it is read" else []), *(["v_now = v_th + adapt_scale*b"] if adapts else []),
         *again, *before, *(["arrived = I + begun*own_bias", "begun = 1"] if late else []), *enters, _update(traits),
@@ -216,15 +236,17 @@ def _discrete(traits: Mapping[str, str]) -> dict[str, str]:
     return {**made, **({"reset": "\n".join(ending)} if ending else {}), **({"payload": "count"} if _many(traits) else {})}
 
 
-def _synapse(order: str, arrives: str) -> tuple[list[str], list[str]]:
+def _synapse(order: str, arrives: str, entry: str) -> tuple[list[str], list[str]]:
     """Return what comes before and after the membrane's update."""
+    entering = f"{entry}{arrives}"
     return {
         "none": ([f"x = {arrives}"], []),
-        "decay, jump, use": ([f"i_syn = syn_decay*i_syn + {arrives}", "x = i_syn"], []),
-        "jump, use, decay": ([f"x = i_syn + {arrives}"], ["i_syn = syn_decay*x"]),
-        "jump, decay, use": ([f"i_syn = syn_decay*(i_syn + {arrives})", "x = i_syn"], []),
-        "jump, decay, share, use": ([f"i_syn = share*(syn_decay*(i_syn + {arrives}))", "x = i_syn"], []),
-        "use, decay, jump": (["x = i_syn"], [f"i_syn = syn_decay*x + {arrives}"]),
+        "decay, jump, use": ([f"i_syn = syn_decay*i_syn + {entering}", "x = i_syn"], []),
+        "jump, use, decay": ([f"x = i_syn + {entering}"], ["i_syn = syn_decay*x"]),
+        "jump, decay, use": ([f"i_syn = syn_decay*(i_syn + {entering})", "x = i_syn"], []),
+        "jump, decay, share, use": ([f"i_syn = share*(syn_decay*(i_syn + {entering}))", "x = i_syn"], []),
+        "use, decay, jump": (["x = i_syn"], [f"i_syn = syn_decay*x + {entering}"]),
+        "use with a part of the input, decay, jump": ([f"x = i_syn + direct*{arrives}"], [f"i_syn = syn_decay*i_syn + {entering}"]),
     }[order]
 
 

@@ -72,6 +72,9 @@ def _synapse(order: str, x: Tensor, s: State, p: Constants) -> tuple[Tensor, Ten
     if order == "none":
         return x, None
     keep, old = p["syn_decay"], s["i_syn"]
+    if order == "use with a part of the input, decay, jump":
+        return old + p["direct"] * x, keep * old + p.get("entry", 1.0) * x
+    x = p["entry"] * x if "entry" in p else x
     if order == "decay, jump, use":
         now = keep * old + x
         return now, now

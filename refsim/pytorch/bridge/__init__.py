@@ -4,5 +4,8 @@ from .description import Description, LayerDescription, read_description
 from .load import load, load_described
 from .module import from_module
 from .native import load_network, save_network
+from .nir_export import save_nir
 
-__all__ = ["Description", "LayerDescription", "from_module", "load", "load_described", "load_network", "read_description", "save_network"]
+__all__ = [
+    "Description", "LayerDescription", "from_module", "load", "load_described", "load_network", "read_description", "save_network", "save_nir",
+]  # fmt: skip

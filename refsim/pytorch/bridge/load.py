@@ -13,6 +13,7 @@ from .checkpoint import read_checkpoint, tensors_of
 from .description import Description, read_description
 from .module import from_module
 from .native import load_network
+from .nir import load_nir
 
 
 def load(
@@ -22,24 +23,37 @@ def load(
     dt: object = None,
     input_shape: Sequence[int] | None = None,
     layout: str | None = None,
+    reset: str | None = None,
+    integration: str | None = None,
+    spikes: str | None = None,
+    comparison: str | None = None,
 ) -> Network:
     """Load a trained network.
 
     Parameters
     ----------
     source : path, nn.Module or state_dict
-        A ``.pt`` file, a live module, or a dict of tensors.
+        A ``.pt``, ``.nir`` or ``.refsim`` file, a live module, or a dict of tensors.
     describe : path or dict, optional
         The description: dt, and the neuron behind each Linear. Beside a file ``net.pt`` it is looked for as
         ``net.toml``. A module built of refsim's own layers, or of a framework's, needs none.
     dt, input_shape, layout
         Of a module without a description; see `refsim.pytorch.bridge.module`.
+    dt, reset, integration, spikes, comparison
+        What a ``.nir`` file leaves open; see `refsim.pytorch.bridge.nir.load_nir`.
 
     Raises
     ------
     RefsimError
         Where a tensor is missing, surplus, misshapen or not finite, or the file cannot be read as data.
     """
+    open_in_nir = {"reset": reset, "integration": integration, "spikes": spikes, "comparison": comparison}
+    if describe is None and isinstance(source, str | Path) and Path(source).suffix == ".nir":
+        return load_nir(source, dt, **open_in_nir)
+    if said := [name for name, value in open_in_nir.items() if value is not None]:
+        raise RefsimError(
+            f"load: {listed(said)} is for .nir files, which leave it open; {'a module' if isinstance(source, nn.Module) else 'this'} says it itself."
+        )
     if isinstance(source, nn.Module) and describe is None:
         return from_module(source, dt, input_shape, layout)
     if describe is None and isinstance(source, str | Path) and Path(source).suffix == ".refsim":
