@@ -9,7 +9,8 @@ from typing import Any
 from ..errors import RefsimError, listed
 from ..shelf import shelf
 from ..units import check_unit, to_si
-from .conventions import OPTIONS, check_convention, compose
+from .composing import compose
+from .conventions import OPTIONS, check_convention
 from .equations import Names, check_continuous, check_discrete, check_keys
 from .expressions import names_in, parse_expression
 from .inputs import check_kernels, read_inputs, read_kernels
