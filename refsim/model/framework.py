@@ -50,15 +50,16 @@ class FrameworkLayer:
             Where the options are those of a neuron that the card cannot say.
         """
         for when, because in self.refusals:
-            if _holds(when, options):
+            if holds(when, options):
                 raise RefsimError(f"{where}: {', '.join(f'{name} = {options[name]!r}' for name in when)} is not read: {because}")
         traits: dict[str, str] = {}
         for when, then in self.variants:
-            traits |= then if _holds(when, options) else {}
+            traits |= then if holds(when, options) else {}
         return load(self.card, **traits)
 
 
-def _holds(when: Mapping[str, Any], options: Mapping[str, object]) -> bool:
+def holds(when: Mapping[str, Any], options: Mapping[str, object]) -> bool:
+    """Whether all options have the values that a variant or refusal names."""
     return all(_equals(options[name], value) for name, value in when.items())
 
 

@@ -1,0 +1,69 @@
+"""Which reader reads which file, by the end of its name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ...errors import RefsimError
+from .checkpoint import TENSOR_FILES, read_tensors
+from .described import read_described
+from .description import read_description
+from .lava import read_net
+from .native import read_native
+from .reading import Asked, Reading
+
+
+def _read_weights(path: Path, asked: Asked) -> Reading:
+    """Read weights with the description that was named, or that lies beside them."""
+    found = path.with_suffix(".toml") if asked.describe is None else asked.describe
+    if asked.describe is None and not Path(str(found)).is_file() and path.is_file():
+        raise RefsimError(
+            f"{path}: weights do not say which neuron stands behind which Linear, and there is no description {found}. Write one (refsim validate --help shows it), or name it with --describe."
+        )
+    description = read_description(found)
+    return read_described(read_tensors(path, description.key), description, asked, f"checkpoint {path}")
+
+
+def _read_description(path: Path, asked: Asked) -> Reading:
+    """Read a description, and the weights that it names."""
+    description = read_description(path)
+    if description.weights is None:
+        raise RefsimError(f'description {path}: names no weights; write weights = "net.pt", or give the weights beside it.')
+    return read_described(read_tensors(description.weights, description.key), description, asked, f"checkpoint {description.weights}")
+
+
+# One line a format. A reader takes the path and what the user says besides.
+READERS: Mapping[str, Callable[[Path, Asked], Reading]] = {
+    ".net": read_net,
+    ".refsim": read_native,
+    ".toml": _read_description,
+    **dict.fromkeys(TENSOR_FILES, _read_weights),
+}
+
+
+def read_file(path: str | Path, asked: Asked | None = None) -> Reading:
+    """Read a trained network from a file, by the end of its name; any other name is taken for PyTorch's.
+
+    Parameters
+    ----------
+    path : str or path
+    asked : Asked, optional
+        A description, the duration of a step, and traits that the file leaves unsaid.
+
+    Raises
+    ------
+    RefsimError
+        With what was found and what to do; no code is ever run from a file.
+    """
+    return READERS.get(Path(path).suffix.lower(), _read_weights)(Path(path), asked or Asked())
+
+
+def otherwise(path: str | Path, reading: Reading, asked: Asked) -> Mapping[str, Callable[[], Reading]]:
+    """Return, for each single trait that a file leaves unsaid, how it is read with another option: ``comparison='>='``."""
+    meant = {trait: asked.convention.get(trait, options[0]) for trait, options in reading.unsaid.items()}
+    return {
+        f"{trait}={option!r}": (lambda trait=trait, option=option: read_file(path, replace(asked, convention={**asked.convention, trait: option})))
+        for trait, options in reading.unsaid.items()
+        for option in options
+        if option != meant[trait]
+    }
