@@ -53,6 +53,12 @@ def explaining_traits(trial: Recording) -> list[Explanation]:
     return found
 
 
+def one_trait_otherwise(network: Network) -> Iterator[tuple[str, Network]]:
+    """Yield each network that differs in one trait of one card, and what differs in words."""
+    for explanation, other in _switches(network):
+        yield f"{explanation.trait}={explanation.found!r} in {explanation.card}", other
+
+
 def _switches(network: Network) -> Iterator[tuple[Explanation, Network]]:
     cards = {layer.model.name: layer.model for layer in network.layers if layer.model.convention}
     for card, model in cards.items():

@@ -100,13 +100,13 @@ def network_of(blocks: Sequence[Block], asked: Mapping[str, str], dt: object, wh
         network = Network.dense(rows, _USUAL_DT if dt is None else dt)
     except RefsimError as error:
         raise RefsimError(f"{where}: {error}") from None
-    return Reading(network, form, tuple(maps), _assumed(meant, dt), tuple(aside), below.delay, {trait: tuple(lava_format().unsaid[trait]) for trait in meant})
+    return Reading(network, form, tuple(maps), _assumed(meant, asked, dt), tuple(aside), below.delay, {trait: tuple(lava_format().unsaid[trait]) for trait in meant})
 
 
-def _assumed(meant: Mapping[str, str], dt: object) -> tuple[str, ...]:
+def _assumed(meant: Mapping[str, str], asked: Mapping[str, str], dt: object) -> tuple[str, ...]:
     """Return in words what no file says."""
     unsaid = lava_format().unsaid
-    lines = [f"{trait} {option!r}: {unsaid[trait][option]}" for trait, option in meant.items()]
+    lines = [f"{trait} {option!r}{', as was asked' if trait in asked else ''}: {unsaid[trait][option]}" for trait, option in meant.items()]
     return (*lines, *([f"dt {_USUAL_DT}: no step has a duration, and these neurons do not need one"] if dt is None else []))
 
 
