@@ -23,7 +23,7 @@ A description of tensors, net.toml beside net.pt:
 
   [[layer]]
   maps = [{ conv2d = "0", stride = 2 }, { batch_norm = "1" }]
-  neuron = "snntorch_leaky"                 # refsim models --frameworks
+  neuron = "snntorch_leaky"                 # a card; refsim show prints it
   convention = { reset = "set" }
   tensors = { beta = "lif1.beta" }          # one a neuron, or one for all
   [[layer]]

@@ -26,12 +26,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive."
     )
     add = parser.add_argument
-    add("network", metavar="NETWORK", nargs="?", help="weights net.pt (description beside it as net.toml), net.net, net.refsim, a description, or a case of validation/")
+    add(
+        "network",
+        metavar="NETWORK",
+        nargs="?",
+        help="weights net.pt (description beside it as net.toml), net.net, net.refsim, a description, or a case of validation/",
+    )
     reading_arguments(parser)
     data = parser.add_argument_group("data")
     data.add_argument("--data", metavar="DATA", help="npz, npy, csv, idx(.gz), or digits")
     data.add_argument("--labels", metavar="FILE", help="one whole number a sample")
-    data.add_argument("--encoder", metavar="NAME", help="current (held, default), bernoulli, poisson, latency, integrate_and_fire; events: rows of (step, neuron) or (neuron, channel, time)")
+    data.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="current (held, default), bernoulli, poisson, latency, integrate_and_fire; events: rows of (step, neuron) or (neuron, channel, time)",
+    )
     data.add_argument("--steps", metavar="T", type=int, help="steps to run")
     data.add_argument("--scale", metavar="S", type=float, help="divide the data by S (255 turns bytes into 0..1)")
     data.add_argument("--samples", metavar="N", type=int, help="take the first N samples only")
@@ -70,6 +79,7 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _findings(options: argparse.Namespace) -> Any:
+    from ..data import read_arrays
     from ..questions.case import demo_case, forecast_on, read_case, standard_claims, validate_on
     from ..questions.network import make_plan
 
@@ -84,7 +94,7 @@ def _findings(options: argparse.Namespace) -> Any:
         raise RefsimError("--describe needs the weights it describes: refsim validate net.pt --describe net.toml")
     table: Mapping[str, Any] = {} if case is None else case.table
     reading, title = (read(options.network, options), Path(options.network).name) if case is None else (None, str(table["title"]))
-    network = case.load() if reading is None else reading.network
+    network: Any = reading.network if case is None else case.load()  # type: ignore[union-attr]
     claims = standard_claims() if case is None else case.claims
     # data of one's own takes nothing from the case's
     data = _overrides(options) if options.data is not None else {**table.get("data", {}), **_overrides(options)}
@@ -93,13 +103,17 @@ def _findings(options: argparse.Namespace) -> Any:
     fine = list(table.get("fine", [])) if options.fine is None else list(dict.fromkeys(options.fine))
     if options.plan and options.scheduler:
         raise RefsimError("--plan tells what this machine needs; leave --scheduler out.")
+    if options.expected is not None:
+        if options.plan:
+            raise RefsimError("--plan runs a few samples only and compares nothing; leave --expected out.")
+        read_arrays(Path(options.expected))  # a file that is not there is better told before the run
     trials = _trials(options, list(table.get("trials", [])), whole=any("integer" in layer.model.traits for layer in network.layers))
     plan = make_plan(trials, fine, device=options.device, workers=options.workers, scheduler=options.scheduler)
     if options.plan:
         return forecast_on(network, data, plan)
     findings = validate_on(network, data, claims, title, plan)
     if reading is not None and reading.assumed:
-        findings = replace(findings, data={**findings.data, "assumed": list(reading.assumed)})
+        findings = replace(findings, data={**(findings.data or {}), "assumed": list(reading.assumed)})
     return findings if options.expected is None else _held_against_twin(findings, reading, options)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +67,8 @@ def _causes(reference: Recording, recorded: SpikeTrains, late: NDArray[np.int64]
             yield f"an output {abs(more)} step{'s' if abs(more) > 1 else ''} {'later' if more > 0 else 'earlier'}"
     chosen = np.arange(min(_SAMPLES, reference.drive.n_samples))
     drive, wanted = reference.drive.take(chosen), recorded.take(chosen)
-    networks = {**readings, **{trait: (lambda network=network: network) for trait, network in one_trait_otherwise(reference.network)}}
-    for name, read in networks.items():
-        spikes = Discrete().run(read(), drive).spikes[-1]
+    others = one_trait_otherwise(reference.network)
+    for name, network in chain(((name, read()) for name, read in readings.items()), others):
+        spikes = Discrete().run(network, drive).spikes[-1]
         if not len(mismatched(shifted(spikes, late), wanted)):
             yield name

@@ -43,14 +43,18 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _tensor(data: bytes, entry: Any, where: str) -> NDArray[Any]:
-    shape, offsets, dtype = (entry.get(key) if isinstance(entry, dict) else None for key in ("shape", "data_offsets", "dtype"))
+    said: dict[str, Any] = entry if isinstance(entry, dict) else {}
+    shape: Any = said.get("shape")
+    offsets: Any = said.get("data_offsets")
+    dtype = said.get("dtype")
+    start, end = offsets if _whole(offsets) and len(offsets) == 2 else (1, 0)
     if dtype not in _DTYPES:
         raise RefsimError(f"{where} is {dtype}; plain real tensors are needed: {', '.join(_DTYPES)}.")
-    if not _whole(shape) or not _whole(offsets) or len(offsets) != 2 or not offsets[0] <= offsets[1] <= len(data):
+    if not _whole(shape) or not start <= end <= len(data):
         raise RefsimError(f"{where} must have a shape and two data_offsets within the file, but has {str(shape)[:40]} and {str(offsets)[:40]}.")
-    if math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize != offsets[1] - offsets[0]:
-        raise RefsimError(f"{where} of shape {shape} does not fill its {offsets[1] - offsets[0]:,} bytes.")
-    flat = np.frombuffer(data[offsets[0] : offsets[1]], _DTYPES[dtype])
+    if math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize != end - start:
+        raise RefsimError(f"{where} of shape {shape} does not fill its {end - start:,} bytes.")
+    flat = np.frombuffer(data[start:end], _DTYPES[dtype])
     if dtype == "BF16":  # the upper half of a float32
         flat = (flat.astype(np.uint32) << 16).view(np.float32)
     return flat.astype(np.float64).reshape(shape)

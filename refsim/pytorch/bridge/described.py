@@ -26,6 +26,8 @@ def read_described(tensors: Mapping[str, NDArray[Any]], description: Description
     RefsimError
         Where a tensor is missing, surplus, misshapen or not finite.
     """
+    if asked.dt is not None and description.dt is not None:
+        raise RefsimError(f"{where}: its description says dt already, {description.dt:g} s; leave --dt out.")
     if description.form == "lava-dl":
         return read_state(tensors, description, asked, where)
     if asked.convention:
@@ -62,7 +64,7 @@ def _row(layer: LayerDescription, before: Shape, late: int, index: int, state: T
 def recurrent_matrix(described: MapDescription, n: int, state: Tensors, where: str) -> tuple[Floats, Floats]:
     """Return weight (n, n) and bias (n,) from a layer to itself; a weight of one number, or one a neuron, connects each to itself."""
     weight = real_array(state.take(described.weight), f"{where}: {described.weight}")
-    if weight.size == 1 and n > 1 or weight.shape == (n,):
+    if (weight.size == 1 and n > 1) or weight.shape == (n,):
         weight = np.diag(np.broadcast_to(weight.ravel(), n))
     elif described.options.get("transposed"):
         weight = weight.T

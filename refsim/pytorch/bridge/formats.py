@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ...errors import RefsimError
@@ -62,7 +63,7 @@ def otherwise(path: str | Path, reading: Reading, asked: Asked) -> Mapping[str, 
     """Return, for each single trait that a file leaves unsaid, how it is read with another option: ``comparison='>='``."""
     meant = {trait: asked.convention.get(trait, options[0]) for trait, options in reading.unsaid.items()}
     return {
-        f"{trait}={option!r}": (lambda trait=trait, option=option: read_file(path, replace(asked, convention={**asked.convention, trait: option})))
+        f"{trait}={option!r}": partial(read_file, path, replace(asked, convention={**asked.convention, trait: option}))
         for trait, options in reading.unsaid.items()
         for option in options
         if option != meant[trait]

@@ -100,7 +100,9 @@ def network_of(blocks: Sequence[Block], asked: Mapping[str, str], dt: object, wh
         network = Network.dense(rows, _USUAL_DT if dt is None else dt)
     except RefsimError as error:
         raise RefsimError(f"{where}: {error}") from None
-    return Reading(network, form, tuple(maps), _assumed(meant, asked, dt), tuple(aside), below.delay, {trait: tuple(lava_format().unsaid[trait]) for trait in meant})
+    return Reading(
+        network, form, tuple(maps), _assumed(meant, asked, dt), tuple(aside), below.delay, {trait: tuple(lava_format().unsaid[trait]) for trait in meant}
+    )
 
 
 def _assumed(meant: Mapping[str, str], asked: Mapping[str, str], dt: object) -> tuple[str, ...]:
@@ -213,9 +215,9 @@ def _convolution(block: Block, weight: Floats, before: tuple[int, ...]) -> nn.Co
     groups = _pair(block, "groups", 1)[0]
     if weight.shape[1] * groups != before[0] or len(weight) % groups or len(before) != 3:
         raise RefsimError(f"{block.where}: weight {weight.shape} in {groups} groups does not fit what it hears, {before}.")
-    more = {"stride": _pair(block, "stride", 1), "padding": _pair(block, "padding", 0), "dilation": _pair(block, "dilation", 1)}
     kernel = (weight.shape[2], weight.shape[3])
-    return nn.Conv2d(before[0], len(weight), kernel, groups=groups, bias=False, device="meta", **more)
+    return nn.Conv2d(before[0], len(weight), kernel, stride=_pair(block, "stride", 1), padding=_pair(block, "padding", 0), dilation=_pair(block, "dilation", 1),
+                     groups=groups, bias=False, device="meta")  # fmt: skip
 
 
 def _pool(block: Block, weight: Floats, before: tuple[int, ...]) -> nn.Conv2d:

@@ -139,7 +139,9 @@ def neurons(kind: Kind, entries: Mapping[str, Any], shape: tuple[int, ...], conv
         texts |= then if all(convention[trait] == option for trait, option in when.items()) else {}
     values = {name: _value(text, entries, where) for name, text in texts.items()}
     if kind.rotation:
-        values |= dict(zip(("decay", "period"), _rotation(*(_entry(entries, name, where) for name in kind.rotation), where), strict=True))
+        values |= dict(
+            zip(("decay", "period"), _rotation(_entry(entries, kind.rotation[0], where), _entry(entries, kind.rotation[1], where), where), strict=True)
+        )
     same, own = {}, {}
     for name, value in values.items():
         flat = spread(value, shape, f"{where}: {name}")

@@ -1,7 +1,6 @@
 """A state_dict of lava-dl with its description: float weights come onto their grid, decays become whole numbers, as slayer computes with them."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,5 +86,3 @@ def _normed(name: str, state: Tensors) -> Floats:
         return state.take(f"{name}.weight")
     size, direction = (torch.tensor(state.take(f"{name}.weight_{part}"), dtype=torch.float32) for part in "gv")
     return np.asarray(torch._weight_norm(direction, size, 0).double().numpy())
-
-

@@ -168,21 +168,24 @@ def _module(each: MapDescription, before: Shape, state: Tensors, where: str) -> 
         weight, bias_ = state.take(each.weight), _bias(each, state)
         axes = int(each.kind[4])
         if weight.ndim != axes + 2 or 0 in weight.shape:
-            raise RefsimError(f"{where}: the weight of {each.kind} must have {axes + 2} axes, (channels, channels of a group, ...), but has shape {weight.shape}.")
+            raise RefsimError(
+                f"{where}: the weight of {each.kind} must have {axes + 2} axes, (channels, channels of a group, ...), but has shape {weight.shape}."
+            )
         groups = options.get("groups", 1)
         if not isinstance(groups, int) or len(before) != axes + 1 or weight.shape[1] * groups != before[0] or len(weight) % groups:
             raise RefsimError(f"{where}: {each.kind} with weight {weight.shape} and groups {groups} does not fit what it hears, of shape {before}.")
-        made = (nn.Conv1d, nn.Conv2d)[axes - 1](before[0], len(weight), weight.shape[2:], device="meta", **options)  # type: ignore[operator]
+        made = (nn.Conv1d, nn.Conv2d)[axes - 1](before[0], len(weight), weight.shape[2:], device="meta", **options)
         return _filled(made, weight, np.zeros(len(weight)) if bias_ is None else bias_, where)
     if each.kind == "sum_pool2d":
         return nn.AvgPool2d(each.size, divisor_override=1, **options)
     return (nn.AvgPool1d if each.kind == "avg_pool1d" else nn.AvgPool2d)(each.size, **options)
 
 
-def _filled(made: nn.Module, weight: Floats, bias: Floats, where: str) -> nn.Module:
+def _filled(made: nn.Linear | nn.Conv1d | nn.Conv2d, weight: Floats, bias: Floats, where: str) -> nn.Module:
     if bias.shape != (len(weight),):
         raise RefsimError(f"{where}: bias must have shape ({len(weight)},), but has {bias.shape}.")
     real = made.to_empty(device="cpu").double()
+    assert real.bias is not None
     with torch.no_grad():
         real.weight.copy_(torch.tensor(real_array(weight, f"{where}: weight")))
         real.bias.copy_(torch.tensor(real_array(bias, f"{where}: bias")))
