@@ -127,10 +127,19 @@ def _held_against_twin(findings: Any, reading: Any, options: argparse.Namespace)
 
     last = findings.reference.spikes[-1]
     recorded = read_raster(options.expected, (last.n_samples, last.n_steps, last.n_neurons), last.dt)
-    others = {} if reading is None else otherwise(options.network, reading, asked(options))
     late = np.zeros(1, np.int64) if reading is None else reading.output_delay
-    readings = {name: (lambda again=again: again().network) for name, again in others.items()}
-    return hold_against(findings, recorded, Path(options.expected).name, late, readings)
+    others = {} if reading is None else otherwise(options.network, reading, asked(options))
+    return hold_against(findings, recorded, Path(options.expected).name, late, {name: _again(read_anew) for name, read_anew in others.items()})
+
+
+def _again(read_anew: Any) -> Any:
+    """Return a function that reads a network and how late its output is."""
+
+    def again() -> tuple[Any, Any]:
+        reading = read_anew()
+        return reading.network, reading.output_delay
+
+    return again
 
 
 def _case(name: str, read: Any) -> Any:

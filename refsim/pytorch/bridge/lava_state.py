@@ -17,6 +17,7 @@ from .tensors import Tensors
 
 _GEOMETRY = {"stride", "padding", "dilation", "groups"}
 _KINDS = ("dense", "conv", "pool", "flatten", "input")
+_NORMED = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))  # PyTorch's older and newer names
 _KEYS = {"block", "kind", "neuron", "shape", *_GEOMETRY}
 
 
@@ -73,7 +74,7 @@ def _decays(kind: Kind, prefix: str, state: Tensors) -> dict[str, Floats]:
 def _weight(prefix: str, state: Tensors, where: str) -> Floats:
     """Return the weight of a block on its grid; of a complex one the real part, where the imaginary part is zero."""
     take: Callable[[str], Floats] = lambda part: on_grid(_normed(f"{prefix}.synapse{part}", state))  # noqa: E731
-    if f"{prefix}.synapse.imag.weight" in state or f"{prefix}.synapse.imag.weight_v" in state:
+    if any(f"{prefix}.synapse.imag.{name}" in state for name in ("weight", *(pair[0] for pair in _NORMED))):
         if take(".imag").any():
             raise RefsimError(f"{where}: has weights on the imaginary part of its neurons, and the card takes input on the real part alone.")
         return take(".real")
@@ -82,7 +83,10 @@ def _weight(prefix: str, state: Tensors, where: str) -> Floats:
 
 def _normed(name: str, state: Tensors) -> Floats:
     """Return a weight, put together where weight norm keeps its size and its direction apart."""
-    if f"{name}.weight_g" not in state:
+    for pair in _NORMED:
+        if f"{name}.{pair[0]}" in state:
+            size, direction = (torch.tensor(state.take(f"{name}.{part}"), dtype=torch.float32) for part in pair)
+            break
+    else:
         return state.take(f"{name}.weight")
-    size, direction = (torch.tensor(state.take(f"{name}.weight_{part}"), dtype=torch.float32) for part in "gv")
     return np.asarray(torch._weight_norm(direction, size, 0).double().numpy())
