@@ -254,7 +254,7 @@ def test_a_misread_convention_of_oxford_is_named(name, capsys):
     code, text = validated(capsys, "oxford/network.net", *OXFORD, *options)
     assert code == 1
     assert text.startswith("FAIL. Not the network that was recorded:")
-    assert f"the recorded spikes are fired with {cause}." in text
+    assert f"the recorded spikes are fired with {cause}" in text
     assert wrong is None or f"recorded: {wrong:,} spikes differ" in text
 
 

@@ -44,7 +44,7 @@ class Group:
         found = self._entry(name)
         if not isinstance(found, h5py.Group):
             raise RefsimError(f"{self.where}: '{name}' must be a group, but is an array.")
-        return Group(found, f"{self.where}, {name}", self._room, self.asked)
+        return Group(found, f"{self.where}{'' if name.isdigit() else ','} {name}", self._room, self.asked)
 
     def is_group(self, name: str) -> bool:
         """Whether an entry is a group."""

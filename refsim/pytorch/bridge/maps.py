@@ -136,7 +136,7 @@ def _shape_after(part: nn.Module, shape: Shape) -> Shape:
         return shape if part.factor.shape == shape[:1] else ()
     try:
         return tuple(copy.deepcopy(part).to("meta")(torch.zeros(1, *shape, dtype=torch.float64, device="meta")).shape[1:])
-    except (RuntimeError, ValueError, TypeError):
+    except (RuntimeError, ValueError, TypeError, IndexError):
         return ()
 
 

@@ -33,10 +33,10 @@ _RATIO = 1000  # a zip that unpacks to more than this times its size is a bomb
 
 def save_network(network: Network, path: str | Path, reading: Reading | None = None) -> Path:
     """Write a network to one file, from which `load_network` makes the same again, bit for bit; and what is known of where it was read."""
-    target, rows = Path(path), []
+    target, rows, cards = Path(path), [], _cards(network)
     arrays: dict[str, NDArray[Any]] = {}
     for index, layer in enumerate(network.layers):
-        row: dict[str, Any] = {"name": layer.name, "card": layer.model.name}
+        row: dict[str, Any] = {"name": layer.name, "card": cards[layer.model.text]}
         row["parameters"] = {name: entry.value for name, entry in layer.model.parameters.items()}
         row["per_neuron"] = {name: f"{index}.{name}" for name in layer.parameters}
         row["sources"] = [source.layer for source in layer.sources]
@@ -50,8 +50,8 @@ def save_network(network: Network, path: str | Path, reading: Reading | None = N
             file.writestr("network.toml", head)
             if reading is not None:
                 file.writestr("reading.toml", _notes(reading))
-            for model in {layer.model.name: layer.model for layer in network.layers}.values():
-                file.writestr(f"cards/{model.name}.toml", model.text)
+            for text, name in cards.items():
+                file.writestr(f"cards/{name}.toml", text)
             for name, values in arrays.items():
                 buffer = io.BytesIO()
                 np.save(buffer, values, allow_pickle=False)
@@ -59,6 +59,17 @@ def save_network(network: Network, path: str | Path, reading: Reading | None = N
     except OSError as error:
         raise RefsimError(f"{target}: cannot be written ({error.strerror}).") from None
     return target
+
+
+def _cards(network: Network) -> dict[str, str]:
+    """Return each card's text and the name of its file; one card in two conventions is two files."""
+    names: dict[str, str] = {}
+    for layer in network.layers:
+        name, number = layer.model.name, 2
+        while name in names.values() and layer.model.text not in names:
+            name, number = f"{layer.model.name}-{number}", number + 1
+        names.setdefault(layer.model.text, name)
+    return names
 
 
 def load_network(path: str | Path) -> Network:
