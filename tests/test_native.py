@@ -20,11 +20,18 @@ def networks(rng):
     return {
         "one_card_in_two_conventions": refsim.Network.dense(twice, "1 ms"),
         "chain": small_network(rng, "srif", "lif"),
+        "conventions": refsim.Network.dense(
+            [
+                (rng.normal(size=(size, before)), None, refsim.load("snntorch_leaky", reset=reset))
+                for before, size, reset in ((12, 9, "set"), (9, 5, "subtract"), (5, 4, "none"))
+            ],
+            "1 ms",
+        ),
         "recurrent": refsim.Network.dense([(recurrent, rng.normal(size=9), leaky, {"beta": rng.random(9)})], "0.1 ms"),
     }
 
 
-@pytest.mark.parametrize("name", ["chain", "recurrent", "one_card_in_two_conventions"])
+@pytest.mark.parametrize("name", ["chain", "conventions", "recurrent", "one_card_in_two_conventions"])
 def test_a_network_comes_back_bit_for_bit(name, rng, tmp_path):
     network = networks(rng)[name]
     again = refsim.bridge.load(save_network(network, tmp_path / "net.refsim"))

@@ -95,4 +95,5 @@ def check_convention(given: Mapping[str, Any], where: str) -> dict[str, str]:
 
 
 def resets_again(traits: Mapping[str, str]) -> bool:
+    """Whether a membrane that a reset leaves above threshold is reset once more."""
     return traits["moment"].startswith("now, and again")

@@ -50,15 +50,16 @@ class FrameworkLayer:
             Where the options are those of a neuron that the card cannot say.
         """
         for when, because in self.refusals:
-            if _holds(when, options):
+            if holds(when, options):
                 raise RefsimError(f"{where}: {', '.join(f'{name} = {options[name]!r}' for name in when)} is not read: {because}")
         chosen: dict[str, str] = {"card": self.card}
         for when, then in self.variants:
-            chosen |= then if _holds(when, options) else {}
+            chosen |= then if holds(when, options) else {}
         return load(chosen.pop("card"), **chosen)
 
 
-def _holds(when: Mapping[str, Any], options: Mapping[str, object]) -> bool:
+def holds(when: Mapping[str, Any], options: Mapping[str, object]) -> bool:
+    """Whether all options have the values that a variant or refusal names."""
     return all(_equals(options[name], value) for name, value in when.items())
 
 

@@ -92,9 +92,8 @@ def frameworks_table(models: Sequence[NeuronModel], layers: Sequence[FrameworkLa
 
 def _framework_row(model: NeuronModel, layer: FrameworkLayer) -> list[str]:
     says = model.convention
-    fires = {"one": "v {} v_th", "many": "floor(v/v_th) times where v {} v_th", "none": "never"}
     traits = (
-        [says["synapse"], says["leak"], says["input"], fires[says["spikes"]].format(says["comparison"]), says["reset"], says["moment"]]
+        [says["synapse"], says["leak"], says["input"], says["spikes"] if says["spikes"].startswith("none") else f"{says['spikes']}, where v {says['comparison']} v_th", says["reset"], says["moment"]]
         if says
         else ["in statements", "", "", f"`{model.discrete.fire.text}`" if model.discrete.fire else "never", f"`{_written(model.discrete.reset)}`" if model.discrete.reset else "none", ""]
     )  # fmt: skip

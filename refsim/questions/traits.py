@@ -76,6 +76,12 @@ def explaining_traits(trial: Recording, samples: Ints | None = None) -> list[Exp
     return []
 
 
+def one_trait_otherwise(network: Network) -> Iterator[tuple[str, Network]]:
+    """Yield each network that differs in one trait of one card, and what differs in words."""
+    for explanation, other in _switches(network, _groups(network)[0]):
+        yield f"{explanation.trait}={explanation.found!r} in {explanation.card}", other
+
+
 def _groups(network: Network) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
     """Return the layers of each card together (in each of its conventions), and each layer alone where a card has several."""
     by_card: dict[str, list[int]] = {}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...arrays import Floats
 from ...errors import RefsimError
 
+LARGEST = 4 << 30  # bytes of one weight: 500 million numbers
 _BLOCK = 512  # unit inputs at once
 # Unit inputs are so large, by a power of two, that a bias added to the answer is lost in its rounding: a weight comes out to the last bit.
 _TALL = 2.0**200
@@ -61,6 +62,13 @@ def measured(module: nn.Module, shape: tuple[int, ...], where: str) -> tuple[Flo
         if not agree(respond(x)[0].numpy(), x.numpy() @ weight.T + bias, np.abs(x.numpy()) @ np.abs(weight).T + np.abs(bias)):
             raise RefsimError(f"{where}: {type(module).__name__} is not linear; a connection must be.")
     return np.ascontiguousarray(weight), bias
+
+
+def check_room(n_post: int, n_pre: int, where: str) -> None:
+    """Refuse a map that does not fit the memory once it is written as a matrix."""
+    size = 8 * n_post * n_pre
+    if size > LARGEST:
+        raise RefsimError(f"{where}: as a matrix ({n_post:,}, {n_pre:,}) its weights fill {size / 2**30:,.0f} GiB; at most {LARGEST >> 30} are read.")
 
 
 def random_inputs(n: int) -> Tensor:

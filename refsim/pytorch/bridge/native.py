@@ -8,7 +8,6 @@ Any zip program opens it, `numpy.load` reads the arrays; nothing in it can run.
 """
 
 import io
-import itertools
 import tomllib
 import zipfile
 from collections.abc import Mapping
@@ -25,19 +24,19 @@ from ...model import NeuronModel
 from ...model.card import card_from_text
 from ...model.writing import card_text, rows_text
 from ...network import Network, make_layer, positive_time
+from .reading import Asked, Reading
 
 FORMAT, VERSION = "refsim network", 1
 _LARGEST = 4 << 30  # bytes of one array: 500 million weights
 _RATIO = 1000  # a zip that unpacks to more than this times its size is a bomb
 
 
-def save_network(network: Network, path: str | Path) -> Path:
-    """Write a network to one file, from which `load_network` makes the same again, bit for bit."""
-    target, rows = Path(path), []
+def save_network(network: Network, path: str | Path, reading: Reading | None = None) -> Path:
+    """Write a network to one file, from which `load_network` makes the same again, bit for bit; and what is known of where it was read."""
+    target, rows, cards = Path(path), [], _cards(network)
     arrays: dict[str, NDArray[Any]] = {}
-    cards: dict[str, str] = {}  # two layers can have one card in two conventions
     for index, layer in enumerate(network.layers):
-        row: dict[str, Any] = {"name": layer.name, "card": _card_file(layer.model, cards)}
+        row: dict[str, Any] = {"name": layer.name, "card": cards[layer.model.text]}
         row["parameters"] = {name: entry.value for name, entry in layer.model.parameters.items()}
         row["per_neuron"] = {name: f"{index}.{name}" for name in layer.parameters}
         row["sources"] = [source.layer for source in layer.sources]
@@ -49,7 +48,9 @@ def save_network(network: Network, path: str | Path) -> Path:
     try:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("network.toml", head)
-            for name, text in cards.items():
+            if reading is not None:
+                file.writestr("reading.toml", _notes(reading))
+            for text, name in cards.items():
                 file.writestr(f"cards/{name}.toml", text)
             for name, values in arrays.items():
                 buffer = io.BytesIO()
@@ -60,12 +61,15 @@ def save_network(network: Network, path: str | Path) -> Path:
     return target
 
 
-def _card_file(model: NeuronModel, cards: dict[str, str]) -> str:
-    """Return the name of the file that holds a card's text: the card's own, with a number where another text has that already."""
-    names = (model.name if number == 1 else f"{model.name}_{number}" for number in itertools.count(1))
-    name = next(each for each in names if cards.get(each, model.text) == model.text)
-    cards[name] = model.text
-    return name
+def _cards(network: Network) -> dict[str, str]:
+    """Return each card's text and the name of its file; one card in two conventions is two files."""
+    names: dict[str, str] = {}
+    for layer in network.layers:
+        name, number = layer.model.name, 2
+        while name in names.values() and layer.model.text not in names:
+            name, number = f"{layer.model.name}-{number}", number + 1
+        names.setdefault(layer.model.text, name)
+    return names
 
 
 def load_network(path: str | Path) -> Network:
@@ -76,6 +80,38 @@ def load_network(path: str | Path) -> Network:
     RefsimError
         Where the file is missing, damaged, too large, of a later version, or its parts do not fit together.
     """
+    return _read(path)[0]
+
+
+def read_native(path: Path, asked: Asked) -> Reading:
+    """Read a network with what was noted when it was read from another file."""
+    if asked.describe is not None or asked.convention or asked.dt is not None:
+        raise RefsimError(f"network {path}: says all itself; leave --describe, --convention and --dt out, or give them to refsim import.")
+    network, notes = _read(path)
+    if not notes:
+        return Reading(network, "refsim's own", tuple(f"{layer.n_pre} -> {layer.n_post}" for layer in network.layers))
+    where = f"network {path}, reading.toml"
+    maps, assumed, aside = (notes.get(key, []) for key in ("maps", "assumed", "aside"))
+    late = np.asarray(notes.get("output_delay", [0]))
+    if not all(isinstance(part, list) and all(isinstance(line, str) for line in part) for part in (maps, assumed, aside)) or len(maps) != len(network.layers):
+        raise RefsimError(f"{where}: maps, assumed and aside must be lists of words, maps one a layer.")
+    if late.dtype.kind != "i" or late.ndim != 1 or len(late) not in (1, network.layers[-1].n_post) or late.min() < 0:
+        raise RefsimError(f"{where}: output_delay must be whole steps from 0 on, one or one a neuron.")
+    return Reading(network, f"{notes.get('format', 'refsim')}, imported", tuple(maps), tuple(assumed), tuple(aside), late.astype(np.int64))
+
+
+def _notes(reading: Reading) -> str:
+    late = reading.output_delay
+    delays = late[:1] if (late == late[0]).all() else late
+    return card_text(
+        {
+            "format": reading.format, "maps": list(reading.maps), "assumed": list(reading.assumed), "aside": list(reading.aside),
+            "output_delay": delays.tolist(),
+        }
+    )  # fmt: skip
+
+
+def _read(path: str | Path) -> tuple[Network, Mapping[str, Any]]:
     where = f"network {path}"
     try:
         with zipfile.ZipFile(path) as file:
@@ -83,7 +119,8 @@ def load_network(path: str | Path) -> Network:
             head = tomllib.loads(file.read("network.toml").decode("utf-8"))
             if head.get("format") != FORMAT or not isinstance(head.get("version"), int) or head["version"] > VERSION:
                 raise RefsimError(f"{where}: is {head.get('format')!r}, version {head.get('version')!r}; this refsim reads {FORMAT!r} up to version {VERSION}.")
-            return _network(head, file, where)
+            notes = tomllib.loads(file.read("reading.toml").decode("utf-8")) if "reading.toml" in file.namelist() else {}
+            return _network(head, file, where), notes
     except OSError as error:
         raise RefsimError(f"{where}: cannot be read ({error.strerror or 'it is cut short'}).") from None
     except (zipfile.BadZipFile, tomllib.TOMLDecodeError, UnicodeDecodeError, EOFError, RuntimeError, NotImplementedError) as error:
