@@ -47,9 +47,11 @@ def judge(row: Row, folder: Path) -> None:
         drive, trial = _trial(network, file)
         outputs = tuple(sorted({output_trace(layer) for layer in network.layers} - {""}))
         reference = refsim.run(network, drive, engine=refsim.Brian2(target="cpp"), record=outputs)
-        found = compare_recordings(reference, trial)
         row.dtype, row.configs = str(trial.provenance["dtype"]), row.configs + 1
         row.spikes += sum(map(len, trial.spikes))
+        if not outputs and all(np.array_equal(a.code, b.code) for a, b in zip(reference.spikes, trial.spikes, strict=True)):
+            continue  # equal is equal: how far rounding could reach need not be known, and takes most of the time
+        found = compare_recordings(reference, trial)
         row.values += sum(trial.traces[readout.layer][readout.trace].size for readout in found.readouts if readout.recorded)
         row.ties += found.ties
         if (real := len(found.partings) - found.undecided) or any(readout.differs for readout in found.readouts):

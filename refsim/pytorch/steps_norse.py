@@ -37,7 +37,7 @@ def lif_ex_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
 
 
 def lif_adex_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
-    """The same with an adaptation, which follows the membrane as it was."""
+    """LIF with an exponential upswing and an adaptation, which follows the membrane as it was."""
     current = s["i_syn"] + x
     v = _drawn(s["v"], _upswing(s["v"], p) + current - s["a"], p)
     z = _above(v, p["v_th"], fire)
@@ -45,7 +45,7 @@ def lif_adex_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
 
 
 def lif_adex_refrac_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
-    """The same, held for some steps after a spike; a crossing that is held back raises the adaptation too."""
+    """LIF with an exponential upswing and an adaptation, held for some steps after a spike; a crossing that is held back raises the adaptation too."""
     current, held = s["i_syn"] + x, s["rho"] > 0
     free = _drawn(s["v"], _upswing(s["v"], p) + current - s["a"], p)
     crossed = _above(free, p["v_th"], fire)
