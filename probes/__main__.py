@@ -18,7 +18,7 @@ from benchmarks import peers
 from refsim.pytorch.bridge import load_network
 from refsim.questions.code import compare_recordings
 from refsim.questions.traits import explaining_traits
-from refsim.recording import Approach, Recording
+from refsim.recording import Approach, Recording, output_trace
 from refsim.spikes import SpikeTrains
 
 NAMES = ("snntorch", "spikingjelly", "norse", "sinabs", "rockpool")
@@ -46,11 +46,13 @@ def judge(row: Row, folder: Path, target: str = "cpp") -> None:
     for file in sorted(folder.glob("*.refsim")):
         network = load_network(file)
         drive, trial = _trial(network, file)
-        record = tuple(sorted(set().union(*trial.traces) & {"payload", "before_reset", "after_reset"}))  # what readouts and counts are compared by
-        reference = refsim.run(network, drive, engine=refsim.Brian2(target=target), record=record)
-        found = compare_recordings(reference, trial)
+        outputs = tuple(sorted({output_trace(layer) for layer in network.layers} - {""}))
+        reference = refsim.run(network, drive, engine=refsim.Brian2(target=target), record=outputs)
         row.dtype, row.configs = str(trial.provenance["dtype"]), row.configs + 1
         row.spikes += sum(map(len, trial.spikes))
+        if not outputs and all(np.array_equal(a.code, b.code) for a, b in zip(reference.spikes, trial.spikes, strict=True)):
+            continue  # equal is equal: how far rounding could reach need not be known, and takes most of the time
+        found = compare_recordings(reference, trial)
         row.values += sum(trial.traces[readout.layer][readout.trace].size for readout in found.readouts if readout.recorded)
         row.ties += found.undecided
         if (real := len(found.partings) - found.undecided) or any(readout.differs or not readout.recorded for readout in found.readouts):

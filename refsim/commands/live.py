@@ -4,8 +4,6 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from ..errors import RefsimError
 from ..network import Network
 from ..pytorch.bridge import from_module
@@ -18,7 +16,7 @@ class LiveModule:
     """The user's module, the network that it is read as, and the engine that runs it."""
 
     name: str
-    module: nn.Module
+    module: Any
     network: Network
     device: str
     input_shape: tuple[int, ...] | None

@@ -37,7 +37,7 @@ def _check_start(part: Any, v_leak: Any) -> None:
     start = np.unique(_within(part.state_fallback(quiet)).v.detach().cpu().double().numpy())
     if not np.array_equal(start, np.unique(v_leak)):
         raise RefsimError(
-            f"Norse's {type(part).__name__} starts at {start[0]!r}, and not at v_leak, {np.unique(v_leak)[0]!r}; it may round its start to "
+            f"Norse's {type(part).__name__} starts at {float(start[0])!r}, and not at v_leak, {float(np.unique(v_leak)[0])!r}; it may round its start to "
             "float32, so give a v_leak that float32 holds, such as torch.tensor(0.1)."
         )
 
