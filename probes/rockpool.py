@@ -1,4 +1,4 @@
-"""Rockpool's layers, random: float64 where the layer can, else float32 (LIFTorch multiplies float32 spikes, ExpSynTorch gives float32 always)."""
+"""Rockpool's layers, random: LIFNeuronTorch in float64, where only its own spikes and resets are float32."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sinabs's layers, random: float64 where nothing but one layer's spikes, which are float32 always, would be multiplied, else float32."""
+"""Sinabs's layers, random: some in float64, where only their own spikes and resets are float32."""
 
 from collections.abc import Callable
 from typing import Any

@@ -104,6 +104,13 @@ def test_a_layer_is_read_as_it_runs(name):
     assert refsim.compare(reference, trial).verdict == "pass"
 
 
+def test_a_module_in_float64_is_judged_by_the_float32_that_its_resets_are_rounded_to():
+    module = behind_linear(stand_ins.LIF(norm_input=False, v_th=0.3)).double()
+    reference, trial = on_trial(module)
+    assert trial.provenance["dtype"] == "float32"
+    assert refsim.compare(reference, trial).verdict == "pass"
+
+
 def test_synapses_of_one_neuron_that_decay_alike_are_one():
     module = behind_linear(stand_ins.LIFTorch(8, n_synapses=2, w_rec=asymmetric(16).weight.detach().T), n_out=16)
     reference, trial = on_trial(module)

@@ -79,7 +79,16 @@ class Torch:
         who = "the module itself" if self.module is not None else "refsim's hand-written steps with the same weights"
         name = str(dtype).removeprefix("torch.")
         label = " ".join(["PyTorch", name, *([] if device.type == "cpu" else [str(device)]), *(["module"] if self.module is not None else [])])
-        provenance = make_provenance(label, network, drive, engine="Torch", mode="grid", dtype=name, device=_device_name(device), module=who)
+        provenance = make_provenance(
+            label,
+            network,
+            drive,
+            engine="Torch",
+            mode="grid",
+            dtype="float32" if trial is not None and trial.single else name,
+            device=_device_name(device),
+            module=who,
+        )
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
                          tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance)  # fmt: skip
 

@@ -51,6 +51,11 @@ class Trial:
             raise RefsimError(f"Torch: the module takes {tried.feeding.width} inputs, but the network has {network.n_inputs}; give Torch(input_shape=...).")
         return cls(module, tried, network)
 
+    @property
+    def single(self) -> bool:
+        """Whether a layer rounds to float32 whatever the module's dtype is."""
+        return any(part.framework.single for part in self.tried.parts)
+
     def check_steps(self, n_steps: int, held: bool) -> None:
         """Refuse a drive that a module which runs its own steps cannot be given."""
         own = self.tried.feeding.own_steps

@@ -77,6 +77,8 @@ class Framework:
         What reaches each of its neurons, in all its synapses together.
     width : function of a part
         How many inputs it takes, where the part says so.
+    single : bool
+        Whether its layers round to float32 within a step, in a module of float64 too.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Framework:
     expect: Callable[[nn.Module, int], None] = lambda _part, _n_samples: None
     arriving: Callable[[nn.Module, Tensor], Tensor] = lambda _part, x: x
     width: Callable[[nn.Module], int | None] = lambda _part: None
+    single: bool = False
     layers: Mapping[str, FrameworkLayer] = field(default_factory=dict)
 
     def owns(self, part: nn.Module) -> bool:

@@ -88,5 +88,6 @@ def _membranes(part: Any, _output: Any) -> Membranes:
 ROCKPOOL = Framework(
     name="rockpool", title="Rockpool", package="rockpool", axes=lambda _part: "batch first", forget=_forget, values=_values, recurrent=_recurrent,
     membranes=_membranes, step_seconds=_step_seconds, arriving=_arriving, width=lambda part: getattr(part, "size_in", None),
+    single=True,  # spikes and outputs are float32, and times a threshold that is one number they stay so
     passive=frozenset({"LinearTorch", "TorchModule", "TorchModulePatch", "TorchSequential", "TorchFFwdStack", "TorchResidual"}),
 )  # fmt: skip

@@ -44,5 +44,6 @@ def _membranes(part: Any, _output: Any) -> Membranes:
 SINABS = Framework(
     name="sinabs", title="Sinabs", package="sinabs", axes=lambda part: "batch and time" if _squeezed(part) else "batch first",
     forget=_forget, expect=_expect, recurrent=_recurrent, membranes=_membranes,
+    single=True,  # spikes are float32, and times a threshold that is one number they stay so
     passive=frozenset({"Network", "Repeat", "FlattenTime", "UnflattenTime", "SumPool2d", "Merge", "ChannelShift", "Cropping2dLayer"}),
 )  # fmt: skip
