@@ -89,7 +89,7 @@ ROGUES = {
 
 
 def graph(rng):
-    nodes, edges = random_graph(np.random.default_rng(2), "CubaLIF", "euler")
+    nodes, edges = random_graph(np.random.default_rng(4), "CubaLIF", "euler")
     nodes["late"]["delay"] = np.arange(1, 1 + len(nodes["b"]["r"])) * DT
     nodes |= {"back": affine(rng, len(nodes["b"]["r"]), len(nodes["a"]["r"]), bias=False)}
     return nodes, list(dict.fromkeys([*edges, ("b", "back"), ("back", "a")]))
