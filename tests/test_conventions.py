@@ -132,7 +132,6 @@ def test_a_card_of_statements_has_no_traits_to_switch():
         switched(refsim.load("srif"), reset="set")
 
 
-@pytest.mark.parametrize("trait", [trait for trait in MISREAD if trait != "start"])  # whose number no trait says; test_norse.py names a start
 @pytest.mark.parametrize("trait", [trait for trait in MISREAD if trait != "start"])  # another start is a number, which no trait tells
 def test_the_trait_that_is_misread_is_named(trait, drive):
     """A run that follows another convention is told by its spikes alone."""

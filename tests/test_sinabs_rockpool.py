@@ -10,7 +10,7 @@ from torch import nn
 
 import refsim
 from refsim import RefsimError
-from refsim.model.framework import _holds
+from refsim.model import framework
 from refsim.pytorch.bridge import load_network, save_network
 from refsim.questions.traits import explaining_traits
 
@@ -185,7 +185,7 @@ def test_what_a_card_cannot_say_is_refused(name):
     ],
 )  # fmt: skip
 def test_words_of_a_variant(given, value, holds):
-    assert _holds({"option": value}, {"option": given}) is holds
+    assert framework.holds({"option": value}, {"option": given}) is holds
 
 
 def test_synapses_with_time_constants_of_their_own_are_refused():
