@@ -48,12 +48,16 @@ def check_declared_step(model: NeuronModel) -> Verdict:
     if model.discrete.solution not in _CLAIMED:
         return Verdict(CLAIM, None, "skipped", run=model.name, detail=f"the card says {SOLUTIONS[model.discrete.solution]}")
     differing: dict[str, str] = {}
-    for values in _drawn(model):
-        try:
-            for name, said in (*_integration(model, code, values), *_threshold(model, values), *_reset(model, values)):
-                differing.setdefault(name, said)
-        except OverflowError:
-            differing.setdefault("size", f"an exponential of the ODE runs away where that of the step does not, from {_written(values, model)}")
+    try:
+        for values in _drawn(model):
+            try:
+                for name, said in (*_integration(model, code, values), *_threshold(model, values), *_reset(model, values)):
+                    differing.setdefault(name, said)
+            except OverflowError:
+                differing.setdefault("size", f"an exponential of the ODE runs away where that of the step does not, from {_written(values, model)}")
+    except ZeroDivisionError:
+        given = ", ".join(f"{name} = {parameter.value:g}" for name, parameter in model.parameters.items())
+        raise RefsimError(f"card '{model.name}': its step or its ODE divides by zero, with {given}.") from None
     return Verdict(CLAIM, float(len(differing)), "fail" if differing else "pass", run=model.name, detail="; ".join(differing.values()))
 
 
@@ -197,7 +201,7 @@ def _differ(found: Any, expected: Any, before: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    return f"{float(value):.6g}"
+    return f"{float(value):.6g}" if value.imag == 0 else "no real number"
 
 
 def _written(values: Values, model: NeuronModel) -> str:

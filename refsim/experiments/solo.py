@@ -109,6 +109,11 @@ def trains(recording: Recording) -> list[Floats]:
     return [times[low:high] for low, high in itertools.pairwise(edges)]
 
 
+def states_of(model: NeuronModel, setting: Setting) -> tuple[str, ...]:
+    """Return the states of the part that runs: a count of refractory steps is no state of the ODE."""
+    return tuple(model.solved if setting.mode == "fine" else model.stepped)
+
+
 def times_of(recording: Recording) -> Floats:
     """Return the end of each (sub-)step in seconds, which is when a trace was taken."""
     spikes = recording.spikes[0]
