@@ -40,7 +40,7 @@ def test_a_threshold_drawn_by_chance_has_a_portrait_and_no_order_of_its_spikes()
     draw(experiments.phase(NOISY, 2.0, duration="20 ms", setting=COARSE))
     found = experiments.dt(NOISY, constant(2.0), duration="50 ms", finest=3)
     assert np.isnan(found.facts["spike_order"].value)
-    assert "no order" in [axes.get_title() for axes in draw(found).figure.axes][0]
+    assert "no order" in draw(found).figure.axes[0].get_title()
 
 
 def test_spikes_that_come_and_go_tell_no_order():

@@ -4,6 +4,7 @@ Both are computed with sixty digits at drawn states, inputs and parameters of ma
 to twelve digits of what a step changes are the same formula; a lost factor, sign or term is a difference that one sees.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..model.equations import SOLUTIONS
 from ..model.expressions import comparisons, evaluate, execute, parse_expression, parse_statements
 from ..model.neuron import STEP
 from .linear import coupled, solve_linear
+from .refractory import held, period_of, refractoriness, shortened
 
 CLAIM = Claim("step", "declared step is the exact solution", 0, "terms that differ",
               "the card names the method by which its step solves its ODE, and gives both one threshold and reset; anything else gives other spikes")  # fmt: skip
@@ -49,6 +51,8 @@ def check_declared_step(model: NeuronModel) -> Verdict:
         return Verdict(CLAIM, None, "skipped", run=model.name, detail=f"the card says {SOLUTIONS[model.discrete.solution]}")
     differing: dict[str, str] = {}
     try:
+        for name, said in _refractory(model, code):
+            differing.setdefault(name, said)
         for values in _drawn(model):
             try:
                 for name, said in (*_integration(model, code, values), *_threshold(model, values), *_reset(model, values)):
@@ -190,6 +194,18 @@ def _reset(model: NeuronModel, values: Values) -> Iterator[tuple[str, str]]:
                     f"reset of {name}",
                     f"{name}: differs, {_short(found[name])} {when} by the step and {_short(expected[name])} by the ODE, from {_short(values[name])}",
                 )
+
+
+def _refractory(model: NeuronModel, code: str) -> Iterator[tuple[str, str]]:
+    """Yield what differs between a spike and the end of the refractory period, at the card's own parameters and near them, where none is 0."""
+    if not period_of(model):
+        return
+    for point in itertools.islice(_drawn(model), 2):
+        values = _calmed(model, shortened(model, point))
+        after = _ran(model.discrete.reset, _ran(model.discrete.before_fire, values) | {"z": values[STEP] / values[STEP]})
+        yield from refractoriness(model, after, _ran, _functions())
+        if not held(model) and after[period_of(model)] >= after[STEP]:
+            yield from _integration(model, code, after)
 
 
 def _both(model: NeuronModel) -> list[str]:
