@@ -1,5 +1,7 @@
 """Experiments on neurons that are not the usual one: states of one part only, chance, no rest, a membrane that runs away."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,37 @@ def test_no_heading_and_no_fact_is_cut(capsys):
     shown = capsys.readouterr().out
     assert "  membrane_change" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+LIF = refsim.load("lif")
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda: experiments.fi(LIF, [1.0], over="tau"), "fi: over needs a name and its values"),
+        (lambda: experiments.sweep(LIF, "tau"), "sweep: over needs a name and its values"),
+        (lambda: experiments.sweep(LIF, [("tau", "2:20:9999"), ("I", "0:2:9999")]), "99,980,001 combinations are more than one sweep runs"),
+        (lambda: experiments.dt(LIF, finest="x"), "dt: finest must be a whole number"),
+        (lambda: experiments.trace(LIF, 3.0), "needs a stimulus"),
+        (lambda: refsim.check_declared_step("lif"), "check_declared_step: needs a neuron"),
+        (lambda: refsim.to_latex("lif"), "to_latex: needs a neuron"),
+        (lambda: refsim.to_markdown("lif"), "to_markdown: needs a neuron"),
+        (lambda: refsim.to_brian2("lif"), "to_brian2: needs a neuron"),
+        (lambda: refsim.to_brian2(LIF, refine="x"), "refine: must be a whole number of 1 or more, but is 'x'"),
+        (lambda: refsim.load("lif", tau=10**400), "needs a finite number, but a whole number of more than 308 digits was given"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_sentence(ask, says):
+    with pytest.raises(refsim.RefsimError, match=re.escape(says)):
+        ask()
+
+
+def test_a_picture_of_numbers_too_large_is_refused_in_a_sentence(tmp_path, capsys):
+    assert main(["experiment", "trace", "lif", "--constant", "1e308", "--duration", "5 ms", "--refine", "1", "--out", str(tmp_path / "x.png")]) == 2
+    assert "too large to be drawn" in capsys.readouterr().err
+
+
+def test_a_parameter_set_twice_is_not_half_lost(capsys):
+    assert main(["show", "lif", "--set", "tau=2", "--set", "tau=3"]) == 2
+    assert "--set: tau is given twice" in capsys.readouterr().err

@@ -20,6 +20,7 @@ from ..model import NeuronModel
 from ..model.equations import SOLUTIONS
 from ..model.expressions import comparisons, evaluate, execute, parse_expression, parse_statements
 from ..model.neuron import STEP
+from ..model.reading import neuron
 from .linear import coupled, solve_linear
 from .refractory import held, period_of, refractoriness, shortened
 
@@ -44,6 +45,7 @@ def check_declared_step(model: NeuronModel) -> Verdict:
     RefsimError
         Where units do not fit, or Brian2 cannot solve the ODE as the card says.
     """
+    neuron(model, "check_declared_step")
     with session("numpy", "float64", 1e-3) as brian2:
         check_units(brian2, model)
         code = _updater_code(model, brian2) if model.continuous else ""

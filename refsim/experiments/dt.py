@@ -39,7 +39,7 @@ def dt(model: NeuronModel, stimulus: Stimulus | None = None, *, duration: float 
         A table ``spikes`` holds every spike time by sub-step.
     """
     setting = fine(model, setting)
-    if not 3 <= finest <= 12:
+    if not isinstance(finest, int) or not 3 <= finest <= 12:
         raise RefsimError(f"dt: finest must be a whole number from 3 to 12, but is {finest!r}.")
     n_steps = setting.steps(duration)
     stimulus = stimulus or constant(1.5 * rheobase(model, setting, n_steps))

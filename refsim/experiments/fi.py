@@ -8,7 +8,7 @@ from .measures import onset_rate, steady_rate
 from .quantities import parameter_values, readable, span
 from .result import Column, Fact, Result
 from .search import rheobase
-from .solo import Setting, fine, respond, trains
+from .solo import Setting, fine, pair, respond, trains
 
 
 def fi(
@@ -54,6 +54,7 @@ def fi(
 def _values(model: NeuronModel, over: tuple[str, str | ArrayLike] | None) -> tuple[str, np.ndarray]:
     if over is None:
         return "", np.array([np.nan])
+    pair(over, "fi")
     name, given = over
     return name, parameter_values(model, name, given)
 

@@ -49,6 +49,8 @@ def trace(model: NeuronModel, stimulus: Stimulus | None = None, *, duration: flo
 
 def record_states(model: NeuronModel, stimulus: Stimulus, setting: Setting, n_steps: int) -> Recording:
     """Run one neuron and keep all of its states."""
+    if not isinstance(stimulus, Stimulus):
+        raise RefsimError(f'the input: needs a stimulus, such as experiments.constant("1 nA"), but {stimulus!r} was given.')
     weight, drive = stimulus.make(model, setting, n_steps)
     network = Network.dense([([[weight]], None, model)], setting.step)
     return setting.engine.run(network, drive, ("before_reset", *states_of(model, setting)))
