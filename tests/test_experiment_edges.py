@@ -9,6 +9,7 @@ import refsim
 from refsim import experiments
 from refsim.__main__ import main
 from refsim.experiments import Setting, constant, draw
+from refsim.experiments.quantities import scale
 from refsim.model import load_all
 from refsim.writing.level import usual_input
 
@@ -81,6 +82,17 @@ def test_no_heading_and_no_fact_is_cut(capsys):
     shown = capsys.readouterr().out
     assert "  membrane_change" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_values_in_any_order_are_drawn_where_they_lie():
+    # a map of 5, 2, 9 drew the column of 2 at 5, and 5 given twice could not be drawn at all
+    result = experiments.sweep(refsim.load("lif"), [("tau", "5,2,9,5"), ("I", "1,0.2")], "rate", duration="20 ms", setting=COARSE)
+    assert result["tau"].tolist() == [2, 2, 5, 5, 9, 9]
+    (mesh,) = draw(result).figure.axes[0].collections
+    assert (np.diff(mesh.get_coordinates()[:, 0, 0]) > 0).all()  # cells side by side, none over another
+    factor = scale(result["rate"], "hertz")[0]
+    assert np.asarray(mesh.get_array()).ravel().tolist() == pytest.approx((result["rate"] * factor).tolist())
+    assert experiments.fi(refsim.load("lif"), "3,1,2,1", duration="20 ms", setting=COARSE)["current"].tolist() == [1, 2, 3]
 
 
 LIF = refsim.load("lif")
