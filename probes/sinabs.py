@@ -49,10 +49,13 @@ def _behind_linear(neuron: Any, double: bool = True) -> nn.Module:
     return made.double() if double else made
 
 
-def _recurrent(rng: Rng) -> nn.Module:
+def _recurrent(rng: Rng, own: dict[str, Any]) -> dict[str, Any]:
+    """Return options with a map that is not symmetric; one that inhibits where counts know no end, which would feed themselves beyond 2^31."""
     net = nn.Linear(N_NEURONS, N_NEURONS, bias=bool(rng.integers(2)))
     nn.init.normal_(net.weight, 0.0, 0.3)
-    return net
+    if own["spike_fn"].__name__ == "MultiSpike" if isinstance(own["spike_fn"], type) else own["spike_fn"].max_num_spikes_per_bin is None:
+        net.weight.data = -net.weight.data.abs()
+    return {**own, "rec_connect": net}
 
 
 def _kind(name: str, make: Callable[[Any, Rng], nn.Module], drive: float = 2.0) -> Kind:
@@ -92,9 +95,9 @@ def kinds() -> list[Kind]:
         _kind("LIF", lambda layers, rng: _behind_linear(layers.LIF(**_lif(rng), **_common(rng)))),
         _kind("IAF", lambda layers, rng: _behind_linear(layers.IAF(**_common(rng))), drive=0.7),
         _kind("ALIF", lambda layers, rng: _behind_linear(layers.ALIF(**_alif(rng, _common(rng))))),
-        _kind("LIFRecurrent", lambda layers, rng: _behind_linear(layers.LIFRecurrent(rec_connect=_recurrent(rng), **_lif(rng), **_common(rng)), False)),
-        _kind("IAFRecurrent", lambda layers, rng: _behind_linear(layers.IAFRecurrent(rec_connect=_recurrent(rng), **_common(rng)), False), drive=0.7),
-        _kind("ALIFRecurrent", lambda layers, rng: _behind_linear(layers.ALIFRecurrent(rec_connect=_recurrent(rng), **_alif(rng, _common(rng))), False)),
+        _kind("LIFRecurrent", lambda layers, rng: _behind_linear(layers.LIFRecurrent(**_lif(rng), **_recurrent(rng, _common(rng))), False)),
+        _kind("IAFRecurrent", lambda layers, rng: _behind_linear(layers.IAFRecurrent(**_recurrent(rng, _common(rng))), False), drive=0.7),
+        _kind("ALIFRecurrent", lambda layers, rng: _behind_linear(layers.ALIFRecurrent(**_recurrent(rng, _alif(rng, _common(rng)))), False)),
         _kind("ExpLeak", lambda layers, rng: _behind_linear(_exp_leak(layers, rng))),
         _kind("LIF, ExpLeak, IAF", _deep),
         Kind("LIFSqueeze, IAFSqueeze, ExpLeakSqueeze", _made_squeezed),
