@@ -67,11 +67,19 @@ def _equals(given: object, value: Any) -> bool:
     """Compare an option; TOML has no null, "other than" or "or": "None" is text, "not False" any other value, "a | b" one of two."""
     if isinstance(value, str) and value.startswith("not "):
         return not _equals(given, value.removeprefix("not "))
-    if isinstance(value, str) and not isinstance(given, bool | str):
-        return str(float(given) if isinstance(given, int) else given) in value.split(" | ")
     if isinstance(value, str):
-        return str(given) in value.split(" | ")
+        return any(_same(given, word) for word in value.split(" | "))
     return bool((given if isinstance(given, bool | int | float | str) else str(given)) == value)
+
+
+def _same(given: object, word: str) -> bool:
+    """Compare with a word; numbers by value, so that 1, 1.0 and "1" are one."""
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        try:
+            return float(given) == float(word)
+        except ValueError:
+            return False
+    return str(given) == word
 
 
 @cache
