@@ -45,9 +45,10 @@ layer 0     2x4x4 conv2d 4x4x4 avg_pool2d 4x2x2; bias
             hears the input
             snntorch_leaky: snnTorch Leaky: the reset belongs to the next step
             beta = 0.9; v_th = 1; gain = 1; v_rest = 0; v_reset = 0
-            convention synapse 'none', leak 'factor', input 'whole', comparison
-            '>', spikes 'one', reset 'set', moment 'next step, after the
-            update', floor 'none', latency 'none'
+            convention synapse 'none', leak 'factor', input 'whole', bias
+            'none', threshold 'fixed', comparison '>', spikes 'one', reset
+            'set', moment 'next step, after the update', floor 'none', start 'at
+            rest', latency 'none'
 """
 
 
