@@ -12,6 +12,7 @@ _EPILOG = """\
 What is read, by the end of the name:
 
   .net                     lava-dl, HDF5 (pip install 'refsim[files]')
+  .nir                     NIR, the same; --dt, --convention reset=... integration=...
   .pt .pth .ckpt           tensors of any framework, with a description
   .safetensors .npz        the same
   .refsim                  refsim's own

@@ -15,7 +15,9 @@ _COLUMN = 12
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("network", metavar="FILE", help="net.pt, net.safetensors, net.npz (description beside it as net.toml), net.net, net.nir, net.refsim, net.toml")
+    parser.add_argument(
+        "network", metavar="FILE", help="net.pt, net.safetensors, net.npz (description beside it as net.toml), net.net, net.nir, net.refsim, net.toml"
+    )
     reading_arguments(parser)
 
 
