@@ -6,12 +6,15 @@ import io
 import re
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from ._version import VERSION
 from .errors import RefsimError
 
 _COMMANDS = {
     "validate": "run a trained network in Brian2 and in PyTorch: is it the same?",
+    "inspect": "say how a file of a trained network is read: layers, neurons, conventions",
+    "import": "read a trained network from any file and write it as net.refsim",
     "run": "run one neuron on one input; table, plot, CSV or npz",
     "experiment": "one neuron: trace, f-I curve, PSP, phase plane, thresholds, resets, dt, sweep",
     "check": "hold a card, yours or ours, against the conformance suite",
@@ -19,6 +22,7 @@ _COMMANDS = {
     "cache": "list or remove the compiled networks that make a second run instant",
     "show": "print one neuron, also as LaTeX, Markdown or a script of plain Brian2",
 }
+_MODULES = {"import": "import_file", "inspect": "inspect_file"}  # of commands that are words of Python's own
 _EPILOG = """\
 refsim COMMAND --help tells more. Exit codes: 0 pass, 1 fail, 2 wrong usage or
 invalid input, 3 inconclusive.
@@ -43,22 +47,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, summary in _COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
         if name in given[:1]:
-            importlib.import_module(f".commands.{name}", __package__).arguments(command)
+            _module(name).arguments(command)
     options = parser.parse_args(_joined(given))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that has no ü shows ?
     try:
-        return int(importlib.import_module(f".commands.{options.command}", __package__).execute(options))
+        return int(_module(options.command).execute(options))
     except RefsimError as error:
         print(f"refsim: {error}", file=sys.stderr)
         return 2
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "can't start new thread" not in str(error):  # Python's word for no memory for its stack
+            raise
         print("refsim: this run needs more memory than there is; give fewer samples, steps or values.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("refsim: stopped.", file=sys.stderr)
         return 130
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f".commands.{_MODULES.get(name, name)}", __package__)
 
 
 def _joined(given: list[str]) -> list[str]:

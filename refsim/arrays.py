@@ -21,12 +21,18 @@ def _untangled(values: Any) -> Any:
     return held if held.is_complex() else held.double()
 
 
-def real_array(values: ArrayLike, where: str, *, cure: str = "Give finite numbers.") -> Floats:
-    """Return a contiguous float64 array of finite numbers; the cure ends the message where some are not."""
+def plain_array(values: ArrayLike, where: str) -> NDArray[Any]:
+    """Return an array of whatever dtype, from a tensor with a gradient or on another device too."""
     try:
-        array = np.asarray(_untangled(values))
+        held: Any = values
+        return np.asarray(held.detach().cpu() if hasattr(held, "detach") else held)
     except (TypeError, ValueError, RuntimeError) as error:
         raise RefsimError(f"{where}: is not an array ({error}).") from None
+
+
+def real_array(values: ArrayLike, where: str, *, cure: str = "Give finite numbers.") -> Floats:
+    """Return a contiguous float64 array of finite numbers; the cure ends the message where some are not."""
+    array = plain_array(_untangled(values), where)
     if array.dtype.kind not in "fiub":
         raise RefsimError(f"{where}: must hold real numbers, but has dtype {array.dtype}.")
     array = np.ascontiguousarray(array, np.float64).reshape(array.shape)

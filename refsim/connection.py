@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import DIVERGED, Floats, Ints, real_array
+from .arrays import DIVERGED, Floats, Ints, plain_array, real_array
 from .errors import RefsimError
 
 DRIVE = -1  # as the number of a source: the input of the network
@@ -95,19 +95,22 @@ def _layer(source: str | int, index: int, n_layers: int, where: str) -> int:
     named = {"below": index - 1, "self": index, "input": DRIVE}
     if isinstance(source, str) and source in named:
         return named[source]
-    if isinstance(source, int) and not isinstance(source, bool) and 0 <= source < n_layers:
-        return source
+    if isinstance(source, int | np.integer) and not isinstance(source, bool) and 0 <= source < n_layers:
+        return int(source)
     raise RefsimError(f"{where}: source must be 'below', 'self', 'input' or the number of a layer, 0 to {n_layers - 1}, but is {source!r}.")
 
 
 def _delay(given: ArrayLike | None, shape: tuple[int, ...], least: int, where: str) -> Ints:
     """Return a delay in steps, (), (n_pre,) or (n_post, n_pre)."""
-    delay = np.asarray(least if given is None else given)
+    delay = plain_array(least if given is None else given, f"{where}: delay")
     if delay.dtype.kind not in "iu" or delay.shape not in ((), shape[1:], shape):
         raise RefsimError(
             f"{where}: delay must be whole steps, one number, ({shape[1]},) or {shape}, but has dtype {delay.dtype} and shape {delay.shape}. Divide times by dt."
         )
     if delay.min() < least or delay.max() > _LONGEST:
-        why = "a layer that has not fired yet in this step is heard of in the next" if least else "a spike cannot arrive before it is fired"
+        if delay.min() >= least:
+            why = "a longer delay is a mistake of units"
+        else:
+            why = "a layer that has not fired yet in this step is heard of in the next" if least else "a spike cannot arrive before it is fired"
         raise RefsimError(f"{where}: delay must lie in {least}..{_LONGEST:,} steps, but reaches from {delay.min()} to {delay.max()}; {why}.")
     return delay.astype(np.int64)

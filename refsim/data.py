@@ -15,7 +15,7 @@ from .arrays import Floats, Ints, real_array
 from .drive import Drive
 from .errors import RefsimError, listed
 
-ENCODERS = ("current", "bernoulli", "poisson", "latency", "integrate_and_fire")
+ENCODERS = ("current", "bernoulli", "poisson", "latency", "integrate_and_fire", "events")
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _EVENT_KEYS = ("sample", "step", "neuron", "shape")
 _LARGEST = 8 << 30  # bytes of one array
@@ -70,7 +70,7 @@ def read_data(source: str | Path, labels: str | Path | None = None, *, scale: fl
     if str(source).split(":")[0] == "digits" and not Path(source).exists():
         return digits(str(source).partition(":")[2] or "test")
     path = Path(source)
-    found = _read_file(path)
+    found = read_arrays(path)
     own = found.pop("y", None)
     if set(found) == set(_EVENT_KEYS):
         values, events = None, {key: found[key] for key in _EVENT_KEYS}
@@ -83,8 +83,14 @@ def read_data(source: str | Path, labels: str | Path | None = None, *, scale: fl
             raise RefsimError(f"data {path}: holds {listed(found)}; needed is x (and y), or the events {', '.join(_EVENT_KEYS)}.")
         values, events = _shaped(found["x"], path) / scale, None
         n_samples = len(values)
-    given = own if labels is None else _only_array(_read_file(Path(labels)), Path(labels))
-    return Dataset(path.name, values, events, None if given is None else _labels(given, n_samples, labels or path))
+    if labels is not None:
+        return Dataset(path.name, values, events, read_labels(labels, n_samples))
+    return Dataset(path.name, values, events, None if own is None else _labels(own, n_samples, path))
+
+
+def read_labels(source: str | Path, n_samples: int) -> Ints:
+    """Return one whole number a sample from a file."""
+    return _labels(_only_array(read_arrays(Path(source)), Path(source)), n_samples, source)
 
 
 def encode(data: Dataset, encoder: str | None, steps: int | None, dt: float, *, seed: int = 0) -> Drive:
@@ -101,7 +107,7 @@ def encode(data: Dataset, encoder: str | None, steps: int | None, dt: float, *, 
     own = data.events["shape"][1] if data.events is not None else data.values.shape[1] if data.values is not None and data.values.ndim == 3 else None
     if own is not None and steps not in (None, own):
         raise RefsimError(f"data {data.name}: has {own} steps of its own, but --steps is {steps}.")
-    if own is not None and encoder not in (None, "current"):
+    if own is not None and encoder not in (None, "current", "events"):
         raise RefsimError(f"data {data.name}: has steps of its own and needs no encoder; leave --encoder {encoder} out.")
     if data.events is not None:
         return Drive.events(data.events["sample"], data.events["step"], data.events["neuron"], data.events["shape"], dt, source=data.name)
@@ -112,6 +118,8 @@ def encode(data: Dataset, encoder: str | None, steps: int | None, dt: float, *, 
         raise RefsimError(f"data {data.name}: has no steps of its own; say how many to run, --steps T.")
     if encoder in (None, "current"):
         return Drive.current(data.values, dt, n_steps=steps, source=data.name)
+    if encoder == "events":
+        raise RefsimError(f"data {data.name}: is no list of events; --encoder events reads rows of (step, neuron) or (neuron, channel, time).")
     if encoder in ("bernoulli", "poisson"):
         return getattr(Drive, encoder)(data.values, steps, dt, seed)  # type: ignore[no-any-return]
     return getattr(Drive, encoder)(data.values, steps, dt)  # type: ignore[no-any-return]
@@ -135,7 +143,7 @@ def digits(part: str = "test") -> Dataset:
     return Dataset(f"digits:{part}", images[chosen] / 16.0, None, labels[chosen].astype(np.int64))
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_arrays(path: Path) -> dict[str, Any]:
     """Return the arrays of a file by name; a file of one array calls it x."""
     if not path.is_file():
         raise RefsimError(f"data {path}: {'is a folder' if path.is_dir() else 'there is no such file'}.")

@@ -25,6 +25,9 @@ class Divergence:
 
 def check_comparable(left: Recording, right: Recording) -> None:
     """Refuse to compare recordings of other shapes, networks or drives."""
+    for given in (left, right):
+        if not isinstance(given, Recording):
+            raise RefsimError(f"compare: needs two recordings, as refsim.run returns them, but {type(given).__name__} was given.")
     shapes = [[(train.n_samples, train.n_steps, train.n_neurons) for train in recording.spikes] for recording in (left, right)]
     if shapes[0] != shapes[1]:
         raise RefsimError(f"these recordings cannot be compared: {left.label} has (samples, steps, neurons) {shapes[0]}, {right.label} has {shapes[1]}.")

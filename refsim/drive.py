@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arrays import Floats, Ints, real_array
+from .arrays import Floats, Ints, plain_array, real_array
 from .errors import RefsimError
 from .model.neuron import DRAWS
 from .network import positive_time
@@ -52,6 +52,11 @@ class Drive:
     bits: NDArray[np.uint8] | None = None
     numbers: Ints | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("n_samples", "n_steps", "n_inputs"):  # as Python's integers: products of NumPy's short ones overflow
+            object.__setattr__(self, name, _positive(getattr(self, name), name))
+        _seed(self.made.get("seed", 0))
+
     @classmethod
     def current(cls, values: ArrayLike, dt: object, *, n_steps: int | None = None, **made: Any) -> "Drive":
         """Drive with currents.
@@ -73,8 +78,6 @@ class Drive:
         steps = _steps(array.shape[1] if n_steps is None else n_steps)
         if array.shape[1] not in (1, steps):
             raise RefsimError(f"drive: values hold {array.shape[1]} steps, but n_steps is {steps}.")
-        _positive(array.shape[0], "n_samples")
-        _positive(array.shape[2], "n_inputs")
         return cls(array.shape[0], steps, array.shape[2], positive_time(dt, "drive: dt"), None, array, {"kind": "current", **made})
 
     @classmethod
@@ -152,7 +155,7 @@ class Drive:
     @classmethod
     def raster(cls, spikes: ArrayLike, dt: object, **made: Any) -> "Drive":
         """Drive with spikes from an array (n_samples, n_steps, n_inputs) of bool, or of 0 and 1."""
-        dense = np.asarray(spikes)
+        dense = plain_array(spikes, "drive: raster")
         if dense.ndim != 3 or 0 in dense.shape:
             raise RefsimError(f"drive: a raster must be (n_samples, n_steps, n_inputs), but has shape {dense.shape}.")
         if dense.dtype != bool and not ((dense == 0) | (dense == 1)).all():
@@ -169,10 +172,11 @@ class Drive:
         ----------
         shape : (n_samples, n_steps, n_inputs)
         """
-        for size, name in zip(shape, ("n_samples", "n_steps", "n_inputs"), strict=True):
-            _positive(size, name)
-        spikes = SpikeTrains.from_events(sample, step, neuron, *shape, positive_time(dt, "drive: dt"), where="drive: events")
-        return cls(*shape, spikes.dt, spikes, None, {"kind": "events", **made})
+        if np.shape(shape) != (3,):
+            raise RefsimError(f"drive: shape must be (n_samples, n_steps, n_inputs), three whole numbers, but is {shape!r}.")
+        n_samples, n_steps, n_inputs = (_positive(size, name) for size, name in zip(shape, ("n_samples", "n_steps", "n_inputs"), strict=True))
+        spikes = SpikeTrains.from_events(sample, step, neuron, n_samples, n_steps, n_inputs, positive_time(dt, "drive: dt"), where="drive: events")
+        return cls(n_samples, n_steps, n_inputs, spikes.dt, spikes, None, {"kind": "events", **made})
 
     @functools.cached_property
     def spikes(self) -> SpikeTrains | None:
@@ -212,7 +216,11 @@ class Drive:
             yield frame
 
     def take(self, samples: Ints) -> "Drive":
-        """Return the drive of the given samples alone."""
+        """Return the drive of the given samples alone, in that order; each may be named once."""
+        samples = np.asarray(samples)
+        known = samples.ndim == 1 and samples.dtype.kind in "iu" and samples.size and samples.min() >= 0 and samples.max() < self.n_samples
+        if not known or len(np.unique(samples)) < len(samples):
+            raise RefsimError(f"drive: samples to take must be different whole numbers in 0..{self.n_samples - 1}, but are {samples.tolist()}.")
         listed = None if self.listed is None else self.listed.take(samples)
         at = slice(int(samples[0]), int(samples[-1]) + 1) if len(samples) and np.array_equal(samples, np.arange(samples[0], samples[-1] + 1)) else samples
         values = None if self.values is None else self.values[at]
@@ -240,10 +248,14 @@ def _positive(number: object, name: str) -> int:
     return int(number)
 
 
+def _seed(seed: object) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) < 1 << 64:
+        raise RefsimError(f"drive: seed must be a whole number of 0 or more, in 64 bits, but is {seed!r}.")
+    return int(seed)
+
+
 def _generator(seed: object) -> np.random.Generator:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise RefsimError(f"drive: seed must be a whole number of 0 or more, but is {seed!r}.")
-    return np.random.default_rng(int(seed))
+    return np.random.default_rng(_seed(seed))
 
 
 def _room(shape: tuple[int, ...]) -> None:

@@ -10,6 +10,7 @@ from .arrays import DIVERGED, Floats, real_array
 from .connection import DRIVE, Source, Wires, wire
 from .errors import RefsimError
 from .model import NeuronModel
+from .model.parts import State
 from .units import to_si
 
 
@@ -65,6 +66,12 @@ class Layer:
             rows.append(self.model.constants(step, own))
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
+    def starts(self, states: Mapping[str, State]) -> dict[str, float | Floats]:
+        """Return where each state starts: () where uniform, (n_post,) where that is a parameter of a layer with values per neuron."""
+        if not self.parameters:
+            return {name: entry.start for name, entry in states.items()}
+        return {name: self.parameters.get(entry.at, np.full(self.n_post, entry.start)) if entry.at else entry.start for name, entry in states.items()}
+
 
 @dataclass(frozen=True, eq=False)
 class Network:
@@ -100,6 +107,8 @@ class Network:
             Where shapes do not chain, or a number is not finite.
         """
         step = positive_time(dt, "network: dt")
+        if not isinstance(layers, Sequence):
+            raise RefsimError(f"network: needs a list of layers, each (weight, bias, model), but {type(layers).__name__} was given.")
         rows = []
         for index, entry in enumerate(layers):
             if not isinstance(entry, tuple | list) or len(entry) not in (3, 4):
@@ -108,11 +117,15 @@ class Network:
             rows.append((wire(weight, index, len(layers)), rest))
         if not rows:
             raise RefsimError("network: has no layers; give at least one (weight, bias, model).")
-        built = tuple(make_layer(wires, *rest, name=f"layer {index}") for index, (wires, rest) in enumerate(rows))  # type: ignore[arg-type]
-        n_inputs = _check_sizes(built)
-        for layer in built:
-            layer.constants(step)  # refuses values that give no derived constant
-        return cls(built, step, n_inputs)
+        return cls.of([make_layer(wires, *rest, name=f"layer {index}") for index, (wires, rest) in enumerate(rows)], step)  # type: ignore[arg-type]
+
+    @classmethod
+    def of(cls, layers: "Sequence[Layer]", dt: float) -> "Network":
+        """Put layers together that are made already; dt in seconds. Refuses what does not fit."""
+        n_inputs = _check_sizes(layers)
+        for layer in layers:
+            layer.constants(dt)  # refuses values that give no derived constant
+        return cls(tuple(layers), dt, n_inputs)
 
 
 def _check_sizes(layers: Sequence[Layer]) -> int:
@@ -150,10 +163,12 @@ def make_layer(wires: Wires, bias: ArrayLike | None, model: NeuronModel, paramet
     vector = np.zeros(n_post) if bias is None else real_array(bias, f"{name}: bias", cure=DIVERGED)
     if vector.shape != (n_post,):
         raise RefsimError(f"{name}: bias must have shape ({n_post},), one a neuron, but has {vector.shape}.")
-    return Layer(model, matrix, vector, sources, _parameters(parameters or {}, model, n_post, name), name)
+    return Layer(model, matrix, vector, sources, _parameters({} if parameters is None else parameters, model, n_post, name), name)
 
 
 def _parameters(given: Mapping[str, ArrayLike], model: NeuronModel, n_post: int, name: str) -> dict[str, Floats]:
+    if not isinstance(given, Mapping):
+        raise RefsimError(f"{name}: parameters must be a dict, such as {{'v_th': values}}, but {type(given).__name__} was given.")
     checked = {}
     for key, values in given.items():
         parameter = model.parameter(key)

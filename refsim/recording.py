@@ -138,7 +138,13 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
     RefsimError
         Where drive and network do not fit.
     """
-    if not hasattr(engine, "run"):
+    if not isinstance(network, Network):
+        raise RefsimError(f"run: needs a network first, such as refsim.Network.dense([...], dt='1 ms'), but {type(network).__name__} was given.")
+    if not isinstance(drive, Drive):
+        raise RefsimError(
+            f"run: needs a drive second, such as refsim.Drive.current(values, '1 ms') or refsim.Drive.raster(spikes, '1 ms'), but {type(drive).__name__} was given."
+        )
+    if not hasattr(engine, "run") or isinstance(engine, type):
         raise RefsimError(f"engine must be refsim.Brian2(), refsim.Discrete() or refsim.Torch(), but is {engine!r}.")
     return engine.run(network, drive, record)
 

@@ -45,6 +45,8 @@ class Drawing:
             target.write_bytes(self.bytes(target.suffix[1:]))
         except OSError as error:
             raise RefsimError(f"{target}: cannot be written ({error.strerror}).") from None
+        except (ValueError, OverflowError):
+            raise RefsimError(f"{target}: its numbers are too large to be drawn; the table, as .csv or .npz, holds them.") from None
         return target
 
 

@@ -60,10 +60,17 @@ def to_si(value: object, unit: str, where: str) -> float:
     if isinstance(value, str):
         number = _parse(value, unit, where)
     else:
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of more than 308 digits
+            number = math.inf
     if not math.isfinite(number):
-        raise RefsimError(f"{where}: needs a finite number, but {value!r} was given.")
+        raise RefsimError(f"{where}: needs a finite number, but {_shown(value)} was given.")
     return number
+
+
+def _shown(value: object) -> str:
+    return repr(value) if not isinstance(value, int) else "a whole number of more than 308 digits"
 
 
 def _parse(text: str, unit: str, where: str) -> float:

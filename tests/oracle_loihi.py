@@ -80,12 +80,12 @@ def integrate_and_fire_encoder(images: np.ndarray, n_steps: int) -> np.ndarray:
 # --- one neuron a column, whole numbers in: (n_steps, n_neurons) -> spikes, and what the threshold saw ------------------
 
 
-def cuba(drive, i_decay, v_decay, v_th):
-    """Current-based neuron; `drive` is the weighted sum already shifted up; fires above v_th."""
+def cuba(drive, i_decay, v_decay, v_th, bias=0):
+    """Current-based neuron; `drive` is the weighted sum already shifted up; fires above v_th; `bias` goes past the current."""
     u, v = _zeros(drive, 2)
     for x in drive:
         u = shifted(u * (4096 - i_decay)) + x
-        v = shifted(v * (4096 - v_decay)) + u
+        v = shifted(v * (4096 - v_decay)) + u + bias
         fired = v > v_th
         yield fired, v
         v = np.where(fired, 0, v)

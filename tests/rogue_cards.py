@@ -51,6 +51,16 @@ CARD_ROGUES = [
     Rogue(
         "refractory neuron that leaks no more", "declared step is the exact solution", lambda: altered("free*(decay*v + I)", "free*(v + I)", "lif_refractory")
     ),
+    Rogue(
+        "refractory a step longer in the ODE", "declared step is the exact solution", lambda: altered('"n_ref*step"', '"(n_ref + 1)*step"', "lif_refractory")
+    ),
+    Rogue("refractory a step shorter in the step", "declared step is the exact solution", lambda: altered("+ n_ref*z", "+ (n_ref - 1)*z", "lif_refractory")),
+    Rogue("held in the step, free in the ODE", "declared step is the exact solution", lambda: altered(" (unless refractory)", "", "lif_refractory")),
+    Rogue("held in the ODE, leaks in the step", "declared step is the exact solution", lambda: altered("(1 - free)*v", "(1 - free)*decay*v", "lif_refractory")),
+    Rogue(
+        "one state of three not held", "declared step is the exact solution", lambda: altered("free*keep_1*asc_1 + (1 - free)*asc_1", "keep_1*asc_1", "glif3")
+    ),
+    Rogue("no refractory period in the step", "declared step is the exact solution", lambda: altered(" and free > 0", " and free > -1", "mat2")),
     Rogue("Euler called exponential Euler", "declared step is the exact solution", lambda: altered('integrate = "from continuous"', _COBA_EULER, "coba_lif")),
     Rogue("a lost factor tau", "declared step is the exact solution", lambda: altered('integrate = "from continuous"', _QIF_WITHOUT_TAU, "qif")),
     Rogue("response of the wrong sign", "declared step is the exact solution", lambda: altered("- depth*z", "+ depth*z", "srm0_escape")),

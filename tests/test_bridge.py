@@ -161,6 +161,39 @@ class Residual(nn.Module):
         return self.b(self.second(self.a(self.first(x)) + x))
 
 
+class Remembering(nn.Module):
+    """Adds the input of two steps ago."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.neurons, self.past = nn.Linear(4, 4), SRIF(), [0, 0]
+
+    def forward(self, x):
+        self.past = [*self.past, x][-3:]
+        return self.neurons(self.linear(x + self.past[0]))
+
+
+class Deaf(nn.Module):
+    """Passes the membrane on in place of spikes."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.a, self.b = nn.Linear(4, 4), SRIF(), SRIF()
+
+    def forward(self, x):
+        self.a(self.linear(x))
+        return self.b(self.linear.weight.new_zeros(len(x), 4))
+
+
+class Unused(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear, self.a, self.spare = nn.Linear(4, 4), SRIF(), SRIF()
+
+    def forward(self, x):
+        return self.a(self.linear(x))
+
+
 class Backwards(nn.Module):
     """Registers its layers in another order than it runs them."""
 
@@ -181,16 +214,50 @@ def test_a_module_is_read_in_the_order_it_runs():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (Residual, "with something between them"),
-        (lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU(), SRIF()), "'1' is a ReLU"),
-        (lambda: nn.Sequential(nn.Linear(4, 3)), "each once and nothing in between"),
-        (lambda: nn.Sequential(SRIF()), "has no Linear layer"),
-        (lambda: nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2), SRIF(), SRIF()), "with something between them"),
+        (lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU(), SRIF()), r"'2': what leads to it is not linear \('1' is a ReLU\)"),
+        (lambda: nn.Sequential(nn.Linear(4, 3)), "has no layer of neurons"),
+        (lambda: nn.Sequential(SRIF()), "does not say how wide its input is"),
+        (Remembering, "'neurons': what leads to it remembers more than one step"),
+        (Deaf, "'b': nothing leads to it"),
+        (Unused, "never runs 'spare'"),
     ],
 )
-def test_a_module_that_is_no_plain_chain_is_refused(make, says):
+def test_a_module_whose_wiring_is_no_linear_map_is_refused(make, says):
     with pytest.raises(RefsimError, match=says):
         refsim.bridge.load(make(), dt="1 ms")
+
+
+def convolutional():
+    torch.manual_seed(4)
+    layers = [
+        nn.Conv2d(2, 3, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(3),
+        SRIF(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(3, 4, 2, groups=1),
+        SRIF(),
+        nn.Flatten(),
+        nn.Linear(16, 5),
+        SRIF(),
+    ]
+    made = nn.Sequential(*layers).double()
+    made[1].running_mean, made[1].running_var = torch.rand(3).double(), torch.rand(3).double() + 0.5
+    return made
+
+
+@pytest.mark.parametrize(("make", "shape"), [(Residual, (4,)), (convolutional, (2, 12, 12))], ids=["residual", "convolutional"])
+def test_wiring_is_measured_whatever_stands_between(make, shape, rng):
+    trained = make().double()
+    network = refsim.bridge.load(trained, dt="1 ms", input_shape=shape)
+    drive = refsim.Drive.bernoulli(rng.random((3, network.n_inputs)), 30, "1 ms", 0)
+    ours, theirs = (refsim.run(network, drive, engine=engine) for engine in (refsim.Discrete(), refsim.Torch(module=trained, input_shape=shape)))
+    assert all(len(train) for train in ours.spikes)
+    assert [np.array_equal(a.dense(), b.dense()) for a, b in zip(ours.spikes, theirs.spikes, strict=True)] == [True] * len(network.layers)
+
+
+def test_weights_come_out_to_the_last_bit():
+    trained = module()
+    assert np.array_equal(refsim.bridge.load(trained.double(), dt="1 ms").layers[1].weight, trained[2].weight.detach().numpy())
 
 
 def test_a_module_says_nothing_of_its_step():

@@ -74,6 +74,38 @@ def test_no_home_and_a_link_among_the_temporary_files(place, monkeypatch):
 # --- whole, small, and never taken from under a run --------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("named", ["beside us", "~/of ours"])
+def test_a_path_that_is_not_whole_is_made_so(named, place, rng, monkeypatch):
+    """A program is started in the folder of its run, from where a relative path leads nowhere."""
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("HOME", str(place / "home"))
+    monkeypatch.setenv("REFSIM_CACHE", named)
+    drive = Drive.bernoulli(rng.random((3, 5)), 9, "1 ms", 0)
+    CPP.run(small_network(rng, "srif", sizes=(5, 2)), drive)
+    whole = place / named.replace("~", "home")
+    assert folder.cache_folder() == whole
+    assert len(list(whole.glob("*/main"))) == 1
+
+
+def test_what_is_no_folder_is_called_so(place, monkeypatch, capsys):
+    (place / "file").touch()
+    (place / "link").symlink_to(place / "nothing")
+    for name, says in (("file", "is not a folder"), ("link", "is a link to nothing"), ("~nobody-is-called-so/x", "there is no home")):
+        monkeypatch.setenv("REFSIM_CACHE", name if name.startswith("~") else str(place / name))
+        assert main(["cache", "list"]) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_a_folder_from_which_nothing_may_be_run_is_named(place):
+    """As on a disk that is mounted so; fewer samples would not help."""
+    (place / "cache").mkdir(mode=0o700)
+    done = python(before=in_namespace(f"mount -t tmpfs -o noexec,mode=700 tmpfs {place}/cache"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"{place}/cache" in done.stderr
+    assert "may not be run" in done.stderr
+    assert "Name a folder of your own in REFSIM_CACHE" in done.stderr
+
+
 def test_any_damaged_file_is_noticed(place, rng):
     network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
     first = CPP.run(network, drive)

@@ -6,7 +6,8 @@ import pytest
 
 import refsim
 from refsim.model import load_all
-from refsim.model.render import models_table, render
+from refsim.model.framework import framework_layers
+from refsim.model.render import frameworks_table, models_table, render
 
 INVALID = sorted((Path(__file__).parent / "invalid").glob("*.toml"))
 
@@ -99,3 +100,10 @@ def test_the_table_of_all_models_is_current_and_would_notice_a_change():
     assert page == models_table(load_all()) + "\n", "run: refsim models --markdown > equations/README.md"
     assert page != models_table([refsim.load("srif", v_th=0.25), *load_all()[1:]]) + "\n"
     assert all(f"[`{model.name}`]" in page for model in load_all())
+
+
+def test_the_table_of_the_frameworks_is_current():
+    models, layers = load_all("frameworks"), list(framework_layers().values())
+    page = (Path(__file__).parents[1] / "equations" / "frameworks" / "README.md").read_text("utf-8")
+    assert page == frameworks_table(models, layers) + "\n", "run: refsim models --frameworks --markdown > equations/frameworks/README.md"
+    assert page != frameworks_table([refsim.load("snntorch_leaky", comparison=">="), *(m for m in models if m.name != "snntorch_leaky")], layers) + "\n"

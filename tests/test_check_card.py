@@ -17,7 +17,7 @@ from refsim.model import load_all
 OWN = [refsim.load(f"tests/cards/{name}.toml") for name in ("fitzhugh", "two_state")]
 # One card of each family with every test run, all of them with the slow ones: a suite takes 5 to 20 seconds a card.
 QUICK = ("srif", "coba_lif", "adex", "hh", "cuba_loihi", "srm_slayer", "bernoulli", "rf", "fitzhugh", "two_state")
-HONEST = [pytest.param(model, id=model.name, marks=[] if model.name in QUICK else pytest.mark.slow) for model in [*load_all(), *OWN]]
+HONEST = [pytest.param(model, id=model.name, marks=[] if model.name in QUICK else pytest.mark.slow) for model in [*load_all(), *load_all("frameworks"), *OWN]]
 
 
 def table(name="fitzhugh"):
@@ -179,3 +179,15 @@ def test_a_card_in_python_is_a_card():
         own(name="lif")
     with pytest.raises(refsim.RefsimError, match="card 'own': "):
         own(discrete={"fire": "z = v"})
+
+
+def test_a_step_that_divides_by_zero_is_a_sentence():
+    steep = own(
+        parameters={"tau": {"value": 0.0, "unit": "second", "meaning": "without a bound"}},
+        derived={"share": {"text": "step*v_th", "unit": "second", "meaning": "of no tau"}},
+        discrete={"integrate": "v = v + share*(I - v)/tau"},
+    )
+    (verdict,) = only("declared_step", steep)
+    assert verdict.status == "fail"
+    assert "divides by zero, with " in verdict.detail
+    assert "tau = 0" in verdict.detail

@@ -232,3 +232,15 @@ def test_no_option_is_silently_ignored(arguments, says, trained, capsys):
     np.save("y.npy", np.array([0, 1, 2, 7, 0, 1, 2, 0, 1]))
     assert main(["validate", "net.pt", "--data", "x.npz", "--steps", "5", *arguments]) == 2
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])
+def test_no_memory_is_one_sentence(error, monkeypatch, capsys):
+    """A limit on addresses (ulimit -v, a batch system) is often met by a thread's stack first."""
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("refsim.commands.models.execute", fail)
+    assert main(["models"]) == 2
+    assert capsys.readouterr().err == "refsim: this run needs more memory than there is; give fewer samples, steps or values.\n"

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -159,7 +160,7 @@ def test_a_worker_that_really_has_no_refsim_is_asked_and_says_so():
     assert "\"refsim's code\": ''" in done.stdout
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "tcp://no-such-host.invalid:8786"])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "tcp://no-such-host.invalid:8786", "http://127.0.0.1:80", "inproc://nobody"])
 def test_a_scheduler_that_is_not_there_is_one_sentence(address, capsys):
     start = time.monotonic()
     assert main(["validate", "--scheduler", address]) == 2
@@ -167,6 +168,23 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(address, capsys):
     err = capsys.readouterr().err
     assert f"the scheduler {address} cannot be reached within 5 s" in err
     assert err.count("\n") == 1
+
+
+def test_what_listens_but_is_no_scheduler_is_not_waited_for(capsys):
+    """Dask's client asks again and again, for as long as it is accepted, and says so once more when it is thrown away."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        start = time.monotonic()
+        assert main(["validate", "--scheduler", f"tcp://127.0.0.1:{mute.getsockname()[1]}"]) == 2
+        assert time.monotonic() - start < 20
+    err = capsys.readouterr().err
+    assert "what listens there does not answer as a scheduler" in err
+    assert err.count("\n") == 1
+
+
+def test_a_cluster_in_this_process_is_greeted_too():
+    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None, silence_logs=logging.CRITICAL) as made:
+        assert made.scheduler_address.startswith("inproc://")
+        cluster._knock(made.scheduler_address)
 
 
 def test_a_scheduler_without_workers_and_other_wrong_ones(rng):

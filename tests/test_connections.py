@@ -129,11 +129,17 @@ def test_other_delays_compile_nothing(rng, monkeypatch):
 W = np.eye(3)
 
 
+def test_a_source_may_be_numpys_integer():
+    assert Network.dense([(W, None, SRIF), (Connection(W, source=np.int64(0)), None, SRIF)], "1 ms").layers[1].sources[0].layer == 0
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         (Connection(W, source="self", delay=0), r"layer 0: delay must lie in 1..65,536 steps, but reaches from 0 to 0; a layer that has not fired yet"),
         ([Connection(W), Connection(W, source="self", delay=1e-3)], r"delay must be whole steps, .* Divide times by dt"),
+        (Connection(W, delay=70_000), r"0\.\.65,536 steps, .*; a longer delay is a mistake of units"),
+        (Connection(W, delay=[[1], [2, 3]]), "layer 0: delay: is not an array"),
         (Connection(W, delay=-1), "a spike cannot arrive before it is fired"),
         (Connection(W, source="above"), "source must be 'below', 'self', 'input' or the number of a layer, 0 to 0, but is 'above'"),
         (Connection(W, source=4), "but is 4"),

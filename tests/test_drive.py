@@ -109,3 +109,45 @@ def test_a_raster_keeps_every_bit(n_inputs, rng):
 def test_what_is_no_raster_is_refused(given, says):
     with pytest.raises(RefsimError, match=says):
         Drive.raster(given, "1 ms")
+
+
+def test_sizes_in_a_short_type_do_not_overflow():
+    """200 samples x 200 steps overflow NumPy's uint8, and so does -(-n // 256)."""
+    shape = np.array([200, 200, 4], np.uint8)
+    events, drawn = Drive.events([199], [199], [3], shape, "1 ms"), Drive.bernoulli(np.ones((200, 4)), np.uint8(200), "1 ms", 0)
+    for drive in (events, drawn):
+        sizes = (drive.n_samples, drive.n_steps, drive.n_inputs, drive.spikes.n_samples, drive.spikes.n_steps)
+        assert sizes == (200, 200, 4, 200, 200)
+        assert {type(size) for size in sizes} == {int}
+    assert drawn.spikes.counts().sum() == 160_000
+
+
+def test_a_raster_is_taken_from_a_tensor_with_a_gradient():
+    torch = pytest.importorskip("torch")
+    assert len(Drive.raster(torch.ones(1, 2, 3, requires_grad=True), "1 ms").spikes) == 6
+    with pytest.raises(RefsimError, match="drive: raster: is not an array"):
+        Drive.raster(torch.ones(1, 2, 3).to_sparse(), "1 ms")
+
+
+@pytest.mark.parametrize("shape", [(1, 2), None, 3, "abcd"])
+def test_events_need_three_sizes(shape):
+    with pytest.raises(RefsimError, match="shape must be"):
+        Drive.events([0], [0], [0], shape, "1 ms")
+
+
+@pytest.mark.parametrize("samples", [[0, 0], [-1], [3], [True, False, True], [], [0.0]])
+@pytest.mark.parametrize("kind", ["bits", "listed"])
+def test_samples_that_are_not_there_or_named_twice_are_not_taken(samples, kind):
+    """Of a list of events the first of two equals would come out empty, and nobody would hear of it."""
+    dense = np.ones((3, 2, 2), bool)
+    drive = Drive.raster(dense, "1 ms") if kind == "bits" else Drive.events(*np.nonzero(dense), dense.shape, "1 ms")
+    with pytest.raises(RefsimError, match=r"samples to take must be different whole numbers in 0\.\.2"):
+        drive.take(np.array(samples))
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 64, 0.5, "one", None])
+def test_a_seed_is_64_bits(seed):
+    """A program reads it as such; a longer one would end the run in an OverflowError."""
+    for make in (lambda: Drive.bernoulli([[0.5]], 2, "1 ms", seed), lambda: Drive.constant(1.0, 2, "1 ms", seed=seed)):
+        with pytest.raises(RefsimError, match="seed must be a whole number of 0 or more, in 64 bits"):
+            make()

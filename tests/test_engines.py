@@ -216,3 +216,15 @@ def test_a_run_that_memory_cannot_hold_is_refused(rng):
 def test_run_wants_an_engine(rng):
     with pytest.raises(RefsimError, match=r"engine must be refsim\.Brian2\(\)"):
         refsim.run(small_network(rng, "srif"), drives(rng)["events"], engine="brian2")
+    with pytest.raises(RefsimError, match=r"engine must be refsim\.Brian2\(\)"):
+        refsim.run(small_network(rng, "srif"), drives(rng)["events"], engine=Brian2)  # the brackets forgotten
+
+
+def test_run_and_compare_say_what_they_need(rng):
+    network, drive = small_network(rng, "srif"), drives(rng)["events"]
+    with pytest.raises(RefsimError, match="needs a drive second, .* but ndarray was given"):
+        refsim.run(network, np.ones((1, 2, 12)), engine=Brian2())
+    with pytest.raises(RefsimError, match="needs a network first, .* but SpikeTrains was given"):
+        refsim.run(drive.spikes, drive, engine=Brian2())
+    with pytest.raises(RefsimError, match="needs two recordings, .* but Network was given"):
+        refsim.compare(refsim.run(network, drive, engine=Discrete()), network)

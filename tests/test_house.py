@@ -23,6 +23,7 @@ ORDER = [
     ["network"],
     ["drive"],
     ["data", "recording"],
+    ["rasters"],
     ["engines"],
     ["pytorch"],
     ["distances", "rounding"],

@@ -168,5 +168,5 @@ def test_a_module_in_seconds_wants_its_step():
     with pytest.raises(RefsimError, match='its step depends on its duration; give it, dt="1 ms"'):
         EIF()
     module = torch.nn.Sequential(torch.nn.Linear(6, 4), EIF(dt="0.1 ms"))
-    with pytest.raises(RefsimError, match=r"was made for steps of 0.0001 s, but dt is '1 ms'"):
+    with pytest.raises(RefsimError, match=r"was made for steps of 0.0001 s, but dt is 0.001 s"):
         refsim.bridge.load(module, dt="1 ms")

@@ -139,3 +139,31 @@ def test_a_run_that_is_given_up_ends_its_programs(place, rng, monkeypatch):
     assert time.monotonic() - start < 120
     assert not at_work(place / "tmp")
     assert not left(place)
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+if sys.argv[1] == "first":
+    import brian2
+import numpy as np, refsim
+net = refsim.Network.dense([(np.full((2, 5), 0.375), None, refsim.load("srif"))], "1 ms")
+engine, before = refsim.Brian2(target="numpy", connections=sys.argv[2]), signal.getsignal(signal.SIGINT)
+def run(n_steps):
+    return len(engine.run(net, refsim.Drive.current(np.ones((1, 5)), "1 ms", n_steps=n_steps)).spikes[0])
+print(run(10) == 20, signal.getsignal(signal.SIGINT) == before)
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    print("returned", run(1_000_000))
+except KeyboardInterrupt:
+    import brian2
+    print("stopped", run(10) == 20, brian2.Network._globally_running)
+"""
+
+
+@pytest.mark.parametrize("connections", ["product", "synapses"])
+@pytest.mark.parametrize("who", ["first", "last"])
+def test_ctrl_c_ends_a_run_in_numpy_and_is_no_result(who, connections):
+    """Brian2 would stop the run and return, half of the spikes missing; whether the user or refsim has imported it."""
+    script = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{INTERRUPTED}"
+    done = subprocess.run([sys.executable, "-c", script, who, connections], capture_output=True, text=True, check=False, timeout=100)
+    assert done.stdout.splitlines() == ["True True", "stopped True False"], done.stderr

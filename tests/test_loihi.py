@@ -8,7 +8,7 @@ from oracle_loihi import binned, late, read_net
 from rogues_srm import CARDS, LOIHI, LOIHI_CHECKS, ROGUES, failing, referee
 
 import refsim
-from refsim import Brian2, Connection, Discrete, Drive, RefsimError, Torch
+from refsim import Brian2, Discrete, Drive, RefsimError, Torch
 from refsim.data import read_data
 from refsim.questions.case import read_case
 from refsim.questions.neuron import alone
@@ -157,34 +157,29 @@ def test_adaptation_that_never_fades_silences_and_without_it_the_membrane_fires_
 # --- trained networks ---------------------------------------------------------------------------------------------------
 
 
-def loaded(name, delay=None, shift=0):
-    """Return a .net file as a network; `shift` is added to each threshold, `delay` is that of the layers behind the first."""
+def loaded(name, **convention):
+    """Return a .net file as a network."""
     pytest.importorskip("h5py")
-    rows = []
-    for index, layer in enumerate(read_net(real_data(name))):
-        model = refsim.load("cuba_loihi", i_decay=layer["iDecay"], v_decay=layer["vDecay"], v_th=64 * layer["vThMant"] + shift)
-        weight = layer["weight"].astype(float)
-        rows.append((Connection(weight, delay=delay) if index and delay else weight, None, model))
-    return refsim.Network.dense(rows, "1 ms")
+    return refsim.bridge.load(real_data(name), convention=convention)
 
 
-def oxford(engine, shift):
+def oxford(engine, comparison):
     """Return given and wanted output (1, n_steps, 200); each block's output is a step late, and the last is read by nobody."""
     n_steps = 1890
     given = binned(np.load(real_data("oxford/input.npy")), n_steps, 200)
-    found = engine.run(loaded("oxford/network.net", delay=1, shift=shift), Drive.raster(given, "1 ms"))
+    found = engine.run(loaded("oxford/network.net", comparison=comparison), Drive.raster(given, "1 ms"))
     return late(found.spikes[1].dense(), 1), binned(np.load(real_data("oxford/ground_truth.npy")), n_steps, 200)
 
 
 @pytest.mark.parametrize("engine", [CPP, Discrete(), Torch(dtype="float64")], ids=["brian2-cpp", "discrete", "torch"])
 def test_oxford_has_no_wrong_spike_of_10178(engine):
-    given, wanted = oxford(engine, shift=-1)  # written before the middle of 2022: fires at its threshold
+    given, wanted = oxford(engine, ">=")  # written before the middle of 2022: fires at its threshold
     assert wanted.sum() == given.sum() == 10178
     assert np.array_equal(given, wanted)
 
 
 def test_oxford_tells_the_conventions_of_the_threshold():
-    given, wanted = oxford(CPP, shift=0)
+    given, wanted = oxford(CPP, ">")
     assert (given != wanted).sum() == 3014  # the figure that came with the data
 
 
@@ -208,7 +203,7 @@ def test_lava_mnist_fires_as_plain_integers_do():
     from oracle_loihi import cuba_layer
 
     drive, labels = digits(2_000)
-    found = CPP.run(loaded("lava_mnist/trained_mnist_network.net"), drive)
+    found = CPP.run(loaded("lava_mnist/trained_mnist_network.net", latency="none"), drive)
     spikes = drive.spikes.dense()
     for index, layer in enumerate(read_net(real_data("lava_mnist/trained_mnist_network.net"))):
         spikes = cuba_layer(spikes, layer, weight_bits=6, strict=True)

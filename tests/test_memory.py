@@ -194,3 +194,10 @@ def test_a_million_synapses_and_a_thousand_samples_stay_below_two_gib():
     assert peak < 2 << 30
     assert peak <= int(said["stated"])
     assert int(said["stated"]) <= 2 * peak  # and it is no empty promise
+
+
+def test_long_samples_are_tried_few_at_a_time(rng):
+    network = small_network(rng, "srif", "lif")
+    assert forecast.tried_samples(network, 1000, 20) == 512
+    assert forecast.tried_samples(network, 1000, 1_000_000) == 71  # 14 neurons each
+    assert forecast.tried_samples(network, 1000, 10**9) == 2

@@ -29,6 +29,8 @@ SRIF = load("srif")
     ("layers", "dt", "says"),
     [
         ([], "1 ms", "has no layers"),
+        (None, "1 ms", "needs a list of layers, .* but NoneType was given"),
+        ([(np.ones((2, 3)), None, SRIF, [1.0])], "1 ms", "parameters must be a dict"),
         ([(np.ones(3), None, SRIF)], "1 ms", r"weight must be \(n_post, n_pre\)"),
         ([(np.ones((2, 3)), np.ones(3), SRIF)], "1 ms", r"bias must have shape \(2,\)"),
         ([(np.ones((2, 3)), None, SRIF), (np.ones((4, 3)), None, SRIF)], "1 ms", "needs 3 inputs, but the layer before has 2 neurons"),

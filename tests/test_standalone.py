@@ -163,3 +163,11 @@ def test_killed_while_compiling_then_run_again(cache):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 20
     assert len(programs(cache)) == 1
+
+
+def test_a_name_on_the_command_line_that_is_no_utf8(tmp_path):
+    """Brian2 writes the command line into its log when it is imported."""
+    script = tmp_path / "script.py"
+    script.write_text("import sys, refsim.engines.brian.session as s; before = list(sys.argv); s._import_brian2(); print(sys.argv == before)")
+    done = subprocess.run([sys.executable, script, b"\xfc.pt"], capture_output=True, text=True, check=False)
+    assert done.stdout == "True\n", done.stderr

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..engines.brian.session import session
-from ..errors import RefsimError
+from ..errors import RefsimError, counted
 from ..experiments.solo import Setting, respond
 from ..model import NeuronModel
 from ..model.reading import used_names
@@ -127,8 +127,8 @@ def rest(model: NeuronModel) -> Answer:
         if not np.ptp(last) <= _STILL * size and not _approaches(trace):
             restless.append(name)
     fired = len(run.spikes[0])
-    words = ([f"{', '.join(restless)} still moves after {_SILENCE} silent steps"] if restless else []) + (
-        [f"fires {fired} times without input"] if fired else []
+    words = ([f"{', '.join(restless)} still {'moves' if len(restless) == 1 else 'move'} after {_SILENCE} silent steps"] if restless else []) + (
+        [f"fires {counted(fired, 'time')} without input"] if fired else []
     )
     return float(len(restless) + bool(fired)), "; ".join(words)
 

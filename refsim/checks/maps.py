@@ -80,7 +80,7 @@ def check_module(module: Any, network: Network, *, skip: Collection[str] = ()) -
     Parameters
     ----------
     module : nn.Module
-        Its Linear layers are asked for their response to each input alone and to silence, in the order they run.
+        What arrives at each of its layers of neurons is measured, for each input alone and for silence, in the order they run.
     network : Network
     skip : names of checks to leave out
 
@@ -89,11 +89,11 @@ def check_module(module: Any, network: Network, *, skip: Collection[str] = ()) -
     list of Verdict, one a check
         The last one, maps, compares every number, and is run only where none before it fails.
     """
-    from ..pytorch.bridge.load import linear_responses
+    from ..pytorch.bridge import from_module
 
     if unknown := set(skip) - set(MAP_CHECKS):
         raise RefsimError(f"check_module: {listed(unknown)} is not a check; known are {listed(MAP_CHECKS)}.")
-    maps = linear_responses(module)
+    maps = [(layer.weight, layer.bias) for layer in from_module(module, network.dt).layers]
     if len(maps) != len(network.layers):
         raise RefsimError(f"check_module: the module runs {len(maps)} Linear layers a step, but the network has {len(network.layers)}.")
     verdicts: list[Verdict] = []

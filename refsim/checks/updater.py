@@ -4,6 +4,7 @@ Both are computed with sixty digits at drawn states, inputs and parameters of ma
 to twelve digits of what a step changes are the same formula; a lost factor, sign or term is a difference that one sees.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +20,9 @@ from ..model import NeuronModel
 from ..model.equations import SOLUTIONS
 from ..model.expressions import comparisons, evaluate, execute, parse_expression, parse_statements
 from ..model.neuron import STEP
+from ..model.reading import neuron
 from .linear import coupled, solve_linear
+from .refractory import held, period_of, refractoriness, shortened
 
 CLAIM = Claim("step", "declared step is the exact solution", 0, "terms that differ",
               "the card names the method by which its step solves its ODE, and gives both one threshold and reset; anything else gives other spikes")  # fmt: skip
@@ -42,18 +45,25 @@ def check_declared_step(model: NeuronModel) -> Verdict:
     RefsimError
         Where units do not fit, or Brian2 cannot solve the ODE as the card says.
     """
+    neuron(model, "check_declared_step")
     with session("numpy", "float64", 1e-3) as brian2:
         check_units(brian2, model)
         code = _updater_code(model, brian2) if model.continuous else ""
     if model.discrete.solution not in _CLAIMED:
         return Verdict(CLAIM, None, "skipped", run=model.name, detail=f"the card says {SOLUTIONS[model.discrete.solution]}")
     differing: dict[str, str] = {}
-    for values in _drawn(model):
-        try:
-            for name, said in (*_integration(model, code, values), *_threshold(model, values), *_reset(model, values)):
-                differing.setdefault(name, said)
-        except OverflowError:
-            differing.setdefault("size", f"an exponential of the ODE runs away where that of the step does not, from {_written(values, model)}")
+    try:
+        for name, said in _refractory(model, code):
+            differing.setdefault(name, said)
+        for values in _drawn(model):
+            try:
+                for name, said in (*_integration(model, code, values), *_threshold(model, values), *_reset(model, values)):
+                    differing.setdefault(name, said)
+            except OverflowError:
+                differing.setdefault("size", f"an exponential of the ODE runs away where that of the step does not, from {_written(values, model)}")
+    except ZeroDivisionError:
+        given = ", ".join(f"{name} = {parameter.value:g}" for name, parameter in model.parameters.items())
+        raise RefsimError(f"card '{model.name}': its step or its ODE divides by zero, with {given}.") from None
     return Verdict(CLAIM, float(len(differing)), "fail" if differing else "pass", run=model.name, detail="; ".join(differing.values()))
 
 
@@ -188,6 +198,18 @@ def _reset(model: NeuronModel, values: Values) -> Iterator[tuple[str, str]]:
                 )
 
 
+def _refractory(model: NeuronModel, code: str) -> Iterator[tuple[str, str]]:
+    """Yield what differs between a spike and the end of the refractory period, at the card's own parameters and near them, where none is 0."""
+    if not period_of(model):
+        return
+    for point in itertools.islice(_drawn(model), 2):
+        values = _calmed(model, shortened(model, point))
+        after = _ran(model.discrete.reset, _ran(model.discrete.before_fire, values) | {"z": values[STEP] / values[STEP]})
+        yield from refractoriness(model, after, _ran, _functions())
+        if not held(model) and after[period_of(model)] >= after[STEP]:
+            yield from _integration(model, code, after)
+
+
 def _both(model: NeuronModel) -> list[str]:
     return [name for name in model.stepped if name in model.solved]
 
@@ -197,7 +219,7 @@ def _differ(found: Any, expected: Any, before: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    return f"{float(value):.6g}"
+    return f"{float(value):.6g}" if value.imag == 0 else "no real number"
 
 
 def _written(values: Values, model: NeuronModel) -> str:

@@ -121,6 +121,8 @@ def assignments(given: list[str], option: str = "--set") -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier():
             raise RefsimError(f"{option}: needs NAME=VALUE, such as v_th=0.4, but {text!r} was given.")
+        if name.strip() in values:
+            raise RefsimError(f"{option}: {name.strip()} is given twice; leave one out.")
         values[name.strip()] = value.strip()
     return values
 

@@ -4,11 +4,16 @@ import argparse
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RefsimError, listed
+from .reading import asked, read, reading_arguments
 from .terminal import say
+
+if TYPE_CHECKING:
+    from .live import LiveModule
 
 _CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -20,19 +25,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "Without NETWORK: the network trained on handwritten digits that comes with refsim.\n"
         "A description is a TOML file with dt and the neuron behind each Linear:\n\n"
         '  dt = "1 ms"\n  weights = "net.pt"\n\n  [[layer]]\n  linear = "0"\n  neuron = "srif"\n\n'
+        "refsim import --help tells of files of lava-dl and of frameworks' state_dicts.\n"
         "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive."
     )
     add = parser.add_argument
-    add("network", metavar="NETWORK", nargs="?", help="weights net.pt (description beside it as net.toml), a description, or a case of validation/")
-    add("--describe", metavar="TOML", help="description of the weights, where it does not lie beside them")
+    add(
+        "network",
+        metavar="NETWORK",
+        nargs="?",
+        help="weights net.pt (description beside it as net.toml), net.net, net.nir, net.refsim, a description, a case of validation/, or your own code, package.file:factory, whose module is then put on trial",
+    )
+    reading_arguments(parser)
+    code = parser.add_argument_group("of a module (package.file:factory)")
+    code.add_argument("--input-shape", metavar="N,...", help="of one sample in one step, such as 2,34,34 (default: as wide as the first Linear)")
+    code.add_argument("--layout", metavar="NAME", help="how its forward takes input: step, 'time first', 'batch first' or held (default: found by trying)")
     data = parser.add_argument_group("data")
     data.add_argument("--data", metavar="DATA", help="npz, npy, csv, idx(.gz), or digits")
     data.add_argument("--labels", metavar="FILE", help="one whole number a sample")
-    data.add_argument("--encoder", metavar="NAME", help="current (held, default), bernoulli, poisson, latency, integrate_and_fire")
+    data.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="current (held, default), bernoulli, poisson, latency, integrate_and_fire; events: rows of (step, neuron) or (neuron, channel, time)",
+    )
     data.add_argument("--steps", metavar="T", type=int, help="steps to run")
     data.add_argument("--scale", metavar="S", type=float, help="divide the data by S (255 turns bytes into 0..1)")
     data.add_argument("--samples", metavar="N", type=int, help="take the first N samples only")
     data.add_argument("--seed", metavar="SEED", type=int, help="for encoders that draw (default 0)")
+    data.add_argument("--expected", metavar="FILE", help="spikes of the last layer that the framework fired: dense, or rows as for --encoder events")
     runs = parser.add_argument_group("runs")
     runs.add_argument("--engine", nargs="+", choices=("torch", "discrete", "brian2"), help="on trial against Brian2 (default torch)")
     runs.add_argument("--dtype", nargs="+", choices=("float64", "float32"), help="of the engine on trial (default both)")
@@ -66,6 +85,7 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _findings(options: argparse.Namespace) -> Any:
+    from ..data import read_arrays
     from ..questions.case import demo_case, forecast_on, read_case, standard_claims, validate_on
     from ..questions.network import make_plan
 
@@ -73,13 +93,16 @@ def _findings(options: argparse.Namespace) -> Any:
     if case is not None and case.kind != "network":
         if _overrides(options) or options.engine or options.dtype or options.fine is not None:
             raise RefsimError(f"case {case.path}: is about single neurons and takes no data or engine options.")
-        if options.plan:
-            raise RefsimError(f"case {case.path}: is about single neurons, which need no plan; leave --plan out.")
+        if options.plan or options.expected:
+            raise RefsimError(f"case {case.path}: is about single neurons; leave --{'plan' if options.plan else 'expected'} out.")
         return case.run()
     if options.network is None and options.describe:
         raise RefsimError("--describe needs the weights it describes: refsim validate net.pt --describe net.toml")
     table: Mapping[str, Any] = {} if case is None else case.table
-    network, title = _network(options) if case is None else (case.load(), str(table["title"]))
+    module = _module(options)
+    reading = None if case is not None or module else read(options.network, options)
+    network: Any = case.load() if case is not None else module.network if module else reading.network  # type: ignore[union-attr]
+    title = str(table["title"]) if case is not None else module.name if module else Path(options.network).name
     claims = standard_claims() if case is None else case.claims
     # data of one's own takes nothing from the case's
     data = _overrides(options) if options.data is not None else {**table.get("data", {}), **_overrides(options)}
@@ -88,11 +111,46 @@ def _findings(options: argparse.Namespace) -> Any:
     fine = list(table.get("fine", [])) if options.fine is None else list(dict.fromkeys(options.fine))
     if options.plan and options.scheduler:
         raise RefsimError("--plan tells what this machine needs; leave --scheduler out.")
-    trials = _trials(options, list(table.get("trials", [])))
+    if options.expected is not None:
+        if options.plan:
+            raise RefsimError("--plan runs a few samples only and compares nothing; leave --expected out.")
+        read_arrays(Path(options.expected))  # a file that is not there is better told before the run
+    whole = any("integer" in layer.model.traits for layer in network.layers)
+    trials = [] if module else _trials(options, list(table.get("trials", [])), whole=whole)
     plan = make_plan(trials, fine, device=options.device, workers=options.workers, scheduler=options.scheduler)
+    if module:
+        plan = replace(plan, trials=(module.trial(),))
     if options.plan:
         return forecast_on(network, data, plan)
-    return validate_on(network, data, claims, title, plan)
+    findings = validate_on(network, data, claims, title, plan)
+    if reading is not None and reading.assumed:
+        findings = replace(findings, data={**(findings.data or {}), "assumed": list(reading.assumed)})
+    return findings if options.expected is None else _held_against_twin(findings, reading, options)
+
+
+def _held_against_twin(findings: Any, reading: Any, options: argparse.Namespace) -> Any:
+    """Add the verdict on recorded spikes."""
+    import numpy as np
+
+    from ..pytorch.bridge import otherwise
+    from ..questions.twin import hold_against
+    from ..rasters import read_raster
+
+    last = findings.reference.spikes[-1]
+    recorded = read_raster(options.expected, (last.n_samples, last.n_steps, last.n_neurons), last.dt)
+    late = np.zeros(1, np.int64) if reading is None else reading.output_delay
+    others = {} if reading is None else otherwise(options.network, reading, asked(options))
+    return hold_against(findings, recorded, Path(options.expected).name, late, {name: _again(read_anew) for name, read_anew in others.items()})
+
+
+def _again(read_anew: Any) -> Any:
+    """Return a function that reads a network and how late its output is."""
+
+    def again() -> tuple[Any, Any]:
+        reading = read_anew()
+        return reading.network, reading.output_delay
+
+    return again
 
 
 def _case(name: str, read: Any) -> Any:
@@ -107,20 +165,18 @@ def _case(name: str, read: Any) -> Any:
     return read(path) if is_case else None
 
 
-def _network(options: argparse.Namespace) -> tuple[Any, str]:
-    from ..pytorch.bridge import load, load_described, read_description
+def _module(options: argparse.Namespace) -> "LiveModule | None":
+    """Return the user's own module where NETWORK is code to import."""
+    from ..pytorch.bridge.importing import is_code
+    from .live import LiveModule
 
-    path = Path(options.network)
-    if path.suffix == ".toml":
-        return load_described(path), read_description(path).title or path.name
-    if not path.is_file():
-        raise RefsimError(f"checkpoint {path}: {'is a folder' if path.is_dir() else 'there is no such file'}.")
-    describe = Path(options.describe or path.with_suffix(".toml"))
-    if not describe.is_file():
-        raise RefsimError(
-            f"{path}: weights do not say which neuron stands behind which Linear, and there is no description {describe}. Write one (refsim validate --help shows it), or name it with --describe."
-        )
-    return load(path, describe), path.name
+    if options.network is None or not is_code(options.network):
+        if given := [option for option in ("input_shape", "layout") if getattr(options, option) is not None]:
+            raise RefsimError(f"--{given[0].replace('_', '-')} is of a module, package.file:factory; a file of weights is described by its TOML.")
+        return None
+    if options.engine:
+        raise RefsimError(f"{options.network}: is put on trial itself; leave --engine out.")
+    return LiveModule.of(options)
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
@@ -129,13 +185,14 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     return given | ({"source": options.data} if options.data is not None else {})
 
 
-def _trials(options: argparse.Namespace, default: list[str]) -> list[str]:
+def _trials(options: argparse.Namespace, default: list[str], *, whole: bool) -> list[str]:
+    """Return the engines on trial; `whole`: the network computes with whole numbers, which float32 does not hold."""
     if default and not options.engine and not options.dtype:
         return default
     names = []
     for engine in options.engine or ["torch"]:
         known = {"torch": ["float64", "float32"], "discrete": ["float64"], "brian2": ["float32"]}[engine]
-        wanted = options.dtype or known
+        wanted = options.dtype or [dtype for dtype in known if not whole or dtype == "float64" or len(known) == 1]
         if surplus := set(wanted) - set(known):
             raise RefsimError(f"--engine {engine} goes on trial in {' or '.join(known)}, not in {listed(surplus)}: the reference is Brian2 in float64.")
         names += [f"{engine} {dtype}" for dtype in wanted]

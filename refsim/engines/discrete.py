@@ -91,7 +91,7 @@ class LayerState:
     def start(cls, layer: Layer, dt: float, n_samples: int, draw: Draw | None = None) -> "LayerState":
         """Return the layer at rest, as its card declares the start."""
         shape = (n_samples, layer.n_post)
-        state = {name: np.full(shape, entry.start) for name, entry in layer.model.stepped.items()}
+        state = {name: np.full(shape, start) for name, start in layer.starts(layer.model.stepped).items()}
         constants = {**layer.constants(dt), STEP: np.float64(dt)}
         kernels = {name: Convolution(list(values), layer.model.kernels[name].of == "z") for name, values in layer_kernels(layer, dt).items()}
         return cls(layer, constants, state, kernels, draw or _no_draw)

@@ -39,7 +39,7 @@ def dt(model: NeuronModel, stimulus: Stimulus | None = None, *, duration: float 
         A table ``spikes`` holds every spike time by sub-step.
     """
     setting = fine(model, setting)
-    if not 3 <= finest <= 12:
+    if not isinstance(finest, int) or not 3 <= finest <= 12:
         raise RefsimError(f"dt: finest must be a whole number from 3 to 12, but is {finest!r}.")
     n_steps = setting.steps(duration)
     stimulus = stimulus or constant(1.5 * rheobase(model, setting, n_steps))
@@ -48,7 +48,8 @@ def dt(model: NeuronModel, stimulus: Stimulus | None = None, *, duration: float 
     times = [trains(run)[0] for run in runs]
     # halfway to the first spike of the finest run, at the end of a step: a point in time that every run has
     halfway = max(0, int((times[-1][0] / setting.step if len(times[-1]) else n_steps) / 2) - 1)
-    membranes = np.array([run.traces[0][model.membrane][0, (halfway + 1) * run.refine - 1, 0] for run in runs])
+    membrane = model.membrane_in(fine=True)
+    membranes = np.array([run.traces[0][membrane][0, (halfway + 1) * run.refine - 1, 0] for run in runs])
     sub_steps = setting.step / np.array(refines)
     moved, drift = _shifts(times), np.append(np.abs(np.diff(membranes)), np.nan)
     floor = _ROUNDING * float(np.abs(membranes).max())
@@ -57,17 +58,26 @@ def dt(model: NeuronModel, stimulus: Stimulus | None = None, *, duration: float 
         "spikes": Column(np.array([len(train) for train in times]), "1", "within the duration"),
         "first_spike": Column(np.array([train[0] if len(train) else np.nan for train in times]), "second", "time of the first spike"),
         "spike_change": Column(moved, "second", "mean shift of a spike to the next finer run"),
-        "membrane_change": Column(drift, model.state[model.membrane].unit, "change of the membrane halfway to the first spike"),
+        "membrane_change": Column(drift, model.state[membrane].unit, "change of the membrane halfway to the first spike"),
     }
     spikes = {
         "sub_step": Column(np.repeat(sub_steps, [len(train) for train in times]), "second", "dt/2^k"),
         "time": Column(np.concatenate(times), "second", "of each spike"),
     }
     facts = {
-        "spike_order": Fact(fitted_order(sub_steps, moved, 0.0), "1", "fitted; spikes on a grid have 1 at best"),
+        "spike_order": _spike_order(model, sub_steps, moved),
         "membrane_order": Fact(fitted_order(sub_steps, drift, floor), "1", f"fitted; declared {_declared(model)}"),
     }
     return Result("dt", model, {"ladder": columns, "spikes": spikes}, facts, {"input": stimulus.words(model), "dt": f"{setting.step * 1e3:g} ms"})
+
+
+def _spike_order(model: NeuronModel, sub_steps: Floats, moved: Floats) -> Fact:
+    if model.draws:
+        return Fact(float("nan"), "1", "none: chance is drawn anew at each sub-step")
+    order = fitted_order(sub_steps, moved, 0.0)
+    if np.isinf(order) and np.isnan(moved[:-1]).any():
+        order = float("nan")  # spikes came and went: those that stayed in place tell no order
+    return Fact(order, "1", "fitted; spikes on a grid have 1 at best")
 
 
 def _declared(model: NeuronModel) -> str:

@@ -8,7 +8,7 @@ from .measures import onset_rate, steady_rate
 from .quantities import parameter_values, readable, span
 from .result import Column, Fact, Result
 from .search import rheobase
-from .solo import Setting, fine, respond, trains
+from .solo import Setting, fine, pair, respond, trains
 
 
 def fi(
@@ -34,7 +34,7 @@ def fi(
     """
     setting = fine(model, setting)
     n_steps, unit = setting.steps(duration), model.input_unit
-    levels = np.linspace(0, 3, 41) * rheobase(model, setting, n_steps) if currents is None else span(currents, unit, "currents")
+    levels = np.linspace(0, 3, 41) * rheobase(model, setting, n_steps) if currents is None else np.unique(span(currents, unit, "currents"))
     name, values = _values(model, over)
     run = respond(model, levels, setting, n_steps=n_steps, parameters={name: values} if name else None)
     times = trains(run)
@@ -54,8 +54,9 @@ def fi(
 def _values(model: NeuronModel, over: tuple[str, str | ArrayLike] | None) -> tuple[str, np.ndarray]:
     if over is None:
         return "", np.array([np.nan])
+    pair(over, "fi")
     name, given = over
-    return name, parameter_values(model, name, given)
+    return name, np.unique(parameter_values(model, name, given))
 
 
 def _onset(columns: dict[str, Column], name: str, value: float, unit: str, model: NeuronModel) -> Fact:

@@ -16,7 +16,7 @@ from .quantities import readable
 from .result import Column, Fact, Result
 from .search import rheobase
 from .solo import Setting, fine
-from .trace import record_states
+from .trace import record_states, threshold_over
 
 POINTS = 201  # a side of the plane
 
@@ -48,7 +48,7 @@ def phase(
     n_steps, unit = setting.steps(duration), model.input_unit
     level = 1.5 * rheobase(model, setting, n_steps) if current is None else to_si(current, unit, "current")
     run = record_states(model, constant(level), setting, n_steps)
-    path = {name: np.append(model.state[name].start, run.traces[0][name][0, :, 0]) for name in model.state}
+    path = {name: np.append(state.start, run.traces[0][name][0, :, 0]) for name, state in model.solved.items()}
     plane = Plane(Ode.of(model), chosen, level, setting.step)
     grid = np.meshgrid(*(_range(path[name], model, name, setting) for name in chosen), indexing="ij")
     slopes = plane.slopes([axis.ravel() for axis in grid])
@@ -64,13 +64,15 @@ def phase(
 
 
 def _axes(model: NeuronModel, states: tuple[str, ...] | None) -> tuple[str, ...]:
-    chosen = tuple(states or (model.membrane, *(name for name in model.state if name != model.membrane)))
-    if unknown := [name for name in chosen if name not in model.state]:
-        raise RefsimError(f"phase: '{model.name}' has no state {unknown[0]!r}; it has {', '.join(model.state)}.")
+    membrane = model.membrane_in(fine=True)
+    own = (membrane, *(name for name in model.solved if name != membrane))
+    chosen = tuple(states or own)
+    if unknown := [name for name in chosen if name not in model.solved]:
+        raise RefsimError(f"phase: the ODE of '{model.name}' has no state {unknown[0]!r}; it has {', '.join(model.solved)}.")
     if len(chosen) > 2 or len(set(chosen)) != len(chosen):
-        first, second = tuple(model.state)[:2] if len(model.state) > 1 else (chosen[0], "")
-        cure = f"choose two, --states {first},{second}" if second else f"it has one, --states {first}"
-        raise RefsimError(f"phase: a plane has two different states, but {', '.join(chosen)} were given for '{model.name}'; {cure}.")
+        said = f"{', '.join(chosen)} were given for '{model.name}'" if states else f"'{model.name}' has {', '.join(own)}"
+        cure = f"choose two, --states {','.join(own[:2])}" if len(own) > 1 else f"it has one, --states {membrane}"
+        raise RefsimError(f"phase: a plane has two different states, but {said}; {cure}.")
     return chosen
 
 
@@ -81,10 +83,10 @@ def _column(values: Floats, model: NeuronModel, name: str) -> Column:
 def _range(path: Floats, model: NeuronModel, name: str, setting: Setting) -> Floats:
     """Return the stretch of a state that is shown: the trajectory, the threshold where it is the membrane, and a margin."""
     low, high = float(path.min()), float(path.max())
-    if name == model.membrane:
+    if name == model.membrane_in(fine=True):
         at = {other: state.start for other, state in model.state.items()}
-        bound = float(Ode.of(model).threshold(at, 0.0, setting.step))
-        low, high = min(low, bound), max(high, bound)
+        (bound,) = threshold_over(model, at, np.zeros(1), setting.step)  # NaN where it is drawn by chance
+        low, high = float(np.fmin(low, bound)), float(np.fmax(high, bound))
     margin = 0.2 * (high - low) or 1.0
     return np.linspace(low - margin, high + margin, POINTS)
 

@@ -1,10 +1,12 @@
 """Draw a Result: one function a kind, from columns to a figure. Nothing here computes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..errors import counted
 from ..style import BLACK, BLUE, ORANGE, Drawing, curve, finished, new_figure
 from .portrait import draw_phase
 from .quantities import axis, readable, scale
@@ -22,14 +24,19 @@ def scaled(column: Column) -> tuple[Any, str]:
     return column.values * factor, symbol
 
 
+def _membrane(result: Result) -> str:
+    """Return the membrane of the part that ran."""
+    return result.model.membrane_in(fine=result.model.membrane not in result.main)
+
+
 def _legend(figure: Any, columns: int = 4) -> None:
     figure.legend(loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
 
 
 def _trace(result: Result) -> Any:
     """Input, membrane with threshold and spikes, and each other state below."""
-    table, model = result.main, result.model
-    others = [name for name in model.state if name != model.membrane]
+    table, membrane = result.main, _membrane(result)
+    others = [name for name in result.model.state if name in table and name != membrane]
     heights = [1, 3, *(1.4 for _ in others)]
     figure, axes = new_figure(1.0 + 0.75 * sum(heights), len(heights), sharex=True, squeeze=False, height_ratios=heights)
     rows = list(axes[:, 0])
@@ -37,14 +44,14 @@ def _trace(result: Result) -> Any:
     given, unit = scaled(table["input"])
     rows[0].step(time, given, where="pre", color="0.35", linewidth=1)
     rows[0].set_ylabel(axis("input", unit, low=True), fontsize=8)
-    factor, unit = scale(table[model.membrane].values, table[model.membrane].unit)
-    rows[1].plot(time, table[model.membrane].values * factor, color=BLUE, linewidth=1.4, label=f"{model.membrane} after the step")
+    factor, unit = scale(table[membrane].values, table[membrane].unit)
+    rows[1].plot(time, table[membrane].values * factor, color=BLUE, linewidth=1.4, label=f"{membrane} after the step")
     rows[1].plot(time, table["threshold"].values * factor, color="0.4", linewidth=0.9, linestyle=":", label="threshold")
     fired = table["spike"].values > 0
     # what a runaway membrane overshoots in its last sub-step would press all else flat
-    top = np.nanmax([table[model.membrane].values.max(), *table["threshold"].values])
+    top = np.nanmax([table[membrane].values.max(), *table["threshold"].values])
     rows[1].scatter(time[fired], np.minimum(table["seen"].values[fired], top) * factor, marker="v", s=34, color=ORANGE, zorder=3, label="spike")
-    rows[1].set_ylabel(axis(model.membrane, unit))
+    rows[1].set_ylabel(axis(membrane, unit))
     for index, (row, name) in enumerate(zip(rows[2:], others, strict=True)):
         values, unit = scaled(table[name])
         row.plot(time, values, **curve(index + 1, marker=""))
@@ -76,7 +83,7 @@ def _fi(result: Result) -> Any:
 
 def _psp(result: Result) -> Any:
     """Draw the response of each state to one spike, where it has one."""
-    names = [name for name, column in result.main.items() if name != "time" and (column.values.any() or name == result.model.membrane)]
+    names = [name for name, column in result.main.items() if name != "time" and (column.values.any() or name == _membrane(result))]
     figure, axes = new_figure(1.2 + 2.0 * len(names), len(names), sharex=True, squeeze=False)
     time, symbol = scaled(result.main["time"])
     for index, (row, name) in enumerate(zip(axes[:, 0], names, strict=True)):
@@ -84,7 +91,7 @@ def _psp(result: Result) -> Any:
         row.plot(time, values, **curve(index, marker=""))
         row.axhline(0, color="0.6", linewidth=0.6)
         row.set_ylabel(axis(name, unit))
-        if name == result.model.membrane:
+        if name == _membrane(result):
             factor = scale(result.main[name].values, result.main[name].unit)[0]
             peak, at = result.facts["peak"], result.facts["time_to_peak"]
             row.plot(
@@ -126,15 +133,23 @@ def _resets(result: Result) -> Any:
     figure, axes = new_figure(5.0, len(kinds), sharex=True, squeeze=False)
     time, symbol = scaled(table["time"])
     for index, (row, kind) in enumerate(zip(axes[:, 0], kinds, strict=True)):
-        values, unit = scaled(table[f"{name}_{kind}"])
+        values, unit = scaled(_before_runaway(table[f"{name}_{kind}"], table[f"{name}_hard"]))
         row.plot(time, values, **curve(index, markersize=2.5))
-        top = float(values.max()) + 0.12 * float(np.ptp(values) or 1)
         fired = time[table[f"spike_{kind}"].values > 0]
-        row.plot(fired, np.full(len(fired), top), "|", color=BLACK, markersize=8)
+        row.plot(fired, np.full(len(fired), 0.94), "|", color=BLACK, markersize=8, transform=row.get_xaxis_transform())  # also above what runs away
+        row.margins(y=0.15)
         row.set_ylabel(axis(name, unit, low=True), fontsize=8)
-        row.set_title(f"{kind}: {len(fired)} spikes", loc="left", fontsize=9)
+        row.set_title(f"{kind}: {counted(len(fired), 'spike')}{'' if np.isfinite(values).all() else ', and runs away'}", loc="left", fontsize=9)
     axes[-1, 0].set_xlabel(axis("time", symbol))
     return figure
+
+
+def _before_runaway(column: Column, hard: Column) -> Column:
+    """Return a membrane that overflows only as far as it can be shown beside a reset one, a hundred times its range; any other as it is."""
+    if np.isfinite(column.values).all():
+        return column
+    far = np.abs(column.values - hard.values[0]) > 100 * float(np.ptp(hard.values) or 1)
+    return replace(column, values=np.where(np.logical_or.accumulate(far | ~np.isfinite(column.values)), np.nan, column.values))
 
 
 def _dt(result: Result) -> Any:
@@ -151,7 +166,7 @@ def _dt(result: Result) -> Any:
             row.set(xscale="log", yticks=[])
             row.text(0.5, 0.5, "no change", transform=row.transAxes, ha="center")
         fact = result.facts[f"{name}_order"].value
-        found = f"order {fact:.2f}" if np.isfinite(fact) else "rounding only" if fact == np.inf else "too few points for an order"
+        found = f"order {fact:.2f}" if np.isfinite(fact) else "rounding only" if fact == np.inf else "no order"
         row.set_title(f"{name}s: {found}" if name == "spike" else f"{name}: {found}", fontsize=9)
         row.set(xlabel=axis("sub-step", symbol), ylabel=axis(what, unit), xlim=(0.7 * sub_step.min(), 1.4 * sub_step.max()))
     return figure

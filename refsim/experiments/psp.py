@@ -40,16 +40,16 @@ def psp(model: NeuronModel, weight: float | str | None = None, *, duration: floa
     setting = fine(model, setting)
     n_steps, unit = _BEFORE + setting.steps(duration), model.input_unit
     chosen = _half_critical(model, setting, n_steps) if weight is None else to_si(weight, unit, "weight")
-    run = _run(model, np.array([chosen, 0.0]), setting, n_steps, tuple(model.state))
+    run = _run(model, np.array([chosen, 0.0]), setting, n_steps, tuple(model.solved))
     if len(run.spikes[0]):
         raise RefsimError(f"psp: the neuron '{model.name}' fires at a weight of {readable(chosen, unit)}; give a smaller one.")
     # an impulse jumps at the end of its step, a pulse begins with it
     time = times_of(run) - (_BEFORE + (1 if model.input_kind == "impulse" else 0)) * setting.step
     columns = {"time": Column(time, "second", "from the arrival of the spike")}
-    for name, state in model.state.items():
+    for name, state in model.solved.items():
         trace = run.traces[0][name][0]
         columns[name] = Column(trace[:, 0] - trace[:, 1], state.unit, f"response of the {state.meaning}")
-    response = columns[model.membrane]
+    response = columns[model.membrane_in(fine=True)]
     facts = _shape(time, response.values, response.unit)
     return Result("psp", model, {"response": columns}, facts, {"weight": readable(chosen, unit) or "0", **setting.said()})
 

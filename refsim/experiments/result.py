@@ -1,5 +1,6 @@
 """Result: what an experiment found, as columns with units; it prints and saves itself, and drawing is somebody else's."""
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -79,12 +80,14 @@ class Result:
         return "\n".join(lines)
 
     def _rows(self) -> list[str]:
-        shown = dict(list(self.main.items())[: _WIDTH // 13])
+        wide = {name: max(13, len(name) + 2) for name in self.main}
+        fitting = itertools.accumulate(wide.values())
+        shown = {name: column for (name, column), end in zip(self.main.items(), fitting, strict=True) if end <= _WIDTH}
         scales = {name: scale(column.values, column.unit) for name, column in shown.items()}
-        lines = ["".join(f"{name[:12]:>13}" for name in shown), "".join(f"{scales[name][1]:>13}" for name in shown)]
+        lines = ["".join(f"{name:>{wide[name]}}" for name in shown), "".join(f"{scales[name][1]:>{wide[name]}}" for name in shown)]
         length = len(next(iter(shown.values())).values)
         rows = range(length) if length <= _ROWS else np.unique(np.linspace(0, length - 1, _ROWS).round().astype(int))
-        lines += ["".join(f"{_cell(column.values[row], scales[name][0]):>13}" for name, column in shown.items()) for row in rows]
+        lines += ["".join(f"{_cell(column.values[row], scales[name][0]):>{wide[name]}}" for name, column in shown.items()) for row in rows]
         if length > _ROWS or len(shown) < len(self.main):
             lines.append(f"  {len(rows)} of {length} rows, {len(shown)} of {len(self.main)} columns; --out FILE.csv writes all")
         return [line.rstrip() for line in lines if line.strip()]

@@ -53,5 +53,7 @@ def rheobase(model: NeuronModel, setting: Setting, n_steps: int) -> float:
     if not found > 0:
         never = "is a readout, which never fires" if model.discrete.readout else ""
         why = never or "fires without input" if found == 0 or never else f"does not fire within {n_steps} steps for any input up to {_SCOUT[-1]:g}"
-        raise RefsimError(f"card '{model.name}': {why}, so that its input cannot be chosen for you; give currents, or another duration.")
+        raise RefsimError(
+            f"card '{model.name}': {why}, so that its input cannot be chosen for you; give one, such as --constant 0 (fi: --currents 0:1:11), or another duration."
+        )
     return found

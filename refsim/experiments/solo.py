@@ -13,7 +13,7 @@ from ..drive import Drive
 from ..engines.brian import Brian2
 from ..errors import RefsimError
 from ..model import NeuronModel
-from ..model.reading import ode_part
+from ..model.reading import neuron, ode_part
 from ..network import Network, positive_time
 from ..recording import Recording
 
@@ -109,6 +109,11 @@ def trains(recording: Recording) -> list[Floats]:
     return [times[low:high] for low, high in itertools.pairwise(edges)]
 
 
+def states_of(model: NeuronModel, setting: Setting) -> tuple[str, ...]:
+    """Return the states of the part that runs: a count of refractory steps is no state of the ODE."""
+    return tuple(model.solved if setting.mode == "fine" else model.stepped)
+
+
 def times_of(recording: Recording) -> Floats:
     """Return the end of each (sub-)step in seconds, which is when a trace was taken."""
     spikes = recording.spikes[0]
@@ -117,19 +122,19 @@ def times_of(recording: Recording) -> Floats:
 
 def chosen(model: NeuronModel, setting: Setting | None, mode: str = "fine") -> Setting:
     """Return the setting given, else the usual one: the ODE where the card has one and the experiment is about it."""
-    neuron(model)
+    neuron(model, "an experiment")
     return setting or Setting(mode=mode if model.continuous is not None else "grid")
 
 
-def neuron(model: object) -> None:
-    """Refuse what is no neuron, such as its name."""
-    if not isinstance(model, NeuronModel):
-        raise RefsimError(f'an experiment needs a neuron, such as refsim.load("lif"), but {model!r} was given.')
+def pair(over: object, who: str) -> None:
+    """Refuse what is no name and its values."""
+    if not isinstance(over, tuple | list) or len(over) != 2 or not isinstance(over[0], str):
+        raise RefsimError(f'{who}: over needs a name and its values, such as ("tau", "5,10,20"), but {over!r} was given.')
 
 
 def fine(model: NeuronModel, setting: Setting | None, **changes: Any) -> Setting:
     """Return a setting in which time is continuous, or say why it cannot be."""
-    neuron(model)
+    neuron(model, "an experiment")
     ode_part(model)
     chosen = replace(setting or Setting(), **changes)
     if chosen.mode != "fine":

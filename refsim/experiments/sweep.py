@@ -1,6 +1,7 @@
 """Sweep: any measure over any one or two numbers of a neuron, every combination in one run, on all cores where it pays."""
 
 import itertools
+import math
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -19,9 +20,10 @@ from .measures import Measure, measure
 from .quantities import parameter_values, readable, span
 from .result import Column, Fact, Result
 from .search import rheobase
-from .solo import Setting, chosen, trains
+from .solo import Setting, chosen, pair, trains
 
 _CHUNK = 20_000_000  # numbers of a trace that one process holds at once
+_MOST = 1_000_000  # combinations: hours on one core
 _PAYS = 2_000  # combinations a core below which another process takes longer to start than to run
 
 
@@ -47,16 +49,21 @@ def sweep(
     Returns
     -------
     Result
-        One column a swept number and one a measure, a row a combination, the last number swept changing fastest.
+        One column a swept number and one a measure, a row a combination, values rising, the last number swept changing fastest.
     """
     setting = chosen(model, setting)
+    for given in over:
+        pair(given, "sweep")
     n_steps, names = setting.steps(duration), [name for name, _ in over]
     if len(over) not in (1, 2) or len(set(names)) != len(names):
         raise RefsimError(f"sweep: needs one or two different numbers to sweep, but {', '.join(names) or 'none'} were given.")
     asked = {name: measure(name) for name in ([measures] if isinstance(measures, str) else measures)}
     if workers is not None and workers < 1:
         raise RefsimError(f"sweep: workers must be a whole number of 1 or more, but is {workers!r}.")
-    axes = [span(values, model.input_unit, name) if name == INPUT else parameter_values(model, name, values) for name, values in over]
+    given_axes = [span(values, model.input_unit, name) if name == INPUT else parameter_values(model, name, values) for name, values in over]
+    axes = [np.unique(values) for values in given_axes]  # rising, each once: a map has a place for nothing else
+    if (size := math.prod(map(len, axes))) > _MOST:
+        raise RefsimError(f"sweep: {size:,} combinations are more than one sweep runs, {_MOST:,}; give fewer values.")
     grid = np.array(list(itertools.product(*axes)))
     level = _level(model, current, names, setting, n_steps)
     inputs = grid[:, names.index(INPUT)] if INPUT in names else np.full(len(grid), level)

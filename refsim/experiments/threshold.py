@@ -51,7 +51,7 @@ def threshold(model: NeuronModel, durations: str | ArrayLike | None = None, *, a
     columns = {
         "duration": Column(seconds, "second", "of the current"),
         "strength": Column(strengths, unit, "smallest current that makes the neuron fire"),
-        "charge": Column(strengths * steps, unit, "strength times duration in steps"),
+        "charge": _charge(strengths, steps, setting.step, unit),
     }
     rheobase = float(strengths[-1])
     facts = {
@@ -59,6 +59,13 @@ def threshold(model: NeuronModel, durations: str | ArrayLike | None = None, *, a
         "chronaxie": Fact(chronaxie(seconds, strengths, rheobase), "second", "duration at twice the rheobase"),
     }
     return Result("threshold", model, {"curve": columns}, facts, setting.said())
+
+
+def _charge(strengths: Floats, steps: NDArray[np.int_], step: float, unit: str) -> Column:
+    """Return strength times duration: coulombs where the strength is a current, else counted in steps."""
+    if unit == "amp":
+        return Column(strengths * steps * step, "coulomb", "strength times duration")
+    return Column(strengths * steps, unit, "strength times duration in steps")
 
 
 def chronaxie(durations: Floats, strengths: Floats, rheobase: float) -> float:

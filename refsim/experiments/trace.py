@@ -13,7 +13,7 @@ from .inputs import Stimulus, constant
 from .ode import Ode
 from .result import Column, Fact, Result
 from .search import rheobase
-from .solo import Setting, chosen, times_of, trains
+from .solo import Setting, chosen, states_of, times_of, trains
 
 
 def trace(model: NeuronModel, stimulus: Stimulus | None = None, *, duration: float | str = "100 ms", setting: Setting | None = None) -> Result:
@@ -31,7 +31,7 @@ def trace(model: NeuronModel, stimulus: Stimulus | None = None, *, duration: flo
     Returns
     -------
     Result
-        Columns time (end of each sub-step), input, seen (what the threshold saw), threshold, spike, and every state after the step.
+        Columns time (end of each sub-step), input, seen (what the threshold saw), threshold, spike, and every state of the part that runs after the step.
     """
     setting = chosen(model, setting)
     n_steps = setting.steps(duration)
@@ -49,16 +49,18 @@ def trace(model: NeuronModel, stimulus: Stimulus | None = None, *, duration: flo
 
 def record_states(model: NeuronModel, stimulus: Stimulus, setting: Setting, n_steps: int) -> Recording:
     """Run one neuron and keep all of its states."""
+    if not isinstance(stimulus, Stimulus):
+        raise RefsimError(f'the input: needs a stimulus, such as experiments.constant("1 nA"), but {stimulus!r} was given.')
     weight, drive = stimulus.make(model, setting, n_steps)
     network = Network.dense([([[weight]], None, model)], setting.step)
-    return setting.engine.run(network, drive, ("before_reset", *model.state))
+    return setting.engine.run(network, drive, ("before_reset", *states_of(model, setting)))
 
 
 def columns_of(run: Recording) -> Mapping[str, Column]:
     """Return the columns of a run of one neuron."""
     model, traces = run.network.layers[0].model, run.traces[0]
-    states = {name: traces[name][0, :, 0] for name in model.state}
-    unit = model.state[model.membrane].unit
+    states = {name: traces[name][0, :, 0] for name in model.state if name in traces}
+    unit = model.state[model.membrane_in(fine=model.membrane not in states)].unit
     weight = float(run.network.layers[0].weight[0, 0])
     given = np.repeat([frame[0, 0] * weight for frame in run.drive.frames()], run.refine)
     return {
@@ -67,7 +69,7 @@ def columns_of(run: Recording) -> Mapping[str, Column]:
         "seen": Column(traces["before_reset"][0, :, 0], unit, "what the threshold saw, before the reset"),
         "threshold": Column(threshold_over(model, states, given, run.network.dt), unit, "what it was compared with, after the step"),
         "spike": Column(run.spikes[0].dense()[0, :, 0].astype(np.float64), "1", "1 where the neuron fires"),
-        **{name: Column(states[name], state.unit, state.meaning) for name, state in model.state.items()},
+        **{name: Column(values, model.state[name].unit, model.state[name].meaning) for name, values in states.items()},
     }
 
 

@@ -9,14 +9,18 @@ from typing import Any
 from ..errors import RefsimError, listed
 from ..shelf import shelf
 from ..units import check_unit, to_si
+from .composing import compose
+from .conventions import OPTIONS, check_convention
 from .equations import Names, check_continuous, check_discrete, check_keys
 from .expressions import names_in, parse_expression
 from .inputs import check_kernels, read_inputs, read_kernels
 from .neuron import DRAWS, INPUT, STEP, TRAITS, NeuronModel
 from .odes import read_odes
 from .parts import Derived, Parameter, State
+from .writing import card_text
 
 _TOP = {"name", "title", "family", "references", "traits", "input", "state", "parameters", "derived", "continuous", "discrete", "kernel"}
+_OF_FRAMEWORKS = {"framework", "convention", "variant", "refuse"}  # keys of a framework's layer; see conventions.py and framework.py
 _NEEDED = ("name", "title", "family", "references", "input", "state", "discrete")
 _RESERVED = {INPUT, STEP, "t", "dt", "i", "j", "N", "z", "xi", "lastspike", "not_refractory", "pi", "e", "inf", "gap", "seen", "jump", "truth", *DRAWS}
 _BOUNDS = {"minimum", "maximum", "above", "below"}
@@ -31,7 +35,8 @@ def load(name: str | Path, **parameters: object) -> NeuronModel:
     name : str or path
         ``"srif"``, or a path that ends in ``.toml``.
     **parameters
-        Values in place of the card's: numbers in SI, or text with a unit such as ``"20 ms"``.
+        Values in place of the card's: numbers in SI, or text with a unit such as ``"20 ms"``; of a framework's layer also traits
+        of its convention, such as ``comparison=">="``.
 
     Raises
     ------
@@ -40,20 +45,48 @@ def load(name: str | Path, **parameters: object) -> NeuronModel:
     """
     if not isinstance(name, str | Path):
         raise RefsimError(f"load: needs the name of a card or a path, but {name!r} was given.")
-    path = Path(name)
-    if path.suffix != ".toml":
-        path = shelf("equations") / f"{name}.toml"
-        if not path.is_file():
-            known = [card.stem for card in shelf("equations").glob("*.toml")]
-            near = difflib.get_close_matches(str(name), known)
-            meant = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise RefsimError(f"no card is named '{name}'; known are {listed(known)}. A card of your own is given by its path, ending in .toml.{meant}")
-    return read_card(path).with_parameters(**parameters)
+    model = read_card(_path_of(name))
+    traits = {key: parameters.pop(key) for key in OPTIONS if model.convention and key in parameters and key not in model.parameters}
+    if traits:
+        model = switched(model, **traits)
+    return model.with_parameters(**parameters)
 
 
-def load_all() -> list[NeuronModel]:
-    """Load every card on the shelf, by name."""
-    return [read_card(path) for path in sorted(shelf("equations").glob("*.toml"))]
+def _shelved() -> dict[str, Path]:
+    """Return the cards that come with refsim, those of the frameworks among them."""
+    return {card.stem: card for folder in ("", "frameworks") for card in (shelf("equations") / folder).glob("*.toml")}
+
+
+def _path_of(name: str | Path) -> Path:
+    path, known = Path(name), _shelved()
+    if path.suffix == ".toml":
+        return path
+    if str(name) not in known:
+        near = difflib.get_close_matches(str(name), known)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise RefsimError(f"no card is named '{name}'; known are {listed(known)}. A card of your own is given by its path, ending in .toml.{meant}")
+    return known[str(name)]
+
+
+def switched(model: NeuronModel, **traits: object) -> NeuronModel:
+    """Return a neuron with another convention: some traits of its card switched by name, its parameters as they are.
+
+    Raises
+    ------
+    RefsimError
+        Where the card has no [convention], or has no such trait or option.
+    """
+    table = tomllib.loads(model.text)
+    if "convention" not in table:
+        raise RefsimError(f"card '{model.name}': says its step in statements; traits such as {listed(traits)} are of cards with a [convention].")
+    table["convention"] = {**table["convention"], **traits}
+    made = card_from_text(card_text(table), f"card '{model.name}'")
+    return made.with_parameters(**{name: entry.value for name, entry in model.parameters.items() if name in made.parameters})
+
+
+def load_all(folder: str = "") -> list[NeuronModel]:
+    """Load every card on the shelf, by name; of a folder such as ``"frameworks"`` where one is named."""
+    return [read_card(path) for path in sorted((shelf("equations") / folder).glob("*.toml"))]
 
 
 def read_card(path: Path) -> NeuronModel:
@@ -70,14 +103,24 @@ def read_card(path: Path) -> NeuronModel:
     return _model(table, text, path)
 
 
+def card_from_text(text: str, where: str) -> NeuronModel:
+    """Read and check the text of a card."""
+    try:
+        return _model(tomllib.loads(text), text, Path(where))
+    except tomllib.TOMLDecodeError as error:
+        raise RefsimError(f"{where}: is not TOML ({error}).") from None
+
+
 def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     name = table.get("name")
     if not isinstance(name, str) or not name.replace("_", "a").isidentifier() or not name.isascii():
         raise RefsimError(f"card {path}: needs name = \"...\", of letters, digits and '_', but has {'none' if name is None else repr(name)}.")
     card = f"card '{name}'"
+    convention = check_convention(table["convention"], f"{card}: [convention]") if "convention" in table else {}
+    table = {key: value for key, value in (compose(table, card) if convention else table).items() if key not in _OF_FRAMEWORKS}
     _keys(table, card, _TOP, _NEEDED)
-    state = {key: _state(entry, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
     parameters = {key: _parameter(entry, f"{card}: [parameters] {key}") for key, entry in _table(table, "parameters", card).items()}
+    state = {key: _state(entry, parameters, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
     derived = {key: _derived(entry, f"{card}: [derived] {key}") for key, entry in _table(table, "derived", card).items()}
     kernels = read_kernels(_table(table, "kernel", card), card)
     _names(card, state, parameters, derived, kernels)
@@ -91,6 +134,8 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
         check_keys(ode_table, card)
         odes = read_odes(ode_table["equations"], f"{card}: [continuous] equations")
     discrete = check_discrete(steps, names, odes, card)
+    if taken := {target for target, _ in discrete.texts} & (_RESERVED - {"z"}):
+        raise RefsimError(f"{card}: [discrete] sets {listed(taken)}, which has a meaning of its own; give the helper another name.")
     model = NeuronModel(
         name=name,
         title=_text(table, "title", card),
@@ -106,6 +151,7 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
         discrete=discrete,
         continuous=None if odes is None else check_continuous(ode_table, names, odes, discrete, card),
         kernels=kernels,
+        convention=convention,
         text=text,
     )
     check_kernels(model, card)
@@ -159,12 +205,16 @@ def _entry(entry: object, where: str, known: set[str], needed: tuple[str, ...]) 
     return entry
 
 
-def _state(entry: object, where: str) -> State:
+def _state(entry: object, parameters: Mapping[str, Parameter], where: str) -> State:
     table = _entry(entry, where, {"unit", "start", "meaning", "only"}, ("unit", "start", "meaning"))
     unit, only = check_unit(table["unit"], where), table.get("only", "")
     if only not in ("", "discrete", "continuous"):
         raise RefsimError(f"{where}: only must be discrete or continuous, the one part of the card that has this state, but is {only!r}.")
-    return State(unit, to_si(table["start"], unit, f"{where}: start"), _text(table, "meaning", where), only)
+    at = table["start"] if isinstance(table["start"], str) and table["start"] in parameters else ""
+    if at and parameters[at].unit != unit:
+        raise RefsimError(f"{where}: starts at {at}, whose unit is {parameters[at].unit!r}, but is of unit {unit!r}.")
+    start = parameters[at].value if at else to_si(table["start"], unit, f"{where}: start")
+    return State(unit, start, _text(table, "meaning", where), only, at)
 
 
 def _parameter(entry: object, where: str) -> Parameter:
@@ -203,9 +253,12 @@ def _names(card: str, *shelves: Mapping[str, object]) -> None:
 
 
 def _check_own_name(model: NeuronModel, card: str, path: Path) -> None:
-    """Refuse a changed copy that kept its name: reports and PyTorch steps go by the name."""
-    original = shelf("equations") / f"{model.name}.toml"
-    if original.is_file() and original.resolve() != path.resolve() and original.read_text("utf-8") != model.text:
+    """Refuse a changed copy that kept its name: reports and PyTorch steps go by the name. Its convention alone may be another."""
+    original = _shelved().get(model.name)
+    if original is None or original.resolve() == path.resolve() or (text := original.read_text("utf-8")) == model.text:
+        return
+    ours, theirs = tomllib.loads(text), tomllib.loads(model.text)
+    if "convention" not in ours or ours | {"convention": {}} != theirs | {"convention": {}}:
         raise RefsimError(f"{card}: {path} is not the card of that name that comes with refsim; give yours a name of its own.")
 
 

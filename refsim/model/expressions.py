@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..errors import RefsimError, listed
@@ -33,7 +34,7 @@ class Statement:
     text: str
     tree: ast.expr
 
-    @property
+    @cached_property
     def names(self) -> frozenset[str]:
         """The names that the expression reads."""
         return names_in(self.tree)

@@ -120,6 +120,7 @@ class NeuronModel:
     continuous: Continuous | None
     discrete: Discrete
     kernels: Mapping[str, Kernel] = field(default_factory=dict)
+    convention: Mapping[str, str] = field(default_factory=dict)  # trait -> option, of a card that says its step in traits
     text: str = field(repr=False, default="")
 
     def __init__(
@@ -201,7 +202,8 @@ class NeuronModel:
             parameter = self.parameter(name)
             where = f"card '{self.name}': parameter {name}"
             changed[name] = replace(parameter, value=parameter.check(to_si(value, parameter.unit, where), where))
-        return replace(self, parameters=changed)
+        state = {name: replace(entry, start=changed[entry.at].value) if entry.at else entry for name, entry in self.state.items()}
+        return replace(self, parameters=changed, state=state)
 
     def parameter(self, name: str) -> Parameter:
         """Return a parameter by name, or say which there are."""

@@ -45,7 +45,7 @@ def from_table(table: Mapping[str, Any] | None, keys: Mapping[str, Any] | None =
 def fields_of(words: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a NeuronModel from the arguments of its constructor."""
     if isinstance(words["discrete"], Discrete):  # of a neuron that was read: dataclasses.replace, and the card loader
-        return {"kernels": {}, "text": "", **{field.name: words[field.name] for field in fields(NeuronModel) if field.name in words}, **read}
+        return {"kernels": {}, "convention": {}, "text": "", **{field.name: words[field.name] for field in fields(NeuronModel) if field.name in words}, **read}
     if read:
         known = [*words, "from_table(...), which takes the tables of a card"]
         raise RefsimError(f"NeuronModel {words['name']!r}: {listed(read)} is not an argument; known are {', '.join(known)}.")

@@ -13,12 +13,15 @@ class State:
     Attributes
     ----------
     only : {"", "discrete", "continuous"}
+    at : str
+        The parameter that it starts at, whose value `start` is; empty where it starts at a number.
     """
 
     unit: str
     start: float
     meaning: str
     only: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,12 @@ _SYMBOLS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 Test = tuple[ast.expr, str, ast.expr]  # left, symbol, right
 
 
+def neuron(model: object, who: str) -> None:
+    """Refuse what is no neuron, such as its name."""
+    if not isinstance(model, NeuronModel):
+        raise RefsimError(f'{who}: needs a neuron, such as refsim.load("lif"), but {model!r} was given.')
+
+
 def ode_part(model: NeuronModel) -> Continuous:
     """Return the continuous part of a card, or say that it has none."""
     if model.continuous is None:

@@ -3,8 +3,10 @@
 import textwrap
 from collections.abc import Sequence
 
+from .conventions import OPTIONS
 from .equations import SOLUTIONS
 from .expressions import Statement
+from .framework import FrameworkLayer
 from .neuron import INPUT_KINDS, NeuronModel
 
 
@@ -12,6 +14,12 @@ def render(model: NeuronModel, width: int = 80) -> str:
     """Return equations, discrete step, parameters with units and references as text."""
     discrete = model.discrete
     lines = [*textwrap.wrap(f"{model.name}: {model.title}", width), ""]
+    if model.convention:
+        lines += [
+            "Convention",
+            *(line for trait, option in model.convention.items() for line in _entry(trait, f"{option}: {OPTIONS[trait][option]}", width)),
+            "",
+        ]
     if continuous := model.continuous:
         lines += ["Continuous", *_entry("equations", continuous.equations.replace("\n", "; "), width)]
         for key in ("threshold", "reset", "refractory", "method"):
@@ -31,7 +39,7 @@ def render(model: NeuronModel, width: int = 80) -> str:
     lines += ["", "State"]
     for name, state in model.state.items():
         only = f", in the {state.only} part only" if state.only else ""
-        lines += _entry(name, f"starts at {state.start:g}{_unit(state.unit)}{only}: {state.meaning}", width)
+        lines += _entry(name, f"starts at {f'{state.at}, ' if state.at else ''}{state.start:g}{_unit(state.unit)}{only}: {state.meaning}", width)
     lines += ["", "Parameters"] if model.parameters else []
     for name, parameter in model.parameters.items():
         bounds = f" ({parameter.bounds})" if parameter.bounds else ""
@@ -66,6 +74,39 @@ def models_table(models: Sequence[NeuronModel]) -> str:
     lines = ["# The neurons", "", "Made by `refsim models --markdown` from the cards in this folder; change a card, not this page.", ""]
     lines += [_line(_HEAD), _line(["---"] * len(_HEAD)), *(_line(row) for row in rows)]
     return "\n".join(lines)
+
+
+_FRAMEWORK_HEAD = ("card", "layers", "synapse", "leak", "input", "fires", "reset", "moment", "options of the framework", "reference")
+
+
+def frameworks_table(models: Sequence[NeuronModel], layers: Sequence[FrameworkLayer]) -> str:
+    """Return equations/frameworks/README.md: the conventions of all layers that the bridge reads, one row a card."""
+    cards = {layer.card: layer for layer in layers}
+    lines = [
+        "# The layers of the frameworks", "",
+        "Made by `refsim models --frameworks --markdown` from the cards in this folder; change a card, not this page. `refsim show NAME` says what each word means.",
+        "`python -m probes` holds each row against the framework itself.", "", _line(_FRAMEWORK_HEAD), _line(["---"] * len(_FRAMEWORK_HEAD)),
+    ]  # fmt: skip
+    return "\n".join([*lines, *(_line(_framework_row(model, cards[model.name])) for model in models if model.name in cards)])
+
+
+def _framework_row(model: NeuronModel, layer: FrameworkLayer) -> list[str]:
+    says = model.convention
+    traits = (
+        [says["synapse"], says["leak"], says["input"], says["spikes"] if says["spikes"].startswith("none") else f"{says['spikes']}, where v {says['comparison']} v_th", says["reset"], says["moment"]]
+        if says
+        else ["in statements", "", "", f"`{model.discrete.fire.text}`" if model.discrete.fire else "never", f"`{_written(model.discrete.reset)}`" if model.discrete.reset else "none", ""]
+    )  # fmt: skip
+    options = [
+        ", ".join(f"{name} = {_said(value)}" for name, value in when.items()) + ": " + ", ".join(f"{trait} {option}" for trait, option in then.items())
+        for when, then in layer.variants
+    ]
+    options += [", ".join(f"{name} = {_said(value)}" for name, value in when.items()) + ": refused" for when, _ in layer.refusals]
+    return [f"[`{model.name}`]({model.name}.toml)", ", ".join(layer.layers), *traits, "; ".join(options), model.references[0]]
+
+
+def _said(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _row(model: NeuronModel) -> list[str]:

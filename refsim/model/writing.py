@@ -1,7 +1,7 @@
 """Write a card: a table becomes TOML that a person can read and the loader reads back as the same table."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,6 +14,11 @@ def card_text(table: Mapping[str, Any]) -> str:
         if isinstance(value, Mapping) and value:
             lines += ["", f"[{key}]", *(f"{name} = {_value(entry)}" for name, entry in value.items())]
     return "\n".join(lines) + "\n"
+
+
+def rows_text(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows as TOML, one [[name]] each, tables in them on one line."""
+    return "\n".join("\n".join([f"[[{name}]]", *(f"{key} = {_value(value)}" for key, value in row.items()), ""]) for row in rows)
 
 
 def _value(value: Any) -> str:

@@ -1,9 +1,8 @@
 """Torch: run a network with the hand-written steps, or put the user's own module on trial."""
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,24 +19,15 @@ from ..progress import advance as advance_progress
 from ..recording import BLOCK, Recording, check_range, check_run, make_provenance, traces_of
 from ..spikes import SpikeTrains
 from .connections import WeightedSum
-from .layers import Neuron, reset
 from .steps import STEPS
+from .steps_convention import convention_step
 from .steps_types import Step
 from .surrogate import heaviside
+from .trial import Result, Trial
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
-
-class _Result(NamedTuple):
-    """One step of a layer: spikes, what the threshold saw, the membrane after the step, and what the spikes carry."""
-
-    fired: Tensor
-    seen: Tensor
-    after: Tensor
-    payload: Tensor | None
-
-
-Advance = Callable[[Tensor], list[_Result]]
+Advance = Callable[[Tensor], list[Result]]
 
 
 @dataclass(frozen=True)
@@ -51,16 +41,20 @@ class Torch:
     dtype : {"float32", "float64"} or None
         None: float32 for a network, the module's own for a module.
     module : nn.Module, optional
-        Your own module of `refsim` layers, run as it is and recorded by hooks. Without it, refsim's hand-written
-        steps run the network.
+        Your own module, of refsim's layers or a framework's, run as it is and recorded by hooks. Without it, refsim's
+        hand-written steps run the network.
     steps : dict of str to function, optional
         Steps for cards of your own, by the card's name; see `refsim.pytorch.steps`.
+    input_shape, layout
+        Of the module, where it does not say them; see `refsim.bridge.load`.
     """
 
     device: str = "cpu"
     dtype: str | None = None
     module: nn.Module | None = None
     steps: Mapping[str, Step] = field(default_factory=dict)
+    input_shape: tuple[int, ...] | None = None
+    layout: str | None = None
 
     def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
         """Run a batch; see `refsim.run`."""
@@ -70,22 +64,31 @@ class Torch:
         taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, traces_of(layer, record), _numpy(dtype)) for layer in network.layers]
         # for the margin only: rounded to the dtype of the run
         thresholds = [constant_threshold(layer, network.dt).astype(_numpy(dtype)) for layer in network.layers]
+        trial = None if self.module is None else Trial.of(self.module, network, self.input_shape, self.layout)
+        if trial is not None:
+            trial.check_steps(drive.n_steps, drive.held)
         with torch.no_grad():
             for first in range(0, drive.n_samples, BLOCK):
                 samples = np.arange(first, min(first + BLOCK, drive.n_samples))
-                part = drive.take(samples)
-                with self._prepared(network, part, dtype, device) as advance:
-                    for step, frame in enumerate(part.frames()):
-                        results = advance(torch.as_tensor(frame).to(device, dtype))
-                        for tap, layer, threshold, (fired, seen, after, payload) in zip(taps, network.layers, thresholds, results, strict=True):
-                            _check_binary(fired, layer)
-                            carried = {} if payload is None else {"payload": _array(payload)}
-                            _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried)
+                for step, results in enumerate(self._results(network, drive.take(samples), dtype, device, trial)):
+                    for tap, layer, threshold, (fired, seen, after, payload) in zip(taps, network.layers, thresholds, results, strict=True):
+                        _check_binary(fired, layer)
+                        carried = {} if payload is None else {"payload": _array(payload)}
+                        _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried)
                 advance_progress(len(samples))
         who = "the module itself" if self.module is not None else "refsim's hand-written steps with the same weights"
         name = str(dtype).removeprefix("torch.")
         label = " ".join(["PyTorch", name, *([] if device.type == "cpu" else [str(device)]), *(["module"] if self.module is not None else [])])
-        provenance = make_provenance(label, network, drive, engine="Torch", mode="grid", dtype=name, device=_device_name(device), module=who)
+        provenance = make_provenance(
+            label,
+            network,
+            drive,
+            engine="Torch",
+            mode="grid",
+            dtype="float32" if trial is not None and trial.single else name,
+            device=_device_name(device),
+            module=who,
+        )
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
                          tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance)  # fmt: skip
 
@@ -108,10 +111,12 @@ class Torch:
             raise RefsimError(f"Torch: device {self.device!r} cannot be used here ({str(error).splitlines()[0]}).") from None
         return device
 
-    def _prepared(self, network: Network, drive: Drive, dtype: torch.dtype, device: torch.device) -> Any:
-        if self.module is not None:
-            return _module_on_trial(self.module, network, _draws(network, drive, dtype, device))
-        return contextlib.nullcontext(self._own_steps(network, drive, dtype, device))
+    def _results(self, network: Network, drive: Drive, dtype: torch.dtype, device: torch.device, trial: Trial | None) -> Iterator[list[Result]]:
+        """Run a block of samples; yield the results of all layers, step by step."""
+        frames = (torch.as_tensor(frame).to(device, dtype) for frame in drive.frames())
+        if trial is None:
+            return map(self._own_steps(network, drive, dtype, device), frames)
+        return trial.results(frames, drive.n_samples, [draws.next for draws in _draws(network, drive, dtype, device)])
 
     def _own_steps(self, network: Network, drive: Drive, dtype: torch.dtype, device: torch.device) -> Advance:
         """Return a function that advances all layers by one step with the hand-written steps."""
@@ -122,12 +127,12 @@ class Torch:
             {name: _constant(value, device, dtype) for name, value in {**layer.constants(network.dt), STEP: network.dt}.items()} for layer in network.layers
         ]
         states = [
-            {name: torch.full_like(output, entry.start) for name, entry in layer.model.stepped.items()}
+            {name: torch.zeros_like(output) + _constant(start, device, dtype) for name, start in layer.starts(layer.model.stepped).items()}
             for output, layer in zip(outputs, network.layers, strict=True)
         ]
         drawn = _draws(network, drive, dtype, device)
 
-        def advance(x: Tensor) -> list[_Result]:
+        def advance(x: Tensor) -> list[Result]:
             results = []
             for index, step in enumerate(steps):
                 current = sums[index](x, outputs)
@@ -135,12 +140,14 @@ class Torch:
                 model = network.layers[index].model
                 payload = states[index][model.discrete.payload] if model.discrete.payload else None
                 outputs[index] = spikes if payload is None else payload
-                results.append(_Result(spikes, seen, states[index][model.membrane], payload))
+                results.append(Result(spikes, seen, states[index][model.membrane], payload))
             return results
 
         return advance
 
     def _step(self, model: NeuronModel) -> Step:
+        if model.convention and model.name not in self.steps:
+            return convention_step(model.convention)
         known, card = {**STEPS, **self.steps}, model.name
         ours = card in STEPS and card not in self.steps
         if card not in known or (ours and model.discrete.texts != load(card).discrete.texts):
@@ -149,49 +156,6 @@ class Torch:
                 "put your module on trial, Torch(module=...), or try another engine (--engine discrete or brian2)."
             )
         return known[card]
-
-
-@contextlib.contextmanager
-def _module_on_trial(module: nn.Module, network: Network, drawn: list["_Draws"]) -> Iterator[Advance]:
-    """Record a module through hooks on its neurons; its state is put aside before and put back after."""
-    neurons = [part for part in module.modules() if isinstance(part, Neuron)]
-    if len(neurons) != len(network.layers):
-        raise RefsimError(f"Torch: the module has {len(neurons)} layers of neurons, but the network has {len(network.layers)}.")
-    kept = [(neuron.state, neuron.seen, neuron.fired) for neuron in neurons]
-    training = {part: part.training for part in module.modules()}
-    seen_now: list[_Result] = []
-
-    def keep(neuron: nn.Module, _inputs: object, output: Tensor) -> None:
-        assert isinstance(neuron, Neuron)
-        assert neuron.seen is not None
-        assert neuron.v is not None
-        assert neuron.fired is not None
-        if neuron.model.discrete.payload:
-            seen_now.append(_Result(neuron.fired, neuron.seen, neuron.v, output))
-        else:
-            seen_now.append(_Result(torch.zeros_like(output) if neuron.model.discrete.readout else output, neuron.seen, neuron.v, None))
-
-    hooks = [neuron.register_forward_hook(keep) for neuron in neurons]
-    try:
-        module.eval()
-        reset(module)
-        for neuron, draws in zip(neurons, drawn, strict=True):
-            neuron.draw = draws.next
-
-        def advance(x: Tensor) -> list[_Result]:
-            seen_now.clear()
-            module(x)
-            _check_shapes(seen_now, network)
-            return list(seen_now)
-
-        yield advance
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for neuron, (state, seen, fired) in zip(neurons, kept, strict=True):
-            neuron.state, neuron.seen, neuron.fired, neuron.draw = state, seen, fired, None
-        for part, flag in training.items():
-            part.training = flag
 
 
 def _sums(index: int, layer: Layer, drive: Drive, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor, list[Tensor]], Any]:
@@ -228,17 +192,8 @@ def _check_binary(spikes: Tensor, layer: Layer) -> None:
         raise RefsimError(f"Torch: {layer.name} gives {float(spikes.max()):g} for a spike; spikes are 0 or 1 here. Scale the weights behind them instead.")
 
 
-def _check_shapes(results: list[_Result], network: Network) -> None:
-    found = [result.fired.shape[-1] for result in results]
-    needed = [layer.n_post for layer in network.layers]
-    if found != needed:
-        raise RefsimError(
-            f"Torch: in one step the module's layers gave {found} neurons, but the network has {needed}; each layer must run once a step, in the network's order."
-        )
-
-
 def _own_dtype(module: nn.Module) -> torch.dtype:
-    return next((tensor.dtype for tensor in module.parameters()), torch.get_default_dtype())
+    return next((tensor.dtype for tensor in nn.Module.parameters(module)), torch.get_default_dtype())
 
 
 def _constant(value: Any, device: torch.device, dtype: torch.dtype) -> Any:

@@ -17,6 +17,8 @@ from .steps_adaptive import ADAPTIVE_STEPS
 from .steps_biophysical import BIOPHYSICAL_STEPS
 from .steps_chance import CHANCE_STEPS
 from .steps_loihi import LOIHI_STEPS
+from .steps_nir import NIR_STEPS
+from .steps_norse import NORSE_STEPS
 from .steps_srm import SRM_STEPS
 from .steps_types import State, Step, Stepped
 from .surrogate import Fire
@@ -143,4 +145,6 @@ STEPS: dict[str, Step] = {
     **LOIHI_STEPS,
     **ADAPTIVE_STEPS,
     **BIOPHYSICAL_STEPS,
+    **NORSE_STEPS,
+    **NIR_STEPS,
 }

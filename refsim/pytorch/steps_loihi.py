@@ -22,7 +22,7 @@ def shifted(x: Tensor) -> Tensor:
 def cuba_loihi_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     """Advance current and membrane, both in this step; fire above the threshold, not at it."""
     u = shifted(s["u"] * (4096 - p["i_decay"])) + _weight(x, p)
-    v = shifted(s["v"] * (4096 - p["v_decay"])) + u
+    v = shifted(s["v"] * (4096 - p["v_decay"])) + u + p["bias"]
     z = 1 - fire(p["v_th"] - v)
     return z, v, {"u": u, "v": torch.where(z > 0, torch.zeros_like(v), v)}
 

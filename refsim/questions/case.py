@@ -14,6 +14,7 @@ from ..drive import Drive
 from ..errors import RefsimError, listed
 from ..model import load
 from ..network import Network, positive_time
+from ..rasters import read_event_rows
 from ..shelf import shelf
 from ..units import to_si
 from .curve import read_curve, validate_curve
@@ -84,7 +85,7 @@ def validate_on(network: Network, data: Mapping[str, Any], claims: tuple[Claim, 
     data : dict
         source; perhaps labels, encoder, steps, scale, samples, seed.
     """
-    found = _read(data)
+    found = _read(data, network)
     if found.events is None:
         check_input(found.n_samples, _encoded(found.head(min(found.n_samples, _FEW)), data, network))
     drive = _encoded(found, data, network)
@@ -94,17 +95,20 @@ def validate_on(network: Network, data: Mapping[str, Any], claims: tuple[Claim, 
 
 def forecast_on(network: Network, data: Mapping[str, Any], plan: Plan) -> Forecast:
     """Read the data, run its first samples, and tell what a validation on all of it will need."""
-    found = _read(data)
-    tried = tried_samples(network, found.n_samples)
+    found = _read(data, network)
     if found.events is not None:  # a list of events is encoded whole
-        return forecast(network, _encoded(found, data, network).take(np.arange(tried)), found.n_samples, plan)
+        drive = _encoded(found, data, network)
+        return forecast(network, drive.take(np.arange(tried_samples(network, found.n_samples, drive.n_steps))), found.n_samples, plan)
+    tried = tried_samples(network, found.n_samples, _encoded(found.head(1), data, network).n_steps)
     return forecast(network, _encoded(found.head(tried), data, network), found.n_samples, plan)
 
 
-def _read(data: Mapping[str, Any]) -> Dataset:
+def _read(data: Mapping[str, Any], network: Network) -> Dataset:
     known = {"source", "labels", "encoder", "steps", "scale", "samples", "seed"}
     if surplus := set(data) - known:
         raise RefsimError(f"data: {listed(surplus)} is not a known key; known are {listed(known)}.")
+    if data.get("encoder") == "events" and (rows := read_event_rows(data["source"], data.get("labels"), data.get("steps"), network.n_inputs)):
+        return rows
     found = read_data(data["source"], data.get("labels"), scale=data.get("scale", 1.0))
     return found if data.get("samples") is None else found.head(data["samples"])
 

@@ -16,6 +16,7 @@ from ..network import Network
 from ..recording import BLOCK, Engine, Recording
 from .code import Comparison
 from .step import Ladder
+from .traits import Explanation, explaining_traits
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,13 @@ class Findings:
     def closeup(self) -> Closeup | None:
         """The membranes of the neuron to look at."""
         return self.look() if self.look else None
+
+    @functools.cached_property
+    def conventions(self) -> list[Explanation]:
+        """The traits that, read otherwise, would make the worst run the reference's; empty where it parts by rounding alone."""
+        worst = self.worst
+        real = [parting.where.sample for parting in worst.partings if not parting.tie and not parting.unknown] if worst else []
+        return explaining_traits(worst.trial, np.array(real)) if worst and real else []
 
     @property
     def verdict(self) -> str:

@@ -19,6 +19,7 @@ _ENCODED = 110  # bytes of a listed input spike while it is sorted and checked
 _DRAWN = 25  # bytes of a sample's input while a step of it is drawn: a rate, a random number, and what they are compared to
 _COMPARED = 64  # bytes of a spike of one layer while two trains are held against each other
 _CHUNKS = 2  # run now: a first costs what a start costs, a second what goes on
+_STEPS = 10**9  # of neurons, run now at most: some seconds
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,10 @@ def forecast(network: Network, tried: Drive, n_samples: int, plan: Plan) -> Fore
                     grows, resident(), room.available())  # fmt: skip
 
 
-def tried_samples(network: Network, n_samples: int) -> int:
-    """Return how many samples are run to find out what all need."""
-    return min(n_samples, _CHUNKS * Brian2().batch(network))
+def tried_samples(network: Network, n_samples: int, n_steps: int) -> int:
+    """Return how many samples are run to find out what all need: fewer where each is long."""
+    long = _STEPS // (n_steps * sum(layer.n_post for layer in network.layers))
+    return min(n_samples, _CHUNKS * Brian2().batch(network), max(_CHUNKS, long))
 
 
 def _timed(engine: Engine, network: Network, drive: Drive, n_samples: int, starts: int) -> Timed:

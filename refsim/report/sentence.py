@@ -3,6 +3,7 @@
 from ..errors import counted
 from ..questions.code import who_fired
 from ..questions.findings import Findings
+from ..questions.twin import MEASURE
 
 
 def sentence(findings: Findings) -> str:
@@ -21,8 +22,10 @@ def sentence(findings: Findings) -> str:
         return f"Not the same network: {worst.trial.label} fires the spikes of {worst.reference.label}, but the {off[0]}." + _other_failures(findings)
     if worst.first is None and worst.unread:
         return f"Not decided: the spikes agree, but {worst.unread[0]}." + _other_failures(findings)
+    if worst.first is None and (other := [verdict for verdict in findings.verdicts if verdict.claim.measure == MEASURE and verdict.status == "fail"]):
+        return f"Not the network that was recorded: {counted(int(other[0].value or 0), 'spike')} differ; {other[0].detail}." + _other_failures(findings)
     if worst.first is None:
-        return _same(findings) + _other_failures(findings)
+        return _same(findings) + _recorded(findings) + _other_failures(findings)
     parted = f"{len(worst.partings)} of {counted(worst.reference.drive.n_samples, 'sample')}"
     where = worst.first.where
     place = f"layer {where.layer}, sample {where.sample}, neuron {where.neuron}, step {where.step}"
@@ -33,7 +36,15 @@ def sentence(findings: Findings) -> str:
         return (f"Not decided: {who}, each time with the membrane within rounding of the threshold; first at {place}, "
                 f"{abs(worst.first.distance):.2g} from threshold where rounding reaches {worst.first.bound:.2g}.") + _other_failures(findings)  # fmt: skip
     return (f"Not the same network: {who}, first at {place}, where only {who_fired(worst)} fires, "
-            f"{abs(worst.first.distance):.2g} from threshold.") + _other_failures(findings)  # fmt: skip
+            f"{abs(worst.first.distance):.2g} from threshold.") + _convention(findings) + _other_failures(findings)  # fmt: skip
+
+
+def _convention(findings: Findings) -> str:
+    """Name the convention that explains a difference."""
+    if not findings.conventions:
+        return ""
+    assert findings.worst is not None
+    return f" {findings.worst.trial.label} runs {'; or '.join(map(str, findings.conventions[:3]))}."
 
 
 def _same(findings: Findings) -> str:
@@ -59,6 +70,12 @@ def _same(findings: Findings) -> str:
     return text + (", in a layer whose sums are exact." if reach == 0 else f", where rounding reaches {reach:.2g}." if reach is not None else ".")
 
 
+def _recorded(findings: Findings) -> str:
+    """Say of a recorded twin that it is the same."""
+    same = [verdict for verdict in findings.verdicts if verdict.claim.measure == MEASURE and verdict.status == "pass"]
+    return f" And so did the framework: the recorded spikes are the same, {same[0].detail}." if same else ""
+
+
 def _and(names: list[str]) -> str:
     """Join names as one speaks: a, b and c."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
@@ -66,7 +83,7 @@ def _and(names: list[str]) -> str:
 
 def _other_failures(findings: Findings) -> str:
     """Name failed claims that the sentence has not told of."""
-    told = ("mismatched spikes", "changed decisions")
+    told = ("mismatched spikes", "changed decisions", MEASURE)
     failed = [verdict for verdict in findings.verdicts if verdict.status == "fail" and verdict.claim.measure not in told]
     if not failed:
         return ""

@@ -1,6 +1,7 @@
 """A card as a fragment of LaTeX for a paper to take in: needs amsmath and booktabs."""
 
 from ..model import NeuronModel
+from ..model.reading import neuron
 from .breaking import broken
 from .symbols import latex_text, latex_unit
 from .system import Block, system
@@ -19,6 +20,7 @@ def to_latex(model: NeuronModel) -> str:
     str
         LaTeX without a preamble, for ``\input``; the paper needs ``\usepackage{amsmath,booktabs}``.
     """
+    neuron(model, "to_latex")
     head = f"% {model.name}: {' '.join(model.title.split())}. Written by refsim; needs amsmath and booktabs."
     parts = [head, rf"\paragraph{{{latex_text(model.title)}}}", *(_block(block) for block in system(model)), _table(model), _references(model)]
     return "\n\n".join(parts) + "\n"

@@ -23,7 +23,7 @@ _SPIKES = 5  # that it should show
 _AT_MOST = 4.0  # times the lowest level that fires at all: a slow neuron shows fewer
 _EVERY = 20  # steps from one pulse to the next
 _REFINE = 16  # Euler steps a step: a membrane of 1 ms is followed, and more is not needed to choose two digits
-_LEVELS = np.logspace(-14, 6, 81)  # four a decade, from a hundredth of a picoampere to a million
+_LEVELS = np.append(0.0, np.logspace(-14, 6, 81))  # none, then four a decade, from a hundredth of a picoampere to a million
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Input:
 def usual_input(model: NeuronModel, step: float) -> Input:
     """Return an input at which the neuron fires a few times within 100 steps, rounded to two digits.
 
-    It is constant, but for resonators, which forget a constant input within a turn or two and get pulses.
+    It is constant, but for resonators, which forget a constant input within a turn or two and get pulses; a neuron that
+    fires by itself gets none.
     """
     every = _EVERY if "resonant" in model.traits else 0
     if model.discrete.readout:
@@ -59,6 +60,8 @@ def usual_input(model: NeuronModel, step: float) -> Input:
         counts = _in_the_step(model, shape, step) if model.continuous is None else _in_the_ode(model, shape, step)
     if not counts.any():
         return Input(1.0, every)
+    if counts[0] and not model.draws:
+        return Input(0.0)
     few, first = (_LEVELS[int(np.argmax(counts >= wanted))] for wanted in (min(_SPIKES, int(counts.max())), 1))
     level = few if model.draws else min(few, _AT_MOST * first)  # one spike by chance says little
     return Input(float(f"{level:.1e}"), every)

@@ -1,6 +1,7 @@
 """A card as Markdown for a notebook or a page, mathematics between dollars; it can be read as it is, too."""
 
 from ..model import NeuronModel
+from ..model.reading import neuron
 from .breaking import broken
 from .symbols import markdown_text, markdown_unit
 from .system import Block, system
@@ -19,6 +20,7 @@ def to_markdown(model: NeuronModel) -> str:
     str
         Markdown with ``$$ ... $$``, as Jupyter, GitHub and pandoc read it, and tables.
     """
+    neuron(model, "to_markdown")
     parts = [f"# {model.name}: {markdown_text(model.title)}", *(_block(block) for block in system(model))]
     parts += [_table(heading, rows) for heading, rows in sections(model)]
     parts += ["\n".join(["## References", "", *(f"- {markdown_text(reference)}" for reference in model.references)])]

@@ -9,6 +9,7 @@ from ..errors import RefsimError, listed
 from ..model import NeuronModel
 from ..model.expressions import FUNCTIONS, parse_expression
 from ..model.neuron import STEP
+from ..model.reading import neuron
 from ..network import positive_time
 from ..units import to_si
 from .dimensions import agrees, in_numbers
@@ -140,8 +141,9 @@ def to_brian2(
     RefsimError
         Where plain Brian2 cannot say what the card does: kernels without an ODE, or a name that Brian2 uses.
     """
+    neuron(model, "to_brian2")
     step = positive_time(dt, "dt")
-    if refine < 1 or refine != int(refine):
+    if not isinstance(refine, int) or refine < 1:
         raise RefsimError(f"refine: must be a whole number of 1 or more, but is {refine!r}.")
     given = Input(to_si(current, model.input_unit, "current")) if current is not None else usual_input(model, step)
     n_steps = STEPS if duration is None else max(1, round(positive_time(duration, "duration") / step))

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from .job import Job
 from .outcome import Collector, Portion
 from .room import PORTION_ROOM, check_room, portions
 
+_PROTOCOLS = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
 _PATIENCE = 5  # seconds for a scheduler to answer, and for a first worker to be there
 _TRIES = 4  # workers that may end on a portion, as many as Dask itself allows a task
 _PER_THREAD = 4  # portions: small enough that a slow worker or a lost one costs little
@@ -181,14 +183,33 @@ def _client(scheduler: Any) -> Iterator[Any]:
 
 
 def _knock(address: str) -> None:
-    """Raise an OSError where nobody listens; Dask's own client would wait longer, and again when it is thrown away."""
+    """Raise an OSError where nobody listens, or somebody who is no scheduler; Dask's own client would wait much longer, and again when it is thrown away."""
+    import asyncio
     import socket
 
     from distributed.comm.addressing import get_address_host_port
 
     protocol = address.partition("://")[0] if "://" in address else "tcp"
+    if protocol not in _PROTOCOLS:
+        raise ValueError(f"addresses begin with {', '.join(_PROTOCOLS)}, not {protocol}")
     if protocol in ("tcp", "tls"):
         socket.create_connection(get_address_host_port(address), _PATIENCE).close()
+    if protocol in ("tcp", "inproc"):  # with tls its own keys would be needed
+        with ThreadPoolExecutor(1) as apart:  # of a loop that may run here, as in a notebook
+            apart.submit(asyncio.run, _greeting(address)).result()
+
+
+async def _greeting(address: str) -> None:
+    """Exchange greetings with a scheduler, or give up."""
+    import asyncio
+
+    from distributed.comm.core import connect
+
+    try:
+        comm = await asyncio.wait_for(connect(address, timeout=_PATIENCE), _PATIENCE)  # type: ignore[no-untyped-call]
+    except TimeoutError:
+        raise TimeoutError("what listens there does not answer as a scheduler") from None
+    await comm.close()
 
 
 def _check_workers(client: Any) -> int:

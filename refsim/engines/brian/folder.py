@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import RefsimError
 
-_CURE = "Name a folder of your own in REFSIM_CACHE."
+CURE = "Name a folder of your own in REFSIM_CACHE."
 
 
 def cache_folder() -> Path:
@@ -27,7 +27,7 @@ def cache_folder() -> Path:
     """
     named = os.environ.get("REFSIM_CACHE")
     if named:
-        return private_folder(Path(named))
+        return private_folder(_whole_path(named))
     usual = _usual_folder()
     try:
         if usual is not None:
@@ -36,8 +36,16 @@ def cache_folder() -> Path:
         pass  # a home that is read-only; a folder that others could have filled is an error and goes on
     beside = Path(tempfile.gettempdir()) / f"refsim-cache-{os.geteuid()}"
     if beside.is_symlink():
-        raise RefsimError(f"the folder for compiled networks, {beside}, is a link that anybody may have made. {_CURE}")
+        raise RefsimError(f"the folder for compiled networks, {beside}, is a link that anybody may have made. {CURE}")
     return private_folder(beside)
+
+
+def _whole_path(named: str) -> Path:
+    """Return a folder's path from the root on: a program is started in the folder of its run, not in ours."""
+    try:
+        return Path(named).expanduser().absolute()  # where no shell has turned ~ into the home
+    except RuntimeError:
+        raise RefsimError(f"REFSIM_CACHE: there is no home {named.split('/')[0]} for {named!r}; write the whole path.") from None
 
 
 class _Unwritable(RefsimError):
@@ -57,18 +65,21 @@ def private_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         facts = path.stat()
+    except FileExistsError:
+        what = "a link to nothing" if path.is_symlink() else "not a folder"
+        raise _Unwritable(f"the folder for compiled networks, {path}, is {what}. {CURE}") from None
     except OSError as error:
-        raise _Unwritable(f"the folder for compiled networks, {path}, cannot be made ({error.strerror}). {_CURE}") from None
+        raise _Unwritable(f"the folder for compiled networks, {path}, cannot be made ({error.strerror}). {CURE}") from None
     if facts.st_uid != os.geteuid():
-        raise RefsimError(f"the folder for compiled networks, {path}, belongs to another user (number {facts.st_uid}), whose programs would be run. {_CURE}")
+        raise RefsimError(f"the folder for compiled networks, {path}, belongs to another user (number {facts.st_uid}), whose programs would be run. {CURE}")
     mode = stat.S_IMODE(facts.st_mode)
     if mode & 0o022:
         raise RefsimError(
             f"the folder for compiled networks, {path}, can be written by other users (mode {mode:o}), who may have left programs in it. "
-            f"Empty it and make it yours alone (chmod 700). {_CURE}"
+            f"Empty it and make it yours alone (chmod 700). {CURE}"
         )
     if not os.access(path, os.W_OK | os.X_OK):
-        raise _Unwritable(f"the folder for compiled networks, {path}, cannot be written. {_CURE}")
+        raise _Unwritable(f"the folder for compiled networks, {path}, cannot be written. {CURE}")
     if mode & 0o077:
         with contextlib.suppress(OSError):
             path.chmod(0o700)

@@ -16,13 +16,14 @@ from ...errors import RefsimError
 from ...progress import advance
 from .cache import held
 from .children import Scratch, child, exit_code, wait
-from .folder import disk_full, explained_disk
+from .folder import CURE, disk_full, explained_disk
 from .objects import Structure, group_name
 from .outcome import Portion
 from .run_files import BYTES_A_SAMPLE, read_portion, write_constants, write_input
 from .standalone import ENDLESS, compiled
 
 _DISK_FULL = 4  # exit code of record.cpp; on a full disk it cannot even say why
+_NOT_STARTED = (126, 127)  # exit codes of a shell that cannot start a program
 _ONE = threading.Lock()  # Brian2 writes one program at a time in a process
 
 
@@ -118,6 +119,8 @@ def _finish(program: Path, run: Path, n_samples: int, stop: threading.Event) -> 
     said = (run / "said").read_text("utf-8", errors="replace").strip()
     if code in (_DISK_FULL, -signal.SIGXFSZ) or "the disk is full" in said:
         raise disk_full()
+    if code in _NOT_STARTED:
+        raise RefsimError(f"the compiled network {program} may not be run or is not there ({said[-100:] or code}): its disk may forbid it (noexec). {CURE}")
     if code or "rror" in said:  # Brian2 prints "Error opening static array" and goes on
         how = f"was ended by signal {-code} twice" if code < 0 else f"stopped with code {code}"
         raise RefsimError(f"the compiled network {how}: {said[-300:] or 'it said nothing'}. Fewer samples at a time need less memory.")

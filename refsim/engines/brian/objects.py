@@ -218,7 +218,7 @@ def start_values(structure: Structure) -> list[list[tuple[str, Any]]]:
     for layer in structure.network.layers:
         model = layer.model
         row: list[tuple[str, Any]] = [*layer.constants(structure.network.dt).items(), (STEP, structure.network.dt)]
-        row += [(name, state.start) for name, state in (model.solved if structure.fine else model.stepped).items()]
+        row += layer.starts(model.solved if structure.fine else model.stepped).items()
         row += [(name, 0.0) for name in model.inputs] + [("gap", FAR)] * structure.gap
         if structure.fine:
             row += [(jump_of(name), 0.0) for name in model.inputs]

@@ -4,7 +4,6 @@ import contextlib
 import gc
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,11 +53,13 @@ def session(target: str, dtype: str, dt: float, folder: Path | None = None, *, l
         preferences["codegen.cpp.extra_compile_args"] = None
         preferences["devices.cpp_standalone.openmp_threads"] = 0
         preferences["devices.cpp_standalone.extra_make_args_unix"] = ["-j2"]
+        preferences["core.stop_on_keyboard_interrupt"] = False  # Ctrl-C would end the run as if it were whole, with half of its spikes
         if standalone:
             brian2.set_device("cpp_standalone", build_on_run=False, directory=str(folder))
         brian2.defaultclock.dt = dt * brian2.second
         yield brian2
     finally:
+        brian2.Network._globally_running = False  # Brian2 leaves it so where a run is interrupted, and takes the next Ctrl-C for itself
         if spared:
             gc.unfreeze()
         if standalone:
@@ -70,19 +71,23 @@ def session(target: str, dtype: str, dt: float, folder: Path | None = None, *, l
 
 
 def _import_brian2() -> Any:
-    """Import Brian2 and keep Python's own way of showing an uncaught error, which Brian2 would replace."""
-    hook, handler = sys.excepthook, signal.signal
-    if threading.current_thread() is not threading.main_thread():  # of a worker, where no handler may be set, and Brian2 sets one
-        signal.signal = lambda *_: None
+    """Import Brian2 and keep Python's own ways of showing an uncaught error and of Ctrl-C, which Brian2 would replace.
+
+    A handler could not be set at all in a thread of a worker, nor outlive a Ctrl-C that was ignored before (`nohup`).
+    """
+    hook, handle, words = sys.excepthook, signal.signal, sys.argv
+    signal.signal = lambda *_: None
+    sys.argv = [word.encode("utf-8", "replace").decode() for word in words]  # Brian2 writes them down, and stumbles over a name that is no UTF-8
     try:
         import brian2
     finally:
-        sys.excepthook, signal.signal = hook, handler
+        sys.excepthook, signal.signal, sys.argv = hook, handle, words
     return brian2
 
 
 _PREFERENCES = (
     "core.default_float_dtype",
+    "core.stop_on_keyboard_interrupt",
     "codegen.target",
     "codegen.loop_invariant_optimisations",
     "codegen.cpp.extra_compile_args_gcc",

@@ -1,4 +1,4 @@
-"""Read a PyTorch file as data: tensors by name, never code."""
+"""Read tensors by name from a file of PyTorch, NumPy or safetensors, as data and never as code."""
 
 import pickle
 import warnings
@@ -11,8 +11,30 @@ import torch
 from numpy.typing import NDArray
 
 from ...errors import RefsimError, listed
+from .arrayfiles import read_npz, read_safetensors
 
+TENSOR_FILES = (".pt", ".pth", ".ckpt", ".safetensors", ".npz")
 _CURE = "Save it anew with torch.save(module.state_dict(), path)."
+
+
+def read_tensors(path: Path, key: str | None = None) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a file by the end of its name, as float64 arrays; `key` is for PyTorch's alone."""
+    readers = {".safetensors": read_safetensors, ".npz": read_npz}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        return read_checkpoint(path, key)
+    if key is not None:
+        raise RefsimError(f"checkpoint {path}: has no parts, and key = {key!r} names one; leave it out of the description.")
+    check_there(path)
+    return reader(path)
+
+
+def check_there(path: Path) -> None:
+    """Refuse a path where no file is, or an empty one."""
+    if not path.is_file():
+        raise RefsimError(f"checkpoint {path}: {'is a folder' if path.is_dir() else 'there is no such file'}.")
+    if path.stat().st_size == 0:
+        raise RefsimError(f"checkpoint {path}: is empty. {_CURE}")
 
 
 def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[Any]]:
@@ -30,10 +52,7 @@ def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[Any
         Where the file is missing, cut short, empty, holds code or holds no tensors.
     """
     where = f"checkpoint {path}"
-    if not path.is_file():
-        raise RefsimError(f"{where}: {'is a folder' if path.is_dir() else 'there is no such file'}.")
-    if path.stat().st_size == 0:
-        raise RefsimError(f"{where}: is empty. {_CURE}")
+    check_there(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -74,5 +93,7 @@ def tensors_of(state: Mapping[str, Any], where: str) -> dict[str, NDArray[Any]]:
             raise RefsimError(f"{where}: entry '{name}' is a {type(value).__name__} and no tensor. {_CURE}")
         if value.layout != torch.strided or value.is_complex() or value.is_quantized:
             raise RefsimError(f"{where}: tensor '{name}' is {value.dtype}, {value.layout}; plain real tensors are needed.")
+        if value.is_meta or value.numel() > value.untyped_storage().nbytes() // value.element_size():
+            raise RefsimError(f"{where}: tensor '{name}' of shape {tuple(value.shape)} claims more numbers than the file holds.")
         arrays[str(name)] = np.asarray(value.detach().cpu().double().numpy())
     return arrays

@@ -1,4 +1,4 @@
-"""The description beside a file of weights: which neuron stands behind which Linear, and what a step is."""
+"""The description beside a file of weights: what stands behind which tensors, and what a step is."""
 
 import tomllib
 from collections.abc import Mapping
@@ -9,27 +9,40 @@ from typing import Any
 from ...errors import RefsimError, listed
 from ...model import NeuronModel, load
 from ...network import positive_time
+from .maps import MapDescription, read_map
 
-_TOP = {"dt", "weights", "key", "layer", "ignore", "title"}
-_LAYER = {"linear", "neuron", "parameters", "tensors"}
+_TOP = {"dt", "weights", "key", "layer", "ignore", "title", "input_shape"}
+_LAYER = {"linear", "maps", "neuron", "parameters", "tensors", "convention", "recurrent", "delay"}
+_RECURRENT = {"linear", "transposed", "delay"}
+# A description of another form, whose layers are read by that form's own reader: the keys it has beside these.
+FORMS = {"lava-dl": {"format", "convention"}}
 
 
 @dataclass(frozen=True)
 class LayerDescription:
-    """One Linear and the neuron behind it.
+    """What leads to a layer, and its neuron.
 
     Attributes
     ----------
-    linear : str
-        Prefix of the tensors: ``"0"`` for ``0.weight`` and ``0.bias``.
+    maps : tuple of MapDescription
+        From the layer below to the neurons, in order.
     model : NeuronModel
     tensors : dict of str to str
         Parameters that are trained per neuron: name to tensor.
+    recurrent : MapDescription or None
+        From the neurons to themselves.
+    recurrent_delay : int
+        Steps from a spike to its arrival at the layer itself.
+    delay : int or str
+        Steps from the layer below: a number, or a tensor of them.
     """
 
-    linear: str
+    maps: tuple[MapDescription, ...]
     model: NeuronModel
     tensors: Mapping[str, str] = field(default_factory=dict)
+    recurrent: MapDescription | None = None
+    recurrent_delay: int = 1
+    delay: int | str = 0
 
 
 @dataclass(frozen=True)
@@ -38,8 +51,8 @@ class Description:
 
     Attributes
     ----------
-    dt : float
-        Seconds a step.
+    dt : float or None
+        Seconds a step; None only where the form of the description does not ask for it.
     layers : tuple of LayerDescription
     weights : Path or None
         The file of weights, where the description names it.
@@ -47,14 +60,22 @@ class Description:
         Name of the state_dict inside a larger checkpoint.
     ignore : tuple of str
         Tensors that the user declares to be of no account.
+    input_shape : tuple of int
+        Of one sample in one step; empty where it is not said.
+    form : str
+        One of ``FORMS``, or empty; then `rows` are its layers as they stand, and `convention` what it says of all.
     """
 
-    dt: float
+    dt: float | None
     layers: tuple[LayerDescription, ...]
     weights: Path | None = None
     key: str | None = None
     ignore: tuple[str, ...] = ()
     title: str = ""
+    input_shape: tuple[int, ...] = ()
+    form: str = ""
+    rows: tuple[Mapping[str, Any], ...] = ()
+    convention: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_description(source: str | Path | Mapping[str, Any]) -> Description:
@@ -74,15 +95,19 @@ def read_description(source: str | Path | Mapping[str, Any]) -> Description:
         raise RefsimError(
             f"description {path}: cannot be read ({error.strerror}). It is a TOML file that names dt and the neuron behind each Linear; README.md shows one."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RefsimError(f"description {path}: is not TOML ({error}).") from None
     return _description(table, f"description {path}", path.parent)
 
 
 def _description(table: Mapping[str, Any], where: str, folder: Path) -> Description:
-    if surplus := set(table) - _TOP:
-        raise RefsimError(f"{where}: {listed(surplus)} is not a known key; known are {listed(_TOP)}.")
-    if "dt" not in table:
+    form = table.get("format", "")
+    if form and form not in FORMS:
+        raise RefsimError(f"{where}: format must be one of {listed(FORMS)}, or be left out, but is {form!r}.")
+    known = _TOP | (FORMS[form] if form else set())
+    if surplus := set(table) - known:
+        raise RefsimError(f"{where}: {listed(surplus)} is not a known key; known are {listed(known)}.")
+    if "dt" not in table and not form:
         raise RefsimError(f'{where}: dt is missing; a step has no duration of its own. Write dt = "1 ms", or what was meant in training.')
     rows = table.get("layer")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
@@ -93,25 +118,82 @@ def _description(table: Mapping[str, Any], where: str, folder: Path) -> Descript
     for name, value in (("weights", weights), ("key", key)):
         if value is not None and not isinstance(value, str):
             raise RefsimError(f"{where}: {name} must be text, but is {value!r}.")
-    layers = tuple(_layer(row, f"{where}, layer {index}", folder) for index, row in enumerate(rows))
-    dt = positive_time(table["dt"], f"{where}: dt")
-    return Description(dt, layers, folder / weights if weights else None, key, tuple(ignore), str(table.get("title", "")))
+    shape = table.get("input_shape", [])
+    if not isinstance(shape, list) or not all(isinstance(size, int) and not isinstance(size, bool) and 0 < size <= 1 << 24 for size in shape):
+        raise RefsimError(f"{where}: input_shape must be whole numbers above 0, such as [2, 34, 34], but is {shape!r}.")
+    layers = () if form else tuple(_layer(row, f"{where}, layer {index}", folder) for index, row in enumerate(rows))
+    dt = positive_time(table["dt"], f"{where}: dt") if "dt" in table else None
+    convention = _texts(table, "convention", where, '{ comparison = ">=" }')
+    return Description(
+        dt, layers, folder / weights if weights else None, key, tuple(ignore), str(table.get("title", "")), tuple(shape), form, tuple(rows), convention
+    )
 
 
 def _layer(row: Mapping[str, Any], where: str, folder: Path) -> LayerDescription:
     if surplus := set(row) - _LAYER:
         raise RefsimError(f"{where}: {listed(surplus)} is not a known key; known are {listed(_LAYER)}.")
-    linear, neuron = row.get("linear"), row.get("neuron")
-    if not isinstance(linear, str | int) or isinstance(linear, bool):
-        raise RefsimError(f'{where}: needs linear = "...", the prefix of its tensors, such as "0" for 0.weight.')
+    neuron = row.get("neuron")
+    maps = _maps(row, where)
     if not isinstance(neuron, str):
         raise RefsimError(f'{where}: needs neuron = "...", a card such as "srif", or the path of your own.')
     parameters, tensors = row.get("parameters", {}), row.get("tensors", {})
     if not isinstance(parameters, Mapping) or not isinstance(tensors, Mapping) or not all(isinstance(name, str) for name in tensors.values()):
         raise RefsimError(f"{where}: parameters and tensors must be tables, such as parameters = {{ v_th = 0.5 }}.")
-    model = load(folder / neuron if neuron.endswith(".toml") else neuron, **parameters)
+    convention = _texts(row, "convention", where, '{ reset = "set" }')
+    try:
+        model = _model(folder / neuron if neuron.endswith(".toml") else neuron, convention, parameters)
+    except RefsimError as error:
+        raise RefsimError(f"{where}: {error}") from None
     for name in tensors:
         model.parameter(name)
     if both := set(tensors) & set(parameters):
         raise RefsimError(f"{where}: {listed(both)} is given twice, as one value under parameters and per neuron under tensors.")
-    return LayerDescription(str(linear), model, dict(tensors))
+    recurrent, recurrent_delay = _recurrent(row.get("recurrent"), f"{where}: recurrent")
+    return LayerDescription(maps, model, dict(tensors), recurrent, recurrent_delay, _delay(row.get("delay", 0), f"{where}: delay", 0, name=True))
+
+
+def _model(name: str | Path, convention: Mapping[str, str], parameters: Mapping[str, object]) -> NeuronModel:
+    from ...model.card import switched
+
+    model = load(name)
+    return (switched(model, **convention) if convention else model).with_parameters(**parameters)
+
+
+def _maps(row: Mapping[str, Any], where: str) -> tuple[MapDescription, ...]:
+    linear, maps = row.get("linear"), row.get("maps")
+    if maps is not None:
+        if linear is not None or not isinstance(maps, list) or not maps:
+            raise RefsimError(f'{where}: maps must be a list of maps, such as [{{ conv2d = "0" }}, {{ batch_norm = "1" }}], in place of linear.')
+        return tuple(read_map(each, where) for each in maps)
+    if linear is None or isinstance(linear, bool) or not isinstance(linear, str | int | Mapping):
+        raise RefsimError(f'{where}: needs linear = "...", the prefix of its tensors, such as "0" for 0.weight.')
+    own = {key: linear[key] for key in linear if key == "transposed"} if isinstance(linear, Mapping) else {}
+    named = {key: linear[key] for key in linear if key not in own} if isinstance(linear, Mapping) else linear
+    return (read_map({"linear": named, **own}, where),)
+
+
+def _recurrent(given: object, where: str) -> tuple[MapDescription | None, int]:
+    """Return a recurrent map, ``"rec"`` or ``{ linear = "rec", transposed = true, delay = 2 }``, and its delay."""
+    if given is None:
+        return None, 1
+    table = given if isinstance(given, Mapping) else {"linear": given}
+    if surplus := set(table) - _RECURRENT:
+        raise RefsimError(f"{where}: {listed(surplus)} is not a known key; known are {listed(_RECURRENT)}.")
+    delay = _delay(table.get("delay", 1), f"{where}: delay", 1)
+    assert isinstance(delay, int)
+    return read_map({key: table[key] for key in table if key != "delay"}, where), delay
+
+
+def _delay(value: object, where: str, least: int, *, name: bool = False) -> int | str:
+    if name and isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise RefsimError(f"{where} must be whole steps from {least} on{', or the name of a tensor' if name else ''}, but is {value!r}.")
+    return value
+
+
+def _texts(table: Mapping[str, Any], key: str, where: str, example: str) -> dict[str, str]:
+    found = table.get(key, {})
+    if not isinstance(found, Mapping) or not all(isinstance(value, str) for value in found.values()):
+        raise RefsimError(f"{where}: {key} must be a table of words, such as {key} = {example}.")
+    return dict(found)

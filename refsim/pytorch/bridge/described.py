@@ -1,0 +1,93 @@
+"""Tensors and their description become a Network, with every tensor accounted for."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arrays import Floats, Ints, real_array
+from ...connection import Connection
+from ...errors import RefsimError
+from ...network import Network
+from .description import Description, LayerDescription
+from .lava_state import read_state
+from .maps import MapDescription, Shape, build
+from .reading import Asked, Reading
+from .tensors import Tensors
+
+
+def read_described(tensors: Mapping[str, NDArray[Any]], description: Description, asked: Asked, where: str) -> Reading:
+    """Build the network of a description and refuse any tensor that nothing accounts for.
+
+    Raises
+    ------
+    RefsimError
+        Where a tensor is missing, surplus, misshapen or not finite.
+    """
+    if asked.dt is not None and description.dt is not None:
+        raise RefsimError(f"{where}: its description says dt already, {description.dt:g} s; leave --dt out.")
+    if description.form == "lava-dl":
+        return read_state(tensors, description, asked, where)
+    if asked.convention:
+        raise RefsimError(f"{where}: its conventions stand in its description, convention = {{ ... }} in a [[layer]]; leave --convention out.")
+    state, shape, late, rows, words = Tensors(tensors, where), description.input_shape, 0, [], []
+    for index, layer in enumerate(description.layers):
+        row, shape, text = _row(layer, shape, late, index, state, f"{where}, layer {index}")
+        late = int(layer.model.convention.get("latency", "none") != "none")
+        rows.append(row)
+        words.append(text)
+    state.finish(description.ignore)
+    try:
+        network = Network.dense(rows, description.dt if asked.dt is None else asked.dt)
+    except RefsimError as error:
+        raise RefsimError(f"{where}: {error}") from None
+    return Reading(network, "tensors with a description", tuple(words), (), description.ignore, np.array([late]))
+
+
+def _row(layer: LayerDescription, before: Shape, late: int, index: int, state: Tensors, where: str) -> tuple[tuple[Any, ...], Shape, str]:
+    """Return the row of `Network.dense`, the shape of its neurons, and what leads to them in words."""
+    weight, bias, shape, text = build(layer.maps, before, state, where)
+    own = {name: _by_neuron(state.take(tensor), shape, f"{where}: {name}") for name, tensor in layer.tensors.items()}
+    delay = late + (_steps(state.take(layer.delay), f"{where}: {layer.delay}") if isinstance(layer.delay, str) else layer.delay)
+    heard: Any = weight if isinstance(delay, int) and not delay else [Connection(weight, delay=delay)]
+    if layer.recurrent is not None:
+        back, more = recurrent_matrix(layer.recurrent, math.prod(shape), state, f"{where}: recurrent")
+        own_late = int(layer.model.convention.get("latency", "none") != "none")
+        bias = bias + more
+        heard = [*(heard if isinstance(heard, list) else [Connection(weight)]), Connection(back, source="self", delay=layer.recurrent_delay + own_late)]
+        text += ", and from itself"
+    return (heard, bias, layer.model, own), shape, text
+
+
+def recurrent_matrix(described: MapDescription, n: int, state: Tensors, where: str) -> tuple[Floats, Floats]:
+    """Return weight (n, n) and bias (n,) from a layer to itself; a weight of one number, or one a neuron, connects each to itself."""
+    weight = real_array(state.take(described.weight), f"{where}: {described.weight}")
+    if (weight.size == 1 and n > 1) or weight.shape == (n,):
+        weight = np.diag(np.broadcast_to(weight.ravel(), n))
+    elif described.options.get("transposed"):
+        weight = weight.T
+    if weight.shape != (n, n):
+        raise RefsimError(f"{where}: {described.weight} must be ({n}, {n}), ({n},) or one number, but has shape {weight.shape}.")
+    named = described.bias if described.bias_named or (described.bias and described.bias in state) else ""
+    bias = real_array(state.take(named), f"{where}: {named}") if named else np.zeros(n)
+    if bias.shape != (n,):
+        raise RefsimError(f"{where}: {named} must have shape ({n},), but has {bias.shape}.")
+    return np.ascontiguousarray(weight), bias
+
+
+def _by_neuron(value: NDArray[Any], shape: Shape, where: str) -> Floats:
+    """Return one value, or one a neuron; one a channel, (channels, 1, 1), is spread over its neurons as PyTorch spreads it."""
+    if value.size == 1:
+        return np.full(math.prod(shape), float(value.ravel()[0]))
+    try:
+        return np.ascontiguousarray(np.broadcast_to(value, shape).reshape(-1))
+    except ValueError:
+        raise RefsimError(f"{where}: has shape {value.shape}, which does not fit its neurons, {shape}.") from None
+
+
+def _steps(value: NDArray[Any], where: str) -> Ints:
+    if not np.isfinite(value).all() or (value != np.rint(value)).any():
+        raise RefsimError(f"{where}: delays must be whole steps; divide times by dt and round them before they are saved.")
+    return value.astype(np.int64)

@@ -1,0 +1,101 @@
+"""How a module takes its input: one step a call, or all steps at once with time or the batch in front."""
+
+import inspect
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .states import expect, forget
+
+# "held": it runs so many steps by itself, on one constant input. "batch and time": one axis for both, sample after sample.
+LAYOUTS = ("step", "time first", "batch first", "batch and time", "held")
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """How a module is given its input.
+
+    Attributes
+    ----------
+    layout : str
+        One of ``LAYOUTS``.
+    shape : tuple of int
+        Of one sample in one step.
+    own_steps : int
+        Steps that a module of layout "held" runs by itself, else 0.
+    """
+
+    layout: str
+    shape: tuple[int, ...]
+    own_steps: int = 0
+
+    @property
+    def width(self) -> int:
+        """Numbers in one sample of one step."""
+        return math.prod(self.shape)
+
+    def stream(self, module: nn.Module, frames: Iterable[Tensor]) -> Iterator[None]:
+        """Put a module back to its start and run it over frames, each (n_samples, width); yield after each call.
+
+        A module of layout "step" is called a frame, any other once; "held" takes the first frame alone.
+        """
+        forget(module)
+        shaped = (frame.reshape(-1, *self.shape) for frame in frames)
+        if self.layout == "step":
+            yield from _step_by_step(module, shaped)
+        elif self.layout == "held":
+            module(next(shaped))
+            yield
+        else:
+            whole = torch.stack(list(shaped), dim=0 if self.layout == "time first" else 1)
+            expect(module, whole.shape[1 if self.layout == "time first" else 0])
+            module(whole.flatten(0, 1) if self.layout == "batch and time" else whole)
+            yield
+
+    def run(self, module: nn.Module, frames: Iterable[Tensor]) -> None:
+        """Run a module to the end."""
+        for _ in self.stream(module, frames):
+            pass
+
+
+def _step_by_step(module: nn.Module, frames: Iterable[Tensor]) -> Iterator[None]:
+    """Call a module step by step, and hand back the state that it gives where it asks for one."""
+    carries, state = _asks_for_state(module), None
+    for frame in frames:
+        output = module(frame, state) if carries and state is not None else module(frame)
+        state = output[-1] if carries and isinstance(output, tuple) else None
+        yield
+
+
+def _asks_for_state(module: nn.Module) -> bool:
+    names = list(inspect.signature(module.forward).parameters)
+    return len(names) > 1 and "state" in names[1]
+
+
+def in_time(x: Tensor, axes: str, n_samples: int) -> Tensor:
+    """Return what a part was given or gave as (time, batch, ...)."""
+    if axes == "step":
+        return x[None]
+    if axes == "time first":
+        return x
+    return (x.reshape(n_samples, -1, *x.shape[1:]) if axes == "batch and time" else x).transpose(0, 1)
+
+
+def out_of_time(answer: Tensor, axes: str) -> Tensor:
+    """Return an answer (time, batch, ...) as a part would give it."""
+    if axes == "step":
+        return answer[0]
+    if axes == "time first":
+        return answer
+    swapped = answer.transpose(0, 1)
+    return swapped.flatten(0, 1) if axes == "batch and time" else swapped
+
+
+def heard(arguments: tuple[Any, ...]) -> Tensor:
+    """Return the input among the arguments of a part: the first."""
+    tensor: Tensor = arguments[0]
+    return tensor

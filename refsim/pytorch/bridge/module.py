@@ -1,0 +1,80 @@
+"""A live module becomes a Network: its neurons are read, its wiring is measured, and nothing of it is guessed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import nn
+
+from ...connection import Connection
+from ...errors import RefsimError
+from ...model.card import switched
+from ...network import Network, positive_time
+from .parts import Part, neurons_of, own_step, read_part, recurrent_matrix
+from .trying import try_out
+from .wiring import INPUT, measure
+
+
+def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int] | None = None, layout: str | None = None) -> Network:
+    """Read a module of refsim's own layers, or of a framework's.
+
+    Parameters
+    ----------
+    module : nn.Module
+        It is copied, and not changed.
+    dt : float or str, optional
+        Duration of a step, where no layer says it.
+    input_shape : tuple of int, optional
+        Of one sample in one step, such as (2, 34, 34); by default as wide as the first Linear.
+    layout : {"step", "time first", "batch first", "batch and time", "held"}, optional
+        How its forward takes its input; by default the first that it can be run in.
+
+    Raises
+    ------
+    RefsimError
+        For a layer that refsim does not read, an option that no card can say, or what is not linear between layers.
+    """
+    parts = neurons_of(module)
+    tried = try_out(module, parts, None if input_shape is None else tuple(input_shape), layout)
+    step = _step(parts, dt)
+    wiring = measure(module, tried)
+    neurons = [read_part(part, shape, step) for part, shape in zip(tried.parts, tried.shapes, strict=True)]
+    late = {index for index, each in enumerate(neurons) if each.model.convention.get("latency", "none") != "none"}
+    rows = []
+    for index, (part, shape, read) in enumerate(zip(tried.parts, tried.shapes, neurons, strict=True)):
+        bias, own = wiring.biases[index], dict(read.parameters)
+        model = read.model
+        if model.convention.get("spikes") == "none" and any(source == index for _, source, _ in wiring.weights):
+            model = switched(model, spikes="none, heard")
+        found = [
+            Connection(weight, source="input" if source == INPUT else source, delay=delay + (source in late))
+            for (target, source, delay), weight in wiring.weights.items()
+            if target == index
+        ]
+        if read.recurrent is not None:
+            weight, more = recurrent_matrix(read.recurrent, shape, f"{part.where}: its recurrent map")
+            if read.recurrent.late and np.any(more):
+                model, own = switched(model, bias="to the input, from the second step on"), own | {"own_bias": more}
+            else:
+                bias = bias + more
+            found.append(Connection(weight, source="self", delay=1 + (index in late)))
+        if not found:
+            raise RefsimError(
+                f"{part.where}: nothing leads to it, neither from the input nor from the spikes of another layer; a membrane that is passed on is not read."
+            )
+        rows.append((found, bias if np.any(bias) else None, model, own))
+    try:
+        return Network.dense(rows, step)
+    except RefsimError as error:
+        raise RefsimError(f"module: {error}") from None
+
+
+def _step(parts: Sequence[Part], dt: object) -> float:
+    """Return the duration of a step, as given or as all layers that know it say."""
+    if dt is not None:
+        return positive_time(dt, "module: dt")
+    said = {own for part in parts if (own := own_step(part)) is not None}
+    if len(said) > 1:
+        raise RefsimError(f"module: its layers were made for steps of {' and '.join(f'{each:g} s' for each in sorted(said))}; one network has one step.")
+    if not said:
+        raise RefsimError('module: says nothing of the duration of a step; give dt="1 ms", or what was meant in training.')
+    return said.pop()

@@ -1,0 +1,23 @@
+"""refsim's own layers: one step a call, their card and parameters at hand."""
+
+from typing import Any
+
+from torch import nn
+
+from ..layers import Neuron
+from .framework import Framework, Membranes
+
+
+def _forget(part: nn.Module) -> None:
+    if isinstance(part, Neuron):
+        part.state = None
+
+
+def _membranes(part: Any, _output: Any) -> Membranes:
+    return Membranes(part.seen, part.v)
+
+
+OWN = Framework(
+    name="refsim", title="refsim", package="refsim", forget=_forget, membranes=_membranes,
+    step_seconds=lambda part: part.dt if isinstance(part, Neuron) and part.model.timed else None,
+)  # fmt: skip

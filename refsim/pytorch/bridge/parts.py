@@ -1,0 +1,196 @@
+"""The neurons of a module: found by the framework that they come from, and read into a card, its parameters and a recurrent map."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from ...arrays import Floats
+from ...errors import RefsimError
+from ...model import NeuronModel, load
+from ...model.framework import FrameworkLayer
+from ..layers import Neuron
+from .affine import measured
+from .framework import Framework, Recurrent
+from .norse import NORSE
+from .own import OWN
+from .rockpool import ROCKPOOL
+from .sinabs import SINABS
+from .snntorch import SNNTORCH
+from .spikingjelly import SPIKINGJELLY
+
+FRAMEWORKS = (SNNTORCH, SPIKINGJELLY, NORSE, SINABS, ROCKPOOL)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a module that is a layer of neurons.
+
+    Attributes
+    ----------
+    name : str
+        In the module, ``"lif1"``.
+    module : nn.Module
+    framework : Framework
+    layer : FrameworkLayer or None
+        What its card says; None for refsim's own.
+    """
+
+    name: str
+    module: nn.Module
+    framework: Framework
+    layer: FrameworkLayer | None
+
+    @property
+    def where(self) -> str:
+        """The part in a message."""
+        return f"module: '{self.name}'" if self.name else "module: it"
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """What a part says of its neurons: the card, values a neuron, and the map from their spikes to themselves."""
+
+    model: NeuronModel
+    parameters: Mapping[str, Floats] = field(default_factory=dict)
+    recurrent: Recurrent | None = None
+
+
+def neurons_of(module: nn.Module) -> list[Part]:
+    """Return all layers of neurons, in the order in which the module registers them.
+
+    Raises
+    ------
+    RefsimError
+        For a layer with a state that refsim does not read.
+    """
+    return list(_walk("", module, set()))
+
+
+def framework_of(part: nn.Module) -> Framework | None:
+    """Return the framework that a part comes from, None for PyTorch's own and the user's."""
+    return OWN if isinstance(part, Neuron) else next((framework for framework in FRAMEWORKS if framework.owns(part)), None)
+
+
+def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[Part]:
+    if id(part) in seen:
+        return
+    seen.add(id(part))
+    framework = framework_of(part)
+    if framework is OWN:
+        yield Part(name, part, OWN, None)
+        return
+    layer = framework.layer(part, f"module: '{name}'") if framework else None
+    if framework and layer:
+        yield Part(name, part, framework, layer)
+        return  # what is inside belongs to it
+    for key, child in part.named_children():
+        yield from _walk(f"{name}.{key}" if name else key, child, seen)
+
+
+def read_part(part: Part, shape: tuple[int, ...], dt: float) -> Neurons:
+    """Return the card of a part with its parameters as they are now.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of its neurons, without batch and time.
+    dt : float
+        Seconds a step.
+
+    Raises
+    ------
+    RefsimError
+        Where an option or value is one that the card cannot say.
+    """
+    own = own_step(part)
+    if own is not None and own != dt:
+        raise RefsimError(f"{part.where} was made for steps of {own:g} s, but dt is {dt:g} s; give the one that was meant.")
+    if part.layer is None:
+        assert isinstance(part.module, Neuron)
+        return Neurons(part.module.declared())
+    options = {option: _plain(attribute(part, path)) for option, path in part.layer.options.items()}
+    model = part.layer.model(options, part.where)
+    given = {parameter: array_of(attribute(part, path), f"{part.where}: {path}") for parameter, path in part.layer.attributes.items()}
+    try:
+        values = part.framework.values(part.module, {name: value for name, value in given.items() if value is not None})
+    except RefsimError as error:
+        raise RefsimError(f"{part.where}: {error}") from None
+    same, own_values = {}, {}
+    for name, value in values.items():
+        if name not in model.parameters:
+            continue  # of another variant of the layer
+        flat = _by_neuron(np.asarray(value, np.float64), shape, f"{part.where}: {name}")
+        if flat.size and (flat == flat[0]).all():
+            same[name] = float(flat[0])
+        else:
+            own_values[name] = flat
+    try:
+        return Neurons(model.with_parameters(**same), own_values, part.framework.recurrent(part.module))
+    except RefsimError as error:
+        raise RefsimError(f"{part.where}: {error}") from None
+
+
+def own_step(part: Part) -> float | None:
+    """Return the duration of a step that a part was made for, in seconds; None where it says none or does not depend on it."""
+    return part.framework.step_seconds(part.module) if part.layer is None or load(part.layer.card).timed else None
+
+
+def attribute(part: Part, path: str) -> Any:
+    """Return an attribute of a part by its path, such as ``p.tau_mem_inv``; one that not all such parts have ends in "?", and is then None."""
+    value: Any = part.module
+    optional, path = path.endswith("?"), path.removesuffix("?")
+    for key in path.split("."):
+        if not hasattr(value, key):
+            if optional:
+                return None
+            raise RefsimError(
+                f"{part.where}: this release of {part.framework.title} has no attribute '{path}', which the card '{part.layer.card}' reads."
+                if part.layer
+                else path
+            )
+        value = getattr(value, key)
+    return value
+
+
+def array_of(value: Any, where: str) -> Floats | None:
+    """Return a number or tensor as float64, None for None."""
+    if value is None:
+        return None
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().double().numpy()
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise RefsimError(f"{where}: must be a number or tensor, but is {type(value).__name__}.") from None
+    if not np.isfinite(array).all():
+        raise RefsimError(f"{where}: holds a value that is NaN or infinite.")
+    return array
+
+
+def _plain(value: Any) -> object:
+    """Return an option as what a card can say: a number, a word, or the name of a class or of an object's class."""
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return getattr(value, "__name__", type(value).__name__)
+
+
+def _by_neuron(value: Floats, shape: tuple[int, ...], where: str) -> Floats:
+    if value.size == 1:
+        return value.reshape(1)
+    try:
+        return np.broadcast_to(value, shape).reshape(-1)
+    except ValueError:
+        raise RefsimError(f"{where}: has shape {value.shape}, which does not fit its neurons, {shape}.") from None
+
+
+def recurrent_matrix(recurrent: Recurrent, shape: tuple[int, ...], where: str) -> tuple[Floats, Floats]:
+    """Return weight (n, n) and bias (n,) of a recurrent map, measured where it is a module."""
+    if not isinstance(recurrent.weight, Tensor):
+        return measured(recurrent.weight, shape, where)
+    weight = recurrent.weight.detach().cpu().double().numpy()
+    return weight, np.zeros(len(weight)) if recurrent.bias is None else recurrent.bias.detach().cpu().double().numpy()

@@ -1,0 +1,65 @@
+"""SpikingJelly: one step a call (step_mode "s") or all steps with time in front ("m"); its layers keep their states themselves."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from .framework import Framework, Membranes
+
+_CONTAINERS = {
+    "StepModule", "SingleModule", "MultiStepModule", "MemoryModule", "MultiStepContainer", "SeqToANNContainer", "TLastMultiStepContainer",
+    "TLastSeqToANNContainer", "StepModeContainer", "ElementWiseRecurrentContainer", "LinearRecurrentContainer",
+}  # fmt: skip
+# Whether they are linear is measured: a max pool is found out there, with its name.
+_MAPS = {
+    "Linear", "WSLinear", "Conv1d", "Conv2d", "Conv3d", "WSConv2d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Upsample", "Flatten",
+    "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d",
+    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "ThresholdDependentBatchNorm1d", "ThresholdDependentBatchNorm2d",
+    "ThresholdDependentBatchNorm3d", "Dropout", "Dropout2d", "DropConnectLinear", "VotingLayer", "PrintShapeModule", "Delay",
+}  # fmt: skip
+_MODELS = {
+    "BasicBlock", "Bottleneck", "SpikingResNet", "SEWResNet", "SpikingVGG", "MNISTNet", "FashionMNISTNet", "NMNISTNet", "CIFAR10Net",
+    "CIFAR10DVSNet", "DVSGestureNet",
+}  # fmt: skip
+_FILTER = (
+    "its decay depends on its own input, y + x - (1 - x)*y/tau, which is no linear map, and its output is a number, not a spike; "
+    "use a CUBALIFNode, whose synaptic current decays always."
+)
+_BY_STEP = "its weights differ from step to step, and a connection has one weight; train with a BatchNorm of one set of weights."
+_NEUNORM = "its sum over channels decays over many steps, and a connection remembers nothing of its own."
+_UNREAD = {
+    "SynapseFilter": _FILTER, "NeuNorm": _NEUNORM,
+    **{f"{kind}{axes}d": _BY_STEP for kind in ("BatchNormThroughTime", "TemporalEffectiveBatchNorm") for axes in (1, 2, 3)},
+}  # fmt: skip
+
+
+def _forget(part: Any) -> None:
+    if hasattr(part, "reset"):
+        part.reset()
+
+
+def _values(part: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Add where the states start, which is where `reset` puts them; and the leak, which a ParametricLIFNode computes from its w in each step."""
+    if "rate" in values:
+        values["rate"] = part.w.detach().sigmoid().cpu().double().numpy()
+    starts = {f"{name}_start": part.get_reset_value(name) for name in ("v", "w") if name in dict(part.named_memories())}
+    return values | {name: value.detach().cpu().double().numpy() if isinstance(value, Tensor) else value for name, value in starts.items()}
+
+
+def _membranes(part: Any, output: Tensor) -> Membranes:
+    """Return the membrane after the step, of all steps where the layer stores them; what the threshold saw is never kept."""
+    if part.step_mode == "s":
+        return Membranes(None, part.v)
+    stored = part.v_seq
+    return Membranes(None, stored if isinstance(stored, Tensor) and stored.shape == output.shape else None)
+
+
+def _axes(part: nn.Module) -> str:
+    return "time first" if getattr(part, "step_mode", "s") == "m" else "step"
+
+
+SPIKINGJELLY = Framework(
+    name="spikingjelly", title="SpikingJelly", package="spikingjelly", axes=_axes, forget=_forget, values=_values, membranes=_membranes,
+    passive=frozenset(_CONTAINERS | _MAPS | _MODELS), unread=_UNREAD,
+    delay=lambda part: int(getattr(part, "delay_steps", 0)) if type(part).__name__ == "Delay" else 0,
+)  # fmt: skip

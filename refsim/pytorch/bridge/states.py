@@ -1,0 +1,95 @@
+"""The states of a module: put back to their start before a run, and put aside so that a run leaves no trace."""
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...errors import RefsimError
+from .parts import framework_of
+
+
+def forget(module: nn.Module) -> None:
+    """Put the states of all layers that refsim knows back to their start."""
+    for part in parts_inside(module):
+        framework = framework_of(part)
+        if framework is not None:
+            framework.forget(part)
+
+
+def expect(module: nn.Module, n_samples: int) -> None:
+    """Tell all layers how many samples come."""
+    for part in parts_inside(module):
+        framework = framework_of(part)
+        if framework is not None:
+            framework.expect(part, n_samples)
+
+
+def parts_inside(module: nn.Module) -> list[nn.Module]:
+    """Return a module and all that it is made of; a framework may give ``modules`` another meaning."""
+    return list(nn.Module.modules(module))
+
+
+@contextlib.contextmanager
+def put_aside(module: nn.Module) -> Iterator[None]:
+    """Put back, afterwards, every attribute and buffer of every part as it was; parameters are not run."""
+    kept = [(part, {key: _kept(value) for key, value in vars(part).items() if key not in _STRUCTURE}) for part in parts_inside(module)]
+    try:
+        yield
+    finally:
+        for part, values in kept:
+            for key in [key for key in vars(part) if key not in _STRUCTURE and key not in values]:
+                del vars(part)[key]
+            vars(part).update(values)
+
+
+_STRUCTURE = (
+    "_parameters",
+    "_modules",
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+)
+
+
+def _kept(value: Any) -> Any:
+    """Return a copy of what a run may change in place: tensors, and dicts and lists of them."""
+    if isinstance(value, Tensor):
+        return value.detach().clone() if not value.requires_grad else value
+    if isinstance(value, dict):
+        made = copy.copy(value)  # of its own class
+        made.update({key: _kept(entry) for key, entry in value.items()})
+        return made
+    return [_kept(entry) for entry in value] if type(value) is list else value
+
+
+def twin(module: nn.Module) -> nn.Module:
+    """Return a copy of a module in evaluation mode; states that still belong to a graph of gradients, which PyTorch does not copy, are cut from it.
+
+    Raises
+    ------
+    RefsimError
+        Where a part cannot be copied.
+    """
+    memo: dict[int, Any] = {id(tensor): tensor.detach().clone() for part in parts_inside(module) for tensor in _tensors(vars(part)) if not tensor.is_leaf}
+    own = [part for part in parts_inside(module) if hasattr(type(part), "__deepcopy__") and framework_of(part)]
+    try:
+        memo |= {id(part): type(part).__new__(type(part)) for part in own}
+        for part in own:  # its class would make it anew, with the options that it thinks of
+            vars(memo[id(part)]).update(copy.deepcopy(vars(part), memo))
+        return copy.deepcopy(module, memo).eval()
+    except Exception as error:  # a user's module can hold anything
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise RefsimError(f"module: cannot be copied, which is needed to look into it ({line}).") from None
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(entry)

@@ -1,0 +1,48 @@
+"""The tensors of a file, each to be accounted for: taken by a layer, or declared to mean nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ...errors import RefsimError, listed
+
+
+class Tensors:
+    """Tensors by name, that know which were taken.
+
+    Parameters
+    ----------
+    tensors : dict of str to array
+    where : str
+        Opens the error messages.
+    """
+
+    def __init__(self, tensors: Mapping[str, NDArray[Any]], where: str) -> None:
+        self._tensors, self.where, self._taken = tensors, where, set[str]()
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether there is a tensor of that name."""
+        return name in self._tensors
+
+    def take(self, name: str) -> NDArray[Any]:
+        """Return a tensor that the description asks for."""
+        if name not in self._tensors:
+            raise RefsimError(
+                f"{self.where}: has no tensor '{name}', which the description asks for; it has {listed(self._tensors)}. Correct linear = ... in the description."
+            )
+        self._taken.add(name)
+        return self._tensors[name]
+
+    def finish(self, ignore: Sequence[str]) -> None:
+        """Refuse tensors that nothing accounts for."""
+        if missing := set(ignore) - set(self._tensors):
+            raise RefsimError(f"{self.where}: is to ignore {listed(missing)}, but has no such tensor; it has {listed(self._tensors)}.")
+        if both := set(ignore) & self._taken:
+            raise RefsimError(
+                f"{self.where}: {listed(both)} is to be ignored, but a layer of the description uses it; a bias that is to be left out must leave the file."
+            )
+        if surplus := set(self._tensors) - self._taken - set(ignore):
+            raise RefsimError(
+                f"{self.where}: the description does not account for {listed(surplus)}. Name the layer it belongs to, or put it under ignore = [...] if it means nothing."
+            )

@@ -1,0 +1,115 @@
+"""Run a module once on zeros to see how it takes its input, in which order its layers of neurons run, and what they give."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import RefsimError
+from .feeding import LAYOUTS, Feeding, heard, in_time
+from .parts import Part, framework_of
+from .states import parts_inside, twin
+
+_BATCH, _STEPS = 3, 2  # two numbers that cannot be taken for one another
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a run showed: how the module is fed; and of each layer of neurons, in the order in which a step runs them, shape and output."""
+
+    feeding: Feeding
+    parts: tuple[Part, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    outputs: tuple[Any, ...]
+
+
+def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | None, layout: str | None) -> Tried:
+    """Run a copy of a module on zeros.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+    shape : tuple of int or None
+        Of one sample in one step; None: as wide as one of its Linear layers.
+    layout : str or None
+        One of ``LAYOUTS``; None: the first that fits.
+
+    Raises
+    ------
+    RefsimError
+        With what was tried, and the option to give.
+    """
+    if not parts:
+        raise RefsimError("module: has no layer of neurons that refsim knows; it reads its own layers and those of the frameworks that README.md names.")
+    if layout is not None and layout not in LAYOUTS:
+        raise RefsimError(f"module: layout must be one of {', '.join(map(repr, LAYOUTS))}, but is {layout!r}.")
+    shapes = [tuple(shape)] if shape is not None else _widths(module)
+    if not shapes:
+        raise RefsimError("module: does not say how wide its input is; give input_shape=(channels, height, width), or (n,).")
+    tried: list[str] = []
+    for each in shapes:
+        for name in [layout] if layout else _likely(parts):
+            found = _try(module, parts, each, name)
+            if isinstance(found, Tried):
+                return found
+            tried.append(f"{each} in layout '{name}': {found}")
+    raise RefsimError(f"module: cannot be run on zeros of shape {tried[0]}. Give input_shape=(...), and layout= one of {', '.join(LAYOUTS)}.")
+
+
+def _widths(module: nn.Module) -> list[tuple[int, ...]]:
+    """Return the widths that its linear maps, or layers that say theirs, take."""
+    found: list[int | None] = []
+    for part in parts_inside(module):
+        framework = framework_of(part)
+        found += [part.in_features] if isinstance(part, nn.Linear) else [framework.width(part)] if framework else []
+    return list(dict.fromkeys((each,) for each in found if each))
+
+
+def _likely(parts: Sequence[Part]) -> tuple[str, ...]:
+    axes = {part.framework.axes(part.module) for part in parts}
+    if "batch and time" in axes:
+        return ("batch and time", "batch first", "time first", "held")
+    if "batch first" in axes:
+        return ("batch first", "time first", "held")
+    return ("time first", "batch first", "held") if "time first" in axes else LAYOUTS
+
+
+def _try(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...], layout: str) -> Tried | str:
+    """Return what a run showed, or why the layout does not fit."""
+    copied = twin(module)
+    inside = dict(copied.named_modules())
+    calls: dict[str, list[tuple[Tensor, Any]]] = {}
+    for part in parts:
+        inside[part.name].register_forward_hook(lambda _part, given, output, name=part.name: calls.setdefault(name, []).append((heard(given), output)))
+    like = next((each for each in nn.Module.parameters(copied) if each.is_floating_point()), torch.zeros(1))
+    feeding = Feeding(layout, shape)
+    zeros = torch.zeros(_BATCH, feeding.width, dtype=like.dtype, device=like.device)
+    try:
+        with torch.no_grad():
+            feeding.run(copied, [zeros] * _STEPS)
+    except Exception as error:
+        return _line(error)
+    if missing := [part.name for part in parts if part.name not in calls]:
+        return f"never runs '{missing[0]}'"
+    named = {part.name: part for part in parts}
+    steps, shapes = set(), []
+    for name, each in calls.items():
+        axes = named[name].framework.axes(named[name].module)
+        try:
+            times = [named[name].framework.arriving(named[name].module, in_time(x, axes, _BATCH)) for x, _ in each]
+        except RuntimeError as error:
+            return _line(error)
+        if any(x.ndim < 3 or x.shape[1] != _BATCH for x in times):
+            return f"'{name}' gets {tuple(each[0][0].shape)}, which is no batch of {_BATCH}"
+        steps.add(sum(len(x) for x in times))
+        shapes.append(tuple(times[0].shape[2:]))
+    if len(steps) > 1 or (layout != "held" and steps != {_STEPS}):
+        return f"its layers of neurons run {' and '.join(map(str, sorted(steps)))} steps for {1 if layout == 'held' else _STEPS}"
+    own = steps.pop() if layout == "held" else 0
+    return Tried(Feeding(layout, shape, own), tuple(named[name] for name in calls), tuple(shapes), tuple(each[0][1] for each in calls.values()))
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

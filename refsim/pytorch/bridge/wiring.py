@@ -1,0 +1,160 @@
+"""How the neurons of a module are wired: measured, not read.
+
+In place of each layer of neurons a stand-in answers with spikes that we choose. What then arrives at each layer, for one
+input or neuron at a time, is the weight of the connection, whatever stands between: convolutions, pooling, batch norm, a
+residual sum, plain Python. All of it must be linear, and that is checked.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...arrays import Floats
+from ...errors import RefsimError
+from .affine import agree, random_inputs, unit_answers
+from .feeding import in_time, out_of_time
+from .framework import with_first
+from .parts import framework_of, neurons_of
+from .states import parts_inside, put_aside, twin
+from .trying import Tried
+
+INPUT = -1  # as a source: what the module is given
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What arrives at each layer of neurons.
+
+    Attributes
+    ----------
+    weights : dict of (target, source, delay) to (n_target, n_source)
+        Delay 0 within a step, 1 from the step before, more where the module has parts that delay.
+    biases : tuple of (n_target,)
+    """
+
+    weights: dict[tuple[int, int, int], Floats]
+    biases: tuple[Floats, ...]
+
+
+def measure(module: nn.Module, tried: Tried) -> Wiring:
+    """Measure a module.
+
+    Raises
+    ------
+    RefsimError
+        Where what stands between two layers is not linear, changes from step to step, or remembers more than it can say.
+    """
+    bench = _Bench(module, tried)
+    sizes = {INPUT: tried.feeding.width, **{index: math.prod(shape) for index, shape in enumerate(tried.shapes)}}
+    weights: dict[tuple[int, int, int], Floats] = {}
+    with torch.no_grad():
+        biases = _biases(bench)
+        for source, n in sizes.items():
+            found = unit_answers(bench.respond(source), n)
+            for number, answer in enumerate(found):
+                delay, target = divmod(number, len(tried.parts))
+                if delay and bench.stays(source):
+                    answer = answer - found[number - len(tried.parts)]
+                if delay <= bench.latest and answer.any():
+                    weights[target, source, delay] = np.ascontiguousarray(answer.T)
+        _check(bench, weights, biases, sizes)
+    return Wiring(weights, biases)
+
+
+class _Bench:
+    """A copy of the module in float64 whose neurons are stand-ins."""
+
+    def __init__(self, module: nn.Module, tried: Tried) -> None:
+        self.module, self.tried = twin(module).cpu().double(), tried
+        inside = dict(self.module.named_modules())
+        # A spike arrives in its step or in the next; later only through a part that says it delays. One step more shows what does not keep to that.
+        self.latest = 1 + sum(framework.delay(each) for each in inside.values() if (framework := framework_of(each)))
+        self.steps = min(self.latest + 2, tried.feeding.own_steps or self.latest + 2)
+        for index, part in enumerate(tried.parts):
+            inside[part.name].forward = self._stand_in(index)
+        self.given: Mapping[int, Sequence[Tensor]] = {}
+        self.heard: list[list[Tensor]] = []
+        self.n_samples = 0
+
+    def _stand_in(self, index: int) -> Callable[..., Any]:
+        part, template = self.tried.parts[index], self.tried.outputs[index]
+        axes = part.framework.axes(part.module)
+
+        def forward(x: Tensor, *_states: Any, **_more: Any) -> Any:
+            frames = part.framework.arriving(part.module, in_time(x, axes, self.n_samples))
+            answers, now = torch.zeros_like(frames), len(self.heard[index])
+            for step, put_in in enumerate(self.given.get(index, ())[now : now + len(frames)]):
+                answers[step] = put_in.reshape(frames[0].shape)
+            self.heard[index] += [frame.flatten(1) for frame in frames]
+            return with_first(template, out_of_time(answers, axes))
+
+        return forward
+
+    def stays(self, source: int) -> bool:
+        """Whether what is put in at a source is there in all later steps too: the input of a module that runs its steps by itself."""
+        return source == INPUT and self.tried.feeding.layout == "held"
+
+    def respond(self, source: int) -> Callable[[Tensor], list[Tensor]]:
+        """Return what answers to numbers put in at one source in the first step: what arrives, step by step, layer by layer."""
+        return lambda x: [arrived for step in self.answers({source: [x]}, len(x)) for arrived in step]
+
+    def answers(self, given: Mapping[int, Sequence[Tensor]], n_samples: int) -> list[list[Tensor]]:
+        """Return what arrives in each step at each layer, (n_samples, n), where numbers are put in at sources in the first steps."""
+        quiet = torch.zeros(n_samples, self.tried.feeding.width, dtype=torch.float64)
+        self.given, self.heard, self.n_samples = given, [[] for _ in self.tried.parts], n_samples
+        frames = [*given.get(INPUT, ()), *[quiet] * self.steps][: self.steps]
+        with put_aside(self.module):
+            self.tried.feeding.run(self.module, frames)
+        return [[arrived[step] for arrived in self.heard] for step in range(self.steps)]
+
+
+def _biases(bench: _Bench) -> tuple[Floats, ...]:
+    """Return what arrives without any input, which must be the same in all steps."""
+    silence = [[arrived[0].numpy() for arrived in row] for row in bench.answers({}, 1)]
+    for step, row in enumerate(silence):
+        for part, found, bias in zip(bench.tried.parts, row, silence[0], strict=True):
+            if not agree(found, bias, np.abs(bias)):
+                raise RefsimError(
+                    f"{part.where}: what leads to it gives in step {step}, without any input, other numbers than at the start{_suspects(bench)}; "
+                    "a bias here is the same in all steps. Put a delay in front of the Linear that has the bias, not behind it."
+                )
+    return tuple(silence[0])
+
+
+def _check(bench: _Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
+    """Hold the measured maps against the answers to random numbers from all sources at once, in all steps: a product of two would show."""
+    drawn = torch.tensor_split(random_inputs(bench.steps * sum(sizes.values())), np.cumsum([bench.steps * n for n in sizes.values()])[:-1].tolist(), dim=1)
+    given = {source: numbers.reshape(len(numbers), bench.steps, -1).unbind(1) for source, numbers in zip(sizes, drawn, strict=True)}
+    for step, row in enumerate(bench.answers(given, len(drawn[0]))):
+        for target, found in enumerate(row):
+            maps = [
+                (given[source][0 if bench.stays(source) else step - delay].numpy(), weight.T)
+                for (to, source, delay), weight in weights.items()
+                if to == target and delay <= step
+            ]
+            expected = biases[target] + sum(x @ weight for x, weight in maps)
+            size = np.abs(biases[target]) + sum(np.abs(x) @ np.abs(weight) for x, weight in maps)
+            if not agree(found.numpy(), np.broadcast_to(expected, found.shape), np.broadcast_to(size, found.shape)):
+                what = "is not linear" if step <= bench.latest else f"remembers more than {'one step' if bench.latest == 1 else f'{bench.latest} steps'}"
+                raise RefsimError(
+                    f"{bench.tried.parts[target].where}: what leads to it {what}{_suspects(bench)}; only linear maps can stand between layers of neurons."
+                )
+
+
+_USUAL = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Flatten, nn.Identity, nn.Dropout, nn.AvgPool1d, nn.AvgPool2d, nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def _suspects(bench: _Bench) -> str:
+    """Name the parts between the neurons that are none of the usual linear ones."""
+    inside = {id(each) for part in neurons_of(bench.module) for each in parts_inside(part.module)}
+    odd = [
+        f"'{name}' is a {type(part).__name__}"
+        for name, part in bench.module.named_modules()
+        if name and not list(part.children()) and id(part) not in inside and not isinstance(part, _USUAL)
+    ]
+    return f" ({', '.join(odd[:4])})" if odd else ""

@@ -1,0 +1,139 @@
+"""The user's own module on trial: run as it is, recorded by hooks, its states put aside before and put back after."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RefsimError
+from ..network import Layer, Network
+from .bridge.feeding import in_time
+from .bridge.framework import first
+from .bridge.parts import neurons_of
+from .bridge.states import put_aside
+from .bridge.trying import Tried, try_out
+from .layers import Neuron
+
+Draws = Sequence[Callable[[], dict[str, Tensor]]]
+
+
+class Result(NamedTuple):
+    """One step of a layer: spikes, what the threshold saw, the membrane after the step (NaN where a module hides them), and what the spikes carry."""
+
+    fired: Tensor
+    seen: Tensor
+    after: Tensor
+    payload: Tensor | None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A module, what a run on zeros showed of it, and the network that it is held to be."""
+
+    module: nn.Module
+    tried: Tried
+    network: Network
+
+    @classmethod
+    def of(cls, module: nn.Module, network: Network, shape: Sequence[int] | None, layout: str | None) -> "Trial":
+        """Look into a module, and refuse one that cannot be the network."""
+        parts = neurons_of(module)
+        if len(parts) != len(network.layers):
+            raise RefsimError(f"Torch: the module has {len(parts)} layers of neurons, but the network has {len(network.layers)}.")
+        tried = try_out(module, parts, None if shape is None else tuple(shape), layout)
+        found, needed = [torch.Size(each).numel() for each in tried.shapes], [layer.n_post for layer in network.layers]
+        if found != needed:
+            raise RefsimError(f"Torch: the module's layers have {found} neurons, but the network's have {needed}.")
+        if tried.feeding.width != network.n_inputs:
+            raise RefsimError(f"Torch: the module takes {tried.feeding.width} inputs, but the network has {network.n_inputs}; give Torch(input_shape=...).")
+        return cls(module, tried, network)
+
+    @property
+    def single(self) -> bool:
+        """Whether a layer rounds to float32 whatever the module's dtype is."""
+        return any(part.framework.single for part in self.tried.parts)
+
+    def check_steps(self, n_steps: int, held: bool) -> None:
+        """Refuse a drive that a module which runs its own steps cannot be given."""
+        own = self.tried.feeding.own_steps
+        if own and not (held and n_steps == own):
+            raise RefsimError(f"Torch: the module runs {own} steps by itself on a constant input; give it a constant drive of {own} steps.")
+
+    def results(self, frames: Iterable[Tensor], n_samples: int, draws: Draws) -> Iterator[list[Result]]:
+        """Run a batch from the module's start, frame by frame, each (n_samples, n_inputs); yield the results of all layers a step."""
+        record = _Record(self, n_samples)
+        with put_aside(self.module), record.hooked(), _drawing(self.module, self.tried, draws):
+            self.module.eval()
+            for _ in self.tried.feeding.stream(self.module, frames):
+                yield from record.taken()
+
+
+@dataclass
+class _Record:
+    """What the layers of neurons gave since the last look, a list of steps each."""
+
+    trial: Trial
+    n_samples: int
+    kept: list[list[Result]] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def hooked(self) -> Iterator[None]:
+        """Listen to the layers while the module runs."""
+        inside = dict(self.trial.module.named_modules())
+        self.kept = [[] for _ in self.trial.tried.parts]
+        hooks = [inside[part.name].register_forward_hook(self._hook(index)) for index, part in enumerate(self.trial.tried.parts)]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _hook(self, index: int) -> Callable[..., None]:
+        part, layer = self.trial.tried.parts[index], self.trial.network.layers[index]
+        axes = part.framework.axes(part.module)
+
+        def keep(module: nn.Module, _inputs: object, output: Any) -> None:
+            sent = first(output)
+            seen, after = part.framework.membranes(module, output)
+            rows = [None if each is None else in_time(each, axes, self.n_samples).flatten(2) for each in (sent, seen, after)]
+            assert rows[0] is not None
+            hidden = torch.full_like(rows[0], torch.nan)
+            self.kept[index] += [_result(layer, *each) for each in zip(rows[0], *(hidden if row is None else row for row in rows[1:]), strict=True)]
+
+        return keep
+
+    def taken(self) -> Iterator[list[Result]]:
+        """Return what came, step by step, and keep it no longer."""
+        lengths = [len(each) for each in self.kept]
+        if len(set(lengths)) != 1:
+            raise RefsimError(f"Torch: the module's layers ran {', '.join(map(str, lengths))} steps; each must run as many as the others.")
+        rows = list(zip(*self.kept, strict=True))
+        for each in self.kept:
+            each.clear()
+        yield from map(list, rows)
+
+
+def _result(layer: Layer, sent: Tensor, seen: Tensor, after: Tensor) -> Result:
+    discrete = layer.model.discrete
+    if discrete.readout:
+        return Result(torch.zeros_like(sent), sent, sent, None)
+    if discrete.payload:
+        return Result((sent != 0).to(sent.dtype), seen, after, sent)
+    return Result(sent, seen, after, None)
+
+
+@contextlib.contextmanager
+def _drawing(module: nn.Module, tried: Tried, draws: Draws) -> Iterator[None]:
+    """Give refsim's own stochastic layers the random numbers of the run."""
+    inside = dict(module.named_modules())
+    drawn = [(each, draw) for part, draw in zip(tried.parts, draws, strict=True) if isinstance(each := inside[part.name], Neuron)]
+    for neuron, draw in drawn:
+        neuron.draw = draw
+    try:
+        yield
+    finally:
+        for neuron, _ in drawn:
+            neuron.draw = None
