@@ -22,7 +22,28 @@ from .writing import card_text
 _TOP = {"name", "title", "family", "references", "traits", "input", "state", "parameters", "derived", "continuous", "discrete", "kernel"}
 _OF_FRAMEWORKS = {"framework", "convention", "variant", "refuse"}  # keys of a framework's layer; see conventions.py and framework.py
 _NEEDED = ("name", "title", "family", "references", "input", "state", "discrete")
-_RESERVED = {INPUT, STEP, "t", "dt", "i", "j", "N", "z", "xi", "lastspike", "not_refractory", "pi", "e", "inf", "gap", "seen", "jump", "truth", *DRAWS}
+_RESERVED = {
+    INPUT,
+    STEP,
+    "t",
+    "dt",
+    "i",
+    "j",
+    "N",
+    "z",
+    "xi",
+    "lastspike",
+    "not_refractory",
+    "pi",
+    "e",
+    "inf",
+    "gap",
+    "seen",
+    "jump",
+    "truth",
+    "whole_below",
+    *DRAWS,
+}
 _BOUNDS = {"minimum", "maximum", "above", "below"}
 _LARGEST = 100_000  # bytes; a card is read by people
 
