@@ -136,13 +136,18 @@ def test_what_somebody_put_in_the_place_of_a_program_is_replaced(place, rng):
     network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
     first = CPP.run(network, drive)
     (program,) = (place / "cache").glob("*/main")
-    for put in (lambda path: path.write_text("a file"), lambda path: path.symlink_to(place)):
-        program.parent.rename(place / "away")
-        put(program.parent)
-        assert mismatches(first, CPP.run(network, drive)) == [0]
-        assert cache.is_whole(program.parent)
-        assert not program.parent.is_symlink()
-        cache.clear_away(place / "away")
+    program.parent.rename(place / "away")
+    program.parent.write_text("a file")
+    assert mismatches(first, CPP.run(network, drive)) == [0]
+    assert cache.is_whole(program.parent)
+
+
+def test_clearing_away_follows_no_link(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    cache.clear_away(tmp_path / "link")
+    cache.clear_away(tmp_path / "nothing")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_a_folder_in_the_place_of_a_lock_is_named_and_cleared(place, rng, capsys):
