@@ -11,6 +11,7 @@ from ...arrays import Floats
 from ...errors import RefsimError
 from ...model import NeuronModel, load
 from ...model.framework import FrameworkLayer
+from ..delay import AxonalDelay
 from ..layers import Neuron
 from .affine import measured
 from .framework import Framework, Recurrent
@@ -71,7 +72,7 @@ def neurons_of(module: nn.Module) -> list[Part]:
 
 def framework_of(part: nn.Module) -> Framework | None:
     """Return the framework that a part comes from, None for PyTorch's own and the user's."""
-    return OWN if isinstance(part, Neuron) else next((framework for framework in FRAMEWORKS if framework.owns(part)), None)
+    return OWN if isinstance(part, Neuron | AxonalDelay) else next((framework for framework in FRAMEWORKS if framework.owns(part)), None)
 
 
 def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[Part]:
@@ -79,10 +80,10 @@ def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[Part]:
         return
     seen.add(id(part))
     framework = framework_of(part)
-    if framework is OWN:
+    if isinstance(part, Neuron):
         yield Part(name, part, OWN, None)
         return
-    layer = framework.layer(part, f"module: '{name}'") if framework else None
+    layer = framework.layer(part, f"module: '{name}'") if framework and framework is not OWN else None
     if framework and layer:
         yield Part(name, part, framework, layer)
         return  # what is inside belongs to it
