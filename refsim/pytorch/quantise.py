@@ -33,7 +33,9 @@ class Grid(nn.Module):
             raise RefsimError(f"Grid: needs a step above 0 and low below high, but was given step {step!r}, low {low!r}, high {high!r}.")
         self.step, self.first, self.last = step, round(low / step), round(high / step)
         if not (math.isclose(self.first * step, low, abs_tol=1e-9 * step) and math.isclose(self.last * step, high, abs_tol=1e-9 * step)):
-            raise RefsimError(f"Grid: low {low:g} and high {high:g} must be multiples of the step {step:g}; the nearest are {self.first * step:g} and {self.last * step:g}.")
+            raise RefsimError(
+                f"Grid: low {low:g} and high {high:g} must be multiples of the step {step:g}; the nearest are {self.first * step:g} and {self.last * step:g}."
+            )
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight on the grid, of the same shape and dtype."""

@@ -57,16 +57,19 @@ def _over(part: nn.Module, x: Tensor, layers: list[Tensor], where: str) -> Tenso
             x = _over(inner, x, layers, f"{where}.{name}")
         return x
     if isinstance(part, Neuron):
-        fast = type(part) is SRMSlayer and part.detach_reset
-        layers.append(_srm_slayer(part, x) if fast else torch.stack([part(frame) for frame in x]))
+        if type(part) is SRMSlayer and part.detach_reset:
+            layers.append(_srm_slayer(part, x))
+        else:
+            layers.append(torch.stack([part(frame) for frame in x]))
         return layers[-1]
     if isinstance(part, AxonalDelay):
         return part.over_steps(x)
     _check(part, where)
     if isinstance(part, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.AlphaDropout):
-        return x * part(torch.ones_like(x[0]))
+        kept: Tensor = part(torch.ones_like(x[0]))
+        return x * kept
     given: Tensor = part(x.flatten(0, 1))
-    return given.unflatten(0, x.shape[:2])
+    return given.view(*x.shape[:2], *given.shape[1:])
 
 
 def _check(part: nn.Module, where: str) -> None:
@@ -75,7 +78,9 @@ def _check(part: nn.Module, where: str) -> None:
     for name, inner in part.named_modules():
         if isinstance(inner, nn.RNNBase) or framework_of(inner) is not None:
             what = f"{where}.{name}" if name else where
-            raise RefsimError(f"over_steps: {what} is a {type(inner).__name__}, which has a memory that only its own forward knows; call the module step by step.")
+            raise RefsimError(
+                f"over_steps: {what} is a {type(inner).__name__}, which has a memory that only its own forward knows; call the module step by step."
+            )
 
 
 def _srm_slayer(part: SRMSlayer, x: Tensor) -> Tensor:

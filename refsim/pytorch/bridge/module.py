@@ -85,7 +85,7 @@ def _together(delays: dict[int, Floats]) -> list[tuple[Floats, Any]]:
     heard = np.array([weight.any(axis=0) for weight in delays.values()])  # (delays, inputs)
     if len(steps) == 1 or (heard.sum(axis=0) > 1).any():
         return [(weight, delay) for delay, weight in delays.items()]
-    return [(sum(delays.values()), np.where(heard.any(axis=0), steps[heard.argmax(axis=0)], steps.min()))]
+    return [(np.sum(list(delays.values()), axis=0), np.where(heard.any(axis=0), steps[heard.argmax(axis=0)], steps.min()))]
 
 
 def _step(parts: Sequence[Part], dt: object) -> float:
