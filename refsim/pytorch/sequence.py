@@ -69,7 +69,7 @@ def _over(part: nn.Module, x: Tensor, layers: list[Tensor], where: str) -> Tenso
         kept: Tensor = part(torch.ones_like(x[0]))
         return x * kept
     given: Tensor = part(x.flatten(0, 1))
-    return given.view(*x.shape[:2], *given.shape[1:])
+    return given.reshape(*x.shape[:2], *given.shape[1:])
 
 
 def _check(part: nn.Module, where: str) -> None:
