@@ -29,6 +29,9 @@ class AxonalDelay(nn.Module):
     floor has no slope, so the gradient is declared: dL/dd = -sum_t g(t) (y(t) - y(t - 1)), summed over the batch and all that shares
     the channel, g the gradient that arrives at y, y(-1) = 0: the slope of y in time by its backward difference. Source: Shrestha and
     Orchard 2018, SLAYER, and slayerPytorch. Where an optimiser has left [0, maximum], d is put back at the start of the next record.
+
+    It leads where a loss with a smooth kernel wants the spikes, ``spike_time(kernel="alpha")``. Under a kernel with a cusp, the exponential
+    one, a spike's distance to itself outweighs that to its target, and delays grow whatever is wanted.
     """
 
     def __init__(self, channels: int, maximum: int, start: float | Tensor = 0.0) -> None:
