@@ -41,7 +41,7 @@ def check_grid(grid):
 
 def check_range(grid):
     held = grid(torch.tensor([-100.0, -4.2, 3.98, 100.0], dtype=torch.float64))
-    assert LOW - STEP / 2 <= held.min()
+    assert held.min() >= LOW - STEP / 2
     assert held.max() <= HIGH + STEP / 2  # on the grid or not
 
 
