@@ -79,7 +79,7 @@ def neurons(kind: str) -> nn.Module:
     if kind == "cuba":
         return CubaLIF(spike_function("exponential", width=8.0), detach_reset=True, alpha=0.6, beta=0.8, v_th=25.0)
     if kind == "alif":
-        return ALIF(spike_function("exponential", width=0.3), detach_reset=True, alpha=0.8, rho=0.9, b0=1.0, beta=1.0)
+        return ALIF(spike_function("exponential", width=1.0), detach_reset=True, alpha=0.8, rho=0.9, b0=3.0, beta=3.0)
     fire = spike_function("exponential", width=3.0)
     return SRMSlayer(fire, detach_reset=True, dt=f"{STEP_MS} ms", theta=10.0, tau_s="10 ms", tau_ref="5 ms", scale_ref=2.0)
 
