@@ -30,10 +30,11 @@ SIDE = PIXELS // POOL
 HIDDEN, LONGEST_DELAY, DROPOUT = 256, 8, 0.3
 BATCH, LEARNING_RATE, DELAY_RATE, SHIFT = 50, 0.02, 0.05, 2
 
+# The authors' gradient of the sliding window lets silent classes learn: with the exact one, two of the ten fell silent and stayed so.
 # SpikeRate has the rates of its paper, 0.2 and 0.03 spikes a step; the counts are those rates over the record.
 LOSSES = {
     "spikemax-global": Spikemax(),
-    "spikemax-sliding": Spikemax(window=20),
+    "spikemax-sliding": Spikemax(window=20, gradient="authors"),
     "spike-rate": SpikeRate(),
     "spike-count-mse": SpikeCountMSE(true_count=0.2 * STEPS, false_count=0.03 * STEPS),
 }
