@@ -1,10 +1,13 @@
 """The PyTorch side: steps written by hand, thin modules, surrogate gradients, the engine on trial, and the bridge."""
 
+from .delay import AxonalDelay
 from .engine import Torch
 from .layers import EIF, IF, LI, LIF, PLIF, QIF, SRIF, SRIFMPR, Bernoulli, CubaLIF, LIFDecay, LIFRefractory, PoissonEscape, SRM0Escape, SSNNComposite, reset
 from .layers_adaptive import ALIF, GLIF3, GLIF5, MAT2, RF, AdEx, AdLIF, AdRF, Izhikevich, RFIz
 from .layers_biophysical import HH, FitzHughNagumo, HHTraub, MorrisLecar, WangBuzsaki
 from .layers_srm import AdRFLoihi, AlifLoihi, CubaLoihi, RFIzLoihi, RFLoihi, SigmaDelta, SRMAlpha, SRMSlayer
+from .quantise import Grid, quantise
+from .sequence import over_steps
 
 __all__ = [
     "ALIF",
@@ -26,10 +29,12 @@ __all__ = [
     "AdRF",
     "AdRFLoihi",
     "AlifLoihi",
+    "AxonalDelay",
     "Bernoulli",
     "CubaLIF",
     "CubaLoihi",
     "FitzHughNagumo",
+    "Grid",
     "HHTraub",
     "Izhikevich",
     "LIFDecay",
@@ -46,5 +51,7 @@ __all__ = [
     "SigmaDelta",
     "Torch",
     "WangBuzsaki",
+    "over_steps",
+    "quantise",
     "reset",
 ]

@@ -10,6 +10,7 @@ from ..errors import RefsimError
 from ..model import NeuronModel, load
 from ..model.neuron import STEP
 from ..network import positive_time
+from .delay import AxonalDelay
 from .steps import STEPS
 from .surrogate import Fire, spike_function
 
@@ -199,7 +200,9 @@ def _duration(model: NeuronModel, dt: object) -> float:
 
 
 def reset(module: nn.Module) -> None:
-    """Put all neurons of a module back to their start."""
+    """Put all neurons of a module back to their start, and empty its delays."""
     for part in module.modules():
+        if isinstance(part, AxonalDelay):
+            part.forget()
         if isinstance(part, Neuron):
             part.state = part.seen = part.fired = None

@@ -14,9 +14,22 @@ from .steps_types import State, Step, Stepped
 from .surrogate import Fire
 
 
+class _Shifted(torch.autograd.Function):
+    """Shift forward; backward divide, as lava-dl does: the fraction that is dropped has no slope, and without one no gradient would reach the past."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.sign(x) * torch.floor(torch.abs(x) / 4096)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient / 4096
+
+
 def shifted(x: Tensor) -> Tensor:
     """Divide by 4096 and drop the fraction: the size is shifted, so that -1 gives 0 and not -1."""
-    return torch.sign(x) * torch.floor(torch.abs(x) / 4096)
+    whole: Tensor = _Shifted.apply(x)  # type: ignore[no-untyped-call]
+    return whole
 
 
 def cuba_loihi_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:

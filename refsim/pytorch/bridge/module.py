@@ -1,10 +1,12 @@
 """A live module becomes a Network: its neurons are read, its wiring is measured, and nothing of it is guessed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from torch import nn
 
+from ...arrays import Floats
 from ...connection import Connection
 from ...errors import RefsimError
 from ...model.card import switched
@@ -49,8 +51,8 @@ def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int]
             model = switched(model, spikes="none, heard")
         found = [
             Connection(weight, source="input" if source == INPUT else source, delay=delay + (source in late))
-            for (target, source, delay), weight in wiring.weights.items()
-            if target == index
+            for source, delays in _by_source(wiring, index).items()
+            for weight, delay in _together(delays)
         ]
         if read.recurrent is not None:
             weight, more = recurrent_matrix(read.recurrent, shape, f"{part.where}: its recurrent map")
@@ -68,6 +70,24 @@ def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int]
         return Network.dense(rows, step)
     except RefsimError as error:
         raise RefsimError(f"module: {error}") from None
+
+
+def _by_source(wiring: Wiring, index: int) -> dict[int, dict[int, Floats]]:
+    """Return what leads to a layer, by source and delay."""
+    found: dict[int, dict[int, Floats]] = {}
+    for (target, source, delay), weight in wiring.weights.items():
+        if target == index:
+            found.setdefault(source, {})[delay] = weight
+    return found
+
+
+def _together(delays: dict[int, Floats]) -> list[tuple[Floats, Any]]:
+    """Return weights with their delays: one weight, and a delay an input, where each input has one delay alone, as behind axonal delays."""
+    steps = np.array(list(delays))
+    heard = np.array([weight.any(axis=0) for weight in delays.values()])  # (delays, inputs)
+    if len(steps) == 1 or (heard.sum(axis=0) > 1).any():
+        return [(weight, delay) for delay, weight in delays.items()]
+    return [(np.sum(list(delays.values()), axis=0), np.where(heard.any(axis=0), steps[heard.argmax(axis=0)], steps.min()))]
 
 
 def _check_pooled(parts: Sequence[Part], neurons: Sequence[Neurons], wiring: Wiring) -> None:

@@ -1,9 +1,10 @@
-"""refsim's own layers: one step a call, their card and parameters at hand."""
+"""refsim's own layers: one step a call, their card and parameters at hand; and its delays, which are no neurons."""
 
 from typing import Any
 
 from torch import nn
 
+from ..delay import AxonalDelay
 from ..layers import Neuron
 from .framework import Framework, Membranes
 
@@ -11,6 +12,8 @@ from .framework import Framework, Membranes
 def _forget(part: nn.Module) -> None:
     if isinstance(part, Neuron):
         part.state = None
+    elif isinstance(part, AxonalDelay):
+        part.forget()
 
 
 def _membranes(part: Any, _output: Any) -> Membranes:
@@ -19,5 +22,6 @@ def _membranes(part: Any, _output: Any) -> Membranes:
 
 OWN = Framework(
     name="refsim", title="refsim", package="refsim", forget=_forget, membranes=_membranes,
+    delay=lambda part: int(part.steps().max()) if isinstance(part, AxonalDelay) else 0,
     step_seconds=lambda part: part.dt if isinstance(part, Neuron) and part.model.timed else None,
 )  # fmt: skip

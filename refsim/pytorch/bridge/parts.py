@@ -11,6 +11,7 @@ from ...arrays import Floats
 from ...errors import RefsimError
 from ...model import NeuronModel, load
 from ...model.framework import FrameworkLayer
+from ..delay import AxonalDelay
 from ..layers import Neuron
 from .affine import measured
 from .framework import Framework, Recurrent
@@ -75,7 +76,7 @@ def neurons_of(module: nn.Module) -> list[Part]:
 
 def framework_of(part: nn.Module) -> Framework | None:
     """Return the framework that a part comes from, None for PyTorch's own and the user's."""
-    if isinstance(part, Neuron):
+    if isinstance(part, Neuron | AxonalDelay):
         return OWN
     framework = next((framework for framework in FRAMEWORKS if framework.owns(part)), None)
     if isinstance(part, POOLS) and (framework or type(part) in POOLS):  # one that a user changed is measured as whatever it is
@@ -88,10 +89,10 @@ def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[Part]:
         return
     seen.add(id(part))
     framework = framework_of(part)
-    if framework is OWN:
+    if isinstance(part, Neuron):
         yield Part(name, part, OWN, None, OWN.axes(part))
         return
-    layer = framework.layer(part, f"module: '{name}'") if framework else None
+    layer = framework.layer(part, f"module: '{name}'") if framework and framework is not OWN else None
     if framework and layer:
         yield Part(name, part, framework, layer, framework.axes(part))
         return  # what is inside belongs to it

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ...errors import RefsimError
 from .parts import framework_of
@@ -68,7 +69,10 @@ def _kept(value: Any) -> Any:
 
 
 def twin(module: nn.Module) -> nn.Module:
-    """Return a copy of a module in evaluation mode; states that still belong to a graph of gradients, which PyTorch does not copy, are cut from it.
+    """Return a copy of a module in evaluation mode.
+
+    States that still belong to a graph of gradients, which PyTorch does not copy, are cut from it. A weight that is made from another, such
+    as one on a grid, is replaced by what is made, in the module's own precision: made anew in another, it could be another.
 
     Raises
     ------
@@ -81,10 +85,21 @@ def twin(module: nn.Module) -> nn.Module:
         memo |= {id(part): type(part).__new__(type(part)) for part in own}
         for part in own:  # its class would make it anew, with the options that it thinks of
             vars(memo[id(part)]).update(copy.deepcopy(vars(part), memo))
-        return copy.deepcopy(module, memo).eval()
+        return _made(copy.deepcopy(module, memo).eval())
     except Exception as error:  # a user's module can hold anything
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise RefsimError(f"module: cannot be copied, which is needed to look into it ({line}).") from None
+
+
+def _made(module: nn.Module) -> nn.Module:
+    """Put what is made in the place of what it is made from; PyTorch's own way would change the class, which the original shares."""
+    for part in [each for each in parts_inside(module) if parametrize.is_parametrized(each)]:
+        values = {name: getattr(part, name).detach() for name in part.parametrizations}  # type: ignore[union-attr]
+        part.__class__ = parametrize.type_before_parametrizations(part)
+        del part._modules["parametrizations"]
+        for name, value in values.items():
+            part.register_parameter(name, nn.Parameter(value, requires_grad=value.is_floating_point()))
+    return module
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
