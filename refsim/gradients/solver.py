@@ -1,7 +1,7 @@
 """Exact spike times of feed-forward layers: from event to event in closed form, with no grid anywhere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -56,14 +56,23 @@ def event_driven(
     matrices = _matrices(weights)
     neurons = _neurons(model, len(matrices))
     end = positive_time(stop, f"{_WHERE}: stop")
-    train = _input_train(times, inputs, matrices[0].shape[1], end)
-    given, layers, grazes = train, [], []
-    for index, (neuron, weight) in enumerate(zip(neurons, matrices, strict=True)):
-        run = _LayerRun(index, neuron, weight, end, graze * neuron.v_th)
+    return _solved(neurons, matrices, _input_train(times, inputs, matrices[0].shape[1], end), end, graze)
+
+
+def again(found: EventDriven, *, weights: tuple[Floats, ...] | None = None, times: Floats | None = None) -> EventDriven:
+    """Run a network once more, with other weights of the same shapes or the input spikes at other times; nothing is checked anew."""
+    given = found.inputs if times is None else replace(found.inputs, times=times)
+    return _solved(found.neurons, found.weights if weights is None else weights, given, found.stop, 0.0)
+
+
+def _solved(neurons: tuple[ExactNeuron, ...], weights: tuple[Floats, ...], given: EventTrain, stop: float, graze: float) -> EventDriven:
+    train, layers, grazes = given, [], []
+    for index, (neuron, weight) in enumerate(zip(neurons, weights, strict=True)):
+        run = _LayerRun(index, neuron, weight, stop, graze * neuron.v_th)
         train = run.over(train)
         layers.append(train)
         grazes += run.grazes
-    return EventDriven(neurons, matrices, given, tuple(layers), end, tuple(grazes))
+    return EventDriven(neurons, weights, given, tuple(layers), stop, tuple(grazes))
 
 
 @dataclass
