@@ -26,15 +26,20 @@ def finite_differences(found: EventDriven, loss: Callable[[EventTrain], TimedLos
     Returns
     -------
     Gradient
-        NaN where a spike appears or vanishes between the two runs, or two of a layer change places: there the difference is none of one
-        smooth function.
+        NaN where a spike appears or vanishes in either run: there the difference is none of one smooth function.
+
+    Raises
+    ------
+    RefsimError
+        For a size that is not above 0.
     """
     if not size > 0:
         raise RefsimError(f"finite_differences: size must be above 0, but is {size!r}.")
     weights = tuple(np.empty_like(weight) for weight in found.weights)
     for index, weight in enumerate(found.weights):
         step = size * found.neurons[index].v_th
-        weights[index].flat = [_difference(found, loss, step, _weights_moved(found, index, place, step)) for place in range(weight.size)]
+        by_place = [_difference(found, loss, step, _weights_moved(found, index, place, step)) for place in range(weight.size)]
+        weights[index][...] = np.reshape(by_place, weight.shape)
     step = size * found.neurons[0].tau_syn
     inputs = [_difference(found, loss, step, _times_moved(found, event, step)) for event in range(len(found.inputs))]
     return Gradient(weights, np.array(inputs, float))

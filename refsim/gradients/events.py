@@ -113,13 +113,14 @@ class Gradient:
     Attributes
     ----------
     weights : one (n_post, n_pre) a layer
-    inputs : (n_events,) in 1/s
-        By the times of the input spikes, in the order they were given.
+        By the weights.
+    inputs : (n_events,)
+        By the times of the input spikes, in the order they were given: of a loss in 1/s, of a spike time a plain number.
     """
 
     weights: tuple[Floats, ...]
     inputs: Floats
 
     def flat(self) -> Floats:
-        """Return all numbers in one row, layer by layer and the inputs last, the latter by multiples of nothing: in 1/s."""
+        """Return all numbers in one row, layer by layer and the inputs last."""
         return np.concatenate([*(weight.ravel() for weight in self.weights), self.inputs])

@@ -1,6 +1,7 @@
 """Losses of exact spike times, each with its derivative by every spike time: smooth where nothing appears or vanishes."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,18 +89,26 @@ def spike_time_distance(output: EventTrain, times: ArrayLike, neurons: ArrayLike
     both, signs = np.concatenate([output.times, wanted]), np.concatenate([np.ones(len(output)), -np.ones(len(wanted))])
     owner = np.concatenate([output.neurons, who])
     pairs = signs[:, None] * signs * (owner[:, None] == owner)
-    half, overlap, slope = _OVERLAPS[kernel]
+    factor, overlaps = _OVERLAPS[kernel]
     lag = (both[:, None] - both) / scale
-    value = half * scale * (pairs * overlap(np.abs(lag))).sum()
-    by_time = half * 2 * (pairs * np.sign(lag) * slope(np.abs(lag))).sum(axis=1)
+    overlap, slope = overlaps(np.abs(lag))
+    value = factor * scale * (pairs * overlap).sum()
+    by_time = factor * 2 * (pairs * np.sign(lag) * slope).sum(axis=1)
     return TimedLoss(float(value), by_time[: len(output)])
 
 
-# Factor in front of the integral; the integral of two kernels a lag x apart, in units of tau; its derivative by x.
-_OVERLAPS = {
-    "exponential": (1.0, lambda x: np.exp(-x) / 2, lambda x: -np.exp(-x) / 2),
-    "alpha": (0.5, lambda x: math.e**2 / 4 * (1 + x) * np.exp(-x), lambda x: -(math.e**2) / 4 * x * np.exp(-x)),
-}
+def _exponential(x: Floats) -> tuple[Floats, Floats]:
+    decayed: Floats = np.exp(-x) / 2
+    return decayed, -decayed
+
+
+def _alpha(x: Floats) -> tuple[Floats, Floats]:
+    decayed: Floats = math.e**2 / 4 * np.exp(-x)
+    return (1 + x) * decayed, -x * decayed
+
+
+# Factor in front of the integral; the integral of two kernels a lag x apart, in units of tau, with its derivative by x.
+_OVERLAPS: dict[str, tuple[float, Callable[[Floats], tuple[Floats, Floats]]]] = {"exponential": (1.0, _exponential), "alpha": (0.5, _alpha)}
 
 
 def soft_window_spikemax(output: EventTrain, label: int, start: float, stop: float, width: float, *, scale: float = 1.0) -> TimedLoss:
