@@ -88,7 +88,7 @@ LOSSES = {
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_each_loss_has_the_gradient_of_its_value(name):
-    found, loss = random_net(3, (2, 2, 2), 4), LOSSES[name]
+    found, loss = random_net(3, (2, 3, 2), 4), LOSSES[name]
     truth = finite_differences(found, loss).flat()
     assert np.abs(truth).max() > 0
     assert DIFFERENCES.holds(np.abs(adjoint(found, loss(found.output).by_time).flat() - truth).max() / np.abs(truth).max())
