@@ -52,6 +52,7 @@ CARDS = {
     "poisson_escape": ("1 ms", lambda x: x),
     "plif": ("1 ms", lambda x: 4 * x),
     "cuba_lif": ("1 ms", lambda x: np.round(x * 16) / 32),
+    "lif_exp": ("1 ms", lambda x: 2 * x),
     "coba_lif": ("0.5 ms", lambda x: 5e-9 * x),
     "qif": ("0.1 ms", lambda x: 4e-9 * x),
     "bernoulli": ("1 ms", lambda x: x),

@@ -2,7 +2,25 @@
 
 from .delay import AxonalDelay
 from .engine import Torch
-from .layers import EIF, IF, LI, LIF, PLIF, QIF, SRIF, SRIFMPR, Bernoulli, CubaLIF, LIFDecay, LIFRefractory, PoissonEscape, SRM0Escape, SSNNComposite, reset
+from .layers import (
+    EIF,
+    IF,
+    LI,
+    LIF,
+    PLIF,
+    QIF,
+    SRIF,
+    SRIFMPR,
+    Bernoulli,
+    CubaLIF,
+    LIFDecay,
+    LIFExp,
+    LIFRefractory,
+    PoissonEscape,
+    SRM0Escape,
+    SSNNComposite,
+    reset,
+)
 from .layers_adaptive import ALIF, GLIF3, GLIF5, MAT2, RF, AdEx, AdLIF, AdRF, Izhikevich, RFIz
 from .layers_biophysical import HH, FitzHughNagumo, HHTraub, MorrisLecar, WangBuzsaki
 from .layers_srm import AdRFLoihi, AlifLoihi, CubaLoihi, RFIzLoihi, RFLoihi, SigmaDelta, SRMAlpha, SRMSlayer
@@ -38,6 +56,7 @@ __all__ = [
     "HHTraub",
     "Izhikevich",
     "LIFDecay",
+    "LIFExp",
     "LIFRefractory",
     "MorrisLecar",
     "PoissonEscape",

@@ -143,6 +143,12 @@ class CubaLIF(Neuron):
     card = "cuba_lif"
 
 
+class LIFExp(Neuron):
+    """Leaky integrate-and-fire behind an exponential synapse, solved exactly between spikes: card ``lif_exp``. Give it ``dt``."""
+
+    card = "lif_exp"
+
+
 class QIF(Neuron):
     """Quadratic integrate-and-fire, in volts: card ``qif``."""
 

@@ -99,6 +99,13 @@ def cuba_lif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Step
     return z, v, {"i_syn": p["alpha"] * current, "v": v * (1 - z) + p["v_reset"] * z}
 
 
+def lif_exp_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+    """Exact solution of membrane and exponential current between spikes: the old current acts, decays, and then jumps."""
+    v = p["keep_m"] * s["v"] + p["gain"] * s["i_syn"]
+    z = fire(v - p["v_th"])
+    return z, v, {"i_syn": p["keep_syn"] * s["i_syn"] + x, "v": v - z * p["v_th"]}
+
+
 def coba_lif_step(x: Mapping[str, Tensor], s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     """Conductance-based membrane, exponential Euler: conductances are held over the step, then decay and jump."""
     g_e, g_i = s["g_e"], s["g_i"]
@@ -138,6 +145,7 @@ STEPS: dict[str, Step] = {
     "eif": eif_step,
     "plif": plif_step,
     "cuba_lif": cuba_lif_step,
+    "lif_exp": lif_exp_step,
     "coba_lif": coba_lif_step,
     "qif": qif_step,
     **CHANCE_STEPS,
