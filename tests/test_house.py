@@ -26,7 +26,7 @@ ORDER = [
     ["rasters"],
     ["engines"],
     ["pytorch"],
-    ["distances", "rounding"],
+    ["distances", "gradients", "rounding"],
     ["claims", "style"],
     ["experiments", "writing"],
     ["checks"],
