@@ -71,9 +71,7 @@ def expected_loss(network: EscapeNetwork, inputs: object, loss: SpikeLoss, *, mo
     """Compute E[L] exactly, the mean over samples; see `expected_gradient`."""
     samples = network.heard(inputs)
     check_loss_fits(network, samples, loss)
-    paid = [
-        (weights * loss.value(runs.output, number)).sum() for number, sample in enumerate(samples) for weights, runs in patterns(network, sample, most)
-    ]
+    paid = [(weights * loss.value(runs.output, number)).sum() for number, sample in enumerate(samples) for weights, runs in patterns(network, sample, most)]
     return float(np.sum(paid)) / len(samples)
 
 

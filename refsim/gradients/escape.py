@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -84,7 +84,7 @@ class EscapeLayer:
     decay: float = 0.8
     v_th: float = 1.0
     reset: float = 0.0
-    escape: Escape = sigmoid_escape()
+    escape: Escape = field(default_factory=sigmoid_escape)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -111,7 +111,9 @@ class EscapeNetwork:
         checked = tuple(_checked(layer, index) for index, layer in enumerate(layers, start=1))
         for index, (below, layer) in enumerate(zip(checked, checked[1:], strict=False), start=2):
             if layer.shape[1] != below.shape[0]:
-                raise RefsimError(f"escape network, layer {index}: W{index} {layer.shape} needs {layer.shape[1]} inputs, but the layer below has {below.shape[0]} neurons.")
+                raise RefsimError(
+                    f"escape network, layer {index}: W{index} {layer.shape} needs {layer.shape[1]} inputs, but the layer below has {below.shape[0]} neurons."
+                )
         return cls(checked)
 
     @classmethod

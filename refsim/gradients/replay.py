@@ -132,9 +132,7 @@ def gathered(network: EscapeNetwork, by_layer: Sequence[tuple[Floats, Floats, Fl
 def score_parts(runs: Runs) -> list[tuple[Floats, Floats, Floats]]:
     """Return for each layer what `gathered` makes the derivative of log P of."""
     alone = np.ones((runs.heard[0].shape[0], 1, 1))
-    return [
-        (score, traces(layer, heard), traces(layer, alone)) for layer, heard, score in zip(runs.network.layers, runs.heard, scores(runs), strict=True)
-    ]
+    return [(score, traces(layer, heard), traces(layer, alone)) for layer, heard, score in zip(runs.network.layers, runs.heard, scores(runs), strict=True)]
 
 
 def added(gradients: Sequence[Mapping[str, Floats]]) -> Gradient:

@@ -63,7 +63,9 @@ def count_cross_entropy(labels: ArrayLike) -> SpikeLoss:
 
     def shares(spikes: Floats, sample: int) -> Floats:
         if held[sample] >= spikes.shape[1]:
-            raise RefsimError(f"count_cross_entropy: the label {held[sample]} of sample {sample} needs {held[sample] + 1} classes, but there are {spikes.shape[1]}.")
+            raise RefsimError(
+                f"count_cross_entropy: the label {held[sample]} of sample {sample} needs {held[sample] + 1} classes, but there are {spikes.shape[1]}."
+            )
         counts = spikes.sum(2)
         raised = np.exp(counts - counts.max(1, keepdims=True))
         return np.asarray(raised / raised.sum(1, keepdims=True))

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..arrays import Floats
-from ..errors import RefsimError
+from ..errors import RefsimError, listed
+from .surrogate import SURROGATES, derivative_of
 
 UserLoss = Callable[..., Any]  # (values, target) -> loss; (values) where there is no target
 
@@ -69,3 +70,11 @@ def declared_slope(name: str, x: Floats, **parameters: float) -> Floats:
     if name not in SURROGATES:
         raise RefsimError(f"surrogate {name!r} is not known; known are {', '.join(sorted(SURROGATES))}.")
     return np.asarray(derivative_of(name, **parameters)(torch.tensor(x)).numpy())
+
+
+def surrogate_derivative(name: str, **parameters: float) -> Callable[[Floats], Floats]:
+    """Return a named surrogate's derivative as a function of NumPy arrays; an unknown name or parameter is refused at once."""
+    if name not in SURROGATES:
+        raise RefsimError(f"surrogate {name!r} is not known; known are {listed(SURROGATES)}.")
+    derivative = derivative_of(name, **parameters)
+    return lambda x: np.asarray(derivative(torch.tensor(x)).numpy())
