@@ -87,7 +87,7 @@ def surrogate_bias(
     -----
     Gygax and Zenke 2025 (Neural Computation, arXiv 2404.14964).
     """
-    known = _known(surrogate, parameters)
+    known = known_surrogate(surrogate, parameters)
     if n_draws is None:
         truth = expected_gradient(network, inputs, loss, most=most).gradient
         noise = dict.fromkeys(truth, 0.0)
@@ -109,7 +109,8 @@ def _verdict(name: str, far: Distance, true: Floats, judged: bool) -> Verdict:
     return judge(IDENTITY, far.relative, run=name)
 
 
-def _known(surrogate: Any, parameters: Mapping[str, float]) -> Callable[[Floats], Floats] | None:
+def known_surrogate(surrogate: Any, parameters: Mapping[str, float]) -> Callable[[Floats], Floats] | None:
+    """Return a surrogate as a function of NumPy arrays: by its name, as it is, or None."""
     if isinstance(surrogate, str):
         from ..pytorch.probing import surrogate_derivative
 

@@ -1,5 +1,6 @@
 """EscapeNetwork: a feed-forward network in discrete time whose neurons fire by chance, the more likely the higher their membrane."""
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -58,7 +59,7 @@ def exponential_escape(rate: float, beta: float) -> Escape:
     rate, beta = _positive(rate, "exponential_escape: rate"), _positive(beta, "exponential_escape: beta")
 
     def hazard(x: Floats) -> Floats:
-        return rate * np.exp(np.minimum(beta * x, 500.0))  # beyond it the chance is 1 to the last bit
+        return np.asarray(rate * np.exp(np.minimum(beta * x, 500.0)))  # beyond it the chance is 1 to the last bit
 
     return Escape(f"exponential, rate {rate:g}, beta {beta:g}", lambda x: -np.expm1(-hazard(x)), lambda x: beta * hazard(x) * np.exp(-hazard(x)))
 
@@ -109,7 +110,7 @@ class EscapeNetwork:
         if not layers:
             raise RefsimError("escape network: has no layers; give at least one EscapeLayer.")
         checked = tuple(_checked(layer, index) for index, layer in enumerate(layers, start=1))
-        for index, (below, layer) in enumerate(zip(checked, checked[1:], strict=False), start=2):
+        for index, (below, layer) in enumerate(itertools.pairwise(checked), start=2):
             if layer.shape[1] != below.shape[0]:
                 raise RefsimError(
                     f"escape network, layer {index}: W{index} {layer.shape} needs {layer.shape[1]} inputs, but the layer below has {below.shape[0]} neurons."

@@ -6,6 +6,7 @@ v_th 1, escape function a sigmoid of slope 3, weights normal with variance 1/n_p
 coefficients, or the softmax cross-entropy of their counts. The figures hang on the weights a good deal, so that each case is twenty networks.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -47,8 +48,7 @@ def case_network(number: int, seed: int = 0) -> tuple[EscapeNetwork, Floats, Spi
     sizes = [_INPUTS, *([_HIDDEN] if case.n_layers == 2 else []), _OUTPUTS]
     reset, escape = (_V_TH if case.soft_reset else 0.0), sigmoid_escape(_SLOPE)
     layers = [
-        EscapeLayer(generator.normal(0, 1 / np.sqrt(n_pre), (n_post, n_pre)), None, 0.8, _V_TH, reset, escape)
-        for n_pre, n_post in zip(sizes, sizes[1:], strict=False)
+        EscapeLayer(generator.normal(0, 1 / np.sqrt(n_pre), (n_post, n_pre)), None, 0.8, _V_TH, reset, escape) for n_pre, n_post in itertools.pairwise(sizes)
     ]
     inputs = (generator.random((1, _STEPS, _INPUTS)) < 0.5).astype(np.float64)
     loss = linear_loss(generator.normal(size=(_OUTPUTS, _STEPS))) if case.linear else count_cross_entropy(generator.integers(0, _OUTPUTS, 1))

@@ -123,7 +123,7 @@ def gathered(network: EscapeNetwork, by_layer: Sequence[tuple[Floats, Floats, Fl
     found: Gradient = {}
     for index, (layer, (post, pre, alone)) in enumerate(zip(network.layers, by_layer, strict=True), start=1):
         weighted = post * weights[:, None]
-        found[f"W{index}"] = np.tensordot(weighted, pre, ((0, 1), (0, 1)))
+        found[f"W{index}"] = np.asarray(np.tensordot(weighted, pre, ((0, 1), (0, 1))), np.float64)
         if layer.bias is not None:
             found[f"b{index}"] = (weighted * alone).sum((0, 1))
     return found

@@ -98,7 +98,7 @@ def _of_sample(network: EscapeNetwork, sample: Floats, number: int, loss: SpikeL
 
 def above_baseline(values: Floats) -> Floats:
     """Return each loss less the mean of the others, (n_runs,): n/(n - 1) times its distance from the mean of all."""
-    return (values - values.mean()) * len(values) / (len(values) - 1)
+    return np.asarray((values - values.mean()) * len(values) / (len(values) - 1))
 
 
 def _squares(network: EscapeNetwork, parts: list[tuple[Floats, Floats, Floats]], weights: Floats) -> Gradient:
@@ -106,7 +106,7 @@ def _squares(network: EscapeNetwork, parts: list[tuple[Floats, Floats, Floats]],
     found: Gradient = {}
     for index, (layer, (post, pre, alone)) in enumerate(zip(network.layers, parts, strict=True), start=1):
         one_run = post.transpose(1, 2, 0) @ pre.transpose(1, 0, 2)
-        found[f"W{index}"] = np.tensordot(weights**2, one_run**2, 1)
+        found[f"W{index}"] = np.asarray(np.tensordot(weights**2, one_run**2, 1), np.float64)
         if layer.bias is not None:
             found[f"b{index}"] = np.tensordot(weights**2, (post * alone).sum(0) ** 2, 1)
     return found

@@ -50,9 +50,11 @@ def linear_loss(coefficients: ArrayLike) -> SpikeLoss:
         return held if held.ndim == 2 else held[sample]
 
     shape = (None, *held.shape) if held.ndim == 2 else held.shape
-    return SpikeLoss(
-        "linear", lambda spikes, sample: np.tensordot(spikes, of(sample), 2), lambda spikes, sample: np.broadcast_to(of(sample), spikes.shape), True, shape
-    )
+
+    def value(spikes: Floats, sample: int) -> Floats:
+        return np.asarray(np.tensordot(spikes, of(sample), 2), np.float64)
+
+    return SpikeLoss("linear", value, lambda spikes, sample: np.broadcast_to(of(sample), spikes.shape), True, shape)
 
 
 def count_cross_entropy(labels: ArrayLike) -> SpikeLoss:
