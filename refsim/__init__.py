@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from .checks import check_card, check_declared_step, check_judge, check_loss, check_module, check_step, check_surrogate
+    from .checks import check_card, check_declared_step, check_judge, check_loss, check_module, check_step, check_surrogate, surrogate_bias
     from .connection import Connection
     from .drive import Drive
     from .engines.brian import Brian2
@@ -51,6 +51,7 @@ _HOME = {
     "load": ".model",
     "reset": ".pytorch.layers",
     "run": ".recording",
+    "surrogate_bias": ".checks",
     "to_brian2": ".writing",
     "to_latex": ".writing",
     "to_markdown": ".writing",
@@ -58,7 +59,7 @@ _HOME = {
 
 __all__ = [
     "Brian2", "Connection", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
-    "check_card", "check_declared_step", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "load", "reset", "run",
+    "check_card", "check_declared_step", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "load", "reset", "run", "surrogate_bias",
     "to_brian2", "to_latex", "to_markdown",
 ]  # fmt: skip
 

@@ -17,6 +17,7 @@ _COMMANDS = {
     "import": "read a trained network from any file and write it as net.refsim",
     "run": "run one neuron on one input; table, plot, CSV or npz",
     "experiment": "one neuron: trace, f-I curve, PSP, phase plane, thresholds, resets, dt, sweep",
+    "gradient": "surrogate gradients of small stochastic networks against the exact ones",
     "check": "hold a card, yours or ours, against the conformance suite",
     "models": "list the neurons",
     "cache": "list or remove the compiled networks that make a second run instant",

@@ -3,6 +3,7 @@
 Each check looks at one trait and is blind to the others, so that the name of the check that fails is the diagnosis.
 """
 
+from .bias import SurrogateBias, surrogate_bias
 from .card import CARD_CHECKS, CardCheck, check_card
 from .judges import JUDGE_CHECKS, check_judge
 from .loss import LOSS_CHECKS, check_loss
@@ -21,6 +22,7 @@ __all__ = [
     "STEP_CHECKS",
     "SURROGATE_CHECKS",
     "CardCheck",
+    "SurrogateBias",
     "check_card",
     "check_declared_step",
     "check_judge",
@@ -28,4 +30,5 @@ __all__ = [
     "check_module",
     "check_step",
     "check_surrogate",
+    "surrogate_bias",
 ]

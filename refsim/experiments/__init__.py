@@ -11,6 +11,7 @@ experiments.draw(curve).save("fi.png")
 from .dt import dt
 from .fi import fi
 from .inputs import Stimulus, constant, noise, step, train
+from .landscape import landscape, module_landscape
 from .phase import phase
 from .plots import draw
 from .psp import psp
@@ -18,10 +19,11 @@ from .resets import resets
 from .result import Column, Result
 from .solo import Setting
 from .sweep import sweep
+from .tangents import Landscape
 from .threshold import threshold
 from .trace import trace
 
 __all__ = [
-    "Column", "Result", "Setting", "Stimulus", "constant", "draw", "dt", "fi", "noise", "phase", "psp", "resets",
+    "Column", "Landscape", "Result", "Setting", "Stimulus", "constant", "draw", "dt", "fi", "landscape", "module_landscape", "noise", "phase", "psp", "resets",
     "step", "sweep", "threshold", "trace", "train",
 ]  # fmt: skip

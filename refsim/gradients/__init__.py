@@ -1,13 +1,23 @@
-"""What a gradient of a spiking network can be checked against, in NumPy and SciPy alone: exact spike times and their derivatives."""
+"""What a gradient of a spiking network can be checked against, in NumPy and SciPy alone.
+
+Exact spike times and their derivatives, and the gradient of the expected loss of networks that fire by chance.
+"""
 
 from .adjoint import adjoint
+from .bias import expected_surrogate
 from .differences import finite_differences
+from .enumeration import Expected, difference_quotients, expected_gradient, expected_loss
+from .escape import Escape, EscapeLayer, EscapeNetwork, exponential_escape, sigmoid_escape
 from .events import EventDriven, EventTrain, Gradient, Graze
 from .losses import TimedLoss, first_spike_cross_entropy, soft_window_spikemax, spike_time_distance
+from .score_function import Estimate, score_function
 from .sensitivities import Sensitivities, sensitivities
 from .solver import event_driven
+from .spike_losses import SpikeLoss, count_cross_entropy, linear_loss
 
 __all__ = [
-    "EventDriven", "EventTrain", "Gradient", "Graze", "Sensitivities", "TimedLoss", "adjoint", "event_driven", "finite_differences",
-    "first_spike_cross_entropy", "sensitivities", "soft_window_spikemax", "spike_time_distance",
+    "Escape", "EscapeLayer", "EscapeNetwork", "Estimate", "EventDriven", "EventTrain", "Expected", "Gradient", "Graze", "Sensitivities", "SpikeLoss", "TimedLoss",
+    "adjoint", "count_cross_entropy", "difference_quotients", "event_driven", "expected_gradient", "expected_loss", "expected_surrogate", "exponential_escape",
+    "finite_differences", "first_spike_cross_entropy", "linear_loss", "score_function", "sensitivities", "sigmoid_escape", "soft_window_spikemax",
+    "spike_time_distance",
 ]  # fmt: skip

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..arrays import Floats
-from ..errors import RefsimError
+from ..errors import RefsimError, listed
+from .surrogate import SURROGATES, derivative_of
 
 UserLoss = Callable[..., Any]  # (values, target) -> loss; (values) where there is no target
 
@@ -69,3 +70,43 @@ def declared_slope(name: str, x: Floats, **parameters: float) -> Floats:
     if name not in SURROGATES:
         raise RefsimError(f"surrogate {name!r} is not known; known are {', '.join(sorted(SURROGATES))}.")
     return np.asarray(derivative_of(name, **parameters)(torch.tensor(x)).numpy())
+
+
+def surrogate_derivative(name: str, **parameters: float) -> Callable[[Floats], Floats]:
+    """Return a named surrogate's derivative as a function of NumPy arrays; an unknown name or parameter is refused at once."""
+    if name not in SURROGATES:
+        raise RefsimError(f"surrogate {name!r} is not known; known are {listed(SURROGATES)}.")
+    derivative = derivative_of(name, **parameters)
+    return lambda x: np.asarray(derivative(torch.tensor(x)).numpy())
+
+
+def line_of_losses(module: Any, loss: Callable[[Any], Any], name: str, place: tuple[int, ...], offsets: Floats, at: float) -> tuple[Floats, float]:
+    """Return the losses of a module with one weight moved by each offset, and autograd's slope at one of them; the weight is put back."""
+    parameters = dict(module.named_parameters())
+    if name not in parameters:
+        raise RefsimError(f"along: the module has no parameter {name!r}; it has {listed(parameters)}.")
+    weight = parameters[name]
+    if len(place) != weight.dim() or any(index >= size for index, size in zip(place, weight.shape, strict=True)):
+        raise RefsimError(f"along: {name} has shape {tuple(weight.shape)}, and places count from 0.")
+    own = weight.detach().clone()
+    try:
+        values = np.array([_moved_loss(module, loss, weight, own, place, by).item() for by in offsets])
+        found = _moved_loss(module, loss, weight, own, place, at, keep=True)
+        (gradient,) = torch.autograd.grad(found, weight, allow_unused=True) if found.requires_grad else (None,)
+    finally:
+        with torch.no_grad():
+            weight.copy_(own)
+    return values, 0.0 if gradient is None else float(gradient[place])
+
+
+def _moved_loss(
+    module: Any, loss: Callable[[Any], Any], weight: torch.Tensor, own: torch.Tensor, place: tuple[int, ...], by: float, *, keep: bool = False
+) -> torch.Tensor:
+    with torch.no_grad():
+        weight.copy_(own)
+        weight[place] += by
+    with torch.set_grad_enabled(keep):
+        found = loss(module)
+    if not isinstance(found, torch.Tensor) or found.numel() != 1:
+        raise RefsimError("landscape: the loss must be a function of the module that returns one number, a tensor.")
+    return found.reshape(())

@@ -1,0 +1,125 @@
+"""The exact expected loss of a small stochastic network and its exact gradient: the sum over every pattern of spikes it can fire."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import Floats
+from ..errors import RefsimError, counted
+from .escape import EscapeNetwork
+from .replay import Gradient, Runs, added, gathered, play, probability, replayed, score_parts
+from .spike_losses import SpikeLoss
+
+MOST = 2**20  # patterns of a sample; a network of 20 neurons and steps takes seconds
+_PORTION = 2**13  # patterns at once
+_FOURTH = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))  # central differences of order four
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """An expectation over all patterns, the mean over samples.
+
+    Attributes
+    ----------
+    loss : float
+    gradient : dict of str to array
+        W1, b1, ... of the shapes of the parameters.
+    n_patterns : int
+        Of one sample.
+    """
+
+    loss: float
+    gradient: Gradient
+    n_patterns: int
+
+
+def expected_gradient(network: EscapeNetwork, inputs: object, loss: SpikeLoss, *, most: int = MOST) -> Expected:
+    """Compute d E[L]/dw exactly: sum over patterns of P L d log P / dw.
+
+    Parameters
+    ----------
+    network : EscapeNetwork
+    inputs : (n_samples, n_steps, n_inputs)
+        Spikes or currents; (n_steps, n_inputs) is one sample.
+    loss : SpikeLoss
+    most : int
+        Patterns of a sample that are still tried; there are 2^(neurons x steps).
+
+    Raises
+    ------
+    RefsimError
+        Where there are more patterns, with their number.
+
+    Notes
+    -----
+    Gygax and Zenke 2025 (Neural Computation, arXiv 2404.14964) take the same truth: the gradient of the expected loss of a
+    network with escape noise. Spikes held, the membrane is linear in the weights, so that d log P / dw needs no back-propagation.
+    """
+    samples = network.heard(inputs)
+    check_loss_fits(network, samples, loss)
+    losses, gradients = [], []
+    for number, sample in enumerate(samples):
+        for weights, runs in patterns(network, sample, most):
+            paid = weights * loss.value(runs.output, number)
+            losses.append(paid.sum())
+            gradients.append(gathered(network, score_parts(runs), paid / len(samples)))
+    return Expected(float(np.sum(losses)) / len(samples), added(gradients), 2 ** _bits(network, samples.shape[1]))
+
+
+def expected_loss(network: EscapeNetwork, inputs: object, loss: SpikeLoss, *, most: int = MOST) -> float:
+    """Compute E[L] exactly, the mean over samples; see `expected_gradient`."""
+    samples = network.heard(inputs)
+    check_loss_fits(network, samples, loss)
+    paid = [(weights * loss.value(runs.output, number)).sum() for number, sample in enumerate(samples) for weights, runs in patterns(network, sample, most)]
+    return float(np.sum(paid)) / len(samples)
+
+
+def difference_quotients(network: EscapeNetwork, inputs: object, loss: SpikeLoss, *, step: float = 1e-3, most: int = MOST) -> Gradient:
+    """Return the gradient of the exact expected loss by central differences of order four, which use no derivative at all.
+
+    At the default step the formula leaves about step^4 = 1e-12 and rounding 1e-13 of a loss of order 1.
+    """
+
+    def moved(name: str, place: tuple[int, ...], by: float) -> float:
+        values = network.parameters[name].copy()
+        values[place] += by
+        return expected_loss(network.having({name: values}), inputs, loss, most=most)
+
+    found: Gradient = {name: np.zeros(values.shape) for name, values in network.parameters.items()}
+    for name, slopes in found.items():
+        for place in np.ndindex(slopes.shape):
+            slopes[place] = sum(factor * moved(name, place, times * step) for times, factor in _FOURTH) / step
+    return found
+
+
+def slope_along(gradient: Mapping[str, Floats], direction: Mapping[str, Floats]) -> float:
+    """Return the derivative along a direction, of which only the parameters that move are named."""
+    return float(sum((gradient[name] * way).sum() for name, way in direction.items()))
+
+
+def patterns(network: EscapeNetwork, sample: Floats, most: int = MOST) -> Iterator[tuple[Floats, Runs]]:
+    """Go through all patterns of a sample (n_steps, n_inputs) in portions: their probabilities (n_runs,) and the runs."""
+    n_steps, sizes = len(sample), [layer.shape[0] for layer in network.layers]
+    bits = _bits(network, n_steps)
+    if bits > np.log2(most):
+        raise RefsimError(
+            f"enumeration: {counted(sum(sizes), 'neuron')} over {counted(n_steps, 'step')} can fire 2^{bits} patterns, and at most {most:,} are tried. "
+            "Give fewer neurons or steps, or draw runs instead: score_function, or surrogate_bias(..., n_draws=100_000)."
+        )
+    ends = np.cumsum([n_steps * size for size in sizes])
+    for first in range(0, 2**bits, _PORTION):
+        numbers = np.arange(first, min(first + _PORTION, 2**bits))
+        fired = (numbers[:, None] >> np.arange(bits) & 1).astype(np.float64)
+        spikes = [part.reshape(len(numbers), n_steps, size).transpose(1, 0, 2) for part, size in zip(np.split(fired, ends[:-1], axis=1), sizes, strict=True)]
+        runs = play(network, sample, len(numbers), replayed(spikes))
+        yield probability(runs), runs
+
+
+def check_loss_fits(network: EscapeNetwork, samples: Floats, loss: SpikeLoss) -> None:
+    """Refuse a loss made for other samples, classes or steps."""
+    loss.check(len(samples), network.layers[-1].shape[0], samples.shape[1])
+
+
+def _bits(network: EscapeNetwork, n_steps: int) -> int:
+    return n_steps * sum(layer.shape[0] for layer in network.layers)

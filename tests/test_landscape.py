@@ -1,0 +1,69 @@
+"""The loss along a weight: its slopes are those of the curves, the files hold what was drawn, and the commands print both."""
+
+import importlib
+
+import numpy as np
+import pytest
+import torch
+
+from refsim.__main__ import main
+from refsim.experiments import landscape, module_landscape
+from refsim.gradients.five_cases import bias_table, case_network, five_cases
+
+
+def test_the_exact_slope_is_that_of_the_curve():
+    found = landscape(*case_network(5, 1), "W1[0,1]", np.array([-1e-3, 0.0, 1e-3]))
+    curve = found.curves["expected loss"]
+    # a central difference of order two leaves some 1e-6 of the curve's third derivative, which is of order 1
+    assert abs((curve[2] - curve[0]) / 2e-3 - found.slopes["exact"]) <= 1e-6
+    assert abs(found.slopes["finite difference, exact loss"] - found.slopes["exact"]) <= 1e-6
+    assert abs(found.slopes["surrogate"] - found.slopes["exact"]) > 1e-3
+    assert found.height == pytest.approx(curve[1], abs=1e-12)
+
+
+def test_a_wrong_slope_leaves_the_curve(monkeypatch):
+    monkeypatch.setattr(importlib.import_module("refsim.experiments.landscape"), "slope_along", lambda gradient, way: 1.01)
+    found = landscape(*case_network(5, 1), "W1[0,1]", np.array([-1e-3, 0.0, 1e-3]))
+    curve = found.curves["expected loss"]
+    assert abs((curve[2] - curve[0]) / 2e-3 - found.slopes["exact"]) > 1e-6
+
+
+def test_a_module_keeps_its_weights():
+    module = torch.nn.Linear(2, 1, bias=False).double()
+    before = module.weight.detach().clone()
+    found = module_landscape(module, lambda m: m(torch.tensor([[1.0, 2.0]], dtype=torch.float64)).pow(2).sum(), "weight[0,1]", "-1:1:5")
+    assert torch.equal(before, module.weight.detach())
+    output = float(before @ torch.tensor([1.0, 2.0], dtype=torch.float64))
+    assert found.slopes["surrogate"] == pytest.approx(4 * output, abs=1e-12)
+    assert found.curves["loss"] == pytest.approx((output + 2 * found.offsets) ** 2, abs=1e-12)
+
+
+def test_the_commands(tmp_path, capsys):
+    files = [str(tmp_path / f"l.{ending}") for ending in ("png", "csv", "npz")]
+    assert main(["gradient", "landscape", "--case", "3", "--over", "-1:1:11", *(word for file in files for word in ("--out", file))]) == 0
+    assert "slope" in capsys.readouterr().out
+    assert np.loadtxt(files[1], delimiter=",", skiprows=1).shape == (11, 6)
+    assert np.load(files[2])["expected loss"].shape == (11,)
+    assert main(["gradient", "bias", "--networks", "1"]) == 0
+    assert "PASS. One layer, no reset, linear loss" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["landscape", "--case", "9"], "--case must be 1 to 5"),
+        (["landscape", "--along", "W1"], "one weight is written NAME"),
+        (["landscape", "--along", "W7[0,0]"], "the network has no W7"),
+        (["landscape", "--out", "x.doc"], "the name must end in"),
+        (["bias", "--networks", "0"], "must be at least 1"),
+    ],
+    ids=["case", "weight", "name", "file", "none"],
+)
+def test_what_is_wrong_is_one_sentence(words, says, capsys):
+    assert main(["gradient", *words]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_page_shows_the_table(request):
+    assert bias_table(five_cases()) in (request.config.rootpath / "docs" / "gradients.md").read_text("utf-8")
