@@ -57,7 +57,7 @@ class Landscape:
         half = _REACH * float(np.ptp(self.offsets))
         ends = np.array([self.at - half, self.at + half])
         for index, (name, slope) in enumerate(self.slopes.items()):
-            style = {"color": ("0.75", ORANGE, BLACK)[index], "linestyle": ("-", "--", ":")[index], "linewidth": _WIDTHS[index]}
+            style: dict[str, Any] = {"color": ("0.75", ORANGE, BLACK)[index], "linestyle": ("-", "--", ":")[index], "linewidth": _WIDTHS[index]}
             if "exact" not in self.slopes:
                 style = {key: CURVES[index + 1][key] for key in ("color", "linestyle")} | {"linewidth": _WIDTHS[1]}
             axes.plot(ends, self.height + slope * (ends - self.at), label=f"slope, {name}: {slope:.4g}", zorder=1 + index, **style)
