@@ -150,7 +150,9 @@ def test_an_early_impulse_is_exact_in_fine_mode():
 def test_a_learnt_leak_is_read_from_the_module(rng):
     from refsim.pytorch import PLIF
 
+    torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(6, 4), PLIF()).double()
+    module[0].weight.data.abs_()  # so that all fire, whatever was drawn
     module[1].w.data.fill_(-0.75)
     module(torch.ones(1, 6, dtype=torch.float64)).sum().backward()
     assert module[1].w.grad is not None
