@@ -82,6 +82,20 @@ def _synaptic_dense(rng: Generator) -> dict[str, Any]:
     return {"linear_features": N_NEURONS, **_synaptic(rng)}
 
 
+def _convolutional(rng: Generator) -> Made:
+    """Return convolutions, batch norm and a max pool over spikes."""
+    front, back = (snntorch.Leaky(init_hidden=True, reset_mechanism=str(rng.choice(RESETS)), **_leaky_of_one_decay(rng)) for _ in range(2))
+    norm = nn.BatchNorm2d(4)
+    with torch.no_grad():
+        norm.running_mean[:], norm.running_var[:] = torch.tensor(rng.normal(0, 0.3, 4)), torch.tensor(rng.uniform(0.1, 0.5, 4))
+    layers = [nn.Conv2d(2, 4, 3, padding=1), norm, front, nn.MaxPool2d(3, stride=2, padding=1), nn.Flatten(), nn.Linear(4 * 4 * 4, N_NEURONS), back]
+    return Made(nn.Sequential(*layers).eval(), drive=1.0, input_shape=(2, 8, 8))
+
+
+def _leaky_of_one_decay(rng: Generator) -> dict[str, Any]:
+    return {"beta": float(rng.uniform(0.3, 1.0)), "threshold": float(rng.uniform(0.3, 1.0))}
+
+
 def kinds() -> list[Kind]:
     """Return all kinds."""
     delays = [(reset, delay) for reset in RESETS for delay in (True, False)]
@@ -92,4 +106,5 @@ def kinds() -> list[Kind]:
     found += [_kind(snntorch.RSynaptic, _synaptic_dense, "dense", reset_mechanism=reset) for reset in RESETS]
     found += [_kind(snntorch.RSynaptic, _synaptic_dense, "dense, explicit states", explicit=True, reset_mechanism=reset, reset_delay=False) for reset in RESETS]
     found += [_kind(snntorch.Leaky, _leaky, "explicit states", explicit=True, reset_mechanism=reset) for reset in RESETS]
-    return found + [_kind(snntorch.Lapicque, _lapicque, reset_mechanism=reset) for reset in RESETS]
+    found += [_kind(snntorch.Lapicque, _lapicque, reset_mechanism=reset) for reset in RESETS]
+    return [*found, Kind("Conv2d BatchNorm2d MaxPool2d", _convolutional)]

@@ -60,6 +60,35 @@ def _sequences(rng: np.random.Generator) -> Made:
     return _in_mode(nn.Sequential(front, _lif(rng, step_mode="m"), layer.MultiStepContainer(nn.Linear(12, N_NEURONS), _lif(rng))), "m")
 
 
+def _filtered(rng: np.random.Generator) -> Made:
+    """Return filters of the input and of spikes, one of them with a decay that is learned."""
+    from spikingjelly.activation_based import functional, layer
+
+    mode = "sm"[rng.integers(2)]
+    first, second = (layer.SynapseFilter(tau=float(rng.uniform(2.0, 20.0)), learnable=bool(learned)) for learned in rng.permutation(2))
+    module = nn.Sequential(layer.Linear(N_INPUTS, 12), _lif(rng), first, layer.Linear(12, N_NEURONS), _lif(rng), second)
+    functional.set_step_mode(module, mode)
+    return _in_mode(module, mode)
+
+
+def _max_pooled(rng: np.random.Generator) -> Made:
+    """Return convolutions with max pools over their spikes, in wrappers that know of time or in one container for all steps."""
+    from spikingjelly.activation_based import functional, layer
+
+    geometry = [{}, {"stride": 1}, {"kernel_size": 3, "stride": 2, "padding": 1}, {"kernel_size": 3, "ceil_mode": True}, {"dilation": 2, "stride": 1}]
+    options = {"kernel_size": 2, **geometry[rng.integers(len(geometry))]}
+    size = nn.MaxPool2d(**options)(torch.zeros(1, 1, 8, 8)).shape[-1]
+    mode = "sm"[rng.integers(2)]
+    contained = mode == "m" and bool(rng.integers(2))
+    pool: Any = layer.SeqToANNContainer(nn.MaxPool2d(**options)) if contained else layer.MaxPool2d(**options)
+    front = [layer.Conv2d(2, 4, 3, padding=1, bias=False), layer.BatchNorm2d(4), _lif(rng), pool]
+    back = [layer.Conv2d(4, 3, 3, padding=1), layer.BatchNorm2d(3), _lif(rng), layer.AvgPool2d(size), layer.Flatten(), layer.Linear(3, 5), _lif(rng)]
+    module = nn.Sequential(*front, *back)
+    functional.set_step_mode(module, mode)
+    _randomise(module, rng)
+    return _in_mode(module.eval(), mode, input_shape=(2, 8, 8))
+
+
 def _convolutional(rng: np.random.Generator) -> Made:
     from spikingjelly.activation_based import functional, layer
 
@@ -88,7 +117,9 @@ _MAKERS: dict[str, Callable[[np.random.Generator], Made]] = {
     "ElementWiseRecurrentContainer": _element_wise,
     "Delay": _delayed,
     "SeqToANNContainer MultiStepContainer": _sequences,
+    "SynapseFilter": _filtered,
     "Conv2d BatchNorm2d AvgPool2d Flatten": _convolutional,
+    "Conv2d BatchNorm2d MaxPool2d Flatten": _max_pooled,
 }
 
 

@@ -1,5 +1,6 @@
 """SpikingJelly's layers as far as the bridge looks at them, written from the facts, for a machine that has no SpikingJelly."""
 
+import math
 from types import SimpleNamespace
 
 import torch
@@ -151,7 +152,18 @@ class LinearRecurrentContainer(MemoryModule):
 
 
 class SynapseFilter(MemoryModule):
-    pass
+    def __init__(self, tau=100.0, learnable=False, step_mode="s"):
+        super().__init__(step_mode, out_i=0.0)
+        self.learnable = learnable
+        if learnable:
+            self.w = nn.Parameter(torch.tensor(-math.log(tau - 1)))
+        else:
+            self.tau = tau
+
+    def step(self, x):
+        kept = self.held["out_i"]
+        self.held["out_i"] = kept - (1.0 - x) * kept * (self.w.sigmoid() if self.learnable else 1.0 / self.tau) + x
+        return self.held["out_i"]
 
 
 class PSN(nn.Module):

@@ -132,6 +132,34 @@ def test_the_arrays_that_a_program_reads_are_sealed_with_it(tmp_path):
     assert not cache.is_whole(tmp_path)
 
 
+def test_what_somebody_put_in_the_place_of_a_program_is_replaced(place, rng):
+    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    first = CPP.run(network, drive)
+    (program,) = (place / "cache").glob("*/main")
+    for put in (lambda path: path.write_text("a file"), lambda path: path.symlink_to(place)):
+        program.parent.rename(place / "away")
+        put(program.parent)
+        assert mismatches(first, CPP.run(network, drive)) == [0]
+        assert cache.is_whole(program.parent)
+        assert not program.parent.is_symlink()
+        cache.clear_away(place / "away")
+
+
+def test_a_folder_in_the_place_of_a_lock_is_named_and_cleared(place, rng, capsys):
+    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    CPP.run(network, drive)
+    (program,) = (place / "cache").glob("*/main")
+    lock = place / "cache" / f"{program.parent.name}.use"
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(RefsimError, match=r"\.use, cannot be opened \(Is a directory\); remove it, or name another folder"):
+        CPP.run(network, drive)
+    assert main(["cache", "clear"]) == 0
+    capsys.readouterr()
+    assert not lock.exists()
+    CPP.run(network, drive)
+
+
 def test_the_limit_is_the_users(place, monkeypatch, rng):
     monkeypatch.setenv("REFSIM_CACHE_BYTES", "1")
     for sizes in ((12, 3), (12, 4)):

@@ -9,7 +9,7 @@ from conftest import small_network
 
 import refsim
 from refsim import RefsimError
-from refsim.pytorch.bridge import load_network, save_network
+from refsim.pytorch.bridge import load_network, read_file, save_network
 
 
 def networks(rng):
@@ -68,7 +68,7 @@ def saved(array):
 
 HOSTILE = {
     "no_head": (lambda e: {"network.toml": None}, "lacks"),
-    "no_toml": (lambda e: {"network.toml": b"= ="}, "is damaged, or no network that refsim wrote"),
+    "no_toml": (lambda e: {"network.toml": b"= ="}, "network.toml: is not TOML"),
     "later_version": (lambda e: {"network.toml": e["network.toml"].replace(b"version = 1", b"version = 9")}, "reads 'refsim network' up to version 1"),
     "no_layers": (lambda e: {"network.toml": b'format = "refsim network"\nversion = 1\ndt = 0.001\n'}, r"needs one \[\[layer\]\] or more"),
     "no_weight": (lambda e: {"0.weight.npy": None}, "lacks There is no item named '0.weight.npy'"),
@@ -78,7 +78,6 @@ HOSTILE = {
     "other_shape": (lambda e: {"1.weight.npy": saved(np.zeros((5, 8)))}, r"weight must be \(n_post, 9\), a column an input, but has shape \(5, 8\)"),
     "delay": (lambda e: {"1.delay0.npy": saved(np.full(9, -1))}, "delays must be whole steps from 0 on"),
     "source": (lambda e: {"network.toml": e["network.toml"].replace(b"sources = [0]", b"sources = [7]")}, r"numbers of layers, -1 \(the input\) to 1"),
-    "another_card": (lambda e: {"cards/srif.toml": e["cards/srif.toml"].replace(b"v >= v_th", b"v > v_th")}, "is not the card of that name"),
     "bomb": (lambda e: {"0.weight.npy": bytes(200_000_000)}, "no network of this size of file does"),
 }
 
@@ -98,3 +97,43 @@ def test_a_file_that_is_no_archive(tmp_path):
         load_network(tmp_path / "net.refsim")
     with pytest.raises(RefsimError, match="cannot be read"):
         load_network(tmp_path / "nowhere.refsim")
+
+
+def edited(path, *changes):
+    """Change the text of the card in a file, as a later release may change the card that it was made of."""
+
+    def change(entries):
+        text = entries["cards/srif.toml"]
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        return {"cards/srif.toml": text}
+
+    repacked(path, change)
+    return path
+
+
+def test_the_text_in_the_file_rules_where_the_card_has_changed_since(rng, tmp_path):
+    network = networks(rng)["chain"]
+    path = edited(save_network(network, tmp_path / "net.refsim"), (b"v >= v_th", b"v > v_th"))
+    again = refsim.bridge.load(path)
+    model = again.layers[0].model
+    assert (model.name, dict(model.discrete.texts)["z"]) == ("srif_as_saved", "v > v_th")
+    knife = refsim.Drive.current(np.zeros((1, 4, network.n_inputs)), "1 ms")
+    models = (refsim.load("srif", v_th=1.0, spike_value=1.0), model.with_parameters(v_th=1.0, spike_value=1.0))
+    at_threshold = [refsim.Network.dense([(np.zeros((1, network.n_inputs)), np.ones(1), each)], "1 ms") for each in models]
+    spikes = [refsim.run(each, knife, engine=refsim.Discrete()).spikes[0].dense().ravel().tolist() for each in at_threshold]
+    assert spikes == [[True] * 4, [False, True, True, True]]  # it is the file's comparison that is run
+    with pytest.raises(RefsimError, match="there is no PyTorch step for this card 'srif_as_saved'"):
+        refsim.run(again, knife, engine=refsim.Torch())
+    assert "srif_as_saved" in read_file(path).assumed[-1]
+    twice = refsim.bridge.load(save_network(again, tmp_path / "twice.refsim"))
+    assert twice.layers[0].model.discrete.texts == model.discrete.texts
+
+
+def test_other_words_for_the_same_neuron_change_nothing(rng, tmp_path):
+    path = save_network(networks(rng)["chain"], tmp_path / "net.refsim")
+    again = refsim.bridge.load(edited(path, (b"Soft-reset", b"Soft reset, of an older release:")))
+    assert again.layers[0].model.name == "srif"
+    assert again.layers[0].model.title.startswith("Soft reset, of an older release:")
+    assert read_file(path).assumed == ()

@@ -152,7 +152,6 @@ REFUSED = {
     "smooth": (sj.LIFNode, {"surrogate_function": SimpleNamespace(spiking=False)}, "spiking = False is not read: .*smooth number in place of a spike"),
     "chance": (sj.IFNode, {"surrogate_function": type("PoissonPass", (), {"spiking": True})()}, "surrogate = 'PoissonPass' is not read: .*random"),
     "precision": (sj.QIFNode, {"_neuron_precision": ("bf16", "fp32", "fp32")}, "another precision"),
-    "filter": (sj.SynapseFilter, {}, "is SpikingJelly's SynapseFilter, which refsim does not read: its decay depends on its own input"),
     "unknown": (sj.PSN, {}, "SpikingJelly's PSN, which refsim does not read; of SpikingJelly it reads CUBALIFNode, .*LIFNode"),
 }
 

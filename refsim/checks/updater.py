@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..claims import Claim, Verdict
-from ..engines.brian.functions import truth_function
+from ..engines.brian.functions import number_functions
 from ..engines.brian.objects import check_units, checked_group, fine_options
 from ..engines.brian.session import session
 from ..engines.brian.text import fine_variables
@@ -76,7 +76,7 @@ def _updater_code(model: NeuronModel, brian2: Any) -> str:
 
     known = {"exact": (linear, independent), "euler": (euler,), "exponential_euler": (exponential_euler,), "rk4": (rk4,)}
     equations = fine_variables(model, frozenset(), gap=False, seen=False)
-    options = fine_options(model) | {"namespace": {"truth": truth_function(brian2, "float64")}}
+    options = fine_options(model) | {"namespace": number_functions(brian2, "float64")}
     group = checked_group(brian2, model.name, 1, equations, name="declared_step*", **options)
     brian2.Network(group)
     for updater in known.get(model.discrete.solution, ()):

@@ -8,13 +8,15 @@ from typing import Any
 
 from ..errors import RefsimError, listed
 from ..shelf import shelf
+from ..tables import read_toml, table_of
 from ..units import check_unit, to_si
 from .composing import compose
 from .conventions import OPTIONS, check_convention
 from .equations import Names, check_continuous, check_discrete, check_keys
 from .expressions import names_in, parse_expression
 from .inputs import check_kernels, read_inputs, read_kernels
-from .neuron import DRAWS, INPUT, STEP, TRAITS, NeuronModel
+from .naming import RESERVED, TAKEN, check_names, same_neuron
+from .neuron import STEP, TRAITS, NeuronModel
 from .odes import read_odes
 from .parts import Derived, Parameter, State
 from .writing import card_text
@@ -22,12 +24,12 @@ from .writing import card_text
 _TOP = {"name", "title", "family", "references", "traits", "input", "state", "parameters", "derived", "continuous", "discrete", "kernel"}
 _OF_FRAMEWORKS = {"framework", "convention", "variant", "refuse"}  # keys of a framework's layer; see conventions.py and framework.py
 _NEEDED = ("name", "title", "family", "references", "input", "state", "discrete")
-_RESERVED = {INPUT, STEP, "t", "dt", "i", "j", "N", "z", "xi", "lastspike", "not_refractory", "pi", "e", "inf", "gap", "seen", "jump", "truth", *DRAWS}
 _BOUNDS = {"minimum", "maximum", "above", "below"}
+SAVED = "_as_saved"  # ends the name of a card from a file, where the card of that name has changed since
 _LARGEST = 100_000  # bytes; a card is read by people
 
 
-def load(name: str | Path, **parameters: object) -> NeuronModel:
+def load(name: str | Path, /, **parameters: object) -> NeuronModel:
     """Load a neuron by the name of a card on the shelf, or by the path of your own card.
 
     Parameters
@@ -91,24 +93,25 @@ def load_all(folder: str = "") -> list[NeuronModel]:
 
 def read_card(path: Path) -> NeuronModel:
     """Read and check one card file."""
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise RefsimError(f"card {path}: is larger than {_LARGEST} bytes; this is no card.")
-        text = path.read_text("utf-8")
-        table = tomllib.loads(text)
-    except OSError as error:
-        raise RefsimError(f"card {path}: cannot be read ({error.strerror}).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RefsimError(f"card {path}: is not TOML ({error}).") from None
+    table, text = read_toml(path, f"card {path}", _LARGEST)
     return _model(table, text, path)
 
 
 def card_from_text(text: str, where: str) -> NeuronModel:
     """Read and check the text of a card."""
-    try:
-        return _model(tomllib.loads(text), text, Path(where))
-    except tomllib.TOMLDecodeError as error:
-        raise RefsimError(f"{where}: is not TOML ({error}).") from None
+    return _model(table_of(text, where), text, Path(where))
+
+
+def saved_card(text: str, where: str) -> NeuronModel:
+    """Read the text of a card that was saved with a network: it is the declaration, whatever the card of its name says today.
+
+    Where it says another neuron than the card of that name that comes with refsim, its name ends in ``SAVED``.
+    """
+    table = table_of(text, where)
+    shelved = _shelved().get(str(table.get("name")))
+    if shelved is not None and not same_neuron(tomllib.loads(shelved.read_text("utf-8")), table):
+        text = card_text({**table, "name": f"{table['name']}{SAVED}"})
+    return card_from_text(text, where)
 
 
 def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
@@ -123,7 +126,7 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     state = {key: _state(entry, parameters, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
     derived = {key: _derived(entry, f"{card}: [derived] {key}") for key, entry in _table(table, "derived", card).items()}
     kernels = read_kernels(_table(table, "kernel", card), card)
-    _names(card, state, parameters, derived, kernels)
+    check_names(card, state, parameters, derived, kernels)
     kind, inputs, unit = read_inputs(_table(table, "input", card), state, card)
     names = Names(state, {*parameters, *derived}, inputs, set(kernels), kind)
     ode_table, steps = _table(table, "continuous", card), _table(table, "discrete", card)
@@ -134,7 +137,7 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
         check_keys(ode_table, card)
         odes = read_odes(ode_table["equations"], f"{card}: [continuous] equations")
     discrete = check_discrete(steps, names, odes, card)
-    if taken := {target for target, _ in discrete.texts} & (_RESERVED - {"z"}):
+    if taken := {target for target, _ in discrete.texts} & ((RESERVED | TAKEN) - {"z"}):
         raise RefsimError(f"{card}: [discrete] sets {listed(taken)}, which has a meaning of its own; give the helper another name.")
     model = NeuronModel(
         name=name,
@@ -239,26 +242,12 @@ def _derived(entry: object, where: str) -> Derived:
     return Derived(_text(table, "text", where), check_unit(table["unit"], where), _text(table, "meaning", where))
 
 
-def _names(card: str, *shelves: Mapping[str, object]) -> None:
-    """Every name is an identifier, free of the engines' own names, and used once."""
-    seen: set[str] = set()
-    for name in (name for entries in shelves for name in entries):
-        if not name.isidentifier() or name[0] == "_" or name[-1] == "_" or not name.isascii():
-            raise RefsimError(f"{card}: '{name}' cannot name a variable; use letters, digits and '_', and begin and end with a letter or digit.")
-        if name in _RESERVED:
-            raise RefsimError(f"{card}: '{name}' has a meaning of its own and cannot be a state or parameter; reserved are {listed(_RESERVED)}.")
-        if name in seen:
-            raise RefsimError(f"{card}: '{name}' is declared twice, among [state], [parameters] and [derived].")
-        seen.add(name)
-
-
 def _check_own_name(model: NeuronModel, card: str, path: Path) -> None:
     """Refuse a changed copy that kept its name: reports and PyTorch steps go by the name. Its convention alone may be another."""
     original = _shelved().get(model.name)
     if original is None or original.resolve() == path.resolve() or (text := original.read_text("utf-8")) == model.text:
         return
-    ours, theirs = tomllib.loads(text), tomllib.loads(model.text)
-    if "convention" not in ours or ours | {"convention": {}} != theirs | {"convention": {}}:
+    if not same_neuron(tomllib.loads(text), tomllib.loads(model.text)):
         raise RefsimError(f"{card}: {path} is not the card of that name that comes with refsim; give yours a name of its own.")
 
 

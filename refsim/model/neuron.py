@@ -189,7 +189,7 @@ class NeuronModel:
 
         return save(self, Path(path))
 
-    def with_parameters(self, **values: object) -> "NeuronModel":
+    def with_parameters(self, /, **values: object) -> "NeuronModel":
         """Return the model with other parameter values, each a number in SI or text with a unit.
 
         Raises

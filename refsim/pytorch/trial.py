@@ -93,12 +93,11 @@ class _Record:
 
     def _hook(self, index: int) -> Callable[..., None]:
         part, layer = self.trial.tried.parts[index], self.trial.network.layers[index]
-        axes = part.framework.axes(part.module)
 
         def keep(module: nn.Module, _inputs: object, output: Any) -> None:
             sent = first(output)
             seen, after = part.framework.membranes(module, output)
-            rows = [None if each is None else in_time(each, axes, self.n_samples).flatten(2) for each in (sent, seen, after)]
+            rows = [None if each is None else in_time(each, part.axes, self.n_samples).flatten(2) for each in (sent, seen, after)]
             assert rows[0] is not None
             hidden = torch.full_like(rows[0], torch.nan)
             self.kept[index] += [_result(layer, *each) for each in zip(rows[0], *(hidden if row is None else row for row in rows[1:]), strict=True)]

@@ -16,6 +16,7 @@ from ..model import load
 from ..network import Network, positive_time
 from ..rasters import read_event_rows
 from ..shelf import shelf
+from ..tables import read_toml
 from ..units import to_si
 from .curve import read_curve, validate_curve
 from .findings import Findings
@@ -126,12 +127,7 @@ def read_case(path: str | Path) -> Case:
         With the file, the key and what to write.
     """
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise RefsimError(f"case {path}: cannot be read ({error.strerror}).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RefsimError(f"case {path}: is not TOML ({error}).") from None
+    table, _ = read_toml(path, f"case {path}")
     kind = table.get("kind")
     if kind not in _KEYS:
         raise RefsimError(f"case {path}: kind must be one of {listed(_KEYS)}, but is {kind!r}.")

@@ -56,7 +56,12 @@ def _locked(name: str, how: int) -> TextIO:
     """
     path = cache_folder() / name
     while True:
-        file = open(path, "w")  # noqa: SIM115
+        try:
+            file = open(path, "w")  # noqa: SIM115
+        except OSError as error:
+            raise RefsimError(
+                f"the lock of a compiled network, {path}, cannot be opened ({error.strerror}); remove it, or name another folder in REFSIM_CACHE."
+            ) from None
         try:
             fcntl.flock(file, how)
             if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
@@ -88,6 +93,15 @@ def held(make: Callable[[], Path]) -> tuple[Path, TextIO]:
         if is_whole(folder):
             return folder, lock
         lock.close()
+
+
+def clear_away(path: Path) -> None:
+    """Remove what is there, if it can be removed: a folder, or a file or link that somebody put in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def touch(folder: Path) -> None:
@@ -138,7 +152,9 @@ def clear() -> tuple[int, int]:
     for left in cache_folder().glob("tmp*"):
         shutil.rmtree(left, ignore_errors=True)
     for lock in (*cache_folder().glob("*.lock"), *cache_folder().glob("*.use")):
-        with contextlib.suppress(OSError), _locked(lock.name, _AT_ONCE):
+        if lock.is_dir():
+            clear_away(lock)  # no lock of ours
+        with contextlib.suppress(OSError, RefsimError), _locked(lock.name, _AT_ONCE):
             lock.unlink()
     return sum(gone), len(gone) - sum(gone)
 
@@ -151,5 +167,5 @@ def _remove(folder: Path) -> bool:
             folder.rename(away)
             shutil.rmtree(away, ignore_errors=True)
             return True
-    except OSError:  # in use, or another process was faster
+    except (OSError, RefsimError):  # in use, or another process was faster
         return not folder.exists()

@@ -1,4 +1,4 @@
-"""What a card's step calls besides arithmetic, for both targets: random numbers, kernels over the past, and truth as 1 or 0."""
+"""What a card's step calls besides arithmetic, for both targets: random numbers, kernels over the past, truth as 1 or 0, and the floor."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,8 +74,14 @@ def brian_function(brian2: Any, call: Call, function: Callable[..., Any], cpp: s
     return made
 
 
-def truth_function(brian2: Any, dtype: str) -> Any:
-    """Make the function ``truth``: 1 where a condition holds and 0 elsewhere, in the dtype of the run."""
-    made = brian2.Function(lambda condition: np.asarray(condition, dtype), arg_units=[bool], return_unit=1)
-    made.implementations.add_implementation("cpp", code="static inline double truth(bool condition) { return condition ? 1.0 : 0.0; }")
-    return made
+def number_functions(brian2: Any, dtype: str) -> dict[str, Any]:
+    """Make the functions that every step may call, in the dtype of the run.
+
+    ``truth`` is 1 where a condition holds and 0 elsewhere. ``whole_below`` is a floor that stays a floating-point number: Brian2's own is an
+    integer of 32 bits, which a count of spikes beyond 2^31 turns over without a word.
+    """
+    truth = brian2.Function(lambda condition: np.asarray(condition, dtype), arg_units=[bool], return_unit=1)
+    truth.implementations.add_implementation("cpp", code="static inline double truth(bool condition) { return condition ? 1.0 : 0.0; }")
+    whole_below = brian2.Function(np.floor, arg_units=[1], return_unit=1)
+    whole_below.implementations.add_implementation("cpp", code="static inline double whole_below(double x) { return std::floor(x); }")
+    return {"truth": truth, "whole_below": whole_below}

@@ -13,7 +13,7 @@ from ...model import NeuronModel
 from ...model.expressions import comparisons, parse_expression
 from ...model.neuron import STEP
 from ...network import Layer, Network
-from .functions import calls, cpp_text, truth_function
+from .functions import calls, cpp_text, number_functions
 from .product import fill, parts_of, product_code, product_of
 from .text import FAR, ThreeAddress, fine_variables, grid_update, grid_variables, jump_of, unit_equations, watch
 
@@ -125,7 +125,7 @@ def layer_group(structure: Structure, layer: Layer, name: str, brian2: Any, call
     declare = fine_variables if structure.fine else grid_variables
     equations = declare(model, frozenset(layer_constants(layer)), **watched) + more
     size = structure.batch * layer.n_post
-    namespace = {each.name: call(each.unit) for each in calls(layer, name, fine=structure.fine)} | {"truth": truth_function(brian2, structure.dtype)}
+    namespace = {each.name: call(each.unit) for each in calls(layer, name, fine=structure.fine)} | number_functions(brian2, structure.dtype)
     if not structure.fine:
         group = checked_group(brian2, model.name, size, equations, threshold="z > 0", name=name, namespace=namespace)
         group.run_regularly(grid_update(model, structure.dtype, **watched), when=f"{name}_update")
@@ -173,7 +173,7 @@ def check_units(brian2: Any, model: NeuronModel) -> None:
 
     functions = {f"{name}_call": brian2.Function(lambda *_: 0.0, arg_units=[1, 1], return_unit=1) for name in model.draws}
     functions |= {f"{name}_call": brian2.Function(lambda *_: 0.0, arg_units=[1, 1, None], return_unit=lambda _i, _t, x: x) for name in model.kernels}
-    group = checked_group(brian2, model.name, 1, unit_equations(model), namespace=functions | {"truth": truth_function(brian2, "float64")}, name="units*")
+    group = checked_group(brian2, model.name, 1, unit_equations(model), namespace=functions | number_functions(brian2, "float64"), name="units*")
     with explained(model.name):
         code = grid_update(model, "float64", gap=False, seen=False)
         names = set(re.findall(r"[A-Za-z_]\w*", code))

@@ -12,7 +12,7 @@ from ...errors import RefsimError
 from ...model import NeuronModel
 from ...network import Layer
 from ...recording import installed_version
-from .cache import alone, is_whole, keep_small, seal, touch
+from .cache import alone, clear_away, is_whole, keep_small, seal, touch
 from .children import Scratch, child, exit_code
 from .folder import cache_folder, disk_full, explained_disk
 from .functions import brian_function, calls
@@ -85,7 +85,7 @@ def _compiler_facts(compiler: str) -> tuple[str, str]:
 def _compile(structure: Structure, compiler: str, folder: Path) -> None:
     """Build in a folder of its own and move what is needed into place at the end."""
     near = folder.with_name(f"tmp-{folder.name}")
-    shutil.rmtree(near, ignore_errors=True)  # of a process that was killed; we hold the lock
+    clear_away(near)  # of a process that was killed; we hold the lock
     with Scratch() as work:
         try:
             project = work / "project"
@@ -95,7 +95,7 @@ def _compile(structure: Structure, compiler: str, folder: Path) -> None:
             shutil.copy2(project / "main", near / "main")
             shutil.copytree(project / "static_arrays", near / "static_arrays")
             seal(near, results=names)
-            shutil.rmtree(folder, ignore_errors=True)  # damaged, or not there
+            clear_away(folder)  # damaged, or not there
             near.rename(folder)  # in one move: a reader sees the whole program or none
         finally:
             shutil.rmtree(near, ignore_errors=True)

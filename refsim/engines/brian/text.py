@@ -53,13 +53,13 @@ class ThreeAddress:
     def call(self, name: str, arguments: list[str]) -> str:
         """Add a call; what Brian2 has no function for is made of those it has."""
         if name == "round":
-            return self.keep(f"floor({self.keep(f'{arguments[0]} + 0.5')})")
+            return self.call("floor", [self.keep(f"{arguments[0]} + 0.5")])
         if name == "shr":
             return self.call("trunc", [self.keep(f"{arguments[0]} / {self.keep(f'2.0 ** {arguments[1]}')}")])
         if name == "trunc":
-            size = self.keep(f"floor({self.keep(f'abs({arguments[0]})')})")
+            size = self.call("floor", [self.keep(f"abs({arguments[0]})")])
             return self.keep(f"{self.keep(f'sign({arguments[0]})')} * {size}")
-        return self.keep(f"{name}({', '.join(arguments)})")
+        return self.keep(f"{'whole_below' if name == 'floor' else name}({', '.join(arguments)})")
 
     def keep(self, operation: str) -> str:
         """Add one operation and return the name of its result."""

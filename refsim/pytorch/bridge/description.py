@@ -1,6 +1,5 @@
 """The description beside a file of weights: what stands behind which tensors, and what a step is."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from ...errors import RefsimError, listed
 from ...model import NeuronModel, load
 from ...network import positive_time
+from ...tables import read_toml
 from .maps import MapDescription, read_map
 
 _TOP = {"dt", "weights", "key", "layer", "ignore", "title", "input_shape"}
@@ -90,13 +90,10 @@ def read_description(source: str | Path | Mapping[str, Any]) -> Description:
         return _description(source, "description", Path())
     path = Path(source)
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise RefsimError(
-            f"description {path}: cannot be read ({error.strerror}). It is a TOML file that names dt and the neuron behind each Linear; README.md shows one."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RefsimError(f"description {path}: is not TOML ({error}).") from None
+        table, _ = read_toml(path, f"description {path}")
+    except RefsimError as error:
+        hint = " It is a TOML file that names dt and the neuron behind each Linear; README.md shows one." if "cannot be read" in str(error) else ""
+        raise RefsimError(f"{error}{hint}") from None
     return _description(table, f"description {path}", path.parent)
 
 

@@ -82,6 +82,8 @@ def in_time(x: Tensor, axes: str, n_samples: int) -> Tensor:
         return x[None]
     if axes == "time first":
         return x
+    if axes == "time and batch":
+        return x.reshape(-1, n_samples, *x.shape[1:])
     return (x.reshape(n_samples, -1, *x.shape[1:]) if axes == "batch and time" else x).transpose(0, 1)
 
 
@@ -91,6 +93,8 @@ def out_of_time(answer: Tensor, axes: str) -> Tensor:
         return answer[0]
     if axes == "time first":
         return answer
+    if axes == "time and batch":
+        return answer.flatten(0, 1)
     swapped = answer.transpose(0, 1)
     return swapped.flatten(0, 1) if axes == "batch and time" else swapped
 

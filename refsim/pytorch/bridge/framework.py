@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from ...errors import RefsimError, listed
 from ...model.framework import FrameworkLayer, framework_layers
 
-# How a tensor that a part gets lies in time. A part that takes one step a call has (batch, ...).
-AXES = ("step", "time first", "batch first", "batch and time")
+# How a tensor that a part gets lies in time. A part that takes one step a call has (batch, ...). "batch and time", "time and batch": one axis for both,
+# sample after sample or step after step.
+AXES = ("step", "time first", "batch first", "batch and time", "time and batch")
 
 
 class Membranes(NamedTuple):
@@ -55,7 +56,7 @@ class Framework:
     package : str
         That its classes come from.
     axes : function of a part
-        One of ``AXES``.
+        One of ``AXES``, or "" where a run has to show it.
     forget : function of a part
         Puts it back to its start.
     passive : frozenset of str

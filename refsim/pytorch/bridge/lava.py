@@ -6,7 +6,8 @@ from typing import Any
 
 from ...errors import RefsimError
 from ...units import to_si
-from .hdf5_group import Group, open_hdf5
+from .entries import Entries
+from .hdf5 import read_tree
 from .lava_blocks import Block, network_of
 from .reading import Asked, Reading
 
@@ -27,19 +28,19 @@ def read_net(path: Path, asked: Asked) -> Reading:
     where = f"network {path}"
     if asked.describe is not None:
         raise RefsimError(f"{where}: says its layers itself and takes no description; what it leaves unsaid is given by --convention and --dt.")
-    with open_hdf5(path) as file:
-        layers = file.group("layer")
-        names = layers.keys
-        if wrong := [name for name in names if not re.fullmatch(r"\d{1,5}", name)]:
-            raise RefsimError(f"{where}: its layers must be numbered, but one is named '{wrong[0][:40]}'.")
-        if sorted(map(int, names)) != list(range(len(names))) or not 0 < len(names) <= _MOST:
-            raise RefsimError(f"{where}: its layers must be numbered from 0 on, without a gap, but are {', '.join(sorted(names, key=int)[:8]) or 'none'}.")
-        blocks = [_block(layers.group(str(index)), f"{where}, layer {index}") for index in range(len(names))]
-        dt = asked.dt if asked.dt is not None else _step(file)
-        return network_of(blocks, asked.convention, dt, where, "lava-dl .net", file.unread())
+    file = Entries(read_tree(path, "network"), where)
+    layers = file.group("layer")
+    names = layers.keys
+    if wrong := [name for name in names if not re.fullmatch(r"\d{1,5}", name)]:
+        raise RefsimError(f"{where}: its layers must be numbered, but one is named '{wrong[0][:40]}'.")
+    if sorted(map(int, names)) != list(range(len(names))) or not 0 < len(names) <= _MOST:
+        raise RefsimError(f"{where}: its layers must be numbered from 0 on, without a gap, but are {', '.join(sorted(names, key=int)[:8]) or 'none'}.")
+    blocks = [_block(layers.group(str(index)), f"{where}, layer {index}") for index in range(len(names))]
+    dt = asked.dt if asked.dt is not None else _step(file)
+    return network_of(blocks, asked.convention, dt, where, "lava-dl .net", file.unread())
 
 
-def _block(group: Group, where: str) -> Block:
+def _block(group: Entries, where: str) -> Block:
     keys = group.keys
     shape = tuple(int(size) for size in group.array("shape").ravel()) if "shape" in keys else ()
     if any(size < 1 for size in shape):
@@ -59,7 +60,7 @@ def _block(group: Group, where: str) -> Block:
     )
 
 
-def _weight(group: Group, where: str) -> Any:
+def _weight(group: Entries, where: str) -> Any:
     """Return the weight; of a complex one the real part, where the imaginary part is zero."""
     if not group.is_group("weight"):
         return group.array("weight")
@@ -69,11 +70,11 @@ def _weight(group: Group, where: str) -> Any:
     return parts.array("real")
 
 
-def _neuron(group: Group) -> dict[str, Any]:
+def _neuron(group: Entries) -> dict[str, Any]:
     return {name: group.word_or_number(name) for name in group.keys}
 
 
-def _step(file: Group) -> object:
+def _step(file: Entries) -> object:
     """Return the duration of a step, simulation/Ts in milliseconds; None where the file has none."""
     if not file.is_group("simulation") or "Ts" not in file.group("simulation").keys:
         return None

@@ -11,7 +11,8 @@ from ...connection import Connection
 from ...errors import RefsimError
 from ...model.card import switched
 from ...network import Network, positive_time
-from .parts import Part, neurons_of, own_step, read_part, recurrent_matrix
+from .parts import Neurons, Part, neurons_of, own_step, read_part, recurrent_matrix
+from .pooling import POOLING
 from .trying import try_out
 from .wiring import INPUT, Wiring, measure
 
@@ -40,6 +41,7 @@ def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int]
     step = _step(parts, dt)
     wiring = measure(module, tried)
     neurons = [read_part(part, shape, step) for part, shape in zip(tried.parts, tried.shapes, strict=True)]
+    _check_pooled(tried.parts, neurons, wiring)
     late = {index for index, each in enumerate(neurons) if each.model.convention.get("latency", "none") != "none"}
     rows = []
     for index, (part, shape, read) in enumerate(zip(tried.parts, tried.shapes, neurons, strict=True)):
@@ -86,6 +88,16 @@ def _together(delays: dict[int, Floats]) -> list[tuple[Floats, Any]]:
     if len(steps) == 1 or (heard.sum(axis=0) > 1).any():
         return [(weight, delay) for delay, weight in delays.items()]
     return [(np.sum(list(delays.values()), axis=0), np.where(heard.any(axis=0), steps[heard.argmax(axis=0)], steps.min()))]
+
+
+def _check_pooled(parts: Sequence[Part], neurons: Sequence[Neurons], wiring: Wiring) -> None:
+    """Refuse a max pool over layers whose spikes may be other numbers than 1."""
+    for target, source, _ in wiring.weights:
+        if parts[target].framework is POOLING and (neurons[source].model.discrete.payload or neurons[source].model.discrete.readout):
+            raise RefsimError(
+                f"{parts[target].where}: is a max pool, which is exact on spikes of 0 and 1 alone, but '{parts[source].name}' gives other numbers than that; "
+                "the largest of numbers is no linear map. Let it give one spike a step at most, or take an average or a sum pool."
+            )
 
 
 def _step(parts: Sequence[Part], dt: object) -> float:

@@ -8,7 +8,6 @@ Any zip program opens it, `numpy.load` reads the arrays; nothing in it can run.
 """
 
 import io
-import tomllib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,9 +20,10 @@ from ...arrays import DIVERGED, real_array
 from ...connection import DRIVE, Source
 from ...errors import RefsimError, listed
 from ...model import NeuronModel
-from ...model.card import card_from_text
+from ...model.card import SAVED, saved_card
 from ...model.writing import card_text, rows_text
 from ...network import Network, make_layer, positive_time
+from ...tables import table_of
 from .reading import Asked, Reading
 
 FORMAT, VERSION = "refsim network", 1
@@ -88,8 +88,9 @@ def read_native(path: Path, asked: Asked) -> Reading:
     if asked.describe is not None or asked.convention or asked.dt is not None:
         raise RefsimError(f"network {path}: says all itself; leave --describe, --convention and --dt out, or give them to refsim import.")
     network, notes = _read(path)
+    changed = _changed(network)
     if not notes:
-        return Reading(network, "refsim's own", tuple(f"{layer.n_pre} -> {layer.n_post}" for layer in network.layers))
+        return Reading(network, "refsim's own", tuple(f"{layer.n_pre} -> {layer.n_post}" for layer in network.layers), changed)
     where = f"network {path}, reading.toml"
     maps, assumed, aside = (notes.get(key, []) for key in ("maps", "assumed", "aside"))
     late = np.asarray(notes.get("output_delay", [0]))
@@ -97,7 +98,13 @@ def read_native(path: Path, asked: Asked) -> Reading:
         raise RefsimError(f"{where}: maps, assumed and aside must be lists of words, maps one a layer.")
     if late.dtype.kind != "i" or late.ndim != 1 or len(late) not in (1, network.layers[-1].n_post) or late.min() < 0:
         raise RefsimError(f"{where}: output_delay must be whole steps from 0 on, one or one a neuron.")
-    return Reading(network, f"{notes.get('format', 'refsim')}, imported", tuple(maps), tuple(assumed), tuple(aside), late.astype(np.int64))
+    return Reading(network, f"{notes.get('format', 'refsim')}, imported", tuple(maps), (*assumed, *changed), tuple(aside), late.astype(np.int64))
+
+
+def _changed(network: Network) -> tuple[str, ...]:
+    """Return in words which cards are not those that refsim has under their names today."""
+    names = dict.fromkeys(layer.model.name for layer in network.layers if layer.model.name.endswith(SAVED))
+    return tuple(f"card '{name}': the text in the file, which is another neuron than this refsim's card '{name.removesuffix(SAVED)}'" for name in names)
 
 
 def _notes(reading: Reading) -> str:
@@ -116,14 +123,14 @@ def _read(path: str | Path) -> tuple[Network, Mapping[str, Any]]:
     try:
         with zipfile.ZipFile(path) as file:
             _check_sizes(file, where)
-            head = tomllib.loads(file.read("network.toml").decode("utf-8"))
+            head = table_of(file.read("network.toml").decode("utf-8"), f"{where}, network.toml")
             if head.get("format") != FORMAT or not isinstance(head.get("version"), int) or head["version"] > VERSION:
                 raise RefsimError(f"{where}: is {head.get('format')!r}, version {head.get('version')!r}; this refsim reads {FORMAT!r} up to version {VERSION}.")
-            notes = tomllib.loads(file.read("reading.toml").decode("utf-8")) if "reading.toml" in file.namelist() else {}
+            notes = table_of(file.read("reading.toml").decode("utf-8"), f"{where}, reading.toml") if "reading.toml" in file.namelist() else {}
             return _network(head, file, where), notes
     except OSError as error:
         raise RefsimError(f"{where}: cannot be read ({error.strerror or 'it is cut short'}).") from None
-    except (zipfile.BadZipFile, tomllib.TOMLDecodeError, UnicodeDecodeError, EOFError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError, EOFError, RuntimeError, NotImplementedError) as error:
         raise RefsimError(
             f"{where}: is damaged, or no network that refsim wrote ({str(error).splitlines()[0] if str(error) else type(error).__name__})."
         ) from None
@@ -168,7 +175,7 @@ def _source(source: object, delay: NDArray[Any], index: int, n_layers: int, wher
 
 def _model(row: Mapping[str, Any], file: zipfile.ZipFile, where: str) -> NeuronModel:
     text = file.read(f"cards/{row['card']}.toml").decode("utf-8")
-    return card_from_text(text, f"{where}, its card").with_parameters(**row["parameters"])
+    return saved_card(text, f"{where}, its card").with_parameters(**row["parameters"])
 
 
 def _array(file: zipfile.ZipFile, name: str, where: str) -> NDArray[Any]:

@@ -17,6 +17,7 @@ from .affine import measured
 from .framework import Framework, Recurrent
 from .norse import NORSE
 from .own import OWN
+from .pooling import POOLING, POOLS
 from .rockpool import ROCKPOOL
 from .sinabs import SINABS
 from .snntorch import SNNTORCH
@@ -37,12 +38,15 @@ class Part:
     framework : Framework
     layer : FrameworkLayer or None
         What its card says; None for refsim's own.
+    axes : str
+        How it takes time, one of ``AXES``; "" until a run has shown it.
     """
 
     name: str
     module: nn.Module
     framework: Framework
     layer: FrameworkLayer | None
+    axes: str
 
     @property
     def where(self) -> str:
@@ -72,7 +76,12 @@ def neurons_of(module: nn.Module) -> list[Part]:
 
 def framework_of(part: nn.Module) -> Framework | None:
     """Return the framework that a part comes from, None for PyTorch's own and the user's."""
-    return OWN if isinstance(part, Neuron | AxonalDelay) else next((framework for framework in FRAMEWORKS if framework.owns(part)), None)
+    if isinstance(part, Neuron | AxonalDelay):
+        return OWN
+    framework = next((framework for framework in FRAMEWORKS if framework.owns(part)), None)
+    if isinstance(part, POOLS) and (framework or type(part) in POOLS):  # one that a user changed is measured as whatever it is
+        return POOLING
+    return framework
 
 
 def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[Part]:
@@ -81,11 +90,11 @@ def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[Part]:
     seen.add(id(part))
     framework = framework_of(part)
     if isinstance(part, Neuron):
-        yield Part(name, part, OWN, None)
+        yield Part(name, part, OWN, None, OWN.axes(part))
         return
     layer = framework.layer(part, f"module: '{name}'") if framework and framework is not OWN else None
     if framework and layer:
-        yield Part(name, part, framework, layer)
+        yield Part(name, part, framework, layer, framework.axes(part))
         return  # what is inside belongs to it
     for key, child in part.named_children():
         yield from _walk(f"{name}.{key}" if name else key, child, seen)

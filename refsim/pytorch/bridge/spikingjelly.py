@@ -10,7 +10,7 @@ _CONTAINERS = {
     "StepModule", "SingleModule", "MultiStepModule", "MemoryModule", "MultiStepContainer", "SeqToANNContainer", "TLastMultiStepContainer",
     "TLastSeqToANNContainer", "StepModeContainer", "ElementWiseRecurrentContainer", "LinearRecurrentContainer",
 }  # fmt: skip
-# Whether they are linear is measured: a max pool is found out there, with its name.
+# Whether they are linear is measured; a max pool over spikes is a part of its own.
 _MAPS = {
     "Linear", "WSLinear", "Conv1d", "Conv2d", "Conv3d", "WSConv2d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Upsample", "Flatten",
     "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d",
@@ -21,14 +21,10 @@ _MODELS = {
     "BasicBlock", "Bottleneck", "SpikingResNet", "SEWResNet", "SpikingVGG", "MNISTNet", "FashionMNISTNet", "NMNISTNet", "CIFAR10Net",
     "CIFAR10DVSNet", "DVSGestureNet",
 }  # fmt: skip
-_FILTER = (
-    "its decay depends on its own input, y + x - (1 - x)*y/tau, which is no linear map, and its output is a number, not a spike; "
-    "use a CUBALIFNode, whose synaptic current decays always."
-)
 _BY_STEP = "its weights differ from step to step, and a connection has one weight; train with a BatchNorm of one set of weights."
 _NEUNORM = "its sum over channels decays over many steps, and a connection remembers nothing of its own."
 _UNREAD = {
-    "SynapseFilter": _FILTER, "NeuNorm": _NEUNORM,
+    "NeuNorm": _NEUNORM,
     **{f"{kind}{axes}d": _BY_STEP for kind in ("BatchNormThroughTime", "TemporalEffectiveBatchNorm") for axes in (1, 2, 3)},
 }  # fmt: skip
 
@@ -39,8 +35,10 @@ def _forget(part: Any) -> None:
 
 
 def _values(part: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Add where the states start, which is where `reset` puts them; and the leak, which a ParametricLIFNode computes from its w in each step."""
-    if "rate" in values:
+    """Add where the states start, which is where `reset` puts them; and the leak, which a layer that learns it computes from its w in each step."""
+    if type(part).__name__ == "SynapseFilter" and not part.learnable:
+        values["rate"] = 1.0 / part.tau
+    elif "rate" in values:
         values["rate"] = part.w.detach().sigmoid().cpu().double().numpy()
     starts = {f"{name}_start": part.get_reset_value(name) for name in ("v", "w") if name in dict(part.named_memories())}
     return values | {name: value.detach().cpu().double().numpy() if isinstance(value, Tensor) else value for name, value in starts.items()}
@@ -49,8 +47,8 @@ def _values(part: Any, values: dict[str, Any]) -> dict[str, Any]:
 def _membranes(part: Any, output: Tensor) -> Membranes:
     """Return the membrane after the step, of all steps where the layer stores them; what the threshold saw is never kept."""
     if part.step_mode == "s":
-        return Membranes(None, part.v)
-    stored = part.v_seq
+        return Membranes(None, getattr(part, "v", None))
+    stored = getattr(part, "v_seq", None)
     return Membranes(None, stored if isinstance(stored, Tensor) and stored.shape == output.shape else None)
 
 

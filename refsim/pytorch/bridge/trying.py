@@ -1,7 +1,7 @@
 """Run a module once on zeros to see how it takes its input, in which order its layers of neurons run, and what they give."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -68,7 +68,7 @@ def _widths(module: nn.Module) -> list[tuple[int, ...]]:
 
 
 def _likely(parts: Sequence[Part]) -> tuple[str, ...]:
-    axes = {part.framework.axes(part.module) for part in parts}
+    axes = {part.axes for part in parts}
     if "batch and time" in axes:
         return ("batch and time", "batch first", "time first", "held")
     if "batch first" in axes:
@@ -93,12 +93,12 @@ def _try(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...], layou
         return _line(error)
     if missing := [part.name for part in parts if part.name not in calls]:
         return f"never runs '{missing[0]}'"
-    named = {part.name: part for part in parts}
+    named = {part.name: replace(part, axes=part.axes or _shown(calls[part.name][0][0], layout)) for part in parts}
     steps, shapes = set(), []
     for name, each in calls.items():
-        axes = named[name].framework.axes(named[name].module)
+        part = named[name]
         try:
-            times = [named[name].framework.arriving(named[name].module, in_time(x, axes, _BATCH)) for x, _ in each]
+            times = [part.framework.arriving(part.module, in_time(x, part.axes, _BATCH)) for x, _ in each]
         except RuntimeError as error:
             return _line(error)
         if any(x.ndim < 3 or x.shape[1] != _BATCH for x in times):
@@ -109,6 +109,13 @@ def _try(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...], layou
         return f"its layers of neurons run {' and '.join(map(str, sorted(steps)))} steps for {1 if layout == 'held' else _STEPS}"
     own = steps.pop() if layout == "held" else 0
     return Tried(Feeding(layout, shape, own), tuple(named[name] for name in calls), tuple(shapes), tuple(each[0][1] for each in calls.values()))
+
+
+def _shown(given: Tensor, layout: str) -> str:
+    """Return how a part that does not care takes time: one step a call, or many, in the order in which the module is fed."""
+    if len(given) == _BATCH:
+        return "step"
+    return "batch and time" if layout.startswith("batch") else "time and batch"
 
 
 def _line(error: BaseException) -> str:

@@ -20,6 +20,7 @@ from .affine import agree, random_inputs, unit_answers
 from .feeding import in_time, out_of_time
 from .framework import with_first
 from .parts import framework_of, neurons_of
+from .pooling import POOLING, fault_of_answers, fault_of_weights
 from .states import parts_inside, put_aside, twin
 from .trying import Tried
 
@@ -63,6 +64,7 @@ def measure(module: nn.Module, tried: Tried) -> Wiring:
                 if delay <= bench.latest and answer.any():
                     weights[target, source, delay] = np.ascontiguousarray(answer.T)
         _check(bench, weights, biases, sizes)
+        _check_pools(bench, weights, biases, sizes)
     return Wiring(weights, biases)
 
 
@@ -79,19 +81,21 @@ class _Bench:
             inside[part.name].forward = self._stand_in(index)
         self.given: Mapping[int, Sequence[Tensor]] = {}
         self.heard: list[list[Tensor]] = []
+        self.unpooled: list[list[Tensor]] = []  # what pools were given
         self.n_samples = 0
 
     def _stand_in(self, index: int) -> Callable[..., Any]:
         part, template = self.tried.parts[index], self.tried.outputs[index]
-        axes = part.framework.axes(part.module)
 
         def forward(x: Tensor, *_states: Any, **_more: Any) -> Any:
-            frames = part.framework.arriving(part.module, in_time(x, axes, self.n_samples))
+            given = in_time(x, part.axes, self.n_samples)
+            frames = part.framework.arriving(part.module, given)
             answers, now = torch.zeros_like(frames), len(self.heard[index])
             for step, put_in in enumerate(self.given.get(index, ())[now : now + len(frames)]):
                 answers[step] = put_in.reshape(frames[0].shape)
             self.heard[index] += [frame.flatten(1) for frame in frames]
-            return with_first(template, out_of_time(answers, axes))
+            self.unpooled[index] += list(given) if part.framework is POOLING else []
+            return with_first(template, out_of_time(answers, part.axes))
 
         return forward
 
@@ -106,7 +110,8 @@ class _Bench:
     def answers(self, given: Mapping[int, Sequence[Tensor]], n_samples: int) -> list[list[Tensor]]:
         """Return what arrives in each step at each layer, (n_samples, n), where numbers are put in at sources in the first steps."""
         quiet = torch.zeros(n_samples, self.tried.feeding.width, dtype=torch.float64)
-        self.given, self.heard, self.n_samples = given, [[] for _ in self.tried.parts], n_samples
+        self.given, self.n_samples = given, n_samples
+        self.heard, self.unpooled = [[] for _ in self.tried.parts], [[] for _ in self.tried.parts]
         frames = [*given.get(INPUT, ()), *[quiet] * self.steps][: self.steps]
         with put_aside(self.module):
             self.tried.feeding.run(self.module, frames)
@@ -128,22 +133,55 @@ def _biases(bench: _Bench) -> tuple[Floats, ...]:
 
 def _check(bench: _Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
     """Hold the measured maps against the answers to random numbers from all sources at once, in all steps: a product of two would show."""
-    drawn = torch.tensor_split(random_inputs(bench.steps * sum(sizes.values())), np.cumsum([bench.steps * n for n in sizes.values()])[:-1].tolist(), dim=1)
-    given = {source: numbers.reshape(len(numbers), bench.steps, -1).unbind(1) for source, numbers in zip(sizes, drawn, strict=True)}
-    for step, row in enumerate(bench.answers(given, len(drawn[0]))):
+    given = _drawn(bench, sizes)
+    for step, row in enumerate(bench.answers(given, len(given[INPUT][0]))):
         for target, found in enumerate(row):
-            maps = [
-                (given[source][0 if bench.stays(source) else step - delay].numpy(), weight.T)
-                for (to, source, delay), weight in weights.items()
-                if to == target and delay <= step
-            ]
+            if bench.tried.parts[target].framework is POOLING:
+                continue
+            maps = [(x, weight.T) for x, weight in _arrived(bench, weights, given, target, step)]
             expected = biases[target] + sum(x @ weight for x, weight in maps)
             size = np.abs(biases[target]) + sum(np.abs(x) @ np.abs(weight) for x, weight in maps)
             if not agree(found.numpy(), np.broadcast_to(expected, found.shape), np.broadcast_to(size, found.shape)):
                 what = "is not linear" if step <= bench.latest else f"remembers more than {'one step' if bench.latest == 1 else f'{bench.latest} steps'}"
                 raise RefsimError(
-                    f"{bench.tried.parts[target].where}: what leads to it {what}{_suspects(bench)}; only linear maps can stand between layers of neurons."
+                    f"{bench.tried.parts[target].where}: what leads to it {what}{_suspects(bench)}; only linear maps can stand between layers of neurons, and nn.MaxPool on spikes."
                 )
+
+
+def _check_pools(bench: _Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
+    """Refuse a pool that is given anything but the spikes of one neuron at each place."""
+    pools = [index for index, part in enumerate(bench.tried.parts) if part.framework is POOLING]
+    if not pools:
+        return
+    given = {source: [number.abs() for number in numbers] for source, numbers in _drawn(bench, sizes).items()}
+    answers = bench.answers(given, len(given[INPUT][0]))
+    for pool in pools:
+        said = [(source, weight) for (to, source, _), weight in weights.items() if to == pool]
+        fault = fault_of_weights(any(source == INPUT for source, _ in said), [weight for _, weight in said], biases[pool])
+        for step, row in enumerate(answers):
+            fault = fault or fault_of_answers(bench.unpooled[pool][step], row[pool], _arrived(bench, weights, given, pool, step))
+        if fault:
+            raise RefsimError(
+                f"{bench.tried.parts[pool].where}: is a max pool, which is exact on spikes of 0 and 1 alone, but {fault}; the largest of other numbers is no "
+                "linear map. Put the pool behind the neurons (convolution, neuron, pool), or take an average pool."
+            )
+
+
+def _drawn(bench: _Bench, sizes: dict[int, int]) -> dict[int, Sequence[Tensor]]:
+    """Return random numbers for all sources and steps."""
+    drawn = torch.tensor_split(random_inputs(bench.steps * sum(sizes.values())), np.cumsum([bench.steps * n for n in sizes.values()])[:-1].tolist(), dim=1)
+    return {source: numbers.reshape(len(numbers), bench.steps, -1).unbind(1) for source, numbers in zip(sizes, drawn, strict=True)}
+
+
+def _arrived(
+    bench: _Bench, weights: dict[tuple[int, int, int], Floats], given: Mapping[int, Sequence[Tensor]], target: int, step: int
+) -> list[tuple[Floats, Floats]]:
+    """Return the numbers that reach a layer in a step, (n_samples, n_source), each with its weight."""
+    return [
+        (given[source][0 if bench.stays(source) else step - delay].numpy(), weight)
+        for (to, source, delay), weight in weights.items()
+        if to == target and delay <= step
+    ]
 
 
 _USUAL = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Flatten, nn.Identity, nn.Dropout, nn.AvgPool1d, nn.AvgPool2d, nn.BatchNorm1d, nn.BatchNorm2d)
