@@ -185,3 +185,25 @@ def unnormed():
 def test_what_cannot_be_measured_is_told(make, says):
     with pytest.raises(RefsimError, match=says):
         refsim.bridge.load(make(), dt=DT)
+
+
+class Behindhand(nn.Module):
+    """Ends in a Linear, and is frozen in front."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.a, self.out = nn.Linear(4, 4), SRIF(), nn.Linear(4, 2)
+        self.linear.requires_grad_(False)
+
+    def forward(self, x):
+        return self.out(self.a(self.linear(x)))
+
+
+@pytest.mark.parametrize(("make", "said"), [(Behindhand, "; out leads to none of its neurons and is not judged"), (Casting, ""), (Behind, "")])
+def test_what_stands_behind_the_last_neurons_is_told(make, said):
+    module = make()
+    network = refsim.bridge.load(module, dt=DT)
+    run = refsim.run(network, refsim.Drive.current(np.ones((2, 3, 4)), DT), engine=refsim.Torch(module=module))
+    assert run.provenance["module"] == f"the module itself{said}"
+    if make is Behindhand:
+        assert [each.requires_grad for each in module.parameters()] == [False, False, True, True]
