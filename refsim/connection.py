@@ -11,7 +11,7 @@ from .arrays import DIVERGED, Floats, Ints, plain_array, real_array
 from .errors import RefsimError
 
 DRIVE = -1  # as the number of a source: the input of the network
-_LONGEST = 1 << 16  # steps; a longer delay is a mistake of units
+LONGEST = 1 << 16  # steps; a longer delay is a mistake of units
 
 Wires = tuple[Floats, "tuple[Source, ...]"]
 
@@ -107,10 +107,10 @@ def _delay(given: ArrayLike | None, shape: tuple[int, ...], least: int, where: s
         raise RefsimError(
             f"{where}: delay must be whole steps, one number, ({shape[1]},) or {shape}, but has dtype {delay.dtype} and shape {delay.shape}. Divide times by dt."
         )
-    if delay.min() < least or delay.max() > _LONGEST:
+    if delay.min() < least or delay.max() > LONGEST:
         if delay.min() >= least:
             why = "a longer delay is a mistake of units"
         else:
             why = "a layer that has not fired yet in this step is heard of in the next" if least else "a spike cannot arrive before it is fired"
-        raise RefsimError(f"{where}: delay must lie in {least}..{_LONGEST:,} steps, but reaches from {delay.min()} to {delay.max()}; {why}.")
+        raise RefsimError(f"{where}: delay must lie in {least}..{LONGEST:,} steps, but reaches from {delay.min()} to {delay.max()}; {why}.")
     return delay.astype(np.int64)

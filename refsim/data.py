@@ -4,6 +4,7 @@ import gzip
 import importlib.util
 import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,20 @@ def read_arrays(path: Path) -> dict[str, Any]:
         return {"x": _read_idx(path)}
     except RefsimError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, gzip.BadGzipFile, struct.error, MemoryError, UnicodeDecodeError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        zlib.error,
+        gzip.BadGzipFile,
+        NotImplementedError,
+        RuntimeError,
+        struct.error,
+        MemoryError,
+        UnicodeDecodeError,
+    ) as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise RefsimError(f"data {path}: cannot be read as {kind if kind in ('npz', 'npy', 'csv') else 'idx'} ({reason.rstrip('.')}).") from None
 

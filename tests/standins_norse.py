@@ -1,6 +1,7 @@
 """Stand-ins for Norse's layers: its attributes, stepping as its source does (facts: Norse 1.1.0). The probes run the framework itself."""
 
 from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -20,6 +21,15 @@ NUMBERS = {
 DT = 2.0**-10  # with these numbers first steps are exact: thresholds are met
 
 
+class State(NamedTuple):
+    """The states of a layer, those that it has."""
+
+    v: Any = None
+    i: Any = None
+    b: Any = None
+    z: Any = None
+
+
 class SNNCell(nn.Module):
     def __init__(self, dt=DT, dtype=torch.float64, **numbers):
         super().__init__()
@@ -27,7 +37,7 @@ class SNNCell(nn.Module):
         self.p, self.dt = SimpleNamespace(**tensors, reset_method=numbers.get("reset_method", reset_value)), dt
 
     def state_fallback(self, x):
-        return SimpleNamespace(v=self.p.v_leak.clone(), i=torch.zeros_like(x), b=self.p.v_th.clone())
+        return State(v=self.p.v_leak.clone(), i=torch.zeros_like(x), b=self.p.v_th.clone())
 
     def forward(self, x, state=None):
         return self.step(x, self.state_fallback(x) if state is None else state)
@@ -36,7 +46,7 @@ class SNNCell(nn.Module):
         p, i = self.p, s.i + x
         v = s.v + self.dt * p.tau_mem_inv * ((p.v_leak - s.v) + i)
         z = (v - p.v_th > 0).to(v.dtype)
-        return z, SimpleNamespace(v=(1 - z) * v + z * p.v_reset, i=i - self.dt * p.tau_syn_inv * i)
+        return z, State(v=(1 - z) * v + z * p.v_reset, i=i - self.dt * p.tau_syn_inv * i)
 
 
 class LIFCell(SNNCell):
@@ -48,24 +58,24 @@ class LIFBoxCell(SNNCell):
         p = self.p
         v = s.v + self.dt * p.tau_mem_inv * (x + p.v_leak - s.v)
         z = (v - p.v_th > 0).to(v.dtype)
-        return z, SimpleNamespace(v=p.reset_method(z, v, p.v_reset, p.v_th))
+        return z, State(v=p.reset_method(z, v, p.v_reset, p.v_th))
 
 
 class IAFCell(SNNCell):
     def state_fallback(self, x):
-        return SimpleNamespace(v=self.p.v_reset)
+        return State(v=self.p.v_reset)
 
     def step(self, x, s):
         v = s.v + x
         z = (v - self.p.v_th > 0).to(v.dtype)
-        return z, SimpleNamespace(v=(1 - z) * v + z * self.p.v_reset)
+        return z, State(v=(1 - z) * v + z * self.p.v_reset)
 
 
 class LICell(SNNCell):
     def step(self, x, s):
         p, i = self.p, s.i + x
         v = s.v + self.dt * p.tau_mem_inv * ((p.v_leak - s.v) + i)
-        return v, SimpleNamespace(v=v, i=i - self.dt * p.tau_syn_inv * i)
+        return v, State(v=v, i=i - self.dt * p.tau_syn_inv * i)
 
 
 class LSNNCell(SNNCell):
@@ -75,7 +85,7 @@ class LSNNCell(SNNCell):
         i = s.i - self.dt * p.tau_syn_inv * s.i
         b = s.b + self.dt * p.tau_adapt_inv * (p.v_th - s.b)
         z = (v - b > 0).to(v.dtype)
-        return z, SimpleNamespace(v=(1 - z) * v + z * p.v_reset, i=i + x, b=b + z * p.beta)
+        return z, State(v=(1 - z) * v + z * p.v_reset, i=i + x, b=b + z * p.beta)
 
 
 class SNNRecurrent(SNNCell):
@@ -89,13 +99,13 @@ class SNNRecurrent(SNNCell):
 
     def state_fallback(self, x):
         quiet = torch.zeros(*x.shape[1:-1], len(self.input_weights), dtype=x.dtype)
-        return SimpleNamespace(v=torch.full(quiet.shape, self.p.v_leak, dtype=torch.float32), i=quiet, z=quiet)
+        return State(v=torch.full(quiet.shape, self.p.v_leak, dtype=torch.float32), i=quiet, z=quiet)
 
     def forward(self, x, state=None):
         s, sent = self.state_fallback(x) if state is None else state, []
         for frame in x:
             z, after = self.step(nn.functional.linear(frame, self.input_weights) + nn.functional.linear(s.z, self.recurrent_weights), s)
-            s = SimpleNamespace(v=after.v, i=after.i, z=z)
+            s = State(v=after.v, i=after.i, z=z)
             sent.append(z)
         return torch.stack(sent), s
 

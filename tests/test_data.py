@@ -1,5 +1,6 @@
 """Data is checked at the door: each format is read, and what is wrong with a file is said."""
 
+import contextlib
 import gzip
 import struct
 import subprocess
@@ -141,3 +142,12 @@ def test_no_option_is_silently_ignored(tmp_path):
         encode(events, None, 3, 1e-3)
     with pytest.raises(RefsimError, match="leave --encoder bernoulli out"):
         encode(events, "bernoulli", None, 1e-3)
+
+
+def test_every_byte_of_an_archive_may_be_wrong(tmp_path):
+    np.savez_compressed(tmp_path / "x.npz", x=np.arange(12.0).reshape(3, 4))
+    whole = (tmp_path / "x.npz").read_bytes()
+    for place in range(len(whole)):
+        (tmp_path / "x.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with contextlib.suppress(RefsimError):  # and no other error
+            read_data(tmp_path / "x.npz")

@@ -152,3 +152,16 @@ def test_a_misread_description_is_explained_by_its_trait(trait, rng):
     assert not np.array_equal(right.spikes[0].dense(), wrong.spikes[0].dense())
     seen = type(right)(**{**{name: getattr(right, name) for name in right.__dataclass_fields__}, "network": wrong.network})
     assert [(each.trait, each.found) for each in explaining_traits(seen)] == [(trait, networks[0].layers[0].model.convention[trait])]
+
+
+def test_an_input_shape_that_the_weights_do_not_have_is_refused():
+    state = {"0.weight": torch.ones(3, 4)}
+    layer = [{"linear": "0", "neuron": "srif"}]
+    assert refsim.bridge.load(state, {"dt": "1 ms", "input_shape": [2, 2], "layer": layer}).n_inputs == 4
+    with pytest.raises(RefsimError, match=r"input_shape = \[5\], but layer 0 takes 4 inputs"):
+        refsim.bridge.load(state, {"dt": "1 ms", "input_shape": [5], "layer": layer})
+
+
+def test_flatten_is_said_or_not():
+    with pytest.raises(RefsimError, match="flatten must be true, or be left out, but is False"):
+        refsim.bridge.load({}, {"dt": "1 ms", "layer": [{"maps": [{"flatten": False}], "neuron": "srif"}]})

@@ -1,5 +1,6 @@
 """refsim's own format: every network comes back bit for bit, and a damaged file ends in one sentence."""
 
+import contextlib
 import io
 import zipfile
 
@@ -78,6 +79,21 @@ HOSTILE = {
     "other_shape": (lambda e: {"1.weight.npy": saved(np.zeros((5, 8)))}, r"weight must be \(n_post, 9\), a column an input, but has shape \(5, 8\)"),
     "delay": (lambda e: {"1.delay0.npy": saved(np.full(9, -1))}, "delays must be whole steps from 0 on"),
     "source": (lambda e: {"network.toml": e["network.toml"].replace(b"sources = [0]", b"sources = [7]")}, r"numbers of layers, -1 \(the input\) to 1"),
+    "far_delay": (lambda e: {"1.delay0.npy": saved(np.full(9, 2**62))}, "on, to 65,536 at most"),
+    "surplus_array": (lambda e: {"5.weight.npy": saved(np.zeros(3))}, "holds 5.weight.npy, which no layer of network.toml accounts for"),
+    "surplus_key": (lambda e: {"network.toml": e["network.toml"].replace(b"[[layer]]", b"[[layer]]\nleak = 3", 1)}, "says leak, which version 1 does not know"),
+    "surplus_head": (lambda e: {"network.toml": b"leak = 3\n" + e["network.toml"]}, "says leak, which version 1 does not know"),
+    "no_rows": (lambda e: {"network.toml": b'format = "refsim network"\nversion = 1\ndt = 0.001\nlayer = [1]\n'}, r"must be a \[\[layer\]\]"),
+    "no_list": (
+        lambda e: {"network.toml": e["network.toml"].replace(b"sources = [0]", b"sources = 3")},
+        "sources of network.toml is int, where a list is needed",
+    ),
+    "no_table": (lambda e: {"network.toml": e["network.toml"].replace(b"per_neuron = {", b"per_neuron = [] # {", 1)}, "per_neuron of network.toml is list"),
+    "no_name": (
+        lambda e: {"network.toml": e["network.toml"].replace(b"per_neuron = {", b"per_neuron = { v_th = 3 } # {", 1)},
+        "must name an array for each parameter",
+    ),
+    "absurd_shape": (lambda e: {"0.weight.npy": saved(np.zeros(3)).replace(b"(3,), }" + b" " * 12, b"(30000000000000,), }"[:20].ljust(19))}, "damaged"),
     "bomb": (lambda e: {"0.weight.npy": bytes(200_000_000)}, "no network of this size of file does"),
 }
 
@@ -88,6 +104,23 @@ def test_a_hostile_file_is_one_sentence(name, rng, tmp_path):
     path = save_network(networks(rng)["chain"], tmp_path / "net.refsim")
     repacked(path, change)
     with pytest.raises(RefsimError, match=says):
+        load_network(path)
+
+
+def test_every_byte_of_an_archive_may_be_wrong(rng, tmp_path):
+    path = save_network(networks(rng)["chain"], tmp_path / "net.refsim")
+    whole = path.read_bytes()
+    for place in range(20, len(whole), max(1, len(whole) // 250)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with contextlib.suppress(RefsimError):  # and no other error
+            load_network(path)
+
+
+def test_two_entries_of_one_name(rng, tmp_path):
+    path = save_network(networks(rng)["chain"], tmp_path / "net.refsim")
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "a") as file:
+        file.writestr("0.bias.npy", saved(np.ones(9)))
+    with pytest.raises(RefsimError, match="holds two entries of one name"):
         load_network(path)
 
 

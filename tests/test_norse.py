@@ -184,8 +184,7 @@ def test_the_step_is_that_of_the_layers():
 class StartsElsewhere(LIFCell):
     def state_fallback(self, x):
         state = super().state_fallback(x)
-        state.v = state.v + 1
-        return state
+        return state._replace(v=state.v + 1)
 
 
 @pytest.mark.parametrize(

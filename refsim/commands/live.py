@@ -8,7 +8,7 @@ from ..errors import RefsimError
 from ..network import Network
 from ..pytorch.bridge import from_module
 from ..pytorch.bridge.importing import import_network
-from ..pytorch.engine import Torch
+from ..pytorch.engine import Torch, checked_device
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class LiveModule:
     @classmethod
     def of(cls, options: argparse.Namespace) -> "LiveModule":
         """Import and read what the options name."""
+        if given := [name for name in ("describe", "convention") if getattr(options, name)]:
+            raise RefsimError(f"{options.network}: a module says its neurons and conventions itself; leave --{given[0]} out.")
         module = import_network(options.network)
         for dtype in (options.dtype or [])[:1]:
             if len(options.dtype) > 1:
@@ -32,6 +34,7 @@ class LiveModule:
             module = module.double() if dtype == "float64" else module.float()
         shape = _shape(options.input_shape)
         network = from_module(module, options.dt, shape, options.layout)
+        checked_device(options.device)
         return cls(options.network, module.to(options.device), network, options.device, shape, options.layout)
 
     def trial(self) -> Any:

@@ -59,7 +59,7 @@ class Torch:
     def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
         """Run a batch; see `refsim.run`."""
         record = check_run(network, drive, record)
-        dtype, device = self._dtype(), self._device()
+        dtype, device = self._dtype(), checked_device(self.device)
         check_range(network, str(dtype).removeprefix("torch."))
         taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, traces_of(layer, record), _numpy(dtype)) for layer in network.layers]
         # for the margin only: rounded to the dtype of the run
@@ -76,7 +76,7 @@ class Torch:
                         carried = {} if payload is None else {"payload": _array(payload)}
                         _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried)
                 advance_progress(len(samples))
-        who = "the module itself" if self.module is not None else "refsim's hand-written steps with the same weights"
+        who = trial.described if trial is not None else "refsim's hand-written steps with the same weights"
         name = str(dtype).removeprefix("torch.")
         label = " ".join(["PyTorch", name, *([] if device.type == "cpu" else [str(device)]), *(["module"] if self.module is not None else [])])
         provenance = make_provenance(
@@ -102,14 +102,6 @@ class Torch:
                 )
             return _DTYPES[self.dtype]
         return torch.float32 if self.module is None else _own_dtype(self.module)
-
-    def _device(self) -> torch.device:
-        try:
-            device = torch.device(self.device)
-            torch.zeros(1, device=device).cpu().numpy()
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            raise RefsimError(f"Torch: device {self.device!r} cannot be used here ({str(error).splitlines()[0]}).") from None
-        return device
 
     def _results(self, network: Network, drive: Drive, dtype: torch.dtype, device: torch.device, trial: Trial | None) -> Iterator[list[Result]]:
         """Run a block of samples; yield the results of all layers, step by step."""
@@ -156,6 +148,16 @@ class Torch:
                 "put your module on trial, Torch(module=...), or try another engine (--engine discrete or brian2)."
             )
         return known[card]
+
+
+def checked_device(name: str) -> torch.device:
+    """Return a device of PyTorch, or say why it cannot be used."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu().numpy()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise RefsimError(f"Torch: device {name!r} cannot be used here ({str(error).splitlines()[0]}).") from None
+    return device
 
 
 def _sums(index: int, layer: Layer, drive: Drive, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor, list[Tensor]], Any]:

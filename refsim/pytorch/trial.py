@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import RefsimError
+from ..errors import RefsimError, listed
 from ..network import Layer, Network
 from .bridge.feeding import in_time
 from .bridge.framework import first
 from .bridge.parts import neurons_of
+from .bridge.reach import unjudged
 from .bridge.states import put_aside
 from .bridge.trying import Tried, try_out
 from .layers import Neuron
@@ -55,6 +56,12 @@ class Trial:
     def single(self) -> bool:
         """Whether a layer rounds to float32 whatever the module's dtype is."""
         return any(part.framework.single for part in self.tried.parts)
+
+    @property
+    def described(self) -> str:
+        """The module in a report, with what is in it besides the network that is judged."""
+        behind = unjudged(self.module, self.tried)
+        return "the module itself" + (f"; {listed(behind)} leads to none of its neurons and is not judged" if behind else "")
 
     def check_steps(self, n_steps: int, held: bool) -> None:
         """Refuse a drive that a module which runs its own steps cannot be given."""

@@ -4,6 +4,7 @@ import json
 import math
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,40 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
         if not 2 <= length <= min(_HEAD, size - 8):
             raise RefsimError(f"{where}: is no safetensors file: its head of {length:,} bytes does not fit a file of {size:,}.")
         try:
-            head = json.loads(file.read(length))
+            head = json.loads(file.read(length), object_pairs_hook=_unlike)
+        except KeyError as error:
+            raise RefsimError(f"{where}: names {error.args[0]!r} twice in its head, and nothing says which is meant.") from None
         except (ValueError, RecursionError):
             raise RefsimError(f"{where}: is no safetensors file: its head is not JSON.") from None
         if not isinstance(head, dict) or not set(head) - {"__metadata__"}:
             raise RefsimError(f"{where}: names no tensors.")
         data = file.read()
-    return {name: _tensor(data, entry, f"{where}: tensor '{name[:80]}'") for name, entry in head.items() if name != "__metadata__"}
+    found = {name: _tensor(data, entry, f"{where}: tensor '{name[:80]}'") for name, entry in head.items() if name != "__metadata__"}
+    _check_gapless([entry["data_offsets"] for name, entry in head.items() if name != "__metadata__"], len(data), where)
+    return found
+
+
+def _unlike(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a dict, or raise KeyError for a name that comes twice."""
+    found = dict[str, Any]()
+    for name, value in pairs:
+        if name in found:
+            raise KeyError(name[:80])
+        found[name] = value
+    return found
+
+
+def _check_gapless(offsets: list[list[int]], size: int, where: str) -> None:
+    """Refuse numbers that belong to no tensor, or to two: the format has one tensor behind the other."""
+    end = 0
+    for start, stop in sorted(offsets):
+        if start != end:
+            raise RefsimError(
+                f"{where}: bytes {min(start, end):,} to {max(start, end):,} of its numbers belong to {'no tensor' if start > end else 'two tensors'}."
+            )
+        end = stop
+    if end != size:
+        raise RefsimError(f"{where}: its last {size - end:,} bytes belong to no tensor.")
 
 
 def _tensor(data: bytes, entry: Any, where: str) -> NDArray[Any]:
@@ -52,7 +80,7 @@ def _tensor(data: bytes, entry: Any, where: str) -> NDArray[Any]:
         raise RefsimError(f"{where} is {dtype}; plain real tensors are needed: {', '.join(_DTYPES)}.")
     if not _whole(shape) or not start <= end <= len(data):
         raise RefsimError(f"{where} must have a shape and two data_offsets within the file, but has {str(shape)[:40]} and {str(offsets)[:40]}.")
-    if math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize != end - start:
+    if any(size > LARGEST for size in shape) or math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize != end - start:
         raise RefsimError(f"{where} of shape {shape} does not fill its {end - start:,} bytes.")
     flat = np.frombuffer(data[start:end], _DTYPES[dtype])
     if dtype == "BF16":  # the upper half of a float32
@@ -81,7 +109,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
                 if entry.file_size > min(LARGEST, _RATIO * size):
                     raise RefsimError(f"{where}: '{entry.filename[:80]}' unpacks to {entry.file_size:,} bytes; no network of this size of file does.")
             found = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, RuntimeError, NotImplementedError, MemoryError) as error:
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, MemoryError) as error:
         if isinstance(error, RefsimError):
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]

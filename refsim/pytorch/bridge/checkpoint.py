@@ -1,7 +1,9 @@
 """Read tensors by name from a file of PyTorch, NumPy or safetensors, as data and never as code."""
 
+import contextlib
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,7 @@ def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[Any
     """
     where = f"checkpoint {path}"
     check_there(path)
+    _check_unpacked(path, where)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -64,6 +67,14 @@ def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[Any
     except Exception as error:  # a damaged file ends in many kinds of error inside the reader
         raise RefsimError(f"{where}: cannot be read; it is damaged, cut short, or no PyTorch file ({_first_line(error)}). {_CURE}") from None
     return tensors_of(_inner(found, key, where), where)
+
+
+def _check_unpacked(path: Path, where: str) -> None:
+    """Refuse an archive with packed entries: PyTorch writes none, and a small one may unpack to any size."""
+    if zipfile.is_zipfile(path):
+        with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as file:
+            if packed := [entry.filename for entry in file.infolist() if entry.compress_type != zipfile.ZIP_STORED]:
+                raise RefsimError(f"{where}: '{packed[0][:80]}' in it is packed, which PyTorch never does, and may unpack to any size. {_CURE}")
 
 
 def _first_line(error: BaseException) -> str:

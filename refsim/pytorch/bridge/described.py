@@ -43,6 +43,8 @@ def read_described(tensors: Mapping[str, NDArray[Any]], description: Description
         network = Network.dense(rows, description.dt if asked.dt is None else asked.dt)
     except RefsimError as error:
         raise RefsimError(f"{where}: {error}") from None
+    if description.input_shape and math.prod(description.input_shape) != network.n_inputs:
+        raise RefsimError(f"{where}: its description says input_shape = {list(description.input_shape)}, but layer 0 takes {network.n_inputs:,} inputs.")
     return Reading(network, "tensors with a description", tuple(words), (), description.ignore, np.array([late]))
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +27,14 @@ class Feeding:
         Of one sample in one step.
     own_steps : int
         Steps that a module of layout "held" runs by itself, else 0.
+    carries : {"", "rest", "last"}
+        What of its output a module of layout "step" is handed back with the next step: nothing, all behind the first, or the last.
     """
 
     layout: str
     shape: tuple[int, ...]
     own_steps: int = 0
+    carries: str = ""
 
     @property
     def width(self) -> int:
@@ -46,7 +49,7 @@ class Feeding:
         forget(module)
         shaped = (frame.reshape(-1, *self.shape) for frame in frames)
         if self.layout == "step":
-            yield from _step_by_step(module, shaped)
+            yield from self._step_by_step(module, shaped)
         elif self.layout == "held":
             module(next(shaped))
             yield
@@ -56,24 +59,27 @@ class Feeding:
             module(whole.flatten(0, 1) if self.layout == "batch and time" else whole)
             yield
 
+    def _step_by_step(self, module: nn.Module, frames: Iterable[Tensor]) -> Iterator[None]:
+        """Call a module step by step, and hand back the states that it gives."""
+        states: Sequence[Any] = ()
+        for frame in frames:
+            output = module(frame, *states)
+            if self.carries and isinstance(output, tuple | list):
+                states = output[1:] if self.carries == "rest" else output[-1:]
+            yield
+
     def run(self, module: nn.Module, frames: Iterable[Tensor]) -> None:
         """Run a module to the end."""
         for _ in self.stream(module, frames):
             pass
 
 
-def _step_by_step(module: nn.Module, frames: Iterable[Tensor]) -> Iterator[None]:
-    """Call a module step by step, and hand back the state that it gives where it asks for one."""
-    carries, state = _asks_for_state(module), None
-    for frame in frames:
-        output = module(frame, state) if carries and state is not None else module(frame)
-        state = output[-1] if carries and isinstance(output, tuple) else None
-        yield
-
-
-def _asks_for_state(module: nn.Module) -> bool:
+def ways_to_carry(module: nn.Module) -> tuple[str, ...]:
+    """Return how a module that is called step by step may ask for its states, the likeliest first."""
     names = list(inspect.signature(module.forward).parameters)
-    return len(names) > 1 and "state" in names[1]
+    if len(names) < 2:
+        return ("",)
+    return ("last", "rest", "") if "state" in names[1] else ("", "rest", "last")
 
 
 def in_time(x: Tensor, axes: str, n_samples: int) -> Tensor:

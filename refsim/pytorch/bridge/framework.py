@@ -38,9 +38,11 @@ def first(output: Any) -> Tensor:
     return tensor
 
 
-def with_first(output: Any, spikes: Tensor) -> Any:
-    """Return the same output with other spikes."""
-    return type(output)([spikes, *output[1:]]) if isinstance(output, tuple | list) else spikes
+def with_first(output: Any, spikes: Tensor, rest: Callable[[Any], Any] = lambda each: each) -> Any:
+    """Return the same output with other spikes, and with the rest of it changed."""
+    if not isinstance(output, tuple | list):
+        return spikes
+    return type(output)([spikes, *map(rest, output[1:])])
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Framework:
         What reaches each of its neurons, in all its synapses together.
     width : function of a part
         How many inputs it takes, where the part says so.
+    handed_on : bool
+        Whether nobody keeps a layer's states, second in its output, but the caller, who hands them back.
     single : bool
         Whether its layers round to float32 within a step, in a module of float64 too.
     """
@@ -97,6 +101,7 @@ class Framework:
     expect: Callable[[nn.Module, int], None] = lambda _part, _n_samples: None
     arriving: Callable[[nn.Module, Tensor], Tensor] = lambda _part, x: x
     width: Callable[[nn.Module], int | None] = lambda _part: None
+    handed_on: bool = False
     single: bool = False
     layers: Mapping[str, FrameworkLayer] = field(default_factory=dict)
 

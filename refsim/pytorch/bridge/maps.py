@@ -80,6 +80,8 @@ def read_map(row: object, where: str) -> MapDescription:
     if kind in _TRAINED:
         return _trained(kind, value, options, where)
     if kind == "flatten":
+        if value is not True:
+            raise RefsimError(f"{where}: flatten must be true, or be left out, but is {value!r}.")
         return MapDescription(kind)
     return MapDescription(kind, size=_numbers(value, f"{where}: {kind}", 1), options=options)
 

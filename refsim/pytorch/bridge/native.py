@@ -9,7 +9,8 @@ Any zip program opens it, `numpy.load` reads the arrays; nothing in it can run.
 
 import io
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import DIVERGED, real_array
-from ...connection import DRIVE, Source
+from ...connection import DRIVE, LONGEST, Source
 from ...errors import RefsimError, listed
 from ...model import NeuronModel
 from ...model.card import SAVED, saved_card
@@ -27,6 +28,8 @@ from ...tables import table_of
 from .reading import Asked, Reading
 
 FORMAT, VERSION = "refsim network", 1
+_HEAD = {"format", "version", "dt", "layer"}
+_ROW: Mapping[str, type] = {"name": str, "card": str, "parameters": dict, "per_neuron": dict, "sources": list}
 _LARGEST = 4 << 30  # bytes of one array: 500 million weights
 _RATIO = 1000  # a zip that unpacks to more than this times its size is a bomb
 
@@ -93,7 +96,8 @@ def read_native(path: Path, asked: Asked) -> Reading:
         return Reading(network, "refsim's own", tuple(f"{layer.n_pre} -> {layer.n_post}" for layer in network.layers), changed)
     where = f"network {path}, reading.toml"
     maps, assumed, aside = (notes.get(key, []) for key in ("maps", "assumed", "aside"))
-    late = np.asarray(notes.get("output_delay", [0]))
+    given = notes.get("output_delay", [0])
+    late = np.asarray(given if isinstance(given, list) and all(isinstance(each, int) for each in given) else "")
     if not all(isinstance(part, list) and all(isinstance(line, str) for line in part) for part in (maps, assumed, aside)) or len(maps) != len(network.layers):
         raise RefsimError(f"{where}: maps, assumed and aside must be lists of words, maps one a layer.")
     if late.dtype.kind != "i" or late.ndim != 1 or len(late) not in (1, network.layers[-1].n_post) or late.min() < 0:
@@ -122,7 +126,7 @@ def _read(path: str | Path) -> tuple[Network, Mapping[str, Any]]:
     where = f"network {path}"
     try:
         with zipfile.ZipFile(path) as file:
-            _check_sizes(file, where)
+            _check_entries(file, where)
             head = table_of(file.read("network.toml").decode("utf-8"), f"{where}, network.toml")
             if head.get("format") != FORMAT or not isinstance(head.get("version"), int) or head["version"] > VERSION:
                 raise RefsimError(f"{where}: is {head.get('format')!r}, version {head.get('version')!r}; this refsim reads {FORMAT!r} up to version {VERSION}.")
@@ -130,15 +134,20 @@ def _read(path: str | Path) -> tuple[Network, Mapping[str, Any]]:
             return _network(head, file, where), notes
     except OSError as error:
         raise RefsimError(f"{where}: cannot be read ({error.strerror or 'it is cut short'}).") from None
-    except (zipfile.BadZipFile, UnicodeDecodeError, EOFError, RuntimeError, NotImplementedError) as error:
-        raise RefsimError(
-            f"{where}: is damaged, or no network that refsim wrote ({str(error).splitlines()[0] if str(error) else type(error).__name__})."
-        ) from None
+    except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError, EOFError, RuntimeError, NotImplementedError) as error:
+        raise RefsimError(f"{where}: is damaged, or no network that refsim wrote ({_line(error)}).") from None
     except KeyError as error:
         raise RefsimError(f"{where}: lacks {str(error).strip(chr(34))[:120]}.") from None
 
 
-def _check_sizes(file: zipfile.ZipFile, where: str) -> None:
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _check_entries(file: zipfile.ZipFile, where: str) -> None:
+    """Refuse entries that unpack to too much, or that share a name."""
+    if len(set(file.namelist())) < len(file.namelist()):
+        raise RefsimError(f"{where}: holds two entries of one name, and nothing says which is meant.")
     packed = sum(entry.compress_size for entry in file.infolist())
     for entry in file.infolist():
         if entry.file_size > _LARGEST or entry.file_size > _RATIO * max(packed, 1):
@@ -149,11 +158,12 @@ def _network(head: Mapping[str, Any], file: zipfile.ZipFile, where: str) -> Netw
     rows = head.get("layer")
     if not isinstance(rows, list) or not rows:
         raise RefsimError(f"{where}: network.toml needs one [[layer]] or more.")
+    if surplus := set(head) - _HEAD:
+        raise RefsimError(f"{where}: network.toml says {listed(surplus)}, which version {VERSION} does not know.")
     layers = []
     for index, row in enumerate(rows):
         here = f"{where}, layer {index}"
-        if missing := {"card", "parameters", "per_neuron", "sources"} - set(row):
-            raise RefsimError(f"{here}: {listed(missing)} is missing in network.toml.")
+        _check_row(row, here)
         weight, bias = (_array(file, f"{index}.{name}", here) for name in ("weight", "bias"))
         sources = tuple(_source(source, _array(file, f"{index}.delay{number}", here), index, len(rows), here) for number, source in enumerate(row["sources"]))
         if weight.ndim != 2 or weight.shape[1] != sum(source.width for source in sources):
@@ -161,15 +171,41 @@ def _network(head: Mapping[str, Any], file: zipfile.ZipFile, where: str) -> Netw
         weight = real_array(weight, f"{here}: weight", cure=DIVERGED)
         own = {name: _array(file, entry, here) for name, entry in row["per_neuron"].items()}
         layers.append(make_layer((weight, sources), bias, _model(row, file, here), own, name=str(row.get("name", f"layer {index}"))))
+    if surplus := set(file.namelist()) - {"network.toml", "reading.toml", *_entries(rows)}:
+        raise RefsimError(f"{where}: holds {listed(surplus)}, which no layer of network.toml accounts for.")
     return Network.of(layers, positive_time(head.get("dt"), f"{where}: dt"))
+
+
+def _check_row(row: object, where: str) -> None:
+    """Refuse a layer that lacks a key, has another, or gives one of another kind."""
+    if not isinstance(row, Mapping):
+        raise RefsimError(f"{where}: must be a [[layer]] of network.toml, but is {str(row)[:40]!r}.")
+    if missing := set(_ROW) - {"name"} - set(row):
+        raise RefsimError(f"{where}: {listed(missing)} is missing in network.toml.")
+    if surplus := set(row) - set(_ROW):
+        raise RefsimError(f"{where}: network.toml says {listed(surplus)}, which version {VERSION} does not know.")
+    if wrong := [name for name, value in row.items() if not isinstance(value, _ROW[name])]:
+        raise RefsimError(f"{where}: {wrong[0]} of network.toml is {type(row[wrong[0]]).__name__}, where a {_ROW[wrong[0]].__name__} is needed.")
+    if not all(isinstance(entry, str) for entry in row["per_neuron"].values()):
+        raise RefsimError(f"{where}: per_neuron of network.toml must name an array for each parameter.")
+
+
+def _entries(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the names of all entries that belong to layers."""
+    for index, row in enumerate(rows):
+        yield f"cards/{row['card']}.toml"
+        names = [f"{index}.weight", f"{index}.bias", *(f"{index}.delay{number}" for number in range(len(row["sources"]))), *row["per_neuron"].values()]
+        yield from (f"{name}.npy" for name in names)
 
 
 def _source(source: object, delay: NDArray[Any], index: int, n_layers: int, where: str) -> Source:
     if isinstance(source, bool) or not isinstance(source, int) or not DRIVE <= source < n_layers:
         raise RefsimError(f"{where}: sources must be numbers of layers, -1 (the input) to {n_layers - 1}, but hold {source!r}.")
     least = 1 if source >= index else 0
-    if delay.ndim != 1 or delay.dtype.kind not in "iu" or (delay < least).any():
-        raise RefsimError(f"{where}: delays must be whole steps from {least} on, one an input, but are {delay.dtype} of shape {delay.shape}.")
+    if delay.ndim != 1 or delay.dtype.kind not in "iu" or (delay < least).any() or (delay > LONGEST).any():
+        raise RefsimError(
+            f"{where}: delays must be whole steps from {least} on, to {LONGEST:,} at most, one an input; here they are {delay.dtype} of shape {delay.shape}."
+        )
     return Source(source, delay.astype(np.int64))
 
 
@@ -181,6 +217,6 @@ def _model(row: Mapping[str, Any], file: zipfile.ZipFile, where: str) -> NeuronM
 def _array(file: zipfile.ZipFile, name: str, where: str) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(io.BytesIO(file.read(f"{name}.npy")), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise RefsimError(f"{where}: '{name}.npy' is damaged ({str(error).splitlines()[0]}).") from None
+    except (ValueError, EOFError, MemoryError) as error:
+        raise RefsimError(f"{where}: '{name}.npy' is damaged ({_line(error)}).") from None
     return array

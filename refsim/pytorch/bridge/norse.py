@@ -66,6 +66,6 @@ def _membranes(_part: nn.Module, output: Any) -> Membranes:
 
 NORSE = Framework(
     name="norse", title="Norse", package="norse", axes=_axes, values=_values, recurrent=_recurrent, membranes=_membranes,
-    arriving=_arriving, step_seconds=lambda part: getattr(part, "dt", None),
+    arriving=_arriving, handed_on=True, step_seconds=lambda part: getattr(part, "dt", None),
     passive=frozenset({"SequentialState", "RecurrentSequential", "Lift", "RegularizationCell"}),
 )  # fmt: skip

@@ -5,6 +5,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -79,7 +80,7 @@ def twin(module: nn.Module) -> nn.Module:
     RefsimError
         Where a part cannot be copied.
     """
-    memo: dict[int, Any] = {id(tensor): tensor.detach().clone() for part in parts_inside(module) for tensor in _tensors(vars(part)) if not tensor.is_leaf}
+    memo: dict[int, Any] = {id(tensor): tensor.detach().clone() for part in parts_inside(module) for tensor in tensors_in(vars(part)) if not tensor.is_leaf}
     own = [part for part in parts_inside(module) if hasattr(type(part), "__deepcopy__") and framework_of(part)]
     try:
         memo |= {id(part): type(part).__new__(type(part)) for part in own}
@@ -102,9 +103,23 @@ def _made(module: nn.Module) -> nn.Module:
     return module
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Return all tensors in a tensor, dict, list or tuple of them."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, dict | list | tuple):
         for entry in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(entry)
+            yield from tensors_in(entry)
+
+
+def marked(value: Any, mark: float, n_from: int, n_to: int) -> Any:
+    """Return states with one number in place of all of theirs, for so many samples in place of those that they were found for."""
+    if isinstance(value, Tensor):
+        shape = (n_to, *value.shape[1:]) if value.shape[:1] == (n_from,) else value.shape
+        return value.new_full(shape, mark, dtype=torch.float64, device="cpu") if value.is_floating_point() else value
+    if isinstance(value, dict):
+        return {key: marked(entry, mark, n_from, n_to) for key, entry in value.items()}
+    if isinstance(value, tuple | list):
+        entries = [marked(entry, mark, n_from, n_to) for entry in value]
+        return type(value)(*entries) if hasattr(value, "_fields") else type(value)(entries)
+    return value

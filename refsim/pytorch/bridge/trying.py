@@ -8,11 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RefsimError
-from .feeding import LAYOUTS, Feeding, heard, in_time
+from .carrying import astray
+from .feeding import LAYOUTS, Feeding, heard, in_time, ways_to_carry
 from .parts import Part, framework_of
 from .states import parts_inside, twin
 
-_BATCH, _STEPS = 3, 2  # two numbers that cannot be taken for one another
+BATCH, _STEPS = 3, 2  # two numbers that cannot be taken for one another
+_ASTRAY = (
+    "does not go on from the state that it had: it starts from another, is set back or changed between steps, or its state is not handed back; "
+    "keep it in the module, or let forward(x, a=None, b=None) return (output, a, b)"
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
     RefsimError
         With what was tried, and the option to give.
     """
+    if any(each.is_meta for each in (*nn.Module.parameters(module), *nn.Module.buffers(module))):
+        raise RefsimError("module: lies on the meta device, which holds no numbers; load its weights first.")
     if not parts:
         raise RefsimError("module: has no layer of neurons that refsim knows; it reads its own layers and those of the frameworks that README.md names.")
     if layout is not None and layout not in LAYOUTS:
@@ -48,14 +55,21 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
     shapes = [tuple(shape)] if shape is not None else _widths(module)
     if not shapes:
         raise RefsimError("module: does not say how wide its input is; give input_shape=(channels, height, width), or (n,).")
-    tried: list[str] = []
+    tried: dict[str, list[str]] = {}  # why, and in which layouts
     for each in shapes:
         for name in [layout] if layout else _likely(parts):
-            found = _try(module, parts, each, name)
-            if isinstance(found, Tried):
-                return found
-            tried.append(f"{each} in layout '{name}': {found}")
-    raise RefsimError(f"module: cannot be run on zeros of shape {tried[0]}. Give input_shape=(...), and layout= one of {', '.join(LAYOUTS)}.")
+            found: Tried | str = ""
+            for carries in ways_to_carry(module) if name == "step" else ("",):
+                found = _try(module, parts, Feeding(name, each, carries=carries))
+                if isinstance(found, Tried):
+                    return found
+            assert isinstance(found, str)
+            if _ASTRAY in found:
+                raise RefsimError(f"module: {found}.")
+            if each == shapes[0]:
+                tried.setdefault(found, []).append(repr(name))
+    reasons = "; ".join(f"in layout {', '.join(names)}: {reason.rstrip('.')}" for reason, names in tried.items())
+    raise RefsimError(f"module: cannot be run on zeros of shape {shapes[0]} {reasons}. Give input_shape=(...), and layout= one of {', '.join(LAYOUTS)}.")
 
 
 def _widths(module: nn.Module) -> list[tuple[int, ...]]:
@@ -76,21 +90,20 @@ def _likely(parts: Sequence[Part]) -> tuple[str, ...]:
     return ("time first", "batch first", "held") if "time first" in axes else LAYOUTS
 
 
-def _try(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...], layout: str) -> Tried | str:
+def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | str:
     """Return what a run showed, or why the layout does not fit."""
-    copied = twin(module)
+    layout, copied = feeding.layout, twin(module)
     inside = dict(copied.named_modules())
     calls: dict[str, list[tuple[Tensor, Any]]] = {}
     for part in parts:
         inside[part.name].register_forward_hook(lambda _part, given, output, name=part.name: calls.setdefault(name, []).append((heard(given), output)))
     like = next((each for each in nn.Module.parameters(copied) if each.is_floating_point()), torch.zeros(1))
-    feeding = Feeding(layout, shape)
-    zeros = torch.zeros(_BATCH, feeding.width, dtype=like.dtype, device=like.device)
+    zeros = torch.zeros(BATCH, feeding.width, dtype=like.dtype, device=like.device)
     try:
         with torch.no_grad():
             feeding.run(copied, [zeros] * _STEPS)
     except Exception as error:
-        return _line(error)
+        return line_of(error)
     if missing := [part.name for part in parts if part.name not in calls]:
         return f"never runs '{missing[0]}'"
     named = {part.name: replace(part, axes=part.axes or _shown(calls[part.name][0][0], layout)) for part in parts}
@@ -98,25 +111,29 @@ def _try(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...], layou
     for name, each in calls.items():
         part = named[name]
         try:
-            times = [part.framework.arriving(part.module, in_time(x, part.axes, _BATCH)) for x, _ in each]
+            times = [part.framework.arriving(part.module, in_time(x, part.axes, BATCH)) for x, _ in each]
         except RuntimeError as error:
-            return _line(error)
-        if any(x.ndim < 3 or x.shape[1] != _BATCH for x in times):
-            return f"'{name}' gets {tuple(each[0][0].shape)}, which is no batch of {_BATCH}"
+            return line_of(error)
+        if any(x.ndim < 3 or x.shape[1] != BATCH for x in times):
+            return f"'{name}' gets {tuple(each[0][0].shape)}, which is no batch of {BATCH}"
         steps.add(sum(len(x) for x in times))
         shapes.append(tuple(times[0].shape[2:]))
     if len(steps) > 1 or (layout != "held" and steps != {_STEPS}):
         return f"its layers of neurons run {' and '.join(map(str, sorted(steps)))} steps for {1 if layout == 'held' else _STEPS}"
     own = steps.pop() if layout == "held" else 0
-    return Tried(Feeding(layout, shape, own), tuple(named[name] for name in calls), tuple(shapes), tuple(each[0][1] for each in calls.values()))
+    fed, ran = replace(feeding, own_steps=own), tuple(named[name] for name in calls)
+    if name := astray(module, ran, fed, BATCH):
+        return f"'{name}' {_ASTRAY}"
+    return Tried(fed, ran, tuple(shapes), tuple(each[0][1] for each in calls.values()))
 
 
 def _shown(given: Tensor, layout: str) -> str:
     """Return how a part that does not care takes time: one step a call, or many, in the order in which the module is fed."""
-    if len(given) == _BATCH:
+    if len(given) == BATCH:
         return "step"
     return "batch and time" if layout.startswith("batch") else "time and batch"
 
 
-def _line(error: BaseException) -> str:
+def line_of(error: BaseException) -> str:
+    """Return the first line of what an error says."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from ...arrays import Floats
-from ...errors import RefsimError
+from ...errors import RefsimError, counted
 from .affine import agree, random_inputs, unit_answers
 from .feeding import in_time, out_of_time
 from .framework import with_first
 from .parts import framework_of, neurons_of
 from .pooling import POOLING, fault_of_answers, fault_of_weights
-from .states import parts_inside, put_aside, twin
-from .trying import Tried
+from .precision import in_float64
+from .states import marked, parts_inside, put_aside, twin
+from .trying import BATCH, Tried, line_of
 
 INPUT = -1  # as a source: what the module is given
 
@@ -83,6 +84,7 @@ class _Bench:
         self.heard: list[list[Tensor]] = []
         self.unpooled: list[list[Tensor]] = []  # what pools were given
         self.n_samples = 0
+        self.mark = 0.0  # in place of the states that stand-ins give
 
     def _stand_in(self, index: int) -> Callable[..., Any]:
         part, template = self.tried.parts[index], self.tried.outputs[index]
@@ -95,7 +97,7 @@ class _Bench:
                 answers[step] = put_in.reshape(frames[0].shape)
             self.heard[index] += [frame.flatten(1) for frame in frames]
             self.unpooled[index] += list(given) if part.framework is POOLING else []
-            return with_first(template, out_of_time(answers, part.axes))
+            return with_first(template, out_of_time(answers, part.axes), lambda state: marked(state, self.mark, BATCH, self.n_samples))
 
         return forward
 
@@ -113,20 +115,39 @@ class _Bench:
         self.given, self.n_samples = given, n_samples
         self.heard, self.unpooled = [[] for _ in self.tried.parts], [[] for _ in self.tried.parts]
         frames = [*given.get(INPUT, ()), *[quiet] * self.steps][: self.steps]
-        with put_aside(self.module):
-            self.tried.feeding.run(self.module, frames)
+        try:
+            with put_aside(self.module), in_float64():
+                self.tried.feeding.run(self.module, frames)
+        except Exception as error:  # a user's module can raise anything
+            raise RefsimError(
+                f"module: runs on zeros of {BATCH} samples in its own dtype, but not in float64 with other numbers and {counted(n_samples, 'sample')}, "
+                f"which shows what its weights are ({line_of(error)})."
+            ) from None
         return [[arrived[step] for arrived in self.heard] for step in range(self.steps)]
 
 
 def _biases(bench: _Bench) -> tuple[Floats, ...]:
-    """Return what arrives without any input, which must be the same in all steps."""
-    silence = [[arrived[0].numpy() for arrived in row] for row in bench.answers({}, 1)]
+    """Return what arrives without any input, which must be the same in all steps, and must not be told by the states of other layers."""
+    silence, again = ([[arrived[0].numpy() for arrived in row] for row in bench.answers({}, 1)] for _ in range(2))
+    bench.mark = math.nan
+    told = bench.answers({}, 1)
+    bench.mark = 0.0
     for step, row in enumerate(silence):
-        for part, found, bias in zip(bench.tried.parts, row, silence[0], strict=True):
+        for index, (part, found, bias) in enumerate(zip(bench.tried.parts, row, silence[0], strict=True)):
+            if told[step][index].isnan().any() and not np.isnan(found).any():
+                raise RefsimError(
+                    f"{part.where}: hears the membrane or current of another layer, not its spikes alone; a membrane that is passed on is not read."
+                )
+            if not np.array_equal(found, again[step][index], equal_nan=True):
+                raise RefsimError(
+                    f"{part.where}: what leads to it gives other numbers when it is run again{_suspects(bench)}; it draws random numbers in evaluation too "
+                    "(F.dropout without training=self.training?), or it keeps something that is not put back."
+                )
             if not agree(found, bias, np.abs(bias)):
                 raise RefsimError(
                     f"{part.where}: what leads to it gives in step {step}, without any input, other numbers than at the start{_suspects(bench)}; "
-                    "a bias here is the same in all steps. Put a delay in front of the Linear that has the bias, not behind it."
+                    "it remembers, counts its steps, or delays a bias, and a bias here is the same in all steps. Put a delay in front of the Linear that has the "
+                    "bias, not behind it."
                 )
     return tuple(silence[0])
 
