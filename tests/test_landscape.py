@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import refsim
 from refsim.__main__ import main
 from refsim.experiments import landscape, module_landscape
 from refsim.gradients.five_cases import bias_table, case_network, five_cases
@@ -36,6 +37,24 @@ def test_a_module_keeps_its_weights():
     output = float(before @ torch.tensor([1.0, 2.0], dtype=torch.float64))
     assert found.slopes["surrogate"] == pytest.approx(4 * output, abs=1e-12)
     assert found.curves["loss"] == pytest.approx((output + 2 * found.offsets) ** 2, abs=1e-12)
+
+
+def test_the_loss_of_hard_spikes_is_a_staircase_and_autograd_gives_the_surrogate():
+    from refsim.pytorch import SRIF
+
+    module = torch.nn.Sequential(torch.nn.Linear(2, 1, bias=False), SRIF(surrogate="triangle")).double()
+    x = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor([[0.3, 0.1]], dtype=torch.float64))
+
+    def loss(net):
+        refsim.reset(net)
+        return net(x).sum()
+
+    found = module_landscape(module, loss, "0.weight[0,0]", "-0.5:0.5:11", step=0.3)
+    assert found.curves["loss"] == pytest.approx((found.offsets + 0.3 >= 0.5 - 1e-9) * 1.0)  # v_th is 0.5
+    assert found.slopes["surrogate"] == pytest.approx(1 - abs(0.3 - 0.5), abs=1e-12)  # the triangle of width 1
+    assert found.slopes["finite difference, step 0.3"] == pytest.approx(1 / 0.6)
 
 
 def test_the_commands(tmp_path, capsys):
