@@ -207,3 +207,9 @@ def test_what_stands_behind_the_last_neurons_is_told(make, said):
     assert run.provenance["module"] == f"the module itself{said}"
     if make is Behindhand:
         assert [each.requires_grad for each in module.parameters()] == [False, False, True, True]
+
+
+def test_a_module_whose_weights_no_memory_holds_is_refused_before_it_is_measured():
+    module = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), SRIF())
+    with pytest.raises(RefsimError, match="'1': as a matrix .* its weights fill .* GiB; at most 4 are read"):
+        refsim.bridge.load(module, dt="1 ms", input_shape=(1, 160, 160))

@@ -13,6 +13,7 @@ from ...errors import RefsimError
 
 LARGEST = 4 << 30  # bytes of one weight: 500 million numbers
 _BLOCK = 512  # unit inputs at once
+_AT_ONCE = 1 << 25  # numbers of inputs and answers at once: 256 MiB
 # Unit inputs are so large, by a power of two, that a bias added to the answer is lost in its rounding: a weight comes out to the last bit.
 _TALL = 2.0**200
 # Smaller than any number of float32, and far above what is left of a bias, rounded in another order, beside an input of that size.
@@ -30,15 +31,20 @@ def unit_answers(respond: Callable[[Tensor], list[Tensor]], n: int) -> list[Floa
         (n_samples, n) float64 to a list of (n_samples, n_out).
     """
     silence = respond(torch.zeros(1, n, dtype=torch.float64))
-    rows: list[list[Floats]] = [[] for _ in silence]
-    for start in range(0, n, _BLOCK):
-        width = min(_BLOCK, n - start)
+    block = max(1, min(_BLOCK, _AT_ONCE // (n + sum(quiet.numel() for quiet in silence))))
+    kept: dict[int, Floats] = {}  # of most outputs there is nothing to keep
+    for start in range(0, n, block):
+        width = min(block, n - start)
         units = torch.zeros(width, n, dtype=torch.float64)
         units[torch.arange(width), torch.arange(start, start + width)] = _TALL
-        for row, answer, quiet in zip(rows, respond(units), silence, strict=True):
+        for index, (answer, quiet) in enumerate(zip(respond(units), silence, strict=True)):
             weight = ((answer - quiet) / _TALL).numpy()
-            row.append(np.where(np.abs(weight) < _NOTHING, 0.0, weight))
-    return [np.vstack(row) for row in rows]
+            weight = np.where(np.abs(weight) < _NOTHING, 0.0, weight)
+            if weight.any():
+                if index not in kept:
+                    kept[index] = np.zeros((n, weight.shape[1]))
+                kept[index][start : start + width] = weight
+    return [kept[index] if index in kept else np.broadcast_to(0.0, (n, quiet.shape[1])) for index, quiet in enumerate(silence)]
 
 
 def measured(module: nn.Module, shape: tuple[int, ...], where: str) -> tuple[Floats, Floats]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...arrays import Floats
 from ...errors import RefsimError, counted
-from .affine import agree, random_inputs, unit_answers
+from .affine import agree, check_room, random_inputs, unit_answers
 from .feeding import in_time, out_of_time
 from .framework import with_first
 from .parts import framework_of, neurons_of
@@ -57,6 +57,7 @@ def measure(module: nn.Module, tried: Tried) -> Wiring:
     with torch.no_grad():
         biases = _biases(bench)
         for source, n in sizes.items():
+            _check_room(bench, source, n)
             found = unit_answers(bench.respond(source), n)
             for number, answer in enumerate(found):
                 delay, target = divmod(number, len(tried.parts))
@@ -67,6 +68,14 @@ def measure(module: nn.Module, tried: Tried) -> Wiring:
         _check(bench, weights, biases, sizes)
         _check_pools(bench, weights, biases, sizes)
     return Wiring(weights, biases)
+
+
+def _check_room(bench: "_Bench", source: int, n: int) -> None:
+    """Refuse a map whose weights, written as a matrix, no memory would hold: random numbers show which there are."""
+    respond = bench.respond(source)
+    for number, (answer, quiet) in enumerate(zip(respond(random_inputs(n)), respond(torch.zeros(1, n, dtype=torch.float64)), strict=True)):
+        if (answer != quiet).any():
+            check_room(answer.shape[1], n, bench.tried.parts[number % len(bench.tried.parts)].where)
 
 
 class _Bench:
