@@ -14,7 +14,7 @@ from .crossing import crossings
 from .events import EventDriven, EventTrain, Graze
 from .neuron import ExactNeuron, exact_neuron
 
-MOST_SPIKES = 1_000_000
+MOST_SPIKES = 100_000  # of a layer; the solver takes some ten seconds for them, and no trained network fires like that
 _WHERE = "event_driven"
 
 
