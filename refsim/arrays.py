@@ -1,5 +1,7 @@
 """Arrays at the door: whatever was given becomes a checked NumPy array, or one sentence says what is wrong with it."""
 
+import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ from .errors import RefsimError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+# What the readers of zip files end in where a file is damaged; a file that no reader expects is an OSError or a ValueError besides.
+DAMAGED_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 DIVERGED = "Take weights from before the training diverged."
 
 

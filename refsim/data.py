@@ -3,8 +3,6 @@
 import gzip
 import importlib.util
 import struct
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Floats, Ints, real_array
+from .arrays import DAMAGED_ARCHIVE, Floats, Ints, real_array
 from .drive import Drive
-from .errors import RefsimError, listed
+from .errors import RefsimError, first_line, listed
 
 ENCODERS = ("current", "bernoulli", "poisson", "latency", "integrate_and_fire", "events")
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -162,21 +160,8 @@ def read_arrays(path: Path) -> dict[str, Any]:
         return {"x": _read_idx(path)}
     except RefsimError:
         raise
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        zipfile.BadZipFile,
-        zlib.error,
-        gzip.BadGzipFile,
-        NotImplementedError,
-        RuntimeError,
-        struct.error,
-        MemoryError,
-        UnicodeDecodeError,
-    ) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+    except (OSError, ValueError, KeyError, struct.error, MemoryError, *DAMAGED_ARCHIVE) as error:
+        reason = first_line(error, 120)
         raise RefsimError(f"data {path}: cannot be read as {kind if kind in ('npz', 'npy', 'csv') else 'idx'} ({reason.rstrip('.')}).") from None
 
 

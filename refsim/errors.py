@@ -13,3 +13,8 @@ def counted(number: int, noun: str) -> str:
 def listed(names: object) -> str:
     """Write names as a readable, sorted list: ``a, b, c``."""
     return ", ".join(sorted(str(name) for name in names)) or "none"  # type: ignore[attr-defined]
+
+
+def first_line(error: BaseException, most: int = 160) -> str:
+    """Return the first line of what an error of somebody else's code says, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]

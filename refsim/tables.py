@@ -9,7 +9,7 @@ from .errors import RefsimError
 _MARK = "\ufeff"  # some editors put it in front of UTF-8; it is no part of the text
 
 
-def read_toml(path: Path, where: str, largest: int | None = None) -> tuple[dict[str, Any], str]:
+def read_toml(path: Path, where: str, largest: int | None = None, hint: str = "") -> tuple[dict[str, Any], str]:
     """Return a file's table and its text.
 
     Parameters
@@ -19,6 +19,8 @@ def read_toml(path: Path, where: str, largest: int | None = None) -> tuple[dict[
         Opens the error messages: ``"card mine.toml"``.
     largest : int, optional
         Bytes that such a file may have.
+    hint : str
+        Ends the message of a file that cannot be read: what it should have been.
 
     Raises
     ------
@@ -32,9 +34,9 @@ def read_toml(path: Path, where: str, largest: int | None = None) -> tuple[dict[
     except RefsimError:
         raise
     except OSError as error:
-        raise RefsimError(f"{where}: cannot be read ({error.strerror}).") from None
+        raise RefsimError(f"{where}: cannot be read ({error.strerror}).{hint}") from None
     except ValueError:
-        raise RefsimError(f"{where!r}: cannot be read (its name holds a zero byte).") from None
+        raise RefsimError(f"{where!r}: cannot be read (its name holds a zero byte).{hint}") from None
     try:
         text = data.decode("utf-8").removeprefix(_MARK)
     except UnicodeDecodeError as error:

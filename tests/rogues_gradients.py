@@ -102,10 +102,10 @@ ROGUES = [
     Rogue("adjoint: no reset", _RESET, lambda: altered(adjoint, (_JUMP, _JUMP.replace("neuron.v_th * lv[n] + error[k]", "error[k]")))),
     Rogue("adjoint: reset of the wrong sign", _RESET, lambda: altered(adjoint, (_JUMP, _JUMP.replace("neuron.v_th * lv[n]", "-neuron.v_th * lv[n]")))),
     Rogue("adjoint: no current in what is handed down", _PRE, lambda: altered(adjoint, (_SENT, _SENT.replace("(lv - li)", "lv")))),
-    Rogue("adjoint: arrivals come back at the end", _PRE, lambda: altered(adjoint, (_SENT, _SENT.replace("(lv - li)", "(lv + 0*li) * 0.5")))),
+    Rogue("adjoint: half of what is handed down", _PRE, lambda: altered(adjoint, (_SENT, _SENT.replace("(lv - li)", "(lv - li) * 0.5")))),
     Rogue("implicit function: wrong sign", _SIGN, lambda: altered(sensitivities, ("moved /= -fired", "moved /= fired"))),
     Rogue("implicit function: no slope", _SLOPE, lambda: altered(sensitivities, ("moved /= -fired.slopes[k]", "moved /= -1"))),
     Rogue("implicit function: no reset", _RESET, lambda: altered(sensitivities, (_OWN, "pass"))),
     Rogue("implicit function: last own spike alone", _RESET, lambda: altered(sensitivities, ("own = np.flatnonzero(fired.neurons[:k] == n)", "own = np.flatnonzero(fired.neurons[:k] == n)[:1]"))),
-    Rogue("implicit function: arrivals stand still", _PRE, lambda: altered(sensitivities, (_HEARD, "moved -= 0.5 * (weight[n, senders] * neuron.response_slope(ago)) @ heard_rows[past]"))),
+    Rogue("implicit function: arrivals move half as far", _PRE, lambda: altered(sensitivities, (_HEARD, "moved -= 0.5 * (weight[n, senders] * neuron.response_slope(ago)) @ heard_rows[past]"))),
 ]  # fmt: skip

@@ -5,12 +5,11 @@ import itertools
 
 import numpy as np
 import pytest
-from conftest import real_data
 from scipy.integrate import quad
 from scipy.special import lambertw, log_softmax
 
 import refsim
-from refsim import Discrete, Drive, RefsimError
+from refsim import RefsimError
 from refsim.claims import Claim
 from refsim.gradients import EventTrain, adjoint, event_driven, first_spike_cross_entropy, sensitivities, soft_window_spikemax, solver, spike_time_distance
 from refsim.gradients.neuron import ExactNeuron
@@ -18,11 +17,6 @@ from refsim.gradients.neuron import ExactNeuron
 CLOSED = Claim(
     "gradient", "spike time off its closed form, over the time", 1e-14, "1", "Some ten operations of 1e-16, and a slope that magnifies them a few times."
 )
-RECORDED = Claim(
-    "gradient", "median of first spike times off those recorded elsewhere, in seconds", 1e-5, "s",
-    "The recorded times are of the network some training step earlier: one change of its weights by 5e-5 explains the differences, also on samples it was not fitted to. "
-    "A weight of 1 moves a first spike by some 1e-2 s, hence by 1e-6 s here, and ten times that is allowed; a lost factor or an input misread is 1e-3 s off.",
-)  # fmt: skip
 INTEGRAL = Claim(
     "gradient",
     "distance of two trains off its integral, relative",
@@ -47,13 +41,13 @@ def test_a_spike_is_where_lambert_says_with_one_time_constant(weight):
     assert CLOSED.holds(abs(found / exact - 1))
 
 
-@pytest.mark.parametrize("weight", [4.1, 6.0, 50.0])
+@pytest.mark.parametrize("weight", [4.5, 6.0, 50.0])
 @pytest.mark.parametrize(("tau_m", "tau_syn"), [(20e-3, 10e-3), (10e-3, 20e-3)])
 def test_a_spike_is_where_the_quadratic_says_with_twice_the_time_constant(weight, tau_m, tau_syn):
     # V = w (x - x^2) with x = exp(-t/20 ms) for tau_m = 2 tau_syn, and 2 w (x - x^2) the other way round
     w = weight if tau_m > tau_syn else 2 * weight
     exact = -20e-3 * np.log((1 + np.sqrt(1 - 4 / w)) / 2)
-    assert CLOSED.holds(abs(lone(weight, tau_m=tau_m, tau_syn=tau_syn).output.times[0] / exact - 1) / (1 if w > 5 else 10))
+    assert CLOSED.holds(abs(lone(weight, tau_m=tau_m, tau_syn=tau_syn).output.times[0] / exact - 1))
 
 
 def test_nearly_equal_time_constants_cancel_nothing():
@@ -223,47 +217,3 @@ def test_a_membrane_that_only_touches_has_no_derivative():
     for gradient in (lambda: adjoint(touching, np.ones(len(found.output))), lambda: sensitivities(touching)):
         with pytest.raises(RefsimError, match="only touches the threshold"):
             gradient()
-
-
-# --- a trained network, all of its samples --------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def all_samples():
-    """Return weights, input times (1000, 5), recorded and exact first-spike times (1000, 3), and where each hidden neuron fires once at most."""
-    folder = real_data("yinyang")
-    file, samples = np.load(folder / "yinyang_0.npz"), np.load(folder / "yinyang_test_samples.npy")
-    weights, times = [file["w_hidden"].T, file["w_out"].T], np.concatenate([samples * 30e-3, np.zeros((len(samples), 1))], axis=1)
-    runs = [event_driven(refsim.load("lif_exp"), weights, each, np.arange(5), "100 ms") for each in times]
-    once = np.array([np.bincount(run.layers[0].neurons, minlength=1).max() <= 1 for run in runs])
-    return weights, times, file["test_first_spike_times_last"], np.array([run.output.first_times() for run in runs]), once
-
-
-@pytest.mark.slow
-def test_first_spikes_are_near_those_recorded_elsewhere(all_samples):
-    _, _, recorded, exact, once = all_samples
-    both = np.isfinite(recorded) & np.isfinite(exact) & once[:, None]
-    assert both.sum() > 1500
-    off = np.abs(recorded - exact)[both]
-    print(f"{both.sum()} first spikes of {once.sum()} samples: median {np.median(off):.1e} s off, {(off < 1e-12).sum()} within 1e-12 s")
-    assert RECORDED.holds(float(np.median(off)))
-    assert (np.isfinite(recorded) == np.isfinite(exact))[once].mean() > 0.99
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("dt", [0.5e-3, 0.1e-3, 0.02e-3])
-def test_the_grid_is_late_by_about_a_step_a_layer(all_samples, dt):
-    weights, times, _, exact, _ = all_samples
-    network, errors = refsim.Network.dense([(weight, None, refsim.load("lif_exp")) for weight in weights], dt), []
-    for few in np.split(np.arange(len(times)), 20):
-        shape = (len(few), round(100e-3 / dt), 5)
-        drive = Drive.events(np.repeat(np.arange(len(few)), 5), np.floor(times[few] / dt).astype(int).ravel(), np.tile(np.arange(5), len(few)), shape, dt)
-        fired = Discrete().run(network, drive).spikes[-1]
-        first = np.full((len(few), 3), np.inf)
-        np.minimum.at(first, (fired.sample, fired.neuron), (fired.step + 1) * dt)
-        both = np.isfinite(first) & np.isfinite(exact[few])
-        errors.append(first[both] - exact[few][both])
-    median = float(np.median(np.abs(np.concatenate(errors))))
-    print(f"dt {dt * 1e3:g} ms: median {median * 1e3:.3f} ms off")
-    # late by half a step at each of input, hidden and output layer on average; what is late comes later still at a slope that falls
-    assert 0.75 * dt < median < 3 * dt

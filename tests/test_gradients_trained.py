@@ -21,7 +21,7 @@ FIRST_ORDER = Claim(
 def trained():
     """Return weights and input times (sample, 5) in seconds.
 
-    The recorded first-spike times beside them are of other weights: each differs from the exact one, by some 1e-6 s.
+    The first-spike times recorded beside them are not compared: all differ from the exact ones, by some 1e-6 s, as those of slightly other weights would.
     """
     folder = real_data("yinyang")
     file, samples = np.load(folder / "yinyang_0.npz"), np.load(folder / "yinyang_test_samples.npy")

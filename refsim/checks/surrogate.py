@@ -186,12 +186,12 @@ def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collectio
     RefsimError
         For a check, a surrogate or a parameter that is not known, or a function that does not return as many spikes.
     """
-    from ..pytorch.probing import declared_slope, surrogate_slope, surrogate_spikes
+    from ..pytorch.probing import surrogate_derivative, surrogate_slope, surrogate_spikes
     from ..pytorch.surrogate import SURROGATES
 
     if unknown := set(skip) - set(SURROGATE_CHECKS):
         raise RefsimError(f"check_surrogate: {listed(unknown)} is not a check; known are {listed(SURROGATE_CHECKS)}.")
-    declared = _declared(lambda x: declared_slope(against, x, **parameters))
+    declared = _declared(surrogate_derivative(against, **parameters))
 
     def slope(x: Floats) -> Floats:
         found = surrogate_slope(fire, x)

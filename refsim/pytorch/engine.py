@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..drive import Draw, Drive
 from ..engines.discrete import Tap, constant_threshold, parts_by_input
-from ..errors import RefsimError, listed
+from ..errors import RefsimError, first_line, listed
 from ..model import NeuronModel, load
 from ..model.neuron import INPUT, STEP
 from ..network import Layer, Network
@@ -156,7 +156,7 @@ def checked_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu().numpy()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise RefsimError(f"Torch: device {name!r} cannot be used here ({str(error).splitlines()[0]}).") from None
+        raise RefsimError(f"Torch: device {name!r} cannot be used here ({first_line(error)}).") from None
     return device
 
 

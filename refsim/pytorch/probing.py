@@ -63,15 +63,6 @@ def _fired(fire: Callable[[Any], Any], x: torch.Tensor) -> torch.Tensor:
     return spikes
 
 
-def declared_slope(name: str, x: Floats, **parameters: float) -> Floats:
-    """Return the declared derivative of a named surrogate at distances (n,)."""
-    from .surrogate import SURROGATES, derivative_of
-
-    if name not in SURROGATES:
-        raise RefsimError(f"surrogate {name!r} is not known; known are {', '.join(sorted(SURROGATES))}.")
-    return np.asarray(derivative_of(name, **parameters)(torch.tensor(x)).numpy())
-
-
 def surrogate_derivative(name: str, **parameters: float) -> Callable[[Floats], Floats]:
     """Return a named surrogate's derivative as a function of NumPy arrays; an unknown name or parameter is refused at once."""
     if name not in SURROGATES:

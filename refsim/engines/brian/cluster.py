@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...drive import Drive
-from ...errors import RefsimError
+from ...errors import RefsimError, first_line
 from ...progress import advance
 from ...spikes import SpikeTrains
 from .job import Job
@@ -263,4 +263,4 @@ def code_digest() -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return first_line(error, 200)

@@ -3,15 +3,14 @@
 import json
 import math
 import struct
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import RefsimError
+from ...arrays import DAMAGED_ARCHIVE
+from ...errors import RefsimError, first_line
 from .affine import LARGEST
 
 _HEAD = 16 << 20  # bytes of the head, which lists the tensors
@@ -109,10 +108,10 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
                 if entry.file_size > min(LARGEST, _RATIO * size):
                     raise RefsimError(f"{where}: '{entry.filename[:80]}' unpacks to {entry.file_size:,} bytes; no network of this size of file does.")
             found = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, MemoryError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, MemoryError, *DAMAGED_ARCHIVE) as error:
         if isinstance(error, RefsimError):
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
+        reason = first_line(error, 100)
         raise RefsimError(f"{where}: is damaged, or holds Python objects, which refsim does not read ({reason.rstrip('.')}).") from None
     if wrong := [name for name, array in found.items() if array.dtype.kind not in "fiub"]:
         raise RefsimError(f"{where}: '{wrong[0][:80]}' is {found[wrong[0]].dtype}; plain real tensors are needed.")

@@ -89,11 +89,7 @@ def read_description(source: str | Path | Mapping[str, Any]) -> Description:
     if isinstance(source, Mapping):
         return _description(source, "description", Path())
     path = Path(source)
-    try:
-        table, _ = read_toml(path, f"description {path}")
-    except RefsimError as error:
-        hint = " It is a TOML file that names dt and the neuron behind each Linear; README.md shows one." if "cannot be read" in str(error) else ""
-        raise RefsimError(f"{error}{hint}") from None
+    table, _ = read_toml(path, f"description {path}", hint=" It is a TOML file that names dt and the neuron behind each Linear; README.md shows one.")
     return _description(table, f"description {path}", path.parent)
 
 

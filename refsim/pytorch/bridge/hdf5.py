@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import RefsimError
+from ...errors import RefsimError, first_line
 
 Leaf = NDArray[Any] | str | list[list[str]]  # numbers, a text, or rows of texts
 Tree = dict[str, "Leaf | Tree"]
@@ -22,7 +22,7 @@ _TEXTS, _TEXT_BYTES = 200_000, 16 << 20
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 
 
-def read_tree(path: str | Path, what: str, skip: frozenset[str] = frozenset()) -> Tree:
+def read_tree(path: str | Path, what: str, skip: frozenset[str] = frozenset(), ratio: int | None = None) -> Tree:
     """Return what an HDF5 file holds: groups as dicts, numbers as arrays, texts as str, tables of texts as lists.
 
     Parameters
@@ -32,6 +32,8 @@ def read_tree(path: str | Path, what: str, skip: frozenset[str] = frozenset()) -
         The kind of file, for messages: ``"NIR file"``.
     skip : set of str
         Groups and datasets of these names are not looked into.
+    ratio : int, optional
+        How many times the size of the file one array may fill as float64; none where constant arrays, which pack best of all, are usual.
 
     Raises
     ------
@@ -47,11 +49,11 @@ def read_tree(path: str | Path, what: str, skip: frozenset[str] = frozenset()) -
         if not h5py.is_hdf5(path):
             raise RefsimError(f"{where}: is not HDF5; it is another kind of file, empty, or cut short at its beginning.")
         with h5py.File(path, "r") as file:
-            return _Reader(h5py, where, Path(path).stat().st_size, skip).group(file, "", 0)
+            return _Reader(h5py, where, Path(path).stat().st_size, skip, ratio).group(file, "", 0)
     except RefsimError:
         raise
     except Exception as error:  # a damaged file ends in many kinds of error inside the reader
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        line = first_line(error)
         raise RefsimError(f"{where}: cannot be read; it is damaged or cut short ({line}).") from None
 
 
@@ -66,8 +68,9 @@ def _h5py(where: str) -> Any:
 class _Reader:
     """One reading: what it has met and how much it has taken."""
 
-    def __init__(self, h5py: Any, where: str, file_size: int, skip: frozenset[str]) -> None:
+    def __init__(self, h5py: Any, where: str, file_size: int, skip: frozenset[str], ratio: int | None) -> None:
         self.h5py, self.where, self.file_size, self.skip = h5py, where, file_size, skip
+        self.room = _LARGEST if ratio is None else ratio * file_size
         self.met: set[Any] = set()
         self.objects = self.taken = self.text_bytes = 0
 
@@ -124,9 +127,10 @@ class _Reader:
         size, itemsize = int(np.prod(dataset.shape, dtype=object)), dataset.dtype.itemsize
         chunk = int(np.prod(dataset.chunks, dtype=object)) * itemsize if dataset.chunks else 0
         packed = min(dataset.id.get_storage_size(), self.file_size)
-        self.taken += size * max(itemsize, 8)
-        if size * itemsize > _SMALL + _RATIO * packed or self.taken > _LARGEST or chunk > max(size * itemsize, _CHUNK):
-            needed = max(size * itemsize, chunk)
+        filled = size * max(itemsize, 8)
+        self.taken += filled
+        if size * itemsize > _SMALL + _RATIO * packed or filled > self.room or self.taken > _LARGEST or chunk > max(size * itemsize, _CHUNK):
+            needed = max(filled, chunk)
             raise RefsimError(f"{where} of shape {dataset.shape} needs {needed:,} bytes; no network in a file of {self.file_size:,} bytes does.")
 
     def _texts(self, dataset: Any, where: str) -> str | list[list[str]]:
@@ -156,7 +160,7 @@ def write_tree(path: str | Path, tree: Mapping[str, Any], what: str) -> Path:
         with h5py.File(target, "w") as file:
             _write(h5py, file, tree)
     except OSError as error:
-        raise RefsimError(f"{where}: cannot be written ({(str(error).splitlines() or ['no reason given'])[0][:160]}).") from None
+        raise RefsimError(f"{where}: cannot be written ({first_line(error)}).") from None
     return target
 
 

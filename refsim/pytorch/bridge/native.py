@@ -9,7 +9,6 @@ Any zip program opens it, `numpy.load` reads the arrays; nothing in it can run.
 
 import io
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...arrays import DIVERGED, real_array
+from ...arrays import DAMAGED_ARCHIVE, DIVERGED, real_array
 from ...connection import DRIVE, LONGEST, Source
-from ...errors import RefsimError, listed
+from ...errors import RefsimError, first_line, listed
 from ...model import NeuronModel
 from ...model.card import SAVED, saved_card
 from ...model.writing import card_text, rows_text
@@ -134,14 +133,10 @@ def _read(path: str | Path) -> tuple[Network, Mapping[str, Any]]:
             return _network(head, file, where), notes
     except OSError as error:
         raise RefsimError(f"{where}: cannot be read ({error.strerror or 'it is cut short'}).") from None
-    except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError, EOFError, RuntimeError, NotImplementedError) as error:
-        raise RefsimError(f"{where}: is damaged, or no network that refsim wrote ({_line(error)}).") from None
+    except (UnicodeDecodeError, *DAMAGED_ARCHIVE) as error:
+        raise RefsimError(f"{where}: is damaged, or no network that refsim wrote ({first_line(error)}).") from None
     except KeyError as error:
         raise RefsimError(f"{where}: lacks {str(error).strip(chr(34))[:120]}.") from None
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _check_entries(file: zipfile.ZipFile, where: str) -> None:
@@ -218,5 +213,5 @@ def _array(file: zipfile.ZipFile, name: str, where: str) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(io.BytesIO(file.read(f"{name}.npy")), allow_pickle=False)
     except (ValueError, EOFError, MemoryError) as error:
-        raise RefsimError(f"{where}: '{name}.npy' is damaged ({_line(error)}).") from None
+        raise RefsimError(f"{where}: '{name}.npy' is damaged ({first_line(error)}).") from None
     return array

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ...errors import RefsimError
+from ...errors import RefsimError, first_line
 from .parts import framework_of
 
 
@@ -88,7 +88,7 @@ def twin(module: nn.Module) -> nn.Module:
             vars(memo[id(part)]).update(copy.deepcopy(vars(part), memo))
         return _made(copy.deepcopy(module, memo).eval())
     except Exception as error:  # a user's module can hold anything
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        line = first_line(error)
         raise RefsimError(f"module: cannot be copied, which is needed to look into it ({line}).") from None
 
 

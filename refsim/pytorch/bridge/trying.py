@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import RefsimError
+from ...errors import RefsimError, first_line
 from .carrying import astray
 from .feeding import LAYOUTS, Feeding, heard, in_time, ways_to_carry
 from .parts import Part, framework_of
@@ -103,7 +103,7 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
         with torch.no_grad():
             feeding.run(copied, [zeros] * _STEPS)
     except Exception as error:
-        return line_of(error)
+        return first_line(error)
     if missing := [part.name for part in parts if part.name not in calls]:
         return f"never runs '{missing[0]}'"
     named = {part.name: replace(part, axes=part.axes or _shown(calls[part.name][0][0], layout)) for part in parts}
@@ -113,7 +113,7 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
         try:
             times = [part.framework.arriving(part.module, in_time(x, part.axes, BATCH)) for x, _ in each]
         except RuntimeError as error:
-            return line_of(error)
+            return first_line(error)
         if any(x.ndim < 3 or x.shape[1] != BATCH for x in times):
             return f"'{name}' gets {tuple(each[0][0].shape)}, which is no batch of {BATCH}"
         steps.add(sum(len(x) for x in times))
@@ -132,8 +132,3 @@ def _shown(given: Tensor, layout: str) -> str:
     if len(given) == BATCH:
         return "step"
     return "batch and time" if layout.startswith("batch") else "time and batch"
-
-
-def line_of(error: BaseException) -> str:
-    """Return the first line of what an error says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...arrays import Floats
-from ...errors import RefsimError, counted
+from ...errors import RefsimError, counted, first_line
 from .affine import agree, check_room, random_inputs, unit_answers
 from .feeding import in_time, out_of_time
 from .framework import with_first
@@ -23,7 +23,7 @@ from .parts import framework_of, neurons_of
 from .pooling import POOLING, fault_of_answers, fault_of_weights
 from .precision import in_float64
 from .states import marked, parts_inside, put_aside, twin
-from .trying import BATCH, Tried, line_of
+from .trying import BATCH, Tried
 
 INPUT = -1  # as a source: what the module is given
 
@@ -130,7 +130,7 @@ class _Bench:
         except Exception as error:  # a user's module can raise anything
             raise RefsimError(
                 f"module: runs on zeros of {BATCH} samples in its own dtype, but not in float64 with other numbers and {counted(n_samples, 'sample')}, "
-                f"which shows what its weights are ({line_of(error)})."
+                f"which shows what its weights are ({first_line(error)})."
             ) from None
         return [[arrived[step] for arrived in self.heard] for step in range(self.steps)]
 
