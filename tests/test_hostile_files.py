@@ -196,8 +196,8 @@ def _compound(group, name):
 
 GOOD_LAYER = dense(2 * WEIGHT, neuron("CUBA"))
 HDF5 = {
-    "huge": ({"weight": _huge}, "needs 4,398,046,511,104 bytes; no network in a file of"),
-    "packed": ({"weight": _packed}, "weight .* is for 4000 neurons, but the layer has 3"),
+    "huge": ({"weight": _huge}, "needs 8,796,093,022,208 bytes; no network in a file of"),
+    "packed": ({"weight": _packed}, "needs 128,000,000 bytes; no network in a file of"),
     "external_link": ({"weight": _link("external")}, "'/layer/0/weight' is an external link"),
     "soft_link": ({"weight": _link("soft")}, "'/layer/0/weight' is a soft link"),
     "circle": ({"neuron": _circle}, "group '/layer/0/neuron' is linked more than once"),

@@ -12,6 +12,7 @@ from .lava_blocks import Block, network_of
 from .reading import Asked, Reading
 
 _MOST = 10_000  # layers
+_RATIO = 1000  # weights are trained, and an array that fills more than this times the size of its file is a bomb
 _GEOMETRY = ("stride", "padding", "dilation", "groups")
 # What repeats the shape of the weight.
 _SAID_TWICE = ("inFeatures", "outFeatures", "inChannels", "outChannels", "kernelSize")
@@ -28,7 +29,7 @@ def read_net(path: Path, asked: Asked) -> Reading:
     where = f"network {path}"
     if asked.describe is not None:
         raise RefsimError(f"{where}: says its layers itself and takes no description; what it leaves unsaid is given by --convention and --dt.")
-    file = Entries(read_tree(path, "network"), where)
+    file = Entries(read_tree(path, "network", ratio=_RATIO), where)
     layers = file.group("layer")
     names = layers.keys
     if wrong := [name for name in names if not re.fullmatch(r"\d{1,5}", name)]:
