@@ -13,6 +13,7 @@ import refsim
 from refsim.__main__ import main
 from refsim.checks import CARD_CHECKS
 from refsim.model import load_all
+from refsim.shelf import shelf
 
 OWN = [refsim.load(f"tests/cards/{name}.toml") for name in ("fitzhugh", "two_state")]
 # One card of each family with every test run, all of them with the slow ones: a suite takes 5 to 20 seconds a card.
@@ -103,12 +104,19 @@ def cannot_be_asked(model):
     return skipped | ({"method_order"} if model.continuous is None else set())
 
 
+# What the suite rightly finds in layers as their framework has them, at its defaults. SpikingJelly 2.0.0 itself, run for 1,000 steps without input: EIFNode fires
+# 125 times, without a v_reset 127 times; without one its membrane, and IzhikevichNode's, is soon NaN at ten times the rheobase.
+FRAMEWORKS_OWN = {"spikingjelly_eif": {"rest"}, "spikingjelly_eif_soft": {"rest", "finite"}, "spikingjelly_izhikevich_soft": {"finite"}}
+
+
 @pytest.mark.parametrize("model", HONEST)
 def test_an_honest_card_fails_no_check(model):
     verdicts = refsim.check_card(model)
     assert [verdict.claim.measure for verdict in verdicts] == list(CARD_CHECKS)
-    assert not failed(verdicts)
-    assert {verdict.claim.measure for verdict in verdicts if verdict.status == "skipped"} == cannot_be_asked(model)
+    assert failed(verdicts) == FRAMEWORKS_OWN.get(model.name, set())
+    skipped = {verdict.claim.measure for verdict in verdicts if verdict.status == "skipped"}
+    assert skipped >= cannot_be_asked(model)
+    assert skipped == cannot_be_asked(model) or failed(verdicts)  # what a failure explains is left out
     assert all(verdict.detail for verdict in verdicts if verdict.status == "skipped")
 
 
@@ -191,3 +199,10 @@ def test_a_step_that_divides_by_zero_is_a_sentence():
     assert verdict.status == "fail"
     assert "divides by zero, with " in verdict.detail
     assert "tau = 0" in verdict.detail
+
+
+def test_a_name_that_no_trait_reads_is_idle_in_a_card_of_traits_too():
+    card = tomllib.loads((shelf("equations") / "frameworks" / "sinabs_lif.toml").read_text("utf-8"))
+    card["name"], card["parameters"]["idle"] = "mine", {"value": 1.0, "unit": "1", "meaning": "nobody reads it"}
+    (found,) = (verdict for verdict in refsim.check_card(refsim.NeuronModel.from_table(card), skip=set(CARD_CHECKS) - {"names"}))
+    assert (found.status, found.detail) == ("fail", "idle: declared, but no text reads it")

@@ -10,6 +10,7 @@ from ..engines.brian.session import session
 from ..errors import RefsimError, counted
 from ..experiments.solo import Setting, respond
 from ..model import NeuronModel
+from ..model.composing import OF_TRAITS
 from ..model.reading import used_names
 from .updater import check_declared_step
 
@@ -76,10 +77,10 @@ _STILL = 1e-6  # of a state's size over the last tenth: what is left of a way th
 
 
 def names(model: NeuronModel) -> Answer:
-    """Count names that mean something else to Brian2, C++ or Python, and parameters that no text reads."""
+    """Count names that mean something else to Brian2, C++ or Python, and parameters that no text reads, neither as the card is nor with a trait switched."""
     own = {*model.state, *model.parameters, *model.derived}
     taken = sorted(own & {*_CPP, *keyword.kwlist, *_brian_names()})
-    used = used_names(model)
+    used = used_names(model) | (OF_TRAITS if model.convention else frozenset())
     idle = sorted(name for name in (*model.parameters, *model.derived) if name not in used)
     words = [f"{', '.join(taken)}: has another meaning in Brian2, C++ or Python; rename it"] if taken else []
     words += [f"{', '.join(idle)}: declared, but no text reads it"] if idle else []

@@ -26,6 +26,9 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "adapt_scale": {"value": 1.8, "meaning": "threshold added by an adaptation of 1"},
 }
 
+# What a card with a convention may declare for the sake of another trait than the one that is switched on.
+OF_TRAITS = frozenset({*_PARAMETERS, "share"})
+
 
 def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
     """Return a card's table with the tables that its convention stands for.

@@ -52,14 +52,14 @@ def equation_lines(model: NeuronModel) -> list[tuple[str, str, str]]:
 
 
 def used_names(model: NeuronModel) -> frozenset[str]:
-    """Return every name that some text of the card reads."""
+    """Return every name that some text of the card reads, or that a state starts at."""
     texts = [derived.text for derived in model.derived.values()]
     if part := model.continuous:
         texts += [part.equations, part.threshold, part.reset, part.refractory]
     texts += [text for kernel in model.kernels.values() for text in (kernel.text, kernel.cut)]
     statements = [*model.discrete.before_fire, *model.discrete.reset, *([model.discrete.fire] if model.discrete.fire else [])]
     words = set(re.findall(r"[A-Za-z_]\w*", " ".join(texts)))
-    return frozenset(words | {name for statement in statements for name in names_in(statement.tree)})
+    return frozenset(words | {state.at for state in model.state.values()} | {name for statement in statements for name in names_in(statement.tree)})
 
 
 def fires_at_start(model: NeuronModel) -> bool:
