@@ -17,6 +17,7 @@ from .connection import DRIVE
 from .drive import Drive
 from .errors import RefsimError
 from .network import Layer, Network
+from .spike_times import ExactTimes
 from .spikes import SpikeTrains
 
 TRACES = ("before_reset", "after_reset", "payload")
@@ -56,6 +57,8 @@ class Recording:
     approach : tuple of Approach, one a layer, or empty
     provenance : dict
         Engine, mode, dtype, device, dt, versions, hash of the cards.
+    exact : ExactTimes, optional
+        Spike times between the steps, of a run with ``Brian2(spike_times="exact", dt=...)``.
     """
 
     network: Network
@@ -64,6 +67,7 @@ class Recording:
     traces: tuple[Mapping[str, NDArray[Any]], ...]
     approach: tuple[Approach, ...]
     provenance: Mapping[str, Any]
+    exact: ExactTimes | None = None
 
     @property
     def label(self) -> str:

@@ -18,7 +18,7 @@ SOURCES = sorted((ROOT / "refsim").rglob("*.py"))
 ORDER = [
     ["errors", "_version"],
     ["shelf", "units", "progress", "arrays", "philox", "tables"],
-    ["spikes", "connection"],
+    ["spikes", "spike_times", "connection"],
     ["model"],
     ["network"],
     ["drive"],

@@ -3,12 +3,13 @@
 Exact spike times and their derivatives, and the gradient of the expected loss of networks that fire by chance.
 """
 
+from ..spike_times import EventTrain
 from .adjoint import adjoint
 from .bias import expected_surrogate
 from .differences import finite_differences
 from .enumeration import Expected, difference_quotients, expected_gradient, expected_loss
 from .escape import Escape, EscapeLayer, EscapeNetwork, exponential_escape, sigmoid_escape
-from .events import EventDriven, EventTrain, Gradient, Graze
+from .events import EventDriven, Gradient, Graze
 from .losses import TimedLoss, first_spike_cross_entropy, soft_window_spikemax, spike_time_distance
 from .score_function import Estimate, score_function
 from .sensitivities import Sensitivities, sensitivities

@@ -5,7 +5,8 @@ from numpy.typing import ArrayLike
 
 from ..arrays import Floats, real_array
 from ..errors import RefsimError
-from .events import EventDriven, EventTrain, Gradient
+from ..spike_times import EventTrain
+from .events import EventDriven, Gradient
 from .neuron import ExactNeuron
 
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from ..arrays import Floats
 from ..errors import RefsimError
-from .events import EventDriven, EventTrain, Gradient
+from ..spike_times import EventTrain
+from .events import EventDriven, Gradient
 from .losses import TimedLoss
 from .solver import again
 

@@ -11,7 +11,7 @@ from scipy.special import expit, log_softmax
 from ..arrays import Floats, real_array
 from ..errors import RefsimError
 from ..network import positive_time
-from .events import EventTrain
+from ..spike_times import EventTrain
 
 HARD_WINDOW = (
     "a hard window counts spikes, and a count stays what it is when a spike moves a little: its gradient is 0 almost everywhere, and there is nothing to check. "

@@ -10,8 +10,9 @@ from ..arrays import DIVERGED, Floats, Ints, plain_array, real_array
 from ..errors import RefsimError, counted
 from ..model import NeuronModel
 from ..network import positive_time
+from ..spike_times import EventTrain
 from .crossing import crossings
-from .events import EventDriven, EventTrain, Graze
+from .events import EventDriven, Graze
 from .neuron import ExactNeuron, exact_neuron
 
 MOST_SPIKES = 100_000  # of a layer; the solver takes some ten seconds for them, and no trained network fires like that

@@ -132,8 +132,8 @@ def _rk4(odes: Odes, where: str) -> list[str]:
         now = {} if reach is None else {name: f"{name}_at_{stage}" for name in odes.slopes}
         lines += [f"{new} = {name} + {reach}*{name}_{before}" for name, new in now.items()]
         now |= {name: f"{name}_at_{stage}" for name in odes.subexpressions}
-        lines += [f"{now[name]} = {_renamed(tree, now)}" for name, tree in odes.subexpressions.items()]
-        lines += [f"{name}_{stage} = {STEP}*({_renamed(tree, now)})" for name, tree in odes.slopes.items()]
+        lines += [f"{now[name]} = {renamed(tree, now)}" for name, tree in odes.subexpressions.items()]
+        lines += [f"{name}_{stage} = {STEP}*({renamed(tree, now)})" for name, tree in odes.slopes.items()]
     return lines + [f"{name} = {name} + ({name}_k1 + 2*{name}_k2 + 2*{name}_k3 + {name}_k4)/6" for name in odes.slopes]
 
 
@@ -141,7 +141,8 @@ _METHODS: dict[str, Callable[[Odes, str], list[str]]] = {"euler": _euler, "expon
 GENERATED = tuple(_METHODS)
 
 
-def _renamed(tree: ast.expr, names: Mapping[str, str]) -> str:
+def renamed(tree: ast.expr, names: Mapping[str, str]) -> str:
+    """Return the text of an expression in which names have become others."""
     changed = copy.deepcopy(tree)
     for node in ast.walk(changed):
         if isinstance(node, ast.Name):

@@ -7,9 +7,10 @@ from typing import Any
 from ...drive import Drive
 from ...errors import RefsimError
 from ...model import NeuronModel
-from ...network import Network
+from ...network import Network, positive_time
 from ...recording import Recording, check_range, check_run, make_provenance
 from .cluster import run_on_cluster
+from .exact import run_exact
 from .job import Job
 from .objects import Structure
 from .outcome import Collector
@@ -34,6 +35,11 @@ class Brian2:
     refine : int
         Sub-steps a step in fine mode.
     dtype : {"float64", "float32"}
+    spike_times : {"grid", "exact"}
+        ``"exact"``: the ODE at steps of ``dt``, each crossing found between two steps and its effects with it, for cards whose ODE is linear and
+        whose spikes act through a synapse, such as ``lif_exp``. `Recording.exact` holds the times, and why a sample's are in doubt.
+    dt : float or str
+        The step of exact spike times, such as ``"0.02 ms"``; it must divide that of the network.
 
     Other arguments
     ---------------
@@ -61,10 +67,12 @@ class Brian2:
     workers: int = 1
     connections: str = "product"
     scheduler: Any = None
+    spike_times: str = "grid"
+    dt: Any = None
 
     def __post_init__(self) -> None:
         for name, value, known in (("mode", self.mode, ("grid", "fine")), ("dtype", self.dtype, ("float64", "float32")),
-                                   ("target", self.target, ("auto", "cpp", "numpy")), ("analog", self.analog, ("current", "impulse")), ("connections", self.connections, ("product", "synapses"))):  # fmt: skip
+                                   ("target", self.target, ("auto", "cpp", "numpy")), ("analog", self.analog, ("current", "impulse")), ("connections", self.connections, ("product", "synapses")), ("spike_times", self.spike_times, ("grid", "exact"))):  # fmt: skip
             if value not in known:
                 raise RefsimError(f"Brian2: {name} must be one of {', '.join(known)}, but is {value!r}.")
         if isinstance(self.refine, bool) or not isinstance(self.refine, int) or not 1 <= self.refine <= 4096:
@@ -77,6 +85,21 @@ class Brian2:
             raise RefsimError("Brian2: connections='synapses' runs here, in one process; leave the scheduler out.")
         if self.mode == "grid" and self.refine != 1:
             raise RefsimError(f"Brian2: grid mode runs the declared step and has no sub-steps; refine={self.refine} needs mode='fine'.")
+        self._check_exact()
+
+    def _check_exact(self) -> None:
+        if self.spike_times == "grid":
+            if self.dt is not None:
+                raise RefsimError("Brian2: dt is the step of spike_times='exact'; otherwise the step is that of the network, and mode='fine' takes refine=...")
+            return
+        if self.dt is None:
+            raise RefsimError("Brian2: spike_times='exact' needs the step at which crossings are sought, such as dt='0.02 ms'.")
+        usual = (self.mode, self.refine, self.dtype, self.workers, self.connections, self.scheduler)
+        if usual != ("grid", 1, "float64", 1, "product", None):
+            raise RefsimError(
+                "Brian2: spike_times='exact' runs in float64, here, in one process, through Brian2's Synapses; leave the other arguments but target and dt out."
+            )
+        positive_time(self.dt, "Brian2: dt")
 
     def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
         """Run a batch.
@@ -86,6 +109,10 @@ class Brian2:
         record : tuple of {"before_reset", "after_reset", "payload"}, or names of states
             Traces to keep, at every (sub-)step; a state as it is after the step.
         """
+        if self.spike_times == "exact":
+            if record:
+                raise RefsimError("Brian2: spike_times='exact' records spike times alone; leave record out, or run mode='fine'.")
+            return run_exact(network, drive, positive_time(self.dt, "Brian2: dt"), self.target)
         return _recordings([self], network, drive, record)[0]
 
     def ladder(self, network: Network, drive: Drive, refines: Sequence[int], record: tuple[str, ...] = ()) -> list[Recording]:

@@ -1,0 +1,231 @@
+"""Copies of one network, side by side in one run, that fire between the steps: true spike times from plain Brian2."""
+
+import itertools
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arrays import Floats, Ints
+from ...connection import DRIVE
+from ...network import Layer, Network
+from ...spike_times import EventTrain
+from .admitted import check_exact
+from .flow import Flow, solved
+from .objects import Structure, checked_group, explained, group_name, layer_constants, start_values
+from .order import Timed, places
+from .session import session
+from .substep import DELTA, NEAR, SLOPE, arrival, crossing, nearness, reset, variables
+from .text import fine_variables
+
+_SMALL = 200_000_000  # neurons x steps below which NumPy is done before a compiler has started and the program has run
+_MOST = 20_000_000  # synapses; each takes some 50 bytes
+SHARED = "an arrival and a crossing share a step, and were taken in the wrong order"
+MISSED = "a membrane turns so near below its threshold that it may have crossed it between two steps"
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Copies of one network: the same cards, wiring and biases, own weights and own input spikes.
+
+    Attributes
+    ----------
+    network : Network
+    weights : one (n_copies, n_post, n_pre) a layer
+    copy, input : (n_events,) int64
+        Which copy, and which input, each input spike is of.
+    times : (n_events,) in seconds
+    stop : float
+        End of the run, in seconds.
+    """
+
+    network: Network
+    weights: tuple[Floats, ...]
+    copy: Ints
+    input: Ints
+    times: Floats
+    stop: float
+
+    @property
+    def number(self) -> int:
+        """How many copies there are."""
+        return len(self.weights[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Fired:
+    """What the copies did.
+
+    Attributes
+    ----------
+    layers : one row of EventTrain a layer, one a copy
+    places : one row a layer, an array (n_spikes, n_arrivals) of int8 a copy
+        Which arrivals come before which spikes; see `refsim.engines.brian.order.places`.
+    doubts : (n_copies,) of str
+        Why the times of a copy are not to be believed; empty where nothing speaks against them.
+    """
+
+    layers: tuple[tuple[EventTrain, ...], ...]
+    places: tuple[tuple[NDArray[np.int8], ...], ...]
+    doubts: tuple[str, ...]
+
+
+def run_copies(copies: Copies, dt: float, target: str = "auto") -> Fired:
+    """Run all copies in one Brian2 network.
+
+    Parameters
+    ----------
+    dt : float
+        Seconds a step. A crossing is found to the last digits; what is wrong, by whole parts of a step, is that of an arrival and a crossing in
+        one step. So run it at two steps, and believe what does not change.
+    target : {"auto", "cpp", "numpy"}
+
+    Raises
+    ------
+    RefsimError
+        For a network that has no exact solution between spikes, or too large for one run.
+    """
+    check_exact(copies.network)
+    n_steps = int(np.ceil(copies.stop / dt - 1e-9)) + 1  # what crosses after the last arrival of a step is seen in the next
+    neurons = copies.number * sum(layer.n_post for layer in copies.network.layers)
+    compiled = target == "cpp" or (target == "auto" and neurons * n_steps > _SMALL)
+    structure = Structure(copies.network, True, "events", "float64", copies.number, False, ())
+    with session("numpy", "float64", dt) as brian2:
+        flows = [solved(layer, _group(brian2, layer, index, 1)) for index, layer in enumerate(copies.network.layers)]
+    with tempfile.TemporaryDirectory(prefix="refsim-exact-") as folder, np.errstate(all="ignore"):
+        project = Path(folder) / "project"
+        with session("cpp_standalone" if compiled else "numpy", "float64", dt, project) as brian2:
+            built = _Built(structure, copies, flows, brian2, dt, n_steps)
+            with explained(", ".join(dict.fromkeys(layer.model.name for layer in copies.network.layers))):
+                built.network.run(n_steps * brian2.defaultclock.dt, namespace={})
+                if compiled:
+                    brian2.device.build(directory=str(project))
+            return built.fired()
+
+
+class _Built:
+    """The copies as Brian2 objects, in Brian2's own order: states, thresholds, crossings, arrivals, resets."""
+
+    def __init__(self, structure: Structure, copies: Copies, flows: Sequence[Flow], brian2: Any, dt: float, n_steps: int) -> None:
+        self.structure, self.copies, self.flows, self.brian2, self.dt, self.n_steps = structure, copies, flows, brian2, dt, n_steps
+        self.input, self.steps = self._input()
+        self.left = (self.steps + 1) * dt - copies.times
+        self.groups = [self._neurons(index, layer) for index, layer in enumerate(copies.network.layers)]
+        seen = [DELTA, SLOPE]
+        self.monitors = [brian2.SpikeMonitor(group, variables=seen, when="after_synapses") for group in self.groups]
+        synapses = [made for index in range(len(self.groups)) for made in self._listen(index)]
+        self.network = brian2.Network(*self.input, *self.groups, *self.monitors, *synapses)
+
+    def _input(self) -> tuple[list[Any], Ints]:
+        """Return a source for each input spike, if there are any, and the step of each.
+
+        A spike on the border of two steps is the last event of the earlier one.
+        """
+        steps = np.maximum(np.ceil(self.copies.times / self.dt - 1e-9).astype(np.int64) - 1, 0)
+        if not len(steps):
+            return [], steps
+        return [self.brian2.SpikeGeneratorGroup(len(steps), np.arange(len(steps)), steps * self.dt * self.brian2.second, name="given")], steps
+
+    def _neurons(self, index: int, layer: Layer) -> Any:
+        group = _group(self.brian2, layer, index, self.copies.number, self.flows[index])
+        for variable, value in start_values(self.structure)[index]:
+            setattr(group, f"{variable}_", np.tile(value, self.copies.number) if np.ndim(value) else value)
+        if layer.bias.any():
+            (given,) = layer.model.inputs
+            setattr(group, f"{given}_", np.tile(layer.bias, self.copies.number))
+        return group
+
+    def _listen(self, index: int) -> list[Any]:
+        """Return the synapses into a layer, those of one source after those of another."""
+        copies, layer = self.copies, self.copies.network.layers[index]
+        made, first = [], 0
+        for source in layer.sources:
+            weight = copies.weights[index][:, :, first : first + source.width]
+            first += source.width
+            if source.layer != DRIVE:
+                copy, post, pre = (axis.ravel() for axis in np.indices(weight.shape))
+                i, j, size = copy * source.width + pre, copy * layer.n_post + post, weight.ravel()
+                made.append(self._synapses(self.groups[source.layer], index, i, j, size, None))
+            elif self.input:
+                event, post = (axis.ravel() for axis in np.indices((len(copies.times), layer.n_post)))
+                size = weight[copies.copy[event], post, copies.input[event]]
+                made.append(self._synapses(self.input[0], index, event, copies.copy[event] * layer.n_post + post, size, self.left[event]))
+        return made
+
+    def _synapses(self, before: Any, index: int, i: Ints, j: Ints, size: Floats, left: Floats | None) -> Any:
+        """Connect neurons one to one; input spikes have the time to the end of their step in their synapses."""
+        model = self.copies.network.layers[index].model
+        ((_, target),) = model.inputs.items()
+        text = arrival(self.flows[index], target, f"{DELTA}_pre" if left is None else "left")
+        made = self.brian2.Synapses(before, self.groups[index], f"w : {model.input_unit}" + "\nleft : second" * (left is not None), on_pre=text, namespace={})
+        made.connect(i=i, j=j)
+        made.w_ = size
+        if left is not None:
+            made.left_ = left
+        return made
+
+    def fired(self) -> Fired:
+        """Gather the spikes after the run, and what speaks against them."""
+        timed = [self._trains(index) for index in range(len(self.groups))]
+        order = np.argsort(self.copies.copy, kind="stable")
+        given = _parted(
+            self.copies.copy[order], self.copies.number, order, self.copies.times, self.copies.input, self.steps, None, self.copies.network.n_inputs
+        )
+        near = [np.asarray(getattr(group, NEAR)[:], bool).reshape(self.copies.number, -1).any(axis=1) for group in self.groups]
+        doubts, found = [MISSED if one else "" for one in np.any(near, axis=0)], []
+        for index, layer in enumerate(self.copies.network.layers):
+            row = []
+            for copy in range(self.copies.number):
+                heard = [given[copy] if source.layer == DRIVE else timed[source.layer][copy] for source in layer.sources]
+                place, kept = places(layer, self.copies.weights[index][copy], timed[index][copy], heard)
+                doubts[copy] = doubts[copy] or ("" if kept else SHARED)
+                row.append(place)
+            found.append(tuple(row))
+        return Fired(tuple(tuple(train for train, _ in row) for row in timed), tuple(found), tuple(doubts))
+
+    def _trains(self, index: int) -> list[Timed]:
+        """Return a layer's spikes, with the steps in which Brian2 saw them, by copy."""
+        monitor, n_post = self.monitors[index], self.copies.network.layers[index].n_post
+        step = np.rint(np.asarray(monitor.t_[:]) / self.dt).astype(np.int64)
+        times = (step + 1) * self.dt - np.asarray(getattr(monitor, f"{DELTA}_")[:])
+        slopes = np.asarray(getattr(monitor, f"{SLOPE}_")[:])
+        copy, neuron = np.divmod(np.asarray(monitor.i[:], np.int64), n_post)
+        order = np.lexsort((neuron, times, copy))
+        order = order[times[order] <= self.copies.stop]
+        return _parted(copy[order], self.copies.number, order, times, neuron, step, slopes, n_post)
+
+
+def _parted(copy: Ints, number: int, order: Ints, times: Floats, neurons: Ints, steps: Ints, slopes: Floats | None, width: int) -> list[Timed]:
+    """Return spikes in an order by copy as one train, with its steps, for each copy; without slopes they are of the input."""
+    ends = np.searchsorted(copy, np.arange(number + 1))
+    parts = [order[low:high] for low, high in itertools.pairwise(ends)]
+    rise = np.full(len(times), np.inf) if slopes is None else slopes
+    return [(EventTrain(times[part], neurons[part], rise[part], width), steps[part]) for part in parts]
+
+
+def _group(brian2: Any, layer: Layer, index: int, n_copies: int, flow: Flow | None = None) -> Any:
+    """Make a layer's neurons; without a flow, only what is needed to read one off."""
+    model = layer.model
+    assert model.continuous is not None
+    equations = fine_variables(model, frozenset(layer_constants(layer)), gap=False, seen=False)
+    if flow is None:
+        return checked_group(brian2, model.name, n_copies * layer.n_post, equations, name=f"{group_name(index)}_read")
+    threshold = model.continuous.threshold
+    group = checked_group(
+        brian2,
+        model.name,
+        n_copies * layer.n_post,
+        f"{equations}\n{variables(layer, flow)}",
+        name=group_name(index),
+        method="exact",
+        threshold=threshold,
+        reset=reset(flow),
+        events={"cross": threshold},
+    )
+    group.run_on_event("cross", crossing(layer, flow), when="before_synapses")
+    group.run_regularly(nearness(flow), when="end")
+    return group

@@ -1,0 +1,134 @@
+"""How a neuron moves while nothing happens, forward and backward, in closed form: read from the ODE of its card by Brian2."""
+
+import ast
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import RefsimError, listed
+from ...model.expressions import comparisons, parse_expression
+from ...model.neuron import INPUT
+from ...network import Layer
+from .objects import explained
+
+_ELAPSED = "elapsed"
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """The exact solution of a linear ODE, as SymPy expressions over the states and constants of its card.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The states.
+    after : tuple
+        Each state a time ``elapsed`` later, also for negative times.
+    response : tuple of tuple
+        ``response[k][j]``: what a jump of 1 of state j is in state k a time ``elapsed`` later.
+    height : expression
+        What the threshold compares: above 0 on the side that fires.
+    rise : expression
+        The derivative of the height by time.
+    """
+
+    names: tuple[str, ...]
+    after: tuple[Any, ...]
+    response: tuple[tuple[Any, ...], ...]
+    height: Any
+    rise: Any
+
+    def states(self, elapsed: str) -> dict[str, str]:
+        """Return the text of each state a time later; `elapsed` is the text of a time, such as ``"-delta"``."""
+        return {name: _at(expression, elapsed) for name, expression in zip(self.names, self.after, strict=True)}
+
+    def jump(self, source: str, elapsed: str, *, of: str, names: dict[str, str] | None = None) -> dict[str, str]:
+        """Return what a jump of a state has become a time later, by state, where it is not 0.
+
+        Parameters
+        ----------
+        of : str
+            Text of the jump's size.
+        names : dict of str to str, optional
+            Other names for the constants.
+        """
+        column = self.names.index(source)
+        shares = {name: row[column] for name, row in zip(self.names, self.response, strict=True)}
+        return {name: f"{of}*({_text(share, {_ELAPSED: f'({elapsed})', **(names or {})})})" for name, share in shares.items() if share != 0}
+
+    def height_at(self, states: dict[str, str]) -> str:
+        """Return the text of the height where the states have other names."""
+        return _text(self.height, states)
+
+    def rise_at(self, states: dict[str, str]) -> str:
+        """Return the text of the height's slope where the states have other names."""
+        return _text(self.rise, states)
+
+    @property
+    def constants(self) -> frozenset[str]:
+        """The names that the solution reads besides the states and the time."""
+        read = {symbol.name for part in (*self.after, self.height, self.rise) for symbol in part.free_symbols}
+        return frozenset(read - {*self.names, _ELAPSED})
+
+
+def solved(layer: Layer, group: Any) -> Flow:
+    """Return the flow of a layer.
+
+    Parameters
+    ----------
+    group : brian2.NeuronGroup
+        With the equations of the layer's card; on the NumPy target, since a device that writes C++ has no values to look at.
+
+    Raises
+    ------
+    RefsimError
+        Where the ODE is not linear or has no solution that Brian2 can write down.
+    """
+    from brian2.parsing.sympytools import str_to_sympy
+    from brian2.stateupdaters.base import UnsupportedEquationsException
+    from brian2.stateupdaters.exact import get_linear_system
+    from sympy import I, Matrix, Symbol, cancel, factor_terms, im, signsimp
+    from sympy import re as real_part
+
+    card, continuous = layer.model.name, layer.model.continuous
+    assert continuous is not None
+    variables = group.variables
+    try:
+        names, matrix, constants = get_linear_system(group.equations, variables)
+    except UnsupportedEquationsException:
+        raise RefsimError(
+            f"{layer.name}: the ODE of card '{card}' is not linear in its states, and between two steps it has no solution in closed form. "
+            "spike_times='exact' needs one, as card 'lif_exp' has; run this card with mode='fine' and smaller and smaller steps."
+        ) from None
+    if not layer.bias.any():
+        constants = constants.subs({symbol: 0 for symbol in constants.free_symbols if symbol.name == INPUT})
+    elapsed = Symbol(_ELAPSED, real=True)
+    states = Matrix([Symbol(name, real=True) for name in names])
+    with explained(card):
+        response = (matrix * elapsed).exp().applyfunc(lambda entry: factor_terms(cancel(signsimp(entry))))
+        rest = -matrix.LUsolve(constants) if any(constants) else constants
+        after = response * (states - rest) + rest
+    if after.has(I, real_part, im):
+        raise RefsimError(f"{layer.name}: the ODE of card '{card}' turns: its solution has sines, which Brian2's exact method does not write down.")
+    ((left, symbol, right),) = comparisons(parse_expression(continuous.threshold, "threshold"))
+    larger, smaller = (left, right) if symbol.startswith(">") else (right, left)
+    height = str_to_sympy(ast.unparse(larger), variables) - str_to_sympy(ast.unparse(smaller), variables)
+    if below := {symbol.name for symbol in height.free_symbols if symbol.name not in {*names, *layer.model.constant_units}}:
+        raise RefsimError(f"{layer.name}: the threshold of card '{card}' reads {listed(below)}; spike_times='exact' takes one of states and constants.")
+    slopes = matrix * states + constants
+    rise = sum((height.diff(state) * slope for state, slope in zip(states, slopes, strict=True)), start=0 * elapsed)
+    rows = tuple(tuple(response.row(k)) for k in range(len(names)))
+    return Flow(tuple(names), tuple(after), rows, height, rise)
+
+
+def _at(expression: Any, elapsed: str) -> str:
+    """Return an expression's text with another text in place of the elapsed time."""
+    return _text(expression, {_ELAPSED: f"({elapsed})"})
+
+
+def _text(expression: Any, names: dict[str, str]) -> str:
+    """Return an expression's text, names replaced."""
+    from brian2.parsing.sympytools import sympy_to_str
+
+    written: str = sympy_to_str(expression)
+    return re.sub(r"[A-Za-z_]\w*", lambda word: names.get(word[0], word[0]), written)

@@ -1,0 +1,45 @@
+"""Which arrivals come before which spikes: as they lie in time, and as a run in steps has taken them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arrays import Floats, Ints
+from ...network import Layer
+from ...spike_times import EventTrain
+
+Timed = tuple[EventTrain, Ints]  # spikes, and the step in which the run took each
+
+
+def places(layer: Layer, weight: Floats, fired: Timed, heard: Sequence[Timed]) -> tuple[NDArray[np.int8], bool]:
+    """Return the places of a layer's spikes among the arrivals in one copy, and whether the run has kept to them.
+
+    Parameters
+    ----------
+    weight : (n_post, n_pre)
+        Of this copy; a weight of 0 is no connection.
+    fired : EventTrain and steps
+        The layer's own spikes.
+    heard : one EventTrain with steps a source
+
+    Returns
+    -------
+    places : (n_spikes, n_arrivals) of int8
+        1 where the arrival comes before the spike, both by neuron and then by time, so that copies can be compared; 0 where there is no connection.
+    kept : bool
+        False where a crossing was reckoned without an arrival that comes before it in the same step, or with one that comes after it. Then its
+        time is wrong, and no smaller step need show it.
+    """
+    train, steps = fired
+    own = np.lexsort((train.times, train.neurons))
+    before, kept, first = [], True, 0
+    for source, (arrivals, taken) in zip(layer.sources, heard, strict=True):
+        order = np.lexsort((arrivals.times, arrivals.neurons))
+        linked = weight[train.neurons[own]][:, first + arrivals.neurons[order]] != 0
+        first += source.width
+        ahead = arrivals.times[order] - train.times[own][:, None]
+        counted = taken[order] < steps[own][:, None]
+        kept &= not (linked & ((counted & (ahead > 0)) | (~counted & (ahead < 0)))).any()
+        before.append(linked & (ahead < 0))
+    return np.concatenate(before, axis=1).astype(np.int8), kept
