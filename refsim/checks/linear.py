@@ -5,7 +5,7 @@ from typing import Any
 
 from ..errors import RefsimError
 from ..model import NeuronModel
-from ..model.expressions import evaluate, names_in
+from ..model.expressions import names_in
 from ..model.neuron import STEP
 from ..model.odes import Odes, read_odes
 
@@ -30,8 +30,8 @@ def solve_linear(model: NeuronModel, values: Mapping[str, Any], functions: Mappi
 
     odes, step = _odes(model), values[STEP]
     names = list(odes.slopes)
-    still = _slopes(odes, {**values, **dict.fromkeys(names, 0 * step)}, functions)
-    columns = [_slopes(odes, {**values, **dict.fromkeys(names, 0 * step), name: step / step}, functions) for name in names]
+    still = odes.at({**values, **dict.fromkeys(names, 0 * step)}, functions)
+    columns = [odes.at({**values, **dict.fromkeys(names, 0 * step), name: step / step}, functions) for name in names]
     matrix = mpmath.matrix(len(names) + 1)
     for row in range(len(names)):
         for column in range(len(names)):
@@ -47,13 +47,6 @@ def _odes(model: NeuronModel) -> Odes:
     return read_odes(model.continuous.equations, f"card '{model.name}': [continuous] equations")
 
 
-def _slopes(odes: Odes, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> list[Any]:
-    scope = dict(values)
-    for name, tree in odes.subexpressions.items():
-        scope[name] = evaluate(tree, scope, functions)
-    return [evaluate(tree, scope, functions) for tree in odes.slopes.values()]
-
-
 def _vector(names: list[str], values: Mapping[str, Any]) -> Any:
     import mpmath
 
@@ -62,7 +55,7 @@ def _vector(names: list[str], values: Mapping[str, Any]) -> Any:
 
 def _check_linear(model: NeuronModel, odes: Odes, matrix: Any, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> None:
     found = matrix * _vector(list(odes.slopes), values)
-    for row, slope in enumerate(_slopes(odes, values, functions)):
+    for row, slope in enumerate(odes.at(values, functions)):
         expected = slope * values[STEP]
         if abs(found[row] - expected) > 1e-30 * (abs(found[row]) + abs(expected)):
             raise RefsimError(f"card '{model.name}': its ODE is not linear in its states, so that no step is its exact solution; name another solution.")

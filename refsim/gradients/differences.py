@@ -1,6 +1,6 @@
 """Central finite differences of the event-driven run: no formula of a gradient goes into them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -48,14 +48,14 @@ def finite_differences(found: EventDriven, loss: Callable[[EventTrain], TimedLos
 
 def _difference(found: EventDriven, loss: Callable[[EventTrain], TimedLoss], step: float, runs: Iterator[EventDriven]) -> float:
     high, low = runs
-    if any(not same_spikes(found, run) for run in (high, low)):
+    if any(not same_spikes(found.layers, run.layers) for run in (high, low)):
         return float("nan")
     return (loss(high.output).value - loss(low.output).value) / (2 * step)
 
 
-def same_spikes(left: EventDriven, right: EventDriven) -> bool:
-    """Return whether each neuron fires equally often in both runs."""
-    counts = [[np.bincount(train.neurons, minlength=train.n_neurons) for train in run.layers] for run in (left, right)]
+def same_spikes(left: Sequence[EventTrain], right: Sequence[EventTrain]) -> bool:
+    """Return whether each neuron of each layer fires equally often in both runs."""
+    counts = [[np.bincount(train.neurons, minlength=train.n_neurons) for train in layers] for layers in (left, right)]
     return all(np.array_equal(a, b) for a, b in zip(*counts, strict=True))
 
 

@@ -57,7 +57,7 @@ def event_driven(
     matrices = _matrices(weights)
     neurons = _neurons(model, len(matrices))
     end = positive_time(stop, f"{_WHERE}: stop")
-    return _solved(neurons, matrices, _input_train(times, inputs, matrices[0].shape[1], end), end, graze)
+    return _solved(neurons, matrices, input_train(times, inputs, matrices[0].shape[1], end, _WHERE), end, graze)
 
 
 def again(found: EventDriven, *, weights: tuple[Floats, ...] | None = None, times: Floats | None = None) -> EventDriven:
@@ -170,16 +170,17 @@ def _neurons(model: NeuronModel | Sequence[NeuronModel], n_layers: int) -> tuple
     return tuple(exact_neuron(each, f"{_WHERE}: layer {index}") for index, each in enumerate(models))
 
 
-def _input_train(times: ArrayLike, inputs: ArrayLike, n_inputs: int, stop: float) -> EventTrain:
-    moments, senders = real_array(times, f"{_WHERE}: times").copy(), plain_array(inputs, f"{_WHERE}: inputs")
+def input_train(times: ArrayLike, inputs: ArrayLike, n_inputs: int, stop: float, where: str) -> EventTrain:
+    """Check input spikes and return them as a train."""
+    moments, senders = real_array(times, f"{where}: times").copy(), plain_array(inputs, f"{where}: inputs")
     if moments.ndim != 1 or senders.shape != moments.shape:
-        raise RefsimError(f"{_WHERE}: times and inputs are (n_events,) both, but have shapes {moments.shape} and {senders.shape}.")
+        raise RefsimError(f"{where}: times and inputs are (n_events,) both, but have shapes {moments.shape} and {senders.shape}.")
     if len(senders) and senders.dtype.kind not in "iu":
-        raise RefsimError(f"{_WHERE}: inputs must be whole numbers that say which input fires, but have dtype {senders.dtype}.")
+        raise RefsimError(f"{where}: inputs must be whole numbers that say which input fires, but have dtype {senders.dtype}.")
     if len(senders) and not (senders.min() >= 0 and senders.max() < n_inputs):
         raise RefsimError(
-            f"{_WHERE}: inputs must be 0 to {n_inputs - 1}, since the first layer's weights have {n_inputs} columns, but reach {senders.min()} to {senders.max()}."
+            f"{where}: inputs must be 0 to {n_inputs - 1}, since the first layer's weights have {n_inputs} columns, but reach {senders.min()} to {senders.max()}."
         )
     if len(moments) and not (moments.min() >= 0 and moments.max() <= stop):
-        raise RefsimError(f"{_WHERE}: times must lie between 0 and stop, {stop:g} s, but reach {moments.min():g} to {moments.max():g} s. Times are in seconds.")
+        raise RefsimError(f"{where}: times must lie between 0 and stop, {stop:g} s, but reach {moments.min():g} to {moments.max():g} s. Times are in seconds.")
     return EventTrain(moments, senders.astype(np.int64), np.full(len(moments), np.inf), n_inputs)

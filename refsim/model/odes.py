@@ -5,10 +5,11 @@ import copy
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import RefsimError, listed
 from ..units import check_unit
-from .expressions import Statement, names_in, parse_expression
+from .expressions import Statement, evaluate, names_in, parse_expression
 from .neuron import STEP
 
 _SLOPE = re.compile(r"^d(\w+)/dt$")
@@ -28,6 +29,13 @@ class Odes:
         for name, tree in reversed(list(self.subexpressions.items())):
             seen |= names_in(tree) if name in seen else set()
         return seen
+
+    def at(self, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> list[Any]:
+        """Return the slopes at given values of states, constants and inputs, numbers of any kind."""
+        scope = dict(values)
+        for name, tree in self.subexpressions.items():
+            scope[name] = evaluate(tree, scope, functions)
+        return [evaluate(tree, scope, functions) for tree in self.slopes.values()]
 
 
 def read_odes(text: str, where: str) -> Odes:

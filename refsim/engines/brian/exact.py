@@ -36,7 +36,7 @@ def run_exact(network: Network, drive: Drive, dt: float, target: str) -> Recordi
     late = 0 if kinds == {"early_impulse"} else 1
     spikes, repeated = drive.spikes, (drive.n_samples, 1, 1)
     weights = tuple(np.tile(layer.weight, repeated) for layer in network.layers)
-    copies = Copies(network, weights, spikes.sample, spikes.neuron, (spikes.step + late) * drive.dt, drive.n_steps * drive.dt)
+    copies = Copies(network, weights, spikes.sample, spikes.neuron, np.asarray((spikes.step + late) * drive.dt, np.float64), drive.n_steps * drive.dt)
     found = run_copies(copies, dt, target)
     trains = tuple(_on_the_grid(row, drive.n_steps * refine, dt) for row in found.layers)
     provenance = make_provenance(

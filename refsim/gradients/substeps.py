@@ -1,0 +1,235 @@
+"""Finite differences in Brian2: perturbed copies of a network in one run, spikes between the steps; believed only where two steps agree."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..arrays import Floats, Ints
+from ..engines.brian.admitted import check_exact
+from ..engines.brian.copies import Copies, Fired, run_copies
+from ..errors import RefsimError
+from ..model.expressions import SCALAR_FUNCTIONS
+from ..model.neuron import STEP
+from ..model.odes import read_odes
+from ..network import Network, positive_time
+from ..spike_times import EventTrain
+from .differences import same_spikes
+from .events import Gradient
+from .losses import HARD_WINDOW, TimedLoss
+from .solver import input_train
+
+# The difference of fourth order: offsets in units of the step, and what each run counts, in twelfths of 1 over the step.
+OFFSETS, SHARES = (2, 1, -1, -2), (-1.0, 8.0, -8.0, 1.0)
+# Of the largest entry of a layer's gradient. A spike time is known to some 1e-16 s, and over a step of 1e-5 of a weight that acts in milliseconds its
+# difference to 1e-9; a spike that is taken wrongly is off by the step of the run, a thousandth of a time constant.
+AGREE = 1e-9
+_WHERE = "brian_differences"
+
+
+@dataclass(frozen=True)
+class BrianGradient:
+    """A gradient by finite differences in Brian2, and whether it is to be believed.
+
+    Attributes
+    ----------
+    gradient : Gradient
+        Of the run at the smaller step; NaN where spikes appear or vanish.
+    layers : tuple of EventTrain
+        The spikes of the network itself, at the smaller step.
+    apart : float
+        Largest difference of the two gradients, over the largest entry of the same layer; infinite where they are not to be compared.
+    doubt : str
+        Why it is inconclusive, empty where it is accepted.
+    """
+
+    gradient: Gradient
+    layers: tuple[EventTrain, ...]
+    apart: float
+    doubt: str
+
+    @property
+    def status(self) -> str:
+        """``"accepted"`` or ``"inconclusive"``."""
+        return "inconclusive" if self.doubt else "accepted"
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One network's weights, one (n_post, n_pre) a layer, its input spikes, and the loss of its output."""
+
+    weights: tuple[Floats, ...]
+    given: EventTrain
+    loss: Callable[[EventTrain], TimedLoss]
+
+
+def brian_differences(
+    network: Network,
+    times: ArrayLike,
+    inputs: ArrayLike,
+    stop: float | str,
+    loss: Callable[[EventTrain], TimedLoss],
+    *,
+    dt: Sequence[float | str] = ("0.02 ms", "0.005 ms"),
+    size: float = 2e-5,
+    target: str = "auto",
+) -> BrianGradient:
+    """Return the gradient of a loss over spike times by differences of fourth order, all in Brian2.
+
+    Four copies of the network for every weight and every input spike run side by side, at one step and again at a smaller. The result is accepted if
+    in every copy each neuron fires equally often, no spike and arrival exchange places between copies, none were taken in the wrong order within a
+    step, no membrane turns so near below its threshold that a spike may have been missed, and both steps give the same to 1e-9. Otherwise it is inconclusive.
+
+    Parameters
+    ----------
+    network : Network
+        Layers of cards whose ODE is linear, such as ``lif_exp``, each hearing of those before it.
+    times : (n_events,) in seconds
+        Input spikes, 0 <= t <= stop.
+    inputs : (n_events,) of int
+        Which input each of them is of.
+    stop : float or str
+        End of the run.
+    loss : function
+        From the last layer's EventTrain to a `TimedLoss`, of which the value alone is used.
+    dt : two of float or str
+        The steps, in seconds.
+    size : float
+        How far a weight is moved, in units of its layer's largest; an input time by as much of the fastest time constant.
+    target : {"auto", "cpp", "numpy"}
+
+    Raises
+    ------
+    RefsimError
+        For a network without exact spike times, and for a loss that does not move with them.
+    """
+    stop_at = positive_time(stop, f"{_WHERE}: stop")
+    given = input_train(times, inputs, network.n_inputs, stop_at, _WHERE)
+    case = Case(tuple(layer.weight for layer in network.layers), given, loss)
+    return differences_of(network, [case], stop_at, dt=dt, size=size, target=target)[0]
+
+
+def differences_of(
+    network: Network, cases: Sequence[Case], stop: float, *, dt: Sequence[float | str], size: float = 2e-5, target: str = "auto"
+) -> list[BrianGradient]:
+    """Do the same for many networks that differ in weights, input and loss, all in one run a step."""
+    check_exact(network)
+    if isinstance(dt, str) or not isinstance(dt, Sequence) or len(dt) != 2:
+        raise RefsimError(f"{_WHERE}: dt must be two steps, such as ('0.02 ms', '0.005 ms'): what one alone gives is not to be believed; but is {dt!r}.")
+    if not size > 0:
+        raise RefsimError(f"{_WHERE}: size must be above 0, but is {size!r}.")
+    steps = sorted((positive_time(each, f"{_WHERE}: dt") for each in dt), reverse=True)
+    if steps[0] < 2 * steps[1]:
+        raise RefsimError(f"{_WHERE}: the two steps must differ by a factor of 2 or more, but are {steps[0]:g} s and {steps[1]:g} s.")
+    quick = fastest(network)
+    moved = [_moved(case, size, size * quick) for case in cases]
+    runs = [run_copies(_copies(network, moved, stop), step, target) for step in steps]
+    ends = np.cumsum([0, *(len(each.times) for each in moved)])
+    return [_judged(case, each, [_Part(run, int(ends[k])) for run in runs]) for k, (case, each) in enumerate(zip(cases, moved, strict=True))]
+
+
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """Weights and input times of the copies of one case, the first as they are; and how far each parameter was moved."""
+
+    weights: tuple[Floats, ...]
+    times: Floats
+    inputs: Ints
+    by: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The copies of one case in a run, from the first on."""
+
+    run: Fired
+    first: int
+
+    def trains(self, copy: int) -> list[EventTrain]:
+        return [row[self.first + copy] for row in self.run.layers]
+
+
+def _moved(case: Case, size: float, time_step: float) -> _Moved:
+    steps = [np.full(weight.size, size * (np.abs(weight).max() or 1.0)) for weight in case.weights]
+    by = np.concatenate([*steps, np.full(len(case.given), time_step)])
+    flat = np.concatenate([*(weight.ravel() for weight in case.weights), case.given.times])
+    copies = np.tile(flat, (1 + len(OFFSETS) * len(flat), 1))
+    place = np.repeat(np.arange(len(flat)), len(OFFSETS))
+    copies[1 + np.arange(len(place)), place] += np.tile(OFFSETS, len(flat)) * by[place]
+    *weights, times = np.split(copies, np.cumsum([weight.size for weight in case.weights]), axis=1)
+    shaped = tuple(part.reshape(-1, *weight.shape) for part, weight in zip(weights, case.weights, strict=True))
+    return _Moved(shaped, times, np.tile(case.given.neurons, (len(copies), 1)), by)
+
+
+def _copies(network: Network, moved: Sequence[_Moved], stop: float) -> Copies:
+    weights = tuple(np.concatenate(rows) for rows in zip(*(each.weights for each in moved), strict=True))
+    events = np.concatenate([np.full(len(each.times), each.times.shape[1]) for each in moved])
+    times, inputs = (np.concatenate([getattr(each, name).ravel() for each in moved]) for name in ("times", "inputs"))
+    return Copies(network, weights, np.repeat(np.arange(len(events)), events), inputs, times, stop)
+
+
+def _judged(case: Case, moved: _Moved, parts: Sequence[_Part]) -> BrianGradient:
+    number = len(moved.times)
+    doubt = next((reason for part in parts if (reason := _doubt(part, number))), "")
+    gradients = [_gradient(case, moved, part) for part in parts]
+    apart = float("inf") if not all(np.isfinite(each.flat()).all() for each in gradients) else _apart(*gradients)
+    if not doubt and not apart <= AGREE:
+        doubt = f"the two steps give gradients {apart:.1e} of the largest entry apart, more than {AGREE:g}"
+    return BrianGradient(gradients[-1], tuple(parts[-1].trains(0)), apart, doubt)
+
+
+def _doubt(part: _Part, number: int) -> str:
+    """Return why the copies of a run are not those of one smooth function."""
+    itself = part.trains(0)
+    if not all(same_spikes(itself, part.trains(copy)) for copy in range(number)):
+        return "a spike appears or vanishes in a perturbed copy"
+    last = part.first + number
+    if reason := next((doubt for doubt in part.run.doubts[part.first : last] if doubt), ""):
+        return reason
+    if any(not np.array_equal(row[part.first], other) for row in part.run.places for other in row[part.first + 1 : last]):
+        return "a spike and an arrival exchange places in a perturbed copy"
+    return ""
+
+
+def _gradient(case: Case, moved: _Moved, part: _Part) -> Gradient:
+    number = len(moved.times)
+    values = np.array([_value(case.loss, part.trains(copy)[-1]) for copy in range(number)])
+    if number > 1 and len(part.trains(0)[-1]) and np.ptp(values) == 0 and _moves(part, number):
+        raise RefsimError(f"{_WHERE}: the loss is {values[0]:g} in every copy, although output spikes move: {HARD_WINDOW}.")
+    flat = values[1:].reshape(-1, len(OFFSETS)) @ np.array(SHARES) / (12 * moved.by)
+    *weights, inputs = np.split(flat, np.cumsum([weight.size for weight in case.weights]))
+    return Gradient(tuple(part.reshape(weight.shape) for part, weight in zip(weights, case.weights, strict=True)), inputs)
+
+
+def _value(loss: Callable[[EventTrain], TimedLoss], output: EventTrain) -> float:
+    found = loss(output)
+    if not isinstance(found, TimedLoss):
+        raise RefsimError(f"{_WHERE}: loss must return a TimedLoss, as those of refsim.gradients over spike times do, but returned {type(found).__name__}.")
+    return found.value
+
+
+def _moves(part: _Part, number: int) -> bool:
+    """Return whether any output spike time differs between copies."""
+    first = part.trains(0)[-1].times
+    return any(not np.array_equal(first, part.trains(copy)[-1].times) for copy in range(1, number))
+
+
+def _apart(left: Gradient, right: Gradient) -> float:
+    """Return the largest difference of two gradients over the largest entry, each layer and the input times for themselves."""
+    pairs = zip((*left.weights, left.inputs), (*right.weights, right.inputs), strict=True)
+    shares = [np.abs(a - b).max(initial=0) / (np.abs(b).max(initial=0) or 1.0) for a, b in pairs]
+    return float(max(shares))
+
+
+def fastest(network: Network) -> float:
+    """Return the fastest time constant of a network's ODEs, in seconds."""
+    rates = []
+    for layer in network.layers:
+        assert layer.model.continuous is not None
+        odes = read_odes(layer.model.continuous.equations, layer.name)
+        scope = {**layer.model.constants(network.dt), **dict.fromkeys((*layer.model.inputs, *odes.slopes), 0.0), STEP: network.dt}
+        still = np.array(odes.at(scope, SCALAR_FUNCTIONS))
+        columns = [np.array(odes.at({**scope, name: 1.0}, SCALAR_FUNCTIONS)) - still for name in odes.slopes]
+        rates.append(np.abs(np.linalg.eigvals(np.array(columns))).max())
+    return float(1 / max(rates))
