@@ -17,12 +17,13 @@ from ...spike_times import EventTrain
 from .admitted import check_exact
 from .flow import Flow, solved
 from .objects import Structure, checked_group, explained, group_name, layer_constants, start_values
-from .order import Timed, places
+from .order import Taken, places
 from .session import session
-from .substep import DELTA, NEAR, SLOPE, arrival, crossing, nearness, reset, variables
+from .substep import DELTA, EARLY, NEAR, SLOPE, after_arrivals, arrival, before_arrivals, crossing, threshold, variables
 from .text import fine_variables
 
 _SMALL = 200_000_000  # neurons x steps below which NumPy is done before a compiler has started and the program has run
+_SLOTS = ("update", "keep", "arrive", "look", "threshold", "cross", "record")
 _MOST = 20_000_000  # synapses; each takes some 50 bytes
 SHARED = "an arrival and a crossing share a step, and were taken in the wrong order"
 MISSED = "a membrane turns so near below its threshold that it may have crossed it between two steps"
@@ -108,17 +109,21 @@ def run_copies(copies: Copies, dt: float, target: str = "auto") -> Fired:
 
 
 class _Built:
-    """The copies as Brian2 objects, in Brian2's own order: states, thresholds, crossings, arrivals, resets."""
+    """The copies as Brian2 objects, layer after layer within a step, so that a spike passes all of them."""
 
     def __init__(self, structure: Structure, copies: Copies, flows: Sequence[Flow], brian2: Any, dt: float, n_steps: int) -> None:
         self.structure, self.copies, self.flows, self.brian2, self.dt, self.n_steps = structure, copies, flows, brian2, dt, n_steps
         self.input, self.steps = self._input()
         self.left = (self.steps + 1) * dt - copies.times
         self.groups = [self._neurons(index, layer) for index, layer in enumerate(copies.network.layers)]
-        seen = [DELTA, SLOPE]
-        self.monitors = [brian2.SpikeMonitor(group, variables=seen, when="after_synapses") for group in self.groups]
+        self.monitors = [self._monitor(index) for index in range(len(self.groups))]
         synapses = [made for index in range(len(self.groups)) for made in self._listen(index)]
         self.network = brian2.Network(*self.input, *self.groups, *self.monitors, *synapses)
+        slots = [f"{group_name(index)}_{slot}" for index in range(len(self.groups)) for slot in _SLOTS]
+        self.network.schedule = ["start", "input", *slots, "groups", "thresholds", "synapses", "resets", "end"]
+
+    def _monitor(self, index: int) -> Any:
+        return self.brian2.SpikeMonitor(self.groups[index], variables=[DELTA, SLOPE, EARLY], when=f"{group_name(index)}_record")
 
     def _input(self) -> tuple[list[Any], Ints]:
         """Return a source for each input spike, if there are any, and the step of each.
@@ -128,7 +133,7 @@ class _Built:
         steps = np.maximum(np.ceil(self.copies.times / self.dt - 1e-9).astype(np.int64) - 1, 0)
         if not len(steps):
             return [], steps
-        return [self.brian2.SpikeGeneratorGroup(len(steps), np.arange(len(steps)), steps * self.dt * self.brian2.second, name="given")], steps
+        return [self.brian2.SpikeGeneratorGroup(len(steps), np.arange(len(steps)), steps * self.dt * self.brian2.second, when="input", name="given")], steps
 
     def _neurons(self, index: int, layer: Layer) -> Any:
         group = _group(self.brian2, layer, index, self.copies.number, self.flows[index])
@@ -142,39 +147,39 @@ class _Built:
     def _listen(self, index: int) -> list[Any]:
         """Return the synapses into a layer, those of one source after those of another."""
         copies, layer = self.copies, self.copies.network.layers[index]
-        made, first = [], 0
+        made: list[Any] = []
+        first = 0
         for source in layer.sources:
             weight = copies.weights[index][:, :, first : first + source.width]
             first += source.width
             if source.layer != DRIVE:
                 copy, post, pre = (axis.ravel() for axis in np.indices(weight.shape))
                 i, j, size = copy * source.width + pre, copy * layer.n_post + post, weight.ravel()
-                made.append(self._synapses(self.groups[source.layer], index, i, j, size, None))
+                made.append(self._synapses(self.groups[source.layer], index, i, j, size, None, len(made)))
             elif self.input:
                 event, post = (axis.ravel() for axis in np.indices((len(copies.times), layer.n_post)))
                 size = weight[copies.copy[event], post, copies.input[event]]
-                made.append(self._synapses(self.input[0], index, event, copies.copy[event] * layer.n_post + post, size, self.left[event]))
+                made.append(self._synapses(self.input[0], index, event, copies.copy[event] * layer.n_post + post, size, self.left[event], len(made)))
         return made
 
-    def _synapses(self, before: Any, index: int, i: Ints, j: Ints, size: Floats, left: Floats | None) -> Any:
+    def _synapses(self, before: Any, index: int, i: Ints, j: Ints, size: Floats, left: Floats | None, order: int) -> Any:
         """Connect neurons one to one; input spikes have the time to the end of their step in their synapses."""
         model = self.copies.network.layers[index].model
         ((_, target),) = model.inputs.items()
         text = arrival(self.flows[index], target, f"{DELTA}_pre" if left is None else "left")
         made = self.brian2.Synapses(before, self.groups[index], f"w : {model.input_unit}" + "\nleft : second" * (left is not None), on_pre=text, namespace={})
-        made.connect(i=i, j=j)
-        made.w_ = size
+        linked = size != 0
+        made.connect(i=i[linked], j=j[linked])
+        made.w_ = size[linked]
         if left is not None:
-            made.left_ = left
+            made.left_ = left[linked]
+        made.pre.when, made.pre.order = f"{group_name(index)}_arrive", order
         return made
 
     def fired(self) -> Fired:
         """Gather the spikes after the run, and what speaks against them."""
         timed = [self._trains(index) for index in range(len(self.groups))]
-        order = np.argsort(self.copies.copy, kind="stable")
-        given = _parted(
-            self.copies.copy[order], self.copies.number, order, self.copies.times, self.copies.input, self.steps, None, self.copies.network.n_inputs
-        )
+        given = self._given()
         near = [np.asarray(getattr(group, NEAR)[:], bool).reshape(self.copies.number, -1).any(axis=1) for group in self.groups]
         doubts, found = [MISSED if one else "" for one in np.any(near, axis=0)], []
         for index, layer in enumerate(self.copies.network.layers):
@@ -185,9 +190,19 @@ class _Built:
                 doubts[copy] = doubts[copy] or ("" if kept else SHARED)
                 row.append(place)
             found.append(tuple(row))
-        return Fired(tuple(tuple(train for train, _ in row) for row in timed), tuple(found), tuple(doubts))
+        return Fired(tuple(tuple(taken.train for taken in row) for row in timed), tuple(found), tuple(doubts))
 
-    def _trains(self, index: int) -> list[Timed]:
+    def _given(self) -> list[Taken]:
+        """Return the input spikes by copy."""
+        copies, order = self.copies, np.argsort(self.copies.copy, kind="stable")
+        still = np.full(len(copies.times), np.inf)
+        trains = [
+            (EventTrain(copies.times[part], copies.input[part], still[part], copies.network.n_inputs), part)
+            for part in _parted(copies.copy, order, copies.number)
+        ]
+        return [Taken(train, self.steps[part], np.zeros(len(part), bool)) for train, part in trains]
+
+    def _trains(self, index: int) -> list[Taken]:
         """Return a layer's spikes, with the steps in which Brian2 saw them, by copy."""
         monitor, n_post = self.monitors[index], self.copies.network.layers[index].n_post
         step = np.rint(np.asarray(monitor.t_[:]) / self.dt).astype(np.int64)
@@ -196,25 +211,24 @@ class _Built:
         copy, neuron = np.divmod(np.asarray(monitor.i[:], np.int64), n_post)
         order = np.lexsort((neuron, times, copy))
         order = order[times[order] <= self.copies.stop]
-        return _parted(copy[order], self.copies.number, order, times, neuron, step, slopes, n_post)
+        early = np.asarray(getattr(monitor, EARLY)[:], bool)
+        return [
+            Taken(EventTrain(times[part], neuron[part], slopes[part], n_post), step[part], early[part]) for part in _parted(copy, order, self.copies.number)
+        ]
 
 
-def _parted(copy: Ints, number: int, order: Ints, times: Floats, neurons: Ints, steps: Ints, slopes: Floats | None, width: int) -> list[Timed]:
-    """Return spikes in an order by copy as one train, with its steps, for each copy; without slopes they are of the input."""
-    ends = np.searchsorted(copy, np.arange(number + 1))
-    parts = [order[low:high] for low, high in itertools.pairwise(ends)]
-    rise = np.full(len(times), np.inf) if slopes is None else slopes
-    return [(EventTrain(times[part], neurons[part], rise[part], width), steps[part]) for part in parts]
+def _parted(copy: Ints, order: Ints, number: int) -> list[Ints]:
+    """Return, for each copy, which of the rows are its own, in an order that has the copies one after the other."""
+    ends = np.searchsorted(copy[order], np.arange(number + 1))
+    return [order[low:high] for low, high in itertools.pairwise(ends)]
 
 
 def _group(brian2: Any, layer: Layer, index: int, n_copies: int, flow: Flow | None = None) -> Any:
     """Make a layer's neurons; without a flow, only what is needed to read one off."""
     model = layer.model
-    assert model.continuous is not None
     equations = fine_variables(model, frozenset(layer_constants(layer)), gap=False, seen=False)
     if flow is None:
         return checked_group(brian2, model.name, n_copies * layer.n_post, equations, name=f"{group_name(index)}_read")
-    threshold = model.continuous.threshold
     group = checked_group(
         brian2,
         model.name,
@@ -222,10 +236,11 @@ def _group(brian2: Any, layer: Layer, index: int, n_copies: int, flow: Flow | No
         f"{equations}\n{variables(layer, flow)}",
         name=group_name(index),
         method="exact",
-        threshold=threshold,
-        reset=reset(flow),
-        events={"cross": threshold},
+        threshold=threshold(layer),
+        reset=crossing(layer, flow),
     )
-    group.run_on_event("cross", crossing(layer, flow), when="before_synapses")
-    group.run_regularly(nearness(flow), when="end")
+    name = group_name(index)
+    group.state_updater.when, group.thresholder["spike"].when, group.resetter["spike"].when = f"{name}_update", f"{name}_threshold", f"{name}_cross"
+    group.run_regularly(before_arrivals(flow), when=f"{name}_keep")
+    group.run_regularly(after_arrivals(flow), when=f"{name}_look")
     return group

@@ -38,9 +38,9 @@ class Flow:
     height: Any
     rise: Any
 
-    def states(self, elapsed: str) -> dict[str, str]:
-        """Return the text of each state a time later; `elapsed` is the text of a time, such as ``"-delta"``."""
-        return {name: _at(expression, elapsed) for name, expression in zip(self.names, self.after, strict=True)}
+    def states(self, elapsed: str, names: dict[str, str]) -> dict[str, str]:
+        """Return the text of each state a time later; `elapsed` is the text of a time, such as ``"-delta"``, `names` those of the states now."""
+        return {name: _text(expression, {_ELAPSED: f"({elapsed})", **names}) for name, expression in zip(self.names, self.after, strict=True)}
 
     def jump(self, source: str, elapsed: str, *, of: str, names: dict[str, str] | None = None) -> dict[str, str]:
         """Return what a jump of a state has become a time later, by state, where it is not 0.
@@ -119,11 +119,6 @@ def solved(layer: Layer, group: Any) -> Flow:
     rise = sum((height.diff(state) * slope for state, slope in zip(states, slopes, strict=True)), start=0 * elapsed)
     rows = tuple(tuple(response.row(k)) for k in range(len(names)))
     return Flow(tuple(names), tuple(after), rows, height, rise)
-
-
-def _at(expression: Any, elapsed: str) -> str:
-    """Return an expression's text with another text in place of the elapsed time."""
-    return _text(expression, {_ELAPSED: f"({elapsed})"})
 
 
 def _text(expression: Any, names: dict[str, str]) -> str:

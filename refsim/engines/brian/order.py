@@ -1,6 +1,7 @@
 """Which arrivals come before which spikes: as they lie in time, and as a run in steps has taken them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,19 +10,35 @@ from ...arrays import Floats, Ints
 from ...network import Layer
 from ...spike_times import EventTrain
 
-Timed = tuple[EventTrain, Ints]  # spikes, and the step in which the run took each
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """Spikes as a run took them.
+
+    Attributes
+    ----------
+    train : EventTrain
+    steps : (n_spikes,) int64
+        In which step; the arrivals of earlier steps were there.
+    early : (n_spikes,) bool
+        Whether the crossing was sought as if the arrivals of its step had not come yet.
+    """
+
+    train: EventTrain
+    steps: Ints
+    early: NDArray[np.bool_]
 
 
-def places(layer: Layer, weight: Floats, fired: Timed, heard: Sequence[Timed]) -> tuple[NDArray[np.int8], bool]:
+def places(layer: Layer, weight: Floats, fired: Taken, heard: Sequence[Taken]) -> tuple[NDArray[np.int8], bool]:
     """Return the places of a layer's spikes among the arrivals in one copy, and whether the run has kept to them.
 
     Parameters
     ----------
     weight : (n_post, n_pre)
         Of this copy; a weight of 0 is no connection.
-    fired : EventTrain and steps
+    fired : Taken
         The layer's own spikes.
-    heard : one EventTrain with steps a source
+    heard : one Taken a source
 
     Returns
     -------
@@ -31,15 +48,16 @@ def places(layer: Layer, weight: Floats, fired: Timed, heard: Sequence[Timed]) -
         False where a crossing was reckoned without an arrival that comes before it in the same step, or with one that comes after it. Then its
         time is wrong, and no smaller step need show it.
     """
-    train, steps = fired
+    train, reach = fired.train, fired.steps + 1 - fired.early
     own = np.lexsort((train.times, train.neurons))
     before, kept, first = [], True, 0
-    for source, (arrivals, taken) in zip(layer.sources, heard, strict=True):
+    for source, sent in zip(layer.sources, heard, strict=True):
+        arrivals = sent.train
         order = np.lexsort((arrivals.times, arrivals.neurons))
         linked = weight[train.neurons[own]][:, first + arrivals.neurons[order]] != 0
         first += source.width
         ahead = arrivals.times[order] - train.times[own][:, None]
-        counted = taken[order] < steps[own][:, None]
+        counted = sent.steps[order] < reach[own][:, None]
         kept &= not (linked & ((counted & (ahead > 0)) | (~counted & (ahead < 0)))).any()
         before.append(linked & (ahead < 0))
     return np.concatenate(before, axis=1).astype(np.int8), kept
