@@ -15,10 +15,11 @@ from .score_function import Estimate, score_function
 from .sensitivities import Sensitivities, sensitivities
 from .solver import event_driven
 from .spike_losses import SpikeLoss, count_cross_entropy, linear_loss
+from .substeps import BrianGradient, brian_differences
 
 __all__ = [
-    "Escape", "EscapeLayer", "EscapeNetwork", "Estimate", "EventDriven", "EventTrain", "Expected", "Gradient", "Graze", "Sensitivities", "SpikeLoss", "TimedLoss",
-    "adjoint", "count_cross_entropy", "difference_quotients", "event_driven", "expected_gradient", "expected_loss", "expected_surrogate", "exponential_escape",
+    "BrianGradient", "Escape", "EscapeLayer", "EscapeNetwork", "Estimate", "EventDriven", "EventTrain", "Expected", "Gradient", "Graze", "Sensitivities", "SpikeLoss", "TimedLoss",
+    "adjoint", "brian_differences", "count_cross_entropy", "difference_quotients", "event_driven", "expected_gradient", "expected_loss", "expected_surrogate", "exponential_escape",
     "finite_differences", "first_spike_cross_entropy", "linear_loss", "score_function", "sensitivities", "sigmoid_escape", "soft_window_spikemax",
     "spike_time_distance",
 ]  # fmt: skip

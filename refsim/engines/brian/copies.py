@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from ...arrays import Floats, Ints
 from ...connection import DRIVE
+from ...errors import RefsimError
 from ...network import Layer, Network
 from ...spike_times import EventTrain
-from .admitted import check_exact
-from .flow import Flow, solved
+from .admitted import WHERE, check_exact
+from .flow import Flow, check_finite, solved
 from .objects import Structure, checked_group, explained, group_name, layer_constants, start_values
 from .order import Taken, places
 from .session import session
@@ -91,12 +92,18 @@ def run_copies(copies: Copies, dt: float, target: str = "auto") -> Fired:
         For a network that has no exact solution between spikes, or too large for one run.
     """
     check_exact(copies.network)
+    synapses = len(copies.times) * copies.network.layers[0].n_post + sum(weight.size for weight in copies.weights)
+    if synapses > _MOST:
+        raise RefsimError(
+            f"{WHERE} stores every synapse of every copy, {synapses:,} here and at most {_MOST:,}; give fewer samples, or fewer networks at a time."
+        )
     n_steps = int(np.ceil(copies.stop / dt - 1e-9)) + 1  # what crosses after the last arrival of a step is seen in the next
     neurons = copies.number * sum(layer.n_post for layer in copies.network.layers)
     compiled = target == "cpp" or (target == "auto" and neurons * n_steps > _SMALL)
     structure = Structure(copies.network, True, "events", "float64", copies.number, False, ())
-    with session("numpy", "float64", dt) as brian2:
-        flows = [solved(layer, _group(brian2, layer, index, 1)) for index, layer in enumerate(copies.network.layers)]
+    flows = [solved(layer) for layer in copies.network.layers]
+    for flow, layer in zip(flows, copies.network.layers, strict=True):
+        check_finite(flow, layer, copies.network.dt, dt)
     with tempfile.TemporaryDirectory(prefix="refsim-exact-") as folder, np.errstate(all="ignore"):
         project = Path(folder) / "project"
         with session("cpp_standalone" if compiled else "numpy", "float64", dt, project) as brian2:
@@ -223,12 +230,10 @@ def _parted(copy: Ints, order: Ints, number: int) -> list[Ints]:
     return [order[low:high] for low, high in itertools.pairwise(ends)]
 
 
-def _group(brian2: Any, layer: Layer, index: int, n_copies: int, flow: Flow | None = None) -> Any:
-    """Make a layer's neurons; without a flow, only what is needed to read one off."""
+def _group(brian2: Any, layer: Layer, index: int, n_copies: int, flow: Flow) -> Any:
+    """Make a layer's neurons, of all copies."""
     model = layer.model
     equations = fine_variables(model, frozenset(layer_constants(layer)), gap=False, seen=False)
-    if flow is None:
-        return checked_group(brian2, model.name, n_copies * layer.n_post, equations, name=f"{group_name(index)}_read")
     group = checked_group(
         brian2,
         model.name,

@@ -1,15 +1,20 @@
 """How a neuron moves while nothing happens, forward and backward, in closed form: read from the ODE of its card by Brian2."""
 
 import ast
+import functools
 import re
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ...errors import RefsimError, listed
 from ...model.expressions import comparisons, parse_expression
-from ...model.neuron import INPUT
+from ...model.neuron import INPUT, STEP
 from ...network import Layer
-from .objects import explained
+from .objects import checked_group, explained
+from .session import session
+from .text import fine_variables
 
 _ELAPSED = "elapsed"
 
@@ -71,54 +76,82 @@ class Flow:
         return frozenset(read - {*self.names, _ELAPSED})
 
 
-def solved(layer: Layer, group: Any) -> Flow:
+def solved(layer: Layer) -> Flow:
     """Return the flow of a layer.
-
-    Parameters
-    ----------
-    group : brian2.NeuronGroup
-        With the equations of the layer's card; on the NumPy target, since a device that writes C++ has no values to look at.
 
     Raises
     ------
     RefsimError
-        Where the ODE is not linear or has no solution that Brian2 can write down.
+        Where the ODE is not linear, has no solution that Brian2 can write down, or one that divides by zero.
     """
-    from brian2.parsing.sympytools import str_to_sympy
-    from brian2.stateupdaters.base import UnsupportedEquationsException
-    from brian2.stateupdaters.exact import get_linear_system
+    model, continuous = layer.model, layer.model.continuous
+    assert continuous is not None
+    equations = fine_variables(model, frozenset(), gap=False, seen=False)
+    return _solved(model.name, equations, continuous.threshold, frozenset(model.constant_units), bool(layer.bias.any()))
+
+
+@functools.lru_cache(64)
+def _solved(card: str, equations: str, threshold: str, constants: frozenset[str], biased: bool) -> Flow:
+    """Let Brian2 read the linear system, on its NumPy target: a device that writes C++ has no values to look at."""
     from sympy import I, Matrix, Symbol, cancel, factor_terms, im, signsimp
     from sympy import re as real_part
 
-    card, continuous = layer.model.name, layer.model.continuous
-    assert continuous is not None
-    variables = group.variables
-    try:
-        names, matrix, constants = get_linear_system(group.equations, variables)
-    except UnsupportedEquationsException:
-        raise RefsimError(
-            f"{layer.name}: the ODE of card '{card}' is not linear in its states, and between two steps it has no solution in closed form. "
-            "spike_times='exact' needs one, as card 'lif_exp' has; run this card with mode='fine' and smaller and smaller steps."
-        ) from None
-    if not layer.bias.any():
-        constants = constants.subs({symbol: 0 for symbol in constants.free_symbols if symbol.name == INPUT})
+    with session("numpy", "float64", 1e-3) as brian2:
+        from brian2.parsing.sympytools import str_to_sympy
+        from brian2.stateupdaters.base import UnsupportedEquationsException
+        from brian2.stateupdaters.exact import get_linear_system
+
+        group = checked_group(brian2, card, 1, equations, name="read*")
+        try:
+            names, matrix, still = get_linear_system(group.equations, group.variables)
+        except UnsupportedEquationsException:
+            raise RefsimError(
+                f"the ODE of card '{card}' is not linear in its states, and between two steps it has no solution in closed form. "
+                "spike_times='exact' needs one, as card 'lif_exp' has; run this card with mode='fine' and smaller and smaller steps."
+            ) from None
+        ((left, symbol, right),) = comparisons(parse_expression(threshold, "threshold"))
+        larger, smaller = (left, right) if symbol.startswith(">") else (right, left)
+        height = str_to_sympy(ast.unparse(larger), group.variables) - str_to_sympy(ast.unparse(smaller), group.variables)
+    if not biased:
+        still = still.subs({read: 0 for read in still.free_symbols if read.name == INPUT})
     elapsed = Symbol(_ELAPSED, real=True)
     states = Matrix([Symbol(name, real=True) for name in names])
     with explained(card):
         response = (matrix * elapsed).exp().applyfunc(lambda entry: factor_terms(cancel(signsimp(entry))))
-        rest = -matrix.LUsolve(constants) if any(constants) else constants
+        rest = -matrix.LUsolve(still) if any(still) else still
         after = response * (states - rest) + rest
     if after.has(I, real_part, im):
-        raise RefsimError(f"{layer.name}: the ODE of card '{card}' turns: its solution has sines, which Brian2's exact method does not write down.")
-    ((left, symbol, right),) = comparisons(parse_expression(continuous.threshold, "threshold"))
-    larger, smaller = (left, right) if symbol.startswith(">") else (right, left)
-    height = str_to_sympy(ast.unparse(larger), variables) - str_to_sympy(ast.unparse(smaller), variables)
-    if below := {symbol.name for symbol in height.free_symbols if symbol.name not in {*names, *layer.model.constant_units}}:
-        raise RefsimError(f"{layer.name}: the threshold of card '{card}' reads {listed(below)}; spike_times='exact' takes one of states and constants.")
-    slopes = matrix * states + constants
+        raise RefsimError(f"the ODE of card '{card}' turns: its solution has sines, which Brian2's exact method does not write down.")
+    if below := {read.name for read in height.free_symbols} - {*names, *constants}:
+        raise RefsimError(f"the threshold of card '{card}' reads {listed(below)}; spike_times='exact' takes one of states and constants.")
+    slopes = matrix * states + still
     rise = sum((height.diff(state) * slope for state, slope in zip(states, slopes, strict=True)), start=0 * elapsed)
     rows = tuple(tuple(response.row(k)) for k in range(len(names)))
     return Flow(tuple(names), tuple(after), rows, height, rise)
+
+
+def check_finite(flow: Flow, layer: Layer, step: float, dt: float) -> None:
+    """Refuse parameters at which the written solution divides by zero.
+
+    Parameters
+    ----------
+    step : float
+        Of the network, in seconds, on which constants may depend.
+    dt : float
+        Of the run.
+    """
+    from sympy import lambdify
+
+    known = {**layer.constants(step), **dict.fromkeys(layer.model.inputs, 0.0), STEP: step, _ELAPSED: dt}
+    entries = [entry for row in flow.response for entry in row]
+    names = sorted({read.name for entry in entries for read in entry.free_symbols})
+    with np.errstate(all="ignore"):
+        values = [np.asarray(value) for value in lambdify(names, entries, "numpy")(*(np.asarray(known[name]) for name in names))]
+    if not all(np.isfinite(value).all() for value in values):
+        raise RefsimError(
+            f"{layer.name}: with these parameters the solution that Brian2 writes down for card '{layer.model.name}' divides by zero, as where two time constants "
+            "are one. Move one of them by a ten-thousandth."
+        )
 
 
 def _text(expression: Any, names: dict[str, str]) -> str:
