@@ -18,7 +18,7 @@ RIGHT = Claim(
 )  # fmt: skip
 ACCEPTED = Claim(
     "gradient", "share of random networks of two layers that are accepted", 0.9, "1",
-    "Within a move of a weight, some spike of one network in twenty vanishes, or changes places with an arrival; a judge that leaves more than twice as many undecided is none.",
+    "The share that is asked of it. Undecided may stay networks in which a spike is about to vanish, or to change places with an arrival, within a move of a weight.",
     "at least",
 )  # fmt: skip
 

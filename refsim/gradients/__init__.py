@@ -1,4 +1,4 @@
-"""What a gradient of a spiking network can be checked against, in NumPy and SciPy alone.
+"""What a gradient of a spiking network can be checked against, in NumPy and SciPy, and by finite differences in Brian2.
 
 Exact spike times and their derivatives, and the gradient of the expected loss of networks that fire by chance.
 """

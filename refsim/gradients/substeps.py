@@ -201,8 +201,9 @@ def _doubt(part: _Part, number: int) -> str:
 
 def _gradient(case: Case, moved: _Moved, part: _Part, shares: Sequence[float] = SHARES) -> Gradient:
     number = len(moved.times)
-    values = np.array([_value(case.loss, part.trains(copy)[-1]) for copy in range(number)])
-    if number > 1 and len(part.trains(0)[-1]) and np.ptp(values) == 0 and _moves(part, number):
+    itself = part.trains(0)
+    values = np.array([_value(case.loss, copy[-1]) if same_spikes(itself, copy) else np.nan for copy in map(part.trains, range(number))])
+    if len(itself[-1]) and np.ptp(values) == 0 and _moves(part, number):
         raise RefsimError(f"{_WHERE}: the loss is {values[0]:g} in every copy, although output spikes move: {HARD_WINDOW}.")
     flat = values[1:].reshape(-1, len(OFFSETS)) @ np.array(shares) / (12 * moved.by)
     *weights, inputs = np.split(flat, np.cumsum([weight.size for weight in case.weights]))

@@ -167,15 +167,17 @@ class _Built:
                 event, post = (axis.ravel() for axis in np.indices((len(copies.times), layer.n_post)))
                 size = weight[copies.copy[event], post, copies.input[event]]
                 made.append(self._synapses(self.input[0], index, event, copies.copy[event] * layer.n_post + post, size, self.left[event], len(made)))
-        return made
+        return [synapses for synapses in made if synapses is not None]
 
     def _synapses(self, before: Any, index: int, i: Ints, j: Ints, size: Floats, left: Floats | None, order: int) -> Any:
-        """Connect neurons one to one; input spikes have the time to the end of their step in their synapses."""
+        """Connect neurons one to one, where a weight is not 0; input spikes have the time to the end of their step in their synapses."""
+        linked = size != 0
+        if not linked.any():
+            return None
         model = self.copies.network.layers[index].model
         ((_, target),) = model.inputs.items()
         text = arrival(self.flows[index], target, f"{DELTA}_pre" if left is None else "left")
         made = self.brian2.Synapses(before, self.groups[index], f"w : {model.input_unit}" + "\nleft : second" * (left is not None), on_pre=text, namespace={})
-        linked = size != 0
         made.connect(i=i[linked], j=j[linked])
         made.w_ = size[linked]
         if left is not None:
