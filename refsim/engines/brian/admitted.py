@@ -1,7 +1,7 @@
 """Which networks have exact spike times, and why others have none."""
 
 from ...errors import RefsimError
-from ...model.expressions import names_in, parse_expression
+from ...model.expressions import names_in, parse_expression, parse_statements
 from ...network import Layer, Network
 
 WHERE = "spike_times='exact'"
@@ -39,8 +39,9 @@ def _unfit(layer: Layer) -> str:
     reads = _names_in_threshold(layer)
     if set(model.inputs.values()) & reads:
         return "card {card} compares the very state that an arrival makes jump, so that it fires at arrivals, at times that no weight moves a little."
-    if not continuous.reset:
-        return "card {card} takes nothing off at a spike, and would fire in every step from then on."
+    changed = {statement.target for statement in parse_statements(continuous.reset, layer.name)} if continuous.reset else set()
+    if not changed & reads:
+        return "card {card} has no reset of what its threshold compares, and would fire in every step from then on."
     return ""
 
 

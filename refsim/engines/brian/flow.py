@@ -93,8 +93,7 @@ def solved(layer: Layer) -> Flow:
 @functools.lru_cache(64)
 def _solved(card: str, equations: str, threshold: str, constants: frozenset[str], biased: bool) -> Flow:
     """Let Brian2 read the linear system, on its NumPy target: a device that writes C++ has no values to look at."""
-    from sympy import I, Matrix, Symbol, cancel, factor_terms, im, signsimp
-    from sympy import re as real_part
+    from sympy import Matrix, Symbol, cancel, factor_terms, signsimp
 
     with session("numpy", "float64", 1e-3) as brian2:
         from brian2.parsing.sympytools import str_to_sympy
@@ -112,6 +111,11 @@ def _solved(card: str, equations: str, threshold: str, constants: frozenset[str]
         ((left, symbol, right),) = comparisons(parse_expression(threshold, "threshold"))
         larger, smaller = (left, right) if symbol.startswith(">") else (right, left)
         height = str_to_sympy(ast.unparse(larger), group.variables) - str_to_sympy(ast.unparse(smaller), group.variables)
+    if _circle(matrix):
+        raise RefsimError(
+            f"in the ODE of card '{card}' states act on each other in a circle, so that it may turn, and no solution is written down for it here. "
+            "spike_times='exact' takes states of which each acts on later ones alone, as a synapse on its membrane."
+        )
     if not biased:
         still = still.subs({read: 0 for read in still.free_symbols if read.name == INPUT})
     elapsed = Symbol(_ELAPSED, real=True)
@@ -120,14 +124,20 @@ def _solved(card: str, equations: str, threshold: str, constants: frozenset[str]
         response = (matrix * elapsed).exp().applyfunc(lambda entry: factor_terms(cancel(signsimp(entry))))
         rest = -matrix.LUsolve(still) if any(still) else still
         after = response * (states - rest) + rest
-    if after.has(I, real_part, im):
-        raise RefsimError(f"the ODE of card '{card}' turns: its solution has sines, which Brian2's exact method does not write down.")
     if below := {read.name for read in height.free_symbols} - {*names, *constants}:
         raise RefsimError(f"the threshold of card '{card}' reads {listed(below)}; spike_times='exact' takes one of states and constants.")
     slopes = matrix * states + still
     rise = sum((height.diff(state) * slope for state, slope in zip(states, slopes, strict=True)), start=0 * elapsed)
     rows = tuple(tuple(response.row(k)) for k in range(len(names)))
     return Flow(tuple(names), tuple(after), rows, height, rise)
+
+
+def _circle(matrix: Any) -> bool:
+    """Return whether any state of a linear system acts on itself through others."""
+    left = set(range(matrix.rows))
+    while free := {row for row in left if all(matrix[row, other] == 0 for other in left - {row})}:
+        left -= free
+    return bool(left)
 
 
 def check_finite(flow: Flow, layer: Layer, step: float, dt: float) -> None:
