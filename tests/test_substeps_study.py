@@ -6,10 +6,10 @@ import pytest
 from substep_nets import ACCEPTED, RIGHT, outcomes, summary
 
 
-def study(dt, number=200, at_once=40):
+def study(dt, number=200, at_once=100):
     start, found = time.monotonic(), []
     for first in range(0, number, at_once):
-        found += outcomes(range(first, min(first + at_once, number)), dt)
+        found += outcomes(range(first, min(first + at_once, number)), dt, "auto")
     print(dt, summary(found, time.monotonic() - start), flush=True)
     return found
 
