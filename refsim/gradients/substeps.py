@@ -23,7 +23,7 @@ from .solver import input_train
 # The difference of fourth order: offsets in units of the step, and what each run counts, in twelfths of 1 over the
 # step; and what it counts in that of second order.
 OFFSETS, SHARES, SECOND = (2, 1, -1, -2), (-1.0, 8.0, -8.0, 1.0), (0.0, 6.0, -6.0, 0.0)
-# Of the largest entry of a layer's gradient. A spike time is known to some 1e-16 s, and over a step of 1e-5 of a weight that acts in milliseconds its
+# Of the largest entry, each counted by what a move of its own size changes. A spike time is known to some 1e-16 s, and over a step of 1e-5 of a weight that acts in milliseconds its
 # difference to 1e-9; a spike that is taken wrongly is off by the step of the run, a thousandth of a time constant.
 AGREE = 1e-9
 # Where a membrane only just reaches the threshold, a spike time goes like the square root of what a weight is above the least that fires. Of a root, the
@@ -43,7 +43,7 @@ class BrianGradient:
     layers : tuple of EventTrain
         The spikes of the network itself, at the smaller step.
     apart : float
-        Largest difference of the two gradients, over the largest entry of the same layer; infinite where they are not to be compared.
+        Largest difference of the two gradients over the largest entry, each entry by what a move of its own size changes; infinite where they are not to be compared.
     doubt : str
         Why it is inconclusive, empty where it is accepted.
     """

@@ -82,8 +82,7 @@ def run_copies(copies: Copies, dt: float, target: str = "auto") -> Fired:
     Parameters
     ----------
     dt : float
-        Seconds a step. A crossing is found to the last digits; what is wrong, by whole parts of a step, is that of an arrival and a crossing in
-        one step. So run it at two steps, and believe what does not change.
+        Seconds a step. Spikes are at their true times, to rounding, whatever the step; the smaller it is, the fewer copies are in doubt.
     target : {"auto", "cpp", "numpy"}
 
     Raises
@@ -97,9 +96,8 @@ def run_copies(copies: Copies, dt: float, target: str = "auto") -> Fired:
         raise RefsimError(
             f"{WHERE} stores every synapse of every copy, {synapses:,} here and at most {_MOST:,}; give fewer samples, or fewer networks at a time."
         )
-    n_steps = int(np.ceil(copies.stop / dt - 1e-9)) + 1  # what crosses after the last arrival of a step is seen in the next
-    neurons = copies.number * sum(layer.n_post for layer in copies.network.layers)
-    compiled = target == "cpp" or (target == "auto" and neurons * n_steps > _SMALL)
+    n_steps = steps_of(copies.stop, dt) + 1  # what crosses after the last arrival of a step is seen in the next
+    compiled = is_compiled(copies, dt, target)
     structure = Structure(copies.network, True, "events", "float64", copies.number, False, ())
     flows = [solved(layer) for layer in copies.network.layers]
     for flow, layer in zip(flows, copies.network.layers, strict=True):
@@ -113,6 +111,17 @@ def run_copies(copies: Copies, dt: float, target: str = "auto") -> Fired:
                 if compiled:
                     brian2.device.build(directory=str(project))
             return built.fired()
+
+
+def steps_of(stop: float, dt: float) -> int:
+    """Return the number of steps up to the end of a run."""
+    return int(np.ceil(stop / dt - 1e-9))
+
+
+def is_compiled(copies: Copies, dt: float, target: str) -> bool:
+    """Return whether a run is compiled: what ``"auto"`` means for so many neurons and steps."""
+    neurons = copies.number * sum(layer.n_post for layer in copies.network.layers)
+    return target == "cpp" or (target == "auto" and neurons * steps_of(copies.stop, dt) > _SMALL)
 
 
 class _Built:

@@ -9,7 +9,7 @@ from ...recording import Recording, check_run, make_provenance
 from ...spike_times import EventTrain, ExactTimes
 from ...spikes import SpikeTrains
 from .admitted import WHERE
-from .copies import Copies, run_copies
+from .copies import Copies, is_compiled, run_copies
 
 
 def run_exact(network: Network, drive: Drive, dt: float, target: str) -> Recording:
@@ -39,8 +39,9 @@ def run_exact(network: Network, drive: Drive, dt: float, target: str) -> Recordi
     copies = Copies(network, weights, spikes.sample, spikes.neuron, np.asarray((spikes.step + late) * drive.dt, np.float64), drive.n_steps * drive.dt)
     found = run_copies(copies, dt, target)
     trains = tuple(_on_the_grid(row, drive.n_steps * refine, dt) for row in found.layers)
+    how = "C++ standalone" if is_compiled(copies, dt, target) else "NumPy"
     provenance = make_provenance(
-        f"Brian2 exact spike times, dt {dt:g} s", network, drive, engine="Brian2", mode="exact", refine=refine, dtype="float64", target=target, device="cpu"
+        f"Brian2 exact spike times, dt {dt:g} s", network, drive, engine="Brian2", mode="exact", refine=refine, dtype="float64", target=how, device="cpu"
     )
     return Recording(network, drive, trains, tuple({} for _ in trains), (), provenance, ExactTimes(found.layers, found.doubts))
 
