@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from .checks import check_card, check_declared_step, check_judge, check_loss, check_module, check_step, check_surrogate, surrogate_bias
+    from .checks import check_card, check_declared_step, check_gradient, check_judge, check_loss, check_module, check_step, check_surrogate, surrogate_bias
     from .connection import Connection
     from .drive import Drive
     from .engines.brian import Brian2
@@ -42,6 +42,7 @@ _HOME = {
     "bridge": ".pytorch.bridge",
     "check_card": ".checks",
     "check_declared_step": ".checks",
+    "check_gradient": ".checks",
     "check_judge": ".checks",
     "check_loss": ".checks",
     "check_module": ".checks",
@@ -59,7 +60,7 @@ _HOME = {
 
 __all__ = [
     "Brian2", "Connection", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
-    "check_card", "check_declared_step", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "load", "reset", "run", "surrogate_bias",
+    "check_card", "check_declared_step", "check_gradient", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "load", "reset", "run", "surrogate_bias",
     "to_brian2", "to_latex", "to_markdown",
 ]  # fmt: skip
 

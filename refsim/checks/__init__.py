@@ -5,6 +5,7 @@ Each check looks at one trait and is blind to the others, so that the name of th
 
 from .bias import SurrogateBias, surrogate_bias
 from .card import CARD_CHECKS, CardCheck, check_card
+from .gradient import GRADIENT_CHECKS, GradientReport, check_gradient
 from .judges import JUDGE_CHECKS, check_judge
 from .loss import LOSS_CHECKS, check_loss
 from .loss_forms import LOSS_FORMS
@@ -15,6 +16,7 @@ from .updater import check_declared_step
 
 __all__ = [
     "CARD_CHECKS",
+    "GRADIENT_CHECKS",
     "JUDGE_CHECKS",
     "LOSS_CHECKS",
     "LOSS_FORMS",
@@ -22,9 +24,11 @@ __all__ = [
     "STEP_CHECKS",
     "SURROGATE_CHECKS",
     "CardCheck",
+    "GradientReport",
     "SurrogateBias",
     "check_card",
     "check_declared_step",
+    "check_gradient",
     "check_judge",
     "check_loss",
     "check_module",

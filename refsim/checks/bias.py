@@ -124,3 +124,30 @@ def known_surrogate(surrogate: Any, parameters: Mapping[str, float]) -> Callable
 
 def _over(noise: Any, size: Any) -> float:
     return float(noise / size) if size else float("inf")
+
+
+def surrogate_rows(derivative: Callable[[Floats], Floats], detach_reset: bool, threshold: float, n_networks: int = 8) -> list[Verdict]:
+    """Report the bias of a surrogate in small networks of two layers: case 5 of `refsim.gradients.five_cases`, the median over some of its networks.
+
+    Parameters
+    ----------
+    derivative : function of distances to threshold to the derivative of a spike there
+    detach_reset : bool
+    threshold : float
+        In the membrane's unit; the small networks' is 1.
+    """
+    from ..gradients.five_cases import case_network
+
+    def scaled(x: Floats) -> Floats:
+        return np.asarray(derivative((threshold * x).ravel()) * threshold).reshape(x.shape)
+
+    rows: dict[str, list[Distance]] = {}
+    for seed in range(n_networks):
+        for name, far in surrogate_bias(*case_network(5, seed), surrogate=scaled, detach_reset=detach_reset).distances.items():
+            rows.setdefault(name, []).append(far)
+    words = "two layers, sigmoid escape noise, soft reset, count cross-entropy; median of so many networks: {}"
+    return [
+        Verdict(_REPORTED, float(np.median([far.relative for far in each])), "reported", run=name, detail=words.format(n_networks),
+                facts={"cosine": float(np.median([far.cosine for far in each]))})
+        for name, each in rows.items()
+    ]  # fmt: skip

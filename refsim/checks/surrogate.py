@@ -14,6 +14,7 @@ from ..errors import RefsimError, listed
 Answer = tuple[float | None, str]
 _DIGITS = 1e-6
 _SINGLE = "float32 keeps seven digits; the measurement loses one of them"
+_WIDEST = 1e12
 _REACH, _POINTS, _HALVINGS = 30.0, 6001, 60  # a scan over so many half-widths to either side; bisections to the last bit
 
 
@@ -186,18 +187,15 @@ def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collectio
     RefsimError
         For a check, a surrogate or a parameter that is not known, or a function that does not return as many spikes.
     """
-    from ..pytorch.probing import surrogate_derivative, surrogate_slope, surrogate_spikes
+    from ..pytorch.probing import fire_slope, surrogate_derivative, surrogate_slope, surrogate_spikes
     from ..pytorch.surrogate import SURROGATES
 
     if unknown := set(skip) - set(SURROGATE_CHECKS):
         raise RefsimError(f"check_surrogate: {listed(unknown)} is not a check; known are {listed(SURROGATE_CHECKS)}.")
-    declared = _declared(surrogate_derivative(against, **parameters))
-
-    def slope(x: Floats) -> Floats:
-        found = surrogate_slope(fire, x)
-        return np.zeros_like(x) if found is None else found
-
-    pair = Pair(partial(surrogate_spikes, fire), partial(surrogate_slope, fire), Bell(slope, declared.span), declared, SURROGATES[against].normalised)
+    declared = declared_bell(surrogate_derivative(against, **parameters))
+    pair = Pair(
+        partial(surrogate_spikes, fire), partial(surrogate_slope, fire), Bell(fire_slope(fire), declared.span), declared, SURROGATES[against].normalised
+    )
     verdicts: list[Verdict] = []
     for name, (claim, measure) in SURROGATE_CHECKS.items():
         if name not in skip:
@@ -207,9 +205,9 @@ def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collectio
     return verdicts
 
 
-def _declared(slope: Callable[[Floats], Floats]) -> Bell:
-    """Return the declared derivative, with a span of so many of its own half-widths."""
+def declared_bell(slope: Callable[[Floats], Floats]) -> Bell:
+    """Return a derivative, with a span of so many of its own half-widths; one that never falls to half its height is infinitely wide."""
     span = 1.0
-    while not np.isfinite(Bell(slope, span).width):
+    while not np.isfinite(Bell(slope, span).width) and span < _WIDEST:
         span *= 4
     return Bell(slope, _REACH / 2 * Bell(slope, span).width)

@@ -25,7 +25,7 @@ from .steps_types import Step
 from .surrogate import heaviside
 from .trial import Result, Trial
 
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 Advance = Callable[[Tensor], list[Result]]
 
@@ -94,13 +94,13 @@ class Torch:
 
     def _dtype(self) -> torch.dtype:
         if self.dtype is not None:
-            if self.dtype not in _DTYPES:
-                raise RefsimError(f"Torch: dtype must be one of {listed(_DTYPES)}, but is {self.dtype!r}.")
+            if self.dtype not in DTYPES:
+                raise RefsimError(f"Torch: dtype must be one of {listed(DTYPES)}, but is {self.dtype!r}.")
             if self.module is not None and self.dtype != str(_own_dtype(self.module)).removeprefix("torch."):
                 raise RefsimError(
                     f"Torch: the module on trial is {_own_dtype(self.module)} and is run as it is; leave dtype out, or convert the module yourself."
                 )
-            return _DTYPES[self.dtype]
+            return DTYPES[self.dtype]
         return torch.float32 if self.module is None else _own_dtype(self.module)
 
     def _results(self, network: Network, drive: Drive, dtype: torch.dtype, device: torch.device, trial: Trial | None) -> Iterator[list[Result]]:
@@ -112,14 +112,14 @@ class Torch:
 
     def _own_steps(self, network: Network, drive: Drive, dtype: torch.dtype, device: torch.device) -> Advance:
         """Return a function that advances all layers by one step with the hand-written steps."""
-        steps = [self._step(layer.model) for layer in network.layers]
+        steps = [self.step_of(layer.model) for layer in network.layers]
         sums = [_sums(index, layer, drive, dtype, device) for index, layer in enumerate(network.layers)]
         outputs = [torch.zeros(drive.n_samples, layer.n_post, device=device, dtype=dtype) for layer in network.layers]
         constants = [
-            {name: _constant(value, device, dtype) for name, value in {**layer.constants(network.dt), STEP: network.dt}.items()} for layer in network.layers
+            {name: constant_on(value, device, dtype) for name, value in {**layer.constants(network.dt), STEP: network.dt}.items()} for layer in network.layers
         ]
         states = [
-            {name: torch.zeros_like(output) + _constant(start, device, dtype) for name, start in layer.starts(layer.model.stepped).items()}
+            {name: torch.zeros_like(output) + constant_on(start, device, dtype) for name, start in layer.starts(layer.model.stepped).items()}
             for output, layer in zip(outputs, network.layers, strict=True)
         ]
         drawn = _draws(network, drive, dtype, device)
@@ -137,7 +137,7 @@ class Torch:
 
         return advance
 
-    def _step(self, model: NeuronModel) -> Step:
+    def step_of(self, model: NeuronModel) -> Step:
         if model.convention and model.name not in self.steps:
             return convention_step(model.convention)
         known, card = {**STEPS, **self.steps}, model.name
@@ -198,7 +198,7 @@ def _own_dtype(module: nn.Module) -> torch.dtype:
     return next((tensor.dtype for tensor in nn.Module.parameters(module)), torch.get_default_dtype())
 
 
-def _constant(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+def constant_on(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """Keep a number a Python number, as in a trained module; make a tensor of values per neuron."""
     return float(value) if np.ndim(value) == 0 else torch.as_tensor(value).to(device, dtype)
 
@@ -210,7 +210,7 @@ def _view(tap: Tap, samples: Any) -> Tap:
 
 def _array(tensor: Tensor) -> Any:
     held = tensor.detach().cpu()
-    return (held if held.dtype in _DTYPES.values() else held.double()).numpy()  # NumPy has no bfloat16
+    return (held if held.dtype in DTYPES.values() else held.double()).numpy()  # NumPy has no bfloat16
 
 
 def _numpy(dtype: torch.dtype) -> Any:

@@ -1,6 +1,6 @@
 """A door for checks: NumPy in, somebody's PyTorch function in the middle, NumPy out. What it returns is looked at, not trusted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,24 +17,25 @@ UserLoss = Callable[..., Any]  # (values, target) -> loss; (values) where there 
 def loss_value(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> float:
     """Return the loss of values (batch, class, step)."""
     with torch.no_grad():
-        return float(_called(loss, torch.tensor(values), target))
+        return float(called(loss, torch.tensor(values), target))
 
 
 def loss_gradient(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> Floats | None:
     """Return the gradient of a loss by autograd, of the shape of the values; None where the loss does not depend on them."""
     given = torch.tensor(values, requires_grad=True)
-    found = _called(loss, given, target)
+    found = called(loss, given, target)
     if not found.requires_grad:
         return None
     (gradient,) = torch.autograd.grad(found, given, allow_unused=True)
     return None if gradient is None else np.asarray(gradient.double().numpy())
 
 
-def _called(loss: UserLoss, values: torch.Tensor, target: tuple[NDArray[Any], ...]) -> torch.Tensor:
-    found = loss(values, *(torch.tensor(entry) for entry in target))
+def called(loss: UserLoss, values: torch.Tensor, target: Sequence[Any], where: str = "check_loss") -> torch.Tensor:
+    """Return a loss of values (batch, class, step), one number with its graph; refuse anything else."""
+    found = loss(values, *(torch.as_tensor(entry, device=values.device) for entry in target))
     if not isinstance(found, torch.Tensor) or found.numel() != 1:
         what = f"a tensor {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
-        raise RefsimError(f"check_loss: the loss must return one number, a tensor, but returned {what}; reduce it over the batch.")
+        raise RefsimError(f"{where}: the loss must return one number, a tensor, but returned {what}; reduce it over the batch.")
     return found.reshape(())
 
 
@@ -53,6 +54,16 @@ def surrogate_slope(fire: Callable[[Any], Any], x: Floats, upstream: Floats | fl
     wanted = torch.tensor(np.broadcast_to(upstream, x.shape).copy()).to(spikes.dtype)
     (gradient,) = torch.autograd.grad(spikes, given, wanted, allow_unused=True)
     return None if gradient is None else np.asarray(gradient.double().numpy())
+
+
+def fire_slope(fire: Callable[[Any], Any]) -> Callable[[Floats], Floats]:
+    """Return the derivative that a spike function sends back, a function of distances to threshold (n,); 0 where it sends none."""
+
+    def slope(x: Floats) -> Floats:
+        found = surrogate_slope(fire, x)
+        return np.zeros_like(x) if found is None else found
+
+    return slope
 
 
 def _fired(fire: Callable[[Any], Any], x: torch.Tensor) -> torch.Tensor:

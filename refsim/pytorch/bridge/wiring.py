@@ -51,7 +51,7 @@ def measure(module: nn.Module, tried: Tried) -> Wiring:
     RefsimError
         Where what stands between two layers is not linear, changes from step to step, or remembers more than it can say.
     """
-    bench = _Bench(module, tried)
+    bench = Bench(module, tried)
     sizes = {INPUT: tried.feeding.width, **{index: math.prod(shape) for index, shape in enumerate(tried.shapes)}}
     weights: dict[tuple[int, int, int], Floats] = {}
     with torch.no_grad():
@@ -70,7 +70,7 @@ def measure(module: nn.Module, tried: Tried) -> Wiring:
     return Wiring(weights, biases)
 
 
-def _check_room(bench: "_Bench", source: int, n: int) -> None:
+def _check_room(bench: "Bench", source: int, n: int) -> None:
     """Refuse a map whose weights, written as a matrix, no memory would hold: random numbers show which there are."""
     respond = bench.respond(source)
     for number, (answer, quiet) in enumerate(zip(respond(random_inputs(n)), respond(torch.zeros(1, n, dtype=torch.float64)), strict=True)):
@@ -78,7 +78,7 @@ def _check_room(bench: "_Bench", source: int, n: int) -> None:
             check_room(answer.shape[1], n, bench.tried.parts[number % len(bench.tried.parts)].where)
 
 
-class _Bench:
+class Bench:
     """A copy of the module in float64 whose neurons are stand-ins."""
 
     def __init__(self, module: nn.Module, tried: Tried) -> None:
@@ -88,19 +88,19 @@ class _Bench:
         self.latest = 1 + sum(framework.delay(each) for each in inside.values() if (framework := framework_of(each)))
         self.steps = min(self.latest + 2, tried.feeding.own_steps or self.latest + 2)
         for index, part in enumerate(tried.parts):
-            inside[part.name].forward = self._stand_in(index)
+            inside[part.name].forward = self._stand_in(index, inside[part.name])
         self.given: Mapping[int, Sequence[Tensor]] = {}
         self.heard: list[list[Tensor]] = []
         self.unpooled: list[list[Tensor]] = []  # what pools were given
         self.n_samples = 0
         self.mark = 0.0  # in place of the states that stand-ins give
 
-    def _stand_in(self, index: int) -> Callable[..., Any]:
+    def _stand_in(self, index: int, copied: nn.Module) -> Callable[..., Any]:
         part, template = self.tried.parts[index], self.tried.outputs[index]
 
         def forward(x: Tensor, *_states: Any, **_more: Any) -> Any:
             given = in_time(x, part.axes, self.n_samples)
-            frames = part.framework.arriving(part.module, given)
+            frames = part.framework.arriving(copied, given)
             answers, now = torch.zeros_like(frames), len(self.heard[index])
             for step, put_in in enumerate(self.given.get(index, ())[now : now + len(frames)]):
                 answers[step] = put_in.reshape(frames[0].shape)
@@ -135,7 +135,7 @@ class _Bench:
         return [[arrived[step] for arrived in self.heard] for step in range(self.steps)]
 
 
-def _biases(bench: _Bench) -> tuple[Floats, ...]:
+def _biases(bench: Bench) -> tuple[Floats, ...]:
     """Return what arrives without any input, which must be the same in all steps, and must not be told by the states of other layers."""
     silence, again = ([[arrived[0].numpy() for arrived in row] for row in bench.answers({}, 1)] for _ in range(2))
     bench.mark = math.nan
@@ -161,7 +161,7 @@ def _biases(bench: _Bench) -> tuple[Floats, ...]:
     return tuple(silence[0])
 
 
-def _check(bench: _Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
+def _check(bench: Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
     """Hold the measured maps against the answers to random numbers from all sources at once, in all steps: a product of two would show."""
     given = _drawn(bench, sizes)
     for step, row in enumerate(bench.answers(given, len(given[INPUT][0]))):
@@ -178,7 +178,7 @@ def _check(bench: _Bench, weights: dict[tuple[int, int, int], Floats], biases: S
                 )
 
 
-def _check_pools(bench: _Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
+def _check_pools(bench: Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
     """Refuse a pool that is given anything but the spikes of one neuron at each place."""
     pools = [index for index, part in enumerate(bench.tried.parts) if part.framework is POOLING]
     if not pools:
@@ -197,14 +197,14 @@ def _check_pools(bench: _Bench, weights: dict[tuple[int, int, int], Floats], bia
             )
 
 
-def _drawn(bench: _Bench, sizes: dict[int, int]) -> dict[int, Sequence[Tensor]]:
+def _drawn(bench: Bench, sizes: dict[int, int]) -> dict[int, Sequence[Tensor]]:
     """Return random numbers for all sources and steps."""
     drawn = torch.tensor_split(random_inputs(bench.steps * sum(sizes.values())), np.cumsum([bench.steps * n for n in sizes.values()])[:-1].tolist(), dim=1)
     return {source: numbers.reshape(len(numbers), bench.steps, -1).unbind(1) for source, numbers in zip(sizes, drawn, strict=True)}
 
 
 def _arrived(
-    bench: _Bench, weights: dict[tuple[int, int, int], Floats], given: Mapping[int, Sequence[Tensor]], target: int, step: int
+    bench: Bench, weights: dict[tuple[int, int, int], Floats], given: Mapping[int, Sequence[Tensor]], target: int, step: int
 ) -> list[tuple[Floats, Floats]]:
     """Return the numbers that reach a layer in a step, (n_samples, n_source), each with its weight."""
     return [
@@ -217,7 +217,7 @@ def _arrived(
 _USUAL = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Flatten, nn.Identity, nn.Dropout, nn.AvgPool1d, nn.AvgPool2d, nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def _suspects(bench: _Bench) -> str:
+def _suspects(bench: Bench) -> str:
     """Name the parts between the neurons that are none of the usual linear ones."""
     inside = {id(each) for part in neurons_of(bench.module) for each in parts_inside(part.module)}
     odd = [

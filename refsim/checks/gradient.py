@@ -1,0 +1,176 @@
+"""Check the gradients of a module against back-propagation through its cards' own text, in float64: trait by trait, layer by layer."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..claims import Claim, Verdict, judge, overall
+from ..errors import RefsimError, listed
+from .bias import surrogate_rows
+from .gradient_layers import Answer, worst_of
+from .gradient_runs import GradientRuns, LayerGradient
+
+_TWO = 1e-6
+
+
+def _claim(measure: str, limit: float | None, unit: str, because: str) -> Claim:
+    return Claim("gradient", measure, limit, unit, because)
+
+
+# A limit of None is that of rounding, which hangs on the dtype, the steps and the surrogate; see `GradientRuns.limit`.
+_EACH: dict[str, tuple[Claim, Callable[[Any], Answer]]] = {
+    "used": (_claim("used", 0, "1 if not", "a step has derivative zero: without its surrogate nothing below it learns"), lambda each: each.used()),
+    "surrogate": (_claim("surrogate", None, "1", "the derivative of a spike is the declared one at every membrane of the run, but for a factor"), lambda each: each.surrogate()),
+    "scale": (_claim("scale", None, "1", "a factor in a surrogate is one for each layer that is passed: deep layers learn at another rate"), lambda each: each.scale()),
+    "truncated": (_claim("truncated", 0, "steps", "a state that is detached forgets: what came earlier is never learnt"), lambda each: each.truncated()),
+    "reset": (_claim("reset", 0, "1 if not", "whether the reset passes a gradient is a choice, made once and declared"), lambda each: each.read_as("reset")),
+    "refractory": (_claim("refractory", 0, "1 if so", "a neuron that cannot fire cannot be made to fire"), lambda each: each.read_as("refractory")),
+    "recurrence": (_claim("recurrence", 0, "1 if not", "recurrent weights act through time, and so does their gradient"), lambda each: each.read_as("recurrence")),
+    "memory": (_claim("memory", None, "1", "a step hands back what the membrane keeps, no more and no less"), lambda each: each.memory()),
+    "layer": (_claim("layer", None, "1", "everything that comes back through a layer, whatever the checks with a name of their own found"), lambda each: each.layer()),
+}  # fmt: skip
+_FINITE = _claim("finite", 0, "numbers", "one NaN in a gradient ends the training")
+_SPIKES = _claim("spikes", 0, "spikes", "gradients of two runs can be compared where the runs are one")
+_LOSS = _claim("loss", _TWO, "1", "central differences of order four keep nine digits of a float64 loss; three are left to steep ones")
+_CONNECTIONS = _claim("connections", None, "1", "from the loss to every layer: weights hand back what they hand on, each in its step")
+_WEIGHTS = _claim(
+    "weights", None, "1", "each parameter's gradient along a random direction is the slope by differences of what arrives; neurons held to their spikes"
+)
+GRADIENT_CHECKS: dict[str, Claim] = {
+    "finite": _FINITE, "spikes": _SPIKES, "loss": _LOSS, **{name: claim for name, (claim, _) in _EACH.items()}, "connections": _CONNECTIONS, "weights": _WEIGHTS,
+}  # fmt: skip
+_LAST = ("layer", "connections", "weights")  # they find that something differs, not what
+_EXPLAINED = "left out: what other checks found explains it"
+
+
+@dataclass(frozen=True, eq=False)
+class GradientReport:
+    """What came out.
+
+    Attributes
+    ----------
+    verdicts : list of Verdict, one a check; then, where it was asked for, the bias of the surrogate, "reported"
+    layers : list of LayerGradient
+        From the loss to what arrives at each layer: relative error, cosine, worst entry.
+    rounding : str
+        Why the limits of rounding are what they are.
+    unjudged : tuple of str
+        Parameters whose gradients are not judged: frozen ones, a neuron's own, and those that weights are made from.
+    """
+
+    verdicts: list[Verdict]
+    layers: list[LayerGradient]
+    rounding: str
+    unjudged: tuple[str, ...]
+
+    @property
+    def status(self) -> str:
+        """Fail before inconclusive before pass."""
+        return overall(self.verdicts)
+
+    def text(self) -> str:
+        """Return tables for a terminal of 80 columns."""
+        from ..report.gradient import gradient_text
+
+        return gradient_text(self)
+
+
+def check_gradient(
+    module: Any, loss: Callable[..., Any], inputs: Any = None, target: Any = None, *, surrogate: Any, detach_reset: bool | Sequence[bool] = False,
+    dt: object = None, input_shape: Sequence[int] | None = None, layout: str | None = None, bias: bool = False, skip: Collection[str] = (),
+    device: str = "cpu", dtype: str = "float32", seed: int = 0, **parameters: float,
+) -> GradientReport:  # fmt: skip
+    """Check what a module's backward pass gives.
+
+    Parameters
+    ----------
+    module : nn.Module or Network
+        Of refsim's layers or a framework's, run as it is. Of a network, refsim's own PyTorch steps are put on trial, on `device`, in `dtype`.
+    loss : function ``(values, target) -> Tensor``, one number; or ``(values) -> Tensor`` where there is no target
+        values (n_samples, n_classes, n_steps): the spikes of the last layer of neurons, or its membrane where it is a readout.
+    inputs : (n_samples, n_steps, n_inputs) or Drive, optional
+        Spikes or currents; by default random spikes, 8 samples of 25 steps.
+    target : array, optional
+        By default, where `loss` takes one, random labels.
+    surrogate : str or function, or a sequence of them, one a layer
+        The declared one: a name of ``refsim.pytorch.surrogate.SURROGATES`` with its `parameters`, or a function from distance to spikes.
+    detach_reset : bool, or a sequence
+        Whether the reset is declared to pass no gradient.
+    dt, input_shape, layout
+        Of a module, as of `refsim.bridge.from_module`.
+    bias : bool
+        Also report how far the surrogate is from the gradient of an expected loss, in small networks; see `surrogate_bias`.
+    skip : names of checks to leave out
+
+    Returns
+    -------
+    GradientReport
+        layer, connections and weights find that something differs, not what, and are run only where none before them fails.
+
+    Raises
+    ------
+    RefsimError
+        For a check, a surrogate or a parameter that is not known, inputs that do not fit, or a card that declares no gradient: stochastic,
+        integer or graded ones.
+
+    Notes
+    -----
+    The same surrogate and the same detached resets in another program must give the same numbers but for rounding; that is judged. Whether a surrogate
+    is a good one is another question: it is the gradient of no loss in general (Gygax and Zenke 2025, arXiv 2404.14964).
+    """
+    if unknown := set(skip) - set(GRADIENT_CHECKS):
+        raise RefsimError(f"check_gradient: {listed(unknown)} is not a check; known are {listed(GRADIENT_CHECKS)}.")
+    runs = GradientRuns.of(
+        module, loss, inputs, target, surrogate=surrogate, parameters=parameters, detach_reset=detach_reset, dt=dt, input_shape=input_shape,
+        layout=layout, device=device, dtype=dtype, seed=seed,
+    )  # fmt: skip
+    verdicts = _first(runs, skip)
+    if not any(verdict.status == "fail" for verdict in verdicts if verdict.claim is not _LOSS):
+        verdicts += _judged(runs, skip)
+    if bias:
+        verdicts += surrogate_rows(runs.derivative, runs.detach_reset[-1], runs.threshold)
+    return GradientReport(verdicts, runs.layers(), runs.rounding, runs.unjudged)
+
+
+def _first(runs: GradientRuns, skip: Collection[str]) -> list[Verdict]:
+    """Judge whether there is anything to compare."""
+    found = []
+    for name, claim, measure in (("finite", _FINITE, runs.not_finite), ("spikes", _SPIKES, runs.other_spikes), ("loss", _LOSS, runs.loss_error)):
+        if name not in skip:
+            value, words = measure()
+            verdict = judge(claim, value, run=runs.title, detail=words)
+            if name == "spikes" and verdict.status == "fail" and runs.single:
+                verdict = Verdict(
+                    claim, value, "inconclusive", run=runs.title, detail=f"{words}; in float32 that may be rounding at a threshold: take other inputs"
+                )
+            found.append(verdict)
+    return found
+
+
+def _judged(runs: GradientRuns, skip: Collection[str]) -> list[Verdict]:
+    found: list[Verdict] = []
+    silent = [each.name for each in runs.through if each.at_once is None]
+    for name, (claim, measure) in _EACH.items():
+        if name in skip:
+            continue
+        if silent:
+            words = (
+                f"{listed(silent)}: no gradient of any spike is declared on these inputs; give some that bring membranes near threshold, or a wider surrogate"
+            )
+            found.append(Verdict(claim, None, "inconclusive" if name == "used" else "skipped", run=runs.title, detail=words))
+            continue
+        found.append(_verdict(runs, claim, name, found, lambda measure=measure: worst_of({each.name: measure(each) for each in runs.through})))  # type: ignore[misc]
+    for name, claim, whole in (("connections", _CONNECTIONS, runs.connections), ("weights", _WEIGHTS, runs.weights)):
+        if name not in skip:
+            found.append(_verdict(runs, claim, name, found, whole))
+    return found
+
+
+def _verdict(runs: GradientRuns, claim: Claim, name: str, before: Sequence[Verdict], measure: Callable[[], Answer]) -> Verdict:
+    failed = any(verdict.status == "fail" for verdict in before)
+    # a layer through which nothing right comes back at once tells nothing of its memory or reset
+    left_out = failed and (name in _LAST or any(verdict.status == "fail" and verdict.claim.measure in ("used", "surrogate", "scale") for verdict in before))
+    value, words = (None, _EXPLAINED) if left_out else measure()
+    limit = runs.limit if claim.limit is None else claim.limit
+    because = f"{claim.because}; {runs.rounding}" if claim.limit is None else claim.because
+    return judge(Claim(claim.question, claim.measure, limit, claim.unit, because, claim.sense), value, run=runs.title, detail=words)

@@ -1,0 +1,293 @@
+"""The two runs of a gradient check: the trial with its graph, and the declared steps in float64 with theirs."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Floats, real_array
+from ..drive import Drive
+from ..engines.discrete import constant_threshold
+from ..errors import RefsimError
+from ..network import Network
+from .gradient_layers import Answer, Through
+from .surrogate import declared_bell
+
+_ENDS = 6  # steps whose spikes are asked what comes back from them
+_DOUBLE, _SINGLE = 1e-9, 1e-7
+_DEFAULT = (8, 25)  # samples and steps of random spikes
+
+
+@dataclass(frozen=True)
+class LayerGradient:
+    """From the loss to what arrives at one layer.
+
+    Attributes
+    ----------
+    name : str
+    relative : float
+        Length of the difference over the length of the declared gradient.
+    cosine : float
+    worst : (step, sample, input)
+        Where the two are farthest apart.
+    found, true : float
+        There.
+    """
+
+    name: str
+    relative: float
+    cosine: float
+    worst: tuple[int, int, int]
+    found: float
+    true: float
+
+
+@dataclass(frozen=True, eq=False)
+class GradientRuns:
+    """A trial, the network it is held to be, and what is declared of its gradients; runs are made when they are first asked for."""
+
+    door: Any  # a ModuleTrial or a StepsTrial of refsim.pytorch
+    network: Network
+    loss: Callable[..., Any]
+    inputs: Floats
+    target: tuple[Any, ...]
+    fires: Sequence[Any]
+    derivative: Callable[[Floats], Floats]
+    detach_reset: Sequence[bool]
+    seed: int
+
+    @classmethod
+    def of(
+        cls, module: Any, loss: Callable[..., Any], inputs: Any, target: Any, *, surrogate: Any, parameters: Mapping[str, float], detach_reset: Any,
+        dt: object, input_shape: Any, layout: str | None, device: str, dtype: str, seed: int,
+    ) -> "GradientRuns":  # fmt: skip
+        """Read a module or take a network, and make up what is not given."""
+        from ..pytorch.module_gradient import ModuleTrial
+        from ..pytorch.probing import fire_slope
+        from ..pytorch.steps_gradient import StepsTrial
+        from ..pytorch.surrogate import spike_function
+
+        door = StepsTrial.of(module, device, dtype) if isinstance(module, Network) else ModuleTrial.of(module, dt, input_shape, layout)
+        network = door.network
+        each = list(surrogate) if isinstance(surrogate, list | tuple) else [surrogate] * len(network.layers)
+        detached = list(detach_reset) if isinstance(detach_reset, list | tuple) else [bool(detach_reset)] * len(network.layers)
+        for what, given in (("surrogate", each), ("detach_reset", detached)):
+            if len(given) != len(network.layers):
+                raise RefsimError(
+                    f"check_gradient: {what} names {len(given)} layers of neurons, but there are {len(network.layers)}; give one, or one a layer."
+                )
+        if any(one is None for one in each):
+            raise RefsimError("check_gradient: surrogate=None passes no gradient; name the declared one, such as 'arctangent', slope=2.")
+        fires = [spike_function(one, **(parameters if isinstance(one, str) else {})) for one in each]
+        values = _inputs(inputs, network, seed)
+        derivative = fire_slope(fires[-1])
+        return cls(door, network, loss, values, _target(loss, target, network, len(values), seed), fires, derivative, detached, seed)
+
+    @property
+    def title(self) -> str:
+        """Who is on trial."""
+        return str(self.door.title)
+
+    @property
+    def single(self) -> bool:
+        """Whether the trial computes in float32."""
+        return bool(self.door.single)
+
+    @property
+    def threshold(self) -> float:
+        """The threshold of the last layer that fires, where it is one positive number, else 1."""
+        for layer in reversed(self.network.layers):
+            value = constant_threshold(layer, self.network.dt)
+            if value.ndim == 0 and 0 < value < np.inf:
+                return float(value)
+        return 1.0
+
+    @cached_property
+    def limit(self) -> float:
+        """How far rounding may take a gradient, relative."""
+        base = _SINGLE * max(100, self.inputs.shape[1]) if self.single else _DOUBLE
+        return float(base * max([1.0, *(far / self._width(fire) for far, fire in zip(self.declared.farthest, self.fires, strict=True))]))
+
+    @property
+    def rounding(self) -> str:
+        """Why the limit is what it is."""
+        digits = (
+            "float32 keeps seven digits, and each step hands its rounding back"
+            if self.single
+            else "float64 keeps sixteen digits, and seven are left to sums over steps"
+        )
+        return f"{digits}; a narrow surrogate makes more of it, membranes over its width"
+
+    def _width(self, fire: Any) -> float:
+        from ..pytorch.probing import fire_slope
+
+        return declared_bell(fire_slope(fire)).width
+
+    @cached_property
+    def trial(self) -> Any:
+        """The trial's run."""
+        return self.door.trace(self.inputs, self.fires, self.detach_reset)
+
+    @cached_property
+    def declared(self) -> Any:
+        """The declared run."""
+        return self._declared("")
+
+    def _declared(self, reading: str) -> Any:
+        from ..pytorch.card_gradient import Passing, trace_network
+
+        usual = [Passing(fire, detached) for fire, detached in zip(self.fires, self.detach_reset, strict=True)]
+        if reading:
+            other = {"reset": lambda one: one.but(detach_reset=not one.detach_reset), "refractory": lambda one: one.but(held=False), "recurrence": lambda one: one.but(recurrent=False)}  # fmt: skip
+            usual = [other[reading](one) for one in usual]
+        return trace_network(self.network, self.inputs, usual)
+
+    def not_finite(self) -> Answer:
+        """Count the numbers of the trial's gradients, from the loss to every layer, that are none."""
+        wrong = sum(int((~np.isfinite(each)).sum()) for each in self._from_loss(self.trial))
+        return float(wrong), "NaN or infinite" if wrong else ""
+
+    def other_spikes(self) -> Answer:
+        """Count spikes of the trial that the declared run does not have, and the other way round."""
+        wrong = {
+            layer.name: int((self.trial.output(index) != self.declared.output(index)).sum())
+            for index, layer in enumerate(self.network.layers)
+            if not layer.model.discrete.readout
+        }
+        first = next((name for name, count in wrong.items() if count), "")
+        return float(sum(wrong.values())), f"{first} is the first that fires otherwise; refsim validate says at which spike" if first else ""
+
+    def loss_error(self) -> Answer:
+        """Return how far autograd's gradient of the loss is from central differences, at graded values near the outputs."""
+        from ..pytorch.probing import loss_gradient, loss_value
+
+        generator = np.random.default_rng(self.seed)
+        values = self.declared.output(-1).transpose(1, 2, 0)
+        values = values + generator.uniform(0.1, 0.4, values.shape) * (values.std() or 1.0)
+        gradient, worst, step = loss_gradient(self.loss, values, *self.target), 0.0, 1e-3
+        for _ in range(6):
+            along = generator.standard_normal(values.shape)
+            at = {times: loss_value(self.loss, values + times * step * along, *self.target) for times in (-2, -1, 1, 2)}
+            slope = (8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * step)
+            found = 0.0 if gradient is None else float((gradient * along).sum())
+            size = max(0.0 if gradient is None else float(np.linalg.norm(gradient)), abs(slope))
+            worst = max(worst, abs(found - slope) / size if size else 0.0)
+        return worst, "the backward pass of the loss is not its derivative" if worst > 1e-6 else ""
+
+    @cached_property
+    def through(self) -> list[Through]:
+        """What comes back through each layer alone."""
+        n_steps = self.inputs.shape[1]
+        ends = tuple(int(end) for end in np.unique(np.linspace(n_steps - 1, n_steps // 3, _ENDS).round()))
+        return [self._through(index, ends) for index in range(len(self.network.layers))]
+
+    def _through(self, index: int, ends: tuple[int, ...]) -> Through:
+        layer = self.network.layers[index]
+        sent = np.random.default_rng(self.seed + index).standard_normal(self.trial.shapes[index])
+
+        def back(traced: Any, *, spread: bool) -> Floats:
+            rows = []
+            for end in ends:
+                upstream = np.zeros_like(sent)
+                upstream[end] = sent[end]
+                rows.append(traced.back(index, upstream)[index])
+            return np.asarray(self.door.spread(self.trial, index, np.stack(rows)) if spread else np.stack(rows))
+
+        readings = ["reset"] if any("z" in statement.names for statement in layer.model.discrete.reset) else []
+        readings += ["refractory"] if len(layer.model.discrete.tests) > 1 else []
+        readings += ["recurrence"] if any(source.layer >= index for source in layer.sources) else []
+        kept: dict[str, Floats] = {}
+
+        def declared(reading: str) -> Floats:
+            if reading not in kept:
+                kept[reading] = back(self._declared(reading) if reading else self.declared, spread=True)
+            return kept[reading]
+
+        return Through(layer.name, ends, back(self.trial, spread=False), declared, tuple(readings), self.limit)
+
+    def _from_loss(self, traced: Any) -> list[Floats]:
+        _, found, _ = traced.back_from_loss(self.loss, self.target)
+        return list(found)
+
+    @cached_property
+    def _pairs(self) -> list[tuple[Floats, Floats]]:
+        declared = [self.door.spread(self.trial, index, each) for index, each in enumerate(self._from_loss(self.declared))]
+        return list(zip(self._from_loss(self.trial), declared, strict=True))
+
+    def layers(self) -> list[LayerGradient]:
+        """Compare the gradients from the loss to what arrives at each layer."""
+        rows = []
+        for layer, (found, true) in zip(self.network.layers, self._pairs, strict=True):
+            size, its = float(np.linalg.norm(true)), float(np.linalg.norm(found))
+            at = np.unravel_index(np.abs(found - true).argmax(), true.shape)
+            worst = (int(at[0]), int(at[1]), int(at[2]))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                relative, cosine = np.divide(np.linalg.norm(found - true), size), np.divide((found * true).sum(), size * its)
+            rows.append(LayerGradient(layer.name, float(relative), float(cosine), worst, float(found[worst]), float(true[worst])))
+        return rows
+
+    def connections(self) -> Answer:
+        """Return how far the gradients from the loss to any layer are off, over the layer's largest entry."""
+        worst, words = 0.0, ""
+        for layer, (found, true) in zip(self.network.layers, self._pairs, strict=True):
+            largest = np.abs(true).max()
+            far = float(np.abs(found - true).max() / largest) if largest else float(np.abs(found).max() > 0)
+            if not far <= worst:  # NaN too
+                worst, words = far, f"what the loss sends to {layer.name} is off" if not far <= self.limit else ""
+        return worst, words
+
+    @cached_property
+    def _slopes(self) -> tuple[list[Any], list[str]]:
+        gave = [self.declared.output(index) for index in range(len(self.network.layers))]
+        found, left = self.door.slopes(self.inputs, gave, self._from_loss(self.declared), self.seed)
+        return list(found), list(left)
+
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Parameters whose gradients are not judged."""
+        return tuple(self._slopes[1])
+
+    def weights(self) -> Answer:
+        """Return how far the gradient of any parameter is from the slope along a random direction."""
+        slopes, _ = self._slopes
+        if not slopes:
+            return None, "no parameter is judged"
+        _, _, value = self.trial.back_from_loss(self.loss, self.target)
+        found = self.trial.by_parameter(value, [slope.parameter for slope in slopes])
+        worst, words = 0.0, ""
+        for slope, gradient in zip(slopes, found, strict=True):
+            along = 0.0 if gradient is None else float((gradient * slope.direction).sum())
+            size = max(0.0 if gradient is None else float(np.linalg.norm(gradient)), abs(slope.slope))
+            far = abs(along - slope.slope) / size if size else 0.0
+            if not far <= worst:
+                none = "no gradient reaches it" if gradient is None else f"its gradient along a direction is {along:.6g}, and should be {slope.slope:.6g}"
+                worst, words = far, f"{slope.name}: {none}" if not far <= self.limit else ""
+        return worst, words
+
+
+def _inputs(given: Any, network: Network, seed: int) -> Floats:
+    if given is None:
+        return (np.random.default_rng(seed).random((*_DEFAULT, network.n_inputs)) < 0.3).astype(np.float64)
+    values = np.stack(list(given.frames()), 1) if isinstance(given, Drive) else given
+    checked = real_array(values, "check_gradient: inputs")
+    if checked.ndim != 3 or checked.shape[2] != network.n_inputs or not checked.size:
+        raise RefsimError(f"check_gradient: inputs must be (n_samples, n_steps, {network.n_inputs}), but have shape {checked.shape}.")
+    return checked
+
+
+def _target(loss: Callable[..., Any], given: Any, network: Network, n_samples: int, seed: int) -> tuple[Any, ...]:
+    if given is not None:
+        return (given if hasattr(given, "device") else np.asarray(given),)
+    try:
+        needed = [
+            each
+            for each in inspect.signature(getattr(loss, "forward", loss)).parameters.values()
+            if each.default is each.empty and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+        ]
+        takes = len(needed) > 1
+    except (TypeError, ValueError):
+        takes = False
+    return (np.random.default_rng(seed).integers(0, network.layers[-1].n_post, n_samples),) if takes else ()

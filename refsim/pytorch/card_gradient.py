@@ -1,0 +1,187 @@
+"""Back-propagation through time through the text of a card, in float64: what the gradient of the same network must be."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..arrays import Floats
+from ..connection import DRIVE
+from ..engines.convolution import layer_kernels
+from ..errors import RefsimError
+from ..model.expressions import evaluate, execute
+from ..model.neuron import INPUT, STEP
+from ..network import Layer, Network
+from .surrogate import Fire
+from .traced import Traced, tapped
+
+
+@dataclass(frozen=True)
+class Passing:
+    """How gradients pass a layer of neurons.
+
+    Attributes
+    ----------
+    fire : function from distance to threshold to spikes, with the surrogate derivative
+    detach_reset : bool
+        Whether what a spike does to the states after it passes no gradient.
+    held : bool
+        Whether a neuron that other conditions than its membrane keep from firing, such as a refractory period, passes none.
+    recurrent : bool
+        Whether connections from the layer itself and from later layers pass one.
+    """
+
+    fire: Fire
+    detach_reset: bool = False
+    held: bool = True
+    recurrent: bool = True
+
+    def but(self, **changes: bool) -> "Passing":
+        """Return the same with something else."""
+        return replace(self, **changes)
+
+
+def trace_network(network: Network, inputs: Floats, passing: Sequence[Passing]) -> Traced:
+    """Run the declared steps of a network in float64, with a graph.
+
+    Parameters
+    ----------
+    network : Network
+    inputs : (n_samples, n_steps, n_inputs)
+    passing : one a layer
+
+    Raises
+    ------
+    RefsimError
+        For a card that draws random numbers, computes with whole numbers, or has spikes of other sizes than 1: there is no gradient to declare.
+    """
+    for layer in network.layers:
+        _check(layer)
+    given = torch.as_tensor(inputs, dtype=torch.float64)
+    frames = list(given.unbind(1))
+    rows = [_Row(index, layer, network.dt, len(given), passing[index]) for index, layer in enumerate(network.layers)]
+    outputs: list[list[Tensor]] = [[] for _ in rows]
+    for _ in frames:
+        for row, output in zip(rows, outputs, strict=True):
+            output.append(row.step(frames, outputs))
+    return Traced([row.arrived for row in rows], ["step"] * len(rows), [torch.stack(output) for output in outputs], [row.farthest for row in rows])
+
+
+def _check(layer: Layer) -> None:
+    model = layer.model
+    why = (
+        "draws random numbers; refsim.surrogate_bias compares expected gradients"
+        if model.draws
+        else "computes with whole numbers, whose derivative is 0 or nothing"
+        if "integer" in model.traits
+        else "has spikes that carry a number"
+        if model.discrete.payload
+        else "takes excitation and inhibition as two inputs"
+        if len(model.inputs) > 1
+        else "is a max pool"
+        if model.name == "pytorch_max_pool"
+        else ""
+    )
+    if why:
+        raise RefsimError(f"check_gradient: {layer.name}, card '{model.name}', {why}; a gradient is declared for spikes of 1 that a threshold decides alone.")
+
+
+class _Row:
+    """One layer, step after step."""
+
+    def __init__(self, index: int, layer: Layer, dt: float, n_samples: int, passing: Passing) -> None:
+        self.index, self.layer, self.passing = index, layer, passing
+        shape = (n_samples, layer.n_post)
+        self.constants = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in {**layer.constants(dt), STEP: dt}.items()}
+        self.states: dict[str, Any] = {
+            name: torch.zeros(shape, dtype=torch.float64) + torch.as_tensor(start) for name, start in layer.starts(layer.model.stepped).items()
+        }
+        self.kernels = {name: [float(value) for value in values] for name, values in layer_kernels(layer, dt).items()}
+        self.weights = [torch.as_tensor(weight) for weight in layer.weights]
+        self.bias = torch.as_tensor(layer.bias).expand(shape)
+        self.arrived: list[Tensor] = []
+        self.fired: list[Tensor] = []
+        self.farthest = 0.0
+
+    def step(self, frames: Sequence[Tensor], outputs: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Advance by one step; return what the layer gives."""
+        discrete = self.layer.model.discrete
+        self.arrived.append(tapped(self._sum(frames, outputs)))
+        values = {**self.constants, **self.states, INPUT: self.arrived[-1], **self._filtered()}
+        execute(discrete.before_fire, values, FUNCTIONS, _as_number)
+        fired = self._fires(values)
+        values["z"] = fired.detach() if self.passing.detach_reset else fired
+        self.fired.append(values["z"])
+        execute(discrete.reset, values, FUNCTIONS, _as_number)
+        self.states = {name: values[name] for name in self.states}
+        return self.states[discrete.readout] if discrete.readout else fired
+
+    def _sum(self, frames: Sequence[Tensor], outputs: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Return the weighted sum of what arrives now, each input its delay after it was sent."""
+        now, total = len(self.arrived), self.bias
+        for source, weight in zip(self.layer.sources, self.weights, strict=True):
+            sent = frames if source.layer == DRIVE else outputs[source.layer]
+            cut = source.layer >= self.index and not self.passing.recurrent
+            for delay in np.unique(source.delay):
+                if now >= delay:
+                    columns = torch.as_tensor(source.delay == delay)
+                    x = sent[now - int(delay)].detach() if cut else sent[now - int(delay)]
+                    total = total + x[:, columns] @ weight[:, columns].T
+        return total
+
+    def _filtered(self) -> dict[str, Tensor]:
+        """Return the value of each kernel: of the input up to now, or of the neuron's own earlier spikes."""
+        found = {}
+        for name, kernel in self.kernels.items():
+            own = self.layer.model.kernels[name].of == "z"
+            past = reversed(self.fired if own else self.arrived)
+            terms = [weight * x for weight, x in zip(kernel[1:] if own else kernel, past, strict=False)]
+            found[name] = torch.stack(terms).sum(0) if terms else torch.zeros_like(self.arrived[-1])
+        return found
+
+    def _fires(self, values: Mapping[str, Any]) -> Tensor:
+        """Decide as the card's text says; the gradient is the surrogate's at the membrane's distance from threshold."""
+        discrete = self.layer.model.discrete
+        if discrete.fire is None:
+            return torch.zeros_like(self.arrived[-1])
+        (left, symbol, right), *others = discrete.tests
+        distance = evaluate(left, values, FUNCTIONS) - evaluate(right, values, FUNCTIONS)
+        self.farthest = max(self.farthest, float(distance.detach().abs().max()))
+        soft = self.passing.fire(distance if symbol in (">", ">=") else -distance)
+        free = torch.ones_like(soft)
+        for other_left, other_symbol, other_right in others:
+            free = free * _as_number(_COMPARE[other_symbol](evaluate(other_left, values, FUNCTIONS), evaluate(other_right, values, FUNCTIONS)))
+        hard = _as_number(evaluate(discrete.fire.tree, values, FUNCTIONS))
+        passed = soft * free.detach() if self.passing.held else soft
+        return passed + (hard - passed).detach()
+
+
+def _as_number(condition: Any) -> Tensor:
+    return torch.as_tensor(condition).to(torch.float64)
+
+
+def _exprel(x: Tensor) -> Tensor:
+    small = x.abs() < 1e-16
+    safe = torch.where(small, torch.ones_like(x), x)
+    return torch.where(small, torch.ones_like(x), torch.expm1(safe) / safe)
+
+
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {">": torch.gt, ">=": torch.ge, "<": torch.lt, "<=": torch.le}
+_PLAIN: dict[str, Callable[..., Tensor]] = {
+    "exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt, "abs": torch.abs, "tanh": torch.tanh, "sin": torch.sin, "cos": torch.cos,
+    "floor": torch.floor, "sign": torch.sign, "trunc": torch.trunc, "round": lambda x: torch.floor(x + 0.5), "exprel": _exprel,
+}  # fmt: skip
+
+
+def _of_tensors(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Take plain numbers too."""
+    return lambda *given: function(*(torch.as_tensor(each, dtype=torch.float64) for each in given))
+
+
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {name: _of_tensors(function) for name, function in _PLAIN.items()} | {
+    "clip": _of_tensors(lambda x, low, high: torch.clamp(x, min=low, max=high)),  # at a bound its slope is 1, as PyTorch's
+    "shr": _of_tensors(lambda x, n: torch.trunc(x / 2.0**n)),
+}

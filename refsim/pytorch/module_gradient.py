@@ -1,0 +1,139 @@
+"""The user's own module, run with its graph: what its layers of neurons are given, and what they give."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..arrays import Floats
+from ..errors import RefsimError
+from ..network import Network
+from .bridge.feeding import in_time
+from .bridge.framework import first
+from .bridge.module import from_module
+from .bridge.states import put_aside
+from .bridge.trying import Tried
+from .parameter_gradient import Slope, parameter_slopes
+from .surrogate import Fire
+from .traced import Traced, tapped
+from .trial import Trial
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleTrial:
+    """A module on trial.
+
+    Attributes
+    ----------
+    trial : Trial
+    network : Network
+        What the module is held to be.
+    """
+
+    trial: Trial
+    network: Network
+
+    title = "the module"
+
+    @classmethod
+    def of(cls, module: Any, dt: object, input_shape: Sequence[int] | None, layout: str | None) -> "ModuleTrial":
+        """Read a module."""
+        if not isinstance(module, nn.Module):
+            raise RefsimError(f"check_gradient: needs a torch.nn.Module or a refsim.Network, but {type(module).__name__} was given.")
+        network = from_module(module, dt, input_shape, layout)
+        return cls(Trial.of(module, network, input_shape, layout), network)
+
+    @property
+    def single(self) -> bool:
+        """Whether it computes in float32, or less."""
+        return self.trial.single or any(each.dtype != torch.float64 for each in nn.Module.parameters(self.trial.module) if each.is_floating_point())
+
+    def trace(self, inputs: Floats, _fires: Sequence[Fire], _detach_reset: Sequence[bool]) -> Traced:
+        """Run the module as it is; what it takes for the derivative of a spike is its own choice."""
+        return trace_module(self.trial, inputs)
+
+    def slopes(self, inputs: Floats, gave: Sequence[Floats], deltas: Sequence[Floats], seed: int) -> tuple[list[Slope], list[str]]:
+        """Return what the gradients of parameters must be; see `parameter_slopes`."""
+        return parameter_slopes(self.trial, inputs, gave, deltas, seed)
+
+    def spread(self, traced: Traced, layer: int, deltas: Floats) -> Floats:
+        """Return gradients at what arrives at each neuron, (..., n_samples, n_neurons), as gradients at what its layer is given.
+
+        Between the two lie several synapses a neuron, or weights that a layer holds itself; else they are one.
+        """
+        part = self.trial.tried.parts[layer]
+        given = in_time(traced.arrived[layer][0].detach(), part.axes, traced.gave[layer].shape[1])[:1].cpu().double()
+        x = given.expand(int(np.prod(deltas.shape[:-2])), *given.shape[1:]).clone().requires_grad_()
+        arrived = part.framework.arriving(part.module, x)
+        if arrived is x:
+            return deltas
+        (found,) = torch.autograd.grad(arrived, x, torch.as_tensor(deltas.copy()).reshape(arrived.shape).to(arrived))
+        return np.asarray(found.flatten(2).numpy()).reshape(*deltas.shape[:-1], -1)
+
+
+def trace_module(trial: Trial, inputs: Floats) -> Traced:
+    """Run a module on inputs (n_samples, n_steps, n_inputs) with its graph, in evaluation mode; its neurons alone train, so that they pass gradients.
+
+    Raises
+    ------
+    RefsimError
+        Where the layers run unlike numbers of steps.
+    """
+    trial.check_steps(inputs.shape[1], held=bool((inputs == inputs[:, :1]).all()))
+    taps = _Taps(trial.tried, inputs.shape[0])
+    like = next((each for each in nn.Module.parameters(trial.module) if each.is_floating_point()), torch.zeros(1))
+    frames = [torch.as_tensor(inputs[:, step]).to(like) for step in range(inputs.shape[1])]
+    with put_aside(trial.module), taps.hooked(trial.module), torch.enable_grad():
+        trial.module.eval()
+        for part in taps.parts(trial.module):
+            part.train()  # in evaluation SpikingJelly's neurons pass no gradient
+        trial.tried.feeding.run(trial.module, frames)
+    gave = [torch.cat(each) for each in taps.gave]
+    if len({len(each) for each in gave}) != 1 or len(gave[0]) != inputs.shape[1]:
+        raise RefsimError(
+            f"check_gradient: the module's layers ran {', '.join(str(len(each)) for each in gave)} steps on inputs of {inputs.shape[1]}; each must run them all."
+        )
+    return Traced(taps.arrived, [part.axes for part in trial.tried.parts], gave)
+
+
+class _Taps:
+    """Hooks that read what layers of neurons are given and give."""
+
+    def __init__(self, tried: Tried, n_samples: int) -> None:
+        self.tried, self.n_samples = tried, n_samples
+        self.arrived: list[list[Tensor]] = [[] for _ in tried.parts]
+        self.gave: list[list[Tensor]] = [[] for _ in tried.parts]
+
+    def parts(self, module: nn.Module) -> list[nn.Module]:
+        """Return the layers of neurons in a module."""
+        inside = dict(module.named_modules())
+        return [inside[part.name] for part in self.tried.parts]
+
+    @contextlib.contextmanager
+    def hooked(self, module: nn.Module) -> Iterator[None]:
+        """Listen while a module runs."""
+        hooks = []
+        for index, part in enumerate(self.parts(module)):
+            hooks.append(part.register_forward_pre_hook(self._before(index)))
+            hooks.append(part.register_forward_hook(self._after(index)))
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _before(self, index: int) -> Callable[..., Any]:
+        def before(_module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+            x = tapped(given[0])
+            self.arrived[index].append(x)
+            return (x, *given[1:])
+
+        return before
+
+    def _after(self, index: int) -> Callable[..., None]:
+        axes = self.tried.parts[index].axes
+        return lambda _module, _given, output: self.gave[index].append(in_time(first(output), axes, self.n_samples).flatten(2))

@@ -1,0 +1,117 @@
+"""What the gradient of each parameter of a module must be along one direction: by differences of what arrives, without autograd."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..arrays import Floats
+from .bridge.wiring import INPUT, Bench
+from .trial import Trial
+
+_STEP = 1e-2  # of a parameter's mean size; what arrives is linear in most parameters, and of fourth order the difference is right for the others
+
+
+@dataclass(frozen=True, eq=False)
+class Slope:
+    """The slope of a loss along a direction of one parameter.
+
+    Attributes
+    ----------
+    name : str
+    parameter : Tensor
+        Of the module itself.
+    direction : array of the parameter's shape
+    slope : float
+    """
+
+    name: str
+    parameter: Tensor
+    direction: Floats
+    slope: float
+
+
+def parameter_slopes(trial: Trial, inputs: Floats, gave: Sequence[Floats], deltas: Sequence[Floats], seed: int = 0) -> tuple[list[Slope], list[str]]:
+    """Return the slope of the loss along a random direction of each parameter, and the names of parameters that are not judged.
+
+    A parameter acts through what arrives at the neurons alone; given their spikes, and the gradient of the loss by what arrives, the slope
+    is that gradient times the central difference of what arrives, with every neuron held to its spikes.
+
+    Parameters
+    ----------
+    trial : Trial
+    inputs : (n_samples, n_steps, n_inputs)
+    gave, deltas : (n_steps, n_samples, n_neurons) a layer
+        What each layer gives, and the gradient of the loss by what arrives at each of its neurons.
+
+    Returns
+    -------
+    slopes, names
+        Not judged are frozen parameters, those of a neuron itself (a learnt decay, a threshold), and those that weights are made from.
+    """
+    play = _Playback(trial, inputs, gave, deltas)
+    own = dict(play.bench.module.named_parameters())
+    inside = {id(each) for part in trial.tried.parts for each in play.part(part.name).parameters()}
+    generator, found, left = np.random.default_rng(seed), [], []
+    for name, parameter in trial.module.named_parameters():
+        direction = generator.standard_normal(tuple(parameter.shape))
+        slope = _along(own[name], torch.as_tensor(direction), play.weighed) if parameter.requires_grad and name in own else None
+        if slope is None or (slope == 0 and id(own[name]) in inside):
+            left.append(name)
+        else:
+            found.append(Slope(name, parameter, direction, slope))
+    return found, left
+
+
+class _Playback:
+    """A copy of a module whose neurons give the spikes that they gave."""
+
+    def __init__(self, trial: Trial, inputs: Floats, gave: Sequence[Floats], deltas: Sequence[Floats]) -> None:
+        self.bench = Bench(trial.module, trial.tried)
+        self.bench.steps = inputs.shape[1]
+        self.modules = dict(self.bench.module.named_modules())
+        self.given: Mapping[int, Sequence[Tensor]] = {INPUT: _steps(inputs.transpose(1, 0, 2)), **{index: _steps(each) for index, each in enumerate(gave)}}
+        self.deltas = [torch.as_tensor(np.ascontiguousarray(delta)) for delta in deltas]
+        self.n_samples = inputs.shape[0]
+
+    def part(self, name: str) -> nn.Module:
+        """Return a layer of neurons of the copy."""
+        return self.modules[name]
+
+    def weighed(self) -> float:
+        """Return the sum over everything that arrives of it times the gradient of the loss by it."""
+        rows = self.bench.answers(self.given, self.n_samples)
+        total = sum(float((arrived * delta[step]).sum()) for step, row in enumerate(rows) for arrived, delta in zip(row, self.deltas, strict=True))
+        for index, part in enumerate(self.bench.tried.parts):
+            recurrent = part.framework.recurrent(self.part(part.name))
+            if recurrent is not None:
+                answer = _map(recurrent.weight, self.bench.tried.shapes[index])
+                own = torch.stack(list(self.given[index]))[:-1].flatten(0, 1)
+                total += float((answer(own) * self.deltas[index][1:].flatten(0, 1)).sum())
+        return total
+
+
+def _along(parameter: Tensor, direction: Tensor, value: Callable[[], float]) -> float:
+    """Return the central difference of fourth order of a value along a direction of a parameter."""
+    step = _STEP * (float(parameter.detach().abs().mean()) if parameter.numel() else 0.0) or _STEP
+    start, values = parameter.detach().clone(), {}
+    with torch.no_grad():
+        for times in (-2, -1, 1, 2):
+            parameter.copy_(start + times * step * direction)
+            values[times] = value()
+        parameter.copy_(start)
+    return (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * step)
+
+
+def _steps(values: Floats) -> list[Tensor]:
+    return list(torch.as_tensor(np.ascontiguousarray(values)))
+
+
+def _map(weight: Any, shape: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    """Return the map from spikes (n, n_neurons) to what a layer hears of itself one step later."""
+    if isinstance(weight, Tensor):
+        return lambda z: z @ weight.T
+    return lambda z: weight(z.reshape(-1, *shape)).flatten(1)

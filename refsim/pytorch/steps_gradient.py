@@ -1,0 +1,128 @@
+"""refsim's hand-written PyTorch steps, run with their graph: on trial against the cards' own text, on any device and in any dtype."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..arrays import Floats
+from ..engines.delays import Hearing
+from ..errors import RefsimError, listed
+from ..model.neuron import STEP
+from ..network import Network
+from .connections import WeightedSum
+from .engine import DTYPES, Torch, checked_device, constant_on
+from .parameter_gradient import Slope
+from .steps_types import Step
+from .surrogate import Fire
+from .traced import Traced, tapped
+
+
+@dataclass(frozen=True, eq=False)
+class StepsTrial:
+    """A network on trial.
+
+    Attributes
+    ----------
+    network : Network
+    device : torch.device
+    dtype : torch.dtype
+    sums : list of WeightedSum
+        With the weights and biases whose gradients are asked for; made anew for each run.
+    """
+
+    network: Network
+    device: torch.device
+    dtype: torch.dtype
+    sums: list[WeightedSum] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, network: Network, device: str, dtype: str) -> "StepsTrial":
+        """Take a network."""
+        if dtype not in DTYPES:
+            raise RefsimError(f"check_gradient: dtype must be one of {listed(DTYPES)}, but is {dtype!r}.")
+        return cls(network, checked_device(device), DTYPES[dtype])
+
+    @property
+    def title(self) -> str:
+        """Who is on trial."""
+        return f"refsim's PyTorch steps, {str(self.dtype).removeprefix('torch.')}" + ("" if self.device.type == "cpu" else f", {self.device}")
+
+    @property
+    def single(self) -> bool:
+        """Whether it computes in float32."""
+        return self.dtype != torch.float64
+
+    def trace(self, inputs: Floats, fires: Sequence[Fire], detach_reset: Sequence[bool]) -> Traced:
+        """Run the steps on inputs (n_samples, n_steps, n_inputs)."""
+        layers, engine = self.network.layers, Torch()
+        self.sums[:] = [WeightedSum(index, layer, len(inputs), self.dtype, self.device, held=False) for index, layer in enumerate(layers)]
+        for each in self.sums:
+            for tensor in (*each.weights, each.bias):
+                tensor.requires_grad_()
+        rows = [_Row(engine.step_of(layer.model), self._constants(index), fires[index], detach_reset[index]) for index, layer in enumerate(layers)]
+        outputs = [torch.zeros(len(inputs), layer.n_post, device=self.device, dtype=self.dtype) for layer in layers]
+        states = [
+            {name: torch.zeros_like(output) + constant_on(start, self.device, self.dtype) for name, start in layer.starts(layer.model.stepped).items()}
+            for output, layer in zip(outputs, layers, strict=True)
+        ]
+        arrived: list[list[Tensor]] = [[] for _ in layers]
+        gave: list[list[Tensor]] = [[] for _ in layers]
+        for frame in torch.as_tensor(inputs).to(self.device, self.dtype).unbind(1):
+            for index, row in enumerate(rows):
+                arrived[index].append(tapped(self.sums[index](frame, outputs)))
+                spikes, states[index] = row.step(arrived[index][-1], states[index])
+                readout = layers[index].model.discrete.readout
+                outputs[index] = states[index][readout] if readout else spikes
+                gave[index].append(outputs[index])
+        return Traced(arrived, ["step"] * len(layers), [torch.stack(each) for each in gave])
+
+    def _constants(self, index: int) -> dict[str, Any]:
+        given = {**self.network.layers[index].constants(self.network.dt), STEP: self.network.dt}
+        return {name: constant_on(value, self.device, self.dtype) for name, value in given.items()}
+
+    def spread(self, _traced: Traced, _layer: int, deltas: Floats) -> Floats:
+        """Return gradients at what arrives as they are."""
+        return deltas
+
+    def slopes(self, inputs: Floats, gave: Sequence[Floats], deltas: Sequence[Floats], seed: int) -> tuple[list[Slope], list[str]]:
+        """Return the slope of a loss along a random direction of each weight and bias: its gradient by what arrives, times what the direction adds to that."""
+        generator, found = np.random.default_rng(seed), []
+        hear, heard = Hearing(self.network, len(inputs)), []
+        for step in range(inputs.shape[1]):
+            row = []
+            for index in range(len(self.network.layers)):
+                row.append(hear(index, inputs[:, step]))
+                hear.spikes[index] = gave[index][step]
+            heard.append(row)
+        for index, layer in enumerate(self.network.layers):
+            at = 0
+            for number, weight in enumerate(self.sums[index].weights):
+                direction = generator.standard_normal(tuple(weight.shape))
+                columns = slice(at, at + weight.shape[1])
+                slope = sum(float((deltas[index][step] * (row[index][:, columns] @ direction.T)).sum()) for step, row in enumerate(heard))
+                found.append(Slope(f"{layer.name}: weight" + (f" {number}" if number else ""), weight, direction, slope))
+                at += weight.shape[1]
+            direction = generator.standard_normal(layer.n_post)
+            found.append(Slope(f"{layer.name}: bias", self.sums[index].bias, direction, float((deltas[index] * direction).sum())))
+        return found, []
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One layer's step, with its surrogate."""
+
+    function: Step
+    constants: Mapping[str, Any]
+    fire: Fire
+    detach_reset: bool
+
+    def step(self, x: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        spikes, _, after = self.function(x, state, self.constants, self.fire)
+        if self.detach_reset:
+            given = spikes.detach()
+            _, _, after = self.function(x, state, self.constants, lambda _distance: given)
+        return spikes, after

@@ -1,0 +1,44 @@
+"""The tables of a gradient check, for a terminal of 80 columns."""
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from ..claims import Verdict
+
+if TYPE_CHECKING:
+    from ..checks.gradient import GradientReport
+
+_WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
+
+
+def gradient_text(report: "GradientReport") -> str:
+    """Return a line a layer, a line a check, the bias where it was asked for, and the verdict."""
+    width = max(12, *(len(each.name) for each in report.layers)) + 2
+    lines = [f"{'from the loss to':<{width}}{'relative':>10}{'cosine':>10}   worst entry"]
+    for each in report.layers:
+        step, sample, entry = each.worst
+        lines.append(
+            f"{each.name:<{width}}{each.relative:>10.1e}{each.cosine:>10.6f}   step {step}, sample {sample}, input {entry}: {each.found:.4g} for {each.true:.4g}"
+        )
+    lines.append("")
+    judged = [verdict for verdict in report.verdicts if verdict.status != "reported"]
+    for verdict in judged:
+        lines.append(_row(verdict))
+    if bias := [verdict for verdict in report.verdicts if verdict.status == "reported"]:
+        lines += ["", "Bias of the surrogate, reported and not judged:"]
+        lines += [f"  {verdict.run}: relative {verdict.value:.3g}, cosine {verdict.facts['cosine']:.4f}" for verdict in bias]
+        lines.append(textwrap.fill(f"({bias[0].detail})", 80, initial_indent="  ", subsequent_indent="  "))
+    if report.unjudged:
+        lines += ["", textwrap.fill(f"Not judged (frozen, a neuron's own, or what weights are made from): {', '.join(report.unjudged)}.", 80)]
+    failed = [verdict.claim.measure for verdict in judged if verdict.status == "fail"]
+    passed = sum(verdict.status == "pass" for verdict in judged)
+    tail = f"; {', '.join(failed)} fail{'s' if len(failed) == 1 else ''}." if failed else "."
+    lines += ["", textwrap.fill(f"Limits of rounding: {report.rounding}.", 80)]
+    lines += ["", f"{_WORDS[report.status]}. {passed} of {len(judged)} checks pass{tail}"]
+    return "\n".join(lines)
+
+
+def _row(verdict: Verdict) -> str:
+    value = "" if verdict.value is None else f"{verdict.value:.1e} <= {verdict.claim.limit:.1e}" if verdict.claim.limit else f"{verdict.value:.3g}"
+    words = verdict.detail or verdict.claim.because.split("; ")[0]
+    return textwrap.fill(words, 80, initial_indent=f"{verdict.claim.measure:<11} {verdict.status:<7} {value:<18} ", subsequent_indent=" " * 39)
