@@ -20,6 +20,7 @@ def _claim(measure: str, limit: float | None, unit: str, because: str) -> Claim:
 # A limit of None is that of rounding, which hangs on the dtype, the steps and the surrogate; see `GradientRuns.limit`.
 _EACH: dict[str, tuple[Claim, Callable[[Any], Answer]]] = {
     "used": (_claim("used", 0, "1 if not", "a step has derivative zero: without its surrogate nothing below it learns"), lambda each: each.used()),
+    "chain": (_claim("chain", None, "1", "what arrives from above is multiplied by derivatives, sign and size: thrice the gradient from above is thrice the gradient below"), lambda each: each.chain()),
     "surrogate": (_claim("surrogate", None, "1", "the derivative of a spike is the declared one at every membrane of the run, but for a factor"), lambda each: each.surrogate()),
     "scale": (_claim("scale", None, "1", "a factor in a surrogate is one for each layer that is passed: deep layers learn at another rate"), lambda each: each.scale()),
     "truncated": (_claim("truncated", 0, "steps", "a state that is detached forgets: what came earlier is never learnt"), lambda each: each.truncated()),
@@ -169,7 +170,9 @@ def _judged(runs: GradientRuns, skip: Collection[str]) -> list[Verdict]:
 def _verdict(runs: GradientRuns, claim: Claim, name: str, before: Sequence[Verdict], measure: Callable[[], Answer]) -> Verdict:
     failed = any(verdict.status == "fail" for verdict in before)
     # a layer through which nothing right comes back at once tells nothing of its memory or reset
-    left_out = failed and (name in _LAST or any(verdict.status == "fail" and verdict.claim.measure in ("used", "surrogate", "scale") for verdict in before))
+    left_out = failed and (
+        name in _LAST or any(verdict.status == "fail" and verdict.claim.measure in ("used", "chain", "surrogate", "scale") for verdict in before)
+    )
     value, words = (None, _EXPLAINED) if left_out else measure()
     limit = runs.limit if claim.limit is None else claim.limit
     because = f"{claim.because}; {runs.rounding}" if claim.limit is None else claim.because

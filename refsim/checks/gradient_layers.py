@@ -9,6 +9,7 @@ import numpy as np
 from ..arrays import Floats
 
 Answer = tuple[float | None, str]
+ENLARGED = -3.0  # times what is sent back: another sign, and another size
 _FAR = 1e-6  # of the largest: what is smaller is not missed where a gradient ends
 WORDS = {
     "reset": "detached where it is declared to pass a gradient, or the other way round",
@@ -29,6 +30,8 @@ class Through:
         Steps whose spikes they come from, each alone.
     trial : (n_ends, n_steps, n_samples, n_inputs)
         At what arrived.
+    enlarged : (n_steps, n_samples, n_inputs)
+        The same for the last step, of ``ENLARGED`` times what was sent back.
     declared : function of the name of another reading, or "" for the declared one, to an array of that shape
     readings : tuple of str
         Other readings that can be told from the declared one for such a card.
@@ -39,6 +42,7 @@ class Through:
     name: str
     ends: tuple[int, ...]
     trial: Floats
+    enlarged: Floats
     declared: Callable[[str], Floats]
     readings: tuple[str, ...]
     limit: float
@@ -73,6 +77,12 @@ class Through:
         assert self.at_once is not None
         nothing = not self._at(self.trial, self.at_once).any()
         return float(nothing), f"{self.name}: no gradient comes back from its spikes" if nothing else ""
+
+    def chain(self) -> Answer:
+        """Return how far what comes back is from a multiple of what was sent back."""
+        once = ENLARGED * self.trial[-1]
+        far = _apart(self.enlarged, once)
+        return far, f"{self.name}: {ENLARGED:g} times the gradient from above is not {ENLARGED:g} times the gradient below" if far > self.limit else ""
 
     def surrogate(self) -> Answer:
         """Return how far the derivative of a spike is from a multiple of the declared one."""

@@ -13,7 +13,7 @@ from ..drive import Drive
 from ..engines.discrete import constant_threshold
 from ..errors import RefsimError
 from ..network import Network
-from .gradient_layers import Answer, Through
+from .gradient_layers import ENLARGED, Answer, Through
 from .surrogate import declared_bell
 
 _ENDS = 6  # steps whose spikes are asked what comes back from them
@@ -206,7 +206,9 @@ class GradientRuns:
                 kept[reading] = back(self._declared(reading) if reading else self.declared, spread=True)
             return kept[reading]
 
-        return Through(layer.name, ends, back(self.trial, spread=False), declared, tuple(readings), self.limit)
+        last = np.zeros_like(sent)
+        last[ends[-1]] = ENLARGED * sent[ends[-1]]
+        return Through(layer.name, ends, back(self.trial, spread=False), self.trial.back(index, last)[index], declared, tuple(readings), self.limit)
 
     def _from_loss(self, traced: Any) -> list[Floats]:
         _, found, _ = traced.back_from_loss(self.loss, self.target)

@@ -39,7 +39,7 @@ class Passing:
     held: bool = True
     recurrent: bool = True
 
-    def but(self, **changes: bool) -> "Passing":
+    def but(self, **changes: Any) -> "Passing":
         """Return the same with something else."""
         return replace(self, **changes)
 

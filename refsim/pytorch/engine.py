@@ -138,6 +138,7 @@ class Torch:
         return advance
 
     def step_of(self, model: NeuronModel) -> Step:
+        """Return the PyTorch step of a card, or say that there is none."""
         if model.convention and model.name not in self.steps:
             return convention_step(model.convention)
         known, card = {**STEPS, **self.steps}, model.name

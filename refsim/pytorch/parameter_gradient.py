@@ -72,7 +72,7 @@ class _Playback:
     def __init__(self, trial: Trial, inputs: Floats, gave: Sequence[Floats], deltas: Sequence[Floats]) -> None:
         self.bench = Bench(trial.module, trial.tried)
         self.bench.steps = inputs.shape[1]
-        self.modules = dict(self.bench.module.named_modules())
+        self.modules: dict[str, nn.Module] = dict(self.bench.module.named_modules())
         self.given: Mapping[int, Sequence[Tensor]] = {INPUT: _steps(inputs.transpose(1, 0, 2)), **{index: _steps(each) for index, each in enumerate(gave)}}
         self.deltas = [torch.as_tensor(np.ascontiguousarray(delta)) for delta in deltas]
         self.n_samples = inputs.shape[0]
