@@ -1,6 +1,5 @@
 """The two runs of a gradient check: the trial with its graph, and the declared steps in float64 with theirs."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,17 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Floats, real_array
-from ..drive import Drive
+from ..arrays import Floats
 from ..engines.discrete import constant_threshold
 from ..errors import RefsimError
 from ..network import Network
+from .gradient_inputs import inputs_of, target_of
 from .gradient_layers import ENLARGED, Answer, Through
 from .surrogate import declared_bell
 
 _ENDS = 6  # steps whose spikes are asked what comes back from them
 _DOUBLE, _SINGLE = 1e-9, 1e-7
-_DEFAULT = (8, 25)  # samples and steps of random spikes
 
 
 @dataclass(frozen=True)
@@ -82,9 +80,9 @@ class GradientRuns:
         if any(one is None for one in each):
             raise RefsimError("check_gradient: surrogate=None passes no gradient; name the declared one, such as 'arctangent', slope=2.")
         fires = [spike_function(one, **(parameters if isinstance(one, str) else {})) for one in each]
-        values = _inputs(inputs, network, seed)
+        values = inputs_of(inputs, network, seed)
         derivative = fire_slope(fires[-1])
-        return cls(door, network, loss, values, _target(loss, target, network, len(values), seed), fires, derivative, detached, seed)
+        return cls(door, network, loss, values, target_of(loss, target, network, len(values), seed), fires, derivative, detached, seed)
 
     @property
     def title(self) -> str:
@@ -261,35 +259,23 @@ class GradientRuns:
         found = self.trial.by_parameter(value, [slope.parameter for slope in slopes])
         worst, words = 0.0, ""
         for slope, gradient in zip(slopes, found, strict=True):
-            along = 0.0 if gradient is None else float((gradient * slope.direction).sum())
-            size = max(0.0 if gradient is None else float(np.linalg.norm(gradient)), abs(slope.slope))
-            far = abs(along - slope.slope) / size if size else 0.0
+            far, should = _off(slope, gradient, slope.direction)
             if not far <= worst:
-                none = "no gradient reaches it" if gradient is None else f"its gradient along a direction is {along:.6g}, and should be {slope.slope:.6g}"
-                worst, words = far, f"{slope.name}: {none}" if not far <= self.limit else ""
+                worst, words = far, "" if far <= self.limit else f"{slope.name}: {self._why(slope, gradient, should)}"
         return worst, words
 
-
-def _inputs(given: Any, network: Network, seed: int) -> Floats:
-    if given is None:
-        return (np.random.default_rng(seed).random((*_DEFAULT, network.n_inputs)) < 0.3).astype(np.float64)
-    values = np.stack(list(given.frames()), 1) if isinstance(given, Drive) else given
-    checked = real_array(values, "check_gradient: inputs")
-    if checked.ndim != 3 or checked.shape[2] != network.n_inputs or not checked.size:
-        raise RefsimError(f"check_gradient: inputs must be (n_samples, n_steps, {network.n_inputs}), but have shape {checked.shape}.")
-    return checked
+    def _why(self, slope: Any, gradient: Floats | None, should: float) -> str:
+        if gradient is None:
+            return "no gradient reaches it"
+        masked = slope.direction * (gradient != 0)
+        if gradient.any() and (gradient == 0).any() and _off(slope, gradient, masked)[0] <= self.limit:
+            return f"right but for {int((gradient == 0).sum())} of {gradient.size} entries, whose gradient is 0: is it masked?"
+        return f"its gradient along a direction is {float((gradient * slope.direction).sum()):.6g}, and should be {should:.6g}"
 
 
-def _target(loss: Callable[..., Any], given: Any, network: Network, n_samples: int, seed: int) -> tuple[Any, ...]:
-    if given is not None:
-        return (given if hasattr(given, "device") else np.asarray(given),)
-    try:
-        needed = [
-            each
-            for each in inspect.signature(getattr(loss, "forward", loss)).parameters.values()
-            if each.default is each.empty and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
-        ]
-        takes = len(needed) > 1
-    except (TypeError, ValueError):
-        takes = False
-    return (np.random.default_rng(seed).integers(0, network.layers[-1].n_post, n_samples),) if takes else ()
+def _off(slope: Any, gradient: Floats | None, direction: Floats) -> tuple[float, float]:
+    """Return how far a gradient is from the slope along a direction, over the larger of the two, and that slope."""
+    should = slope.along(direction)
+    along = 0.0 if gradient is None else float((gradient * direction).sum())
+    size = max(0.0 if gradient is None else float(np.linalg.norm(gradient)), abs(should))
+    return (abs(along - should) / size if size else 0.0), should

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,13 @@ class Slope:
     parameter : Tensor
         Of the module itself.
     direction : array of the parameter's shape
-    slope : float
+    along : function of a direction to the slope of the loss along it
     """
 
     name: str
     parameter: Tensor
     direction: Floats
-    slope: float
+    along: Callable[[Floats], float]
 
 
 def parameter_slopes(trial: Trial, inputs: Floats, gave: Sequence[Floats], deltas: Sequence[Floats], seed: int = 0) -> tuple[list[Slope], list[str]]:
@@ -58,11 +59,14 @@ def parameter_slopes(trial: Trial, inputs: Floats, gave: Sequence[Floats], delta
     generator, found, left = np.random.default_rng(seed), [], []
     for name, parameter in trial.module.named_parameters():
         direction = generator.standard_normal(tuple(parameter.shape))
-        slope = _along(own[name], torch.as_tensor(direction), play.weighed) if parameter.requires_grad and name in own else None
-        if slope is None or (slope == 0 and id(own[name]) in inside):
+        if not parameter.requires_grad or name not in own:
+            left.append(name)
+            continue
+        along = partial(_along, own[name], play.weighed)
+        if id(own[name]) in inside and along(direction) == 0:
             left.append(name)
         else:
-            found.append(Slope(name, parameter, direction, slope))
+            found.append(Slope(name, parameter, direction, along))
     return found, left
 
 
@@ -88,19 +92,20 @@ class _Playback:
         for index, part in enumerate(self.bench.tried.parts):
             recurrent = part.framework.recurrent(self.part(part.name))
             if recurrent is not None:
-                answer = _map(recurrent.weight, self.bench.tried.shapes[index])
-                own = torch.stack(list(self.given[index]))[:-1].flatten(0, 1)
-                total += float((answer(own) * self.deltas[index][1:].flatten(0, 1)).sum())
+                answer, sent = _map(recurrent.weight, self.bench.tried.shapes[index]), torch.stack(list(self.given[index]))
+                first = int(recurrent.late)  # a map that is asked in the first step too hears of no spike there
+                heard = torch.cat([torch.zeros_like(sent[:1]), sent[:-1]])[first:]
+                total += float((answer(heard.flatten(0, 1)) * self.deltas[index][first:].flatten(0, 1)).sum())
         return total
 
 
-def _along(parameter: Tensor, direction: Tensor, value: Callable[[], float]) -> float:
+def _along(parameter: Tensor, value: Callable[[], float], direction: Floats) -> float:
     """Return the central difference of fourth order of a value along a direction of a parameter."""
     step = _STEP * (float(parameter.detach().abs().mean()) if parameter.numel() else 0.0) or _STEP
     start, values = parameter.detach().clone(), {}
     with torch.no_grad():
         for times in (-2, -1, 1, 2):
-            parameter.copy_(start + times * step * direction)
+            parameter.copy_(start + times * step * torch.as_tensor(direction))
             values[times] = value()
         parameter.copy_(start)
     return (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * step)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -99,16 +100,22 @@ class StepsTrial:
                 hear.spikes[index] = gave[index][step]
             heard.append(row)
         for index, layer in enumerate(self.network.layers):
-            at = 0
+            rows, delta, at = [row[index] for row in heard], deltas[index], 0
             for number, weight in enumerate(self.sums[index].weights):
-                direction = generator.standard_normal(tuple(weight.shape))
-                columns = slice(at, at + weight.shape[1])
-                slope = sum(float((deltas[index][step] * (row[index][:, columns] @ direction.T)).sum()) for step, row in enumerate(heard))
-                found.append(Slope(f"{layer.name}: weight" + (f" {number}" if number else ""), weight, direction, slope))
+                part = [row[:, at : at + weight.shape[1]] for row in rows]
+                name = f"{layer.name}: weight" + (f" {number}" if number else "")
+                found.append(Slope(name, weight, generator.standard_normal(tuple(weight.shape)), partial(_along_weight, part, delta)))
                 at += weight.shape[1]
-            direction = generator.standard_normal(layer.n_post)
-            found.append(Slope(f"{layer.name}: bias", self.sums[index].bias, direction, float((deltas[index] * direction).sum())))
+            found.append(Slope(f"{layer.name}: bias", self.sums[index].bias, generator.standard_normal(layer.n_post), partial(_along_bias, delta)))
         return found, []
+
+
+def _along_weight(heard: Sequence[Floats], delta: Floats, direction: Floats) -> float:
+    return float(sum((delta[step] * (x @ direction.T)).sum() for step, x in enumerate(heard)))
+
+
+def _along_bias(delta: Floats, direction: Floats) -> float:
+    return float((delta * direction).sum())
 
 
 @dataclass(frozen=True)
