@@ -18,6 +18,7 @@ _COMMANDS = {
     "run": "run one neuron on one input; table, plot, CSV or npz",
     "experiment": "one neuron: trace, f-I curve, PSP, phase plane, thresholds, resets, dt, sweep",
     "gradient": "surrogate gradients of small stochastic networks against the exact ones",
+    "gradcheck": "what a network's backward pass gives, against the declared one",
     "check": "hold a card, yours or ours, against the conformance suite",
     "models": "list the neurons",
     "cache": "list or remove the compiled networks that make a second run instant",

@@ -33,7 +33,7 @@ ORDER = [
     ["questions"],
     ["report"],
     ["commands"],
-    ["__main__", "__init__"],
+    ["__main__", "pytest_plugin", "__init__"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

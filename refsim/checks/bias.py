@@ -147,7 +147,7 @@ def surrogate_rows(derivative: Callable[[Floats], Floats], detach_reset: bool, t
             rows.setdefault(name, []).append(far)
     words = "two layers, sigmoid escape noise, soft reset, count cross-entropy; median of so many networks: {}"
     return [
-        Verdict(_REPORTED, float(np.median([far.relative for far in each])), "reported", run=name, detail=words.format(n_networks),
-                facts={"cosine": float(np.median([far.cosine for far in each]))})
+        Verdict(_REPORTED, float(np.nanmedian([far.relative for far in each])), "reported", run=name, detail=words.format(n_networks),
+                facts={"cosine": float(np.nanmedian([far.cosine for far in each]))})
         for name, each in rows.items()
     ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Check somebody's loss: its value, its gradient against central differences, and what it does with silence and with its batch."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -217,14 +217,28 @@ def check_loss(
     return verdicts
 
 
+def declared_loss(name: str, options: Mapping[str, Any]) -> tuple[Callable[..., Any], str]:
+    """Return a declared loss by its name, with its options, and what it is held against: "share" (labels), "trains" or "none".
+
+    Raises
+    ------
+    RefsimError
+        For a loss or an option that is not known.
+    """
+    from ..pytorch import losses
+
+    form = _form(name, dict(options))
+    return partial(getattr(losses, name), **{**(form.defaults or {}), **options}), str(form.target)
+
+
 def _form(against: str | None, options: dict[str, Any]) -> Any:
     if against is None:
         if options:
             raise RefsimError(f'check_loss: {listed(options)} is an option of a declared loss; name it, against="spikemax".')
         return None
     if against not in LOSS_FORMS:
-        raise RefsimError(f"check_loss: {against!r} is not a declared loss; known are {listed(LOSS_FORMS)}.")
+        raise RefsimError(f"loss: {against!r} is not a declared loss; known are {listed(LOSS_FORMS)}.")
     known = LOSS_FORMS[against].options
     if unknown := set(options) - known:
-        raise RefsimError(f"check_loss: {listed(unknown)} is not an option of {against}; they are {listed(known)}.")
+        raise RefsimError(f"loss: {listed(unknown)} is not an option of {against}; they are {listed(known)}.")
     return LOSS_FORMS[against]

@@ -1,4 +1,4 @@
-"""What ``validate``, ``inspect`` and ``import`` share: which file, and what is said besides it."""
+"""What commands on networks share: which file, what is said besides it, a module's input, and the data to run on."""
 
 import argparse
 from pathlib import Path
@@ -13,6 +13,36 @@ def reading_arguments(parser: argparse.ArgumentParser) -> None:
     add("--describe", metavar="TOML", help="description of the weights, where it does not lie beside them")
     add("--dt", metavar="TIME", help="duration of a step, where the file gives none")
     add("--convention", metavar="NAME=VALUE", action="append", default=[], help="what the file leaves unsaid, such as comparison='>=' (refsim inspect tells)")
+
+
+def module_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the user's own module."""
+    code = parser.add_argument_group("of a module (package.file:factory)")
+    code.add_argument("--input-shape", metavar="N,...", help="of one sample in one step, such as 2,34,34 (default: as wide as the first Linear)")
+    code.add_argument("--layout", metavar="NAME", help="how its forward takes input: step, 'time first', 'batch first' or held (default: found by trying)")
+
+
+def data_arguments(parser: argparse.ArgumentParser) -> Any:
+    """Declare the options that say what to run on; return their group."""
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", metavar="DATA", help="npz, npy, csv, idx(.gz), or digits")
+    data.add_argument("--labels", metavar="FILE", help="one whole number a sample")
+    data.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="current (held, default), bernoulli, poisson, latency, integrate_and_fire; events: rows of (step, neuron) or (neuron, channel, time)",
+    )
+    data.add_argument("--steps", metavar="T", type=int, help="steps to run")
+    data.add_argument("--scale", metavar="S", type=float, help="divide the data by S (255 turns bytes into 0..1)")
+    data.add_argument("--samples", metavar="N", type=int, help="take the first N samples only")
+    data.add_argument("--seed", metavar="SEED", type=int, help="for encoders that draw (default 0)")
+    return data
+
+
+def data_given(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the data options that were given."""
+    given = {name: getattr(options, name) for name in ("labels", "encoder", "steps", "scale", "samples", "seed") if getattr(options, name) is not None}
+    return given | ({"source": options.data} if options.data is not None else {})
 
 
 def asked(options: argparse.Namespace) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RefsimError, listed
-from .reading import asked, read, reading_arguments
+from .reading import asked, data_arguments, data_given, module_arguments, read, reading_arguments
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -36,21 +36,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="weights net.pt (description beside it as net.toml), net.net, net.nir, net.refsim, a description, a case of validation/, or your own code, package.file:factory, whose module is then put on trial",
     )
     reading_arguments(parser)
-    code = parser.add_argument_group("of a module (package.file:factory)")
-    code.add_argument("--input-shape", metavar="N,...", help="of one sample in one step, such as 2,34,34 (default: as wide as the first Linear)")
-    code.add_argument("--layout", metavar="NAME", help="how its forward takes input: step, 'time first', 'batch first' or held (default: found by trying)")
-    data = parser.add_argument_group("data")
-    data.add_argument("--data", metavar="DATA", help="npz, npy, csv, idx(.gz), or digits")
-    data.add_argument("--labels", metavar="FILE", help="one whole number a sample")
-    data.add_argument(
-        "--encoder",
-        metavar="NAME",
-        help="current (held, default), bernoulli, poisson, latency, integrate_and_fire; events: rows of (step, neuron) or (neuron, channel, time)",
-    )
-    data.add_argument("--steps", metavar="T", type=int, help="steps to run")
-    data.add_argument("--scale", metavar="S", type=float, help="divide the data by S (255 turns bytes into 0..1)")
-    data.add_argument("--samples", metavar="N", type=int, help="take the first N samples only")
-    data.add_argument("--seed", metavar="SEED", type=int, help="for encoders that draw (default 0)")
+    module_arguments(parser)
+    data = data_arguments(parser)
     data.add_argument("--expected", metavar="FILE", help="spikes of the last layer that the framework fired: dense, or rows as for --encoder events")
     runs = parser.add_argument_group("runs")
     runs.add_argument("--engine", nargs="+", choices=("torch", "discrete", "brian2"), help="on trial against Brian2 (default torch)")
@@ -91,7 +78,7 @@ def _findings(options: argparse.Namespace) -> Any:
 
     case = demo_case() if options.network is None else _case(options.network, read_case)
     if case is not None and case.kind != "network":
-        if _overrides(options) or options.engine or options.dtype or options.fine is not None:
+        if data_given(options) or options.engine or options.dtype or options.fine is not None:
             raise RefsimError(f"case {case.path}: is about single neurons and takes no data or engine options.")
         if options.plan or options.expected:
             raise RefsimError(f"case {case.path}: is about single neurons; leave --{'plan' if options.plan else 'expected'} out.")
@@ -105,7 +92,7 @@ def _findings(options: argparse.Namespace) -> Any:
     title = str(table["title"]) if case is not None else module.name if module else Path(options.network).name
     claims = standard_claims() if case is None else case.claims
     # data of one's own takes nothing from the case's
-    data = _overrides(options) if options.data is not None else {**table.get("data", {}), **_overrides(options)}
+    data = data_given(options) if options.data is not None else {**table.get("data", {}), **data_given(options)}
     if "source" not in data:
         raise RefsimError("no data is given to run the network on: --data FILE (npz, npy, csv, idx) or --data digits, and --steps T.")
     fine = list(table.get("fine", [])) if options.fine is None else list(dict.fromkeys(options.fine))
@@ -177,12 +164,6 @@ def _module(options: argparse.Namespace) -> "LiveModule | None":
     if options.engine:
         raise RefsimError(f"{options.network}: is put on trial itself; leave --engine out.")
     return LiveModule.of(options)
-
-
-def _overrides(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the data options that were given."""
-    given = {name: getattr(options, name) for name in ("labels", "encoder", "steps", "scale", "samples", "seed") if getattr(options, name) is not None}
-    return given | ({"source": options.data} if options.data is not None else {})
 
 
 def _trials(options: argparse.Namespace, default: list[str], *, whole: bool) -> list[str]:

@@ -21,6 +21,7 @@ from ..units import to_si
 from .curve import read_curve, validate_curve
 from .findings import Findings
 from .forecast import Forecast, check_input, forecast, tried_samples
+from .gradient import validate_gradient
 from .nest import read_rival, validate_rival
 from .network import Plan, make_plan, validate_network
 from .neuron import validate_neuron, validate_steps
@@ -31,6 +32,7 @@ _KEYS = {
     "curve": {"title", "kind", "neuron", "parameters", "dt", "input", "pulse", "steps", "expected", "claim"},
     "nest": {"title", "kind", "neuron", "figures", "from_nest", "start", "input", "resolutions", "until", "claim"},
     "step": {"title", "kind", "neurons", "claim"},
+    "gradient": {"title", "kind", "network", "loss", "options", "surrogate", "detach_reset", "dtype", "data", "claim"},
 }
 _FEW = 16  # samples that show how much input there will be
 _CLAIM = {"question", "measure", "limit", "unit", "because", "sense"}
@@ -58,6 +60,9 @@ class Case:
         if self.kind == "step":
             models = [load(name) for name in self.table["neurons"]]
             return Findings(title, validate_steps(models, self.claims))
+        if self.kind == "gradient":
+            network = self.load()
+            return Findings(title, tuple(validate_gradient(network, *drive_on(network, self.table["data"]), self.table, self.claims)))
         model = load(self._near(self.table["neuron"]), **self.table.get("parameters", {}))
         if self.kind == "curve":
             return Findings(title, validate_curve(read_curve(model, self.table), self.claims))
@@ -86,12 +91,17 @@ def validate_on(network: Network, data: Mapping[str, Any], claims: tuple[Claim, 
     data : dict
         source; perhaps labels, encoder, steps, scale, samples, seed.
     """
+    found, drive = drive_on(network, data)
+    facts = {"name": found.name, "encoder": data.get("encoder") or "current", "labels": found.labels is not None}
+    return validate_network(network, drive, plan, claims, labels=found.labels, title=title, data=facts)
+
+
+def drive_on(network: Network, data: Mapping[str, Any]) -> tuple[Dataset, Drive]:
+    """Read data and encode it for a network; what would need more memory than there is, is refused first."""
     found = _read(data, network)
     if found.events is None:
         check_input(found.n_samples, _encoded(found.head(min(found.n_samples, _FEW)), data, network))
-    drive = _encoded(found, data, network)
-    facts = {"name": found.name, "encoder": data.get("encoder") or "current", "labels": found.labels is not None}
-    return validate_network(network, drive, plan, claims, labels=found.labels, title=title, data=facts)
+    return found, _encoded(found, data, network)
 
 
 def forecast_on(network: Network, data: Mapping[str, Any], plan: Plan) -> Forecast:
@@ -133,7 +143,7 @@ def read_case(path: str | Path) -> Case:
         raise RefsimError(f"case {path}: kind must be one of {listed(_KEYS)}, but is {kind!r}.")
     if surplus := set(table) - _KEYS[kind]:
         raise RefsimError(f"case {path}: {listed(surplus)} is not a known key; known are {listed(_KEYS[kind])}.")
-    needed = _KEYS[kind] - {"parameters", "times", "trials", "fine", "pulse", "until"}
+    needed = _KEYS[kind] - {"options", "detach_reset", "dtype", "parameters", "times", "trials", "fine", "pulse", "until"}
     if missing := needed - set(table):
         raise RefsimError(f"case {path}: {listed(missing)} is missing; needed are {listed(needed)}.")
     if "dt" in table:

@@ -3,7 +3,7 @@
 import textwrap
 from typing import TYPE_CHECKING
 
-from ..claims import Verdict
+from .rows import verdict_rows
 
 if TYPE_CHECKING:
     from ..checks.gradient import GradientReport
@@ -22,8 +22,7 @@ def gradient_text(report: "GradientReport") -> str:
         )
     lines.append("")
     judged = [verdict for verdict in report.verdicts if verdict.status != "reported"]
-    for verdict in judged:
-        lines.append(_row(verdict))
+    lines += verdict_rows(judged)
     if bias := [verdict for verdict in report.verdicts if verdict.status == "reported"]:
         lines += ["", "Bias of the surrogate, reported and not judged:"]
         lines += [f"  {verdict.run}: relative {verdict.value:.3g}, cosine {verdict.facts['cosine']:.4f}" for verdict in bias]
@@ -36,9 +35,3 @@ def gradient_text(report: "GradientReport") -> str:
     lines += ["", textwrap.fill(f"Limits of rounding: {report.rounding}.", 80)]
     lines += ["", f"{_WORDS[report.status]}. {passed} of {len(judged)} checks pass{tail}"]
     return "\n".join(lines)
-
-
-def _row(verdict: Verdict) -> str:
-    value = "" if verdict.value is None else f"{verdict.value:.1e} <= {verdict.claim.limit:.1e}" if verdict.claim.limit else f"{verdict.value:.3g}"
-    words = verdict.detail or verdict.claim.because.split("; ")[0]
-    return textwrap.fill(words, 80, initial_indent=f"{verdict.claim.measure:<11} {verdict.status:<7} {value:<18} ", subsequent_indent=" " * 39)

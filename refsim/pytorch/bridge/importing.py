@@ -45,6 +45,21 @@ def import_network(name: str) -> nn.Module:
     return made
 
 
+def import_function(name: str) -> Any:
+    """Import a function of the user's, ``"losses.py:mine"`` or ``"package.module:mine"``, such as a loss.
+
+    Raises
+    ------
+    RefsimError
+        Where the code is not there, fails, or holds something else.
+    """
+    where, _, what = name.rpartition(":")
+    made = getattr(_import(where, name), what, None)
+    if not callable(made):
+        raise RefsimError(f"{name}: {where} has no function '{what}'.")
+    return made() if isinstance(made, type) else made
+
+
 def _import(where: str, name: str) -> ModuleType:
     path = Path(where)
     try:

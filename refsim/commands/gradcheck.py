@@ -1,0 +1,139 @@
+"""``refsim gradcheck``: the backward pass of a network or module against back-propagation through its cards' own text."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RefsimError, listed
+from .reading import data_arguments, data_given, module_arguments, read, reading_arguments
+from .terminal import say
+
+if TYPE_CHECKING:
+    from .live import LiveModule
+
+_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
+_SAMPLES = 16  # the first of the data, where nothing else is said
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = (
+        "Of a file, refsim's own PyTorch steps are put on trial; of package.file:factory, your\nmodule as it is. Without data: random spikes and labels.\n\n"
+        "  refsim gradcheck net.py:make --loss spikemax --surrogate arctangent,slope=2\n"
+        "  refsim gradcheck net.py:make --loss losses.py:mine --surrogate superspike\n\n"
+        "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive."
+    )
+    add = parser.add_argument
+    add("network", metavar="NETWORK", help="a file of weights as for refsim validate, or your own code, package.file:factory")
+    add("--loss", metavar="LOSS", required=True, help="spikemax, or with options spikemax,window=10; or your own, losses.py:mine, called with (values, target)")
+    add(
+        "--surrogate", metavar="NAME", action="append", required=True,
+        help="the declared one, arctangent or arctangent,slope=2; given again: one a layer",
+    )  # fmt: skip
+    add("--detach-reset", action="store_true", help="the reset is declared to pass no gradient")
+    add("--bias", action="store_true", help="also report how far the surrogate is from the gradient of an expected loss, in small networks")
+    add("--skip", metavar="CHECK", action="append", default=[], help="leave a check out; several parted by commas, or given again")
+    reading_arguments(parser)
+    module_arguments(parser)
+    data_arguments(parser)
+    runs = parser.add_argument_group("runs")
+    runs.add_argument("--dtype", nargs=1, choices=("float64", "float32"), help="of the trial (default: the module's own; of a file float32)")
+    runs.add_argument("--device", metavar="DEVICE", default="cpu", help="of PyTorch: cpu, cuda, ...")
+    parser.add_argument("--json", action="store_true", help="print the rows in place of the tables")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Check, print the tables and return the exit code."""
+    from ..checks import GRADIENT_CHECKS, check_gradient
+
+    skip = [name.strip() for text in options.skip for name in text.split(",")]
+    if unknown := set(skip) - set(GRADIENT_CHECKS):
+        raise RefsimError(f"--skip: {listed(unknown)} is not a check; known are {listed(GRADIENT_CHECKS)}.")
+    live = _live(options)
+    network = live.network if live else read(options.network, options).network
+    loss, kind = _loss(options.loss)
+    inputs, target = _data(options, network, kind)
+    how: dict[str, Any] = {"input_shape": live.input_shape, "layout": live.layout, "dt": network.dt} if live else {}
+    if not live:
+        how = {"device": options.device, "dtype": (options.dtype or ["float32"])[0]}
+    report = check_gradient(
+        live.module if live else network, loss, inputs, target, surrogate=_surrogates(options.surrogate), detach_reset=options.detach_reset,
+        bias=options.bias, skip=skip, seed=options.seed or 0, **how,
+    )  # fmt: skip
+    say(json.dumps([verdict.as_dict() for verdict in report.verdicts], indent=2) if options.json else report.text())
+    return _CODES[report.status]
+
+
+def _live(options: argparse.Namespace) -> "LiveModule | None":
+    from ..pytorch.bridge.importing import is_code
+    from .live import LiveModule
+
+    return LiveModule.of(options) if is_code(options.network) else None
+
+
+def _loss(text: str) -> tuple[Any, str | None]:
+    """Return a loss and what it is held against; of the user's own loss nothing is known."""
+    from ..checks.loss import declared_loss
+    from ..pytorch.bridge.importing import import_function, is_code
+
+    if is_code(text):
+        return import_function(text), None
+    name, options = _named(text, "--loss")
+    return declared_loss(name, options)
+
+
+def _surrogates(texts: list[str]) -> Any:
+    from ..pytorch.surrogate import spike_function
+
+    made = []
+    for text in texts:
+        name, parameters = _named(text, "--surrogate")
+        if wrong := [key for key, value in parameters.items() if not isinstance(value, int | float)]:
+            raise RefsimError(f"--surrogate: {wrong[0]} in {text!r} must be a number.")
+        made.append(spike_function(name, **parameters))
+    return made[0] if len(made) == 1 else made
+
+
+def _named(text: str, option: str) -> tuple[str, dict[str, Any]]:
+    """Read ``name,key=value,...``."""
+    name, *rest = [part.strip() for part in text.split(",")]
+    found = {}
+    for part in rest:
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip().isidentifier() or not value.strip():
+            raise RefsimError(f"{option}: needs NAME or NAME,KEY=VALUE,..., such as spikemax,window=10, but {text!r} was given.")
+        found[key.strip()] = _value(value.strip())
+    return name, found
+
+
+def _value(text: str) -> Any:
+    if ":" in text:
+        return tuple(_value(part) for part in text.split(":"))
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _data(options: argparse.Namespace, network: Any, kind: str | None) -> tuple[Any, Any]:
+    """Return inputs and target; without data, what the check makes up."""
+    import numpy as np
+
+    from ..questions.case import drive_on
+    from ..questions.gradient import target_for
+
+    given = data_given(options)
+    if "source" not in given:
+        if surplus := set(given) - {"seed"}:
+            raise RefsimError(f"--{sorted(surplus)[0]} is of data; give --data FILE too, or leave it out and random spikes are run.")
+        if kind == "trains":
+            return None, (np.random.default_rng(options.seed or 0).random((8, network.layers[-1].n_post, 25)) < 0.1).astype(np.float64)
+        return None, None
+    found, drive = drive_on(network, given)
+    target = found.labels if kind is None else target_for(kind, found, drive, network)
+    if "samples" in given or drive.n_samples <= _SAMPLES:
+        return drive, target
+    return drive.take(np.arange(_SAMPLES)), None if target is None else target[:_SAMPLES]

@@ -1,0 +1,73 @@
+"""The pytest plugin: a fixture that turns verdicts into a passed or failed test, and a summary of what is only reported.
+
+Loaded with every run of pytest where refsim is installed, so that it imports nothing heavy: neither torch nor brian2.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .claims import Verdict
+
+_REPORTED: "pytest.StashKey[list[str]]" = pytest.StashKey()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make room for what is reported."""
+    config.stash[_REPORTED] = []
+
+
+@pytest.fixture
+def refsim_check(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Judge what a check of refsim returned: ``refsim_check(refsim.check_loss(mine, "spikemax"))``.
+
+    It takes a list of verdicts, or a report that has them (`refsim.check_gradient`, `refsim.surrogate_bias`, `refsim.compare`). The test fails where a
+    verdict does, and where nothing could be judged, unless ``inconclusive=True`` is given too. What is reported and not judged, such as the bias of
+    a surrogate, stands in the summary at the end.
+    """
+
+    def check(found: Any, *, inconclusive: bool = False) -> None:
+        from .claims import overall
+
+        verdicts = _verdicts(found)
+        request.config.stash[_REPORTED].extend(f"{request.node.nodeid}: {line}" for line in _reported(verdicts))
+        judged = [verdict for verdict in verdicts if verdict.status != "reported"]
+        status = overall(judged)
+        if judged and status != "pass" and not (inconclusive and status == "inconclusive"):
+            pytest.fail(f"refsim: {status}\n" + _text(judged), pytrace=False)
+
+    return check
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Show what was reported."""
+    if lines := config.stash[_REPORTED]:
+        terminalreporter.section("refsim: reported, not judged")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def _verdicts(found: Any) -> "Sequence[Verdict]":
+    from .claims import Verdict
+    from .errors import RefsimError
+
+    verdicts = found if isinstance(found, list | tuple) else getattr(getattr(found, "findings", found), "verdicts", None)
+    if verdicts is None or not verdicts or not all(isinstance(verdict, Verdict) for verdict in verdicts):
+        raise RefsimError(f"refsim_check: needs what a check of refsim returns, verdicts or a report, but {type(found).__name__} was given.")
+    return list(verdicts)
+
+
+def _reported(verdicts: "Sequence[Verdict]") -> list[str]:
+    return [
+        f"{verdict.claim.measure} {verdict.run}".strip() + f" = {verdict.value:.4g}" + "".join(f", {name} {value:.4g}" for name, value in verdict.facts.items())
+        for verdict in verdicts
+        if verdict.status == "reported" and verdict.value is not None
+    ]
+
+
+def _text(verdicts: "Sequence[Verdict]") -> str:
+    from .report.rows import verdict_rows
+
+    return "\n".join(verdict_rows(verdicts))

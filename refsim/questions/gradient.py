@@ -1,0 +1,62 @@
+"""Is the gradient right: refsim's PyTorch steps against back-propagation through the cards' own text, on real data."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..claims import Claim, Verdict, judge
+from ..data import Dataset
+from ..drive import Drive
+from ..errors import RefsimError, listed
+from ..network import Network
+
+
+def validate_gradient(network: Network, found: Dataset, drive: Drive, table: Mapping[str, Any], claims: Sequence[Claim]) -> list[Verdict]:
+    """Judge the claims of a case.
+
+    Parameters
+    ----------
+    found : Dataset
+        With the labels that the loss takes.
+    table : dict
+        loss, surrogate (a name, or a dict with name and parameters); perhaps options of the loss, detach_reset, dtype.
+    """
+    from ..checks import GRADIENT_CHECKS, check_gradient
+    from ..checks.loss import declared_loss
+
+    if unknown := {claim.measure for claim in claims} - set(GRADIENT_CHECKS):
+        raise RefsimError(f"case: {listed(unknown)} is not a measure of a gradient; known are {listed(GRADIENT_CHECKS)}.")
+    surrogate = dict(table["surrogate"]) if isinstance(table["surrogate"], Mapping) else {"name": table["surrogate"]}
+    loss, kind = declared_loss(table["loss"], table.get("options", {}))
+    report = check_gradient(
+        network, loss, drive, target_for(kind, found, drive, network), surrogate=surrogate.pop("name"), detach_reset=bool(table.get("detach_reset", False)),
+        dtype=table.get("dtype", "float32"), **surrogate,
+    )  # fmt: skip
+    measured = {verdict.claim.measure: verdict for verdict in report.verdicts}
+    return [_held(claim, measured.get(claim.measure)) for claim in claims]
+
+
+def _held(claim: Claim, measured: Verdict | None) -> Verdict:
+    """Hold what was measured against the case's own limit."""
+    if measured is None:
+        return judge(claim, None, detail="left out: another check found that there is nothing to compare")
+    return judge(claim, measured.value, run=measured.run, detail=measured.detail)
+
+
+def target_for(kind: str, found: Dataset, drive: Drive, network: Network) -> Any:
+    """Return what a loss takes besides the outputs: labels, or, where it takes trains, some that are drawn.
+
+    Raises
+    ------
+    RefsimError
+        Where the data have no labels.
+    """
+    if kind == "none":
+        return None
+    if kind == "trains":
+        shape = (drive.n_samples, network.layers[-1].n_post, drive.n_steps)
+        return (np.random.default_rng(0).random(shape) < 0.1).astype(np.float64)
+    if found.labels is None:
+        raise RefsimError("the loss takes a label for each sample, but the data have none: --labels FILE, or 'labels' in a case.")
+    return found.labels
