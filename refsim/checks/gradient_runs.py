@@ -13,10 +13,10 @@ from ..errors import RefsimError
 from ..network import Network
 from .gradient_inputs import inputs_of, target_of
 from .gradient_layers import ENLARGED, Answer, Through
-from .surrogate import declared_bell
 
 _ENDS = 6  # steps whose spikes are asked what comes back from them
 _DOUBLE, _SINGLE = 1e-9, 1e-7
+_ROUNDINGS, _NOISE = 16, 2.0**-40
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class GradientRuns:
         dt: object, input_shape: Any, layout: str | None, device: str, dtype: str, seed: int,
     ) -> "GradientRuns":  # fmt: skip
         """Read a module or take a network, and make up what is not given."""
+        from ..pytorch.card_gradient import check_declared
         from ..pytorch.module_gradient import ModuleTrial
         from ..pytorch.probing import fire_slope
         from ..pytorch.steps_gradient import StepsTrial
@@ -70,6 +71,7 @@ class GradientRuns:
 
         door = StepsTrial.of(module, device, dtype) if isinstance(module, Network) else ModuleTrial.of(module, dt, input_shape, layout)
         network = door.network
+        check_declared(network)
         each = list(surrogate) if isinstance(surrogate, list | tuple) else [surrogate] * len(network.layers)
         detached = list(detach_reset) if isinstance(detach_reset, list | tuple) else [bool(detach_reset)] * len(network.layers)
         for what, given in (("surrogate", each), ("detach_reset", detached)):
@@ -105,9 +107,9 @@ class GradientRuns:
 
     @cached_property
     def limit(self) -> float:
-        """How far rounding may take a gradient, relative."""
-        base = _SINGLE * max(100, self.inputs.shape[1]) if self.single else _DOUBLE
-        return float(base * max([1.0, *(far / self._width(fire) for far, fire in zip(self.declared.farthest, self.fires, strict=True))]))
+        """How far rounding may take a gradient, relative to the largest of a layer."""
+        base, unit = (_SINGLE * max(100, self.inputs.shape[1]), 2.0**-24) if self.single else (_DOUBLE, 2.0**-53)
+        return float(base + _ROUNDINGS * unit * self._condition())
 
     @property
     def rounding(self) -> str:
@@ -117,12 +119,19 @@ class GradientRuns:
             if self.single
             else "float64 keeps sixteen digits, and seven are left to sums over steps"
         )
-        return f"{digits}; a narrow surrogate makes more of it, membranes over its width"
+        return (
+            f"{digits}; on top of it {_ROUNDINGS} roundings a step, times what a change of every state and input in each step does to these gradients, measured"
+        )
 
-    def _width(self, fire: Any) -> float:
-        from ..pytorch.probing import fire_slope
-
-        return declared_bell(fire_slope(fire)).width
+    def _condition(self) -> float:
+        """Return by how much gradients change, relative, for a relative change of all states and inputs in each step; all decisions stay as they are."""
+        moved = self._declared("", like=self.declared, noise=_NOISE)
+        pairs = list(zip(self._from_loss(moved), self._from_loss(self.declared), strict=True))
+        for index in range(len(self.network.layers)):
+            upstream = np.zeros(self.declared.shapes[index])
+            upstream[-1] = 1.0
+            pairs.append((moved.back(index, upstream)[index], self.declared.back(index, upstream)[index]))
+        return max([float(np.abs(one - other).max() / np.abs(other).max()) for one, other in pairs if other.any()], default=0.0) / _NOISE
 
     @cached_property
     def trial(self) -> Any:
@@ -134,14 +143,14 @@ class GradientRuns:
         """The declared run."""
         return self._declared("")
 
-    def _declared(self, reading: str) -> Any:
+    def _declared(self, reading: str, **how: Any) -> Any:
         from ..pytorch.card_gradient import Passing, trace_network
 
         usual = [Passing(fire, detached) for fire, detached in zip(self.fires, self.detach_reset, strict=True)]
         if reading:
             other = {"reset": lambda one: one.but(detach_reset=not one.detach_reset), "refractory": lambda one: one.but(held=False), "recurrence": lambda one: one.but(recurrent=False)}  # fmt: skip
             usual = [other[reading](one) for one in usual]
-        return trace_network(self.network, self.inputs, usual)
+        return trace_network(self.network, self.inputs, usual, **how)
 
     def not_finite(self) -> Answer:
         """Count the numbers of the trial's gradients, from the loss to every layer, that are none."""

@@ -192,7 +192,7 @@ def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collectio
 
     if unknown := set(skip) - set(SURROGATE_CHECKS):
         raise RefsimError(f"check_surrogate: {listed(unknown)} is not a check; known are {listed(SURROGATE_CHECKS)}.")
-    declared = declared_bell(surrogate_derivative(against, **parameters))
+    declared = _declared(surrogate_derivative(against, **parameters))
     pair = Pair(
         partial(surrogate_spikes, fire), partial(surrogate_slope, fire), Bell(fire_slope(fire), declared.span), declared, SURROGATES[against].normalised
     )
@@ -205,7 +205,7 @@ def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collectio
     return verdicts
 
 
-def declared_bell(slope: Callable[[Floats], Floats]) -> Bell:
+def _declared(slope: Callable[[Floats], Floats]) -> Bell:
     """Return a derivative, with a span of so many of its own half-widths; one that never falls to half its height is infinitely wide."""
     span = 1.0
     while not np.isfinite(Bell(slope, span).width) and span < _WIDEST:

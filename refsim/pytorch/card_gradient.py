@@ -44,7 +44,7 @@ class Passing:
         return replace(self, **changes)
 
 
-def trace_network(network: Network, inputs: Floats, passing: Sequence[Passing]) -> Traced:
+def trace_network(network: Network, inputs: Floats, passing: Sequence[Passing], *, like: Traced | None = None, noise: float = 0.0) -> Traced:
     """Run the declared steps of a network in float64, with a graph.
 
     Parameters
@@ -52,22 +52,35 @@ def trace_network(network: Network, inputs: Floats, passing: Sequence[Passing]) 
     network : Network
     inputs : (n_samples, n_steps, n_inputs)
     passing : one a layer
+    like : Traced, optional
+        A run whose decisions, spikes among them, are taken over.
+    noise : float
+        By so much, relative, up or down at random, what arrives and each state are changed in each step: what rounding does, made larger.
 
     Raises
     ------
     RefsimError
         For a card that draws random numbers, computes with whole numbers, or has spikes of other sizes than 1: there is no gradient to declare.
     """
-    for layer in network.layers:
-        _check(layer)
+    check_declared(network)
     given = torch.as_tensor(inputs, dtype=torch.float64)
     frames = list(given.unbind(1))
-    rows = [_Row(index, layer, network.dt, len(given), passing[index]) for index, layer in enumerate(network.layers)]
+    decided = like.decided if like else [[] for _ in network.layers]
+    rows = [
+        _Row(index, layer, network.dt, len(given), passing[index], _Decisions(decided[index], replay=like is not None), _Noise(noise, index))
+        for index, layer in enumerate(network.layers)
+    ]
     outputs: list[list[Tensor]] = [[] for _ in rows]
     for _ in frames:
         for row, output in zip(rows, outputs, strict=True):
             output.append(row.step(frames, outputs))
-    return Traced([row.arrived for row in rows], ["step"] * len(rows), [torch.stack(output) for output in outputs], [row.farthest for row in rows])
+    return Traced([row.arrived for row in rows], ["step"] * len(rows), [torch.stack(output) for output in outputs], decided)
+
+
+def check_declared(network: Network) -> None:
+    """Refuse a network with a card that declares no gradient."""
+    for layer in network.layers:
+        _check(layer)
 
 
 def _check(layer: Layer) -> None:
@@ -89,34 +102,62 @@ def _check(layer: Layer) -> None:
         raise RefsimError(f"check_gradient: {layer.name}, card '{model.name}', {why}; a gradient is declared for spikes of 1 that a threshold decides alone.")
 
 
+class _Decisions:
+    """What comparisons gave, one after the other: written down, or read again."""
+
+    def __init__(self, kept: list[Tensor], *, replay: bool) -> None:
+        self.kept, self.replay, self.now = kept, replay, 0
+
+    def __call__(self, condition: Any) -> Tensor:
+        """Return 1 where a comparison holds and 0 elsewhere."""
+        if not self.replay:
+            self.kept.append(torch.as_tensor(condition).to(torch.float64))
+        self.now += 1
+        return self.kept[self.now - 1]
+
+
+class _Noise:
+    """Changes numbers a little, up or down at random."""
+
+    def __init__(self, size: float, seed: int) -> None:
+        self.size, self.generator = size, torch.Generator().manual_seed(seed)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return numbers changed."""
+        if not self.size:
+            return x
+        signs = torch.randint(0, 2, x.shape, generator=self.generator, dtype=torch.float64) * 2 - 1
+        return x * (1 + self.size * signs)
+
+
 class _Row:
     """One layer, step after step."""
 
-    def __init__(self, index: int, layer: Layer, dt: float, n_samples: int, passing: Passing) -> None:
-        self.index, self.layer, self.passing = index, layer, passing
+    def __init__(self, index: int, layer: Layer, dt: float, n_samples: int, passing: Passing, decide: _Decisions, noise: _Noise) -> None:
+        self.index, self.layer, self.passing, self.decide, self.noise = index, layer, passing, decide, noise
         shape = (n_samples, layer.n_post)
         self.constants = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in {**layer.constants(dt), STEP: dt}.items()}
         self.states: dict[str, Any] = {
-            name: torch.zeros(shape, dtype=torch.float64) + torch.as_tensor(start) for name, start in layer.starts(layer.model.stepped).items()
+            name: torch.zeros(shape, dtype=torch.float64) + torch.as_tensor(start, dtype=torch.float64)
+            for name, start in layer.starts(layer.model.stepped).items()
         }
         self.kernels = {name: [float(value) for value in values] for name, values in layer_kernels(layer, dt).items()}
         self.weights = [torch.as_tensor(weight) for weight in layer.weights]
         self.bias = torch.as_tensor(layer.bias).expand(shape)
         self.arrived: list[Tensor] = []
         self.fired: list[Tensor] = []
-        self.farthest = 0.0
 
     def step(self, frames: Sequence[Tensor], outputs: Sequence[Sequence[Tensor]]) -> Tensor:
         """Advance by one step; return what the layer gives."""
         discrete = self.layer.model.discrete
-        self.arrived.append(tapped(self._sum(frames, outputs)))
+        self.arrived.append(tapped(self.noise(self._sum(frames, outputs))))
         values = {**self.constants, **self.states, INPUT: self.arrived[-1], **self._filtered()}
-        execute(discrete.before_fire, values, FUNCTIONS, _as_number)
+        execute(discrete.before_fire, values, FUNCTIONS, self.decide)
         fired = self._fires(values)
         values["z"] = fired.detach() if self.passing.detach_reset else fired
         self.fired.append(values["z"])
-        execute(discrete.reset, values, FUNCTIONS, _as_number)
-        self.states = {name: values[name] for name in self.states}
+        execute(discrete.reset, values, FUNCTIONS, self.decide)
+        self.states = {name: self.noise(values[name]) for name in self.states}
         return self.states[discrete.readout] if discrete.readout else fired
 
     def _sum(self, frames: Sequence[Tensor], outputs: Sequence[Sequence[Tensor]]) -> Tensor:
@@ -149,18 +190,13 @@ class _Row:
             return torch.zeros_like(self.arrived[-1])
         (left, symbol, right), *others = discrete.tests
         distance = evaluate(left, values, FUNCTIONS) - evaluate(right, values, FUNCTIONS)
-        self.farthest = max(self.farthest, float(distance.detach().abs().max()))
         soft = self.passing.fire(distance if symbol in (">", ">=") else -distance)
         free = torch.ones_like(soft)
         for other_left, other_symbol, other_right in others:
-            free = free * _as_number(_COMPARE[other_symbol](evaluate(other_left, values, FUNCTIONS), evaluate(other_right, values, FUNCTIONS)))
-        hard = _as_number(evaluate(discrete.fire.tree, values, FUNCTIONS))
+            free = free * self.decide(_COMPARE[other_symbol](evaluate(other_left, values, FUNCTIONS), evaluate(other_right, values, FUNCTIONS)))
+        hard = self.decide(evaluate(discrete.fire.tree, values, FUNCTIONS))
         passed = soft * free.detach() if self.passing.held else soft
         return passed + (hard - passed).detach()
-
-
-def _as_number(condition: Any) -> Tensor:
-    return torch.as_tensor(condition).to(torch.float64)
 
 
 def _exprel(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from ..model.neuron import STEP
 from ..network import positive_time
 from .delay import AxonalDelay
 from .steps import STEPS
+from .steps_types import stepped
 from .surrogate import Fire, spike_function
 
 
@@ -68,10 +69,7 @@ class Neuron(nn.Module):
             )
         drawn = {name: torch.rand_like(x) for name in self.model.draws} if self.draw is None else self.draw()
         step, constants = STEPS[self.card], self.now() | drawn
-        spikes, self.seen, self.state = step(x, state, constants, self.fire)
-        if self.detach_reset:
-            given = spikes.detach()
-            _, _, self.state = step(x, state, constants, lambda _distance: given)
+        spikes, self.seen, self.state = stepped(step, x, state, constants, self.fire, detach_reset=self.detach_reset)
         self.fired = spikes
         output = self.model.discrete.readout or self.model.discrete.payload
         return self.state[output] if output else spikes

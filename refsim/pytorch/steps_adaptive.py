@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .steps_types import State, Step, Stepped
+from .steps_types import State, Step, Stepped, above
 from .surrogate import Fire
 
 
@@ -100,12 +100,6 @@ def adrf_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     th, r = p["th_decay"] * s["th"], p["r_decay"] * s["r"]
     z = fire(y - (p["v_th"] + th + r)) * (s["y"] < p["v_th"] + s["th"] + s["r"])
     return z, y, {"x": u, "y": y, "th": th + z * p["th_step"], "r": r + 2 * z * (p["v_th"] + th)}
-
-
-def above(v: Tensor, threshold: Any, fire: Fire) -> Tensor:
-    """Spike where the membrane is above its threshold and not merely at it; `fire` alone would take both."""
-    distance = v - threshold
-    return fire(torch.where(distance == 0, torch.full_like(distance, -1.0), distance))
 
 
 def counted(count: Tensor, z: Tensor, p: Mapping[str, Any]) -> Tensor:

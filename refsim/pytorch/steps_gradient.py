@@ -1,6 +1,6 @@
 """refsim's hand-written PyTorch steps, run with their graph: on trial against the cards' own text, on any device and in any dtype."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from ..network import Network
 from .connections import WeightedSum
 from .engine import DTYPES, Torch, checked_device, constant_on
 from .parameter_gradient import Slope
-from .steps_types import Step
+from .steps_types import stepped
 from .surrogate import Fire
 from .traced import Traced, tapped
 
@@ -64,7 +64,8 @@ class StepsTrial:
         for each in self.sums:
             for tensor in (*each.weights, each.bias):
                 tensor.requires_grad_()
-        rows = [_Row(engine.step_of(layer.model), self._constants(index), fires[index], detach_reset[index]) for index, layer in enumerate(layers)]
+        steps = [engine.step_of(layer.model) for layer in layers]
+        constants = [self._constants(index) for index in range(len(layers))]
         outputs = [torch.zeros(len(inputs), layer.n_post, device=self.device, dtype=self.dtype) for layer in layers]
         states = [
             {name: torch.zeros_like(output) + constant_on(start, self.device, self.dtype) for name, start in layer.starts(layer.model.stepped).items()}
@@ -73,9 +74,9 @@ class StepsTrial:
         arrived: list[list[Tensor]] = [[] for _ in layers]
         gave: list[list[Tensor]] = [[] for _ in layers]
         for frame in torch.as_tensor(inputs).to(self.device, self.dtype).unbind(1):
-            for index, row in enumerate(rows):
+            for index, step in enumerate(steps):
                 arrived[index].append(tapped(self.sums[index](frame, outputs)))
-                spikes, states[index] = row.step(arrived[index][-1], states[index])
+                spikes, _, states[index] = stepped(step, arrived[index][-1], states[index], constants[index], fires[index], detach_reset=detach_reset[index])
                 readout = layers[index].model.discrete.readout
                 outputs[index] = states[index][readout] if readout else spikes
                 gave[index].append(outputs[index])
@@ -116,20 +117,3 @@ def _along_weight(heard: Sequence[Floats], delta: Floats, direction: Floats) -> 
 
 def _along_bias(delta: Floats, direction: Floats) -> float:
     return float((delta * direction).sum())
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One layer's step, with its surrogate."""
-
-    function: Step
-    constants: Mapping[str, Any]
-    fire: Fire
-    detach_reset: bool
-
-    def step(self, x: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        spikes, _, after = self.function(x, state, self.constants, self.fire)
-        if self.detach_reset:
-            given = spikes.detach()
-            _, _, after = self.function(x, state, self.constants, lambda _distance: given)
-        return spikes, after

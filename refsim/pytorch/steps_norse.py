@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .steps_types import State, Step, Stepped
+from .steps_types import State, Step, Stepped, above
 from .surrogate import Fire
 
 Constants = Mapping[str, Any]
@@ -16,7 +16,7 @@ def lsnn_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     """LIF under a threshold that rises with its spikes; the current that came before acts, then takes the input."""
     v = s["v"] + p["rate"] * (p["v_rest"] - s["v"] + s["i_syn"])
     b = s["b"] + p["adapt_rate"] * (p["v_th"] - s["b"])
-    z = _above(v, b, fire)
+    z = above(v, b, fire)
     return z, v, {"v": _set(v, z, p), "i_syn": p["syn_decay"] * s["i_syn"] + x, "b": b + p["beta"] * z}
 
 
@@ -24,7 +24,7 @@ def lif_refrac_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     """LIF whose membrane is held for some steps after a spike."""
     current, held = s["i_syn"] + x, s["rho"] > 0
     v = torch.where(held, s["v"], _drawn(s["v"], current, p))
-    z = torch.where(held, torch.zeros_like(v), _above(v, p["v_th"], fire))
+    z = torch.where(held, torch.zeros_like(v), above(v, p["v_th"], fire))
     return z, v, {"v": _set(v, z, p), "i_syn": p["syn_decay"] * current, "rho": _counted(s["rho"], z, p)}
 
 
@@ -32,7 +32,7 @@ def lif_ex_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     """LIF with an exponential upswing of the membrane as it was."""
     current = s["i_syn"] + x
     v = _drawn(s["v"], _upswing(s["v"], p) + current, p)
-    z = _above(v, p["v_th"], fire)
+    z = above(v, p["v_th"], fire)
     return z, v, {"v": _set(v, z, p), "i_syn": p["syn_decay"] * current}
 
 
@@ -40,7 +40,7 @@ def lif_adex_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     """Add an adaptation, which follows the membrane as it was."""
     current = s["i_syn"] + x
     v = _drawn(s["v"], _upswing(s["v"], p) + current - s["a"], p)
-    z = _above(v, p["v_th"], fire)
+    z = above(v, p["v_th"], fire)
     return z, v, {"v": _set(v, z, p), "i_syn": p["syn_decay"] * current, "a": _adapted(s, p) + p["adaptation_spike"] * z}
 
 
@@ -48,7 +48,7 @@ def lif_adex_refrac_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepp
     """Hold the membrane for some steps after a spike; a crossing that is held back raises the adaptation too."""
     current, held = s["i_syn"] + x, s["rho"] > 0
     free = _drawn(s["v"], _upswing(s["v"], p) + current - s["a"], p)
-    crossed = _above(free, p["v_th"], fire)
+    crossed = above(free, p["v_th"], fire)
     v, z = torch.where(held, s["v"], free), torch.where(held, torch.zeros_like(free), crossed)
     after = {"i_syn": p["syn_decay"] * current, "a": _adapted(s, p) + p["adaptation_spike"] * crossed, "rho": _counted(s["rho"], z, p)}
     return z, v, {"v": _set(v, z, p), **after}
@@ -58,12 +58,8 @@ def izhikevich_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     """Izhikevich's neuron, forward Euler of both variables."""
     v = s["v"] + p["rate"] * (p["sq"] * s["v"] * s["v"] + p["mn"] * s["v"] + p["bias"] - s["u"] + x)
     u = s["u"] + p["rate"] * p["a"] * (p["b"] * s["v"] - s["u"])
-    z = _above(v, p["v_th"], fire)
+    z = above(v, p["v_th"], fire)
     return z, v, {"v": v * (1 - z) + p["c"] * z, "u": u + p["d"] * z}
-
-
-def _above(v: Tensor, threshold: Any, fire: Fire) -> Tensor:
-    return 1 - fire(threshold - v)
 
 
 def _drawn(v: Tensor, force: Tensor, p: Constants) -> Tensor:

@@ -22,13 +22,13 @@ class Traced:
     arrived : per layer, the tensors of its calls in order
     axes : per layer, how these lie in time, one of ``refsim.pytorch.bridge.framework.AXES``
     gave : per layer, (n_steps, n_samples, n_neurons): spikes, or the membrane of a readout
-    farthest : per layer, the largest distance to threshold, where it is known
+    decided : per layer, what each comparison gave, one after the other, where that is known
     """
 
     arrived: Sequence[Sequence[Tensor]]
     axes: Sequence[str]
     gave: Sequence[Tensor]
-    farthest: Sequence[float] = ()
+    decided: Sequence[list[Tensor]] = ()
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:

@@ -14,12 +14,10 @@ _WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 def gradient_text(report: "GradientReport") -> str:
     """Return a line a layer, a line a check, the bias where it was asked for, and the verdict."""
     width = max(12, *(len(each.name) for each in report.layers)) + 2
-    lines = [f"{'from the loss to':<{width}}{'relative':>10}{'cosine':>10}   worst entry"]
+    lines = [f"{'from the loss to':<{width}}{'relative':>10}{'cosine':>10}  worst (step, sample, input)"]
     for each in report.layers:
         step, sample, entry = each.worst
-        lines.append(
-            f"{each.name:<{width}}{each.relative:>10.1e}{each.cosine:>10.6f}   step {step}, sample {sample}, input {entry}: {each.found:.4g} for {each.true:.4g}"
-        )
+        lines.append(f"{each.name:<{width}}{each.relative:>10.1e}{each.cosine:>10.6f}  ({step}, {sample}, {entry}): {each.found:.3g} for {each.true:.3g}")
     lines.append("")
     judged = [verdict for verdict in report.verdicts if verdict.status != "reported"]
     lines += verdict_rows(judged)

@@ -1,0 +1,144 @@
+"""refsim gradcheck, cases of kind gradient, and the pytest plugin, as a user meets them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import refsim
+from refsim import RefsimError
+from refsim.__main__ import main
+from refsim.pytorch import losses
+
+pytest_plugins = ["pytester"]
+ROOT = Path(__file__).resolve().parents[1]
+DIGITS = str(ROOT / "validation" / "networks" / "digits_srif.toml")
+CODE = """
+import torch
+from torch import nn
+from refsim.pytorch import LIFDecay
+
+def make(detach=False):
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Linear(6, 8), LIFDecay("arctangent", detach_reset=detach, dt="1 ms"), nn.Linear(8, 3), LIFDecay("arctangent", detach_reset=detach, dt="1 ms"))
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.mul_(3)
+    return net
+
+def detached():
+    return make(True)
+
+def mine(values, target):
+    return ((values.sum(-1) - target[:, None]) ** 2).mean()
+"""
+
+
+@pytest.fixture
+def code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gradnet.py").write_text(CODE)
+    monkeypatch.delitem(sys.modules, "gradnet", raising=False)
+
+
+def test_a_module_and_a_loss_of_ones_own(code, capsys):
+    assert main(["gradcheck", "gradnet.py:make", "--dt", "1 ms", "--loss", "gradnet.py:mine", "--surrogate", "arctangent"]) == 0
+    printed = capsys.readouterr().out
+    assert "PASS." in printed
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_a_detached_reset_is_found_and_named(code, capsys):
+    assert main(["gradcheck", "gradnet.py:detached", "--dt", "1 ms", "--loss", "spike_rate", "--surrogate", "arctangent,slope=2"]) == 1
+    assert "reset fails." in capsys.readouterr().out
+    assert main(["gradcheck", "gradnet.py:detached", "--dt", "1 ms", "--loss", "spike_rate", "--surrogate", "arctangent", "--detach-reset", "--json"]) == 0
+
+
+def test_a_file_on_data_with_the_bias(capsys):
+    given = ["--data", "digits", "--steps", "8", "--samples", "4", "--dtype", "float64", "--bias"]
+    assert main(["gradcheck", DIGITS, "--loss", "spikemax,window=4", "--surrogate", "triangle", *given]) == 0
+    printed = capsys.readouterr().out
+    assert "reported and not judged" in printed
+    assert main(["gradcheck", DIGITS, "--loss", "spike_time", "--surrogate", "triangle"]) == 0
+
+
+def test_a_case_is_rerun(capsys):
+    assert main(["validate", str(ROOT / "validation" / "gradient" / "digits_srif.toml")]) == 0
+    assert "Is the gradient right?" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--loss", "spikemin", "--surrogate", "arctangent"], "'spikemin' is not a declared loss"),
+        (["--loss", "spikemax,windows=3", "--surrogate", "arctangent"], "windows is not an option of spikemax"),
+        (["--loss", "spikemax,window", "--surrogate", "arctangent"], "needs NAME or NAME,KEY=VALUE"),
+        (["--loss", "spikemax", "--surrogate", "arc"], "'arc' is not known"),
+        (["--loss", "spikemax", "--surrogate", "arctangent,slope=steep"], "must be a number"),
+        (["--loss", "spikemax", "--surrogate", "triangle", "--surrogate", "triangle", "--surrogate", "triangle"], "surrogate names 3 layers"),
+        (["--loss", "spikemax", "--surrogate", "triangle", "--skip", "all"], "all is not a check"),
+        (["--loss", "spikemax", "--surrogate", "triangle", "--steps", "5"], "give --data FILE too"),
+        (["--loss", "no.py:mine", "--surrogate", "triangle"], "there is no file no.py"),
+        (["--loss", "spikemax", "--surrogate", "triangle", "--dtype", "float64", "--device", "nowhere"], "cannot be used here"),
+    ],
+)
+def test_what_cannot_be_is_said(given, words, capsys):
+    assert main(["gradcheck", DIGITS, *given]) == 2
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert printed.count("\n") == 1
+
+
+def test_inputs_and_modules_that_do_not_fit_are_refused():
+    li = refsim.Network.dense([([[1.0, 2.0]], None, refsim.load("srif"))], "1 ms")
+    for inputs, words in ((np.zeros((2, 3)), r"must be \(n_samples, n_steps, 2\)"), (np.full((1, 3, 2), np.nan), "NaN")):
+        with pytest.raises(RefsimError, match=words):
+            refsim.check_gradient(li, losses.spike_rate, inputs, surrogate="triangle")
+    with pytest.raises(RefsimError, match=r"needs a torch\.nn\.Module or a refsim\.Network"):
+        refsim.check_gradient("net", losses.spike_rate, surrogate="triangle")
+    with pytest.raises(RefsimError, match="passes no gradient"):
+        refsim.check_gradient(li, losses.spike_rate, surrogate=None)
+
+
+def test_silence_is_inconclusive():
+    far = refsim.Network.dense([([[1.0]], None, refsim.load("srif", v_th=100.0))], "1 ms")
+    report = refsim.check_gradient(far, losses.spike_rate, np.zeros((1, 4, 1)), surrogate="rectangle")
+    assert report.status == "inconclusive"
+    assert "bring membranes near threshold" in report.text().replace("\n" + " " * 39, " ")
+
+
+def test_the_plugin_is_found_loads_nothing_heavy_and_judges(pytester):
+    pytester.makepyfile(
+        """
+        import sys
+        assert "torch" not in sys.modules and "brian2" not in sys.modules
+
+        def test_right(refsim_check):
+            import refsim
+            from refsim.pytorch import losses
+            refsim_check(refsim.check_loss(losses.spikemax, "spikemax"))
+
+        def test_wrong(refsim_check):
+            import refsim
+            from refsim.pytorch import losses
+            refsim_check(refsim.check_loss(lambda values, target: 2 * losses.spikemax(values, target), "spikemax"))
+
+        def test_reported(refsim_check):
+            import refsim
+            from refsim.gradients.five_cases import case_network
+            refsim_check(refsim.surrogate_bias(*case_network(5, 0)))
+
+        def test_nothing(refsim_check):
+            refsim_check([])
+        """
+    )
+    ran = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    ran.assert_outcomes(passed=2, failed=2)
+    ran.stdout.fnmatch_lines(["*refsim: fail*", "*needs what a check of refsim returns*", "*reported, not judged*", "*test_reported: surrogate_bias W1 = *"])
+
+
+def test_importing_the_plugin_imports_neither_torch_nor_brian2():
+    code = "import sys, refsim.pytest_plugin; sys.exit(bool({'torch', 'brian2', 'scipy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
