@@ -43,7 +43,7 @@ PEERS = {
         (TORCH, "numpy", "matplotlib", "scipy", "tqdm", "loguru", "requests", "scienceplots", "tensorboard", "einops"),
         "spikingjelly.activation_based.neuron",
     ),
-    "norse": Peer("norse==1.1.0", (TORCH, "numpy", "nir", "nirtorch"), "norse.torch"),
+    "norse": Peer("norse==1.1.0", (TORCH, "numpy", "scipy", "nir", "nirtorch"), "norse.torch"),
     "sinabs": Peer("sinabs==3.1.3", (TORCH, "numpy", "scipy", "tqdm", "pbr", "matplotlib", "nir<=1.0.4", "nirtorch<2"), "sinabs"),
     "rockpool": Peer("rockpool==3.1.0", (TORCH, "numpy", "scipy", "tqdm"), "rockpool.nn.modules.torch"),
     "nest": Peer("nest-simulator==3.10", ("numpy", "scipy"), "nest"),

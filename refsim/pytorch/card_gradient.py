@@ -122,9 +122,9 @@ class _Noise:
     def __init__(self, size: float, seed: int) -> None:
         self.size, self.generator = size, torch.Generator().manual_seed(seed)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Any) -> Any:
         """Return numbers changed."""
-        if not self.size:
+        if not self.size or not isinstance(x, Tensor):  # a state may be set to a plain number
             return x
         signs = torch.randint(0, 2, x.shape, generator=self.generator, dtype=torch.float64) * 2 - 1
         return x * (1 + self.size * signs)
