@@ -116,16 +116,18 @@ def test_every_package_is_shipped():
     assert kinds == {".cpp", ".html"}  # both under package_data in setup.cfg
 
 
-@pytest.mark.parametrize("index", range(5))
+@pytest.mark.parametrize("index", range(6))
 def test_the_examples_of_the_readme_run(index, tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     code = blocks[0] + (blocks[index] if index else "")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     if index == 3:
         lines = dict(line.split() for line in done.stdout.splitlines()[-10:])
         assert lines == dict.fromkeys(set(refsim.checks.STEP_CHECKS), "pass") | {"comparison": "fail", "trains": "skipped"}
+    elif index == 5:
+        assert done.stdout.splitlines()[-1] == "fail ['reset']"
     else:
         assert "pass" in done.stdout.splitlines()[-1]
 
