@@ -68,6 +68,6 @@ def _reported(verdicts: "Sequence[Verdict]") -> list[str]:
 
 
 def _text(verdicts: "Sequence[Verdict]") -> str:
-    from .report.rows import verdict_rows
+    from .checks.rows import verdict_rows
 
     return "\n".join(verdict_rows(verdicts))

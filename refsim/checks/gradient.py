@@ -71,7 +71,7 @@ class GradientReport:
 
     def text(self) -> str:
         """Return tables for a terminal of 80 columns."""
-        from ..report.gradient import gradient_text
+        from .gradient_text import gradient_text
 
         return gradient_text(self)
 

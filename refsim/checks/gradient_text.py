@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from .rows import verdict_rows
 
 if TYPE_CHECKING:
-    from ..checks.gradient import GradientReport
+    from .gradient import GradientReport
 
 _WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 
