@@ -6,6 +6,7 @@ import pytest
 from conftest import CASE
 
 from refsim import RefsimError
+from refsim.checks import GRADIENT_CHECKS
 from refsim.questions.case import read_case, standard_claims
 from refsim.questions.curve import CURVE_MEASURES
 from refsim.questions.nest import NEST_MEASURES
@@ -19,7 +20,7 @@ FILES = [path for path in sorted(shelf("validation").rglob("*.toml")) if path.pa
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_claim_has_a_known_measure_and_a_reason(path):
     for row in tomllib.loads(path.read_text("utf-8"))["claim"]:
-        assert row["measure"] in (*MEASURES, *NEURON_MEASURES, *STEP_MEASURES, *CURVE_MEASURES, *NEST_MEASURES)
+        assert row["measure"] in (*MEASURES, *NEURON_MEASURES, *STEP_MEASURES, *CURVE_MEASURES, *NEST_MEASURES, *GRADIENT_CHECKS)
         assert len(row["because"].split()) >= 8
 
 
@@ -35,7 +36,7 @@ GOOD = CASE % 1
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('kind = "neuron"', 'kind = "nerve"', "kind must be one of curve, nest, network, neuron, step"),
+        ('kind = "neuron"', 'kind = "nerve"', "kind must be one of curve, gradient, nest, network, neuron, step"),
         ('title = "t"', "", "title is missing"),
         ('title = "t"', 'title = "t"\ncolour = 1', "colour is not a known key"),
         ("[[claim]]", "[other]", "other is not a known key"),

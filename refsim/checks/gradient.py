@@ -8,9 +8,8 @@ from ..claims import Claim, Verdict, judge, overall
 from ..errors import RefsimError, listed
 from .bias import surrogate_rows
 from .gradient_layers import Answer, worst_of
+from .gradient_loss import LOSS_LIMIT
 from .gradient_runs import GradientRuns, LayerGradient
-
-_TWO = 1e-6
 
 
 def _claim(measure: str, limit: float | None, unit: str, because: str) -> Claim:
@@ -32,7 +31,7 @@ _EACH: dict[str, tuple[Claim, Callable[[Any], Answer]]] = {
 }  # fmt: skip
 _FINITE = _claim("finite", 0, "numbers", "one NaN in a gradient ends the training")
 _SPIKES = _claim("spikes", 0, "spikes", "gradients of two runs can be compared where the runs are one")
-_LOSS = _claim("loss", _TWO, "1", "central differences of order four keep nine digits of a float64 loss; three are left to steep ones")
+_LOSS = _claim("loss", LOSS_LIMIT, "1", "central differences of order four keep nine digits of a float64 loss; three are left to steep ones")
 _CONNECTIONS = _claim("connections", None, "1", "from the loss to every layer: weights hand back what they hand on, each in its step")
 _WEIGHTS = _claim(
     "weights", None, "1", "each parameter's gradient along a random direction is the slope by differences of what arrives; neurons held to their spikes"

@@ -13,6 +13,7 @@ from ..errors import RefsimError
 from ..network import Network
 from .gradient_inputs import inputs_of, target_of
 from .gradient_layers import ENLARGED, Answer, Through
+from .gradient_loss import loss_error
 
 _ENDS = 6  # steps whose spikes are asked what comes back from them
 _DOUBLE, _SINGLE = 1e-9, 1e-7
@@ -168,21 +169,8 @@ class GradientRuns:
         return float(sum(wrong.values())), f"{first} is the first that fires otherwise; refsim validate says at which spike" if first else ""
 
     def loss_error(self) -> Answer:
-        """Return how far autograd's gradient of the loss is from central differences, at graded values near the outputs."""
-        from ..pytorch.probing import loss_gradient, loss_value
-
-        generator = np.random.default_rng(self.seed)
-        values = self.declared.output(-1).transpose(1, 2, 0)
-        values = values + generator.uniform(0.1, 0.4, values.shape) * (values.std() or 1.0)
-        gradient, worst, step = loss_gradient(self.loss, values, *self.target), 0.0, 1e-3
-        for _ in range(6):
-            along = generator.standard_normal(values.shape)
-            at = {times: loss_value(self.loss, values + times * step * along, *self.target) for times in (-2, -1, 1, 2)}
-            slope = (8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * step)
-            found = 0.0 if gradient is None else float((gradient * along).sum())
-            size = max(0.0 if gradient is None else float(np.linalg.norm(gradient)), abs(slope))
-            worst = max(worst, abs(found - slope) / size if size else 0.0)
-        return worst, "the backward pass of the loss is not its derivative" if worst > 1e-6 else ""
+        """Return how far autograd's gradient of the loss is from central differences."""
+        return loss_error(self.loss, self.target, self.declared.output(-1).transpose(1, 2, 0), self.seed)
 
     @cached_property
     def through(self) -> list[Through]:

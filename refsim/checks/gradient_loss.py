@@ -1,0 +1,45 @@
+"""Is the backward pass of a loss its derivative: central differences where the outputs of a run are."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Floats
+from .gradient_layers import Answer
+
+LOSS_LIMIT = 1e-6
+_WAYS, _STEPS, _TRUSTED = 12, (1e-4, 3e-5), 1e-7  # directions; two steps, and how near their slopes must be, or a corner lies between
+
+
+def loss_error(loss: Callable[..., Any], target: Sequence[Any], outputs: Floats, seed: int) -> Answer:
+    """Return how far autograd's gradient is from central differences, relative, at graded values above the outputs, where no class is silent.
+
+    Parameters
+    ----------
+    loss : function ``(values, target) -> Tensor``
+    outputs : (n_samples, n_classes, n_steps)
+    """
+    from ..pytorch.probing import loss_gradient
+
+    generator, worst = np.random.default_rng(seed), None
+    for _ in range(_WAYS):
+        values = outputs + generator.uniform(0.5, 1.0, outputs.shape) * max(0.5, 3 / outputs.shape[-1])
+        along = generator.standard_normal(outputs.shape)
+        slope, finer = (_central(loss, target, values, along, step) for step in _STEPS)
+        gradient = loss_gradient(loss, values, *target)
+        found, length = (0.0, 0.0) if gradient is None else (float((gradient * along).sum()), float(np.linalg.norm(gradient)))
+        size = max(length, abs(slope))
+        if not abs(slope - finer) > _TRUSTED * size:  # NaN is for `finite` to find
+            worst = max(worst or 0.0, abs(found - slope) / size if size else 0.0)
+    if worst is None:
+        return None, "central differences do not settle: the loss has corners everywhere, or is not computed in float64"
+    return worst, "the backward pass of the loss is not its derivative" if worst > LOSS_LIMIT else ""
+
+
+def _central(loss: Callable[..., Any], target: Sequence[Any], values: Floats, along: Floats, step: float) -> float:
+    """Return the central difference of fourth order along a direction."""
+    from ..pytorch.probing import loss_value
+
+    at = {times: loss_value(loss, values + times * step * along, *target) for times in (-2, -1, 1, 2)}
+    return (8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * step)
