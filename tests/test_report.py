@@ -57,6 +57,24 @@ def test_fail_names_the_first_divergence(pair):
     }
 
 
+@pytest.mark.parametrize("record", [(), ("before_reset",)], ids=["unrecorded", "recorded"])
+def test_a_network_that_ends_in_a_readout_gets_its_verdict(record, rng, tmp_path):
+    """The decisions are those of its membranes; where nobody recorded them, spikes that differ are a fail all the same."""
+    first, last = rng.normal(0, 0.5, (20, 12)), rng.normal(0, 0.3, (3, 20))
+    network = refsim.Network.dense([(first, None, refsim.load("srif")), (last, None, refsim.load("li"))], "1 ms")
+    drive = Drive.bernoulli(rng.random((6, 12)), 20, "1 ms", 0)
+    run = Discrete().run(network, drive, record)
+    verdicts = {}
+    for name, trial in (("same", run), ("moved", moved(run, layer=0)[0])):
+        report = refsim.compare(run, trial)
+        verdicts[name] = [verdict.status for verdict in report.findings.verdicts]
+        assert "Decisions" in (report.save(tmp_path) / "report.html").read_text("utf-8") or not record
+    assert verdicts == {
+        "same": ["pass", "pass"] if record else ["inconclusive", "skipped"],
+        "moved": ["fail", "pass"] if record else ["fail", "skipped"],
+    }
+
+
 def test_both_membranes_are_shown_where_they_part(rng):
     network, drive = small_network(rng, "srif"), Drive.bernoulli(rng.random((6, 12)), 20, "1 ms", 0)
     other = refsim.Network.dense([(layer.weight * 1.01, layer.bias, layer.model) for layer in network.layers], "1 ms")
