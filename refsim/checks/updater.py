@@ -83,7 +83,9 @@ def _updater_code(model: NeuronModel, brian2: Any) -> str:
         if updater is independent and coupled(model):
             return BY_NUMBERS  # Brian2 would take the other states for constants
         try:
-            return str(updater(group.equations, group.variables)).replace("int(not_refractory)", "1")  # of a neuron that is free
+            return (
+                str(updater(group.equations, group.variables)).replace("int(not_refractory)", "1").replace("whole_below(", "floor(")
+            )  # of a neuron that is free
         except UnsupportedEquationsException:
             continue
     if model.discrete.solution in _CLAIMED:
