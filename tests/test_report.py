@@ -12,6 +12,7 @@ import refsim
 from refsim import Brian2, Discrete, Drive, RefsimError, SpikeTrains, Torch
 from refsim.claims import Claim, Verdict, judge, overall
 from refsim.questions.case import standard_claims
+from refsim.questions.findings import Findings
 from refsim.questions.network import Plan, validate_network
 from refsim.report import Report
 
@@ -219,3 +220,10 @@ def test_the_membranes_shown_are_those_of_the_run(rng):
     findings = validate_network(network, drive, Plan((SensitiveToBatch(),)), standard_claims())
     first = findings.comparisons[0].first
     assert (first.left_seen >= 0.5) != (first.right_seen >= 0.5)
+
+
+def test_a_claim_that_no_run_answers_names_no_run(tmp_path):
+    claim = standard_claims()[0]
+    page = (Report(Findings("", (Verdict(claim, None, "skipped", detail="no labels"),))).save(tmp_path) / "report.html").read_text("utf-8")
+    assert 'data-name="run"' not in page  # it would stand there as a word of its own on a narrow screen
+    assert '<td><span class="because">no labels</span></td>' in page
