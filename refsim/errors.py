@@ -15,6 +15,23 @@ def listed(names: object) -> str:
     return ", ".join(sorted(str(name) for name in names)) or "none"  # type: ignore[attr-defined]
 
 
+def option(name: str, value: object, typed: str = "") -> str:
+    """Write an option as a call takes it and as one types it: ``dt='1 ms' (on the command line --dt '1 ms')``.
+
+    Parameters
+    ----------
+    name : str
+        In Python.
+    value : object
+        An example.
+    typed : str
+        How it is typed, where that is not ``--name`` and the value, of a tuple its entries with commas.
+    """
+    words = ",".join(map(str, value)) if isinstance(value, tuple) else repr(value)
+    flag = name.replace("_", "-")
+    return f"{name}={value!r} (on the command line {typed or f'--{flag} {words}'})"
+
+
 def first_line(error: BaseException, most: int = 160) -> str:
     """Return the first line of what an error of somebody else's code says, or its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]

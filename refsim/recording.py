@@ -79,6 +79,15 @@ class Recording:
         """Sub-steps a step; 1 unless the run is in fine mode."""
         return int(self.provenance.get("refine", 1))
 
+    @property
+    def no_decisions(self) -> str:
+        """Why nothing can be said of the classes, and what would help; "" where they are known."""
+        last = self.network.layers[-1]
+        wanted = output_trace(last)
+        if not wanted or (self.traces and wanted in self.traces[-1]):
+            return ""
+        return f"the last layer is {what_output(last)}, which was not recorded; run it with record=('{wanted}',)"
+
     def decisions(self) -> Ints:
         """Return the class of each sample: the output neuron with most spikes, or the largest mean of a readout or of what spikes carry.
 
@@ -89,11 +98,9 @@ class Recording:
         RefsimError
             For an output that was not recorded.
         """
+        if self.no_decisions:
+            raise RefsimError(f"decisions: {self.no_decisions}.")
         if wanted := output_trace(self.network.layers[-1]):
-            if wanted not in self.traces[-1]:
-                raise RefsimError(
-                    f"decisions: the last layer is {what_output(self.network.layers[-1])}, which was not recorded; run it with record=('{wanted}',)."
-                )
             means: Ints = np.argmax(self.traces[-1][wanted].mean(axis=1), axis=1).astype(np.int64)
             return means
         classes: Ints = np.argmax(self.spikes[-1].counts(), axis=1).astype(np.int64)

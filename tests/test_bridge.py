@@ -261,5 +261,5 @@ def test_weights_come_out_to_the_last_bit():
 
 
 def test_a_module_says_nothing_of_its_step():
-    with pytest.raises(RefsimError, match='give dt="1 ms"'):
+    with pytest.raises(RefsimError, match="give dt='1 ms' .on the command line --dt '1 ms'."):
         refsim.bridge.load(module())

@@ -206,3 +206,15 @@ def test_a_name_that_no_trait_reads_is_idle_in_a_card_of_traits_too():
     card["name"], card["parameters"]["idle"] = "mine", {"value": 1.0, "unit": "1", "meaning": "nobody reads it"}
     (found,) = (verdict for verdict in refsim.check_card(refsim.NeuronModel.from_table(card), skip=set(CARD_CHECKS) - {"names"}))
     assert (found.status, found.detail) == ("fail", "idle: declared, but no text reads it")
+
+
+@pytest.mark.parametrize(("factor", "status"), [("", "pass"), ("1.01*", "fail")], ids=["right", "rogue: a factor"])
+def test_a_step_is_judged_where_the_formula_of_its_ode_is_0_by_0(factor, status, monkeypatch):
+    """Brian2's solution divides by tau_m - tau_syn; where they are equal, the exponential of the matrix says what is right."""
+    monkeypatch.setattr("refsim.checks.updater._POINTS", 1)  # the card's own parameters; those drawn near them differ
+    table = tomllib.loads(refsim.load("lif_exp").text)
+    table["name"], table["derived"]["gain"]["text"] = "mine", factor + table["derived"]["gain"]["text"]
+    model = refsim.NeuronModel.from_table(table).with_parameters(tau_m="5 ms", tau_syn="5 ms")
+    verdict = refsim.check_declared_step(model)
+    assert verdict.status == status
+    assert verdict.detail.startswith("v: differs" if factor else "")

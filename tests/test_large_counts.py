@@ -5,6 +5,8 @@ import pytest
 
 import refsim
 from refsim.engines.brian import text
+from refsim.questions.neuron import alone
+from refsim.writing import to_brian2
 
 STEPS = 34  # 3^33 is 5.6e15, below 2^53: a whole number in float64
 
@@ -31,3 +33,40 @@ def test_rogue_brian2s_own_floor_turns_over(monkeypatch):
     found = counts(refsim.Brian2(target="numpy"))
     assert np.array_equal(found[:19], TRUTH[:19])
     assert not np.array_equal(found, TRUTH)  # 3^20 is more than 2^31
+
+
+# --- fine mode, and scripts ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def card():
+    """An integrate-and-fire neuron that loses as many thresholds as its membrane holds, and remembers how many."""
+    reset = "n = floor(v/v_th); v -= floor(v/v_th)*v_th"
+    return refsim.NeuronModel("many", "dv/dt = I/tau : 1\ndn/dt = 0/tau : 1", threshold="v >= v_th", reset=reset, parameters={"v_th": 1.0, "tau": "1 ms"})
+
+
+def membranes(card, **options):
+    drive = refsim.Drive.current(np.full((1, 3, 1), 2.0**33), "1 ms")
+    return refsim.run(alone(card, 1e-3), drive, engine=refsim.Brian2(mode="fine", refine=2, **options), record=("after_reset", "n")).traces[0]
+
+
+@pytest.mark.parametrize("target", ["numpy", "cpp"])
+def test_counts_in_fine_mode(card, target):
+    found = membranes(card, target=target)
+    assert (found["n"].ravel().tolist(), found["after_reset"].ravel().tolist()) == ([2.0**32] * 6, [0.0] * 6)  # a sub-step each
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")  # NumPy's word for it; C++ has none
+def test_rogue_brian2s_own_floor_in_fine_mode(card, monkeypatch):
+    monkeypatch.setattr("refsim.engines.brian.objects.own_floor", lambda text: text)
+    assert membranes(card, target="numpy")["n"].ravel()[-1] != 2.0**32
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+@pytest.mark.parametrize("faulty", [False, True], ids=["ours", "Brian2's own floor"])
+def test_counts_in_a_script(card, faulty):
+    script = to_brian2(card, current=2.0**33, refine=2, duration="3 ms")
+    script = script.replace("whole_below(v", "floor(v") if faulty else script
+    names = {"__name__": "script"}
+    exec(script.split("figure, axes")[0], names)
+    assert (names["states"].n[0][-1] == 2.0**32) is not faulty

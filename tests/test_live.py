@@ -64,7 +64,7 @@ def test_a_module_is_put_on_trial(name, capsys):
         (["nets.mine:make", *DATA, "--device", "nowhere"], "device 'nowhere' cannot be used here"),
         (["nets.mine:make", *DATA, "--engine", "discrete"], "is put on trial itself; leave --engine out"),
         (["nets.mine:make", *DATA, "--dtype", "float32", "float64"], "is run in one dtype"),
-        (["nets.mine:make", *DATA[:-2]], "Give input_shape=(...), and layout= one of step, time first, batch first"),
+        (["nets.mine:make", *DATA[:-2]], "Give input_shape=(2, 34, 34) (on the command line --input-shape 2,34,34), and layout="),
         (["digits_srif.pt", *DATA], "--input-shape is of a module, package.file:factory"),
     ],
 )

@@ -1,5 +1,8 @@
 """NIR: every primitive means what it says, whatever stands between, and what NIR leaves open is asked for."""
 
+import re
+import shlex
+
 import numpy as np
 import pytest
 from nir_files import DT, FIRING, READINGS, affine, chain, neurons, random_graph, write
@@ -7,6 +10,7 @@ from oracle_nir import simulate
 
 import refsim
 from refsim import RefsimError
+from refsim.__main__ import main
 
 
 def compared(path, nodes, edges, x, **options):
@@ -155,8 +159,8 @@ LIF = {"type": "LIF", "tau": np.array([0.02]), "r": np.array([2.0]), "v_leak": n
     ("options", "said"),
     [
         ({}, "NIR says no duration of a step; give dt="),
-        ({"dt": "1 ms"}, "leaves open how its neurons were stepped. Give integration='euler', forward Euler"),
-        ({"dt": "1 ms", "integration": "euler"}, "how its neurons were reset.*Give reset='to v_reset'"),
+        ({"dt": "1 ms"}, "leaves open how its neurons were stepped. Give one, as in integration='euler' .*: 'euler', forward Euler"),
+        ({"dt": "1 ms", "integration": "euler"}, "how its neurons were reset.*Give one, as in reset='to v_reset'"),
         ({"dt": "1 ms", "integration": "Euler"}, "integration must be one of 'euler', .* but is 'Euler'"),
         ({"dt": "1 ms", "integration": "euler", "reset": "hard"}, "reset must be one of"),
         ({"dt": "1 ms", "integration": "euler", "reset": "to zero", "spikes": 3}, "spikes must be one of 'one', 'many', but is 3"),
@@ -169,6 +173,17 @@ def test_what_nir_leaves_open_is_asked_for(options, said, tmp_path):
     path = write(tmp_path / "net.nir", *chain(LIF, shape=(1,), shown=(1,)))
     with pytest.raises(RefsimError, match=said):
         refsim.bridge.load(path, **options)
+
+
+def test_what_is_asked_for_can_be_typed_as_it_is_said(tmp_path, capsys):
+    """Each answer on the command line is taken from the error before it."""
+    path, words = str(write(tmp_path / "net.nir", *chain(LIF, shape=(1,), shown=(1,)))), []
+    for name in ("--dt", "integration", "reset"):
+        assert main(["inspect", path, *words]) == 2
+        said = re.search(r"\(on the command line (.*?)\)", capsys.readouterr().err)
+        assert name in said[1]
+        words += shlex.split(said[1])
+    assert main(["inspect", path, *words]) == 0
 
 
 def test_options_of_nir_are_for_nir(tmp_path):

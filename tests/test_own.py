@@ -186,3 +186,10 @@ def test_a_wrong_argument_is_one_sentence(changes, says):
 def test_a_table_that_is_none_is_one_sentence(table):
     with pytest.raises(RefsimError, match="needs a dict with the keys of a card"):
         NeuronModel.from_table(table)
+
+
+@pytest.mark.parametrize("method", ["", "euler", "exponential_euler", "rk4"])
+def test_an_equation_of_impulses_alone_is_a_sum(method):
+    model = refsim.NeuronModel("mine", "dv/dt = I/step : 1", threshold="v >= v_th", reset="v = 0", parameters={"v_th": 1.0}, method=method)
+    assert [statement.text for statement in model.discrete.integrate] == ["v + I"]
+    assert refsim.check_declared_step(model).status == "pass"

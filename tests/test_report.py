@@ -12,6 +12,7 @@ import refsim
 from refsim import Brian2, Discrete, Drive, RefsimError, SpikeTrains, Torch
 from refsim.claims import Claim, Verdict, judge, overall
 from refsim.questions.case import standard_claims
+from refsim.questions.findings import Findings
 from refsim.questions.network import Plan, validate_network
 from refsim.report import Report
 
@@ -54,6 +55,24 @@ def test_fail_names_the_first_divergence(pair):
         "sample": sample,
         "neuron": neuron,
         "step": step,
+    }
+
+
+@pytest.mark.parametrize("record", [(), ("before_reset",)], ids=["unrecorded", "recorded"])
+def test_a_network_that_ends_in_a_readout_gets_its_verdict(record, rng, tmp_path):
+    """The decisions are those of its membranes; where nobody recorded them, spikes that differ are a fail all the same."""
+    first, last = rng.normal(0, 0.5, (20, 12)), rng.normal(0, 0.3, (3, 20))
+    network = refsim.Network.dense([(first, None, refsim.load("srif")), (last, None, refsim.load("li"))], "1 ms")
+    drive = Drive.bernoulli(rng.random((6, 12)), 20, "1 ms", 0)
+    run = Discrete().run(network, drive, record)
+    verdicts = {}
+    for name, trial in (("same", run), ("moved", moved(run, layer=0)[0])):
+        report = refsim.compare(run, trial)
+        verdicts[name] = [verdict.status for verdict in report.findings.verdicts]
+        assert "Decisions" in (report.save(tmp_path) / "report.html").read_text("utf-8") or not record
+    assert verdicts == {
+        "same": ["pass", "pass"] if record else ["inconclusive", "skipped"],
+        "moved": ["fail", "pass"] if record else ["fail", "skipped"],
     }
 
 
@@ -201,3 +220,10 @@ def test_the_membranes_shown_are_those_of_the_run(rng):
     findings = validate_network(network, drive, Plan((SensitiveToBatch(),)), standard_claims())
     first = findings.comparisons[0].first
     assert (first.left_seen >= 0.5) != (first.right_seen >= 0.5)
+
+
+def test_a_claim_that_no_run_answers_names_no_run(tmp_path):
+    claim = standard_claims()[0]
+    page = (Report(Findings("", (Verdict(claim, None, "skipped", detail="no labels"),))).save(tmp_path) / "report.html").read_text("utf-8")
+    assert 'data-name="run"' not in page  # it would stand there as a word of its own on a narrow screen
+    assert '<td><span class="because">no labels</span></td>' in page

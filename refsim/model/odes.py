@@ -98,7 +98,9 @@ def generated_step(odes: Odes, method: str, inputs: Mapping[str, str], *, kind: 
     kind : {"pulse", "impulse", "early_impulse"}
     """
     slopes = {name: _without(tree, set(inputs), where) if kind != "pulse" else tree for name, tree in odes.slopes.items()}
-    lines = _METHODS[method](Odes(slopes, odes.subexpressions), where)
+    still = {name for name in inputs.values() if isinstance(tree := slopes[name], ast.Constant) and not tree.value}  # but for its impulses
+    moving = {name: tree for name, tree in slopes.items() if name not in still}
+    lines = _METHODS[method](Odes(moving, odes.subexpressions), where)
     jumps = [f"{state} = {state} + {name}" for name, state in inputs.items()]
     lines = [*(jumps if kind == "early_impulse" else []), *lines, *(jumps if kind == "impulse" else [])]
     return tuple(_statement(line, where) for line in lines)

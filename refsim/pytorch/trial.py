@@ -15,6 +15,7 @@ from .bridge.framework import first
 from .bridge.parts import neurons_of
 from .bridge.reach import unjudged
 from .bridge.states import put_aside
+from .bridge.training import otherwise_in_training
 from .bridge.trying import Tried, try_out
 from .layers import Neuron
 
@@ -59,9 +60,10 @@ class Trial:
 
     @property
     def described(self) -> str:
-        """The module in a report, with what is in it besides the network that is judged."""
-        behind = unjudged(self.module, self.tried)
-        return "the module itself" + (f"; {listed(behind)} leads to none of its neurons and is not judged" if behind else "")
+        """The module in a report, with what is in it besides the network that is judged, and what is judged as it is not set."""
+        behind, training = unjudged(self.module, self.tried), otherwise_in_training(self.module, [part.name for part in self.tried.parts])
+        words = ["the module itself"] + ([f"{listed(behind)} leads to none of its neurons and is not judged"] if behind else [])
+        return "; ".join(words + ([f"set to train, it is judged as eval() would have it, {', '.join(training)}"] if training else []))
 
     def check_steps(self, n_steps: int, held: bool) -> None:
         """Refuse a drive that a module which runs its own steps cannot be given."""

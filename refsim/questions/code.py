@@ -88,6 +88,11 @@ class Comparison:
         return not self.partings and self.nearest is not None and self.nearest_bound is not None and 0 < self.nearest_bound >= self.nearest[0]
 
     @property
+    def no_decisions(self) -> str:
+        """Why no classes can be compared; "" where they can."""
+        return self.reference.no_decisions or self.trial.no_decisions
+
+    @property
     def changed_decisions(self) -> int:
         """Samples whose class differs."""
         return int((self.reference.decisions() != self.trial.decisions()).sum())

@@ -128,8 +128,8 @@ def judge_code(claim: Claim, found: Comparison) -> Verdict:
     """Judge one of ``CODE_MEASURES``; where every sample parted by rounding alone, a changed class is a tie too."""
     if claim.measure == "mismatched spikes":
         return judge_identity(claim, found)
-    if found.unread:
-        return Verdict(claim, None, "skipped", run=found.trial.label, detail=str(found.unread[0]))
+    if found.no_decisions:
+        return Verdict(claim, None, "skipped", run=found.trial.label, detail=found.no_decisions)
     verdict = judge(claim, found.changed_decisions, run=found.trial.label)
     if verdict.status == "fail" and found.undecided == len(found.partings):
         return replace(

@@ -36,9 +36,10 @@ def _row(verdict: Verdict, *, because: bool) -> str:
     claim = verdict.claim
     detail = f'<span class="because">{escape(verdict.detail)}</span>' if verdict.detail else ""
     reason = f'<span class="because">{escape(claim.because)}</span>' if because else ""
+    run = f'<td data-name="run">{escape(verdict.run)}{detail}</td>' if verdict.run else f"<td>{detail}</td>"
     value = "" if verdict.value is None else f"{verdict.value:.6g} {escape(claim.unit)}"
     return (f'<tr><td class="{verdict.status}">{verdict.status}</td><td>{escape(claim.measure)}{reason}</td>'
-            f'<td data-name="run">{escape(verdict.run)}{detail}</td><td class="number" data-name="value">{value}</td>'
+            f'{run}<td class="number" data-name="value">{value}</td>'
             f'<td class="number" data-name="limit">{escape(claim.limit_text)}</td></tr>')  # fmt: skip
 
 

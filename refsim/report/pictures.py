@@ -34,7 +34,7 @@ def pictures(findings: Findings) -> list[Picture]:
         drawn.append(_raster(findings))
         if findings.closeup is not None:
             drawn.append(_membrane(findings.closeup, findings))
-        if not findings.worst.unread:
+        if not findings.worst.no_decisions:
             drawn.append(_decisions(findings))
     if findings.ladder is not None:
         drawn.append(_ladder(findings.ladder))

@@ -20,6 +20,13 @@ _SHIFT = [
     '    """Shift the size of a whole number down by n bits."""',
     "    return np.trunc(x/2.0**n)",
 ]
+_FLOOR = [
+    '@implementation("cpp", "double whole_below(double x) { return floor(x); }")',
+    "@check_units(x=1, result=1)",
+    "def whole_below(x):",
+    '    """Return the whole number below as a floating-point one: Brian2\'s floor is an integer of 32 bits."""',
+    "    return np.floor(x)",
+]
 
 
 def read_names(model: NeuronModel) -> frozenset[str]:
@@ -50,7 +57,7 @@ def continuous_group(model: NeuronModel) -> str:
     given = [f'    {key}="{text}",' + (f"  # {comment}" if comment else "") for key, text, comment in options if text or key == "reset"]
     draw = "; ".join(f"{name} = rand()" for name in _drawn(model))
     after = [f'neurons.run_regularly("{draw}", when="before_thresholds")'] if draw else []
-    return "\n".join([*_equations(lines), "", "neurons = NeuronGroup(", "    1,", "    equations,", *given, ")", *after])
+    return _defined([*_equations(lines), "", "neurons = NeuronGroup(", "    1,", "    equations,", *given, ")", *after])
 
 
 def discrete_group(model: NeuronModel) -> str:
@@ -63,7 +70,6 @@ def discrete_group(model: NeuronModel) -> str:
         code += [f"{each.target} = {brian2_text(each.text, each.tree)}" for each in statements]
         order += [name] if statements else []
     threshold = ', threshold="z > 0", reset=""' if step.fire else ""
-    functions = [*_SHIFT, "", ""] if "shr(" in "\n".join(code) else []
     group = [
         f"neurons = NeuronGroup(1, equations{threshold})",
         f"# One step, in this order: {', '.join(order)}.",
@@ -74,7 +80,14 @@ def discrete_group(model: NeuronModel) -> str:
         '    when="groups",',
         ")",
     ]
-    return "\n".join([*functions, *_equations(lines), "", *group])
+    return _defined([*_equations(lines), "", *group])
+
+
+def _defined(lines: Sequence[str]) -> str:
+    """Return Brian2's text behind the functions that it calls and Brian2 has not, or has otherwise."""
+    text = re.sub(r"\bfloor\(", "whole_below(", "\n".join(lines))
+    functions = [define for name, define in (("shr(", _SHIFT), ("whole_below(", _FLOOR)) if name in text]
+    return "\n".join([*(line for define in functions for line in (*define, "", "")), text])
 
 
 def _bare(text: str, joined: str = " ") -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...drive import Drive
-from ...errors import RefsimError
+from ...errors import RefsimError, option
 from ...model import NeuronModel
 from ...network import Network, positive_time
 from ...recording import Recording, check_range, check_run, make_provenance
@@ -198,7 +198,9 @@ def _method(model: NeuronModel, fine: bool) -> str:
 def _check_fine(network: Network) -> None:
     for layer in network.layers:
         if layer.model.continuous is None:
-            raise RefsimError(f"{layer.name}: card '{layer.model.name}' is a map in discrete time and has no ODE; run it with mode='grid'.")
+            raise RefsimError(
+                f"{layer.name}: card '{layer.model.name}' is a map in discrete time and has no ODE; run it with {option('mode', 'grid', '--grid, or without --fine')}."
+            )
 
 
 def _batch(network: Network) -> int:

@@ -47,7 +47,7 @@ def find_compiler() -> str:
     for tool in (name, "make"):
         if shutil.which(tool) is None:
             raise RefsimError(
-                f"'{tool}' was not found. Networks are compiled with a C++ compiler and make: install both, or run small networks with target='numpy'."
+                f"'{tool}' was not found. Networks are compiled with a C++ compiler and make: install both, or, from Python, run small networks with target='numpy'."
             )
     return name
 

@@ -1,6 +1,7 @@
 """Turn a card's text into Brian2's: one operation a statement, so that no optimiser can change their order."""
 
 import ast
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -130,9 +131,14 @@ def fine_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool,
     unit = "1" if drawn is not None and names_in(drawn) <= set(DRAWS) else model.state[model.membrane_in(fine=True)].unit
     lines = _constants(model, per_neuron, units=True) + [f"{name} : {model.input_unit}" for name in model.inputs]
     lines += [f"gap : {unit}"] * gap + [f"seen : {unit}"] * seen + [f"{name} : 1" for name in model.draws]
-    lines += [model.continuous.equations, *(f"{jump_of(name)} : {model.input_unit}" for name in model.inputs)]
-    lines += [f"{statement.target} = {statement.text} : 1" for statement in model.discrete.modulate]
+    lines += [own_floor(model.continuous.equations), *(f"{jump_of(name)} : {model.input_unit}" for name in model.inputs)]
+    lines += [f"{statement.target} = {own_floor(statement.text)} : 1" for statement in model.discrete.modulate]
     return "\n".join(lines)
+
+
+def own_floor(text: str) -> str:
+    """Return a text of the card with our floor in place of Brian2's, an integer of 32 bits that a larger number turns over without a word."""
+    return re.sub(r"\bfloor\(", "whole_below(", text)
 
 
 def jump_of(name: str) -> str:

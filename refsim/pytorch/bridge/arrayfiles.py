@@ -84,7 +84,7 @@ def _tensor(data: bytes, entry: Any, where: str) -> NDArray[Any]:
     flat = np.frombuffer(data[start:end], _DTYPES[dtype])
     if dtype == "BF16":  # the upper half of a float32
         flat = (flat.astype(np.uint32) << 16).view(np.float32)
-    return flat.astype(np.float64).reshape(shape)
+    return flat.reshape(shape)
 
 
 def _whole(values: Any) -> bool:
@@ -92,7 +92,7 @@ def _whole(values: Any) -> bool:
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an .npz file as float64.
+    """Return the arrays of an .npz file.
 
     Raises
     ------
@@ -115,4 +115,4 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise RefsimError(f"{where}: is damaged, or holds Python objects, which refsim does not read ({reason.rstrip('.')}).") from None
     if wrong := [name for name, array in found.items() if array.dtype.kind not in "fiub"]:
         raise RefsimError(f"{where}: '{wrong[0][:80]}' is {found[wrong[0]].dtype}; plain real tensors are needed.")
-    return {name: np.asarray(array, np.float64) for name, array in found.items()}
+    return found

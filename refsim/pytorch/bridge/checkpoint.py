@@ -20,7 +20,7 @@ _CURE = "Save it anew with torch.save(module.state_dict(), path)."
 
 
 def read_tensors(path: Path, key: str | None = None) -> dict[str, NDArray[Any]]:
-    """Return the tensors of a file by the end of its name, as float64 arrays; `key` is for PyTorch's alone."""
+    """Return the tensors of a file by the end of its name; `key` is for PyTorch's alone."""
     readers = {".safetensors": read_safetensors, ".npz": read_npz}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -40,7 +40,7 @@ def check_there(path: Path) -> None:
 
 
 def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[Any]]:
-    """Return the tensors of a ``.pt`` file as float64 arrays.
+    """Return the tensors of a ``.pt`` file as arrays.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def _inner(found: object, key: str | None, where: str) -> Mapping[str, Any]:
 
 
 def tensors_of(state: Mapping[str, Any], where: str) -> dict[str, NDArray[Any]]:
-    """Return each tensor as a float64 array, or say which entry is none."""
+    """Return each tensor as an array, of float64 where it is no whole numbers, or say which entry is none."""
     arrays: dict[str, NDArray[Any]] = {}
     for name, value in state.items():
         if not isinstance(value, torch.Tensor):
@@ -106,5 +106,6 @@ def tensors_of(state: Mapping[str, Any], where: str) -> dict[str, NDArray[Any]]:
             raise RefsimError(f"{where}: tensor '{name}' is {value.dtype}, {value.layout}; plain real tensors are needed.")
         if value.is_meta or value.numel() > value.untyped_storage().nbytes() // value.element_size():
             raise RefsimError(f"{where}: tensor '{name}' of shape {tuple(value.shape)} claims more numbers than the file holds.")
-        arrays[str(name)] = np.asarray(value.detach().cpu().double().numpy())
+        held = value.detach().cpu()
+        arrays[str(name)] = np.asarray((held.double() if held.is_floating_point() else held).numpy())  # NumPy has no bfloat16
     return arrays

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arrays import float_array
 from ...errors import RefsimError, listed
 from .hdf5 import Leaf, Tree
 
@@ -67,7 +68,7 @@ class Entries:
         value = self._leaf(name)
         if not isinstance(value, np.ndarray):
             raise RefsimError(f"{self.where}: '{name}' must hold real numbers, but holds words.")
-        numbers = np.asarray(value, np.float64)
+        numbers = float_array(value, f"{self.where}: '{name}'")
         if wrong := numbers.size - int(np.isfinite(numbers).sum()):
             raise RefsimError(f"{self.where}: {wrong} of {numbers.size} numbers of '{name}' are NaN or infinite.")
         return numbers

@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Floats
+from ...arrays import EXACT, Floats, float_array
 from ...errors import RefsimError, listed
 from ...model import NeuronModel, load
 from ...model.expressions import SCALAR_FUNCTIONS, evaluate, names_in, parse_expression
 from ...model.framework import holds
 from ...shelf import shelf
-
-_EXACT = 2.0**53  # whole numbers up to here
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ def _value(text: str, entries: Mapping[str, Any], where: str) -> Floats:
     tree = parse_expression(text, where)
     scope = {name: _entry(entries, name, where) for name in names_in(tree)}
     value = np.asarray(evaluate(tree, scope, {}), np.float64)
-    if np.abs(value).max() > _EXACT:
+    if np.abs(value).max() > EXACT:
         raise RefsimError(f"{where}: {text} reaches {np.abs(value).max():.3g}, and float64 holds whole numbers exactly up to 2**53 only.")
     return value
 
@@ -168,7 +166,9 @@ def _entry(entries: Mapping[str, Any], name: str, where: str) -> Floats:
     if name not in entries:
         raise RefsimError(f"{where}: its neuron has no '{name}'; it has {listed(set(entries) - {'bias', 'spike'})}.")
     try:
-        value = np.asarray(entries[name], np.float64)
+        value = float_array(np.asarray(entries[name]), f"{where}: '{name}'")
+    except RefsimError:
+        raise
     except (TypeError, ValueError):
         raise RefsimError(f"{where}: '{name}' must be a number, but is {str(entries[name])[:40]!r}.") from None
     if not value.size or not np.isfinite(value).all() or (value != np.rint(value)).any():

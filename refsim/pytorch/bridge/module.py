@@ -8,7 +8,7 @@ from torch import nn
 
 from ...arrays import Floats
 from ...connection import Connection
-from ...errors import RefsimError
+from ...errors import RefsimError, option
 from ...model.card import switched
 from ...network import Network, positive_time
 from .parts import Neurons, Part, neurons_of, own_step, read_part, recurrent_matrix
@@ -108,5 +108,5 @@ def _step(parts: Sequence[Part], dt: object) -> float:
     if len(said) > 1:
         raise RefsimError(f"module: its layers were made for steps of {' and '.join(f'{each:g} s' for each in sorted(said))}; one network has one step.")
     if not said:
-        raise RefsimError('module: says nothing of the duration of a step; give dt="1 ms", or what was meant in training.')
+        raise RefsimError(f"module: says nothing of the duration of a step; give {option('dt', '1 ms')}, or what was meant in training.")
     return said.pop()

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...arrays import Floats
 from ...connection import Connection, wire
-from ...errors import RefsimError
+from ...errors import RefsimError, option
 from ...model import NeuronModel
 from ...model.framework import framework_layers
 from ...network import Network, make_layer, positive_time
@@ -64,19 +64,21 @@ class Reading:
             Where dt is missing, or an option is none of those that are known.
         """
         if dt is None:
-            raise RefsimError(f'{where}: NIR says no duration of a step; give dt="1 ms", or what was meant in training.')
+            raise RefsimError(f"{where}: NIR says no duration of a step; give {option('dt', '1 ms')}, or what was meant in training.")
         for name, value in options.items():
             if value is not None and (not isinstance(value, str) or value not in OPTIONS[name]):
                 raise RefsimError(f"{where}: {name} must be one of {', '.join(map(repr, OPTIONS[name]))}, but is {value!r}.")
         said = {name: str(value) for name, value in options.items() if value is not None}
         return cls(positive_time(dt, f"{where}: dt"), **said)
 
-    def needed(self, option: str, node: Node) -> str:
+    def needed(self, name: str, node: Node) -> str:
         """Return an option that a node cannot be read without."""
-        value: str | None = getattr(self, option)
+        value: str | None = getattr(self, name)
         if value is None:
-            choices = "; ".join(f"{option}={name!r}, {meaning}" for name, meaning in OPTIONS[option].items())
-            raise RefsimError(f"{node.where}: NIR leaves open how its neurons were {_OPEN[option]}. Give {choices}.")
+            meanings = "; ".join(f"{choice!r}, {meaning}" for choice, meaning in OPTIONS[name].items())
+            first = next(iter(OPTIONS[name]))
+            how = option(name, first, f"--convention {name}={first!r}")
+            raise RefsimError(f"{node.where}: NIR leaves open how its neurons were {_OPEN[name]}. Give one, as in {how}: {meanings}.")
         return value
 
 

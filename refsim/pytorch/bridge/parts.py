@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ...arrays import Floats
+from ...arrays import Floats, float_array
 from ...errors import RefsimError
 from ...model import NeuronModel, load
 from ...model.framework import FrameworkLayer
@@ -170,9 +170,12 @@ def array_of(value: Any, where: str) -> Floats | None:
     if value is None:
         return None
     if isinstance(value, Tensor):
-        value = value.detach().cpu().double().numpy()
+        value = value.detach().cpu()
+        value = (value.double() if value.is_floating_point() else value).numpy()
     try:
-        array = np.asarray(value, np.float64)
+        array = float_array(np.asarray(value), where)
+    except RefsimError:
+        raise
     except (TypeError, ValueError):
         raise RefsimError(f"{where}: must be a number or tensor, but is {type(value).__name__}.") from None
     if not np.isfinite(array).all():
@@ -202,5 +205,6 @@ def recurrent_matrix(recurrent: Recurrent, shape: tuple[int, ...], where: str) -
     """Return weight (n, n) and bias (n,) of a recurrent map, measured where it is a module."""
     if not isinstance(recurrent.weight, Tensor):
         return measured(recurrent.weight, shape, where)
-    weight = recurrent.weight.detach().cpu().double().numpy()
-    return weight, np.zeros(len(weight)) if recurrent.bias is None else recurrent.bias.detach().cpu().double().numpy()
+    weight, bias = array_of(recurrent.weight, f"{where}: weight"), array_of(recurrent.bias, f"{where}: bias")
+    assert weight is not None
+    return weight, np.zeros(len(weight)) if bias is None else bias

@@ -5,6 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ...arrays import Floats, float_array
 from ...errors import RefsimError, listed
 
 
@@ -25,14 +26,14 @@ class Tensors:
         """Return whether there is a tensor of that name."""
         return name in self._tensors
 
-    def take(self, name: str) -> NDArray[Any]:
-        """Return a tensor that the description asks for."""
+    def take(self, name: str) -> Floats:
+        """Return a tensor that the description asks for, as float64."""
         if name not in self._tensors:
             raise RefsimError(
                 f"{self.where}: has no tensor '{name}', which the description asks for; it has {listed(self._tensors)}. Correct linear = ... in the description."
             )
         self._taken.add(name)
-        return self._tensors[name]
+        return float_array(self._tensors[name], f"{self.where}: tensor '{name}'")
 
     def finish(self, ignore: Sequence[str]) -> None:
         """Refuse tensors that nothing accounts for."""

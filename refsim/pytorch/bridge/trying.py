@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import RefsimError, first_line
+from ...errors import RefsimError, first_line, option
 from .carrying import astray
 from .feeding import LAYOUTS, Feeding, heard, in_time, ways_to_carry
 from .parts import Part, framework_of
 from .states import parts_inside, twin
 
 BATCH, _STEPS = 3, 2  # two numbers that cannot be taken for one another
+_SHAPE = option("input_shape", (2, 34, 34))  # an example
 _ASTRAY = (
     "does not go on from the state that it had: it starts from another, is set back or changed between steps, or its state is not handed back; "
     "keep it in the module, or let forward(x, a=None, b=None) return (output, a, b)"
@@ -54,7 +55,7 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
         raise RefsimError(f"module: layout must be one of {', '.join(map(repr, LAYOUTS))}, but is {layout!r}.")
     shapes = [tuple(shape)] if shape is not None else _widths(module)
     if not shapes:
-        raise RefsimError("module: does not say how wide its input is; give input_shape=(channels, height, width), or (n,).")
+        raise RefsimError(f"module: does not say how wide its input is; give it, as in {_SHAPE}.")
     tried: dict[str, list[str]] = {}  # why, and in which layouts
     for each in shapes:
         for name in [layout] if layout else _likely(parts):
@@ -69,7 +70,9 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
             if each == shapes[0]:
                 tried.setdefault(found, []).append(repr(name))
     reasons = "; ".join(f"in layout {', '.join(names)}: {reason.rstrip('.')}" for reason, names in tried.items())
-    raise RefsimError(f"module: cannot be run on zeros of shape {shapes[0]} {reasons}. Give input_shape=(...), and layout= one of {', '.join(LAYOUTS)}.")
+    raise RefsimError(
+        f"module: cannot be run on zeros of shape {shapes[0]} {reasons}. Give {_SHAPE}, and {option('layout', LAYOUTS[1])}, one of {', '.join(LAYOUTS)}."
+    )
 
 
 def _widths(module: nn.Module) -> list[tuple[int, ...]]:
