@@ -1,6 +1,7 @@
 """Reports: the sentence says what is true, the JSON has its schema, the page stands alone."""
 
 import dataclasses
+import itertools
 import json
 import re
 
@@ -15,6 +16,7 @@ from refsim.questions.case import standard_claims
 from refsim.questions.findings import Findings
 from refsim.questions.network import Plan, validate_network
 from refsim.report import Report
+from refsim.report.pictures import bands
 
 TOP = ["schema_version", "verdict", "sentence", "title", "network", "data", "runs", "claims"]
 CLAIM = {"question", "measure", "value", "limit", "unit", "because", "margin", "status"}
@@ -227,3 +229,15 @@ def test_a_claim_that_no_run_answers_names_no_run(tmp_path):
     page = (Report(Findings("", (Verdict(claim, None, "skipped", detail="no labels"),))).save(tmp_path) / "report.html").read_text("utf-8")
     assert 'data-name="run"' not in page  # it would stand there as a word of its own on a narrow screen
     assert '<td><span class="because">no labels</span></td>' in page
+
+
+def test_no_layer_is_drawn_too_low_for_its_name():
+    """Ten neurons above four thousand have a band of their own; layers of one size are as they were."""
+    sizes = [4096, 4096, 512, 256, 10]
+    rows = bands(sizes, 0.15)
+    ends = [(row(0), row(size - 1)) for row, size in zip(rows, sizes, strict=True)]
+    whole = rows[-1](9) * 24 / 23  # to within what stays empty
+    assert all(below[1] < above[0] for below, above in itertools.pairwise(ends))
+    middles = [(low + high) / 2 for low, high in ends]
+    assert min(np.diff(middles)) > 0.14 * whole
+    assert np.allclose(np.diff([row(0) for row in bands([20, 20, 20], 0.1)]), 20)

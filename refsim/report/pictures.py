@@ -1,7 +1,8 @@
 """The pictures of a report. Shapes and line styles differ as well as colours, so that they print in grey."""
 
 import base64
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,26 +51,49 @@ def _raster(findings: Findings) -> Picture:
     found = findings.worst
     assert found is not None
     sample = found.first.where.sample if found.first else findings.closeup.sample if findings.closeup else 0
-    figure, axes = new_figure(4.2)
-    base, ticks, names = 0, [], []
+    sizes = [train.n_neurons for train in found.reference.spikes]
+    figure, axes = new_figure(inches := min(max(4.2, 1 + 0.6 * len(sizes)), 24.0))
+    rows, ticks, names = bands(sizes, min(0.5 / (inches - 1), 0.8 / len(sizes))), [], []
     for layer, (left, right) in enumerate(zip(found.reference.spikes, found.trial.spikes, strict=True)):
         mine, theirs = (_of_sample(train, sample) for train in (left, right))
         label = {"ring": found.reference.label, "dot": found.trial.label} if layer == 0 else {}
-        axes.scatter(mine[0], mine[1] + base, s=16, facecolors="none", edgecolors=BLUE, linewidths=0.8, label=label.get("ring"))
-        axes.scatter(theirs[0], theirs[1] + base, s=3, color=BLACK, label=label.get("dot"))
-        ticks.append(base + left.n_neurons / 2)
+        axes.scatter(mine[0], rows[layer](mine[1]), s=16, facecolors="none", edgecolors=BLUE, linewidths=0.8, label=label.get("ring"))
+        axes.scatter(theirs[0], rows[layer](theirs[1]), s=3, color=BLACK, label=label.get("dot"))
+        ticks.append(rows[layer]((left.n_neurons - 1) / 2))
         names.append(f"layer {layer}\n{left.n_neurons} neurons")
-        base += left.n_neurons + max(2, left.n_neurons // 12)
-        if layer + 1 < len(found.reference.spikes):
-            axes.axhline(base - 1, color="0.6", linewidth=0.6)
+        if layer:
+            axes.axhline((rows[layer](0) + rows[layer - 1](sizes[layer - 1] - 1)) / 2, color="0.6", linewidth=0.6)
     if found.first:
         where = found.first.where
-        row = where.neuron + sum(train.n_neurons + max(2, train.n_neurons // 12) for train in found.reference.spikes[: where.layer])
-        axes.scatter([where.step], [row], s=160, marker="s", facecolors="none", edgecolors=ORANGE, linewidths=1.6, label="first divergence")
+        axes.scatter(
+            [where.step], [rows[where.layer](where.neuron)], s=160, marker="s", facecolors="none", edgecolors=ORANGE, linewidths=1.6, label="first divergence"
+        )
     axes.set(xlabel="step", xlim=(-0.7, found.reference.drive.n_steps - 0.3), yticks=ticks, yticklabels=names)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     words = f"Sample {sample}: a ring is a spike of {found.reference.label}, a dot one of {found.trial.label}; a dot in a ring is agreement."
     return _finish(figure, "Spikes of both runs", words)
+
+
+def bands(sizes: Sequence[int], least: float) -> list[Callable[[Any], Any]]:
+    """Return, a layer, the height at which a neuron is drawn: layers above one another, each as high as it is large, but none too low for its name.
+
+    Parameters
+    ----------
+    sizes : list of int
+        Neurons of each layer.
+    least : float
+        Share of the whole that a layer's name needs.
+    """
+    heights = np.asarray(sizes, float)
+    for _ in range(50):  # what is made higher makes the whole higher
+        heights = np.maximum(sizes, least * heights.sum())
+    starts = np.concatenate([[0.0], np.cumsum(heights)[:-1]])
+    return [functools.partial(_row, start, height, n) for start, height, n in zip(starts, heights, sizes, strict=True)]
+
+
+def _row(start: float, height: float, n: int, neuron: Any) -> Any:
+    """Return where neurons of a layer of n lie in its band, of which a twelfth stays empty."""
+    return start + height * (1 / 24 + 11 / 12 * (neuron + 0.5) / n)
 
 
 def draw_run(table: Mapping[str, Any], recording: Recording) -> Picture:
