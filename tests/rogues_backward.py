@@ -8,7 +8,7 @@ from rogues import Rogue
 from torch import nn
 
 from refsim.pytorch import losses
-from refsim.pytorch.layers import LIFDecay, LIFRefractory
+from refsim.pytorch.layers import PLIF, LIFDecay, LIFRefractory
 from refsim.pytorch.surrogate import spike_function
 
 FIRE = spike_function("arctangent", slope=2.0)
@@ -131,6 +131,25 @@ class Halving(LIFDecay):
         return spikes
 
 
+class Learning(PLIF):
+    """Its w learns from the membrane as it is after the step, and not as it was before: lava-dl's decay does the like."""
+
+    def __init__(self, surrogate, *, right=False, **options):
+        super().__init__(surrogate, **options)
+        self.right = right
+
+    def forward(self, x):
+        before = torch.zeros_like(x) if self.state is None else self.state["v"]
+        share = torch.sigmoid(self.w)
+        fixed = before + (x - before) * share.detach()
+        gained = (x - before).detach() if self.right else (x - fixed).detach()
+        v = fixed + gained * (share - share.detach())
+        self.seen = v
+        self.fired = self.fire(v - self.constants["v_th"])
+        self.state = {"v": v * (1 - self.fired) + self.constants["v_reset"] * self.fired}
+        return self.fired
+
+
 class Unweighted(nn.Linear):
     """Its weights learn at another rate."""
 
@@ -216,6 +235,7 @@ ROGUES = [
     Rogue("outputs exchanged on the way back", "connections", lambda: (with_linear(NotTransposed), KEPT)),
     Rogue("weights that learn half as fast", "weights", lambda: (with_linear(Unweighted), KEPT)),
     Rogue("a bias that never learns", "weights", lambda: (with_linear(Fixed), KEPT)),
+    Rogue("a learnt decay whose gradient is of another step", "weights", lambda: (Net(neuron=Learning), KEPT)),
     Rogue("the authors' sliding window", "loss", lambda: (Net(), Declared(loss=authors_window))),
 ]  # fmt: skip
 SOUND = {
@@ -223,6 +243,8 @@ SOUND = {
     "detached": lambda: (Net(detach_reset=True), DETACHED),
     "refractory": lambda: (Net(neuron=LIFRefractory, n_ref=3), KEPT),
     "recurrent": lambda: (Recurrent(), KEPT),
+    "learnt decay": lambda: (Net(neuron=PLIF), KEPT),
+    "learnt decay of one's own": lambda: (Net(neuron=Learning, right=True), KEPT),
     "between": lambda: (Between(nn.Identity()), KEPT),
     "exact window": lambda: (Net(), Declared(loss=lambda values, target: losses.spikemax(values, target, window=5, gradient="exact"))),
 }

@@ -115,3 +115,10 @@ def test_a_verdict_says_by_how_much():
 def test_what_is_asked_wrongly_is_explained(call, says):
     with pytest.raises(refsim.RefsimError, match=says):
         call()
+
+
+def test_the_bias_of_a_surrogate_is_reported_where_it_is_asked_for():
+    verdicts = refsim.check_surrogate(spike_function("sigmoid", slope=3.0), "sigmoid", slope=3.0, bias=True)
+    reported = {verdict.run: verdict.value for verdict in verdicts if verdict.status == "reported"}
+    assert set(reported) == {"W1", "W2"}
+    assert all(0 < value < 2 for value in reported.values())  # two layers: never nothing

@@ -126,7 +126,7 @@ def _over(noise: Any, size: Any) -> float:
     return float(noise / size) if size else float("inf")
 
 
-def surrogate_rows(derivative: Callable[[Floats], Floats], detach_reset: bool, threshold: float, n_networks: int = 8) -> list[Verdict]:
+def surrogate_rows(derivative: Callable[[Floats], Floats], *, detach_reset: bool, threshold: float, n_networks: int = 8) -> list[Verdict]:
     """Report the bias of a surrogate in small networks of two layers: case 5 of `refsim.gradients.five_cases`, the median over some of its networks.
 
     Parameters

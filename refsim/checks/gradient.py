@@ -55,7 +55,7 @@ class GradientReport:
     rounding : str
         Why the limits of rounding are what they are.
     unjudged : tuple of str
-        Parameters whose gradients are not judged: frozen ones, a neuron's own, and those that weights are made from.
+        Parameters whose gradients are not judged: frozen ones, those that weights are made from, and those of a neuron that its card does not have.
     """
 
     verdicts: list[Verdict]
@@ -128,7 +128,7 @@ def check_gradient(
     if not any(verdict.status == "fail" for verdict in verdicts if verdict.claim is not _LOSS):
         verdicts += _judged(runs, skip)
     if bias:
-        verdicts += surrogate_rows(runs.derivative, runs.detach_reset[-1], runs.threshold)
+        verdicts += surrogate_rows(runs.derivative, detach_reset=runs.detach_reset[-1], threshold=runs.threshold)
     return GradientReport(verdicts, runs.layers(), runs.rounding, runs.unjudged)
 
 

@@ -239,7 +239,7 @@ class GradientRuns:
     @cached_property
     def _slopes(self) -> tuple[list[Any], list[str]]:
         gave = [self.declared.output(index) for index in range(len(self.network.layers))]
-        found, left = self.door.slopes(self.inputs, gave, self._from_loss(self.declared), self.seed)
+        found, left = self.door.slopes(self.inputs, gave, self._from_loss(self.declared), self.declared.by_card(self.loss, self.target), self.seed)
         return list(found), list(left)
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays import Floats
 from ..claims import Claim, Verdict, judge
 from ..errors import RefsimError, listed
+from .bias import surrogate_rows
 
 Answer = tuple[float | None, str]
 _DIGITS = 1e-6
@@ -164,7 +165,7 @@ SURROGATE_CHECKS: dict[str, tuple[Claim, Callable[[Pair], Answer]]] = {
 _EXPLAINED = "left out: what other checks found explains it"
 
 
-def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collection[str] = (), **parameters: float) -> list[Verdict]:
+def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collection[str] = (), bias: bool = False, **parameters: float) -> list[Verdict]:
     """Check somebody's spike function with a surrogate gradient against a declared surrogate.
 
     Parameters
@@ -174,6 +175,8 @@ def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collectio
     against : str
         A surrogate of ``refsim.pytorch.surrogate.SURROGATES``.
     skip : names of checks to leave out, such as ``{"comparison"}`` for a step that is > by intent
+    bias : bool
+        Also report how far what it sends back is from the gradient of an expected loss, in small networks of threshold 1; see `surrogate_bias`.
     **parameters
         Of the declared surrogate: ``slope=25``.
 
@@ -202,7 +205,7 @@ def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collectio
             explained = name == "shape" and any(verdict.status == "fail" for verdict in verdicts)
             value, words = (None, _EXPLAINED) if explained else measure(pair)
             verdicts.append(judge(claim, value, run=against, detail=words))
-    return verdicts
+    return verdicts + (surrogate_rows(fire_slope(fire), detach_reset=False, threshold=1.0) if bias else [])
 
 
 def _declared(slope: Callable[[Floats], Floats]) -> Bell:

@@ -12,7 +12,7 @@ from ..arrays import Floats
 from ..connection import DRIVE
 from ..engines.convolution import layer_kernels
 from ..errors import RefsimError
-from ..model.expressions import evaluate, execute
+from ..model.expressions import evaluate, execute, parse_expression
 from ..model.neuron import INPUT, STEP
 from ..network import Layer, Network
 from .surrogate import Fire
@@ -74,7 +74,7 @@ def trace_network(network: Network, inputs: Floats, passing: Sequence[Passing], 
     for _ in frames:
         for row, output in zip(rows, outputs, strict=True):
             output.append(row.step(frames, outputs))
-    return Traced([row.arrived for row in rows], ["step"] * len(rows), [torch.stack(output) for output in outputs], decided)
+    return Traced([row.arrived for row in rows], ["step"] * len(rows), [torch.stack(output) for output in outputs], decided, [row.leaves for row in rows])
 
 
 def check_declared(network: Network) -> None:
@@ -130,17 +130,36 @@ class _Noise:
         return x * (1 + self.size * signs)
 
 
+def _leaves(layer: Layer) -> dict[str, Tensor]:
+    """Return the parameters of a layer, (n_post,) each, with room for their gradients."""
+    values = {name: layer.parameters.get(name, np.float64(entry.value)) for name, entry in layer.model.parameters.items()}
+    return {name: torch.tensor(np.broadcast_to(value, (layer.n_post,)).copy(), dtype=torch.float64, requires_grad=True) for name, value in values.items()}
+
+
+def _constants(layer: Layer, dt: float, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return parameters and derived constants, to the last bit those of other engines, with the gradient of their formulas."""
+    scope: dict[str, Any] = {**leaves, STEP: torch.tensor(dt, dtype=torch.float64)}
+    for name, derived in layer.model.derived.items():
+        scope[name] = torch.as_tensor(evaluate(parse_expression(derived.text, f"derived {name}"), scope, FUNCTIONS), dtype=torch.float64)
+    found = {}
+    for name, value in layer.constants(dt).items():
+        exact = torch.as_tensor(value, dtype=torch.float64)
+        found[name] = exact + (scope[name] - scope[name].detach()) if bool(scope[name].detach().isfinite().all()) else exact
+    return {**found, STEP: scope[STEP]}
+
+
 class _Row:
     """One layer, step after step."""
 
     def __init__(self, index: int, layer: Layer, dt: float, n_samples: int, passing: Passing, decide: _Decisions, noise: _Noise) -> None:
         self.index, self.layer, self.passing, self.decide, self.noise = index, layer, passing, decide, noise
         shape = (n_samples, layer.n_post)
-        self.constants = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in {**layer.constants(dt), STEP: dt}.items()}
-        self.states: dict[str, Any] = {
-            name: torch.zeros(shape, dtype=torch.float64) + torch.as_tensor(start, dtype=torch.float64)
-            for name, start in layer.starts(layer.model.stepped).items()
-        }
+        self.leaves = _leaves(layer)
+        self.constants = _constants(layer, dt, self.leaves)
+        self.states: dict[str, Any] = {}
+        for name, start in layer.starts(layer.model.stepped).items():
+            at = layer.model.state[name].at
+            self.states[name] = torch.zeros(shape, dtype=torch.float64) + (self.constants[at] if at else torch.as_tensor(start, dtype=torch.float64))
         self.kernels = {name: [float(value) for value in values] for name, values in layer_kernels(layer, dt).items()}
         self.weights = [torch.as_tensor(weight) for weight in layer.weights]
         self.bias = torch.as_tensor(layer.bias).expand(shape)

@@ -1,7 +1,7 @@
 """The user's own module, run with its graph: what its layers of neurons are given, and what they give."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,9 +56,11 @@ class ModuleTrial:
         """Run the module as it is; what it takes for the derivative of a spike is its own choice."""
         return trace_module(self.trial, inputs)
 
-    def slopes(self, inputs: Floats, gave: Sequence[Floats], deltas: Sequence[Floats], seed: int) -> tuple[list[Slope], list[str]]:
+    def slopes(
+        self, inputs: Floats, gave: Sequence[Floats], deltas: Sequence[Floats], by_card: Sequence[Mapping[str, Floats]], seed: int
+    ) -> tuple[list[Slope], list[str]]:
         """Return what the gradients of parameters must be; see `parameter_slopes`."""
-        return parameter_slopes(self.trial, inputs, gave, deltas, seed)
+        return parameter_slopes(self.trial, inputs, gave, deltas, by_card, seed)
 
     def spread(self, traced: Traced, layer: int, deltas: Floats) -> Floats:
         """Return gradients at what arrives at each neuron, (..., n_samples, n_neurons), as gradients at what its layer is given.

@@ -1,7 +1,7 @@
 """What the gradient of each parameter of a module must be along one direction: by differences of what arrives, without autograd."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -10,9 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ..arrays import Floats
+from ..errors import RefsimError
+from .bridge.parts import read_part
 from .bridge.wiring import INPUT, Bench
 from .trial import Trial
 
+_FINE, _TRUSTED = (1e-3, 3e-4), 1e-7  # of a neuron's own parameter, which may be read through any formula: two steps, and how near they must come
 _STEP = 1e-2  # of a parameter's mean size; what arrives is linear in most parameters, and of fourth order the difference is right for the others
 
 
@@ -35,11 +38,14 @@ class Slope:
     along: Callable[[Floats], float]
 
 
-def parameter_slopes(trial: Trial, inputs: Floats, gave: Sequence[Floats], deltas: Sequence[Floats], seed: int = 0) -> tuple[list[Slope], list[str]]:
+def parameter_slopes(
+    trial: Trial, inputs: Floats, gave: Sequence[Floats], deltas: Sequence[Floats], by_card: Sequence[Mapping[str, Floats]], seed: int = 0
+) -> tuple[list[Slope], list[str]]:
     """Return the slope of the loss along a random direction of each parameter, and the names of parameters that are not judged.
 
-    A parameter acts through what arrives at the neurons alone; given their spikes, and the gradient of the loss by what arrives, the slope
-    is that gradient times the central difference of what arrives, with every neuron held to its spikes.
+    A weight acts through what arrives at the neurons alone; given their spikes, and the gradient of the loss by what arrives, the slope is that
+    gradient times the central difference of what arrives, with every neuron held to its spikes. A neuron's own parameter, such as a learnt decay,
+    acts through the card's: the slope is the gradient by those times the central difference of how the module is read.
 
     Parameters
     ----------
@@ -47,27 +53,41 @@ def parameter_slopes(trial: Trial, inputs: Floats, gave: Sequence[Floats], delta
     inputs : (n_samples, n_steps, n_inputs)
     gave, deltas : (n_steps, n_samples, n_neurons) a layer
         What each layer gives, and the gradient of the loss by what arrives at each of its neurons.
+    by_card : dict of str to (n_neurons,) a layer
+        Gradients of the loss by the cards' parameters.
 
     Returns
     -------
     slopes, names
-        Not judged are frozen parameters, those of a neuron itself (a learnt decay, a threshold), and those that weights are made from.
+        Not judged are frozen parameters, those that weights are made from, and those of a neuron that its card does not have, or that are read too coarsely.
     """
     play = _Playback(trial, inputs, gave, deltas)
     own = dict(play.bench.module.named_parameters())
-    inside = {id(each) for part in trial.tried.parts for each in play.part(part.name).parameters()}
     generator, found, left = np.random.default_rng(seed), [], []
     for name, parameter in trial.module.named_parameters():
         direction = generator.standard_normal(tuple(parameter.shape))
-        if not parameter.requires_grad or name not in own:
-            left.append(name)
-            continue
-        along = partial(_along, own[name], play.weighed)
-        if id(own[name]) in inside and along(direction) == 0:
+        along = _way_of(own[name], direction, play, by_card) if parameter.requires_grad and name in own else None
+        if along is None:
             left.append(name)
         else:
             found.append(Slope(name, parameter, direction, along))
     return found, left
+
+
+def _way_of(parameter: Tensor, direction: Floats, play: "_Playback", by_card: Sequence[Mapping[str, Floats]]) -> Callable[[Floats], float] | None:
+    """Return the function from a direction of a parameter to the slope, or None where there is none to be had."""
+    weighed = partial(_along, parameter, play.weighed, _STEP)
+    home = play.home_of(parameter)
+    if home is None or weighed(direction) != 0:
+        return weighed
+    value = partial(play.read_weighed, home, by_card[home])
+    try:
+        coarse, fine = (_along(parameter, value, step, direction) for step in _FINE)
+    except RefsimError:
+        return None
+    if fine == 0 or abs(coarse - fine) > _TRUSTED * abs(fine):
+        return None
+    return partial(_along, parameter, value, _FINE[0])
 
 
 class _Playback:
@@ -79,7 +99,18 @@ class _Playback:
         self.modules: dict[str, nn.Module] = dict(self.bench.module.named_modules())
         self.given: Mapping[int, Sequence[Tensor]] = {INPUT: _steps(inputs.transpose(1, 0, 2)), **{index: _steps(each) for index, each in enumerate(gave)}}
         self.deltas = [torch.as_tensor(np.ascontiguousarray(delta)) for delta in deltas]
-        self.n_samples = inputs.shape[0]
+        self.n_samples, self.dt = inputs.shape[0], trial.network.dt
+
+    def home_of(self, parameter: Tensor) -> int | None:
+        """Return the number of the layer of neurons that a parameter lies in."""
+        return next((index for index, part in enumerate(self.bench.tried.parts) if any(each is parameter for each in self.part(part.name).parameters())), None)
+
+    def read_weighed(self, index: int, gradients: Mapping[str, Floats]) -> float:
+        """Return the sum over a layer's parameters, as they are read now, of each times the gradient of the loss by it."""
+        part, shape = self.bench.tried.parts[index], self.bench.tried.shapes[index]
+        read = read_part(replace(part, module=self.part(part.name)), shape, self.dt)
+        values = {name: read.parameters.get(name, np.full(len(gradient), read.model.parameters[name].value)) for name, gradient in gradients.items()}
+        return float(sum((values[name] * gradient).sum() for name, gradient in gradients.items()))
 
     def part(self, name: str) -> nn.Module:
         """Return a layer of neurons of the copy."""
@@ -99,9 +130,9 @@ class _Playback:
         return total
 
 
-def _along(parameter: Tensor, value: Callable[[], float], direction: Floats) -> float:
+def _along(parameter: Tensor, value: Callable[[], float], share: float, direction: Floats) -> float:
     """Return the central difference of fourth order of a value along a direction of a parameter."""
-    step = _STEP * (float(parameter.detach().abs().mean()) if parameter.numel() else 0.0) or _STEP
+    step = share * (float(parameter.detach().abs().mean()) if parameter.numel() else 0.0) or share
     start, values = parameter.detach().clone(), {}
     with torch.no_grad():
         for times in (-2, -1, 1, 2):

@@ -90,7 +90,7 @@ class StepsTrial:
         """Return gradients at what arrives as they are."""
         return deltas
 
-    def slopes(self, inputs: Floats, gave: Sequence[Floats], deltas: Sequence[Floats], seed: int) -> tuple[list[Slope], list[str]]:
+    def slopes(self, inputs: Floats, gave: Sequence[Floats], deltas: Sequence[Floats], _by_card: Any, seed: int) -> tuple[list[Slope], list[str]]:
         """Return the slope of a loss along a random direction of each weight and bias: its gradient by what arrives, times what the direction adds to that."""
         generator, found = np.random.default_rng(seed), []
         hear, heard = Hearing(self.network, len(inputs)), []

@@ -1,6 +1,6 @@
 """Traced: a run whose graph is kept, so that gradients can be sent back from what a layer gave to what arrived at any layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +23,14 @@ class Traced:
     axes : per layer, how these lie in time, one of ``refsim.pytorch.bridge.framework.AXES``
     gave : per layer, (n_steps, n_samples, n_neurons): spikes, or the membrane of a readout
     decided : per layer, what each comparison gave, one after the other, where that is known
+    parameters : per layer, the card's parameters by name, (n_neurons,), where they have gradients
     """
 
     arrived: Sequence[Sequence[Tensor]]
     axes: Sequence[str]
     gave: Sequence[Tensor]
     decided: Sequence[list[Tensor]] = ()
+    parameters: Sequence[Mapping[str, Tensor]] = ()
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -56,6 +58,15 @@ class Traced:
             return float(value.detach()), [np.zeros(shape) for shape in self.shapes], value
         (upstream,) = torch.autograd.grad(value, self.gave[-1], retain_graph=True, allow_unused=True)
         return float(value.detach()), self.back(-1, torch.zeros_like(self.gave[-1]) if upstream is None else upstream), value
+
+    def by_card(self, loss: Any, target: Sequence[Any]) -> list[dict[str, Floats]]:
+        """Return the gradients of a loss by the cards' parameters, a layer each, by name, (n_neurons,)."""
+        value = loss_of(loss, self.gave[-1], target)
+        found = []
+        for each in self.parameters:
+            gradients = self.by_parameter(value, list(each.values()))
+            found.append({name: np.zeros(len(each[name])) if one is None else one for name, one in zip(each, gradients, strict=True)})
+        return found
 
     def by_parameter(self, value: Tensor, parameters: Sequence[Tensor]) -> list[Floats | None]:
         """Return the gradient of a loss by each parameter; None where it does not depend on one."""
