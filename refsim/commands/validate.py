@@ -39,6 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     module_arguments(parser)
     data = data_arguments(parser)
     data.add_argument("--expected", metavar="FILE", help="spikes of the last layer that the framework fired: dense, or rows as for --encoder events")
+    data.add_argument("--otherwise", action="store_true", help="also report the accuracy under every other answer to what the file leaves unsaid")
     runs = parser.add_argument_group("runs")
     runs.add_argument("--engine", nargs="+", choices=("torch", "discrete", "brian2"), help="on trial against Brian2 (default torch)")
     runs.add_argument("--dtype", nargs="+", choices=("float64", "float32"), help="of the engine on trial (default both)")
@@ -96,6 +97,8 @@ def _findings(options: argparse.Namespace) -> Any:
     if "source" not in data:
         raise RefsimError("no data is given to run the network on: --data FILE (npz, npy, csv, idx) or --data digits, and --steps T.")
     fine = list(table.get("fine", [])) if options.fine is None else list(dict.fromkeys(options.fine))
+    if options.plan and options.otherwise:
+        raise RefsimError("--plan runs a few samples only; leave --otherwise out.")
     if options.plan and options.scheduler:
         raise RefsimError("--plan tells what this machine needs; leave --scheduler out.")
     if options.expected is not None:
@@ -112,7 +115,20 @@ def _findings(options: argparse.Namespace) -> Any:
     findings = validate_on(network, data, claims, title, plan)
     if reading is not None and reading.assumed:
         findings = replace(findings, data={**(findings.data or {}), "assumed": list(reading.assumed)})
+    if options.otherwise:
+        findings = _with_other_readings(findings, reading, options)
     return findings if options.expected is None else _held_against_twin(findings, reading, options)
+
+
+def _with_other_readings(findings: Any, reading: Any, options: argparse.Namespace) -> Any:
+    """Add the accuracy under every other answer to what the file leaves unsaid."""
+    from ..pytorch.bridge import otherwise
+    from ..questions.otherwise import with_other_readings
+
+    others = {} if reading is None else otherwise(options.network, reading, asked(options))
+    if not others:
+        raise RefsimError(f"--otherwise: {options.network or 'the case'} leaves nothing unsaid; refsim inspect tells what a file leaves open.")
+    return with_other_readings(findings, {name: (lambda read_anew=read_anew: read_anew().network) for name, read_anew in others.items()})  # type: ignore[misc]
 
 
 def _held_against_twin(findings: Any, reading: Any, options: argparse.Namespace) -> Any:

@@ -43,7 +43,9 @@ def _read_nir(path: Path, asked: Asked) -> Reading:
     network = load_nir(path, asked.dt, **asked.convention)
     maps = tuple(f"{', '.join(_source(source.layer, source.width) for source in layer.sources)} -> {layer.n_post}" for layer in network.layers)
     usual = {name: next(iter(options)) for name, options in NIR_OPTIONS.items() if name in ("spikes", "comparison") and name not in asked.convention}
-    return Reading(network, "NIR", maps, tuple(f"{name} is {option!r}, {NIR_OPTIONS[name][option]}" for name, option in usual.items()))
+    assumed = tuple(f"{name} is {option!r}, {NIR_OPTIONS[name][option]}" for name, option in usual.items())
+    unsaid = {name: tuple(options) for name, options in NIR_OPTIONS.items() if name in usual or name in asked.convention}
+    return Reading(network, "NIR", maps, assumed, unsaid=unsaid)
 
 
 def _source(layer: int, width: int) -> str:
