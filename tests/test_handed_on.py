@@ -213,3 +213,35 @@ def test_a_module_whose_weights_no_memory_holds_is_refused_before_it_is_measured
     module = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), SRIF())
     with pytest.raises(RefsimError, match="'1': as a matrix .* its weights fill .* GiB; at most 4 are read"):
         refsim.bridge.load(module, dt="1 ms", input_shape=(1, 160, 160))
+
+
+class Recurrent(nn.Module):
+    """A layer of refsim's that hears its own spikes, which the caller hands back under any name."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.into, self.own, self.neuron = nn.Linear(3, 4), nn.Linear(4, 4, bias=False), SRIF()
+
+    def forward(self, x, z=None):
+        z = self.neuron(self.into(x) + (0 if z is None else self.own(z)))
+        return z, z
+
+
+class Unasked(Recurrent):
+    """The same, but what it gives beside its output is no state that it could take."""
+
+    def forward(self, x, gain=1.0):
+        z = self.neuron(self.into(x) * gain)
+        return z, self.neuron.v, z
+
+
+def test_a_state_of_any_name_is_handed_back_where_a_module_gives_what_it_takes():
+    module = Recurrent()
+    network = refsim.bridge.load(module, dt="1 ms")
+    assert [source.layer for source in network.layers[0].sources] == [-1, 0]
+    assert np.array_equal(network.layers[0].weights[1], module.own.weight.detach().double().numpy())
+
+
+def test_what_is_no_state_is_not_handed_back():
+    assert [source.layer for source in refsim.bridge.load(Unasked(), dt="1 ms").layers[0].sources] == [-1]

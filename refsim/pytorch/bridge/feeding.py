@@ -68,10 +68,24 @@ class Feeding:
                 states = output[1:] if self.carries == "rest" else output[-1:]
             yield
 
+    def given_back(self, module: nn.Module, n_samples: int) -> int:
+        """Return how many things a module gives beside its output, called once on zeros."""
+        like = next((each for each in nn.Module.parameters(module) if each.is_floating_point()), torch.zeros(1))
+        forget(module)
+        with torch.no_grad():
+            output = module(torch.zeros(n_samples, *self.shape, dtype=like.dtype, device=like.device))
+        return len(output) - 1 if isinstance(output, tuple | list) else 0
+
     def run(self, module: nn.Module, frames: Iterable[Tensor]) -> None:
         """Run a module to the end."""
         for _ in self.stream(module, frames):
             pass
+
+
+def states_taken(module: nn.Module) -> int:
+    """Return how many arguments a module takes by their place beside its input."""
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(each.kind in places for each in inspect.signature(module.forward).parameters.values()) - 1
 
 
 def ways_to_carry(module: nn.Module) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...errors import RefsimError, first_line, option
 from .carrying import astray
-from .feeding import LAYOUTS, Feeding, heard, in_time, ways_to_carry
+from .feeding import LAYOUTS, Feeding, heard, in_time, states_taken, ways_to_carry
 from .parts import Part, framework_of
 from .states import parts_inside, twin
 
@@ -63,7 +63,7 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
             for carries in ways_to_carry(module) if name == "step" else ("",):
                 found = _try(module, parts, Feeding(name, each, carries=carries))
                 if isinstance(found, Tried):
-                    return found
+                    return _with_states(module, parts, found)
             assert isinstance(found, str)
             if _ASTRAY in found:
                 raise RefsimError(f"module: {found}.")
@@ -73,6 +73,15 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
     raise RefsimError(
         f"module: cannot be run on zeros of shape {shapes[0]} {reasons}. Give {_SHAPE}, and {option('layout', LAYOUTS[1])}, one of {', '.join(LAYOUTS)}."
     )
+
+
+def _with_states(module: nn.Module, parts: Sequence[Part], found: Tried) -> Tried:
+    """Return a run with states handed back, where one without them went well, but the module gives as many beside its output as it can take beside its input."""
+    feeding, taken = found.feeding, states_taken(module)
+    if feeding.layout != "step" or feeding.carries or not taken or feeding.given_back(twin(module), BATCH) != taken:
+        return found
+    again = _try(module, parts, replace(feeding, carries="rest"))
+    return again if isinstance(again, Tried) else found
 
 
 def _widths(module: nn.Module) -> list[tuple[int, ...]]:
