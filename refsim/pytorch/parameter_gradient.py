@@ -13,7 +13,8 @@ from ..arrays import Floats
 from .bridge.wiring import INPUT, Bench
 from .trial import Trial
 
-_STEP = 1e-2  # of a parameter's mean size; what arrives is linear in most parameters, and of fourth order the difference is right for the others
+_STEP = 1e-2  # of a parameter's mean size; what arrives is linear in most parameters, and of sixth order the difference is right for smooth others
+_LINEAR = 1e-11  # of the slope: steps that agree so far show a straight line, and the larger one rounds least
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +27,15 @@ class Slope:
     parameter : Tensor
         Of the module itself.
     direction : array of the parameter's shape
-    along : function of a direction to the slope of the loss along it
+    along : function of a direction to the slope of the loss along it, and its doubt: by how much differences of two steps part
+    here : that of `direction`
     """
 
     name: str
     parameter: Tensor
     direction: Floats
-    along: Callable[[Floats], float]
+    along: Callable[[Floats], tuple[float, float]]
+    here: tuple[float, float]
 
 
 def parameter_slopes(trial: Trial, inputs: Floats, gave: Sequence[Floats], deltas: Sequence[Floats], seed: int = 0) -> tuple[list[Slope], list[str]]:
@@ -51,7 +54,8 @@ def parameter_slopes(trial: Trial, inputs: Floats, gave: Sequence[Floats], delta
     Returns
     -------
     slopes, names
-        Not judged are frozen parameters, those of a neuron itself (a learnt decay, a threshold), and those that weights are made from.
+        Not judged are frozen parameters, those of a neuron itself (a learnt decay, a threshold), and those that weights are made from, also
+        where a forward rounds them: what arrives jumps then, and its slope is 0 wherever it does not.
     """
     play = _Playback(trial, inputs, gave, deltas)
     own = dict(play.bench.module.named_parameters())
@@ -63,10 +67,11 @@ def parameter_slopes(trial: Trial, inputs: Floats, gave: Sequence[Floats], delta
             left.append(name)
             continue
         along = partial(_along, own[name], play.weighed)
-        if id(own[name]) in inside and along(direction) == 0:
+        here = along(direction)
+        if here == (0.0, 0.0) and (id(own[name]) in inside or _jumps(own[name], play.weighed, direction)):
             left.append(name)
         else:
-            found.append(Slope(name, parameter, direction, along))
+            found.append(Slope(name, parameter, direction, along, here))
     return found, left
 
 
@@ -99,16 +104,36 @@ class _Playback:
         return total
 
 
-def _along(parameter: Tensor, value: Callable[[], float], direction: Floats) -> float:
-    """Return the central difference of fourth order of a value along a direction of a parameter."""
-    step = _STEP * (float(parameter.detach().abs().mean()) if parameter.numel() else 0.0) or _STEP
-    start, values = parameter.detach().clone(), {}
+def _along(parameter: Tensor, value: Callable[[], float], direction: Floats) -> tuple[float, float]:
+    """Return the central difference of sixth order of a value along a direction of a parameter, and by how much that of twice the step is another."""
+    step = _size(parameter) * _STEP
+    second: dict[float, float] = {}
+    for times in (2.0, 1.0, 0.5, 0.25):
+        high, low = (_moved(parameter, value, sign * times * step * direction) for sign in (1, -1))
+        second[times] = (high - low) / (2 * times * step)
+        if times == 1 and abs(second[1.0] - second[2.0]) <= _LINEAR * abs(second[2.0]):
+            return second[2.0], 0.0
+    fourth = {times: (4 * second[times] - second[2 * times]) / 3 for times in (0.25, 0.5, 1.0)}
+    finer, coarser = ((16 * fourth[times] - fourth[2 * times]) / 15 for times in (0.25, 0.5))
+    return finer, abs(finer - coarser)
+
+
+def _jumps(parameter: Tensor, value: Callable[[], float], direction: Floats) -> bool:
+    """Whether a large change of a parameter does something, of which a small one does nothing."""
+    return _moved(parameter, value, 4 * _size(parameter) * direction) != _moved(parameter, value, 0 * direction)
+
+
+def _moved(parameter: Tensor, value: Callable[[], float], change: Floats) -> float:
+    start = parameter.detach().clone()
     with torch.no_grad():
-        for times in (-2, -1, 1, 2):
-            parameter.copy_(start + times * step * torch.as_tensor(direction))
-            values[times] = value()
+        parameter.copy_(start + torch.as_tensor(change))
+        found = value()
         parameter.copy_(start)
-    return (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * step)
+    return found
+
+
+def _size(parameter: Tensor) -> float:
+    return (float(parameter.detach().abs().mean()) if parameter.numel() else 0.0) or 1.0
 
 
 def _steps(values: Floats) -> list[Tensor]:
