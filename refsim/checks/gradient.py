@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..claims import Claim, Verdict, judge, overall
 from ..errors import RefsimError, listed
 from .bias import surrogate_rows
@@ -78,7 +80,7 @@ class GradientReport:
 def check_gradient(
     module: Any, loss: Callable[..., Any], inputs: Any = None, target: Any = None, *, surrogate: Any, detach_reset: bool | Sequence[bool] = False,
     dt: object = None, input_shape: Sequence[int] | None = None, layout: str | None = None, bias: bool = False, skip: Collection[str] = (),
-    device: str = "cpu", dtype: str = "float32", seed: int = 0, **parameters: float,
+    device: str = "cpu", dtype: str | None = None, seed: int = 0, **parameters: float,
 ) -> GradientReport:  # fmt: skip
     """Check what a module's backward pass gives.
 
@@ -98,9 +100,12 @@ def check_gradient(
         Whether the reset is declared to pass no gradient.
     dt, input_shape, layout
         Of a module, as of `refsim.bridge.from_module`.
+    device, dtype
+        Of a network, "cpu" and "float32" if not said; a module has its own, and is run in evaluation mode.
+    skip : name or names of checks to leave out
+    seed : int, from 0
     bias : bool
         Also report how far the surrogate is from the gradient of an expected loss, in small networks; see `surrogate_bias`.
-    skip : names of checks to leave out
 
     Returns
     -------
@@ -118,18 +123,24 @@ def check_gradient(
     The same surrogate and the same detached resets in another program must give the same numbers but for rounding; that is judged. Whether a surrogate
     is a good one is another question: it is the gradient of no loss in general (Gygax and Zenke 2025, arXiv 2404.14964).
     """
+    from ..pytorch.probing import graphs_kept
+
+    skip = (skip,) if isinstance(skip, str) else skip
     if unknown := set(skip) - set(GRADIENT_CHECKS):
         raise RefsimError(f"check_gradient: {listed(unknown)} is not a check; known are {listed(GRADIENT_CHECKS)}.")
-    runs = GradientRuns.of(
-        module, loss, inputs, target, surrogate=surrogate, parameters=parameters, detach_reset=detach_reset, dt=dt, input_shape=input_shape,
-        layout=layout, device=device, dtype=dtype, seed=seed,
-    )  # fmt: skip
-    verdicts = _first(runs, skip)
-    if not any(verdict.status == "fail" for verdict in verdicts if verdict.claim is not _LOSS):
-        verdicts += _judged(runs, skip)
-    if bias:
-        verdicts += surrogate_rows(runs.derivative, detach_reset=runs.detach_reset[-1], threshold=runs.threshold)
-    return GradientReport(verdicts, runs.layers(), runs.rounding, runs.unjudged)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise RefsimError(f"check_gradient: seed must be a whole number from 0, but is {seed!r}.")
+    with graphs_kept():
+        runs = GradientRuns.of(
+            module, loss, inputs, target, surrogate=surrogate, parameters=parameters, detach_reset=detach_reset, dt=dt, input_shape=input_shape,
+            layout=layout, device=device, dtype=dtype, seed=seed,
+        )  # fmt: skip
+        verdicts = _first(runs, skip)
+        if not any(verdict.status == "fail" for verdict in verdicts if verdict.claim is not _LOSS):
+            verdicts += _judged(runs, skip)
+        if bias:
+            verdicts += surrogate_rows(runs.derivative, detach_reset=runs.detach_reset[-1], threshold=runs.threshold)
+        return GradientReport(verdicts, runs.layers(), runs.rounding, runs.unjudged)
 
 
 def _first(runs: GradientRuns, skip: Collection[str]) -> list[Verdict]:
@@ -161,7 +172,9 @@ def _judged(runs: GradientRuns, skip: Collection[str]) -> list[Verdict]:
             continue
         found.append(_verdict(runs, claim, name, found, lambda measure=measure: worst_of({each.name: measure(each) for each in runs.through})))  # type: ignore[misc]
     for name, claim, whole in (("connections", _CONNECTIONS, runs.connections), ("weights", _WEIGHTS, runs.weights)):
-        if name not in skip:
+        if name not in skip and not runs.sends:
+            found.append(Verdict(claim, None, "inconclusive", run=runs.title, detail="the loss sends no gradient to any layer: nothing is compared"))
+        elif name not in skip:
             found.append(_verdict(runs, claim, name, found, whole))
     return found
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Floats
+from ..errors import RefsimError
 from .gradient_layers import Answer
 
 LOSS_LIMIT = 1e-6
@@ -20,8 +21,13 @@ def loss_error(loss: Callable[..., Any], target: Sequence[Any], outputs: Floats,
     loss : function ``(values, target) -> Tensor``
     outputs : (n_samples, n_classes, n_steps)
     """
-    from ..pytorch.probing import loss_gradient
+    from ..pytorch.probing import loss_digits, loss_gradient, loss_value
 
+    if loss_digits(loss, outputs, *target) < 64:
+        return None, "the loss is not computed in float64 where it is given float64"
+    first, again = (loss_value(loss, outputs, *target) for _ in range(2))
+    if abs(first - again) > 0:  # NaN is for `finite` to find
+        raise RefsimError("check_gradient: the loss gives another number when it is called again with the same; no gradient of it can be compared.")
     generator, worst = np.random.default_rng(seed), None
     for _ in range(_WAYS):
         values = outputs + generator.uniform(0.5, 1.0, outputs.shape) * max(0.5, 3 / outputs.shape[-1])

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..arrays import Floats
 from ..engines.discrete import constant_threshold
-from ..errors import RefsimError
+from ..errors import listed
 from ..network import Network
-from .gradient_inputs import inputs_of, target_of
+from .gradient_inputs import declared_of, inputs_of, target_of
 from .gradient_layers import ENLARGED, Answer, Through
 from .gradient_loss import loss_error
 
@@ -61,28 +61,23 @@ class GradientRuns:
     @classmethod
     def of(
         cls, module: Any, loss: Callable[..., Any], inputs: Any, target: Any, *, surrogate: Any, parameters: Mapping[str, float], detach_reset: Any,
-        dt: object, input_shape: Any, layout: str | None, device: str, dtype: str, seed: int,
+        dt: object, input_shape: Any, layout: str | None, device: str, dtype: str | None, seed: int,
     ) -> "GradientRuns":  # fmt: skip
         """Read a module or take a network, and make up what is not given."""
         from ..pytorch.card_gradient import check_declared
         from ..pytorch.module_gradient import ModuleTrial
         from ..pytorch.probing import fire_slope
         from ..pytorch.steps_gradient import StepsTrial
-        from ..pytorch.surrogate import spike_function
 
-        door = StepsTrial.of(module, device, dtype) if isinstance(module, Network) else ModuleTrial.of(module, dt, input_shape, layout)
+        door: Any
+        if isinstance(module, Network):
+            door = StepsTrial.of(module, device, dtype or "float32")
+        else:
+            door = ModuleTrial.of(module, dt, input_shape, layout)
+            door.check_own(device, dtype)
         network = door.network
         check_declared(network)
-        each = list(surrogate) if isinstance(surrogate, list | tuple) else [surrogate] * len(network.layers)
-        detached = list(detach_reset) if isinstance(detach_reset, list | tuple) else [bool(detach_reset)] * len(network.layers)
-        for what, given in (("surrogate", each), ("detach_reset", detached)):
-            if len(given) != len(network.layers):
-                raise RefsimError(
-                    f"check_gradient: {what} names {len(given)} layers of neurons, but there are {len(network.layers)}; give one, or one a layer."
-                )
-        if any(one is None for one in each):
-            raise RefsimError("check_gradient: surrogate=None passes no gradient; name the declared one, such as 'arctangent', slope=2.")
-        fires = [spike_function(one, **(parameters if isinstance(one, str) else {})) for one in each]
+        fires, detached = declared_of(surrogate, parameters, detach_reset, network)
         values = inputs_of(inputs, network, seed)
         derivative = fire_slope(fires[-1])
         return cls(door, network, loss, values, target_of(loss, target, network, len(values), seed), fires, derivative, detached, seed)
@@ -154,9 +149,13 @@ class GradientRuns:
         return trace_network(self.network, self.inputs, usual, **how)
 
     def not_finite(self) -> Answer:
-        """Count the numbers of the trial's gradients, from the loss to every layer, that are none."""
-        wrong = sum(int((~np.isfinite(each)).sum()) for each in self._from_loss(self.trial))
-        return float(wrong), "NaN or infinite" if wrong else ""
+        """Count the numbers of the trial's gradients, from the loss to every layer and every parameter, that are none."""
+        _, found, value = self.trial.back_from_loss(self.loss, self.target)
+        learnt: dict[str, Any] = self.door.learnt
+        gradients = dict(zip([f"what arrives at {layer.name}" for layer in self.network.layers], found, strict=True))
+        gradients |= {name: each for name, each in zip(learnt, self.trial.by_parameter(value, list(learnt.values())), strict=True) if each is not None}
+        wrong = {name: count for name, each in gradients.items() if (count := int((~np.isfinite(each)).sum()))}
+        return float(sum(wrong.values())), f"NaN or infinite: {listed(wrong)}" if wrong else ""
 
     def other_spikes(self) -> Answer:
         """Count spikes of the trial that the declared run does not have, and the other way round."""
@@ -232,9 +231,14 @@ class GradientRuns:
         for layer, (found, true) in zip(self.network.layers, self._pairs, strict=True):
             largest = np.abs(true).max()
             far = float(np.abs(found - true).max() / largest) if largest else float(np.abs(found).max() > 0)
-            if not far <= worst:  # NaN too
+            if not far <= worst and not np.isnan(worst):  # NaN is the worst
                 worst, words = far, f"what the loss sends to {layer.name} is off" if not far <= self.limit else ""
         return worst, words
+
+    @property
+    def sends(self) -> bool:
+        """Whether the loss sends any gradient to any layer, in either run; where it sends none, equal gradients say nothing."""
+        return any(each.any() for pair in self._pairs for each in pair)
 
     @cached_property
     def _slopes(self) -> tuple[list[Any], list[str]]:
@@ -245,19 +249,28 @@ class GradientRuns:
     @property
     def unjudged(self) -> tuple[str, ...]:
         """Parameters whose gradients are not judged."""
-        return tuple(self._slopes[1])
+        return (*self._slopes[1], *(slope.name for slope, gradient in self._learnt if not self._settled(slope, gradient)))
+
+    @cached_property
+    def _learnt(self) -> list[tuple[Any, Floats | None]]:
+        slopes = self._slopes[0]
+        _, _, value = self.trial.back_from_loss(self.loss, self.target)
+        return list(zip(slopes, self.trial.by_parameter(value, [slope.parameter for slope in slopes]), strict=True))
+
+    def _settled(self, slope: Any, gradient: Floats | None) -> bool:
+        """Whether the differences of a parameter are near enough to a slope to judge by; those of one that is rounded to a grid never are."""
+        should, doubt = slope.here
+        return bool(not doubt > self.limit * _size(gradient, should))
 
     def weights(self) -> Answer:
         """Return how far the gradient of any parameter is from the slope along a random direction."""
-        slopes, _ = self._slopes
-        if not slopes:
+        judged = [(slope, gradient) for slope, gradient in self._learnt if self._settled(slope, gradient)]
+        if not judged:
             return None, "no parameter is judged"
-        _, _, value = self.trial.back_from_loss(self.loss, self.target)
-        found = self.trial.by_parameter(value, [slope.parameter for slope in slopes])
         worst, words = 0.0, ""
-        for slope, gradient in zip(slopes, found, strict=True):
+        for slope, gradient in judged:
             far, should = _off(slope, gradient, slope.direction)
-            if not far <= worst:
+            if not far <= worst and not np.isnan(worst):
                 worst, words = far, "" if far <= self.limit else f"{slope.name}: {self._why(slope, gradient, should)}"
         return worst, words
 
@@ -272,7 +285,11 @@ class GradientRuns:
 
 def _off(slope: Any, gradient: Floats | None, direction: Floats) -> tuple[float, float]:
     """Return how far a gradient is from the slope along a direction, over the larger of the two, and that slope."""
-    should = slope.along(direction)
+    should, _ = slope.here if direction is slope.direction else slope.along(direction)
     along = 0.0 if gradient is None else float((gradient * direction).sum())
-    size = max(0.0 if gradient is None else float(np.linalg.norm(gradient)), abs(should))
+    size = _size(gradient, should)
     return (abs(along - should) / size if size else 0.0), should
+
+
+def _size(gradient: Floats | None, should: float) -> float:
+    return max(0.0 if gradient is None else float(np.linalg.norm(gradient)), abs(should))

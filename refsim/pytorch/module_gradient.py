@@ -44,13 +44,34 @@ class ModuleTrial:
         """Read a module."""
         if not isinstance(module, nn.Module):
             raise RefsimError(f"check_gradient: needs a torch.nn.Module or a refsim.Network, but {type(module).__name__} was given.")
+        if any(each.is_inference() for each in nn.Module.parameters(module)):
+            raise RefsimError("check_gradient: the module was made in torch.inference_mode(), and such parameters pass no gradient; make it outside.")
+        short = next((each.dtype for each in nn.Module.parameters(module) if each.is_floating_point() and each.element_size() < 4), None)
+        if short is not None:
+            raise RefsimError(f"check_gradient: the module is {short}, whose rounding is as large as the faults that are looked for; give module.float().")
         network = from_module(module, dt, input_shape, layout)
         return cls(Trial.of(module, network, input_shape, layout), network)
 
+    def check_own(self, device: str, dtype: str | None) -> None:
+        """Refuse a device or a dtype that is not the module's own."""
+        for each in nn.Module.parameters(self.trial.module):
+            if device not in ("cpu", str(each.device), each.device.type) or (
+                each.is_floating_point() and dtype not in (None, str(each.dtype).removeprefix("torch."))
+            ):
+                raise RefsimError(
+                    f"check_gradient: the module is {each.dtype} on {each.device} and is run as it is; leave device and dtype out, or convert the module yourself."
+                )
+
     @property
     def single(self) -> bool:
-        """Whether it computes in float32, or less."""
-        return self.trial.single or any(each.dtype != torch.float64 for each in nn.Module.parameters(self.trial.module) if each.is_floating_point())
+        """Whether it computes in float32; a module without parameters does."""
+        floating = [each.dtype for each in nn.Module.parameters(self.trial.module) if each.is_floating_point()]
+        return self.trial.single or not floating or any(each != torch.float64 for each in floating)
+
+    @property
+    def learnt(self) -> dict[str, Tensor]:
+        """The parameters that are not frozen, by name."""
+        return {name: each for name, each in nn.Module.named_parameters(self.trial.module) if each.requires_grad}
 
     def trace(self, inputs: Floats, _fires: Sequence[Fire], _detach_reset: Sequence[bool]) -> Traced:
         """Run the module as it is; what it takes for the derivative of a spike is its own choice."""

@@ -15,8 +15,9 @@ from .bridge.parts import read_part
 from .bridge.wiring import INPUT, Bench
 from .trial import Trial
 
-_FINE, _TRUSTED = (1e-3, 3e-4), 1e-7  # of a neuron's own parameter, which may be read through any formula: two steps, and how near they must come
-_STEP = 1e-2  # of a parameter's mean size; what arrives is linear in most parameters, and of fourth order the difference is right for the others
+_STEP = 1e-2  # of a parameter's mean size; what arrives is linear in most parameters, and of sixth order the difference is right for smooth others
+_LINEAR = 1e-11  # of the slope: steps that agree so far show a straight line, and the larger one rounds least
+_TRUSTED = 1e-7  # of the slope by a neuron's own parameter, which may be read through a clamp, or rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,13 +30,15 @@ class Slope:
     parameter : Tensor
         Of the module itself.
     direction : array of the parameter's shape
-    along : function of a direction to the slope of the loss along it
+    along : function of a direction to the slope of the loss along it, and its doubt: by how much differences of two steps part
+    here : that of `direction`
     """
 
     name: str
     parameter: Tensor
     direction: Floats
-    along: Callable[[Floats], float]
+    along: Callable[[Floats], tuple[float, float]]
+    here: tuple[float, float]
 
 
 def parameter_slopes(
@@ -59,35 +62,38 @@ def parameter_slopes(
     Returns
     -------
     slopes, names
-        Not judged are frozen parameters, those that weights are made from, and those of a neuron that its card does not have, or that are read too coarsely.
+        Not judged are frozen parameters, those that weights are made from, also where a forward rounds them (what arrives jumps then, and its
+        slope is 0 wherever it does not), and those of a neuron that its card does not have, or that are read too coarsely.
     """
     play = _Playback(trial, inputs, gave, deltas)
     own = dict(play.bench.module.named_parameters())
     generator, found, left = np.random.default_rng(seed), [], []
     for name, parameter in trial.module.named_parameters():
         direction = generator.standard_normal(tuple(parameter.shape))
-        along = _way_of(own[name], direction, play, by_card) if parameter.requires_grad and name in own else None
-        if along is None:
+        way = _way_of(own[name], direction, play, by_card) if parameter.requires_grad and name in own else None
+        if way is None:
             left.append(name)
         else:
-            found.append(Slope(name, parameter, direction, along))
+            found.append(Slope(name, parameter, direction, *way))
     return found, left
 
 
-def _way_of(parameter: Tensor, direction: Floats, play: "_Playback", by_card: Sequence[Mapping[str, Floats]]) -> Callable[[Floats], float] | None:
-    """Return the function from a direction of a parameter to the slope, or None where there is none to be had."""
-    weighed = partial(_along, parameter, play.weighed, _STEP)
-    home = play.home_of(parameter)
-    if home is None or weighed(direction) != 0:
-        return weighed
-    value = partial(play.read_weighed, home, by_card[home])
+def _way_of(
+    parameter: Tensor, direction: Floats, play: "_Playback", by_card: Sequence[Mapping[str, Floats]]
+) -> tuple[Callable[[Floats], tuple[float, float]], tuple[float, float]] | None:
+    """Return the function from a direction of a parameter to the slope, and what it gives along one; None where there is none to be had."""
+    weighed, home = partial(_along, parameter, play.weighed), play.home_of(parameter)
+    here = weighed(direction)
+    if here != (0.0, 0.0):
+        return weighed, here
+    if home is None:
+        return None if _jumps(parameter, play.weighed, direction) else (weighed, here)
+    read = partial(_along, parameter, partial(play.read_weighed, home, by_card[home]))
     try:
-        coarse, fine = (_along(parameter, value, step, direction) for step in _FINE)
-    except RefsimError:
+        slope, unsure = read(direction)
+    except RefsimError:  # a step led to a value that the card does not allow
         return None
-    if fine == 0 or abs(coarse - fine) > _TRUSTED * abs(fine):
-        return None
-    return partial(_along, parameter, value, _FINE[0])
+    return None if slope == 0 or unsure > _TRUSTED * abs(slope) else (read, (slope, unsure))
 
 
 class _Playback:
@@ -130,16 +136,36 @@ class _Playback:
         return total
 
 
-def _along(parameter: Tensor, value: Callable[[], float], share: float, direction: Floats) -> float:
-    """Return the central difference of fourth order of a value along a direction of a parameter."""
-    step = share * (float(parameter.detach().abs().mean()) if parameter.numel() else 0.0) or share
-    start, values = parameter.detach().clone(), {}
+def _along(parameter: Tensor, value: Callable[[], float], direction: Floats) -> tuple[float, float]:
+    """Return the central difference of sixth order of a value along a direction of a parameter, and by how much that of twice the step is another."""
+    step = _size(parameter) * _STEP
+    second: dict[float, float] = {}
+    for times in (2.0, 1.0, 0.5, 0.25):
+        high, low = (_moved(parameter, value, sign * times * step * direction) for sign in (1, -1))
+        second[times] = (high - low) / (2 * times * step)
+        if times == 1 and abs(second[1.0] - second[2.0]) <= _LINEAR * abs(second[2.0]):
+            return second[2.0], 0.0
+    fourth = {times: (4 * second[times] - second[2 * times]) / 3 for times in (0.25, 0.5, 1.0)}
+    finer, coarser = ((16 * fourth[times] - fourth[2 * times]) / 15 for times in (0.25, 0.5))
+    return finer, abs(finer - coarser)
+
+
+def _jumps(parameter: Tensor, value: Callable[[], float], direction: Floats) -> bool:
+    """Whether a large change of a parameter does something, of which a small one does nothing."""
+    return _moved(parameter, value, 4 * _size(parameter) * direction) != _moved(parameter, value, 0 * direction)
+
+
+def _moved(parameter: Tensor, value: Callable[[], float], change: Floats) -> float:
+    start = parameter.detach().clone()
     with torch.no_grad():
-        for times in (-2, -1, 1, 2):
-            parameter.copy_(start + times * step * torch.as_tensor(direction))
-            values[times] = value()
+        parameter.copy_(start + torch.as_tensor(change))
+        found = value()
         parameter.copy_(start)
-    return (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * step)
+    return found
+
+
+def _size(parameter: Tensor) -> float:
+    return (float(parameter.detach().abs().mean()) if parameter.numel() else 0.0) or 1.0
 
 
 def _steps(values: Floats) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """A door for checks: NumPy in, somebody's PyTorch function in the middle, NumPy out. What it returns is looked at, not trusted."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,17 @@ import torch
 from numpy.typing import NDArray
 
 from ..arrays import Floats
-from ..errors import RefsimError, listed
+from ..errors import RefsimError, first_line, listed
 from .surrogate import SURROGATES, derivative_of
 
 UserLoss = Callable[..., Any]  # (values, target) -> loss; (values) where there is no target
+
+
+@contextlib.contextmanager
+def graphs_kept() -> Iterator[None]:
+    """Keep graphs of gradients, whatever a caller has turned off."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 def loss_value(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> float:
@@ -20,6 +28,7 @@ def loss_value(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> float:
         return float(called(loss, torch.tensor(values), target))
 
 
+@graphs_kept()
 def loss_gradient(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> Floats | None:
     """Return the gradient of a loss by autograd, of the shape of the values; None where the loss does not depend on them."""
     given = torch.tensor(values, requires_grad=True)
@@ -31,12 +40,36 @@ def loss_gradient(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> Floa
 
 
 def called(loss: UserLoss, values: torch.Tensor, target: Sequence[Any], where: str = "check_loss") -> torch.Tensor:
-    """Return a loss of values (batch, class, step), one number with its graph; refuse anything else."""
-    found = loss(values, *(torch.as_tensor(entry, device=values.device) for entry in target))
-    if not isinstance(found, torch.Tensor) or found.numel() != 1:
+    """Return a loss of values (batch, class, step), one number with its graph; refuse anything else.
+
+    It is given a copy of the values, which it may change.
+    """
+    if not callable(loss):
+        raise RefsimError(
+            f"{where}: the loss must be a function or a module, but {loss!r} was given; losses by name are in refsim.pytorch.losses, such as losses.spikemax."
+        )
+    try:
+        found = loss(values.clone(), *(torch.as_tensor(entry, device=values.device) for entry in target))
+    except RefsimError:
+        raise
+    except Exception as error:  # a user's loss can raise anything
+        words = ", ".join(
+            f"{what} {tuple(each.shape)} {str(each.dtype).removeprefix('torch.')}" for what, each in zip(("values", "target"), (values, *target), strict=False)
+        )
+        raise RefsimError(
+            f"{where}: the loss raised {type(error).__name__} when it was called with {words or 'values'}: {first_line(error)} "
+            "(it is called with float64 too: tensors of its own must be float64, or follow the values)."
+        ) from error
+    if not isinstance(found, torch.Tensor) or found.numel() != 1 or found.is_complex():
         what = f"a tensor {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
         raise RefsimError(f"{where}: the loss must return one number, a tensor, but returned {what}; reduce it over the batch.")
     return found.reshape(())
+
+
+def loss_digits(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> int:
+    """Return the bits in which a loss gives its value for float64 values."""
+    with torch.no_grad():
+        return 8 * called(loss, torch.tensor(values), target).element_size()
 
 
 def surrogate_spikes(fire: Callable[[Any], Any], x: Floats) -> Floats:
@@ -45,6 +78,7 @@ def surrogate_spikes(fire: Callable[[Any], Any], x: Floats) -> Floats:
         return np.asarray(_fired(fire, torch.tensor(x)).double().numpy())
 
 
+@graphs_kept()
 def surrogate_slope(fire: Callable[[Any], Any], x: Floats, upstream: Floats | float = 1.0) -> Floats | None:
     """Return what comes back to x (n,) from a gradient `upstream` of the spikes; None where nothing does."""
     given = torch.tensor(x, requires_grad=True)

@@ -1,6 +1,6 @@
 """refsim's hand-written PyTorch steps, run with their graph: on trial against the cards' own text, on any device and in any dtype."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -57,6 +57,15 @@ class StepsTrial:
         """Whether it computes in float32."""
         return self.dtype != torch.float64
 
+    @property
+    def learnt(self) -> dict[str, Tensor]:
+        """The weights and biases of the last run, by name."""
+        found: dict[str, Tensor] = {}
+        for layer, each in zip(self.network.layers, self.sums, strict=True):
+            found |= {f"{layer.name}: weight" + (f" {number}" if number else ""): weight for number, weight in enumerate(each.weights)}
+            found[f"{layer.name}: bias"] = each.bias
+        return found
+
     def trace(self, inputs: Floats, fires: Sequence[Fire], detach_reset: Sequence[bool]) -> Traced:
         """Run the steps on inputs (n_samples, n_steps, n_inputs)."""
         layers, engine = self.network.layers, Torch()
@@ -105,15 +114,19 @@ class StepsTrial:
             for number, weight in enumerate(self.sums[index].weights):
                 part = [row[:, at : at + weight.shape[1]] for row in rows]
                 name = f"{layer.name}: weight" + (f" {number}" if number else "")
-                found.append(Slope(name, weight, generator.standard_normal(tuple(weight.shape)), partial(_along_weight, part, delta)))
+                found.append(_slope(name, weight, generator.standard_normal(tuple(weight.shape)), partial(_along_weight, part, delta)))
                 at += weight.shape[1]
-            found.append(Slope(f"{layer.name}: bias", self.sums[index].bias, generator.standard_normal(layer.n_post), partial(_along_bias, delta)))
+            found.append(_slope(f"{layer.name}: bias", self.sums[index].bias, generator.standard_normal(layer.n_post), partial(_along_bias, delta)))
         return found, []
 
 
-def _along_weight(heard: Sequence[Floats], delta: Floats, direction: Floats) -> float:
-    return float(sum((delta[step] * (x @ direction.T)).sum() for step, x in enumerate(heard)))
+def _slope(name: str, parameter: Tensor, direction: Floats, along: Callable[[Floats], tuple[float, float]]) -> Slope:
+    return Slope(name, parameter, direction, along, along(direction))
 
 
-def _along_bias(delta: Floats, direction: Floats) -> float:
-    return float((delta * direction).sum())
+def _along_weight(heard: Sequence[Floats], delta: Floats, direction: Floats) -> tuple[float, float]:
+    return float(sum((delta[step] * (x @ direction.T)).sum() for step, x in enumerate(heard))), 0.0
+
+
+def _along_bias(delta: Floats, direction: Floats) -> tuple[float, float]:
+    return float((delta * direction).sum()), 0.0

@@ -70,7 +70,7 @@ class Traced:
 
     def by_parameter(self, value: Tensor, parameters: Sequence[Tensor]) -> list[Floats | None]:
         """Return the gradient of a loss by each parameter; None where it does not depend on one."""
-        if not value.requires_grad:
+        if not value.requires_grad or not parameters:
             return [None] * len(parameters)
         found = torch.autograd.grad(value, list(parameters), retain_graph=True, allow_unused=True)
         return [None if each is None else np.asarray(each.detach().cpu().double().numpy()) for each in found]

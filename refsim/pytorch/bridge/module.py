@@ -36,6 +36,8 @@ def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int]
     RefsimError
         For a layer that refsim does not read, an option that no card can say, or what is not linear between layers.
     """
+    if hasattr(module, "_orig_mod"):
+        raise RefsimError("module: was made by torch.compile, and nobody can look into what it runs; give the module that was compiled.")
     parts = neurons_of(module)
     tried = try_out(module, parts, None if input_shape is None else tuple(input_shape), layout)
     step = _step(parts, dt)

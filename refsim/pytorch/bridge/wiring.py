@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...arrays import Floats
-from ...errors import RefsimError, counted, first_line
+from ...errors import RefsimError, counted, first_line, listed
 from .affine import agree, check_room, random_inputs, unit_answers
 from .feeding import in_time, out_of_time
 from .framework import with_first
@@ -143,11 +143,13 @@ def _biases(bench: Bench) -> tuple[Floats, ...]:
     bench.mark = 0.0
     for step, row in enumerate(silence):
         for index, (part, found, bias) in enumerate(zip(bench.tried.parts, row, silence[0], strict=True)):
-            if told[step][index].isnan().any() and not np.isnan(found).any():
+            if not np.isfinite(found).all():
+                raise RefsimError(f"{part.where}: what leads to it is NaN or infinite without any input{_broken(bench)}.")
+            if told[step][index].isnan().any():
                 raise RefsimError(
                     f"{part.where}: hears the membrane or current of another layer, not its spikes alone; a membrane that is passed on is not read."
                 )
-            if not np.array_equal(found, again[step][index], equal_nan=True):
+            if not np.array_equal(found, again[step][index]):
                 raise RefsimError(
                     f"{part.where}: what leads to it gives other numbers when it is run again{_suspects(bench)}; it draws random numbers in evaluation too "
                     "(F.dropout without training=self.training?), or it keeps something that is not put back."
@@ -159,6 +161,13 @@ def _biases(bench: Bench) -> tuple[Floats, ...]:
                     "bias, not behind it."
                 )
     return tuple(silence[0])
+
+
+def _broken(bench: Bench) -> str:
+    """Name the tensors of a module that hold a number that is none."""
+    tensors = {**dict(bench.module.named_parameters()), **dict(bench.module.named_buffers())}
+    wrong = [name for name, each in tensors.items() if not torch.isfinite(each).all()]
+    return f": look at {listed(wrong)}" if wrong else ""
 
 
 def _check(bench: Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
