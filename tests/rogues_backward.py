@@ -1,9 +1,11 @@
 """Planted faults in backward passes; each is caught by one named check of check_gradient, and by no other. Every forward pass is right."""
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from made_weights import Bent, Rounded, Signed, Unbent
 from rogues import Rogue
 from torch import nn
 
@@ -190,6 +192,22 @@ def with_linear(kind):
     return net
 
 
+def no_number():
+    """Return the net whose first weights learn NaN; everything else is right."""
+    net = Net()
+    net.first.weight.register_hook(lambda gradient: gradient * float("nan"))
+    return net
+
+
+def normed():
+    """Return the net whose second weights are a length times a direction, made in a hook before each call."""
+    net = Net()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        nn.utils.weight_norm(net.second)
+    return net
+
+
 def early(x):
     """Fire a little below threshold; the gradient is the right one."""
     soft = FIRE(x)
@@ -216,6 +234,7 @@ KEPT, DETACHED = Declared(), Declared(options={"detach_reset": True})
 ROGUES = [
     Rogue("spikes a little too early", "spikes", lambda: (Net(surrogate=early), KEPT)),
     Rogue("a derivative that is no number", "finite", lambda: (Net(surrogate=endless), KEPT)),
+    Rogue("a weight whose gradient is no number, before others that are right", "finite", lambda: (no_number(), KEPT)),
     Rogue("a spike without a surrogate", "used", lambda: (Net(surrogate=lambda x: (x >= 0).to(x.dtype)), KEPT)),
     Rogue("another surrogate", "surrogate", lambda: (Net(surrogate=spike_function("sigmoid", slope=4.0)), KEPT)),
     Rogue("the same surrogate, twice as steep", "surrogate", lambda: (Net(surrogate=spike_function("arctangent", slope=4.0)), KEPT)),
@@ -234,6 +253,7 @@ ROGUES = [
     Rogue("half the gradient between the layers", "connections", lambda: (Between(backward(lambda g: 0.5 * g)), KEPT)),
     Rogue("outputs exchanged on the way back", "connections", lambda: (with_linear(NotTransposed), KEPT)),
     Rogue("weights that learn half as fast", "weights", lambda: (with_linear(Unweighted), KEPT)),
+    Rogue("a slope of weights that are bent, taken for 1", "weights", lambda: (with_linear(Unbent), KEPT)),
     Rogue("a bias that never learns", "weights", lambda: (with_linear(Fixed), KEPT)),
     Rogue("a learnt decay whose gradient is of another step", "weights", lambda: (Net(neuron=Learning), KEPT)),
     Rogue("the authors' sliding window", "loss", lambda: (Net(), Declared(loss=authors_window))),
@@ -245,6 +265,10 @@ SOUND = {
     "recurrent": lambda: (Recurrent(), KEPT),
     "learnt decay": lambda: (Net(neuron=PLIF), KEPT),
     "learnt decay of one's own": lambda: (Net(neuron=Learning, right=True), KEPT),
+    "bent weights": lambda: (with_linear(Bent), KEPT),
+    "rounded weights": lambda: (with_linear(Rounded), KEPT),
+    "signed weights": lambda: (with_linear(Signed), KEPT),
+    "normed weights": lambda: (normed(), KEPT),
     "between": lambda: (Between(nn.Identity()), KEPT),
     "exact window": lambda: (Net(), Declared(loss=lambda values, target: losses.spikemax(values, target, window=5, gradient="exact"))),
 }

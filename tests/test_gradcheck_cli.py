@@ -70,6 +70,25 @@ def test_a_case_is_rerun(capsys):
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('{ name = "rectangle", width = 1.0 }', "{ width = 1.0 }", "surrogate must be a name, or a table"),
+        ('{ name = "rectangle", width = 1.0 }', '{ name = "rectangle", seed = 3 }', "seed is not one of its parameters"),
+        ("detach_reset = false", 'detach_reset = "no"', "must be True or False"),
+        ("detach_reset = false", "options = 4", "options must be a table"),
+        ('question = "gradient"', 'question = "code"', "a claim asks code"),
+    ],
+)
+def test_a_case_that_cannot_be_is_said(old, new, words, tmp_path, capsys):
+    case = tmp_path / "case.toml"
+    text = (ROOT / "validation" / "gradient" / "digits_srif.toml").read_text("utf-8").replace("../networks/digits_srif.toml", DIGITS)
+    assert old in text
+    case.write_text(text.replace(old, new), "utf-8")
+    assert main(["validate", str(case)]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("given", "words"),
     [
         (["--loss", "spikemin", "--surrogate", "arctangent"], "'spikemin' is not a declared loss"),

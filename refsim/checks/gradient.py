@@ -9,9 +9,9 @@ import numpy as np
 from ..claims import Claim, Verdict, judge, overall
 from ..errors import RefsimError, listed
 from .bias import surrogate_rows
-from .gradient_layers import Answer, worst_of
+from .gradient_layers import Answer, LayerGradient, worst_of
 from .gradient_loss import LOSS_LIMIT
-from .gradient_runs import GradientRuns, LayerGradient
+from .gradient_runs import GradientRuns
 
 
 def _claim(measure: str, limit: float | None, unit: str, because: str) -> Claim:

@@ -18,6 +18,30 @@ WORDS = {
 }
 
 
+@dataclass(frozen=True)
+class LayerGradient:
+    """From the loss to what arrives at one layer.
+
+    Attributes
+    ----------
+    name : str
+    relative : float
+        Length of the difference over the length of the declared gradient.
+    cosine : float
+    worst : (step, sample, input)
+        Where the two are farthest apart.
+    found, true : float
+        There.
+    """
+
+    name: str
+    relative: float
+    cosine: float
+    worst: tuple[int, int, int]
+    found: float
+    true: float
+
+
 @dataclass(frozen=True, eq=False)
 class Through:
     """Gradients through one layer, those of the trial and those that the card declares.
@@ -37,6 +61,8 @@ class Through:
         Other readings that can be told from the declared one for such a card.
     limit : float
         Relative, of rounding.
+    least : float
+        The smallest gradient that the trial's dtype can tell from 0 with all its digits.
     """
 
     name: str
@@ -46,6 +72,7 @@ class Through:
     declared: Callable[[str], Floats]
     readings: tuple[str, ...]
     limit: float
+    least: float
 
     @cached_property
     def true(self) -> Floats:
@@ -54,8 +81,8 @@ class Through:
 
     @cached_property
     def at_once(self) -> int | None:
-        """The fewest steps after which something that arrives changes a spike; None where no gradient reaches anything."""
-        return next((lag for lag in range(self.ends[-1] + 1) if self._at(self.true, lag).any()), None)
+        """The fewest steps after which something that arrives changes a spike; None where no gradient that could be told from 0 reaches anything."""
+        return next((lag for lag in range(self.ends[-1] + 1) if (np.abs(self._at(self.true, lag)) > self.least).any()), None)
 
     def _at(self, gradients: Floats, lag: int) -> Floats:
         """Return what came back to the steps so many before those of the spikes."""

@@ -12,36 +12,12 @@ from ..engines.discrete import constant_threshold
 from ..errors import listed
 from ..network import Network
 from .gradient_inputs import declared_of, inputs_of, target_of
-from .gradient_layers import ENLARGED, Answer, Through
+from .gradient_layers import ENLARGED, Answer, LayerGradient, Through
 from .gradient_loss import loss_error
 
 _ENDS = 6  # steps whose spikes are asked what comes back from them
 _DOUBLE, _SINGLE = 1e-9, 1e-7
 _ROUNDINGS, _NOISE = 16, 2.0**-40
-
-
-@dataclass(frozen=True)
-class LayerGradient:
-    """From the loss to what arrives at one layer.
-
-    Attributes
-    ----------
-    name : str
-    relative : float
-        Length of the difference over the length of the declared gradient.
-    cosine : float
-    worst : (step, sample, input)
-        Where the two are farthest apart.
-    found, true : float
-        There.
-    """
-
-    name: str
-    relative: float
-    cosine: float
-    worst: tuple[int, int, int]
-    found: float
-    true: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +94,12 @@ class GradientRuns:
         return (
             f"{digits}; on top of it {_ROUNDINGS} roundings a step, times what a change of every state and input in each step does to these gradients, measured"
         )
+
+    @property
+    def least(self) -> float:
+        """The smallest gradient that the trial's dtype can tell from 0 with all its digits."""
+        digits = np.finfo(np.float32 if self.single else np.float64)
+        return float(digits.tiny / digits.eps)
 
     def _condition(self) -> float:
         """Return by how much gradients change, relative, for a relative change of all states and inputs in each step; all decisions stay as they are."""
@@ -202,7 +184,16 @@ class GradientRuns:
 
         last = np.zeros_like(sent)
         last[ends[-1]] = ENLARGED * sent[ends[-1]]
-        return Through(layer.name, ends, back(self.trial, spread=False), self.trial.back(index, last)[index], declared, tuple(readings), self.limit)
+        return Through(
+            layer.name,
+            ends,
+            back(self.trial, spread=False),
+            self.trial.back(index, last)[index],
+            declared,
+            tuple(readings),
+            self.limit,
+            self.least,
+        )
 
     def _from_loss(self, traced: Any) -> list[Floats]:
         _, found, _ = traced.back_from_loss(self.loss, self.target)
@@ -230,7 +221,7 @@ class GradientRuns:
         worst, words = 0.0, ""
         for layer, (found, true) in zip(self.network.layers, self._pairs, strict=True):
             largest = np.abs(true).max()
-            far = float(np.abs(found - true).max() / largest) if largest else float(np.abs(found).max() > 0)
+            far = float(np.abs(found - true).max() / largest) if largest > self.least else float(np.abs(found).max() > self.least)
             if not far <= worst and not np.isnan(worst):  # NaN is the worst
                 worst, words = far, f"what the loss sends to {layer.name} is off" if not far <= self.limit else ""
         return worst, words
@@ -238,7 +229,7 @@ class GradientRuns:
     @property
     def sends(self) -> bool:
         """Whether the loss sends any gradient to any layer, in either run; where it sends none, equal gradients say nothing."""
-        return any(each.any() for pair in self._pairs for each in pair)
+        return any(not (np.abs(each) <= self.least).all() for pair in self._pairs for each in pair)
 
     @cached_property
     def _slopes(self) -> tuple[list[Any], list[str]]:
@@ -269,7 +260,7 @@ class GradientRuns:
             return None, "no parameter is judged"
         worst, words = 0.0, ""
         for slope, gradient in judged:
-            far, should = _off(slope, gradient, slope.direction)
+            far, should = _off(slope, gradient, slope.direction, self.least)
             if not far <= worst and not np.isnan(worst):
                 worst, words = far, "" if far <= self.limit else f"{slope.name}: {self._why(slope, gradient, should)}"
         return worst, words
@@ -278,17 +269,17 @@ class GradientRuns:
         if gradient is None:
             return "no gradient reaches it"
         masked = slope.direction * (gradient != 0)
-        if gradient.any() and (gradient == 0).any() and _off(slope, gradient, masked)[0] <= self.limit:
+        if gradient.any() and (gradient == 0).any() and _off(slope, gradient, masked, self.least)[0] <= self.limit:
             return f"right but for {int((gradient == 0).sum())} of {gradient.size} entries, whose gradient is 0: is it masked?"
         return f"its gradient along a direction is {float((gradient * slope.direction).sum()):.6g}, and should be {should:.6g}"
 
 
-def _off(slope: Any, gradient: Floats | None, direction: Floats) -> tuple[float, float]:
+def _off(slope: Any, gradient: Floats | None, direction: Floats, least: float) -> tuple[float, float]:
     """Return how far a gradient is from the slope along a direction, over the larger of the two, and that slope."""
     should, _ = slope.here if direction is slope.direction else slope.along(direction)
     along = 0.0 if gradient is None else float((gradient * direction).sum())
     size = _size(gradient, should)
-    return (abs(along - should) / size if size else 0.0), should
+    return (0.0 if size <= least else abs(along - should) / size), should
 
 
 def _size(gradient: Floats | None, should: float) -> float:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from ..arrays import Floats, Ints
 from ..engines.brian.admitted import check_exact
 from ..engines.brian.copies import Copies, Fired, run_copies
-from ..errors import RefsimError
+from ..errors import RefsimError, first_line
 from ..model.expressions import SCALAR_FUNCTIONS
 from ..model.neuron import STEP
 from ..model.odes import read_odes
@@ -211,7 +211,12 @@ def _gradient(case: Case, moved: _Moved, part: _Part, shares: Sequence[float] = 
 
 
 def _value(loss: Callable[[EventTrain], TimedLoss], output: EventTrain) -> float:
-    found = loss(output)
+    try:
+        found = loss(output)
+    except RefsimError:
+        raise
+    except Exception as error:  # a user's loss can raise anything
+        raise RefsimError(f"{_WHERE}: the loss raised {type(error).__name__} on the last layer's EventTrain: {first_line(error)}") from error
     if not isinstance(found, TimedLoss):
         raise RefsimError(f"{_WHERE}: loss must return a TimedLoss, as those of refsim.gradients over spike times do, but returned {type(found).__name__}.")
     return found.value

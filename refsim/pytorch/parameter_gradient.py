@@ -106,6 +106,8 @@ class _Playback:
         self.given: Mapping[int, Sequence[Tensor]] = {INPUT: _steps(inputs.transpose(1, 0, 2)), **{index: _steps(each) for index, each in enumerate(gave)}}
         self.deltas = [torch.as_tensor(np.ascontiguousarray(delta)) for delta in deltas]
         self.n_samples, self.dt = inputs.shape[0], trial.network.dt
+        self.unmoved: list[tuple[Tensor, Tensor]] = []
+        self.weighed()
 
     def home_of(self, parameter: Tensor) -> int | None:
         """Return the number of the layer of neurons that a parameter lies in."""
@@ -123,17 +125,26 @@ class _Playback:
         return self.modules[name]
 
     def weighed(self) -> float:
-        """Return the sum over everything that arrives of it times the gradient of the loss by it."""
+        """Return the sum over everything that arrives of its change times the gradient of the loss by it.
+
+        The change since the module was copied: whole sums would round away what a weight of small gradient does.
+        """
+        found = self._arriving()
+        self.unmoved = self.unmoved or found
+        return sum(float(((now - before) * delta).sum()) for (now, delta), (before, _) in zip(found, self.unmoved, strict=True))
+
+    def _arriving(self) -> list[tuple[Tensor, Tensor]]:
+        """Return all that arrives, each with the gradient of the loss by it."""
         rows = self.bench.answers(self.given, self.n_samples)
-        total = sum(float((arrived * delta[step]).sum()) for step, row in enumerate(rows) for arrived, delta in zip(row, self.deltas, strict=True))
+        found = [(arrived, delta[step]) for step, row in enumerate(rows) for arrived, delta in zip(row, self.deltas, strict=True)]
         for index, part in enumerate(self.bench.tried.parts):
             recurrent = part.framework.recurrent(self.part(part.name))
             if recurrent is not None:
                 answer, sent = _map(recurrent.weight, self.bench.tried.shapes[index]), torch.stack(list(self.given[index]))
                 first = int(recurrent.late)  # a map that is asked in the first step too hears of no spike there
                 heard = torch.cat([torch.zeros_like(sent[:1]), sent[:-1]])[first:]
-                total += float((answer(heard.flatten(0, 1)) * self.deltas[index][first:].flatten(0, 1)).sum())
-        return total
+                found.append((answer(heard.flatten(0, 1)), self.deltas[index][first:].flatten(0, 1)))
+        return [(arrived.detach().clone(), delta) for arrived, delta in found]
 
 
 def _along(parameter: Tensor, value: Callable[[], float], direction: Floats) -> tuple[float, float]:

@@ -20,21 +20,43 @@ def validate_gradient(network: Network, found: Dataset, drive: Drive, table: Map
     found : Dataset
         With the labels that the loss takes.
     table : dict
-        loss, surrogate (a name, or a dict with name and parameters); perhaps options of the loss, detach_reset, dtype.
+        loss, surrogate (a name, or a dict with name and parameters, or a list of them, one a layer); perhaps options of the loss, detach_reset, dtype.
+
+    Raises
+    ------
+    RefsimError
+        For what is none of these, or a claim that asks another question.
     """
     from ..checks import GRADIENT_CHECKS, check_gradient
     from ..checks.loss import declared_loss
 
     if unknown := {claim.measure for claim in claims} - set(GRADIENT_CHECKS):
         raise RefsimError(f"case: {listed(unknown)} is not a measure of a gradient; known are {listed(GRADIENT_CHECKS)}.")
-    surrogate = dict(table["surrogate"]) if isinstance(table["surrogate"], Mapping) else {"name": table["surrogate"]}
-    loss, kind = declared_loss(table["loss"], table.get("options", {}))
+    if other := {claim.question for claim in claims} - {"gradient"}:
+        raise RefsimError(f'case: a case of kind gradient answers question = "gradient", but a claim asks {listed(other)}.')
+    options = table.get("options", {})
+    if not isinstance(options, Mapping):
+        raise RefsimError(f"case: options must be a table, such as {{ window = 10 }}, but is {options!r}.")
+    given = table["surrogate"]
+    surrogates = [_declared(each) for each in (given if isinstance(given, list) else [given])]
+    loss, kind = declared_loss(table["loss"], options)
     report = check_gradient(
-        network, loss, drive, target_for(kind, found, drive, network), surrogate=surrogate.pop("name"), detach_reset=bool(table.get("detach_reset", False)),
-        dtype=table.get("dtype", "float32"), **surrogate,
+        network, loss, drive, target_for(kind, found, drive, network), surrogate=surrogates if isinstance(given, list) else surrogates[0],
+        detach_reset=table.get("detach_reset", False), dtype=table.get("dtype", "float32"),
     )  # fmt: skip
     measured = {verdict.claim.measure: verdict for verdict in report.verdicts}
     return [_held(claim, measured.get(claim.measure)) for claim in claims]
+
+
+def _declared(given: Any) -> Any:
+    """Return the spike function of a surrogate by name, or of a table with name and parameters."""
+    from ..pytorch.surrogate import spike_function
+
+    table = dict(given) if isinstance(given, Mapping) else {"name": given}
+    name = table.pop("name", None)
+    if not isinstance(name, str):
+        raise RefsimError(f'case: surrogate must be a name, or a table such as {{ name = "rectangle", width = 1.0 }}, but is {given!r}.')
+    return spike_function(name, **table)
 
 
 def _held(claim: Claim, measured: Verdict | None) -> Verdict:
