@@ -29,7 +29,12 @@ def gradient_text(report: "GradientReport") -> str:
         lines += ["", textwrap.fill(f"Not judged (frozen, what weights are made from, or not in the card): {', '.join(report.unjudged)}.", 80)]
     failed = [verdict.claim.measure for verdict in judged if verdict.status == "fail"]
     passed = sum(verdict.status == "pass" for verdict in judged)
-    tail = f"; {', '.join(failed)} fail{'s' if len(failed) == 1 else ''}." if failed else "."
+    skipped = sum(verdict.status == "skipped" for verdict in judged)
+    said = [
+        f"{passed} check{'s' if passed != 1 else ''} pass{'es' if passed == 1 else ''}",
+        *([f"{', '.join(failed)} fail{'s' if len(failed) == 1 else ''}"] if failed else []),
+        *([f"{skipped} {'are' if skipped > 1 else 'is'} left out"] if skipped else []),
+    ]
     lines += ["", textwrap.fill(f"Limits of rounding: {report.rounding}.", 80)]
-    lines += ["", f"{_WORDS[report.status]}. {passed} of {len(judged)} checks pass{tail}"]
+    lines += ["", textwrap.fill(f"{_WORDS[report.status]}. {'; '.join(said)}.", 80)]
     return "\n".join(lines)

@@ -19,7 +19,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = (
-        "Of a file, refsim's own PyTorch steps are put on trial; of package.file:factory, your\nmodule as it is. Without data: random spikes and labels.\n\n"
+        "Of a file, refsim's own PyTorch steps are put on trial; of code\n"
+        "(package.file:factory) your module as it is. Without data: random\n"
+        "spikes. Without labels, where your own loss takes them: random ones. Of data the\nfirst 16 samples, unless --samples says.\n\n"
         "  refsim gradcheck net.py:make --loss spikemax --surrogate arctangent,slope=2\n"
         "  refsim gradcheck net.py:make --loss losses.py:mine --surrogate superspike\n\n"
         "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive."
