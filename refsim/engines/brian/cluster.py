@@ -20,6 +20,7 @@ from .outcome import Collector, Portion
 from .room import PORTION_ROOM, check_room, portions
 
 _PROTOCOLS = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
+_SPREADING = 120  # seconds for one job, weights and all, to reach every worker
 _PATIENCE = 5  # seconds for a scheduler to answer, and for a first worker to be there
 _TRIES = 4  # workers that may end on a portion, as many as Dask itself allows a task
 _PER_THREAD = 4  # portions: small enough that a slow worker or a lost one costs little
@@ -98,7 +99,8 @@ class _Run:
         for again in range(_TRIES):
             try:
                 self.client.wait_for_workers(1, timeout=_PATIENCE)
-                return self.client.scatter(self.job, broadcast=True, hash=False)
+                # Client.scatter itself waits without end where the worker that it sends to has just been killed.
+                return self.client.sync(self.client._scatter, self.job, broadcast=True, hash=False, callback_timeout=_SPREADING)
             except (OSError, KeyError):  # also Dask's, of a connection that is closed, a timeout, a worker that it has just lost
                 time.sleep(again)
         raise RefsimError(f"the workers of {self.client.scheduler.address} ended, and none came in their place. {_MEMORY}")
