@@ -67,10 +67,12 @@ def test_the_weights_go_once_and_the_program_is_compiled_once(workers, rng, monk
     with distributed.Client(workers) as client:
         cache = str(tmp_path / "cache")
         client.run(lambda: os.environ.update(REFSIM_CACHE=cache))
-        real = client.scatter
-        monkeypatch.setattr(client, "scatter", lambda *a, **k: sent.append(a) or real(*a, **k))
+        real = client.register_plugin
+        monkeypatch.setattr(client, "register_plugin", lambda *a, **k: sent.append(a) or real(*a, **k))
         Brian2(scheduler=client).run(network, drives(rng)["events"])
         assert len(sent) == 1
+        kept = client.run(lambda dask_worker: [name for name in dask_worker.plugins if name.startswith("refsim")])
+        assert list(kept.values()) == [[], []]  # the weights are not left behind
         assert len(list((tmp_path / "cache").glob("*/main"))) == 1
     drive = Drive.latency(rng.random((700, 12)), 9, "1 ms")
     assert cluster._packed(drive).listed.sample.dtype == np.int32
@@ -79,7 +81,7 @@ def test_the_weights_go_once_and_the_program_is_compiled_once(workers, rng, monk
 
 @pytest.mark.parametrize("n_workers", [2, 1])
 def test_a_killed_worker_changes_nothing(n_workers, rng):
-    """With one worker the scattered weights are lost too, and sent again."""
+    """With one worker the weights go with it too, and the one in its place has them from the scheduler."""
     network, drive = small_network(rng, "srif", "lif"), Drive.bernoulli(rng.random((4000, 12)), 400, "1 ms", 0)
     local, killed = Brian2(target="cpp").run(network, drive), []
     with (
@@ -108,7 +110,7 @@ def test_a_killed_worker_changes_nothing(n_workers, rng):
 def test_a_portion_that_kills_every_worker_is_reported(n_workers, rng, monkeypatch):
     network, drive = small_network(rng, "srif", sizes=(12, 3)), drives(rng)["events"]
 
-    def deadly(job, packed, code):
+    def deadly(name, packed, code):
         import os
 
         os.kill(os.getpid(), 9)
@@ -116,11 +118,31 @@ def test_a_portion_that_kills_every_worker_is_reported(n_workers, rng, monkeypat
     monkeypatch.setattr(cluster, "_run_on_worker", deadly)
     made = distributed.LocalCluster(n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL)
     try:
-        with pytest.raises(RefsimError, match=r"samples [\d,]+ to [\d,]+ ended|workers of tcp\S+ ended, and none came"):
+        with pytest.raises(RefsimError, match=r"samples [\d,]+ to [\d,]+ ended each worker that ran them, 4 in all"):
             Brian2(scheduler=made.scheduler_address).run(network, drive)
     finally:
         with contextlib.suppress(KeyError):  # Dask's own, of a worker that was being restarted while the cluster closed
             made.close()
+
+
+@pytest.mark.parametrize("failures", [1, 4])
+def test_a_worker_that_ends_while_the_job_is_sent(failures, workers, rng, monkeypatch):
+    network, drive, sent = small_network(rng, "srif", sizes=(12, 3)), drives(rng)["events"], []
+    with distributed.Client(workers) as client:
+        real = client.register_plugin
+
+        def closed(*data, **options):
+            sent.append(data)
+            if len(sent) <= failures:
+                raise distributed.comm.CommClosedError("in <TCP local>: Stream is closed")
+            return real(*data, **options)
+
+        monkeypatch.setattr(client, "register_plugin", closed)
+        if failures == 1:
+            assert equal(Brian2(scheduler=client).run(network, drive), Brian2(target="cpp").run(network, drive))
+        else:
+            with pytest.raises(RefsimError, match=r"workers of \S+ cannot be sent the network \(in <TCP local>: Stream is closed\). Their logs say why"):
+                Brian2(scheduler=client).run(network, drive)
 
 
 def test_what_a_worker_says_is_passed_on(workers, rng, monkeypatch):

@@ -1,9 +1,10 @@
 """Beyond one machine: the same portions through Dask's distributed scheduler; the results are equal bit for bit."""
 
-import collections
 import contextlib
 import functools
-import time
+import pickle
+import uuid
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,9 +21,8 @@ from .outcome import Collector, Portion
 from .room import PORTION_ROOM, check_room, portions
 
 _PROTOCOLS = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
-_SPREADING = 120  # seconds for one job, weights and all, to reach every worker
-_PATIENCE = 5  # seconds for a scheduler to answer, and for a first worker to be there
-_TRIES = 4  # workers that may end on a portion, as many as Dask itself allows a task
+_PATIENCE = 5  # seconds for a scheduler to answer, for a first worker to be there, and for the workers to put a job away
+_TRIES = 4  # as often the job is sent, where a worker ends just then
 _PER_THREAD = 4  # portions: small enough that a slow worker or a lost one costs little
 
 
@@ -46,22 +46,57 @@ def run_on_cluster(job: Job, drive: Drive, scheduler: Any) -> Collector:
         threads = _check_workers(client)
         count = _PER_THREAD * threads
         stretches = portions(job.structure, drive, job.refine, count, room=count * PORTION_ROOM)
-        return _Run(client, job, drive).collect(stretches, 2 * threads)
+        with _on_every_worker(client, job) as name:
+            return _Run(client, job, drive, name).collect(stretches, 2 * threads)
+
+
+@contextlib.contextmanager
+def _on_every_worker(client: Any, job: Job) -> Iterator[str]:
+    """Send the job to all workers, and to each that joins during the run; yield the name that they keep it under.
+
+    It goes as a worker plugin and not by ``Client.scatter``, which waits without end where a worker ends on the way.
+    """
+    name, plugin = f"refsim-{uuid.uuid4().hex}", _plugin(job)
+    for left in reversed(range(_TRIES)):
+        try:
+            client.register_plugin(plugin, name=name)
+            break
+        except OSError as error:
+            if not left:
+                raise RefsimError(f"the workers of {client.scheduler.address} cannot be sent the network ({_first_line(error)}). {_MEMORY}") from None
+    try:
+        yield name
+    finally:
+        if client.status == "running":
+            with contextlib.suppress(OSError, KeyError):  # of a worker that has just ended, with the job
+                client.sync(functools.partial(client.unregister_worker_plugin, name), callback_timeout=_PATIENCE)
+
+
+def _plugin(job: Job) -> Any:
+    """Return what carries a job to a worker: sent as code, it arrives on one without refsim too, whose portions then say what is missing."""
+    from distributed import WorkerPlugin
+
+    class Carrier(WorkerPlugin):
+        def __init__(self, packed: bytes) -> None:
+            self.packed = packed
+
+        def setup(self, worker: Any) -> None:
+            self.job = pickle.loads(self.packed)
+
+    return Carrier(pickle.dumps(job))
 
 
 class _Run:
     """One run on a cluster: at most so many portions are on their way at once, so that nobody holds all the input."""
 
-    def __init__(self, client: Any, job: Job, drive: Drive) -> None:
-        self.client, self.job, self.drive = client, job, drive
-        self.lost: collections.Counter[tuple[int, int]] = collections.Counter()
-        self.spread: Any = None
+    def __init__(self, client: Any, job: Job, drive: Drive, name: str) -> None:
+        self.client, self.job, self.drive, self.name = client, job, drive, name
 
     def collect(self, stretches: list[tuple[int, int]], at_once: int) -> Collector:
         """Send the portions, some at a time, and gather what comes back."""
         from distributed import as_completed
 
-        collector, waiting = Collector(self.job.structure.network, self.drive, self.job.refine), collections.deque(stretches)
+        collector, waiting = Collector(self.job.structure.network, self.drive, self.job.refine), deque(stretches)
         running: dict[Any, tuple[int, int]] = {}
         done: Any = as_completed(loop=self.client.loop, raise_errors=False)  # type: ignore[no-untyped-call]
         try:
@@ -74,9 +109,6 @@ class _Run:
                 future = next(done)
                 stretch = running.pop(future)
                 portion = self._result(future, stretch)
-                if portion is None:
-                    waiting.appendleft(stretch)
-                    continue
                 collector.add(stretch[0], portion)
                 check_room(collector)
                 advance(portion.n_samples)
@@ -88,25 +120,14 @@ class _Run:
     def _send(self, stretch: tuple[int, int]) -> Any:
         import dask
 
-        if self.spread is None:
-            self.spread = self._spread()
         # The input travels with its portion, so that the scheduler can send it again where a worker is lost.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
-            return self.client.submit(_run_on_worker, self.spread, _packed(self.drive.take(np.arange(*stretch))), code_digest(), pure=False, key=_key(stretch))
+            return self.client.submit(
+                _run_on_worker, self.name, _packed(self.drive.take(np.arange(*stretch))), code_digest(), pure=False, key=f"{self.name}-{stretch[0]}"
+            )
 
-    def _spread(self) -> Any:
-        """Send the job to all workers; where they have just ended, wait for those that come in their place."""
-        for again in range(_TRIES):
-            try:
-                self.client.wait_for_workers(1, timeout=_PATIENCE)
-                # Client.scatter itself waits without end where the worker that it sends to has just been killed.
-                return self.client.sync(self.client._scatter, self.job, broadcast=True, hash=False, callback_timeout=_SPREADING)
-            except (OSError, KeyError):  # also Dask's, of a connection that is closed, a timeout, a worker that it has just lost
-                time.sleep(again)
-        raise RefsimError(f"the workers of {self.client.scheduler.address} ended, and none came in their place. {_MEMORY}")
-
-    def _result(self, future: Any, stretch: tuple[int, int]) -> Portion | None:
-        """Return the results of a portion; None where it must be sent again, because the weights went with their worker."""
+    def _result(self, future: Any, stretch: tuple[int, int]) -> Portion:
+        """Return the results of a portion."""
         from concurrent.futures import CancelledError
 
         from distributed.scheduler import KilledWorker
@@ -116,16 +137,10 @@ class _Run:
             return future.result()  # type: ignore[no-any-return]
         except RefsimError:
             raise
-        except KilledWorker:
-            raise RefsimError(f"{samples} ended each worker that ran them, {_TRIES} in all. {_MEMORY}") from None
+        except KilledWorker as killed:
+            raise RefsimError(f"{samples} ended each worker that ran them, {killed.allowed_failures + 1} in all. {_MEMORY}") from None
         except CancelledError:
-            if self.client.status != "running":
-                raise RefsimError("the scheduler has gone away in the middle of the run. Start it again.") from None
-            self.lost[stretch] += 1
-            if self.lost[stretch] >= _TRIES:
-                raise RefsimError(f"the workers with {samples} ended {_TRIES} times. {_MEMORY}") from None
-            self.spread = None
-            return None
+            raise RefsimError("the scheduler has gone away in the middle of the run. Start it again.") from None
         except Exception as error:
             raise RefsimError(f"a worker could not run {samples}: {type(error).__name__}: {_first_line(error)}") from None
 
@@ -133,17 +148,13 @@ class _Run:
 _MEMORY = "Their logs say why; too little memory is the usual reason."
 
 
-def _key(stretch: tuple[int, int]) -> str:
-    import uuid
-
-    return f"refsim-{stretch[0]}-{uuid.uuid4().hex}"
-
-
-def _run_on_worker(job: Job, packed: Drive, code: str) -> Portion:
+def _run_on_worker(name: str, packed: Drive, code: str) -> Portion:
     """Run a portion here, on a worker; one that has come with other code since the run began refuses."""
+    from distributed import get_worker
+
     if code != code_digest():
         raise RefsimError("a worker that joined during the run has another refsim than this machine. Install the same on every worker.")
-    return job.run(_unpacked(packed))
+    return get_worker().plugins[name].job.run(_unpacked(packed))  # type: ignore[attr-defined, no-any-return]
 
 
 def _packed(drive: Drive) -> Drive:
