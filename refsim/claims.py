@@ -9,6 +9,7 @@ from .errors import RefsimError, listed
 
 STATUSES = ("pass", "fail", "inconclusive", "skipped", "reported")
 SENSES = ("at most", "at least")
+EXPLAINED = "left out: what other checks found explains it"  # of a check that says that something differs, not what
 
 
 @dataclass(frozen=True)

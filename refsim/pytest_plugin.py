@@ -11,12 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from .claims import Verdict
 
-_REPORTED: "pytest.StashKey[list[str]]" = pytest.StashKey()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Make room for what is reported."""
-    config.stash[_REPORTED] = []
+_REPORTED = "refsim reported"  # a property of a test, which pytest hands on from any process
 
 
 @pytest.fixture
@@ -32,7 +27,7 @@ def refsim_check(request: pytest.FixtureRequest) -> Callable[..., None]:
         from .claims import overall
 
         verdicts = _verdicts(found)
-        request.config.stash[_REPORTED].extend(f"{request.node.nodeid}: {line}" for line in _reported(verdicts))
+        request.node.user_properties.extend((_REPORTED, line) for line in _reported(verdicts))
         judged = [verdict for verdict in verdicts if verdict.status != "reported"]
         status = overall(judged)
         if judged and status != "pass" and not (inconclusive and status == "inconclusive"):
@@ -41,9 +36,10 @@ def refsim_check(request: pytest.FixtureRequest) -> Callable[..., None]:
     return check
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Show what was reported."""
-    if lines := config.stash[_REPORTED]:
+    done = [report for reports in terminalreporter.stats.values() for report in reports if getattr(report, "when", "") == "call"]
+    if lines := [f"{report.nodeid}: {line}" for report in done for name, line in report.user_properties if name == _REPORTED]:
         terminalreporter.section("refsim: reported, not judged")
         for line in lines:
             terminalreporter.write_line(line)

@@ -88,6 +88,19 @@ def test_a_case_that_cannot_be_is_said(old, new, words, tmp_path, capsys):
     assert words in capsys.readouterr().err
 
 
+def test_a_case_does_not_pass_over_what_another_check_found(tmp_path, capsys):
+    """The rogue of a case: it claims that spikes agree, and that weights learn rightly, but nothing comes near threshold, so that no gradient is compared."""
+    text = (ROOT / "validation" / "gradient" / "digits_srif.toml").read_text()
+    claims = text.split("[[claim]]")
+    chosen = [claim for claim in claims if 'measure  = "spikes"' in claim or 'measure  = "layer"' in claim]
+    for old, new in (('"../networks/digits_srif.toml"', repr(DIGITS)), ("width = 1.0", "width = 1e-9")):
+        claims[0] = claims[0].replace(old, new)
+    path = tmp_path / "case.toml"
+    path.write_text("[[claim]]".join([claims[0], *chosen]))
+    assert main(["validate", str(path)]) == 3
+    assert "inconclusive" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -125,7 +138,8 @@ def test_silence_is_inconclusive():
     far = refsim.Network.dense([([[1.0]], None, refsim.load("srif", v_th=100.0))], "1 ms")
     report = refsim.check_gradient(far, losses.spike_rate, np.zeros((1, 4, 1)), surrogate="rectangle")
     assert report.status == "inconclusive"
-    assert "bring membranes near threshold" in report.text().replace("\n" + " " * 39, " ")
+    assert refsim.check_gradient(far, losses.spike_rate, np.zeros((1, 4, 1)), surrogate="rectangle", skip={"used"}).status == "inconclusive"
+    assert "bring membranes near threshold" in report.text().replace("\n" + " " * 44, " ")
 
 
 def test_the_plugin_is_found_loads_nothing_heavy_and_judges(pytester):

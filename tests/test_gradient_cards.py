@@ -119,3 +119,24 @@ def test_single_precision_passes_with_a_narrow_surrogate():
     layers = [(rng.normal(0, 1, (n_post, n_pre)), rng.normal(0, 0.1, n_post), refsim.load("lif_decay")) for n_pre, n_post in ((30, 40), (40, 20), (20, 5))]
     report = refsim.check_gradient(refsim.Network.dense(layers, "1 ms"), losses.spikemax, surrogate="superspike", slope=100.0)
     assert report.status == "pass", report.text()
+
+
+def test_where_rounding_hides_everything_nothing_passes():
+    """Hodgkin and Huxley's upswing makes much of the last digit of float32, and a narrow surrogate more."""
+    network, x, _ = firing("hh")
+    given = (network, losses.spike_rate, x, np.zeros(len(x), int))
+    report = refsim.check_gradient(*given, surrogate="arctangent", slope=40 / width(network.layers[0].model))
+    assert report.status == "inconclusive", report.text()
+    assert "rounding alone may move these gradients" in " ".join(report.text().split())
+    assert refsim.check_gradient(*given, surrogate="arctangent", slope=40 / width(network.layers[0].model), dtype="float64").status == "pass"
+
+
+def test_what_comes_after_a_readout_hears_nothing_of_it():
+    """As in every engine: the membrane of a readout is an output, and no spike."""
+    li, lif = refsim.load("li"), refsim.load("lif_decay")
+    behind = [refsim.Connection([[5.0]], source=0), refsim.Connection([[0.9]], source="input")]
+    network = refsim.Network.dense([([[1.0]], None, li), (behind, None, lif)], "1 ms")
+    x = np.ones((2, 12, 1))
+    traced = trace_network(network, x, [Passing(spike_function("arctangent"))] * 2)
+    assert np.array_equal(traced.output(1).transpose(1, 0, 2) > 0, refsim.Discrete().run(network, refsim.Drive.current(x, "1 ms")).spikes[1].dense())
+    assert np.abs(traced.output(0)).max() > 1

@@ -145,9 +145,9 @@ def surrogate_rows(derivative: Callable[[Floats], Floats], *, detach_reset: bool
     for seed in range(n_networks):
         for name, far in surrogate_bias(*case_network(5, seed), surrogate=scaled, detach_reset=detach_reset).distances.items():
             rows.setdefault(name, []).append(far)
-    words = "two layers, sigmoid escape noise, soft reset, count cross-entropy; median of so many networks: {}"
+    words = f"two layers, sigmoid escape noise, soft reset, count cross-entropy; median of {n_networks} networks"
     return [
-        Verdict(_REPORTED, float(np.nanmedian([far.relative for far in each])), "reported", run=name, detail=words.format(n_networks),
+        Verdict(_REPORTED, float(np.nanmedian([far.relative for far in each])), "reported", run=name, detail=words,
                 facts={"cosine": float(np.nanmedian([far.cosine for far in each]))})
         for name, each in rows.items()
     ]  # fmt: skip

@@ -1,12 +1,12 @@
 """Check the gradients of a module against back-propagation through its cards' own text, in float64: trait by trait, layer by layer."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..claims import Claim, Verdict, judge, overall
+from ..claims import EXPLAINED, Claim, Verdict, judge, overall
 from ..errors import RefsimError, listed
 from .bias import surrogate_rows
 from .gradient_layers import Answer, LayerGradient, worst_of
@@ -41,8 +41,8 @@ _WEIGHTS = _claim(
 GRADIENT_CHECKS: dict[str, Claim] = {
     "finite": _FINITE, "spikes": _SPIKES, "loss": _LOSS, **{name: claim for name, (claim, _) in _EACH.items()}, "connections": _CONNECTIONS, "weights": _WEIGHTS,
 }  # fmt: skip
+_BLIND = 1e-2  # a limit of rounding above it hides what the checks are for: a reset's share of a gradient, the second digit of a decay
 _LAST = ("layer", "connections", "weights")  # they find that something differs, not what
-_EXPLAINED = "left out: what other checks found explains it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +168,7 @@ def _judged(runs: GradientRuns, skip: Collection[str]) -> list[Verdict]:
             words = (
                 f"{listed(silent)}: no gradient of any spike is declared on these inputs; give some that bring membranes near threshold, or a wider surrogate"
             )
-            found.append(Verdict(claim, None, "inconclusive" if name == "used" else "skipped", run=runs.title, detail=words))
+            found.append(Verdict(claim, None, "inconclusive", run=runs.title, detail=words))
             continue
         found.append(_verdict(runs, claim, name, found, lambda measure=measure: worst_of({each.name: measure(each) for each in runs.through})))  # type: ignore[misc]
     for name, claim, whole in (("connections", _CONNECTIONS, runs.connections), ("weights", _WEIGHTS, runs.weights)):
@@ -185,7 +185,11 @@ def _verdict(runs: GradientRuns, claim: Claim, name: str, before: Sequence[Verdi
     left_out = failed and (
         name in _LAST or any(verdict.status == "fail" and verdict.claim.measure in ("used", "chain", "surrogate", "scale") for verdict in before)
     )
-    value, words = (None, _EXPLAINED) if left_out else measure()
+    value, words = (None, EXPLAINED) if left_out else measure()
     limit = runs.limit if claim.limit is None else claim.limit
     because = f"{claim.because}; {runs.rounding}" if claim.limit is None else claim.because
-    return judge(Claim(claim.question, claim.measure, limit, claim.unit, because, claim.sense), value, run=runs.title, detail=words)
+    verdict = judge(Claim(claim.question, claim.measure, limit, claim.unit, because, claim.sense), value, run=runs.title, detail=words)
+    if claim.limit is None and verdict.status == "pass" and limit > _BLIND:
+        words = f"rounding alone may move these gradients by {limit:.1e}: in so steep or so unstable a network nothing is told from it; take fewer steps, or float64"
+        return replace(verdict, status="inconclusive", detail=words)
+    return verdict

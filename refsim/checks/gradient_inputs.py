@@ -11,14 +11,14 @@ from ..drive import Drive
 from ..errors import RefsimError
 from ..network import Network
 
-_DEFAULT = (8, 25)  # samples and steps
+DEFAULT = (8, 25)  # samples and steps
 _DISTANCES = (np.linspace(-1.0, 1.0, 201) * np.logspace(-3, 3, 7)[:, None]).ravel()  # from threshold, where a surrogate is asked for a gradient
 
 
 def inputs_of(given: Any, network: Network, seed: int) -> Floats:
     """Return inputs as an array; without any, random spikes."""
     if given is None:
-        return (np.random.default_rng(seed).random((*_DEFAULT, network.n_inputs)) < 0.3).astype(np.float64)
+        return (np.random.default_rng(seed).random((*DEFAULT, network.n_inputs)) < 0.3).astype(np.float64)
     if isinstance(given, Drive) and given.dt != network.dt:
         raise RefsimError(f"check_gradient: the drive has a step of {given.dt:g} s, but the network has {network.dt:g} s; one of the two is meant otherwise.")
     values = np.stack(list(given.frames()), 1) if isinstance(given, Drive) else given
@@ -42,6 +42,11 @@ def target_of(loss: Callable[..., Any], given: Any, network: Network, n_samples:
     except (TypeError, ValueError):
         takes = False
     return (np.random.default_rng(seed).integers(0, network.layers[-1].n_post, n_samples),) if takes else ()
+
+
+def drawn_trains(n_samples: int, n_classes: int, n_steps: int, seed: int) -> Floats:
+    """Return desired trains for a loss that takes some, (n_samples, n_classes, n_steps)."""
+    return (np.random.default_rng(seed).random((n_samples, n_classes, n_steps)) < 0.1).astype(np.float64)
 
 
 def _labels(given: Any) -> Any:

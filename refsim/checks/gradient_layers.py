@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from ..arrays import Floats
+from ..gradients.bias import Distance
 
 Answer = tuple[float | None, str]
 ENLARGED = -3.0  # times what is sent back: another sign, and another size
@@ -25,9 +26,8 @@ class LayerGradient:
     Attributes
     ----------
     name : str
-    relative : float
-        Length of the difference over the length of the declared gradient.
-    cosine : float
+    far : Distance
+        ``.relative``, length of the difference over the length of the declared gradient, and ``.cosine``.
     worst : (step, sample, input)
         Where the two are farthest apart.
     found, true : float
@@ -35,8 +35,7 @@ class LayerGradient:
     """
 
     name: str
-    relative: float
-    cosine: float
+    far: Distance
     worst: tuple[int, int, int]
     found: float
     true: float
@@ -97,7 +96,7 @@ class Through:
 
     def apart(self, reading: str = "") -> float:
         """Return how far the trial is from a reading, over its largest entry."""
-        return _apart(self.trial, self.declared(reading) if reading else self.true)
+        return apart(self.trial, self.declared(reading) if reading else self.true)
 
     def used(self) -> Answer:
         """Return whether nothing comes back at once."""
@@ -108,7 +107,7 @@ class Through:
     def chain(self) -> Answer:
         """Return how far what comes back is from a multiple of what was sent back."""
         once = ENLARGED * self.trial[-1]
-        far = _apart(self.enlarged, once)
+        far = apart(self.enlarged, once)
         return far, f"{self.name}: {ENLARGED:g} times the gradient from above is not {ENLARGED:g} times the gradient below" if far > self.limit else ""
 
     def surrogate(self) -> Answer:
@@ -142,7 +141,7 @@ class Through:
         if reading not in self.readings:
             return None, "does not apply to such a layer"
         if self.apart() <= self.limit:
-            same = _apart(self.declared(reading), self.true) <= self.limit
+            same = apart(self.declared(reading), self.true) <= self.limit
             return (None, "makes no difference on these inputs") if same else (0.0, "")
         if self.apart(reading) <= self.limit:
             return 1.0, f"{self.name}: {WORDS[reading]}"
@@ -166,9 +165,10 @@ class Through:
         return far, f"{self.name}: {_worst(self.trial, self.true)}" if far > self.limit else ""
 
 
-def _apart(found: Floats, true: Floats) -> float:
+def apart(found: Floats, true: Floats, least: float = 0.0) -> float:
+    """Return the largest difference over the largest true entry; where none is above the least that counts, whether one of the others is."""
     largest = np.abs(true).max()
-    return float(np.abs(found - true).max() / largest) if largest else float(np.abs(found).max() > 0)
+    return float(np.abs(found - true).max() / largest) if largest > least else float(np.abs(found).max() > least)
 
 
 def _worst(found: Floats, true: Floats) -> str:

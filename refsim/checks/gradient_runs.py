@@ -10,9 +10,10 @@ import numpy as np
 from ..arrays import Floats
 from ..engines.discrete import constant_threshold
 from ..errors import listed
+from ..gradients.bias import distance
 from ..network import Network
 from .gradient_inputs import declared_of, inputs_of, target_of
-from .gradient_layers import ENLARGED, Answer, LayerGradient, Through
+from .gradient_layers import ENLARGED, Answer, LayerGradient, Through, apart
 from .gradient_loss import loss_error
 
 _ENDS = 6  # steps whose spikes are asked what comes back from them
@@ -124,10 +125,10 @@ class GradientRuns:
     def _declared(self, reading: str, **how: Any) -> Any:
         from ..pytorch.card_gradient import Passing, trace_network
 
-        usual = [Passing(fire, detached) for fire, detached in zip(self.fires, self.detach_reset, strict=True)]
-        if reading:
-            other = {"reset": lambda one: one.but(detach_reset=not one.detach_reset), "refractory": lambda one: one.but(held=False), "recurrence": lambda one: one.but(recurrent=False)}  # fmt: skip
-            usual = [other[reading](one) for one in usual]
+        usual = [
+            Passing(fire, detached != (reading == "reset"), held=reading != "refractory", recurrent=reading != "recurrence")
+            for fire, detached in zip(self.fires, self.detach_reset, strict=True)
+        ]
         return trace_network(self.network, self.inputs, usual, **how)
 
     def not_finite(self) -> Answer:
@@ -208,20 +209,16 @@ class GradientRuns:
         """Compare the gradients from the loss to what arrives at each layer."""
         rows = []
         for layer, (found, true) in zip(self.network.layers, self._pairs, strict=True):
-            size, its = float(np.linalg.norm(true)), float(np.linalg.norm(found))
             at = np.unravel_index(np.abs(found - true).argmax(), true.shape)
             worst = (int(at[0]), int(at[1]), int(at[2]))
-            with np.errstate(divide="ignore", invalid="ignore"):
-                relative, cosine = np.divide(np.linalg.norm(found - true), size), np.divide((found * true).sum(), size * its)
-            rows.append(LayerGradient(layer.name, float(relative), float(cosine), worst, float(found[worst]), float(true[worst])))
+            rows.append(LayerGradient(layer.name, distance(found, true), worst, float(found[worst]), float(true[worst])))
         return rows
 
     def connections(self) -> Answer:
         """Return how far the gradients from the loss to any layer are off, over the layer's largest entry."""
         worst, words = 0.0, ""
         for layer, (found, true) in zip(self.network.layers, self._pairs, strict=True):
-            largest = np.abs(true).max()
-            far = float(np.abs(found - true).max() / largest) if largest > self.least else float(np.abs(found).max() > self.least)
+            far = apart(found, true, self.least)
             if not far <= worst and not np.isnan(worst):  # NaN is the worst
                 worst, words = far, f"what the loss sends to {layer.name} is off" if not far <= self.limit else ""
         return worst, words

@@ -17,7 +17,9 @@ def gradient_text(report: "GradientReport") -> str:
     lines = [f"{'from the loss to':<{width}}{'relative':>10}{'cosine':>10}  worst (step, sample, input)"]
     for each in report.layers:
         step, sample, entry = each.worst
-        lines.append(f"{each.name:<{width}}{each.relative:>10.1e}{each.cosine:>10.6f}  ({step}, {sample}, {entry}): {each.found:.3g} for {each.true:.3g}")
+        lines.append(
+            f"{each.name:<{width}}{each.far.relative:>10.1e}{each.far.cosine:>10.6f}  ({step}, {sample}, {entry}): {each.found:.3g} for {each.true:.3g}"
+        )
     lines.append("")
     judged = [verdict for verdict in report.verdicts if verdict.status != "reported"]
     lines += verdict_rows(judged)

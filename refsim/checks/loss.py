@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..claims import Claim, Verdict, judge
+from ..claims import EXPLAINED, Claim, Verdict, judge
 from ..errors import RefsimError, listed
 from .loss_forms import LOSS_FORMS
 from .loss_points import Probe
@@ -160,7 +160,6 @@ LOSS_CHECKS: dict[str, tuple[Claim, Callable[[Probe], Answer]]] = {
     "declared_gradient": (_claim("declared_gradient", _DIGITS, "1", f"the gradient that is declared, a custom one too, at silence too; {_SINGLE}"), _declared_gradient),
 }  # fmt: skip
 _LAST = ("value", "declared_gradient")  # they find that something differs, not what
-_EXPLAINED = "left out: what other checks found explains it"
 
 
 def check_loss(
@@ -212,7 +211,7 @@ def check_loss(
     for name, (claim, measure) in LOSS_CHECKS.items():
         if name not in skip:
             explained = name in _LAST and any(verdict.status == "fail" for verdict in verdicts)
-            value, words = (None, _EXPLAINED) if explained else measure(probe)
+            value, words = (None, EXPLAINED) if explained else measure(probe)
             verdicts.append(judge(claim, value, run=against or "", detail=words))
     return verdicts
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Floats
+from ..gradients import central_difference
 from .loss_forms import LossForm
 
 BATCH, CLASSES, STEPS = 3, 4, 12
@@ -127,8 +128,7 @@ class Probe:
         return rows
 
     def _central(self, point: Point, way: Floats, step: float) -> float:
-        one, two = (self.value(point.values + k * step * way, *point.target) - self.value(point.values - k * step * way, *point.target) for k in (1, 2))
-        return (8 * one - two) / (12 * step)
+        return central_difference(lambda offset: self.value(point.values + offset * way, *point.target), step)
 
     def declared(self, point: Point) -> tuple[float, Floats]:
         """Return the loss of a batch and its gradient by the closed form."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..claims import Claim, Verdict, judge
+from ..claims import EXPLAINED, Claim, Verdict, judge
 from ..errors import RefsimError, listed
 from ..network import Network
 
@@ -100,7 +100,5 @@ def check_module(module: Any, network: Network, *, skip: Collection[str] = ()) -
     for name, (claim, measure) in MAP_CHECKS.items():
         if name not in skip:
             explained = name == "maps" and any(verdict.status == "fail" for verdict in verdicts)
-            verdicts.append(
-                judge(claim, None if explained else measure(maps, network), detail="left out: what other checks found explains it" if explained else "")
-            )
+            verdicts.append(judge(claim, None if explained else measure(maps, network), detail=EXPLAINED if explained else ""))
     return verdicts

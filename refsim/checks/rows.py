@@ -12,6 +12,8 @@ def verdict_rows(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _row(verdict: Verdict) -> str:
-    value = "" if verdict.value is None else f"{verdict.value:.1e} <= {verdict.claim.limit:.1e}" if verdict.claim.limit else f"{verdict.value:.3g}"
-    words = verdict.detail or verdict.claim.because.split("; ")[0]
-    return textwrap.fill(words, 80, initial_indent=f"{verdict.claim.measure:<11} {verdict.status:<7} {value:<18} ", subsequent_indent=" " * 39)
+    claim, value = verdict.claim, "" if verdict.value is None else f"{verdict.value:.3g}"
+    if verdict.value is not None and claim.limit:
+        value = f"{verdict.value:.1e} {'<=' if claim.sense == 'at most' else '>='} {claim.limit:.1e}"
+    head = f"{claim.measure:<11} {verdict.status:<12} {value:<18} "
+    return textwrap.fill(verdict.detail or claim.because.split("; ")[0], 80, initial_indent=head, subsequent_indent=" " * 44)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Floats
-from ..claims import Claim, Verdict, judge
+from ..claims import EXPLAINED, Claim, Verdict, judge
 from ..errors import RefsimError, listed
 from .bias import surrogate_rows
 
@@ -162,7 +162,6 @@ SURROGATE_CHECKS: dict[str, tuple[Claim, Callable[[Pair], Answer]]] = {
     "scale": (_claim("scale", _DIGITS, "1", f"its height is the declared one, or its area where the width is another; {_SINGLE}"), _scale),
     "shape": (_claim("shape", _DIGITS, "1", f"the derivative is the declared one everywhere, whatever the checks with a name of their own found; {_SINGLE}"), _shape),
 }  # fmt: skip
-_EXPLAINED = "left out: what other checks found explains it"
 
 
 def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collection[str] = (), bias: bool = False, **parameters: float) -> list[Verdict]:
@@ -203,7 +202,7 @@ def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collectio
     for name, (claim, measure) in SURROGATE_CHECKS.items():
         if name not in skip:
             explained = name == "shape" and any(verdict.status == "fail" for verdict in verdicts)
-            value, words = (None, _EXPLAINED) if explained else measure(pair)
+            value, words = (None, EXPLAINED) if explained else measure(pair)
             verdicts.append(judge(claim, value, run=against, detail=words))
     return verdicts + (surrogate_rows(fire_slope(fire), detach_reset=False, threshold=1.0) if bias else [])
 

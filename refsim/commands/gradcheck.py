@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RefsimError, listed
 from .reading import data_arguments, data_given, module_arguments, read, reading_arguments
-from .terminal import say
+from .terminal import EXIT_CODES, say
 
 if TYPE_CHECKING:
     from .live import LiveModule
 
-_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 _SAMPLES = 16  # the first of the data, where nothing else is said
 
 
@@ -64,7 +63,7 @@ def execute(options: argparse.Namespace) -> int:
         bias=options.bias, skip=skip, seed=options.seed or 0, **how,
     )  # fmt: skip
     say(json.dumps([verdict.as_dict() for verdict in report.verdicts], indent=2) if options.json else report.text())
-    return _CODES[report.status]
+    return EXIT_CODES[report.status]
 
 
 def _live(options: argparse.Namespace) -> "LiveModule | None":
@@ -124,6 +123,7 @@ def _data(options: argparse.Namespace, network: Any, kind: str | None) -> tuple[
     """Return inputs and target; without data, what the check makes up."""
     import numpy as np
 
+    from ..checks.gradient_inputs import DEFAULT, drawn_trains
     from ..questions.case import drive_on
     from ..questions.gradient import target_for
 
@@ -132,7 +132,8 @@ def _data(options: argparse.Namespace, network: Any, kind: str | None) -> tuple[
         if surplus := set(given) - {"seed"}:
             raise RefsimError(f"--{sorted(surplus)[0]} is of data; give --data FILE too, or leave it out and random spikes are run.")
         if kind == "trains":
-            return None, (np.random.default_rng(options.seed or 0).random((8, network.layers[-1].n_post, 25)) < 0.1).astype(np.float64)
+            n_samples, n_steps = DEFAULT
+            return None, drawn_trains(n_samples, network.layers[-1].n_post, n_steps, options.seed or 0)
         return None, None
     found, drive = drive_on(network, given)
     target = found.labels if kind is None else target_for(kind, found, drive, network)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RefsimError
-from .terminal import say
+from .terminal import EXIT_CODES, say
 
 _ENDINGS = (".png", ".svg", ".pdf", ".csv", ".npz")
 
@@ -47,7 +47,7 @@ def _bias(n_networks: int) -> int:
     say(
         f"{status.upper()}. One layer, no reset, linear loss: the two gradients must be one, and differ by at most {worst:.1e}. The rest is reported and not judged."
     )
-    return {"pass": 0, "fail": 1}.get(status, 3)
+    return EXIT_CODES[status]
 
 
 def _landscape(options: argparse.Namespace) -> int:

@@ -5,6 +5,8 @@ import sys
 
 from ..errors import RefsimError
 
+EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}  # 2: wrong usage or invalid input
+
 
 def say(text: str) -> None:
     """Print a text; where nobody reads it any more, print nothing from then on."""

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RefsimError, listed
 from .reading import asked, data_arguments, data_given, module_arguments, read, reading_arguments
-from .terminal import say
+from .terminal import EXIT_CODES, say
 
 if TYPE_CHECKING:
     from .live import LiveModule
-
-_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +61,7 @@ def execute(options: argparse.Namespace) -> int:
         say(render_plan(found))
         return 0 if found.fits else 2
     report = Report(found)
-    code = _CODES[report.verdict]
+    code = EXIT_CODES[report.verdict]
     say(json.dumps(report.as_dict(), indent=2, default=str) if options.json else report.text())
     if options.report is not None:
         folder = report.save(options.report)
@@ -128,7 +126,7 @@ def _with_other_readings(findings: Any, reading: Any, options: argparse.Namespac
     others = {} if reading is None else otherwise(options.network, reading, asked(options))
     if not others:
         raise RefsimError(f"--otherwise: {options.network or 'the case'} leaves nothing unsaid; refsim inspect tells what a file leaves open.")
-    return with_other_readings(findings, {name: (lambda read_anew=read_anew: read_anew().network) for name, read_anew in others.items()})  # type: ignore[misc]
+    return with_other_readings(findings, others)
 
 
 def _held_against_twin(findings: Any, reading: Any, options: argparse.Namespace) -> Any:

@@ -6,7 +6,7 @@ Exact spike times and their derivatives, and the gradient of the expected loss o
 from ..spike_times import EventTrain
 from .adjoint import adjoint
 from .bias import expected_surrogate
-from .differences import finite_differences
+from .differences import central_difference, finite_differences
 from .enumeration import Expected, difference_quotients, expected_gradient, expected_loss
 from .escape import Escape, EscapeLayer, EscapeNetwork, exponential_escape, sigmoid_escape
 from .events import EventDriven, Gradient, Graze
@@ -18,8 +18,8 @@ from .spike_losses import SpikeLoss, count_cross_entropy, linear_loss
 from .substeps import BrianGradient, brian_differences
 
 __all__ = [
-    "BrianGradient", "Escape", "EscapeLayer", "EscapeNetwork", "Estimate", "EventDriven", "EventTrain", "Expected", "Gradient", "Graze", "Sensitivities", "SpikeLoss", "TimedLoss",
-    "adjoint", "brian_differences", "count_cross_entropy", "difference_quotients", "event_driven", "expected_gradient", "expected_loss", "expected_surrogate", "exponential_escape",
-    "finite_differences", "first_spike_cross_entropy", "linear_loss", "score_function", "sensitivities", "sigmoid_escape", "soft_window_spikemax",
-    "spike_time_distance",
+    "BrianGradient", "Escape", "EscapeLayer", "EscapeNetwork", "Estimate", "EventDriven", "EventTrain", "Expected", "Gradient", "Graze", "Sensitivities", "SpikeLoss",
+    "TimedLoss", "adjoint", "brian_differences", "central_difference", "count_cross_entropy", "difference_quotients", "event_driven", "expected_gradient",
+    "expected_loss", "expected_surrogate", "exponential_escape", "finite_differences", "first_spike_cross_entropy", "linear_loss", "score_function", "sensitivities",
+    "sigmoid_escape", "soft_window_spikemax", "spike_time_distance",
 ]  # fmt: skip

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ..arrays import Floats
 from ..errors import RefsimError, counted
+from .differences import central_difference
 from .escape import EscapeNetwork
 from .replay import Gradient, Runs, added, gathered, play, probability, replayed, score_parts
 from .spike_losses import SpikeLoss
 
 MOST = 2**20  # patterns of a sample; a network of 20 neurons and steps takes seconds
 _PORTION = 2**13  # patterns at once
-_FOURTH = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))  # central differences of order four
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ def difference_quotients(network: EscapeNetwork, inputs: object, loss: SpikeLoss
     found: Gradient = {name: np.zeros(values.shape) for name, values in network.parameters.items()}
     for name, slopes in found.items():
         for place in np.ndindex(slopes.shape):
-            slopes[place] = sum(factor * moved(name, place, times * step) for times, factor in _FOURTH) / step
+            slopes[place] = central_difference(partial(moved, name, place), step)
     return found
 
 

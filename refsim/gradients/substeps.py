@@ -15,14 +15,14 @@ from ..model.neuron import STEP
 from ..model.odes import read_odes
 from ..network import Network, positive_time
 from ..spike_times import EventTrain
-from .differences import same_spikes
+from .differences import FOURTH, same_spikes
 from .events import Gradient
 from .losses import HARD_WINDOW, TimedLoss
 from .solver import input_train
 
-# The difference of fourth order: offsets in units of the step, and what each run counts, in twelfths of 1 over the
-# step; and what it counts in that of second order.
-OFFSETS, SHARES, SECOND = (2, 1, -1, -2), (-1.0, 8.0, -8.0, 1.0), (0.0, 6.0, -6.0, 0.0)
+# The difference of fourth order: offsets in units of the step, and what each run counts, in units of 1 over the step; and what it counts in that of second order.
+OFFSETS, SHARES = zip(*FOURTH, strict=True)
+SECOND = (0.5, -0.5, 0.0, 0.0)
 # Of the largest entry, each counted by what a move of its own size changes. A spike time is known to some 1e-16 s, and over a step of 1e-5 of a weight that acts in milliseconds its
 # difference to 1e-9; a spike that is taken wrongly is off by the step of the run, a thousandth of a time constant.
 AGREE = 1e-9
@@ -205,7 +205,7 @@ def _gradient(case: Case, moved: _Moved, part: _Part, shares: Sequence[float] = 
     values = np.array([_value(case.loss, copy[-1]) if same_spikes(itself, copy) else np.nan for copy in map(part.trains, range(number))])
     if len(itself[-1]) and np.ptp(values) == 0 and _moves(part, number):
         raise RefsimError(f"{_WHERE}: the loss is {values[0]:g} in every copy, although output spikes move: {HARD_WINDOW}.")
-    flat = values[1:].reshape(-1, len(OFFSETS)) @ np.array(shares) / (12 * moved.by)
+    flat = values[1:].reshape(-1, len(OFFSETS)) @ np.array(shares) / moved.by
     *weights, inputs = np.split(flat, np.cumsum([weight.size for weight in case.weights]))
     return Gradient(tuple(part.reshape(weight.shape) for part, weight in zip(weights, case.weights, strict=True)), inputs)
 

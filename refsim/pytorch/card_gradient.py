@@ -1,7 +1,7 @@
 """Back-propagation through time through the text of a card, in float64: what the gradient of the same network must be."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,6 @@ class Passing:
     held: bool = True
     recurrent: bool = True
 
-    def but(self, **changes: Any) -> "Passing":
-        """Return the same with something else."""
-        return replace(self, **changes)
-
 
 def trace_network(network: Network, inputs: Floats, passing: Sequence[Passing], *, like: Traced | None = None, noise: float = 0.0) -> Traced:
     """Run the declared steps of a network in float64, with a graph.
@@ -70,11 +66,13 @@ def trace_network(network: Network, inputs: Floats, passing: Sequence[Passing], 
         _Row(index, layer, network.dt, len(given), passing[index], _Decisions(decided[index], replay=like is not None), _Noise(noise, index))
         for index, layer in enumerate(network.layers)
     ]
-    outputs: list[list[Tensor]] = [[] for _ in rows]
+    spikes: list[list[Tensor]] = [[] for _ in rows]
+    gave: list[list[Tensor]] = [[] for _ in rows]
     for _ in frames:
-        for row, output in zip(rows, outputs, strict=True):
-            output.append(row.step(frames, outputs))
-    return Traced([row.arrived for row in rows], ["step"] * len(rows), [torch.stack(output) for output in outputs], decided, [row.leaves for row in rows])
+        for row, fired, given_on in zip(rows, spikes, gave, strict=True):
+            fired.append(row.step(frames, spikes))
+            given_on.append(row.gives(fired[-1]))
+    return Traced([row.arrived for row in rows], ["step"] * len(rows), [torch.stack(each) for each in gave], decided, [row.leaves for row in rows])
 
 
 def check_declared(network: Network) -> None:
@@ -167,7 +165,7 @@ class _Row:
         self.fired: list[Tensor] = []
 
     def step(self, frames: Sequence[Tensor], outputs: Sequence[Sequence[Tensor]]) -> Tensor:
-        """Advance by one step; return what the layer gives."""
+        """Advance by one step; return the spikes, which are what other layers hear."""
         discrete = self.layer.model.discrete
         self.arrived.append(tapped(self.noise(self._sum(frames, outputs))))
         values = {**self.constants, **self.states, INPUT: self.arrived[-1], **self._filtered()}
@@ -177,7 +175,12 @@ class _Row:
         self.fired.append(values["z"])
         execute(discrete.reset, values, FUNCTIONS, self.decide)
         self.states = {name: self.noise(values[name]) for name in self.states}
-        return self.states[discrete.readout] if discrete.readout else fired
+        return fired
+
+    def gives(self, fired: Tensor) -> Tensor:
+        """Return what the layer gives to a loss: its spikes, or the membrane of a readout."""
+        readout = self.layer.model.discrete.readout
+        return self.states[readout] if readout else fired
 
     def _sum(self, frames: Sequence[Tensor], outputs: Sequence[Sequence[Tensor]]) -> Tensor:
         """Return the weighted sum of what arrives now, each input its delay after it was sent."""

@@ -115,13 +115,8 @@ class Torch:
         steps = [self.step_of(layer.model) for layer in network.layers]
         sums = [_sums(index, layer, drive, dtype, device) for index, layer in enumerate(network.layers)]
         outputs = [torch.zeros(drive.n_samples, layer.n_post, device=device, dtype=dtype) for layer in network.layers]
-        constants = [
-            {name: constant_on(value, device, dtype) for name, value in {**layer.constants(network.dt), STEP: network.dt}.items()} for layer in network.layers
-        ]
-        states = [
-            {name: torch.zeros_like(output) + constant_on(start, device, dtype) for name, start in layer.starts(layer.model.stepped).items()}
-            for output, layer in zip(outputs, network.layers, strict=True)
-        ]
+        constants = [constants_on(layer, network.dt, device, dtype) for layer in network.layers]
+        states = [states_like(output, layer) for output, layer in zip(outputs, network.layers, strict=True)]
         drawn = _draws(network, drive, dtype, device)
 
         def advance(x: Tensor) -> list[Result]:
@@ -199,7 +194,18 @@ def _own_dtype(module: nn.Module) -> torch.dtype:
     return next((tensor.dtype for tensor in nn.Module.parameters(module)), torch.get_default_dtype())
 
 
-def constant_on(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+def constants_on(layer: Layer, dt: float, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """Return the constants of a layer's step by name."""
+    return {name: _constant_on(value, device, dtype) for name, value in {**layer.constants(dt), STEP: dt}.items()}
+
+
+def states_like(output: Tensor, layer: Layer) -> dict[str, Tensor]:
+    """Return the states of a layer at its start, of the shape, device and dtype of its output (n_samples, n_post)."""
+    starts = layer.starts(layer.model.stepped)
+    return {name: torch.zeros_like(output) + _constant_on(start, output.device, output.dtype) for name, start in starts.items()}
+
+
+def _constant_on(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """Keep a number a Python number, as in a trained module; make a tensor of values per neuron."""
     return float(value) if np.ndim(value) == 0 else torch.as_tensor(value).to(device, dtype)
 

@@ -12,10 +12,9 @@ from torch import Tensor
 from ..arrays import Floats
 from ..engines.delays import Hearing
 from ..errors import RefsimError, listed
-from ..model.neuron import STEP
 from ..network import Network
 from .connections import WeightedSum
-from .engine import DTYPES, Torch, checked_device, constant_on
+from .engine import DTYPES, Torch, checked_device, constants_on, states_like
 from .parameter_gradient import Slope
 from .steps_types import stepped
 from .surrogate import Fire
@@ -74,26 +73,19 @@ class StepsTrial:
             for tensor in (*each.weights, each.bias):
                 tensor.requires_grad_()
         steps = [engine.step_of(layer.model) for layer in layers]
-        constants = [self._constants(index) for index in range(len(layers))]
+        constants = [constants_on(layer, self.network.dt, self.device, self.dtype) for layer in layers]
         outputs = [torch.zeros(len(inputs), layer.n_post, device=self.device, dtype=self.dtype) for layer in layers]
-        states = [
-            {name: torch.zeros_like(output) + constant_on(start, self.device, self.dtype) for name, start in layer.starts(layer.model.stepped).items()}
-            for output, layer in zip(outputs, layers, strict=True)
-        ]
+        states = [states_like(output, layer) for output, layer in zip(outputs, layers, strict=True)]
         arrived: list[list[Tensor]] = [[] for _ in layers]
         gave: list[list[Tensor]] = [[] for _ in layers]
         for frame in torch.as_tensor(inputs).to(self.device, self.dtype).unbind(1):
             for index, step in enumerate(steps):
                 arrived[index].append(tapped(self.sums[index](frame, outputs)))
-                spikes, _, states[index] = stepped(step, arrived[index][-1], states[index], constants[index], fires[index], detach_reset=detach_reset[index])
+                how = (arrived[index][-1], states[index], constants[index], fires[index])
+                outputs[index], _, states[index] = stepped(step, *how, detach_reset=detach_reset[index])  # of a readout others hear nothing
                 readout = layers[index].model.discrete.readout
-                outputs[index] = states[index][readout] if readout else spikes
-                gave[index].append(outputs[index])
+                gave[index].append(states[index][readout] if readout else outputs[index])
         return Traced(arrived, ["step"] * len(layers), [torch.stack(each) for each in gave])
-
-    def _constants(self, index: int) -> dict[str, Any]:
-        given = {**self.network.layers[index].constants(self.network.dt), STEP: self.network.dt}
-        return {name: constant_on(value, self.device, self.dtype) for name, value in given.items()}
 
     def spread(self, _traced: Traced, _layer: int, deltas: Floats) -> Floats:
         """Return gradients at what arrives as they are."""
@@ -105,9 +97,9 @@ class StepsTrial:
         hear, heard = Hearing(self.network, len(inputs)), []
         for step in range(inputs.shape[1]):
             row = []
-            for index in range(len(self.network.layers)):
+            for index, layer in enumerate(self.network.layers):
                 row.append(hear(index, inputs[:, step]))
-                hear.spikes[index] = gave[index][step]
+                hear.spikes[index] = np.zeros_like(gave[index][step]) if layer.model.discrete.readout else gave[index][step]
             heard.append(row)
         for index, layer in enumerate(self.network.layers):
             rows, delta, at = [row[index] for row in heard], deltas[index], 0

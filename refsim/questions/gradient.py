@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from ..claims import Claim, Verdict, judge
+from ..checks.gradient_inputs import drawn_trains
+from ..claims import EXPLAINED, Claim, Verdict, judge
 from ..data import Dataset
 from ..drive import Drive
 from ..errors import RefsimError, listed
@@ -60,9 +59,11 @@ def _declared(given: Any) -> Any:
 
 
 def _held(claim: Claim, measured: Verdict | None) -> Verdict:
-    """Hold what was measured against the case's own limit."""
+    """Hold what was measured against the case's own limit; what was not judged, because of what another check found, is inconclusive and never skipped."""
     if measured is None:
-        return judge(claim, None, detail="left out: another check found that there is nothing to compare")
+        return Verdict(claim, None, "inconclusive", detail="left out: another check found that there is nothing to compare")
+    if measured.status == "inconclusive" or measured.detail == EXPLAINED:
+        return Verdict(claim, measured.value, "inconclusive", run=measured.run, detail=measured.detail)
     return judge(claim, measured.value, run=measured.run, detail=measured.detail)
 
 
@@ -77,8 +78,7 @@ def target_for(kind: str, found: Dataset, drive: Drive, network: Network) -> Any
     if kind == "none":
         return None
     if kind == "trains":
-        shape = (drive.n_samples, network.layers[-1].n_post, drive.n_steps)
-        return (np.random.default_rng(0).random(shape) < 0.1).astype(np.float64)
+        return drawn_trains(drive.n_samples, network.layers[-1].n_post, drive.n_steps, seed=0)
     if found.labels is None:
         raise RefsimError("the loss takes a label for each sample, but the data have none: --labels FILE, or 'labels' in a case.")
     return found.labels

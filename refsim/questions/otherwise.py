@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ..claims import Claim, Verdict
 from ..errors import RefsimError
-from ..network import Network
 from ..progress import progress
 from ..recording import output_trace
 from .findings import Findings
@@ -15,13 +15,13 @@ from .findings import Findings
 _BECAUSE = "Reported: a file that leaves this unsaid can be read either way, and nobody can be blamed for the other reading."
 
 
-def with_other_readings(findings: Findings, readings: Mapping[str, Callable[[], Network]]) -> Findings:
+def with_other_readings(findings: Findings, readings: Mapping[str, Callable[[], Any]]) -> Findings:
     """Add to the findings the accuracy of each other reading, run by refsim's PyTorch steps in float32 on the same input.
 
     Parameters
     ----------
     readings : dict of str to function
-        What is taken otherwise, ``reset='to v_reset'``, and how the network is then read.
+        What is taken otherwise, ``reset='to v_reset'``, and a function that reads the file so: what it returns has the ``network``.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def with_other_readings(findings: Findings, readings: Mapping[str, Callable[[], 
         for name, read in readings.items():
             claim = Claim("task", f"accuracy, {name}", None, "share of samples", _BECAUSE)
             try:
-                network = read()
+                network = read().network
                 record = tuple(dict.fromkeys(trace for layer in network.layers if (trace := output_trace(layer))))
                 ran = Torch(dtype="float32").run(network, reference.drive, record)
             except RefsimError as error:  # not every answer goes with every other
