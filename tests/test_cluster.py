@@ -125,6 +125,46 @@ def test_a_portion_that_kills_every_worker_is_reported(n_workers, rng, monkeypat
             made.close()
 
 
+@contextlib.contextmanager
+def own_processes(*, workers):
+    """A scheduler and workers that nobody starts again; yields their processes, the scheduler first, and a client."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    start = [sys.executable, "-m", "dask"]
+    started = [
+        subprocess.Popen([*start, *words.split()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for words in (f"scheduler --host {address} --no-dashboard", *[f"worker tcp://{address} --nthreads 1 --no-nanny --no-dashboard"] * workers)
+    ]
+    try:
+        with distributed.Client(f"tcp://{address}", timeout=30, set_as_default=False) as client:
+            client.wait_for_workers(workers, timeout=30)
+            yield started, client
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize(
+    ("who", "says"), [("workers", "has lost all its workers in the middle of the run"), ("scheduler", "scheduler has gone away in the middle")]
+)
+def test_a_cluster_that_goes_for_good_is_not_waited_for(who, says, rng):
+    network, drive = small_network(rng, "srif", "lif"), Drive.bernoulli(rng.random((4000, 12)), 4000, "1 ms", 0)
+    with own_processes(workers=1) as (processes, client):
+
+        def kill():
+            while not any(client.processing().values()):
+                time.sleep(0.005)
+            for process in processes[1:] if who == "workers" else processes[:1]:
+                process.kill()
+
+        threading.Thread(target=kill).start()
+        start = time.monotonic()
+        with pytest.raises(RefsimError, match=says):
+            Brian2(scheduler=client.scheduler.address).run(network, drive)
+        assert time.monotonic() - start < 60
+
+
 @pytest.mark.parametrize("failures", [1, 4])
 def test_a_worker_that_ends_while_the_job_is_sent(failures, workers, rng, monkeypatch):
     network, drive, sent = small_network(rng, "srif", sizes=(12, 3)), drives(rng)["events"], []

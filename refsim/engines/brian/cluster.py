@@ -5,8 +5,8 @@ import functools
 import pickle
 import uuid
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -94,28 +94,36 @@ class _Run:
 
     def collect(self, stretches: list[tuple[int, int]], at_once: int) -> Collector:
         """Send the portions, some at a time, and gather what comes back."""
-        from distributed import as_completed
-
         collector, waiting = Collector(self.job.structure.network, self.drive, self.job.refine), deque(stretches)
         running: dict[Any, tuple[int, int]] = {}
-        done: Any = as_completed(loop=self.client.loop, raise_errors=False)  # type: ignore[no-untyped-call]
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
                     stretch = waiting.popleft()
-                    future = self._send(stretch)
-                    running[future] = stretch
-                    done.add(future)
-                future = next(done)
-                stretch = running.pop(future)
-                portion = self._result(future, stretch)
-                collector.add(stretch[0], portion)
-                check_room(collector)
-                advance(portion.n_samples)
+                    running[self._send(stretch)] = stretch
+                for future in self._done(running):
+                    stretch = running.pop(future)
+                    portion = self._result(future, stretch)
+                    collector.add(stretch[0], portion)
+                    check_room(collector)
+                    advance(portion.n_samples)
         finally:
             if running and self.client.status == "running":
                 self.client.cancel(list(running), force=True)
         return collector
+
+    def _done(self, running: Collection[Any]) -> Collection[Any]:
+        """Wait for portions; give up where all workers have gone and none comes in their place."""
+        from distributed import wait
+
+        while True:
+            try:
+                with self.client.as_current():  # without it, wait would ask the client that was made last
+                    return wait(list(running), timeout=_PATIENCE, return_when="FIRST_COMPLETED").done  # type: ignore[no-any-return, no-untyped-call]
+            except CancelledError:
+                raise RefsimError("the scheduler has gone away in the middle of the run. Start it again.") from None
+            except TimeoutError:
+                _await_worker(self.client, "has lost all its workers in the middle of the run; their logs say why. Start some")
 
     def _send(self, stretch: tuple[int, int]) -> Any:
         import dask
@@ -128,8 +136,6 @@ class _Run:
 
     def _result(self, future: Any, stretch: tuple[int, int]) -> Portion:
         """Return the results of a portion."""
-        from concurrent.futures import CancelledError
-
         from distributed.scheduler import KilledWorker
 
         samples = f"samples {stretch[0]:,} to {stretch[1] - 1:,}"
@@ -139,8 +145,6 @@ class _Run:
             raise
         except KilledWorker as killed:
             raise RefsimError(f"{samples} ended each worker that ran them, {killed.allowed_failures + 1} in all. {_MEMORY}") from None
-        except CancelledError:
-            raise RefsimError("the scheduler has gone away in the middle of the run. Start it again.") from None
         except Exception as error:
             raise RefsimError(f"a worker could not run {samples}: {type(error).__name__}: {_first_line(error)}") from None
 
@@ -227,10 +231,7 @@ async def _greeting(address: str) -> None:
 
 def _check_workers(client: Any) -> int:
     """Return the threads of all workers; refuse where there is none, or one with another refsim."""
-    try:
-        client.wait_for_workers(1, timeout=_PATIENCE)
-    except TimeoutError:
-        raise RefsimError(f"the scheduler {client.scheduler.address} has no workers. Start some with `dask worker {client.scheduler.address}`.") from None
+    _await_worker(client, "has no workers. Start some")
     here = _facts()()
     for worker, there in client.run(_facts(), on_error="return").items():
         if isinstance(there, BaseException):
@@ -239,6 +240,13 @@ def _check_workers(client: Any) -> int:
             if ours != theirs:
                 raise RefsimError(f"worker {worker} has {name} {theirs or 'not installed'}, and here it is {ours}. {_SAME}")
     return sum(client.nthreads().values())
+
+
+def _await_worker(client: Any, words: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_PATIENCE)
+    except TimeoutError:
+        raise RefsimError(f"the scheduler {client.scheduler.address} {words} with `dask worker {client.scheduler.address}`.") from None
 
 
 _SAME = "Install the same 'refsim[distributed]' on every worker, under the same Python."
