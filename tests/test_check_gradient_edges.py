@@ -159,3 +159,27 @@ def test_a_weight_of_small_gradient_is_not_lost_in_large_sums():
     with torch.no_grad():
         module[2].weight.mul_(1e-9)
     assert check(module).status == "pass"
+
+
+def nearly_equal(rest):
+    """A loss of two samples that spike the same and count against each other but for a rest: what the samples add to a weight's gradient cancels."""
+    return lambda s: s[0].sum() - (1 + rest) * s[1].sum()
+
+
+@pytest.mark.parametrize(("rest", "factor", "status"), [(1e-6, 1.0, "skipped"), (1e-3, 1.0, "pass"), (1e-3, 2.0, "fail"), (1e-1, 1.01, "fail")])
+def test_a_gradient_that_cancels_is_held_against_what_cancels(rest, factor, status):
+    """float32 leaves 1e-7 of each term, and so a tenth of a sum that is a millionth of them; that is no fault of the module."""
+    net = Net().float()
+    net.second.weight.register_hook(lambda gradient: factor * gradient)
+    x = np.repeat((np.random.default_rng(0).random((1, 25, 6)) < 0.3).astype(float), 2, 0)
+    report = check(net, nearly_equal(rest), x)
+    assert statuses(report)["connections"] == "pass"
+    assert statuses(report)["weights"] == status
+    assert ("second.weight" in report.unjudged) == (status == "skipped")
+
+
+def test_weights_that_hear_nothing_are_not_judged():
+    report = check(None, spike_rate, np.zeros((2, 25, 6)))
+    assert "first.weight" in report.unjudged
+    assert "first.bias" not in report.unjudged
+    assert "Not judged" in report.text()

@@ -63,6 +63,11 @@ def test_the_commands(tmp_path, capsys):
     assert "slope" in capsys.readouterr().out
     assert np.loadtxt(files[1], delimiter=",", skiprows=1).shape == (11, 6)
     assert np.load(files[2])["expected loss"].shape == (11,)
+    drawn = []
+    for width in ("0.5", "2"):
+        assert main(["gradient", "landscape", "--over", "-1:1:3", "--surrogate", f"triangle,width={width}"]) == 0
+        drawn.append(capsys.readouterr().out)
+    assert drawn[0] != drawn[1]
     assert main(["gradient", "bias", "--networks", "1"]) == 0
     assert "PASS. One layer, no reset, linear loss" in capsys.readouterr().out
 
@@ -74,9 +79,11 @@ def test_the_commands(tmp_path, capsys):
         (["landscape", "--along", "W1"], "one weight is written NAME"),
         (["landscape", "--along", "W7[0,0]"], "the network has no W7"),
         (["landscape", "--out", "x.doc"], "the name must end in"),
+        (["landscape", "--surrogate", "triangle,2"], "such as sigmoid,slope=4, but 'triangle,2' was given"),
+        (["landscape", "--surrogate", "triangle,slope=2"], "slope is not one of its parameters"),
         (["bias", "--networks", "0"], "must be at least 1"),
     ],
-    ids=["case", "weight", "name", "file", "none"],
+    ids=["case", "weight", "name", "file", "form", "parameter", "none"],
 )
 def test_what_is_wrong_is_one_sentence(words, says, capsys):
     assert main(["gradient", *words]) == 2

@@ -11,7 +11,7 @@ from ..errors import RefsimError, listed
 from .bias import surrogate_rows
 from .gradient_layers import Answer, LayerGradient, worst_of
 from .gradient_loss import LOSS_LIMIT
-from .gradient_runs import GradientRuns
+from .gradient_runs import BLIND, GradientRuns
 
 
 def _claim(measure: str, limit: float | None, unit: str, because: str) -> Claim:
@@ -41,7 +41,6 @@ _WEIGHTS = _claim(
 GRADIENT_CHECKS: dict[str, Claim] = {
     "finite": _FINITE, "spikes": _SPIKES, "loss": _LOSS, **{name: claim for name, (claim, _) in _EACH.items()}, "connections": _CONNECTIONS, "weights": _WEIGHTS,
 }  # fmt: skip
-_BLIND = 1e-2  # a limit of rounding above it hides what the checks are for: a reset's share of a gradient, the second digit of a decay
 _LAST = ("layer", "connections", "weights")  # they find that something differs, not what
 
 
@@ -57,7 +56,8 @@ class GradientReport:
     rounding : str
         Why the limits of rounding are what they are.
     unjudged : tuple of str
-        Parameters whose gradients are not judged: frozen ones, those that weights are made from, and those of a neuron that its card does not have.
+        Parameters whose gradients are not judged: frozen ones, those that weights are made from, those of a neuron that its card does not have,
+        and those whose gradient is 0 on these inputs, or so small beside what it is a sum of that rounding hides it.
     """
 
     verdicts: list[Verdict]
@@ -189,7 +189,7 @@ def _verdict(runs: GradientRuns, claim: Claim, name: str, before: Sequence[Verdi
     limit = runs.limit if claim.limit is None else claim.limit
     because = f"{claim.because}; {runs.rounding}" if claim.limit is None else claim.because
     verdict = judge(Claim(claim.question, claim.measure, limit, claim.unit, because, claim.sense), value, run=runs.title, detail=words)
-    if claim.limit is None and verdict.status == "pass" and limit > _BLIND:
+    if claim.limit is None and verdict.status == "pass" and limit > BLIND:
         words = f"rounding alone may move these gradients by {limit:.1e}: in so steep or so unstable a network nothing is told from it; take fewer steps, or float64"
         return replace(verdict, status="inconclusive", detail=words)
     return verdict

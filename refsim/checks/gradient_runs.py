@@ -19,6 +19,7 @@ from .gradient_loss import loss_error
 _ENDS = 6  # steps whose spikes are asked what comes back from them
 _DOUBLE, _SINGLE = 1e-9, 1e-7
 _ROUNDINGS, _NOISE = 16, 2.0**-40
+BLIND = 1e-2  # a limit of rounding above it hides what the checks are for: a reset's share of a gradient, the second digit of a decay
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,9 +247,10 @@ class GradientRuns:
         return list(zip(slopes, self.trial.by_parameter(value, [slope.parameter for slope in slopes]), strict=True))
 
     def _settled(self, slope: Any, gradient: Floats | None) -> bool:
-        """Whether the differences of a parameter are near enough to a slope to judge by; those of one that is rounded to a grid never are."""
+        """Whether a slope can be judged: 0 tells nothing, differences of what is rounded to a grid never agree, and sums that cancel may be all rounding."""
         should, doubt = slope.here
-        return bool(not doubt > self.limit * _size(gradient, should))
+        size = _size(gradient, should)
+        return not (size <= self.least or doubt > self.limit * size or self.limit * slope.terms > BLIND * size)
 
     def weights(self) -> Answer:
         """Return how far the gradient of any parameter is from the slope along a random direction."""
@@ -257,7 +259,7 @@ class GradientRuns:
             return None, "no parameter is judged"
         worst, words = 0.0, ""
         for slope, gradient in judged:
-            far, should = _off(slope, gradient, slope.direction, self.least)
+            far, should = _off(slope, gradient, slope.direction)
             if not far <= worst and not np.isnan(worst):
                 worst, words = far, "" if far <= self.limit else f"{slope.name}: {self._why(slope, gradient, should)}"
         return worst, words
@@ -266,17 +268,17 @@ class GradientRuns:
         if gradient is None:
             return "no gradient reaches it"
         masked = slope.direction * (gradient != 0)
-        if gradient.any() and (gradient == 0).any() and _off(slope, gradient, masked, self.least)[0] <= self.limit:
+        if gradient.any() and (gradient == 0).any() and _off(slope, gradient, masked)[0] <= self.limit:
             return f"right but for {int((gradient == 0).sum())} of {gradient.size} entries, whose gradient is 0: is it masked?"
         return f"its gradient along a direction is {float((gradient * slope.direction).sum()):.6g}, and should be {should:.6g}"
 
 
-def _off(slope: Any, gradient: Floats | None, direction: Floats, least: float) -> tuple[float, float]:
-    """Return how far a gradient is from the slope along a direction, over the larger of the two, and that slope."""
+def _off(slope: Any, gradient: Floats | None, direction: Floats) -> tuple[float, float]:
+    """Return how far a gradient is from the slope along a direction, over the largest of the two and of what they add up; and that slope."""
     should, _ = slope.here if direction is slope.direction else slope.along(direction)
     along = 0.0 if gradient is None else float((gradient * direction).sum())
-    size = _size(gradient, should)
-    return (0.0 if size <= least else abs(along - should) / size), should
+    size = max(_size(gradient, should), slope.terms)
+    return abs(along - should) / size, should
 
 
 def _size(gradient: Floats | None, should: float) -> float:

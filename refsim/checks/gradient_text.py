@@ -28,7 +28,8 @@ def gradient_text(report: "GradientReport") -> str:
         lines += [f"  {verdict.run}: relative {verdict.value:.3g}, cosine {verdict.facts['cosine']:.4f}" for verdict in bias]
         lines.append(textwrap.fill(f"({bias[0].detail})", 80, initial_indent="  ", subsequent_indent="  "))
     if report.unjudged:
-        lines += ["", textwrap.fill(f"Not judged (frozen, what weights are made from, or not in the card): {', '.join(report.unjudged)}.", 80)]
+        why = "frozen, what weights are made from, not in the card, or a gradient of 0 on these inputs, or of hardly more than rounding"
+        lines += ["", textwrap.fill(f"Not judged ({why}): {', '.join(report.unjudged)}.", 80)]
     failed = [verdict.claim.measure for verdict in judged if verdict.status == "fail"]
     passed = sum(verdict.status == "pass" for verdict in judged)
     skipped = sum(verdict.status == "skipped" for verdict in judged)

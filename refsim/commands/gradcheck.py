@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RefsimError, listed
+from .named import named, surrogate_named
 from .reading import data_arguments, data_given, module_arguments, read, reading_arguments
 from .terminal import EXIT_CODES, say
 
@@ -80,43 +81,15 @@ def _loss(text: str) -> tuple[Any, str | None]:
 
     if is_code(text):
         return import_function(text), None
-    name, options = _named(text, "--loss")
+    name, options = named(text, "--loss", "spikemax,window=10")
     return declared_loss(name, options)
 
 
 def _surrogates(texts: list[str]) -> Any:
     from ..pytorch.surrogate import spike_function
 
-    made = []
-    for text in texts:
-        name, parameters = _named(text, "--surrogate")
-        if wrong := [key for key, value in parameters.items() if not isinstance(value, int | float)]:
-            raise RefsimError(f"--surrogate: {wrong[0]} in {text!r} must be a number.")
-        made.append(spike_function(name, **parameters))
+    made = [spike_function(name, **parameters) for name, parameters in map(surrogate_named, texts)]
     return made[0] if len(made) == 1 else made
-
-
-def _named(text: str, option: str) -> tuple[str, dict[str, Any]]:
-    """Read ``name,key=value,...``."""
-    name, *rest = [part.strip() for part in text.split(",")]
-    found = {}
-    for part in rest:
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip().isidentifier() or not value.strip():
-            raise RefsimError(f"{option}: needs NAME or NAME,KEY=VALUE,..., such as spikemax,window=10, but {text!r} was given.")
-        found[key.strip()] = _value(value.strip())
-    return name, found
-
-
-def _value(text: str) -> Any:
-    if ":" in text:
-        return tuple(_value(part) for part in text.split(":"))
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _data(options: argparse.Namespace, network: Any, kind: str | None) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RefsimError
+from .named import surrogate_named
 from .terminal import EXIT_CODES, say
 
 _ENDINGS = (".png", ".svg", ".pdf", ".csv", ".npz")
@@ -23,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--along", metavar="WEIGHT", default="W1[0,0]", help="which weight, post and pre (default W1[0,0])")
     add("--over", metavar="RANGE", default="-2:2:81", help="FROM:TO:HOW_MANY, from the network's own weight (default -2:2:81)")
     add("--at", metavar="OFFSET", type=float, default=0.0, help="where the slopes are taken (default 0)")
-    add("--surrogate", metavar="NAME", help="triangle, superspike, ... (default: the derivative of the escape function)")
+    add("--surrogate", metavar="NAME[,KEY=VALUE...]", help="triangle,width=2, superspike, ... (default: the derivative of the escape function)")
     add("--detach-reset", action="store_true", help="the reset passes no gradient")
     add("--out", metavar="FILE", action="append", default=[], help=f"write {', '.join(_ENDINGS)}; may be given again")
 
@@ -61,7 +62,11 @@ def _landscape(options: argparse.Namespace) -> int:
         raise RefsimError(f"--seed must be 0 or more, but is {options.seed}.")
     if wrong := [name for name in options.out if Path(name).suffix not in _ENDINGS]:
         raise RefsimError(f"--out {wrong[0]}: the name must end in {', '.join(_ENDINGS)}.")
-    how: dict[str, Any] = {"at": options.at, "surrogate": known_surrogate(options.surrogate, {}), "detach_reset": options.detach_reset}
+    how: dict[str, Any] = {
+        "at": options.at,
+        "surrogate": None if options.surrogate is None else known_surrogate(*surrogate_named(options.surrogate)),
+        "detach_reset": options.detach_reset,
+    }
     found = landscape(*case_network(options.case, options.seed), options.along, options.over, **how)
     say(found.text())
     for name in options.out:

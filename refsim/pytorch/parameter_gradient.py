@@ -1,9 +1,10 @@
 """What the gradient of each parameter of a module must be along one direction: by differences of what arrives, without autograd."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ _STEP = 1e-2  # of a parameter's mean size; what arrives is linear in most param
 _LINEAR = 1e-11  # of the slope: steps that agree so far show a straight line, and the larger one rounds least
 _TRUSTED = 1e-7  # of the slope by a neuron's own parameter, which may be read through a clamp, or rounded
 
+_Found = TypeVar("_Found")
+
 
 @dataclass(frozen=True, eq=False)
 class Slope:
@@ -32,6 +35,8 @@ class Slope:
     direction : array of the parameter's shape
     along : function of a direction to the slope of the loss along it, and its doubt: by how much differences of two steps part
     here : that of `direction`
+    terms : float
+        Root of the sum of squares of what is added up to that slope, which may cancel: the sum rounds as they do.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Slope:
     direction: Floats
     along: Callable[[Floats], tuple[float, float]]
     here: tuple[float, float]
+    terms: float
 
 
 def parameter_slopes(
@@ -74,7 +80,7 @@ def parameter_slopes(
         if way is None:
             left.append(name)
         else:
-            found.append(Slope(name, parameter, direction, *way))
+            found.append(Slope(name, parameter, direction, *way, _terms(own[name], play, direction)))
     return found, left
 
 
@@ -125,13 +131,17 @@ class _Playback:
         return self.modules[name]
 
     def weighed(self) -> float:
-        """Return the sum over everything that arrives of its change times the gradient of the loss by it.
+        """Return the sum over everything that arrives of its change times the gradient of the loss by it."""
+        return sum(float(each.sum()) for each in self.terms())
+
+    def terms(self) -> list[Tensor]:
+        """Return what that sum adds up.
 
         The change since the module was copied: whole sums would round away what a weight of small gradient does.
         """
         found = self._arriving()
         self.unmoved = self.unmoved or found
-        return sum(float(((now - before) * delta).sum()) for (now, delta), (before, _) in zip(found, self.unmoved, strict=True))
+        return [(now - before) * delta for (now, delta), (before, _) in zip(found, self.unmoved, strict=True)]
 
     def _arriving(self) -> list[tuple[Tensor, Tensor]]:
         """Return all that arrives, each with the gradient of the loss by it."""
@@ -166,7 +176,13 @@ def _jumps(parameter: Tensor, value: Callable[[], float], direction: Floats) -> 
     return _moved(parameter, value, 4 * _size(parameter) * direction) != _moved(parameter, value, 0 * direction)
 
 
-def _moved(parameter: Tensor, value: Callable[[], float], change: Floats) -> float:
+def _terms(parameter: Tensor, play: _Playback, direction: Floats) -> float:
+    """Return the root of the sum of squares of what a slope through what arrives adds up."""
+    step = _size(parameter) * _STEP
+    return math.hypot(*(float(each.norm()) for each in _moved(parameter, play.terms, step * direction))) / step
+
+
+def _moved(parameter: Tensor, value: Callable[[], _Found], change: Floats) -> _Found:
     start = parameter.detach().clone()
     with torch.no_grad():
         parameter.copy_(start + torch.as_tensor(change))

@@ -106,19 +106,18 @@ class StepsTrial:
             for number, weight in enumerate(self.sums[index].weights):
                 part = [row[:, at : at + weight.shape[1]] for row in rows]
                 name = f"{layer.name}: weight" + (f" {number}" if number else "")
-                found.append(_slope(name, weight, generator.standard_normal(tuple(weight.shape)), partial(_along_weight, part, delta)))
+                found.append(_slope(name, weight, generator.standard_normal(tuple(weight.shape)), partial(_weight_terms, part, delta)))
                 at += weight.shape[1]
-            found.append(_slope(f"{layer.name}: bias", self.sums[index].bias, generator.standard_normal(layer.n_post), partial(_along_bias, delta)))
+            found.append(_slope(f"{layer.name}: bias", self.sums[index].bias, generator.standard_normal(layer.n_post), partial(np.multiply, delta)))
         return found, []
 
 
-def _slope(name: str, parameter: Tensor, direction: Floats, along: Callable[[Floats], tuple[float, float]]) -> Slope:
-    return Slope(name, parameter, direction, along, along(direction))
+def _slope(name: str, parameter: Tensor, direction: Floats, terms: Callable[[Floats], Floats]) -> Slope:
+    def along(direction: Floats) -> tuple[float, float]:
+        return float(terms(direction).sum()), 0.0
+
+    return Slope(name, parameter, direction, along, along(direction), float(np.linalg.norm(terms(direction))))
 
 
-def _along_weight(heard: Sequence[Floats], delta: Floats, direction: Floats) -> tuple[float, float]:
-    return float(sum((delta[step] * (x @ direction.T)).sum() for step, x in enumerate(heard))), 0.0
-
-
-def _along_bias(delta: Floats, direction: Floats) -> tuple[float, float]:
-    return float((delta * direction).sum()), 0.0
+def _weight_terms(heard: Sequence[Floats], delta: Floats, direction: Floats) -> Floats:
+    return np.array([delta[step] * (x @ direction.T) for step, x in enumerate(heard)])
