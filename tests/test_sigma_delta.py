@@ -222,11 +222,11 @@ def test_float32_rounds_what_is_sent_and_the_bound_follows():
 
 
 def test_a_bound_that_ends_at_its_layer_would_blame_rounding_on_the_code(monkeypatch):
-    from refsim import rounding
+    from refsim.rounding import thresholds
 
     network, drive = cancelling()
     reference, trial = NUMPY.run(network, drive, WHAT), Torch(dtype="float32", steps={"graded": graded_step}).run(network, drive, WHAT)
-    monkeypatch.setattr(rounding, "bounded_sum", lambda layer, x, unit, _off, whole=rounding.bounded_sum: whole(layer, x, unit))
+    monkeypatch.setattr(thresholds.BoundedSum, "__call__", lambda weigh, x, _off, whole=thresholds.BoundedSum.__call__: whole(weigh, x))
     report = refsim.compare(reference, trial)
     assert report.verdict == "fail"
     assert "output of layer 1 differs by" in report.sentence

@@ -27,6 +27,7 @@ def exprel(x: Any) -> Any:
     return np.where(small, x.dtype.type(1), np.expm1(x) / np.where(small, x.dtype.type(1), x))
 
 
+_AT_ONCE = 64  # columns of weights
 FUNCTIONS: dict[str, Any] = {
     "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs, "tanh": np.tanh,
     "sin": np.sin, "cos": np.cos, "floor": np.floor, "clip": np.clip, "sign": np.sign, "trunc": np.trunc,
@@ -45,9 +46,11 @@ def weighted_sum(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
     A matrix product of a library adds in an order of its own; this order is the declared one, so that two engines
     can be equal to the last bit.
     """
-    total = np.zeros((x.shape[0], layer.n_post), layer.weight.dtype)
-    for pre in np.flatnonzero(x.any(axis=0)):
-        total += x[:, pre, None] * layer.weight[:, pre]
+    total, active = np.zeros((x.shape[0], layer.n_post), layer.weight.dtype), np.flatnonzero(x.any(axis=0))
+    for some in np.split(active, range(_AT_ONCE, len(active), _AT_ONCE)):
+        rows = np.ascontiguousarray(layer.weight[:, some].T)  # a column by itself is scattered over all of the memory
+        for pre, row in zip(some, rows, strict=True):
+            total += x[:, pre, None] * row
     return total + layer.bias
 
 

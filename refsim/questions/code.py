@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Ints
 from ..claims import Claim, Verdict, judge
 from ..distances import Divergence, check_comparable, delays, earliest, first_divergences, mismatched
 from ..recording import Recording
-from ..rounding import distances_to_threshold
+from ..rounding import Threshold, distances_to_threshold
 from .readout import Readout, compare_readouts
 
 
@@ -139,11 +140,10 @@ def compare_recordings(reference: Recording, trial: Recording) -> Comparison:
 
 def _most_endangered(reference: Recording, trial: Recording) -> tuple[tuple[float, int, int, int], float]:
     """Return, of the nearest approaches of all layers, one that rounding reaches, else the nearest; and its bound."""
-    rows = []
-    for layer in range(len(reference.spikes)):
-        found = nearest_approach((reference, trial), layer)
-        if found is not None:
-            rows.append((found, _bound_at(found, reference, trial)))
+    nearest = [found for layer in range(len(reference.spikes)) if (found := nearest_approach((reference, trial), layer)) is not None]
+    samples = np.unique([sample for _, _, sample, _ in nearest])
+    layers = distances_to_threshold(reference, samples, _dtypes(reference, trial))
+    rows = [(found, _bound_at(found, samples, layers)) for found in nearest]
     return min(rows, key=lambda row: (not 0 < row[1] >= row[0][0], row[0]))
 
 
@@ -151,11 +151,11 @@ def _dtypes(*recordings: Recording) -> tuple[str, ...]:
     return tuple(str(recording.provenance["dtype"]) for recording in recordings)
 
 
-def _bound_at(nearest: tuple[float, int, int, int], reference: Recording, trial: Recording) -> float:
+def _bound_at(nearest: tuple[float, int, int, int], samples: Ints, layers: Sequence[Threshold]) -> float:
     _, layer, sample, neuron = nearest
-    found = distances_to_threshold(reference, np.array([sample]), _dtypes(reference, trial))[layer]
-    step = int(np.argmin(np.abs(found.distance[0, :, neuron])))
-    return float(found.bound[0, step, neuron])
+    row, found = int(np.searchsorted(samples, sample)), layers[layer]
+    step = int(np.argmin(np.abs(found.distance[row, :, neuron])))
+    return float(found.bound[row, step, neuron])
 
 
 def _partings(reference: Recording, trial: Recording, divergences: Sequence[Divergence]) -> list[Parting]:

@@ -1,9 +1,4 @@
-"""How far rounding can move a membrane: a running error bound through the declared step (Wilkinson's error analysis).
-
-A spike that two runs disagree on is a *tie* where the membrane lies closer to threshold than this bound, and a real
-difference where it does not. The bound is proven for the card's own operations, and for sums in any order; it is no
-tolerance that somebody chose. A step that computes the same formula in another way may round a little more.
-"""
+"""A number that carries a bound on its rounding through every operation of a card."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,17 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Ints
-from .drive import Drive
-from .engines.delays import Hearing
-from .engines.discrete import FUNCTIONS, LayerState, Tested, parts_by_input, weighted_sum
-from .network import Layer
-from .recording import Recording
+from ..engines.discrete import FUNCTIONS
 
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 
-def _underflow(unit: float) -> float:
+def underflow(unit: float) -> float:
     """Return the size below which rounding is absolute: times the unit it is the dtype's smallest number."""
     return 2.0**-13 if unit >= 2.0**-12 else 2.0**-125  # float16 (bfloat16 reaches lower, so this bounds it too), float32
 
@@ -48,7 +38,7 @@ class Bounded:
 
     def _rounded(self, value: Any, error: Any, quantum: float = 0.0) -> "Bounded":
         with np.errstate(all="ignore"):  # a bound that overflows is none: infinite, which means unknown
-            rounding = self.unit * (np.abs(value) + error + _underflow(self.unit))
+            rounding = self.unit * (np.abs(value) + error + underflow(self.unit))
             exact = (error == 0) & fits(np.abs(value), quantum, self.unit)
             return Bounded(value, np.nan_to_num(np.where(exact, 0.0, error + rounding), nan=np.inf, posinf=np.inf), self.unit, quantum)
 
@@ -81,7 +71,7 @@ class Bounded:
         with np.errstate(all="ignore"):
             corners = [(self.value + i * self.error) ** (other.value + j * other.error) for i in (-1, 1) for j in (-1, 1)]
             error = np.nan_to_num(np.max([np.abs(corner - value) for corner in corners], axis=0), nan=np.inf)
-        return Bounded(value, error + _LIBRARY * self.unit * (np.abs(value) + _underflow(self.unit)), self.unit)
+        return Bounded(value, error + _LIBRARY * self.unit * (np.abs(value) + underflow(self.unit)), self.unit)
 
     def __rpow__(self, other: Any) -> "Bounded":
         return self._of(other) ** self
@@ -124,7 +114,7 @@ class Bounded:
         with np.errstate(all="ignore"):
             ends = [np.abs(function(self.value + sign * self.error) - value) for sign in (-1, 1)]
         error = np.nan_to_num(np.maximum(*ends), nan=np.inf)
-        return Bounded(value, error + _LIBRARY * self.unit * (np.abs(value) + _underflow(self.unit)), self.unit)
+        return Bounded(value, error + _LIBRARY * self.unit * (np.abs(value) + underflow(self.unit)), self.unit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +139,7 @@ def constant(value: Any, unit: float) -> Bounded:
     """Return a constant, which is rounded once to the dtype of the run, unless it has few enough bits."""
     array = np.asarray(value, np.float64)
     quantum = quantum_of(array)
-    return Bounded(array, np.where(fits(np.abs(array), quantum, unit), 0.0, unit * (np.abs(array) + _underflow(unit))), unit, quantum)
+    return Bounded(array, np.where(fits(np.abs(array), quantum, unit), 0.0, unit * (np.abs(array) + underflow(unit))), unit, quantum)
 
 
 def quantum_of(array: NDArray[np.float64]) -> float:
@@ -165,7 +155,7 @@ def quantum_of(array: NDArray[np.float64]) -> float:
 
 def fits(size: Any, quantum: float, unit: float) -> Any:
     """Return whether multiples of a quantum up to a size have no more bits than the dtype holds."""
-    return (np.asarray(size) * unit <= quantum) & (quantum >= unit * _underflow(unit))
+    return (np.asarray(size) * unit <= quantum) & (quantum >= unit * underflow(unit))
 
 
 def _function(name: str) -> Any:
@@ -195,101 +185,4 @@ def _function(name: str) -> Any:
 _STEPS_UP = ("floor", "sign", "trunc", "round", "shr")
 
 
-_FUNCTIONS = {name: _function(name) for name in FUNCTIONS}
-
-
-def bounded_sum(layer: Layer, x: NDArray[Any], unit: float, off: Any = 0.0) -> Bounded:
-    """Return the weighted sum of a layer with a bound that holds for any order of additions, and for an x that may be `off` by so much."""
-    value, sizes = weighted_sum(layer, x), np.abs(layer.weight).T
-    reach = off @ sizes if np.any(off) else np.zeros(1)
-    size = np.abs(x) @ sizes + np.abs(layer.bias) + reach
-    terms = ((x != 0) | (np.asarray(off) > 0)).sum(axis=1, keepdims=True) + 1
-    quantum = min(quantum_of(layer.weight) * quantum_of(x), quantum_of(layer.bias))
-    # each product is rounded, each of its factors may be, and each of `terms` additions is
-    roundings = (terms + 3) * unit
-    factor = np.where(roundings < 0.5, roundings / (1 - np.minimum(roundings, 0.5)), np.inf)  # Higham's gamma: all orders of the unit
-    error = np.where(fits(size, quantum, unit) & (reach == 0), 0.0, factor * (size + _underflow(unit)) + reach)
-    return Bounded(value, error, unit, quantum)
-
-
-@dataclass(frozen=True, eq=False)
-class Threshold:
-    """What the threshold of one layer saw, (n_samples, n_steps, n_neurons), and how far rounding may have moved it."""
-
-    distance: NDArray[np.float64]
-    bound: NDArray[np.float64]
-    output: NDArray[np.float64]  # how far it may have moved the membrane of a readout, or what spikes carry
-
-
-def distances_to_threshold(reference: Recording, samples: Ints, dtypes: tuple[str, ...]) -> list[Threshold]:
-    """Follow the reference's own spikes through the declared step and bound the rounding of runs in the given dtypes.
-
-    Parameters
-    ----------
-    reference : Recording
-        Its spikes are followed, so the bound holds up to a sample's first divergence.
-    samples : (n,) int64
-    dtypes : tuple of str
-        Of the runs that are compared; their bounds add.
-
-    Returns
-    -------
-    list of Threshold, one a layer
-        Signed distance ``seen - threshold`` in exact-input float64, and its bound.
-    """
-    unit = sum(UNIT_ROUNDOFF[dtype] for dtype in dtypes)
-    network, drive = reference.network, reference.drive.take(samples)
-    spikes = [train.take(samples).dense() for train in reference.spikes]
-    states = [_start(layer, network.dt, drive, unit, index) for index, layer in enumerate(network.layers)]
-    found = [Threshold(*(np.zeros(train.shape) for _ in range(3))) for train in spikes]
-    hear, moved = Hearing(network, len(samples)), Hearing(network, len(samples))
-    silence = np.zeros((len(samples), network.n_inputs))
-    for step, frame in enumerate(drive.frames()):
-        for index, (layer, state, train, kept) in enumerate(zip(network.layers, states, spikes, found, strict=True)):
-            fired = train[:, step]
-            heard, off = hear(index, frame), moved(index, silence)
-            sums = {name: bounded_sum(part, heard, unit, off) for name, part in parts_by_input(layer).items()}
-            with np.errstate(all="ignore"):  # the bound of a neuron that runs away in its upstroke may leave float64
-                _, tested = state.step(sums, _FUNCTIONS, fired=fired, truth=_as_number)
-                distance, bound = decisive(tested) if layer.model.discrete.fire else (-np.inf, tested[0][0].error)
-            kept.distance[:, step], kept.bound[:, step] = distance, np.where(np.isnan(bound), np.inf, bound)  # nothing is proven there
-            sent = state.output(fired)
-            sent = sent if isinstance(sent, Bounded) else constant(sent, unit)
-            hear.spikes[index], moved.spikes[index] = sent.value, np.broadcast_to(sent.error, fired.shape)
-            kept.output[:, step] = kept.bound[:, step] if layer.model.discrete.readout else sent.error
-    return found
-
-
-def decisive(tested: tuple[Tested, ...]) -> tuple[Any, Any]:
-    """Return distance and bound of the comparison on which the spike hangs.
-
-    Where all hold, that is the one that rounding tips most easily; where some do not, the most certain of those.
-    """
-    gaps = [left - right for left, _, right in tested]
-    distance, bound = np.broadcast_arrays(*(gap.value for gap in gaps)), np.broadcast_arrays(*(gap.error for gap in gaps))
-    if len(tested) == 1:
-        return distance[0], bound[0]
-    holds = np.stack([_OPERATE[symbol](gap, 0) for gap, (_, symbol, _) in zip(distance, tested, strict=True)])
-    excess = np.stack([np.where(b > 0, np.abs(d) - b, np.inf) for d, b in zip(distance, bound, strict=True)])
-    fires = holds.all(axis=0)
-    rank = np.where(fires, -excess, np.where(holds, -np.inf, excess))
-    chosen = np.argmax(rank, axis=0)[None]
-    return np.take_along_axis(np.stack(distance), chosen, 0)[0], np.take_along_axis(np.stack(bound), chosen, 0)[0]
-
-
-_OPERATE: dict[str, Any] = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
-
-
-def _as_number(condition: Any) -> Any:
-    return condition.as_number() if isinstance(condition, Decided) else np.asarray(condition, np.float64)
-
-
-def _start(layer: Layer, dt: float, drive: Drive, unit: float, index: int) -> LayerState:
-    drawn = drive.draws(index, layer.n_post)
-    cut = unit if unit > UNIT_ROUNDOFF["float64"] * 4 else 0.0  # float32 keeps the first 24 bits of a random number
-    state = LayerState.start(layer, dt, drive.n_samples, lambda step, name: Bounded(drawn(step, name), cut, unit))
-    state.constants = {name: constant(value, unit) for name, value in state.constants.items()}
-    state.state = {name: constant(value, unit) for name, value in state.state.items()}
-    for convolution in state.kernels.values():
-        convolution.values = [constant(value, unit) for value in convolution.values]
-    return state
+BOUNDED_FUNCTIONS = {name: _function(name) for name in FUNCTIONS}
