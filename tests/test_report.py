@@ -1,5 +1,6 @@
 """Reports: the sentence says what is true, the JSON has its schema, the page stands alone."""
 
+import collections
 import dataclasses
 import itertools
 import json
@@ -16,7 +17,7 @@ from refsim.questions.case import standard_claims
 from refsim.questions.findings import Findings
 from refsim.questions.network import Plan, validate_network
 from refsim.report import Report
-from refsim.report.pictures import bands
+from refsim.report.pictures import bands, pictures
 
 TOP = ["schema_version", "verdict", "sentence", "title", "network", "data", "runs", "claims"]
 CLAIM = {"question", "measure", "value", "limit", "unit", "because", "margin", "status"}
@@ -76,6 +77,23 @@ def test_a_network_that_ends_in_a_readout_gets_its_verdict(record, rng, tmp_path
         "same": ["pass", "pass"] if record else ["inconclusive", "skipped"],
         "moved": ["fail", "pass"] if record else ["fail", "skipped"],
     }
+
+
+@pytest.mark.parametrize("classes", [3, 30])
+def test_the_decisions_that_changed_most_often_are_named(classes, rng):
+    """Above 20 classes the cells of a table are too small for numbers."""
+    card = refsim.load("srif")
+    network, other = (
+        refsim.Network.dense([(np.random.default_rng(1).normal(0.1, 0.5, (classes, 12)) + change, None, card)], "1 ms") for change in (0, np.eye(classes, 12))
+    )
+    drive = Drive.bernoulli(rng.random((60, 12)), 20, "1 ms", 0)
+    run, trial = Discrete().run(network, drive), dataclasses.replace(Discrete().run(other, drive), network=network)
+    pairs = collections.Counter((int(a), int(b)) for a, b in zip(run.decisions(), trial.decisions(), strict=True) if a != b)
+    picture = next(picture for picture in pictures(refsim.compare(run, trial).findings) if picture.title == "Decisions")
+    told = [(int(a), int(b), int(n)) for a, b, n in re.findall(r"(\d+) became (\d+) \((\d+)\)", picture.words)]
+    assert len(told) == min(3, len(pairs)) > 0
+    assert all(pairs[a, b] == n for a, b, n in told)
+    assert sorted(pairs.values())[-len(told) :] == sorted(n for *_, n in told)
 
 
 def test_both_membranes_are_shown_where_they_part(rng):

@@ -44,5 +44,5 @@ def _row(verdict: Verdict, *, because: bool) -> str:
 
 
 def _figure(picture: Picture) -> str:
-    return (f'<figure><h2>{escape(picture.title)}</h2><img src="{picture.data_url}" alt="{escape(picture.words)}">'
+    return (f'<figure><h2>{escape(picture.title)}</h2><div tabindex="0"><img src="{picture.data_url}" alt="{escape(picture.words)}"></div>'
             f"<figcaption>{escape(picture.words)}</figcaption></figure>")  # fmt: skip

@@ -13,6 +13,8 @@ from ..questions.step import Ladder
 from ..recording import Recording
 from ..style import BLACK, BLUE, ORANGE, finished, new_figure
 
+_MOST_NAMED = 3  # changed decisions
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -69,6 +71,7 @@ def _raster(findings: Findings) -> Picture:
             [where.step], [rows[where.layer](where.neuron)], s=160, marker="s", facecolors="none", edgecolors=ORANGE, linewidths=1.6, label="first divergence"
         )
     axes.set(xlabel="step", xlim=(-0.7, found.reference.drive.n_steps - 0.3), yticks=ticks, yticklabels=names)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     words = f"Sample {sample}: a ring is a spike of {found.reference.label}, a dot one of {found.trial.label}; a dot in a ring is agreement."
     return _finish(figure, "Spikes of both runs", words)
@@ -133,6 +136,7 @@ def _membrane(closeup: Closeup, findings: Findings) -> Picture:
     if closeup.step is not None:
         axes.axvline(closeup.step, color=ORANGE, linewidth=1.2, label="they part here")
     axes.set(xlabel="step", ylabel="membrane before reset")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
     what = "the first to part" if closeup.step is not None else "the one that came nearest to threshold"
     return _finish(figure, "Membrane of one neuron", f"Layer {closeup.layer}, neuron {closeup.neuron}, sample {closeup.sample}: {what}.")
@@ -146,22 +150,28 @@ def _decisions(findings: Findings) -> Picture:
     table = np.zeros((classes, classes), int)
     np.add.at(table, (found.reference.decisions(), found.trial.decisions()), 1)
     figure, axes = new_figure(4.0)
-    axes.imshow(np.log1p(table), cmap="Greys", vmax=1.6 * np.log1p(table.max()))
+    changed = [pair for pair in np.argwhere(table) if pair[0] != pair[1]]
     if classes <= 20:
+        axes.imshow(np.log1p(table), cmap="Greys", vmax=1.6 * np.log1p(table.max()))
         for row, column in np.argwhere(table):
-            axes.text(
-                column,
-                row,
-                str(table[row, column]),
-                ha="center",
-                va="center",
-                fontsize=8,
-                color=BLACK if row == column else ORANGE,
-                weight="normal" if row == column else "bold",
-            )
+            same = row == column
+            how = {"color": BLACK if same else ORANGE, "weight": "normal" if same else "bold", "fontsize": 8}
+            axes.text(column, row, str(table[row, column]), ha="center", va="center", **how)
         axes.set(xticks=range(classes), yticks=range(classes))
+    else:  # cells would be too small for a number, and for the eye
+        diagonal = np.flatnonzero(table.diagonal())
+        axes.scatter(diagonal, diagonal, s=6, color=BLACK, label="same decision", clip_on=False)
+        if changed:
+            rows, columns = np.transpose(changed)
+            axes.scatter(columns, rows, s=20 * np.sqrt(table[rows, columns]), marker="s", facecolors="none", edgecolors=ORANGE, label="changed", clip_on=False)
+        axes.set(xlim=(-0.5, classes - 0.5), ylim=(classes - 0.5, -0.5), aspect="equal")
+        figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     axes.set(xlabel=f"class in {found.trial.label}", ylabel=f"class in {found.reference.label}")
     words = f"Samples by class in either run; off the diagonal the decision changed ({found.changed_decisions} of {len(found.reference.decisions())})."
+    if changed:
+        most = sorted(changed, key=lambda pair: -table[tuple(pair)])[:_MOST_NAMED]
+        told = ", ".join(f"{row} became {column} ({table[row, column]})" for row, column in most)
+        words += f" {'Most often' if len(changed) > len(most) else 'Class'} {told}."
     return _finish(figure, "Decisions", words)
 
 
