@@ -32,11 +32,11 @@ def gradient_text(report: "GradientReport") -> str:
         lines += ["", textwrap.fill(f"Not judged ({why}): {', '.join(report.unjudged)}.", 80)]
     failed = [verdict.claim.measure for verdict in judged if verdict.status == "fail"]
     passed = sum(verdict.status == "pass" for verdict in judged)
-    skipped = sum(verdict.status == "skipped" for verdict in judged)
+    rest = {words: sum(verdict.status == status for verdict in judged) for status, words in (("inconclusive", "inconclusive"), ("skipped", "left out"))}
     said = [
         f"{passed} check{'s' if passed != 1 else ''} pass{'es' if passed == 1 else ''}",
         *([f"{', '.join(failed)} fail{'s' if len(failed) == 1 else ''}"] if failed else []),
-        *([f"{skipped} {'are' if skipped > 1 else 'is'} left out"] if skipped else []),
+        *[f"{count} {'are' if count > 1 else 'is'} {words}" for words, count in rest.items() if count],
     ]
     lines += ["", textwrap.fill(f"Limits of rounding: {report.rounding}.", 80)]
     lines += ["", textwrap.fill(f"{_WORDS[report.status]}. {'; '.join(said)}.", 80)]
