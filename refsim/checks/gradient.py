@@ -101,7 +101,7 @@ def check_gradient(
     dt, input_shape, layout
         Of a module, as of `refsim.bridge.from_module`.
     device, dtype
-        Of a network, "cpu" and "float32" if not said; a module has its own, and is run in evaluation mode.
+        Of a network, "cpu" and "float32" if not said; a module has its own, and is run in evaluation mode but for its neurons, which train.
     skip : name or names of checks to leave out
     seed : int, from 0
     bias : bool
@@ -136,7 +136,7 @@ def check_gradient(
             layout=layout, device=device, dtype=dtype, seed=seed,
         )  # fmt: skip
         verdicts = _first(runs, skip)
-        if not any(verdict.status == "fail" for verdict in verdicts if verdict.claim is not _LOSS):
+        if all(verdict.status == "pass" for verdict in verdicts if verdict.claim is not _LOSS):
             verdicts += _judged(runs, skip)
         if bias:
             verdicts += surrogate_rows(runs.derivative, detach_reset=runs.detach_reset[-1], threshold=runs.threshold)
@@ -145,17 +145,26 @@ def check_gradient(
 
 def _first(runs: GradientRuns, skip: Collection[str]) -> list[Verdict]:
     """Judge whether there is anything to compare."""
-    found = []
-    for name, claim, measure in (("finite", _FINITE, runs.not_finite), ("spikes", _SPIKES, runs.other_spikes), ("loss", _LOSS, runs.loss_error)):
-        if name not in skip:
-            value, words = measure()
-            verdict = judge(claim, value, run=runs.title, detail=words)
-            if name == "spikes" and verdict.status == "fail" and runs.single:
-                verdict = Verdict(
-                    claim, value, "inconclusive", run=runs.title, detail=f"{words}; in float32 that may be rounding at a threshold: take other inputs"
-                )
-            found.append(verdict)
-    return found
+    return [measure(runs) for name, measure in (("finite", _finite), ("spikes", _spikes), ("loss", _loss)) if name not in skip]
+
+
+def _finite(runs: GradientRuns) -> Verdict:
+    value, words = runs.not_finite()
+    return judge(_FINITE, value, run=runs.title, detail=words)
+
+
+def _spikes(runs: GradientRuns) -> Verdict:
+    apart = runs.other_spikes()
+    if apart.tie:
+        return Verdict(_SPIKES, apart.count, "inconclusive", run=runs.title, detail=f"{apart.words}; gradients of other spikes say nothing: take other inputs")
+    return judge(_SPIKES, apart.count, run=runs.title, detail=apart.words)
+
+
+def _loss(runs: GradientRuns) -> Verdict:
+    value, words = runs.loss_error()
+    if value is None:
+        return Verdict(_LOSS, None, "inconclusive", run=runs.title, detail=f"{words}; leave this check out where that is meant")
+    return judge(_LOSS, value, run=runs.title, detail=words)
 
 
 def _judged(runs: GradientRuns, skip: Collection[str]) -> list[Verdict]:
@@ -174,6 +183,8 @@ def _judged(runs: GradientRuns, skip: Collection[str]) -> list[Verdict]:
     for name, claim, whole in (("connections", _CONNECTIONS, runs.connections), ("weights", _WEIGHTS, runs.weights)):
         if name not in skip and not runs.sends:
             found.append(Verdict(claim, None, "inconclusive", run=runs.title, detail="the loss sends no gradient to any layer: nothing is compared"))
+        elif name == "weights" and name not in skip and runs.none_judged:
+            found.append(Verdict(claim, None, "inconclusive", run=runs.title, detail="there are parameters, but no gradient of any can be judged"))
         elif name not in skip:
             found.append(_verdict(runs, claim, name, found, whole))
     return found

@@ -15,6 +15,7 @@ from ..network import Network
 from .gradient_inputs import declared_of, inputs_of, target_of
 from .gradient_layers import ENLARGED, Answer, LayerGradient, Through, apart
 from .gradient_loss import loss_error
+from .gradient_spikes import SpikesApart, spikes_apart
 
 _ENDS = 6  # steps whose spikes are asked what comes back from them
 _DOUBLE, _SINGLE = 1e-9, 1e-7
@@ -141,15 +142,10 @@ class GradientRuns:
         wrong = {name: count for name, each in gradients.items() if (count := int((~np.isfinite(each)).sum()))}
         return float(sum(wrong.values())), f"NaN or infinite: {listed(wrong)}" if wrong else ""
 
-    def other_spikes(self) -> Answer:
-        """Count spikes of the trial that the declared run does not have, and the other way round."""
-        wrong = {
-            layer.name: int((self.trial.output(index) != self.declared.output(index)).sum())
-            for index, layer in enumerate(self.network.layers)
-            if not layer.model.discrete.readout
-        }
-        first = next((name for name, count in wrong.items() if count), "")
-        return float(sum(wrong.values())), f"{first} is the first that fires otherwise; refsim validate says at which spike" if first else ""
+    def other_spikes(self) -> SpikesApart:
+        """Return how many spikes of the trial the declared run does not have, and the other way round, and whether rounding explains them."""
+        declared, trial = ([run.output(index) for index in range(len(self.network.layers))] for run in (self.declared, self.trial))
+        return spikes_apart(self.network, self.inputs, declared, trial, "float32" if self.single else "float64")
 
     def loss_error(self) -> Answer:
         """Return how far autograd's gradient of the loss is from central differences."""
@@ -243,8 +239,12 @@ class GradientRuns:
     @cached_property
     def _learnt(self) -> list[tuple[Any, Floats | None]]:
         slopes = self._slopes[0]
-        _, _, value = self.trial.back_from_loss(self.loss, self.target)
-        return list(zip(slopes, self.trial.by_parameter(value, [slope.parameter for slope in slopes]), strict=True))
+        return list(zip(slopes, self.trial.through_network(self.loss, self.target, [slope.parameter for slope in slopes]), strict=True))
+
+    @property
+    def none_judged(self) -> bool:
+        """Whether there are parameters that learn, and not one whose gradient can be judged."""
+        return bool(self.door.learnt) and not any(self._settled(slope, gradient) for slope, gradient in self._learnt)
 
     def _settled(self, slope: Any, gradient: Floats | None) -> bool:
         """Whether a slope can be judged: 0 tells nothing, differences of what is rounded to a grid never agree, and sums that cancel may be all rounding."""

@@ -3,6 +3,7 @@
 import textwrap
 from typing import TYPE_CHECKING
 
+from ..errors import counted
 from .rows import verdict_rows
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def gradient_text(report: "GradientReport") -> str:
         f"{passed} check{'s' if passed != 1 else ''} pass{'es' if passed == 1 else ''}",
         *([f"{', '.join(failed)} fail{'s' if len(failed) == 1 else ''}"] if failed else []),
         *[f"{count} {'are' if count > 1 else 'is'} {words}" for words, count in rest.items() if count],
+        *([f"gradients of {counted(len(report.unjudged), 'parameter')} are not judged"] if report.unjudged else []),
     ]
     lines += ["", textwrap.fill(f"Limits of rounding: {report.rounding}.", 80)]
     lines += ["", textwrap.fill(f"{_WORDS[report.status]}. {'; '.join(said)}.", 80)]

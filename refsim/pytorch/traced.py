@@ -68,6 +68,11 @@ class Traced:
             found.append({name: np.zeros(len(each[name])) if one is None else one for name, one in zip(each, gradients, strict=True)})
         return found
 
+    def through_network(self, loss: Any, target: Sequence[Any], parameters: Sequence[Tensor]) -> list[Floats | None]:
+        """Return the gradient of a loss by each parameter through what the last layer gave; without what a loss, such as weight decay, takes of it directly."""
+        whole, beside = (self.by_parameter(loss_of(loss, gave, target), parameters) for gave in (self.gave[-1], self.gave[-1].detach()))
+        return [each if each is None or other is None else each - other for each, other in zip(whole, beside, strict=True)]
+
     def by_parameter(self, value: Tensor, parameters: Sequence[Tensor]) -> list[Floats | None]:
         """Return the gradient of a loss by each parameter; None where it does not depend on one."""
         if not value.requires_grad or not parameters:
