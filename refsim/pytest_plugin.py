@@ -18,7 +18,7 @@ _REPORTED = "refsim reported"  # a property of a test, which pytest hands on fro
 def refsim_check(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Judge what a check of refsim returned: ``refsim_check(refsim.check_loss(mine, "spikemax"))``.
 
-    It takes a list of verdicts, or a report that has them (`refsim.check_gradient`, `refsim.surrogate_bias`, `refsim.compare`). The test fails where a
+    It takes a verdict, a list of them, or a report that has them (`refsim.check_gradient`, `refsim.surrogate_bias`, `refsim.compare`). The test fails where a
     verdict does, and where nothing could be judged, unless ``inconclusive=True`` is given too. What is reported and not judged, such as the bias of
     a surrogate, stands in the summary at the end.
     """
@@ -49,9 +49,13 @@ def _verdicts(found: Any) -> "Sequence[Verdict]":
     from .claims import Verdict
     from .errors import RefsimError
 
-    verdicts = found if isinstance(found, list | tuple) else getattr(getattr(found, "findings", found), "verdicts", None)
+    verdicts = (
+        [found] if isinstance(found, Verdict) else found if isinstance(found, list | tuple) else getattr(getattr(found, "findings", found), "verdicts", None)
+    )
     if verdicts is None or not verdicts or not all(isinstance(verdict, Verdict) for verdict in verdicts):
-        raise RefsimError(f"refsim_check: needs what a check of refsim returns, verdicts or a report, but {type(found).__name__} was given.")
+        raise RefsimError(
+            f"refsim_check: needs what a check of refsim returns, verdicts or a report, but {'an empty list' if found == [] else type(found).__name__} was given."
+        )
     return list(verdicts)
 
 

@@ -1,5 +1,6 @@
 """refsim gradcheck, cases of kind gradient, and the pytest plugin, as a user meets them."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,9 @@ def test_a_detached_reset_is_found_and_named(code, capsys):
     assert main(["gradcheck", "gradnet.py:detached", "--dt", "1 ms", "--loss", "spike_rate", "--surrogate", "arctangent,slope=2"]) == 1
     assert "reset fails" in capsys.readouterr().out
     assert main(["gradcheck", "gradnet.py:detached", "--dt", "1 ms", "--loss", "spike_rate", "--surrogate", "arctangent", "--detach-reset", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["status"], told["unjudged"]) == ("pass", [])
+    assert {verdict["measure"] for verdict in told["verdicts"]} == set(refsim.checks.GRADIENT_CHECKS)
 
 
 def test_a_file_on_data_with_the_bias(capsys):
@@ -77,6 +81,16 @@ def test_a_case_is_rerun(capsys):
         ("detach_reset = false", 'detach_reset = "no"', "must be True or False"),
         ("detach_reset = false", "options = 4", "options must be a table"),
         ('question = "gradient"', 'question = "code"', "a claim asks code"),
+        ('loss         = "spikemax"', 'loss = { name = "spikemax" }', "loss must be text"),
+        ('kind         = "gradient"', 'kind = ["gradient"]', "kind must be one of"),
+        ('kind         = "gradient"', "", "Is it a case? Then kind is missing"),
+        ("width = 1.0", 'width = "1"', "surrogate rectangle: width must be a number"),
+        ("width = 1.0", "width = true", "surrogate rectangle: width must be a number"),
+        ("samples = 32", 'samples = "4"', "data: samples must be a whole number from 1"),
+        ('source  = "digits"', "source = 4", "data: source must be text"),
+        ('encoder = "current"', 'encoder = "loud"', "case.toml: --encoder must be one of"),
+        ('unit     = "steps"', 'unit = "ms"', "truncated is measured in 'steps'"),
+        ('measure  = "reset"', "measure = 4", "a claim: measure must be text"),
     ],
 )
 def test_a_case_that_cannot_be_is_said(old, new, words, tmp_path, capsys):
@@ -99,6 +113,14 @@ def test_a_case_does_not_pass_over_what_another_check_found(tmp_path, capsys):
     path.write_text("[[claim]]".join([claims[0], *chosen]))
     assert main(["validate", str(path)]) == 3
     assert "inconclusive" in capsys.readouterr().out
+
+
+def test_a_claim_that_does_not_apply_says_nothing(tmp_path, capsys):
+    text = (ROOT / "validation" / "gradient" / "digits_srif.toml").read_text("utf-8").replace("../networks/digits_srif.toml", DIGITS)
+    path = tmp_path / "case.toml"
+    path.write_text(text.replace('measure  = "reset"', 'measure  = "recurrence"'), "utf-8")
+    assert main(["validate", str(path)]) == 3
+    assert "inconclusive recurrence" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(
@@ -151,7 +173,9 @@ def test_the_plugin_is_found_loads_nothing_heavy_and_judges(pytester):
         def test_right(refsim_check):
             import refsim
             from refsim.pytorch import losses
-            refsim_check(refsim.check_loss(losses.spikemax, "spikemax"))
+            found = refsim.check_loss(losses.spikemax, "spikemax")
+            refsim_check(found)
+            refsim_check(found[0])
 
         def test_wrong(refsim_check):
             import refsim

@@ -81,9 +81,10 @@ def test_the_commands(tmp_path, capsys):
         (["landscape", "--out", "x.doc"], "the name must end in"),
         (["landscape", "--surrogate", "triangle,2"], "such as sigmoid,slope=4, but 'triangle,2' was given"),
         (["landscape", "--surrogate", "triangle,slope=2"], "slope is not one of its parameters"),
+        (["landscape", "--surrogate", "triangle,width=1e308"], "must be a positive number, from 1e-100 to 1e+100"),
         (["bias", "--networks", "0"], "must be at least 1"),
     ],
-    ids=["case", "weight", "name", "file", "form", "parameter", "none"],
+    ids=["case", "weight", "name", "file", "form", "parameter", "overflow", "none"],
 )
 def test_what_is_wrong_is_one_sentence(words, says, capsys):
     assert main(["gradient", *words]) == 2

@@ -70,6 +70,10 @@ class GradientReport:
         """Fail before inconclusive before pass."""
         return overall(self.verdicts)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return status, verdicts and the parameters that are not judged as plain values."""
+        return {"status": self.status, "verdicts": [verdict.as_dict() for verdict in self.verdicts], "unjudged": list(self.unjudged)}
+
     def text(self) -> str:
         """Return tables for a terminal of 80 columns."""
         from .gradient_text import gradient_text

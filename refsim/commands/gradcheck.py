@@ -63,7 +63,7 @@ def execute(options: argparse.Namespace) -> int:
         live.module if live else network, loss, inputs, target, surrogate=_surrogates(options.surrogate), detach_reset=options.detach_reset,
         bias=options.bias, skip=skip, seed=options.seed or 0, **how,
     )  # fmt: skip
-    say(json.dumps([verdict.as_dict() for verdict in report.verdicts], indent=2) if options.json else report.text())
+    say(json.dumps(report.as_dict(), indent=2) if options.json else report.text())
     return EXIT_CODES[report.status]
 
 

@@ -65,4 +65,6 @@ def read(network: str, options: argparse.Namespace) -> Any:
     path = Path(network)
     if not path.is_file():
         raise RefsimError(f"network {path}: {'is a folder' if path.is_dir() else 'there is no such file'}.")
+    if path.suffix == ".py":
+        raise RefsimError(f"network {path}: is code; name the function that makes the module, such as {path}:make.")
     return read_file(path, asked(options))

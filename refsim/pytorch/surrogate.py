@@ -156,13 +156,17 @@ def spike_function(name: str | Fire | None, **parameters: float) -> Fire:
     return partial(spike, derivative=derivative_of(name, **parameters))
 
 
+_LARGEST = 1e100  # parameter; its square is a number still
+
+
 def derivative_of(name: str, **parameters: float) -> Callable[[Tensor], Tensor]:
     """Return what the named surrogate takes for the derivative of a spike, a function of the distance to threshold."""
     known = SURROGATES[name].parameters
     if unknown := set(parameters) - set(known):
         raise RefsimError(f"surrogate '{name}': {listed(unknown)} is not one of its parameters; they are {listed(known)}.")
-    if wrong := {key: value for key, value in parameters.items() if not 0 < value < math.inf}:
-        raise RefsimError(f"surrogate '{name}': {', '.join(f'{key}={value:g}' for key, value in wrong.items())} must be a positive number.")
+    if wrong := {key: value for key, value in parameters.items() if not 1 / _LARGEST <= value <= _LARGEST}:
+        given = ", ".join(f"{key}={value:g}" for key, value in wrong.items())
+        raise RefsimError(f"surrogate '{name}': {given} must be a positive number, from {1 / _LARGEST:g} to {_LARGEST:g}.")
     return partial(SURROGATES[name].derivative, **{**known, **parameters})
 
 

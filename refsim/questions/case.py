@@ -22,6 +22,7 @@ from .curve import read_curve, validate_curve
 from .findings import Findings
 from .forecast import Forecast, check_input, forecast, tried_samples
 from .gradient import validate_gradient
+from .keys import CASE, CLAIM, DATA, check_keys
 from .nest import read_rival, validate_rival
 from .network import Plan, make_plan, validate_network
 from .neuron import validate_neuron, validate_steps
@@ -53,7 +54,14 @@ class Case:
         return str(self.table["kind"])
 
     def run(self) -> Findings:
-        """Answer the case."""
+        """Answer the case; what is wrong with it is said with its name."""
+        try:
+            return self._answer()
+        except RefsimError as error:
+            here, said = f"case {self.path}", str(error).removeprefix("case: ")
+            raise RefsimError(said if said.startswith(here) else f"{here}: {said}") from error
+
+    def _answer(self) -> Findings:
         title = str(self.table["title"])
         if self.kind == "network":
             return validate_on(self.load(), self.table["data"], self.claims, title, make_plan(self.table.get("trials", []), self.table.get("fine", [])))
@@ -139,13 +147,15 @@ def read_case(path: str | Path) -> Case:
     path = Path(path)
     table, _ = read_toml(path, f"case {path}")
     kind = table.get("kind")
-    if kind not in _KEYS:
+    if not isinstance(kind, str) or kind not in _KEYS:
         raise RefsimError(f"case {path}: kind must be one of {listed(_KEYS)}, but is {kind!r}.")
     if surplus := set(table) - _KEYS[kind]:
         raise RefsimError(f"case {path}: {listed(surplus)} is not a known key; known are {listed(_KEYS[kind])}.")
     needed = _KEYS[kind] - {"options", "detach_reset", "dtype", "parameters", "times", "trials", "fine", "pulse", "until"}
     if missing := needed - set(table):
         raise RefsimError(f"case {path}: {listed(missing)} is missing; needed are {listed(needed)}.")
+    check_keys(table, CASE, f"case {path}")
+    check_keys(table.get("data", {}), DATA, f"case {path}: data")
     if "dt" in table:
         positive_time(table["dt"], f"case {path}: dt")
     return Case(path, table, read_claims(table, f"case {path}"))
@@ -160,6 +170,7 @@ def read_claims(table: Mapping[str, Any], where: str) -> tuple[Claim, ...]:
     for row in rows:
         if not isinstance(row, dict) or set(row) - _CLAIM or {"question", "measure", "unit", "because"} - set(row):
             raise RefsimError(f"{where}: a claim has the keys {listed(_CLAIM)} (limit may be left out to report only), but one has {listed(row)}.")
+        check_keys(row, CLAIM, f"{where}: a claim")
         limit = to_si(row["limit"], "1", f"{where}: limit of {row['measure']}") if "limit" in row else None
         claims.append(Claim(row["question"], row["measure"], limit, row["unit"], row["because"], row.get("sense", "at most")))
     return tuple(claims)

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..checks.gradient_inputs import drawn_trains
-from ..claims import EXPLAINED, Claim, Verdict, judge
+from ..claims import Claim, Verdict, judge
 from ..data import Dataset
 from ..drive import Drive
 from ..errors import RefsimError, listed
 from ..network import Network
+from .keys import check_numbers
 
 
 def validate_gradient(network: Network, found: Dataset, drive: Drive, table: Mapping[str, Any], claims: Sequence[Claim]) -> list[Verdict]:
@@ -31,6 +32,9 @@ def validate_gradient(network: Network, found: Dataset, drive: Drive, table: Map
 
     if unknown := {claim.measure for claim in claims} - set(GRADIENT_CHECKS):
         raise RefsimError(f"case: {listed(unknown)} is not a measure of a gradient; known are {listed(GRADIENT_CHECKS)}.")
+    for claim in claims:
+        if claim.unit != (unit := GRADIENT_CHECKS[claim.measure].unit):
+            raise RefsimError(f"case: {claim.measure} is measured in {unit!r}, but a claim has unit = {claim.unit!r}.")
     if other := {claim.question for claim in claims} - {"gradient"}:
         raise RefsimError(f'case: a case of kind gradient answers question = "gradient", but a claim asks {listed(other)}.')
     options = table.get("options", {})
@@ -55,14 +59,15 @@ def _declared(given: Any) -> Any:
     name = table.pop("name", None)
     if not isinstance(name, str):
         raise RefsimError(f'case: surrogate must be a name, or a table such as {{ name = "rectangle", width = 1.0 }}, but is {given!r}.')
+    check_numbers(table, f"case: surrogate {name}")
     return spike_function(name, **table)
 
 
 def _held(claim: Claim, measured: Verdict | None) -> Verdict:
-    """Hold what was measured against the case's own limit; what was not judged, because of what another check found, is inconclusive and never skipped."""
+    """Hold what was measured against the case's own limit; what was not judged, or does not apply, is inconclusive: a claim of it says nothing."""
     if measured is None:
         return Verdict(claim, None, "inconclusive", detail="left out: another check found that there is nothing to compare")
-    if measured.status == "inconclusive" or measured.detail == EXPLAINED:
+    if measured.status in ("inconclusive", "skipped"):
         return Verdict(claim, measured.value, "inconclusive", run=measured.run, detail=measured.detail)
     return judge(claim, measured.value, run=measured.run, detail=measured.detail)
 

@@ -159,6 +159,7 @@ def _decisions(findings: Findings) -> Picture:
             axes.text(column, row, str(table[row, column]), ha="center", va="center", **how)
         axes.set(xticks=range(classes), yticks=range(classes))
     else:  # cells would be too small for a number, and for the eye
+        axes.plot([0, classes - 1], [0, classes - 1], color="0.8", linewidth=0.8, zorder=0)
         diagonal = np.flatnonzero(table.diagonal())
         axes.scatter(diagonal, diagonal, s=6, color=BLACK, label="same decision", clip_on=False)
         if changed:

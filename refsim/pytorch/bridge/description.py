@@ -99,7 +99,8 @@ def _description(table: Mapping[str, Any], where: str, folder: Path) -> Descript
         raise RefsimError(f"{where}: format must be one of {listed(FORMS)}, or be left out, but is {form!r}.")
     known = _TOP | (FORMS[form] if form else set())
     if surplus := set(table) - known:
-        raise RefsimError(f"{where}: {listed(surplus)} is not a known key; known are {listed(known)}.")
+        hint = ' Is it a case? Then kind is missing, such as kind = "network".' if "claim" in surplus else ""
+        raise RefsimError(f"{where}: {listed(surplus)} is not a known key; known are {listed(known)}.{hint}")
     if "dt" not in table and not form:
         raise RefsimError(f'{where}: dt is missing; a step has no duration of its own. Write dt = "1 ms", or what was meant in training.')
     rows = table.get("layer")
