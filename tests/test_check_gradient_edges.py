@@ -8,7 +8,7 @@ from torch import nn
 
 import refsim
 from refsim import RefsimError
-from refsim.pytorch import IF, SRIF, LIFDecay
+from refsim.pytorch import HH, IF, SRIF, LIFDecay
 from refsim.pytorch.losses import spike_rate
 
 
@@ -71,6 +71,15 @@ def test_a_loss_that_cannot_be_held_against_differences_is_no_pass(loss):
     report = check(loss=loss)
     assert (report.status, statuses(report)["loss"]) == ("inconclusive", "inconclusive")
     assert check(loss=loss, skip="loss").status == "pass"
+
+
+def test_a_card_that_runs_away_at_its_step_is_no_fault_of_the_module():
+    """A third of an ampere into a cell of Hodgkin and Huxley: what PyTorch makes of a Linear that nobody scaled."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(6, 8), HH("arctangent", dt="1 ms")).double()
+    report = check(module, lambda s: s.mean(), surrogate="arctangent")
+    assert (report.status, statuses(report)["finite"]) == ("inconclusive", "inconclusive")
+    assert "as in the card's own gradient" in report.verdicts[0].detail
 
 
 class Flipped(torch.autograd.Function):

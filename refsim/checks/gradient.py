@@ -154,6 +154,8 @@ def _first(runs: GradientRuns, skip: Collection[str]) -> list[Verdict]:
 
 def _finite(runs: GradientRuns) -> Verdict:
     value, words = runs.not_finite()
+    if value and runs.runs_away:
+        return Verdict(_FINITE, value, "inconclusive", run=runs.title, detail=f"{words}; as in the card's own gradient: take a smaller dt, or other inputs")
     return judge(_FINITE, value, run=runs.title, detail=words)
 
 

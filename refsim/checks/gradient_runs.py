@@ -142,6 +142,11 @@ class GradientRuns:
         wrong = {name: count for name, each in gradients.items() if (count := int((~np.isfinite(each)).sum()))}
         return float(sum(wrong.values())), f"NaN or infinite: {listed(wrong)}" if wrong else ""
 
+    @property
+    def runs_away(self) -> bool:
+        """Whether the declared gradients are no numbers either."""
+        return not all(np.isfinite(each).all() for each in self._from_loss(self.declared))
+
     def other_spikes(self) -> SpikesApart:
         """Return how many spikes of the trial the declared run does not have, and the other way round, and whether rounding explains them."""
         declared, trial = ([run.output(index) for index in range(len(self.network.layers))] for run in (self.declared, self.trial))
