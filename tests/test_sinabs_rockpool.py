@@ -118,6 +118,14 @@ def test_synapses_of_one_neuron_that_decay_alike_are_one():
     assert refsim.compare(reference, trial).verdict == "pass"
 
 
+def test_the_bias_of_a_recurrent_connection_is_no_parameter_of_the_neuron():
+    """The layer's own threshold is judged by how the layer is read, and the card of the network has one parameter more."""
+    layer = stand_ins.LIFRecurrent(net=asymmetric(bias=True), norm_input=False, spike_fn=stand_ins.SingleSpike)
+    report = refsim.check_gradient(behind_linear(layer), lambda s: s.mean(), values(), surrogate="arctangent", dt="1 ms")
+    statuses = {verdict.claim.measure: verdict.status for verdict in report.verdicts}
+    assert (statuses["spikes"], statuses["used"]) == ("pass", "fail")  # the stand-in compares, and has no surrogate
+
+
 # Planted faults: layers that step in another way than they say, and the trait that explains each.
 ROGUES = {
     "fires above": (lambda: stand_ins.LIF(norm_input=False, fault="comparison"), ("sinabs_lif", "comparison", ">")),

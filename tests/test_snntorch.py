@@ -107,6 +107,44 @@ def test_a_layer_is_what_its_source_says(name, reset, delay, drive):
     assert all(np.array_equal(a.code, b.code) for a, b in zip(ours.spikes, theirs.spikes, strict=True))
 
 
+class Given(RLeaky):
+    """As snnTorch's recurrent layers that reset at once: without the spikes of the step before they raise."""
+
+    def forward(self, x, spk=None, mem=None):
+        self.spk, self.mem = spk / 1.0, mem
+        return super().forward(x), self.mem
+
+
+Given.__module__, Given.__name__ = "snntorch._neurons", "RLeaky"
+
+
+class Handing(nn.Module):
+    """Hands a layer its states over, over all steps, and may keep less of the membrane than there is."""
+
+    def __init__(self, keep=1.0):
+        super().__init__()
+        torch.manual_seed(2)
+        self.linear, self.neuron, self.keep = nn.Linear(6, 9), Given(), keep
+        self.double()
+
+    def forward(self, x):
+        spk, mem, sent = x.new_zeros(x.shape[1], 9), x.new_zeros(x.shape[1], 9), []
+        for frame in x:
+            spk, mem = self.neuron(self.linear(frame), spk, mem=self.keep * mem)
+            sent.append(spk)
+        return torch.stack(sent)
+
+
+def test_a_layer_that_cannot_do_without_states_is_read_where_it_is_handed_its_own(drive):
+    module = Handing()
+    network = refsim.bridge.load(module, dt="1 ms", input_shape=(6,))
+    ours, theirs = (refsim.run(network, drive, engine=engine) for engine in (refsim.Discrete(), refsim.Torch(module=module, input_shape=(6,))))
+    assert len(ours.spikes[0]) > 100
+    assert np.array_equal(ours.spikes[0].code, theirs.spikes[0].code)
+    with pytest.raises(RefsimError, match="neuron"):
+        refsim.bridge.load(Handing(keep=0.5), dt="1 ms", input_shape=(6,))
+
+
 # Planted faults: a convention that a reader could misread, by the trait that tells it.
 MISREAD = {
     "comparison": ("Leaky", {}, {"comparison": ">="}),

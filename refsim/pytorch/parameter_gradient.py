@@ -123,8 +123,9 @@ class _Playback:
         """Return the sum over a layer's parameters, as they are read now, of each times the gradient of the loss by it."""
         part, shape = self.bench.tried.parts[index], self.bench.tried.shapes[index]
         read = read_part(replace(part, module=self.part(part.name)), shape, self.dt)
-        values = {name: read.parameters.get(name, np.full(len(gradient), read.model.parameters[name].value)) for name, gradient in gradients.items()}
-        return float(sum((values[name] * gradient).sum() for name, gradient in gradients.items()))
+        values: dict[str, Any] = {name: known.value for name, known in read.model.parameters.items()} | dict(read.parameters)
+        # What else the network's card has, such as the bias of a recurrent connection, is no parameter of the neuron.
+        return float(sum((values[name] * gradient).sum() for name, gradient in gradients.items() if name in values))
 
     def part(self, name: str) -> nn.Module:
         """Return a layer of neurons of the copy."""

@@ -1,5 +1,6 @@
 """Whether a module hands its layers of neurons the states that they had: a layer that starts elsewhere, or is set back each step, is another neuron."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -49,8 +50,9 @@ def _beside(inner: nn.Module, part: Part, n_samples: int, found: list[str]) -> C
 
     def forward(x: Tensor, *states: Any, **more: Any) -> Any:
         drawn = 3 * torch.randn(x.shape, generator=random, dtype=torch.float64).to(x)
+        given = _in_order(called, drawn, states, more)
         output = called(drawn, *states, **more)
-        own, again = (copy.step(drawn) for copy in copies)
+        own, again = (copy.step(drawn, given) for copy in copies)
         if not _same(output, own) and _same(own, again):  # a layer that draws random numbers is refused, or told, for that
             found.append(part.name)
         return output
@@ -62,16 +64,33 @@ class _Alone:
     """A copy of a layer, stepped by itself."""
 
     def __init__(self, inner: nn.Module, part: Part, n_samples: int) -> None:
-        self.inner, self.handed_on, self.last = twin(inner), part.framework.handed_on, _NONE
+        self.inner, self.handed_on, self.last, self.n_given = twin(inner), part.framework.handed_on, _NONE, 0
         forget(self.inner)
         expect(self.inner, n_samples)
 
-    def step(self, x: Tensor) -> Any:
-        """Return its output."""
-        output = self.inner.forward(x, *self.last)
+    def step(self, x: Tensor, given: tuple[Any, ...]) -> Any:
+        """Return its output.
+
+        A layer that cannot do without states (snnTorch's RSynaptic that resets at once) starts from those that it is `given`, if they are all 0, and
+        goes on from its own, the last of what it returns.
+        """
+        try:
+            output = self.inner.forward(x, *self.last)
+        except Exception:  # a framework's layer raises anything
+            if self.last or not given or any(state.any() for state in tensors_in(given)):
+                raise
+            self.n_given = len(given)
+            output = self.inner.forward(x, *given)
         if self.handed_on:
             self.last = (output[1],)
+        elif self.n_given:
+            self.last = output[-self.n_given :]
         return output
+
+
+def _in_order(called: Callable[..., Any], x: Tensor, states: tuple[Any, ...], more: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the states of a call in the order of the layer's own arguments."""
+    return tuple(inspect.signature(called).bind(x, *states, **more).arguments.values())[1:] if more else states
 
 
 def _same(output: Any, own: Any) -> bool:
