@@ -128,10 +128,10 @@ class _Noise:
         return x * (1 + self.size * signs)
 
 
-def _leaves(layer: Layer) -> dict[str, Tensor]:
-    """Return the parameters of a layer, (n_post,) each, with room for their gradients."""
+def _leaves(layer: Layer, shape: tuple[int, int]) -> dict[str, Tensor]:
+    """Return the parameters of a layer, (n_samples, n_post) each, with room for their gradients: what samples add to one may cancel."""
     values = {name: layer.parameters.get(name, np.float64(entry.value)) for name, entry in layer.model.parameters.items()}
-    return {name: torch.tensor(np.broadcast_to(value, (layer.n_post,)).copy(), dtype=torch.float64, requires_grad=True) for name, value in values.items()}
+    return {name: torch.tensor(np.broadcast_to(value, shape).copy(), dtype=torch.float64, requires_grad=True) for name, value in values.items()}
 
 
 def _constants(layer: Layer, dt: float, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -152,7 +152,7 @@ class _Row:
     def __init__(self, index: int, layer: Layer, dt: float, n_samples: int, passing: Passing, decide: _Decisions, noise: _Noise) -> None:
         self.index, self.layer, self.passing, self.decide, self.noise = index, layer, passing, decide, noise
         shape = (n_samples, layer.n_post)
-        self.leaves = _leaves(layer)
+        self.leaves = _leaves(layer, shape)
         self.constants = _constants(layer, dt, self.leaves)
         self.states: dict[str, Any] = {}
         for name, start in layer.starts(layer.model.stepped).items():

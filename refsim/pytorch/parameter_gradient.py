@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +19,6 @@ from .trial import Trial
 _STEP = 1e-2  # of a parameter's mean size; what arrives is linear in most parameters, and of sixth order the difference is right for smooth others
 _LINEAR = 1e-11  # of the slope: steps that agree so far show a straight line, and the larger one rounds least
 _TRUSTED = 1e-7  # of the slope by a neuron's own parameter, which may be read through a clamp, or rounded
-
-_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +60,7 @@ def parameter_slopes(
     inputs : (n_samples, n_steps, n_inputs)
     gave, deltas : (n_steps, n_samples, n_neurons) a layer
         What each layer gives, and the gradient of the loss by what arrives at each of its neurons.
-    by_card : dict of str to (n_neurons,) a layer
+    by_card : dict of str to (n_samples, n_neurons) a layer
         Gradients of the loss by the cards' parameters.
 
     Returns
@@ -80,26 +78,27 @@ def parameter_slopes(
         if way is None:
             left.append(name)
         else:
-            found.append(Slope(name, parameter, direction, *way, _terms(own[name], play, direction)))
+            found.append(Slope(name, parameter, direction, *way))
     return found, left
 
 
 def _way_of(
     parameter: Tensor, direction: Floats, play: "_Playback", by_card: Sequence[Mapping[str, Floats]]
-) -> tuple[Callable[[Floats], tuple[float, float]], tuple[float, float]] | None:
-    """Return the function from a direction of a parameter to the slope, and what it gives along one; None where there is none to be had."""
-    weighed, home = partial(_along, parameter, play.weighed), play.home_of(parameter)
+) -> tuple[Callable[[Floats], tuple[float, float]], tuple[float, float], float] | None:
+    """Return the function from a direction of a parameter to the slope, what it gives along one, and the size of its terms; None where there is none to be had."""
+    weighed, home = partial(_along, parameter, play.terms), play.home_of(parameter)
     here = weighed(direction)
     if here != (0.0, 0.0):
-        return weighed, here
+        return weighed, here, _size_of_terms(parameter, play.terms, direction)
     if home is None:
-        return None if _jumps(parameter, play.weighed, direction) else (weighed, here)
-    read = partial(_along, parameter, partial(play.read_weighed, home, by_card[home]))
+        return None if _jumps(parameter, play.terms, direction) else (weighed, here, 0.0)
+    terms = partial(play.read_terms, home, by_card[home])
+    read = partial(_along, parameter, terms)
     try:
         slope, unsure = read(direction)
     except RefsimError:  # a step led to a value that the card does not allow
         return None
-    return None if slope == 0 or unsure > _TRUSTED * abs(slope) else (read, (slope, unsure))
+    return None if slope == 0 or unsure > _TRUSTED * abs(slope) else (read, (slope, unsure), _size_of_terms(parameter, terms, direction))
 
 
 class _Playback:
@@ -113,36 +112,32 @@ class _Playback:
         self.deltas = [torch.as_tensor(np.ascontiguousarray(delta)) for delta in deltas]
         self.n_samples, self.dt = inputs.shape[0], trial.network.dt
         self.unmoved: list[tuple[Tensor, Tensor]] = []
-        self.weighed()
+        self.terms()
 
     def home_of(self, parameter: Tensor) -> int | None:
         """Return the number of the layer of neurons that a parameter lies in."""
         return next((index for index, part in enumerate(self.bench.tried.parts) if any(each is parameter for each in self.part(part.name).parameters())), None)
 
-    def read_weighed(self, index: int, gradients: Mapping[str, Floats]) -> float:
-        """Return the sum over a layer's parameters, as they are read now, of each times the gradient of the loss by it."""
+    def read_terms(self, index: int, gradients: Mapping[str, Floats]) -> list[Floats]:
+        """Return, of a layer's parameters as they are read now, each times the gradient of the loss by it, (n_samples, n_neurons)."""
         part, shape = self.bench.tried.parts[index], self.bench.tried.shapes[index]
         read = read_part(replace(part, module=self.part(part.name)), shape, self.dt)
         values: dict[str, Any] = {name: known.value for name, known in read.model.parameters.items()} | dict(read.parameters)
         # What else the network's card has, such as the bias of a recurrent connection, is no parameter of the neuron.
-        return float(sum((values[name] * gradient).sum() for name, gradient in gradients.items() if name in values))
+        return [np.asarray(values[name] * gradient) for name, gradient in gradients.items() if name in values]
 
     def part(self, name: str) -> nn.Module:
         """Return a layer of neurons of the copy."""
         return self.modules[name]
 
-    def weighed(self) -> float:
-        """Return the sum over everything that arrives of its change times the gradient of the loss by it."""
-        return sum(float(each.sum()) for each in self.terms())
-
-    def terms(self) -> list[Tensor]:
-        """Return what that sum adds up.
+    def terms(self) -> list[Floats]:
+        """Return, of everything that arrives, its change times the gradient of the loss by it.
 
         The change since the module was copied: whole sums would round away what a weight of small gradient does.
         """
         found = self._arriving()
         self.unmoved = self.unmoved or found
-        return [(now - before) * delta for (now, delta), (before, _) in zip(found, self.unmoved, strict=True)]
+        return [np.asarray(((now - before) * delta).numpy()) for (now, delta), (before, _) in zip(found, self.unmoved, strict=True)]
 
     def _arriving(self) -> list[tuple[Tensor, Tensor]]:
         """Return all that arrives, each with the gradient of the loss by it."""
@@ -158,12 +153,15 @@ class _Playback:
         return [(arrived.detach().clone(), delta) for arrived, delta in found]
 
 
-def _along(parameter: Tensor, value: Callable[[], float], direction: Floats) -> tuple[float, float]:
-    """Return the central difference of sixth order of a value along a direction of a parameter, and by how much that of twice the step is another."""
+_Terms = Callable[[], Sequence[Floats]]  # what is added up to a loss, but for a constant
+
+
+def _along(parameter: Tensor, terms: _Terms, direction: Floats) -> tuple[float, float]:
+    """Return the central difference of sixth order of a sum along a direction of a parameter, and by how much that of twice the step is another."""
     step = _size(parameter) * _STEP
     second: dict[float, float] = {}
     for times in (2.0, 1.0, 0.5, 0.25):
-        high, low = (_moved(parameter, value, sign * times * step * direction) for sign in (1, -1))
+        high, low = (_sum(_moved(parameter, terms, sign * times * step * direction)) for sign in (1, -1))
         second[times] = (high - low) / (2 * times * step)
         if times == 1 and abs(second[1.0] - second[2.0]) <= _LINEAR * abs(second[2.0]):
             return second[2.0], 0.0
@@ -172,24 +170,29 @@ def _along(parameter: Tensor, value: Callable[[], float], direction: Floats) -> 
     return finer, abs(finer - coarser)
 
 
-def _jumps(parameter: Tensor, value: Callable[[], float], direction: Floats) -> bool:
+def _jumps(parameter: Tensor, terms: _Terms, direction: Floats) -> bool:
     """Whether a large change of a parameter does something, of which a small one does nothing."""
-    return _moved(parameter, value, 4 * _size(parameter) * direction) != _moved(parameter, value, 0 * direction)
+    return _sum(_moved(parameter, terms, 4 * _size(parameter) * direction)) != _sum(_moved(parameter, terms, 0 * direction))
 
 
-def _terms(parameter: Tensor, play: _Playback, direction: Floats) -> float:
-    """Return the root of the sum of squares of what a slope through what arrives adds up."""
+def _size_of_terms(parameter: Tensor, terms: _Terms, direction: Floats) -> float:
+    """Return the root of the sum of squares of what a slope adds up."""
     step = _size(parameter) * _STEP
-    return math.hypot(*(float(each.norm()) for each in _moved(parameter, play.terms, step * direction))) / step
+    high, low = (_moved(parameter, terms, sign * step * direction) for sign in (1, -1))
+    return math.hypot(*(float(np.linalg.norm(one - other)) for one, other in zip(high, low, strict=True))) / (2 * step)
 
 
-def _moved(parameter: Tensor, value: Callable[[], _Found], change: Floats) -> _Found:
+def _moved(parameter: Tensor, terms: _Terms, change: Floats) -> Sequence[Floats]:
     start = parameter.detach().clone()
     with torch.no_grad():
         parameter.copy_(start + torch.as_tensor(change))
-        found = value()
+        found = terms()
         parameter.copy_(start)
     return found
+
+
+def _sum(terms: Sequence[Floats]) -> float:
+    return sum(float(each.sum()) for each in terms)
 
 
 def _size(parameter: Tensor) -> float:

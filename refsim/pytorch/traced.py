@@ -23,7 +23,7 @@ class Traced:
     axes : per layer, how these lie in time, one of ``refsim.pytorch.bridge.framework.AXES``
     gave : per layer, (n_steps, n_samples, n_neurons): spikes, or the membrane of a readout
     decided : per layer, what each comparison gave, one after the other, where that is known
-    parameters : per layer, the card's parameters by name, (n_neurons,), where they have gradients
+    parameters : per layer, the card's parameters by name, (n_samples, n_neurons), where they have gradients
     """
 
     arrived: Sequence[Sequence[Tensor]]
@@ -60,12 +60,12 @@ class Traced:
         return float(value.detach()), self.back(-1, torch.zeros_like(self.gave[-1]) if upstream is None else upstream), value
 
     def by_card(self, loss: Any, target: Sequence[Any]) -> list[dict[str, Floats]]:
-        """Return the gradients of a loss by the cards' parameters, a layer each, by name, (n_neurons,)."""
+        """Return the gradients of a loss by the cards' parameters, a layer each, by name, (n_samples, n_neurons)."""
         value = loss_of(loss, self.gave[-1], target)
         found = []
         for each in self.parameters:
             gradients = self.by_parameter(value, list(each.values()))
-            found.append({name: np.zeros(len(each[name])) if one is None else one for name, one in zip(each, gradients, strict=True)})
+            found.append({name: np.zeros(each[name].shape) if one is None else one for name, one in zip(each, gradients, strict=True)})
         return found
 
     def through_network(self, loss: Any, target: Sequence[Any], parameters: Sequence[Tensor]) -> list[Floats | None]:
