@@ -8,7 +8,7 @@ from torch import nn
 
 import refsim
 from refsim import RefsimError
-from refsim.pytorch import HH, IF, SRIF, LIFDecay
+from refsim.pytorch import HH, IF, PLIF, SRIF, LIFDecay
 from refsim.pytorch.losses import spike_rate
 
 
@@ -249,6 +249,16 @@ def test_a_gradient_that_cancels_is_held_against_what_cancels(rest, factor, stat
     assert statuses(report)["connections"] == "pass"
     assert statuses(report)["weights"] == status
     assert ("second.weight" in report.unjudged) == (status == "inconclusive")
+
+
+@pytest.mark.parametrize(("factor", "status"), [(1.0, "pass"), (2.0, "fail")])
+def test_so_is_that_of_a_learnt_decay(factor, status):
+    net = Net(PLIF, surrogate="arctangent").float()
+    net.out.w.register_hook(lambda gradient: factor * gradient)
+    x = np.repeat((np.random.default_rng(0).random((1, 25, 6)) < 0.3).astype(float), 2, 0)
+    report = check(net, nearly_equal(1e-2), x, surrogate="arctangent")
+    assert (statuses(report)["connections"], statuses(report)["weights"]) == ("pass", status)
+    assert "out.w" not in report.unjudged
 
 
 def test_weights_that_hear_nothing_are_not_judged():
