@@ -49,13 +49,10 @@ def _verdicts(found: Any) -> "Sequence[Verdict]":
     from .claims import Verdict
     from .errors import RefsimError
 
-    verdicts = (
-        [found] if isinstance(found, Verdict) else found if isinstance(found, list | tuple) else getattr(getattr(found, "findings", found), "verdicts", None)
-    )
-    if verdicts is None or not verdicts or not all(isinstance(verdict, Verdict) for verdict in verdicts):
-        raise RefsimError(
-            f"refsim_check: needs what a check of refsim returns, verdicts or a report, but {'an empty list' if found == [] else type(found).__name__} was given."
-        )
+    verdicts = [found] if isinstance(found, Verdict) else getattr(getattr(found, "findings", found), "verdicts", found)
+    if not isinstance(verdicts, list | tuple) or not verdicts or not all(isinstance(verdict, Verdict) for verdict in verdicts):
+        given = "an empty list" if verdicts == [] else type(found).__name__
+        raise RefsimError(f"refsim_check: needs what a check of refsim returns, verdicts or a report, but {given} was given.")
     return list(verdicts)
 
 

@@ -253,9 +253,9 @@ class GradientRuns:
 
     def _settled(self, slope: Any, gradient: Floats | None) -> bool:
         """Whether a slope can be judged: 0 tells nothing, differences of what is rounded to a grid never agree, and sums that cancel may be all rounding."""
-        should, doubt = slope.here
+        should, doubt, terms = slope.here
         size = _size(gradient, should)
-        return not (size <= self.least or doubt > self.limit * size or self.limit * slope.terms > BLIND * size)
+        return not (size <= self.least or doubt > self.limit * size or self.limit * terms > BLIND * size)
 
     def weights(self) -> Answer:
         """Return how far the gradient of any parameter is from the slope along a random direction."""
@@ -280,9 +280,9 @@ class GradientRuns:
 
 def _off(slope: Any, gradient: Floats | None, direction: Floats) -> tuple[float, float]:
     """Return how far a gradient is from the slope along a direction, over the largest of the two and of what they add up; and that slope."""
-    should, _ = slope.here if direction is slope.direction else slope.along(direction)
+    should, _, terms = slope.here if direction is slope.direction else slope.along(direction)
     along = 0.0 if gradient is None else float((gradient * direction).sum())
-    size = max(_size(gradient, should), slope.terms)
+    size = max(_size(gradient, should), terms)
     return abs(along - should) / size, should
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Floats
-from ..distances import Divergence, earliest, first_divergences, mismatched
+from ..distances import earliest, first_divergences, mismatched
 from ..drive import Drive
 from ..network import Network
 from ..recording import Recording
-from ..rounding import distances_to_threshold
+from ..rounding import worst_partings
 from ..spikes import SpikeTrains
 
 
@@ -46,22 +46,16 @@ def spikes_apart(network: Network, inputs: Floats, declared: Sequence[Floats], t
     count = sum(len(mismatched(a, b)) for a, b in zip(left.spikes, right.spikes, strict=True))
     if not count:
         return SpikesApart(0)
-    partings = first_divergences(left, right)
-    samples = np.unique([where.sample for where in partings])
-    layers = distances_to_threshold(left, samples, ("float64", dtype))
-    rows = []
-    for where in partings:
-        at = (int(np.searchsorted(samples, where.sample)), where.step, where.neuron)
-        rows.append((where, abs(float(layers[where.layer].distance[at])), float(layers[where.layer].bound[at])))
-    real = [row for row in rows if not row[1] <= row[2]]
-    told = {where: (distance, bound) for where, distance, bound in real or rows}
-    first = earliest(list(told))
-    return SpikesApart(count, not real, _words(network, first, *told[first]))
-
-
-def _words(network: Network, where: Divergence, distance: float, bound: float) -> str:
-    place = f"they part at {network.layers[where.layer].name}, sample {where.sample}, step {where.step}, neuron {where.neuron}"
-    return f"{place}: {distance:.2g} from threshold, where rounding reaches {bound:.2g}"
+    partings = worst_partings(left, first_divergences(left, right), ("float64", dtype))
+    real = [parting for parting in partings if not parting.tie and not parting.unknown]
+    where = earliest([parting.where for parting in real or partings])
+    first = next(parting for parting in partings if parting.where == where)
+    return SpikesApart(
+        count,
+        not real,
+        f"they part at {network.layers[where.layer].name}, sample {where.sample}, step {where.step}, neuron {where.neuron}: "
+        f"{abs(first.distance):.2g} from threshold, where rounding reaches {first.bound:.2g}",
+    )
 
 
 def _recording(network: Network, drive: Drive, gave: Sequence[Floats]) -> Recording:

@@ -20,6 +20,8 @@ _STEP = 1e-2  # of a parameter's mean size; what arrives is linear in most param
 _LINEAR = 1e-11  # of the slope: steps that agree so far show a straight line, and the larger one rounds least
 _TRUSTED = 1e-7  # of the slope by a neuron's own parameter, which may be read through a clamp, or rounded
 
+Along = tuple[float, float, float]  # a slope, its doubt, the size of its terms
+
 
 @dataclass(frozen=True, eq=False)
 class Slope:
@@ -31,18 +33,17 @@ class Slope:
     parameter : Tensor
         Of the module itself.
     direction : array of the parameter's shape
-    along : function of a direction to the slope of the loss along it, and its doubt: by how much differences of two steps part
+    along : function of a direction to
+        the slope of the loss along it; its doubt, by how much differences of two steps part; and the size of its terms, the root of the sum of squares
+        of what is added up to it, which may cancel: the sum rounds as they do.
     here : that of `direction`
-    terms : float
-        Root of the sum of squares of what is added up to that slope, which may cancel: the sum rounds as they do.
     """
 
     name: str
     parameter: Tensor
     direction: Floats
-    along: Callable[[Floats], tuple[float, float]]
-    here: tuple[float, float]
-    terms: float
+    along: Callable[[Floats], Along]
+    here: Along
 
 
 def parameter_slopes(
@@ -82,23 +83,20 @@ def parameter_slopes(
     return found, left
 
 
-def _way_of(
-    parameter: Tensor, direction: Floats, play: "_Playback", by_card: Sequence[Mapping[str, Floats]]
-) -> tuple[Callable[[Floats], tuple[float, float]], tuple[float, float], float] | None:
-    """Return the function from a direction of a parameter to the slope, what it gives along one, and the size of its terms; None where there is none to be had."""
+def _way_of(parameter: Tensor, direction: Floats, play: "_Playback", by_card: Sequence[Mapping[str, Floats]]) -> tuple[Callable[[Floats], Along], Along] | None:
+    """Return the function from a direction of a parameter to the slope, and what it gives along one; None where there is none to be had."""
     weighed, home = partial(_along, parameter, play.terms), play.home_of(parameter)
     here = weighed(direction)
-    if here != (0.0, 0.0):
-        return weighed, here, _size_of_terms(parameter, play.terms, direction)
+    if any(here):
+        return weighed, here
     if home is None:
-        return None if _jumps(parameter, play.terms, direction) else (weighed, here, 0.0)
-    terms = partial(play.read_terms, home, by_card[home])
-    read = partial(_along, parameter, terms)
+        return None if _jumps(parameter, play.terms, direction) else (weighed, here)
+    read = partial(_along, parameter, partial(play.read_terms, home, by_card[home]))
     try:
-        slope, unsure = read(direction)
+        here = read(direction)
     except RefsimError:  # a step led to a value that the card does not allow
         return None
-    return None if slope == 0 or unsure > _TRUSTED * abs(slope) else (read, (slope, unsure), _size_of_terms(parameter, terms, direction))
+    return None if here[0] == 0 or here[1] > _TRUSTED * abs(here[0]) else (read, here)
 
 
 class _Playback:
@@ -156,30 +154,25 @@ class _Playback:
 _Terms = Callable[[], Sequence[Floats]]  # what is added up to a loss, but for a constant
 
 
-def _along(parameter: Tensor, terms: _Terms, direction: Floats) -> tuple[float, float]:
-    """Return the central difference of sixth order of a sum along a direction of a parameter, and by how much that of twice the step is another."""
+def _along(parameter: Tensor, terms: _Terms, direction: Floats) -> Along:
+    """Return the central difference of sixth order of a sum along a direction of a parameter, by how much that of twice the step is another, and the size of its terms."""
     step = _size(parameter) * _STEP
     second: dict[float, float] = {}
+    size = 0.0
     for times in (2.0, 1.0, 0.5, 0.25):
-        high, low = (_sum(_moved(parameter, terms, sign * times * step * direction)) for sign in (1, -1))
-        second[times] = (high - low) / (2 * times * step)
+        pairs = list(zip(*(_moved(parameter, terms, sign * times * step * direction) for sign in (1, -1)), strict=True))
+        slopes = [(high - low) / (2 * times * step) for high, low in pairs]
+        second[times], size = _sum(slopes), math.hypot(*(float(np.linalg.norm(each)) for each in slopes))
         if times == 1 and abs(second[1.0] - second[2.0]) <= _LINEAR * abs(second[2.0]):
-            return second[2.0], 0.0
+            return second[2.0], 0.0, size
     fourth = {times: (4 * second[times] - second[2 * times]) / 3 for times in (0.25, 0.5, 1.0)}
     finer, coarser = ((16 * fourth[times] - fourth[2 * times]) / 15 for times in (0.25, 0.5))
-    return finer, abs(finer - coarser)
+    return finer, abs(finer - coarser), size
 
 
 def _jumps(parameter: Tensor, terms: _Terms, direction: Floats) -> bool:
     """Whether a large change of a parameter does something, of which a small one does nothing."""
     return _sum(_moved(parameter, terms, 4 * _size(parameter) * direction)) != _sum(_moved(parameter, terms, 0 * direction))
-
-
-def _size_of_terms(parameter: Tensor, terms: _Terms, direction: Floats) -> float:
-    """Return the root of the sum of squares of what a slope adds up."""
-    step = _size(parameter) * _STEP
-    high, low = (_moved(parameter, terms, sign * step * direction) for sign in (1, -1))
-    return math.hypot(*(float(np.linalg.norm(one - other)) for one, other in zip(high, low, strict=True))) / (2 * step)
 
 
 def _moved(parameter: Tensor, terms: _Terms, change: Floats) -> Sequence[Floats]:

@@ -15,7 +15,7 @@ from ..errors import RefsimError, listed
 from ..network import Network
 from .connections import WeightedSum
 from .engine import DTYPES, Torch, checked_device, constants_on, states_like
-from .parameter_gradient import Slope
+from .parameter_gradient import Along, Slope
 from .steps_types import stepped
 from .surrogate import Fire
 from .traced import Traced, tapped
@@ -113,10 +113,11 @@ class StepsTrial:
 
 
 def _slope(name: str, parameter: Tensor, direction: Floats, terms: Callable[[Floats], Floats]) -> Slope:
-    def along(direction: Floats) -> tuple[float, float]:
-        return float(terms(direction).sum()), 0.0
+    def along(direction: Floats) -> Along:
+        added = terms(direction)
+        return float(added.sum()), 0.0, float(np.linalg.norm(added))
 
-    return Slope(name, parameter, direction, along, along(direction), float(np.linalg.norm(terms(direction))))
+    return Slope(name, parameter, direction, along, along(direction))
 
 
 def _weight_terms(heard: Sequence[Floats], delta: Floats, direction: Floats) -> Floats:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,47 +11,8 @@ from ..arrays import Ints
 from ..claims import Claim, Verdict, judge
 from ..distances import Divergence, check_comparable, delays, earliest, first_divergences, mismatched
 from ..recording import Recording
-from ..rounding import Threshold, distances_to_threshold
+from ..rounding import Parting, Threshold, distances_to_threshold, worst_partings
 from .readout import Readout, compare_readouts
-
-
-@dataclass(frozen=True)
-class Parting:
-    """The first place where a sample parts, with both membranes there.
-
-    Attributes
-    ----------
-    where : Divergence
-    left_seen, right_seen : float or None
-        What the threshold saw in either run; None where a run cannot be looked into again.
-    distance : float
-        ``seen - threshold`` in the reference.
-    bound : float
-        How far rounding can have moved it, in both runs together.
-    """
-
-    where: Divergence
-    distance: float
-    bound: float
-    left_seen: float | None = None
-    right_seen: float | None = None
-
-    @property
-    def excess(self) -> float:
-        """By how much the membrane lies farther from threshold than rounding reaches; a distance of 0 in exact sums counts as more."""
-        if self.unknown:
-            return -math.inf
-        return abs(self.distance) - self.bound if self.bound > 0 else abs(self.distance) + 1e-300
-
-    @property
-    def tie(self) -> bool:
-        """True where rounding alone can have tipped the spike; where sums are exact, the bound is 0 and nothing is a tie."""
-        return not self.unknown and 0 < self.bound >= abs(self.distance)
-
-    @property
-    def unknown(self) -> bool:
-        """True where no bound on rounding is known, as after some steps of a neuron that blows up every difference; no tie is claimed there."""
-        return not math.isfinite(self.bound)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +86,10 @@ def compare_recordings(reference: Recording, trial: Recording) -> Comparison:
     """Compare two recordings of the same network and drive, spike by spike."""
     check_comparable(reference, trial)
     counts = tuple(len(mismatched(a, b)) for a, b in zip(reference.spikes, trial.spikes, strict=True))
-    partings = _partings(reference, trial, first_divergences(reference, trial))
+    partings = [
+        replace(parting, left_seen=_seen(reference, parting.where), right_seen=_seen(trial, parting.where))
+        for parting in worst_partings(reference, first_divergences(reference, trial), _dtypes(reference, trial))
+    ]
     real = [parting for parting in partings if not parting.tie and not parting.unknown]
     first = None
     if partings:
@@ -156,21 +120,6 @@ def _bound_at(nearest: tuple[float, int, int, int], samples: Ints, layers: Seque
     row, found = int(np.searchsorted(samples, sample)), layers[layer]
     step = int(np.argmin(np.abs(found.distance[row, :, neuron])))
     return float(found.bound[row, step, neuron])
-
-
-def _partings(reference: Recording, trial: Recording, divergences: Sequence[Divergence]) -> list[Parting]:
-    if not divergences:
-        return []
-    samples = np.unique([divergence.sample for divergence in divergences])
-    layers = distances_to_threshold(reference, samples, _dtypes(reference, trial))
-    worst: dict[int, Parting] = {}  # of each sample: the neuron that rounding explains least
-    for where in divergences:
-        at = (int(np.searchsorted(samples, where.sample)), where.step, where.neuron)
-        distance, bound = float(layers[where.layer].distance[at]), float(layers[where.layer].bound[at])
-        found = Parting(where, distance, bound, _seen(reference, where), _seen(trial, where))
-        if where.sample not in worst or found.excess > worst[where.sample].excess:
-            worst[where.sample] = found
-    return list(worst.values())
 
 
 def _seen(recording: Recording, where: Divergence) -> float | None:

@@ -16,7 +16,8 @@ from ..errors import RefsimError
 from ..network import Network
 from ..progress import progress
 from ..recording import Engine, Recording, check_run, output_trace
-from .code import Comparison, Parting, compare_recordings, judge_identity
+from ..rounding import Parting
+from .code import Comparison, compare_recordings, judge_identity
 from .findings import Closeup, Findings, look_closer
 from .step import LADDER_MEASURES, Ladder, climb, judge_ladder
 

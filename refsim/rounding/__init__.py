@@ -6,6 +6,7 @@ tolerance that somebody chose. A step that computes the same formula in another 
 """
 
 from .bounded import Bounded, constant, quantum_of
+from .partings import Parting, worst_partings
 from .thresholds import Threshold, distances_to_threshold
 
-__all__ = ["Bounded", "Threshold", "constant", "distances_to_threshold", "quantum_of"]
+__all__ = ["Bounded", "Parting", "Threshold", "constant", "distances_to_threshold", "quantum_of", "worst_partings"]
