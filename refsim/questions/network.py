@@ -16,12 +16,11 @@ from ..errors import RefsimError
 from ..network import Network
 from ..progress import progress
 from ..recording import Engine, Recording, check_run, output_trace
-from ..rounding import Parting
-from .code import Comparison, compare_recordings, judge_identity
+from .code import IDENTITY, Comparison, compare_recordings, judge_identity
 from .findings import Closeup, Findings, look_closer
 from .step import LADDER_MEASURES, Ladder, climb, judge_ladder
 
-CODE_MEASURES = ("mismatched spikes", "changed decisions")
+CODE_MEASURES = (IDENTITY, "changed decisions")
 TASK_MEASURES = ("accuracy",)
 MEASURES = (*CODE_MEASURES, *TASK_MEASURES, *LADDER_MEASURES)
 TRIALS = ("torch float64", "torch float32", "brian2 float32", "discrete float64")
@@ -103,12 +102,10 @@ def validate_network(
 
 
 def _with_membranes(found: Comparison, closeup: Closeup | None) -> Comparison:
-    """Put the two membranes of the close-up into the first parting."""
+    """Put the trial's membrane of the close-up into the first decision that differs."""
     if found.first is None or closeup is None or closeup.step is None:
         return found
-    seen = (float(closeup.reference[closeup.step]), float(closeup.trial[closeup.step]))
-    first: Parting = replace(found.first, left_seen=seen[0], right_seen=seen[1])
-    return replace(found, first=first)
+    return replace(found, first=replace(found.first, trial_seen=float(closeup.trial[closeup.step])))
 
 
 def _judge(claim: Claim, reference: Recording, comparisons: Sequence[Comparison], ladder: Ladder | None, labels: Ints | None) -> list[Verdict]:
@@ -127,12 +124,12 @@ def _judge(claim: Claim, reference: Recording, comparisons: Sequence[Comparison]
 
 def judge_code(claim: Claim, found: Comparison) -> Verdict:
     """Judge one of ``CODE_MEASURES``; where every sample parted by rounding alone, a changed class is a tie too."""
-    if claim.measure == "mismatched spikes":
+    if claim.measure == IDENTITY:
         return judge_identity(claim, found)
     if found.no_decisions:
         return Verdict(claim, None, "skipped", run=found.trial.label, detail=found.no_decisions)
     verdict = judge(claim, found.changed_decisions, run=found.trial.label)
-    if verdict.status == "fail" and found.undecided == len(found.partings):
+    if verdict.status == "fail" and found.undecided == len(found.parted):
         return replace(
             verdict, status="inconclusive", detail="every sample that parts does so within rounding of the threshold, or where no bound on rounding is known"
         )
