@@ -1,6 +1,7 @@
 """Every decision on its own: planted faults are found where they are, all of them, and nowhere else."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def made_network(rng, kind):
     sizes = (18, 16, 16, 16, 12)
     card = refsim.load("if", v_th=0.7) if kind == "ties" else refsim.load("lif", tau=2.5, v_th=0.6)
     layers = []
-    for index, (n_pre, n_post) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for index, (n_pre, n_post) in enumerate(itertools.pairwise(sizes)):
         if kind == "ties":
             weight = rng.integers(-2, 5, (n_post, n_pre)) / 10
         elif kind == "convolutional":
@@ -173,7 +174,23 @@ def test_a_membrane_that_is_no_number_is_named_and_never_passes():
     assert trial.not_a_number == (0, 0, 1, 0)
     report = refsim.compare(Discrete().run(network, drive), trial)
     assert report.verdict == "fail"
-    assert "not a finite number, first at layer 0, sample 0, neuron 1, step 0" in report.sentence
+    assert "NaN or infinite, first at layer 0, sample 0, neuron 1, step 0" in report.sentence
+
+
+def test_a_card_that_runs_away_is_not_the_fault_of_the_trial():
+    away = refsim.NeuronModel("away", state={"v": 1.0}, discrete={"integrate": "v = v*v*9 + I", "fire": "z = v < 0", "reset": "v = v"})
+    network = refsim.Network.dense([([[1.0]], None, away)], "1 ms")
+    drive = Drive.current(np.ones((1, 40, 1)), "1 ms")
+
+    def step(x, s, p, fire):
+        v = s["v"] * s["v"] * 9 + x
+        return v.new_zeros(v.shape), v, {"v": v}
+
+    with np.errstate(all="ignore"):
+        reference = Discrete().run(network, drive)
+    report = refsim.compare(reference, Torch(dtype="float64", steps={"away": step}).run(network, drive))
+    assert report.verdict == "inconclusive"
+    assert "leaves the range of numbers" in report.sentence
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
