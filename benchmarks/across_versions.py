@@ -75,7 +75,8 @@ def failing():
 def reports():
     """Return the reports of refsim's own cases, the network of digits among them, and of one that fails."""
     paths = [path for name in ("code", "step", "curve") for path in sorted((shelf("validation") / name).glob("*.toml"))]
-    made = {path.stem: read_case(path).run() for path in paths} | {"another time constant": failing()}
+    cases = [path for path in paths if path.stem != "any_network"]  # claims without a case
+    made = {path.stem: refsim.Report(read_case(path).run()) for path in cases} | {"another time constant": failing()}
     return {name: json.loads(json.dumps(report.as_dict(), default=str)) for name, report in made.items()}
 
 
