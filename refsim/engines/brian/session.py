@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Fast-math is off and multiply-add is not contracted: both change the last bit of a membrane.
 COMPILER_FLAGS = ("-w", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-std=c++11")
@@ -68,6 +69,15 @@ def session(target: str, dtype: str, dt: float, folder: Path | None = None, *, l
         brian2.defaultclock.dt = clock * brian2.second
         for name, value in kept.items():
             preferences[name] = value
+
+
+def recorded(monitor: Any) -> dict[str, NDArray[Any]]:
+    """Return what a StateMonitor recorded, by variable, (n_steps, n_neurons) each, in memory of its own.
+
+    From Brian2 2.10 on a monitor gives a window into memory of C++, which goes with the monitor: nothing that
+    Brian2 owns may leave its session.
+    """
+    return {key: np.array(getattr(monitor, f"{key}_").T, order="C") for key in monitor.record_variables}
 
 
 def _import_brian2() -> Any:

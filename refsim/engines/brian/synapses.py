@@ -21,7 +21,7 @@ from ...progress import advance
 from ..delays import lag
 from .objects import Structure, explained, group_name, layer_group, start_values, trace_variables
 from .outcome import Portion, code_type, shaped_traces, to_approach
-from .session import session
+from .session import recorded, session
 
 _MOST = 20_000_000  # synapses; each takes some 30 bytes
 _SLOTS = ("clear", "arrive", "sum", "update", "jump", "watch", "threshold", "record", "reset", "trace")
@@ -50,7 +50,7 @@ def run_synapses(structure: Structure, drive: Drive, refine: int, analog_impulse
                 if target == "cpp_standalone":
                     brian2.device.build(directory=project)
             codes = [_codes(monitor, layer, drive, refine) for monitor, layer in zip(referee.spikes, structure.network.layers, strict=True)]
-            raw = [{key: np.asarray(getattr(monitor, f"{key}_")).T for key in monitor.record_variables} for monitor in referee.traces]
+            raw = [recorded(monitor) for monitor in referee.traces]
             gaps = [_nearest(np.asarray(group.gap_[:]).reshape(size, -1)) for group in referee.groups] if structure.gap else []
     advance(size)
     shaped = [shaped_traces(row, structure, index, size, length, structure.traces) for index, row in enumerate(raw)] or [{} for _ in codes]
