@@ -87,6 +87,7 @@ class Torch:
             mode="grid",
             dtype="float32" if trial is not None and trial.single else name,
             device=_device_name(device),
+            code="steps" if trial is None else "module",
             module=who,
         )
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
