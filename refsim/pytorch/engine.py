@@ -58,10 +58,11 @@ class Torch:
 
     def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
         """Run a batch; see `refsim.run`."""
-        record = check_run(network, drive, record)
+        record = check_run(network, drive, record, states=True)
         dtype, device = self._dtype(), checked_device(self.device)
         check_range(network, str(dtype).removeprefix("torch."))
-        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, traces_of(layer, record), _numpy(dtype)) for layer in network.layers]
+        own = [traces_of(layer, record, states=True) for layer in network.layers]
+        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, names, _numpy(dtype)) for layer, names in zip(network.layers, own, strict=True)]
         # for the margin only: rounded to the dtype of the run
         thresholds = [constant_threshold(layer, network.dt).astype(_numpy(dtype)) for layer in network.layers]
         trial = None if self.module is None else Trial.of(self.module, network, self.input_shape, self.layout)
@@ -71,9 +72,10 @@ class Torch:
             for first in range(0, drive.n_samples, BLOCK):
                 samples = np.arange(first, min(first + BLOCK, drive.n_samples))
                 for step, results in enumerate(self._results(network, drive.take(samples), dtype, device, trial)):
-                    for tap, layer, threshold, (fired, seen, after, payload) in zip(taps, network.layers, thresholds, results, strict=True):
+                    for tap, layer, threshold, (fired, seen, after, payload, states) in zip(taps, network.layers, thresholds, results, strict=True):
                         _check_binary(fired, layer)
                         carried = {} if payload is None else {"payload": _array(payload)}
+                        carried |= {name: _array(states[name]) if states and name in states else np.nan for name in tap.traces if name in layer.model.stepped}
                         _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried)
                 advance_progress(len(samples))
         who = trial.described if trial is not None else "refsim's hand-written steps with the same weights"
@@ -128,7 +130,7 @@ class Torch:
                 model = network.layers[index].model
                 payload = states[index][model.discrete.payload] if model.discrete.payload else None
                 outputs[index] = spikes if payload is None else payload
-                results.append(Result(spikes, seen, states[index][model.membrane], payload))
+                results.append(Result(spikes, seen, states[index][model.membrane], payload, states[index]))
             return results
 
         return advance
