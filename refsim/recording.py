@@ -60,6 +60,8 @@ class Recording:
         Engine, mode, dtype, device, dt, versions, hash of the cards.
     exact : ExactTimes, optional
         Spike times between the steps, of a run with ``Brian2(spike_times="exact", dt=...)``.
+    not_a_number : (layer, sample, neuron, step), optional
+        The first membrane that the threshold saw as NaN or infinite.
     """
 
     network: Network
@@ -69,11 +71,17 @@ class Recording:
     approach: tuple[Approach, ...]
     provenance: Mapping[str, Any]
     exact: ExactTimes | None = None
+    not_a_number: tuple[int, int, int, int] | None = None
 
     @property
     def label(self) -> str:
         """The run in a few words, such as ``Brian2 grid float64``."""
         return str(self.provenance["label"])
+
+    @property
+    def recorded_layers(self) -> tuple[int, ...]:
+        """Layers whose spikes are those of the run; the others ran freely, on what these sent."""
+        return tuple(self.provenance.get("recorded_layers", range(len(self.spikes))))
 
     @property
     def refine(self) -> int:

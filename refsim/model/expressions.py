@@ -176,11 +176,22 @@ def evaluate(tree: ast.expr, values: Mapping[str, Any], functions: Mapping[str, 
     return _APPLY[symbol](evaluate(left, values, functions), evaluate(right, values, functions))
 
 
-def execute(statements: Iterable[Statement], values: dict[str, Any], functions: Mapping[str, Callable[..., Any]], truth: Callable[[Any], Any]) -> None:
-    """Run statements one after the other; `truth` makes 1 and 0 of what a comparison gives."""
+def execute(
+    statements: Iterable[Statement],
+    values: dict[str, Any],
+    functions: Mapping[str, Callable[..., Any]],
+    truth: Callable[[Any], Any],
+    followed: Mapping[str, Callable[[Any], Any]] | None = None,
+) -> None:
+    """Run statements one after the other.
+
+    `truth` makes 1 and 0 of what a comparison gives. `followed` has, by target, a function that sees what was computed
+    and returns what stands in for it.
+    """
     for statement in statements:
         value = evaluate(statement.tree, values, functions)
-        values[statement.target] = truth(value) if comparisons(statement.tree) else value
+        value = truth(value) if comparisons(statement.tree) else value
+        values[statement.target] = followed[statement.target](value) if followed and statement.target in followed else value
 
 
 _APPLY: dict[str, Callable[[Any, Any], Any]] = {

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..drive import Draw, Drive
-from ..engines.discrete import Tap, constant_threshold, parts_by_input
+from ..engines.discrete import Tap, constant_threshold, first_lost, parts_by_input
 from ..errors import RefsimError, first_line, listed
 from ..model import NeuronModel, load
 from ..model.neuron import INPUT, STEP
@@ -76,7 +76,9 @@ class Torch:
                         _check_binary(fired, layer)
                         carried = {} if payload is None else {"payload": _array(payload)}
                         carried |= {name: _array(states[name]) if states and name in states else np.nan for name in tap.traces if name in layer.model.stepped}
-                        _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried)
+                        view = _view(tap, samples)
+                        view.keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried, hidden=seen_is_hidden(seen, trial))
+                        tap.lost += [(sample + int(samples[0]), *rest) for sample, *rest in view.lost[: 1 - len(tap.lost)]]
                 advance_progress(len(samples))
         who = trial.described if trial is not None else "refsim's hand-written steps with the same weights"
         name = str(dtype).removeprefix("torch.")
@@ -93,7 +95,8 @@ class Torch:
             module=who,
         )
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
-                         tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance)  # fmt: skip
+                         tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance,
+                         not_a_number=first_lost(taps))  # fmt: skip
 
     def _dtype(self) -> torch.dtype:
         if self.dtype is not None:
@@ -211,6 +214,11 @@ def states_like(output: Tensor, layer: Layer) -> dict[str, Tensor]:
 def _constant_on(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """Keep a number a Python number, as in a trained module; make a tensor of values per neuron."""
     return float(value) if np.ndim(value) == 0 else torch.as_tensor(value).to(device, dtype)
+
+
+def seen_is_hidden(seen: Tensor, trial: Trial | None) -> bool:
+    """Return whether a module does not show what its threshold saw."""
+    return trial is not None and bool(torch.isnan(seen).all())
 
 
 def _view(tap: Tap, samples: Any) -> Tap:

@@ -110,7 +110,9 @@ class _Record:
             rows = [None if each is None else in_time(each, part.axes, self.n_samples).flatten(2) for each in (sent, seen, after)]
             assert rows[0] is not None
             hidden = torch.full_like(rows[0], torch.nan)
-            shown = {name: in_time(state, part.axes, self.n_samples).flatten(2) for name, state in part.framework.states(module).items() if state.shape == sent.shape}
+            shown = {
+                name: in_time(state, part.axes, self.n_samples).flatten(2) for name, state in part.framework.states(module).items() if state.shape == sent.shape
+            }
             for step, each in enumerate(zip(rows[0], *(hidden if row is None else row for row in rows[1:]), strict=True)):
                 self.kept[index].append(_result(layer, *each)._replace(states={name: state[step] for name, state in shown.items()}))
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Floats, Ints
+from ..connection import DRIVE
 from ..drive import Drive
-from ..engines.delays import Hearing
+from ..engines.delays import heard_by
 from ..engines.discrete import LayerState, signed_sums
 from ..errors import RefsimError, listed
 from ..model.card import switched
@@ -75,8 +76,9 @@ def explaining_traits(trial: Recording, samples: Ints | None = None) -> list[Exp
     seen = [_Seen.of(trial, index, chosen) for index in range(n_layers)]
     apart: dict[str, dict[int, list[tuple[str, str]]]] = {}  # card -> layer that parts from it -> what explains it
     for index, layer in enumerate(trial.network.layers):
-        heard = [seen[source.layer].sent is not None for source in layer.sources if source.layer >= 0]
-        if layer.model.convention and seen[index].spikes.any() and all(heard):
+        graded = [trial.network.layers[source.layer].model.discrete.payload for source in layer.sources if source.layer != DRIVE]
+        heard = [seen[source.layer].known for source in layer.sources if source.layer != DRIVE] if any(graded) else []
+        if layer.model.convention and index in trial.recorded_layers and seen[index].spikes.any() and all(heard):
             found = _explained(trial, index, drive, seen)
             if found is not None:
                 apart.setdefault(layer.model.text, {})[index] = found
@@ -137,14 +139,14 @@ class _Seen:
     Attributes
     ----------
     spikes : (n_samples, n_steps, n_neurons) bool
-    sent : the same of float64, or None
-        What other layers heard of it; None where its spikes carry numbers that nobody recorded.
+    sent : the same of float64
+        What other layers heard of it, as far as that is known.
     known : bool
         Whether that was seen, and not only taken to be 1 for each spike.
     """
 
     spikes: NDArray[np.bool_]
-    sent: Floats | None
+    sent: Floats
     known: bool
 
     @classmethod
@@ -154,13 +156,13 @@ class _Seen:
         if not payload:
             return cls(spikes, spikes.astype(np.float64), trial.provenance.get("engine") == "Torch")  # which refuses other spikes
         recorded = trial.traces[index].get("payload") if trial.traces else None
-        return cls(spikes, None if recorded is None else np.asarray(recorded[samples], np.float64), recorded is not None)
+        return cls(spikes, spikes.astype(np.float64) if recorded is None else np.asarray(recorded[samples], np.float64), recorded is not None)
 
     def agrees(self, step: int, fired: Any, output: Any, *, carries: bool) -> bool:
         """Return whether a neuron that fires so, and sends such numbers, is what was seen in a step."""
         if not np.array_equal(np.asarray(fired, bool), self.spikes[:, step]):
             return False
-        if self.sent is None or not (carries and self.known):
+        if not (carries and self.known):
             return True
         return bool((np.abs(output - self.sent[:, step]) < 0.5).all())  # numbers of spikes, which are whole
 
@@ -179,7 +181,8 @@ def _survivors(trial: Recording, index: int, drive: Drive, seen: Sequence[_Seen]
     network, layer = trial.network, trial.network.layers[index]
     states = {switch: LayerState.start(replace(layer, model=model), network.dt, drive.n_samples) for switch, model in models.items()}
     with np.errstate(all="ignore"):  # a neuron that is none of the trial's may run away
-        for step, current in enumerate(_currents(network, index, drive, seen)):
+        for step, heard in enumerate(heard_by(network, index, drive.frames(), [each.sent for each in seen])):
+            current = signed_sums(layer, heard)
             for switch, state in list(states.items()):
                 fired, _ = state.step(current)
                 if not seen[index].agrees(step, fired, state.output(fired), carries=bool(models[switch].discrete.payload)):
@@ -187,16 +190,3 @@ def _survivors(trial: Recording, index: int, drive: Drive, seen: Sequence[_Seen]
             if not states:
                 break
     return list(states)
-
-
-def _currents(network: Network, index: int, drive: Drive, seen: Sequence[_Seen]) -> Iterator[dict[str, Any]]:
-    """Yield, step by step, what reaches a layer of what the trial's own layers sent."""
-    layer, hear = network.layers[index], Hearing(network, drive.n_samples)
-    sources = {source.layer for source in layer.sources if source.layer >= 0}
-    for step, frame in enumerate(drive.frames()):
-        for source in sources:
-            when = step if source < index else step - 1  # of a layer that has not run yet in this step, the last is heard
-            sent = seen[source].sent
-            assert sent is not None
-            hear.spikes[source] = sent[:, when] if when >= 0 else np.zeros_like(sent[:, 0])
-        yield signed_sums(layer, hear(index, frame))

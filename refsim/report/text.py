@@ -1,11 +1,14 @@
 """The report in a terminal: the sentence first, then what was run, then a line a claim. Eighty columns are enough."""
 
+import math
 import textwrap
 from typing import TYPE_CHECKING
 
 from ..claims import Verdict
 from ..errors import counted
+from ..questions.code import Comparison
 from ..questions.findings import Findings
+from ..rounding import Replay
 
 if TYPE_CHECKING:
     from .report import Report
@@ -51,7 +54,27 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         rows += [
             ("on trial", f"{found.trial.label}, {found.trial.provenance['module']}") for found in findings.comparisons if "module" in found.trial.provenance
         ]
+        rows += [("judged", text) for text in dict.fromkeys(judged(found) for found in findings.comparisons)]
     return rows
+
+
+def judged(found: Comparison) -> str:
+    """Say how many decisions of a trial were judged, and how finely."""
+    replay, samples = found.replay, found.reference.drive.n_samples
+    looked = "all samples" if len(replay.samples) == samples else f"{len(replay.samples):,} of {counted(samples, 'sample')}"
+    free = [str(index) for index, layer in enumerate(replay.layers) if not layer.judged]
+    left_out = f"; layer {', '.join(free)} was not recorded and ran freely" if free else ""
+    fine = _finely(replay) if replay.total else "none could fire"
+    return f"{replay.total:,} decisions of {looked} by themselves: {fine}{left_out}"
+
+
+def _finely(replay: Replay) -> str:
+    share = "all judged" if replay.judged_share == 1 else f"{replay.judged_share:.2%} judged"
+    if replay.coarsest == 0:
+        return f"{share}, in sums that are exact"
+    if not math.isfinite(replay.coarsest):
+        return f"{share}; somewhere nothing is known of rounding"
+    return f"{share}, rounding reaches at most {replay.coarsest:.2g} of the way from reset to threshold"
 
 
 def _reasons(rows: list[Verdict]) -> list[list[str]]:
