@@ -18,6 +18,7 @@ from ..philox import shortened
 from ..progress import advance as advance_progress
 from ..recording import BLOCK, Recording, check_range, check_run, make_provenance, traces_of
 from ..spikes import SpikeTrains
+from .autocast import autocast_in_use, no_autocast
 from .connections import WeightedSum
 from .steps import STEPS
 from .steps_convention import convention_step
@@ -89,7 +90,7 @@ class Torch:
             drive,
             engine="Torch",
             mode="grid",
-            dtype="float32" if trial is not None and trial.single else name,
+            dtype=_rounds_to(name, device, trial),
             device=_device_name(device),
             code="steps" if trial is None else "module",
             module=who,
@@ -128,8 +129,9 @@ class Torch:
         def advance(x: Tensor) -> list[Result]:
             results = []
             for index, step in enumerate(steps):
-                current = sums[index](x, outputs)
-                spikes, seen, states[index] = step(current, states[index], constants[index] | drawn[index].next(), heaviside)
+                with no_autocast(device):
+                    current = sums[index](x, outputs)
+                    spikes, seen, states[index] = step(current, states[index], constants[index] | drawn[index].next(), heaviside)
                 model = network.layers[index].model
                 payload = states[index][model.discrete.payload] if model.discrete.payload else None
                 outputs[index] = spikes if payload is None else payload
@@ -194,6 +196,15 @@ def _draws(network: Network, drive: Drive, dtype: torch.dtype, device: torch.dev
 def _check_binary(spikes: Tensor, layer: Layer) -> None:
     if not bool(((spikes == 0) | (spikes == 1)).all()):
         raise RefsimError(f"Torch: {layer.name} gives {float(spikes.max()):g} for a spike; spikes are 0 or 1 here. Scale the weights behind them instead.")
+
+
+def _rounds_to(name: str, device: torch.device, trial: Trial | None) -> str:
+    """Return the shortest dtype that a run rounds to: a module's own, float32 where a layer has it, or that of autocast around it."""
+    if trial is None:
+        return name
+    if autocast_in_use(device) and name == "float32":
+        return str(torch.get_autocast_dtype(device.type)).removeprefix("torch.")
+    return "float32" if trial.single else name
 
 
 def _own_dtype(module: nn.Module) -> torch.dtype:
