@@ -1,8 +1,6 @@
 """Check what leads to the neurons of a live module against a Network: wiring, order, orientation, weights, bias."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,36 +9,12 @@ from numpy.typing import NDArray
 from ..arrays import Floats
 from ..claims import Claim, Verdict
 from ..connection import DRIVE, Source
-from ..errors import RefsimError, counted, crash
+from ..errors import RefsimError, counted
 from ..network import Layer, Network
 from .runner import Answer, Check, names_skipped, run_checks
 
 
-@dataclass(frozen=True, eq=False)
-class Maps:
-    """A module's layers, read when they are first asked for, and the declared ones.
-
-    Attributes
-    ----------
-    read : function () -> Network
-    network : Network
-    """
-
-    read: Callable[[], Network]
-    network: Network
-
-    @cached_property
-    def pairs(self) -> list[tuple[Layer, Layer]]:
-        """The layers of both, in the order they run: found, declared."""
-        try:
-            found = self.read().layers
-        except RefsimError:
-            raise
-        except Exception as error:  # a module can raise anything
-            raise crash("the module", error, "when it was run to be read") from error
-        if len(found) != len(self.network.layers):
-            raise RefsimError(f"check_module: the module runs {len(found)} layers of neurons a step, but the network has {len(self.network.layers)}.")
-        return list(zip(found, self.network.layers, strict=True))
+Maps = Sequence[tuple[Layer, Layer]]  # the layers in the order they run: found, declared
 
 
 def _told(where: Sequence[str], count: float | None = None) -> Answer:
@@ -51,11 +25,7 @@ def _told(where: Sequence[str], count: float | None = None) -> Answer:
 def _wiring(maps: Maps) -> Answer:
     """Count layers that hear of other layers than declared, or after other delays."""
     return _told(
-        [
-            f"{declared.name} hears {_heard(found)}, and is declared to hear {_heard(declared)}"
-            for found, declared in maps.pairs
-            if _heard(found) != _heard(declared)
-        ]
+        [f"{declared.name} hears {_heard(found)}, and is declared to hear {_heard(declared)}" for found, declared in maps if _heard(found) != _heard(declared)]
     )
 
 
@@ -74,13 +44,13 @@ def _late(source: Source) -> str:
 def _layer_order(maps: Maps) -> Answer:
     """Count layers that hold the weights of another layer; weights that no layer declares belong to none."""
     wrong = []
-    for index, (found, declared) in enumerate(maps.pairs):
+    for index, (found, declared) in enumerate(maps):
         if np.array_equal(found.weight, declared.weight):
             continue
-        shared = [_shared(found.weight, other.weight) for _, other in maps.pairs]
+        shared = [_shared(found.weight, other.weight) for _, other in maps]
         other = int(np.argmax(shared))
         if shared[other] > shared[index] and shared[other] >= 0.5:
-            wrong.append(f"{declared.name} holds the weights of {maps.network.layers[other].name}")
+            wrong.append(f"{declared.name} holds the weights of {maps[other][1].name}")
     return _told(wrong)
 
 
@@ -93,7 +63,7 @@ def _shared(weight: Floats, other: Floats) -> float:
 
 def _orientation(maps: Maps) -> Answer:
     """Count layers that equal the transpose of what is declared, and not the declared matrix."""
-    return _told([f"{declared.name} is transposed" for found, declared in maps.pairs if _transposed(found.weight, declared.weight)])
+    return _told([f"{declared.name} is transposed" for found, declared in maps if _transposed(found.weight, declared.weight)])
 
 
 def _transposed(weight: NDArray[np.float64], declared: NDArray[np.float64]) -> bool:
@@ -103,7 +73,7 @@ def _transposed(weight: NDArray[np.float64], declared: NDArray[np.float64]) -> b
 def _weights(maps: Maps) -> Answer:
     """Count weights that differ in layers that stand in their place and orientation."""
     wrong, words = 0, []
-    for found, declared in maps.pairs:
+    for found, declared in maps:
         if not _transposed(found.weight, declared.weight) and _in_place(found.weight, declared.weight):
             places = np.argwhere(found.weight != declared.weight)
             wrong += len(places)
@@ -126,14 +96,14 @@ def _in_place(weight: NDArray[np.float64], declared: NDArray[np.float64]) -> boo
 def _bias(maps: Maps) -> Answer:
     wrong = {
         declared.name: declared.bias.size if found.bias.shape != declared.bias.shape else int((np.sort(found.bias) != np.sort(declared.bias)).sum())
-        for found, declared in maps.pairs
+        for found, declared in maps
     }
     return _told([f"{name}: {count} of its biases are others" for name, count in wrong.items() if count], float(sum(wrong.values())))
 
 
 def _maps(maps: Maps) -> Answer:
     """Count numbers that differ at all, shapes included."""
-    wrong = {declared.name: _unlike(found.weight, declared.weight) + _unlike(found.bias, declared.bias) for found, declared in maps.pairs}
+    wrong = {declared.name: _unlike(found.weight, declared.weight) + _unlike(found.bias, declared.bias) for found, declared in maps}
     return _told([f"{name}: {count} numbers differ" for name, count in wrong.items() if count], float(sum(wrong.values())))
 
 
@@ -172,7 +142,7 @@ def check_module(
     Returns
     -------
     list of Verdict, one a check
-        The last one, maps, compares every number, and is run only where none before it fails. A module that raises fails.
+        The last one, maps, compares every number, and is run only where none before it fails.
 
     Raises
     ------
@@ -184,5 +154,8 @@ def check_module(
     names_skipped(skip, MAP_CHECKS, "check_module")
     if not isinstance(network, Network):
         raise RefsimError(f"check_module: needs the network that is declared, such as refsim.bridge.load(...), but {type(network).__name__} was given.")
-    maps = Maps(lambda: from_module(module, network.dt, input_shape, layout), network)
+    found = from_module(module, network.dt, input_shape, layout).layers
+    if len(found) != len(network.layers):
+        raise RefsimError(f"check_module: the module runs {len(found)} layers of neurons a step, but the network has {len(network.layers)}.")
+    maps = list(zip(found, network.layers, strict=True))
     return run_checks(MAP_CHECKS, maps, who="check_module", run="the module", skip=skip)
