@@ -5,6 +5,15 @@ class RefsimError(ValueError):
     """Input that refsim cannot use. The message is a whole sentence for the person who gave it."""
 
 
+class CrashError(RefsimError):
+    """Somebody's code raised while it was checked. That is what the check has found, and no wrong usage of refsim."""
+
+    @property
+    def found(self) -> str:
+        """What it raised, the same wherever the same code raises it."""
+        return repr(self.__cause__) if self.__cause__ is not None else str(self)
+
+
 def counted(number: int, noun: str) -> str:
     """Write a number with its noun: ``1 step``, ``2,000 steps``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
@@ -35,3 +44,19 @@ def option(name: str, value: object, typed: str = "") -> str:
 def first_line(error: BaseException, most: int = 160) -> str:
     """Return the first line of what an error of somebody else's code says, or its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
+def crash(what: str, error: BaseException, how: str = "", cure: str = "") -> CrashError:
+    """Return the error that says in words what somebody's code raised; raise it ``from error``.
+
+    Parameters
+    ----------
+    what : str
+        Whose code: ``"check_step: the step"``.
+    how : str
+        How it was called, where that helps: ``"when it was called with ..."``.
+    cure : str
+        What may help.
+    """
+    words = f"{what} raised {type(error).__name__}{f' {how}' if how else ''}: {first_line(error)}"
+    return CrashError(f"{words} ({cure})." if cure else words)

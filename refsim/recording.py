@@ -53,7 +53,8 @@ class Recording:
     spikes : tuple of SpikeTrains, one a layer
     traces : tuple of dict of str to (n_samples, n_steps, n_neurons)
         Where asked for: ``"before_reset"``, what the threshold saw, ``"after_reset"``, the membrane after the step, and
-        ``"payload"``, what spikes carry (0 where there is none) in layers whose card says so.
+        ``"payload"``, what spikes carry (0 where there is none) in layers whose card says so, and states by their names, after
+        the step; NaN where a module hides one. Event streams that a card declares are there without being asked for.
     approach : tuple of Approach, one a layer, or empty
     provenance : dict
         Engine, mode, dtype, device, dt, versions, hash of the cards.
@@ -127,9 +128,14 @@ def what_output(layer: Layer) -> str:
 
 
 def traces_of(layer: Layer, record: tuple[str, ...], *, states: bool = False) -> tuple[str, ...]:
-    """Return those of the traces asked for that a layer has."""
+    """Return those of the traces asked for that a layer has, and its event streams."""
     own = {*TRACES, *(layer.model.stepped if states else ())} - (set() if layer.model.discrete.payload else {"payload"})
-    return tuple(name for name in record if name in own)
+    return tuple(dict.fromkeys((*(name for name in record if name in own), *layer.model.discrete.streams)))
+
+
+def streams_of(network: Network) -> tuple[str, ...]:
+    """Return the names of all event streams that the cards of a network declare."""
+    return tuple(dict.fromkeys(name for layer in network.layers for name in layer.model.discrete.streams))
 
 
 class Engine(Protocol):
@@ -150,7 +156,7 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
     engine : Brian2, Discrete or Torch
     record : tuple of {"before_reset", "after_reset", "payload"}, or names of states
         Traces to keep: what the threshold saw, the membrane after the step, and what spikes carry, (n_samples, n_steps,
-        n_neurons) each; with Brian2 and Discrete also any state, after the step, by its name.
+        n_neurons) each, and any state, after the step, by its name. Event streams that a card declares are always kept.
 
     Raises
     ------
@@ -196,7 +202,7 @@ def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str, *, 
     Returns
     -------
     tuple of str
-        The traces to record.
+        The traces to record, event streams that cards declare among them.
     """
     names = (record,) if isinstance(record, str) else tuple(record)
     if drive.n_inputs != network.n_inputs:
@@ -206,6 +212,7 @@ def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str, *, 
     known = [*TRACES, *dict.fromkeys(name for layer in network.layers for name in layer.model.state if states)]
     if unknown := set(names) - set(known):
         raise RefsimError(f"record: {', '.join(sorted(unknown))} cannot be recorded; known are {', '.join(known)}.")
+    names = tuple(dict.fromkeys((*names, *streams_of(network))))
     _check_signs(network, drive)
     bins = drive.n_samples * drive.n_steps * sum(layer.n_post for layer in network.layers)
     needed, there = bins * (1 + 8 * len(names)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..errors import RefsimError, listed
+from ..errors import RefsimError
 from .named import named, surrogate_named
 from .reading import data_arguments, data_given, module_arguments, read, reading_arguments
 from .terminal import EXIT_CODES, say
@@ -48,10 +48,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Check, print the tables and return the exit code."""
     from ..checks import GRADIENT_CHECKS, check_gradient
+    from ..checks.runner import names_skipped
 
-    skip = [name.strip() for text in options.skip for name in text.split(",")]
-    if unknown := set(skip) - set(GRADIENT_CHECKS):
-        raise RefsimError(f"--skip: {listed(unknown)} is not a check; known are {listed(GRADIENT_CHECKS)}.")
+    skip = names_skipped(options.skip, GRADIENT_CHECKS, "--skip")
     live = _live(options)
     network = live.network if live else read(options.network, options).network
     loss, kind = _loss(options.loss)

@@ -26,6 +26,8 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "adapt_scale": {"value": 1.8, "meaning": "threshold added by an adaptation of 1"},
 }
 
+# Of these the usual value says nothing of a neuron: it is the one of a neuron that has no such parameter.
+UNSAID = frozenset({"gain", "v_rest", "v_reset", "v_start"})
 # What a card with a convention may declare for the sake of another trait than the one that is switched on.
 OF_TRAITS = frozenset({*_PARAMETERS, "share"})
 

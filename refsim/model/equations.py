@@ -58,7 +58,7 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
     solution, readout, payload = table.get("solution"), table.get("readout", ""), table.get("payload", "")
     if not isinstance(solution, str) or solution not in SOLUTIONS:
         raise RefsimError(f"{where} solution must be one of {listed(SOLUTIONS)}, but is {solution!r}.")
-    parts = [key for key in table if key not in ("solution", "readout", "payload")]
+    parts = [key for key in table if key not in ("solution", "readout", "payload", "streams")]
     if unknown := set(parts) - set(_STEPS):
         raise RefsimError(f"{where}: {listed(unknown)} is not a known step; known are {', '.join(_STEPS)}.")
     if readout and "fire" in parts:
@@ -77,8 +77,21 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
     _check_step(parsed, names, where)
     if payload:
         _check_payload(payload, parsed, names, odes, where)
+    streams = _streams(table.get("streams", []), parsed, names, where)
     fire = parsed["fire"][0] if "fire" in parsed else None
-    return Discrete(parsed["integrate"], parsed.get("modulate", ()), fire, parsed.get("reset", ()), str(solution), readout, payload)
+    return Discrete(parsed["integrate"], parsed.get("modulate", ()), fire, parsed.get("reset", ()), str(solution), readout, payload, streams)
+
+
+def _streams(given: object, parsed: Mapping[str, tuple[Statement, ...]], names: Names, where: str) -> tuple[str, ...]:
+    """Check the event streams: states that the step itself makes 0 or 1, so that an event is one in every engine."""
+    states = names.of("discrete")
+    if not isinstance(given, list) or not all(isinstance(name, str) and name in states for name in given) or len(set(given)) < len(given):
+        raise RefsimError(f'{where} streams: must be a list of states, such as streams = ["{states[-1]}"], each one of {listed(states)}, but is {given!r}.')
+    for name in given:
+        made = [statement.tree for statements in parsed.values() for statement in statements if statement.target == name]
+        if names.state[name].start or not all(comparisons(tree) for tree in made):
+            raise RefsimError(f"{where} streams: {name} must be 0 or 1 in every step; let it start at 0, and set it by a comparison, such as '{name} = x < y'.")
+    return tuple(given)
 
 
 def _check_payload(payload: object, parsed: Mapping[str, tuple[Statement, ...]], names: Names, odes: Odes | None, where: str) -> None:

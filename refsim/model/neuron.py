@@ -30,7 +30,8 @@ class Discrete:
     """One step of dt as ordered statements: integrate, modulate (may be empty), fire, reset (may be empty).
 
     A neuron that never fires has no `fire` but a `readout`, the state that is its output. One whose spikes carry a number has a
-    `payload`, the state that they carry, 0 where there is no spike.
+    `payload`, the state that they carry, 0 where there is no spike. `streams` are states that are events of their own, 0 or 1 in each
+    step, beside the spikes.
     """
 
     integrate: tuple[Statement, ...]
@@ -40,6 +41,7 @@ class Discrete:
     solution: str
     readout: str = ""
     payload: str = ""
+    streams: tuple[str, ...] = ()
 
     @property
     def before_fire(self) -> tuple[Statement, ...]:

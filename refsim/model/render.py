@@ -31,6 +31,7 @@ def render(model: NeuronModel, width: int = 80) -> str:
     lines += _entry("fire", _written((discrete.fire,)), width) if discrete.fire else _entry("readout", discrete.readout, width)
     lines += _entry("reset", _written(discrete.reset), width) if discrete.reset else []
     lines += _entry("payload", f"{discrete.payload}: what a spike carries to the layers behind it", width) if discrete.payload else []
+    lines += _entry("streams", f"{', '.join(discrete.streams)}: events beside the spikes, 0 or 1 in each step", width) if discrete.streams else []
     lines += _entry("solution", f"{discrete.solution}: {SOLUTIONS[discrete.solution]}", width)
     reached = ", ".join(f"{name}{_unit(model.input_unit)} reaches {state}" for name, state in model.inputs.items())
     lines += ["", "Input", *_entry(model.input_kind, f"{INPUT_KINDS[model.input_kind]}; {reached}", width)]

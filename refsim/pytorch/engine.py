@@ -18,6 +18,7 @@ from ..philox import shortened
 from ..progress import advance as advance_progress
 from ..recording import BLOCK, Recording, check_range, check_run, make_provenance, traces_of
 from ..spikes import SpikeTrains
+from .autocast import autocast_in_use, no_autocast
 from .connections import WeightedSum
 from .steps import STEPS
 from .steps_convention import convention_step
@@ -58,10 +59,11 @@ class Torch:
 
     def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
         """Run a batch; see `refsim.run`."""
-        record = check_run(network, drive, record)
+        record = check_run(network, drive, record, states=True)
         dtype, device = self._dtype(), checked_device(self.device)
         check_range(network, str(dtype).removeprefix("torch."))
-        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, traces_of(layer, record), _numpy(dtype)) for layer in network.layers]
+        own = [traces_of(layer, record, states=True) for layer in network.layers]
+        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, names, _numpy(dtype)) for layer, names in zip(network.layers, own, strict=True)]
         # for the margin only: rounded to the dtype of the run
         thresholds = [constant_threshold(layer, network.dt).astype(_numpy(dtype)) for layer in network.layers]
         trial = None if self.module is None else Trial.of(self.module, network, self.input_shape, self.layout)
@@ -71,9 +73,10 @@ class Torch:
             for first in range(0, drive.n_samples, BLOCK):
                 samples = np.arange(first, min(first + BLOCK, drive.n_samples))
                 for step, results in enumerate(self._results(network, drive.take(samples), dtype, device, trial)):
-                    for tap, layer, threshold, (fired, seen, after, payload) in zip(taps, network.layers, thresholds, results, strict=True):
+                    for tap, layer, threshold, (fired, seen, after, payload, states) in zip(taps, network.layers, thresholds, results, strict=True):
                         _check_binary(fired, layer)
                         carried = {} if payload is None else {"payload": _array(payload)}
+                        carried |= {name: _array(states[name]) if states and name in states else np.nan for name in tap.traces if name in layer.model.stepped}
                         view = _view(tap, samples)
                         view.keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried, hidden=seen_is_hidden(seen, trial))
                         tap.lost += [(sample + int(samples[0]), *rest) for sample, *rest in view.lost[: 1 - len(tap.lost)]]
@@ -87,8 +90,9 @@ class Torch:
             drive,
             engine="Torch",
             mode="grid",
-            dtype="float32" if trial is not None and trial.single else name,
+            dtype=_rounds_to(name, device, trial),
             device=_device_name(device),
+            code="steps" if trial is None else "module",
             module=who,
         )
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
@@ -125,12 +129,13 @@ class Torch:
         def advance(x: Tensor) -> list[Result]:
             results = []
             for index, step in enumerate(steps):
-                current = sums[index](x, outputs)
-                spikes, seen, states[index] = step(current, states[index], constants[index] | drawn[index].next(), heaviside)
+                with no_autocast(device):
+                    current = sums[index](x, outputs)
+                    spikes, seen, states[index] = step(current, states[index], constants[index] | drawn[index].next(), heaviside)
                 model = network.layers[index].model
                 payload = states[index][model.discrete.payload] if model.discrete.payload else None
                 outputs[index] = spikes if payload is None else payload
-                results.append(Result(spikes, seen, states[index][model.membrane], payload))
+                results.append(Result(spikes, seen, states[index][model.membrane], payload, states[index]))
             return results
 
         return advance
@@ -191,6 +196,15 @@ def _draws(network: Network, drive: Drive, dtype: torch.dtype, device: torch.dev
 def _check_binary(spikes: Tensor, layer: Layer) -> None:
     if not bool(((spikes == 0) | (spikes == 1)).all()):
         raise RefsimError(f"Torch: {layer.name} gives {float(spikes.max()):g} for a spike; spikes are 0 or 1 here. Scale the weights behind them instead.")
+
+
+def _rounds_to(name: str, device: torch.device, trial: Trial | None) -> str:
+    """Return the shortest dtype that a run rounds to: a module's own, float32 where a layer has it, or that of autocast around it."""
+    if trial is None:
+        return name
+    if autocast_in_use(device) and name == "float32":
+        return str(torch.get_autocast_dtype(device.type)).removeprefix("torch.")
+    return "float32" if trial.single else name
 
 
 def _own_dtype(module: nn.Module) -> torch.dtype:

@@ -1,7 +1,7 @@
 """The user's own module on trial: run as it is, recorded by hooks, its states put aside before and put back after."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,12 +23,13 @@ Draws = Sequence[Callable[[], dict[str, Tensor]]]
 
 
 class Result(NamedTuple):
-    """One step of a layer: spikes, what the threshold saw, the membrane after the step (NaN where a module hides them), and what the spikes carry."""
+    """One step of a layer: spikes, what the threshold saw, the membrane after the step (NaN where a module hides them), what the spikes carry, and states by name."""
 
     fired: Tensor
     seen: Tensor
     after: Tensor
     payload: Tensor | None
+    states: Mapping[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,11 @@ class _Record:
             rows = [None if each is None else in_time(each, part.axes, self.n_samples).flatten(2) for each in (sent, seen, after)]
             assert rows[0] is not None
             hidden = torch.full_like(rows[0], torch.nan)
-            self.kept[index] += [_result(layer, *each) for each in zip(rows[0], *(hidden if row is None else row for row in rows[1:]), strict=True)]
+            shown = {
+                name: in_time(state, part.axes, self.n_samples).flatten(2) for name, state in part.framework.states(module).items() if state.shape == sent.shape
+            }
+            for step, each in enumerate(zip(rows[0], *(hidden if row is None else row for row in rows[1:]), strict=True)):
+                self.kept[index].append(_result(layer, *each)._replace(states={name: state[step] for name, state in shown.items()}))
 
         return keep
 

@@ -15,12 +15,14 @@ from ..engines.discrete import Discrete
 from ..errors import RefsimError
 from ..network import Network
 from ..progress import progress
-from ..recording import Engine, Recording, check_run, output_trace
+from ..recording import Engine, Recording, check_run, output_trace, streams_of
 from .code import IDENTITY, Comparison, compare_recordings, judge_identity
 from .findings import Closeup, Findings, look_closer
 from .step import LADDER_MEASURES, Ladder, climb, judge_ladder
+from .streams import MEASURE as EVENTS
+from .streams import judge_streams
 
-CODE_MEASURES = (IDENTITY, "changed decisions")
+CODE_MEASURES = (IDENTITY, "changed decisions", EVENTS)
 TASK_MEASURES = ("accuracy",)
 MEASURES = (*CODE_MEASURES, *TASK_MEASURES, *LADDER_MEASURES)
 TRIALS = ("torch float64", "torch float32", "brian2 float32", "discrete float64")
@@ -96,7 +98,7 @@ def validate_network(
         look = functools.cache(lambda: look_closer(worst, network, drive, reference_engine.in_numpy(), engine))
         if worst.first is not None:
             comparisons = tuple(_with_membranes(found, look()) if found is worst else found for found in comparisons)
-    verdicts = [verdict for claim in claims for verdict in _judge(claim, reference, comparisons, ladder, labels)]
+    verdicts = [verdict for claim in applying(claims, network) for verdict in _judge(claim, reference, comparisons, ladder, labels)]
     facts = {"samples": drive.n_samples, "steps": drive.n_steps, "inputs": drive.n_inputs, "drive": drive.made.get("kind")} | (data or {})
     return Findings(title, tuple(verdicts), network, facts, reference, comparisons, ladder, labels, look)
 
@@ -122,10 +124,17 @@ def _judge(claim: Claim, reference: Recording, comparisons: Sequence[Comparison]
     raise RefsimError(f"claim '{claim.measure}': is not a known measure; known are {', '.join(MEASURES)}.")
 
 
+def applying(claims: Sequence[Claim], network: Network) -> list[Claim]:
+    """Return the claims that say something of a network: of event streams only where a card declares some."""
+    return [claim for claim in claims if claim.measure != EVENTS or streams_of(network)]
+
+
 def judge_code(claim: Claim, found: Comparison) -> Verdict:
     """Judge one of ``CODE_MEASURES``; where every sample parted by rounding alone, a changed class is a tie too."""
     if claim.measure == IDENTITY:
         return judge_identity(claim, found)
+    if claim.measure == EVENTS:
+        return judge_streams(claim, found.reference, found.trial)
     if found.no_decisions:
         return Verdict(claim, None, "skipped", run=found.trial.label, detail=found.no_decisions)
     verdict = judge(claim, found.changed_decisions, run=found.trial.label)

@@ -57,6 +57,7 @@ class Report:
             "data": dict(findings.data or {}),
             "runs": [dict(run.provenance) | {"spikes_per_layer": [len(train) for train in run.spikes]} for run in runs],
             "claims": [verdict.as_dict() for verdict in findings.verdicts],
+            "causes": [cause.as_dict() for cause in findings.conventions],
         }
 
     def save(self, folder: str | os.PathLike[str]) -> Path:

@@ -72,6 +72,8 @@ class Framework:
     recurrent : function of a part
         Its recurrent map, or None.
     membranes : function of a part and its output
+    states : function of a part
+        Its states after the last step by their names in the card, where it shows them and takes one step a call.
     step_seconds : function of a part
         The duration of a step, where the part says one; asked only of a part whose card depends on it.
     expect : function of a part and a number of samples
@@ -97,6 +99,7 @@ class Framework:
     values: Callable[[nn.Module, dict[str, Any]], Mapping[str, Any]] = lambda _part, values: values
     recurrent: Callable[[nn.Module], Recurrent | None] = lambda _part: None
     membranes: Callable[[nn.Module, Any], Membranes] = lambda _part, _output: Membranes()
+    states: Callable[[nn.Module], Mapping[str, Tensor]] = lambda _part: {}
     step_seconds: Callable[[nn.Module], float | None] = lambda _part: None
     expect: Callable[[nn.Module, int], None] = lambda _part, _n_samples: None
     arriving: Callable[[nn.Module, Tensor], Tensor] = lambda _part, x: x
