@@ -1,8 +1,35 @@
 """The one error a user of refsim meets: what was given, what is needed, where, and what to do."""
 
+import unicodedata
+
+_HIDDEN = ("Cc", "Cs", "Cn", "Co", "Zl", "Zp")  # control, surrogate, unassigned and private characters, and separators of lines
+_TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they turn the direction of what follows
+_LONGEST = 2000  # characters of a message; the beginning and the end are kept, which say what it is and what to do
+
 
 class RefsimError(ValueError):
     """Input that refsim cannot use. The message is a whole sentence for the person who gave it."""
+
+
+def is_hidden(letter: str) -> bool:
+    """Whether a character is one that no reader sees, but that a terminal, a compiler or a page acts on; a line's end and a tab are not."""
+    return letter not in "\n\t" and (letter in _TURNING or unicodedata.category(letter) in _HIDDEN)
+
+
+def visible(text: str) -> str:
+    """Return a text with hidden characters written out, such as ``\\x1b``, so that a terminal shows them and does nothing."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(letter.encode("unicode_escape").decode() if is_hidden(letter) else letter for letter in text)
+
+
+def one_line(text: str, most: int = _LONGEST) -> str:
+    """Return a text, perhaps of a file, on one line: hidden characters written out, and its middle left out where it is longer than `most`."""
+    line = visible(" ".join(text.split()))
+    if len(line) <= most:
+        return line
+    end = most // 4
+    return f"{line[: most - end - 3]} … {line[len(line) - end :]}"
 
 
 def counted(number: int, noun: str) -> str:

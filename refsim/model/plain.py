@@ -10,7 +10,7 @@ from ..units import base_unit
 from .expressions import comparisons, names_in, parse_expression, parse_statements
 from .inputs import SIGNS
 from .neuron import DRAWS, INPUT, STEP
-from .odes import GENERATED, Odes, equation_rows, generated_step, read_odes, state_of
+from .odes import GENERATED, Odes, equation_rows, generated_step, read_odes, renamed, state_of
 
 # What is false where a comparison is true.
 _NOT = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
@@ -164,8 +164,16 @@ def _rising(words: Words, threshold: str, states: list[str], where: str) -> tupl
         )
     ((left, symbol, right),) = tests
     kept = sorted(names_in(left) & set(states) | names_in(right) & set(states))
-    old = [re.sub(r"[A-Za-z_]\w*", lambda word: f"{word[0]}_old" if word[0] in kept else word[0], ast.unparse(side)) for side in (left, right)]
-    return [f"{name}_old = {name}" for name in kept], f"{threshold} and {old[0]} {_NOT[symbol]} {old[1]}"
+    old = {name: _free(f"{name}_old", {*states, *words["parameters"], *words["derived"]}) for name in kept}
+    sides = [renamed(side, old) for side in (left, right)]
+    return [f"{new} = {name}" for name, new in old.items()], f"{threshold} and {sides[0]} {_NOT[symbol]} {sides[1]}"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return the name, made longer where it is taken."""
+    while name in taken:
+        name += "er"
+    return name
 
 
 def _draws(words: Words) -> bool:
