@@ -4,6 +4,7 @@ import unicodedata
 
 _HIDDEN = ("Cc", "Cs", "Cn", "Co", "Zl", "Zp")  # control, surrogate, unassigned and private characters, and separators of lines
 _TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they turn the direction of what follows
+_NAME, _NAMES = 100, 150  # characters of a name, and names of a list, that are shown
 _LONGEST = 2000  # characters of a message; the beginning and the end are kept, which say what it is and what to do
 
 
@@ -38,8 +39,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def listed(names: object) -> str:
-    """Write names as a readable, sorted list: ``a, b, c``."""
-    return ", ".join(sorted(str(name) for name in names)) or "none"  # type: ignore[attr-defined]
+    """Write names as a readable, sorted list: ``a, b, c``; names of a file may be long and many, and are cut."""
+    rows = sorted(one_line(str(name), _NAME) for name in names)  # type: ignore[attr-defined]
+    more = [f"and {len(rows) - _NAMES:,} more"] if len(rows) > _NAMES else []
+    return ", ".join(rows[:_NAMES] + more) or "none"
 
 
 def option(name: str, value: object, typed: str = "") -> str:
@@ -61,4 +64,4 @@ def option(name: str, value: object, typed: str = "") -> str:
 
 def first_line(error: BaseException, most: int = 160) -> str:
     """Return the first line of what an error of somebody else's code says, or its kind where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+    return visible((str(error).strip().splitlines() or [type(error).__name__])[0][:most])
