@@ -4,12 +4,13 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from ..claims import Verdict
-from ..errors import counted
+from ..errors import counted, one_line
 from ..questions.findings import Findings
 
 if TYPE_CHECKING:
     from .report import Report
 
+_FACT = 600  # characters of a fact: names of files and layers are somebody else's
 _QUESTIONS = {
     "code": "Is the code right? Both run the same declared step",
     "step": "Is the step right? Reported against the ODE, blamed on nobody",
@@ -51,7 +52,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         rows += [
             ("on trial", f"{found.trial.label}, {found.trial.provenance['module']}") for found in findings.comparisons if "module" in found.trial.provenance
         ]
-    return rows
+    return [(name, one_line(text, _FACT)) for name, text in rows]
 
 
 def _reasons(rows: list[Verdict]) -> list[list[str]]:

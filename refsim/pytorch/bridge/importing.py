@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,8 @@ from torch import nn
 
 from ...errors import RefsimError
 
+_REACHED: set[Path] = set()  # folders of the user's code
+_INSTALLED = {Path(__file__).resolve().parents[2]}  # refsim itself, which may lie in one of them
 _NEEDED = "write package.module:factory or net.py:factory, where factory is a function without arguments that returns an nn.Module, or the module itself"
 
 
@@ -81,8 +84,16 @@ def _import(where: str, name: str) -> ModuleType:
 
 def _reach(folder: Path) -> None:
     """Let the user's code import what lies beside it, behind all that is installed: a file numpy.py there is nobody's NumPy."""
+    _REACHED.add(folder.resolve())
     if (found := str(folder.resolve())) not in sys.path:
         sys.path.append(found)
+
+
+def failed_in(error: BaseException) -> str:
+    """Return where in the user's code an error came about, ``net.py, line 9``; empty where it is not in that."""
+    rows = [(Path(row.filename), row.lineno) for row in traceback.extract_tb(error.__traceback__)]
+    own = [(path, line) for path, line in rows if _REACHED & set(path.parents) and not _INSTALLED & set(path.parents) and "site-packages" not in path.parts]
+    return f"{own[-1][0].name}, line {own[-1][1]}" if own else ""
 
 
 def _check_package(where: str, name: str) -> None:
