@@ -14,7 +14,7 @@ RESERVED = {*_OF_ENGINES, *DRAWS}
 # A variable that has the name of a function, or a parameter that Python cannot take as a keyword.
 TAKEN = {*FUNCTIONS, "int", "self"}
 # Names that the engines give by a rule: functions of a step, impulses, sums by sign, groups, and what fires between the steps.
-_RULES = re.compile(r"sub_\w+|\w+_call|(I|jump)_(excitatory|inhibitory)|L\d+")
+_RULES = re.compile(r"sub_\w+|\w+_(call|pre|post)|(I|jump)_(excitatory|inhibitory)|L\d+")
 # Words of C++, and of the headers that a compiled network includes: a variable of that name would not compile.
 CPP = frozenset(
     """alignas alignof and_eq asm auto bitand bitor bool case catch char char16_t char32_t compl const const_cast constexpr decltype default delete do
@@ -49,7 +49,7 @@ def check_name(card: str, name: str) -> None:
     if name in RESERVED or _RULES.fullmatch(name):
         raise RefsimError(
             f"{card}: '{name}' has a meaning of its own and cannot be a state or parameter; reserved are {listed(RESERVED)}, "
-            "and names such as sub_..., ..._call, jump_excitatory, L0."
+            "and names such as sub_..., ..._call, ..._pre, ..._post, jump_excitatory, L0."
         )
     if name in TAKEN or keyword.iskeyword(name) or name in CPP:
         what = "a function" if name in FUNCTIONS or name == "int" else "a word of C++" if name in CPP and not keyword.iskeyword(name) else "a word of Python's"

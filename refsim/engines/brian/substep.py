@@ -42,12 +42,12 @@ def arrival(flow: Flow, target: str, delta: str) -> str:
     Parameters
     ----------
     target : str
-        The state to which the weight ``w`` is added.
+        The state to which the weight ``sub_weight`` is added.
     delta : str
         The variable that holds the time since the spike.
     """
     ours = {name: f"{name}_post" for name in (*flow.names, *flow.constants)}
-    shares = flow.jump(target, delta, of="w", names=ours)
+    shares = flow.jump(target, delta, of="sub_weight", names=ours)
     return "\n".join([*(f"{name}_post += {share}" for name, share in shares.items()), f"{_COUNT}_post += 1", f"{_WHEN}_post += {delta}"])
 
 
