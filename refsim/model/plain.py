@@ -117,7 +117,13 @@ def _target(words: Words, odes: Odes | None, states: list[str]) -> Any:
     if odes is None:
         return next(iter(states), "v")
     reached = {sign: next((name for name in odes.slopes if f"{INPUT}_{sign}" in odes.reads(name)), "") for sign in SIGNS}
-    if any(reached.values()):
+    if missing := [f"{INPUT}_{sign}" for sign, name in reached.items() if not name]:
+        if len(missing) < len(reached):
+            raise RefsimError(
+                f"NeuronModel {words['name']!r}: equations: {missing[0]} is not read by any 'd.../dt', but the input of the other sign is; "
+                f"read both, or {INPUT} alone, and give states, helpers and constants other names."
+            )
+    else:
         return reached
     return next((name for name in odes.slopes if INPUT in odes.reads(name)), next(iter(states), "v"))
 
