@@ -11,10 +11,10 @@ import sys
 if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and ("-m", "refsim") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False):
     del sys.path[0]  # `python -m` puts the working folder first, and a file random.py there would run in place of Python's own
 
-import importlib  # noqa: E402
-from typing import TYPE_CHECKING, Any  # noqa: E402
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from ._version import VERSION as __version__  # noqa: E402
+from ._version import VERSION as __version__
 
 if TYPE_CHECKING:
     from .checks import check_card, check_declared_step, check_gradient, check_judge, check_loss, check_module, check_step, check_surrogate, surrogate_bias

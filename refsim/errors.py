@@ -18,7 +18,7 @@ def is_hidden(letter: str) -> bool:
 
 
 def visible(text: str) -> str:
-    """Return a text with hidden characters written out, such as ``\\x1b``, so that a terminal shows them and does nothing."""
+    r"""Return a text with hidden characters written out, such as ``\x1b``, so that a terminal shows them and does nothing."""
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
     return "".join(letter.encode("unicode_escape").decode() if is_hidden(letter) else letter for letter in text)

@@ -136,7 +136,9 @@ def test_a_folder_among_the_temporary_files_that_is_not_refsims_stays(alive, pla
 
 def test_the_folder_of_a_run_that_was_killed_goes(place, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(place / "tmp"))
-    code = "import os; from refsim.engines.brian.children import Scratch; kept = Scratch(); (kept.path / 'a').mkdir(); print(kept.path, flush=True); os._exit(9)"
+    code = (
+        "import os; from refsim.engines.brian.children import Scratch; kept = Scratch(); (kept.path / 'a').mkdir(); print(kept.path, flush=True); os._exit(9)"
+    )
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(place / "tmp")}, check=False)
     assert (done.returncode, len(left(place))) == (9, 1)
     children.sweep()

@@ -1,5 +1,6 @@
 """Print for a reader who may leave: `refsim validate | head` must not change the exit code."""
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -23,10 +24,8 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """Print what went wrong, on one line of the other stream; where nobody reads that, print nothing."""
-    try:
+    with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
         print(f"refsim: {one_line(text)}", file=sys.stderr, flush=True)
-    except (OSError, ValueError):  # ValueError: the stream is closed
-        pass
 
 
 def crashed(error: BaseException) -> int:

@@ -16,13 +16,15 @@ TAKEN = {*FUNCTIONS, "int", "self"}
 # Names that the engines give by a rule: functions of a step, impulses, sums by sign, groups, and what fires between the steps.
 _RULES = re.compile(r"sub_\w+|\w+_(call|pre|post)|(I|jump)_(excitatory|inhibitory)|L\d+")
 # Words of C++, and of the headers that a compiled network includes: a variable of that name would not compile.
-CPP = frozenset(
-    """alignas alignof and_eq asm auto bitand bitor bool case catch char char16_t char32_t compl const const_cast constexpr decltype default delete do
-    double dynamic_cast enum explicit export extern false float friend goto inline int long mutable namespace new noexcept not_eq nullptr operator or_eq
-    private protected public register reinterpret_cast short signed sizeof static static_assert static_cast struct switch template this thread_local throw
-    true typedef typeid typename union unsigned using virtual void volatile wchar_t xor xor_eq NULL EOF NAN INFINITY HUGE_VAL BUFSIZ RAND_MAX errno stdin
-    stdout stderr assert main std brian""".split()
-)
+_CPP_WORDS = """
+alignas alignof and_eq asm auto bitand bitor bool case catch char char16_t char32_t compl const const_cast
+constexpr decltype default delete do double dynamic_cast enum explicit export extern false float friend goto
+inline int long mutable namespace new noexcept not_eq nullptr operator or_eq private protected public register
+reinterpret_cast short signed sizeof static static_assert static_cast struct switch template this thread_local
+throw true typedef typeid typename union unsigned using virtual void volatile wchar_t xor xor_eq NULL EOF NAN
+INFINITY HUGE_VAL BUFSIZ RAND_MAX errno stdin stdout stderr assert main std brian
+"""
+CPP = frozenset(_CPP_WORDS.split())
 _PROSE = ("title", "family", "references", "framework", "variant", "refuse")
 
 

@@ -1,6 +1,5 @@
 """A neuron in a few plain words of Python becomes the table of a card: units from the text, the step from the ODE."""
 
-import ast
 import re
 from collections.abc import Mapping
 from typing import Any

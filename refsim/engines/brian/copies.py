@@ -186,7 +186,9 @@ class _Built:
         model = self.copies.network.layers[index].model
         ((_, target),) = model.inputs.items()
         text = arrival(self.flows[index], target, f"{DELTA}_pre" if left is None else "sub_left")
-        made = self.brian2.Synapses(before, self.groups[index], f"sub_weight : {model.input_unit}" + "\nsub_left : second" * (left is not None), on_pre=text, namespace={})
+        made = self.brian2.Synapses(
+            before, self.groups[index], f"sub_weight : {model.input_unit}" + "\nsub_left : second" * (left is not None), on_pre=text, namespace={}
+        )
         made.connect(i=i[linked], j=j[linked])
         made.sub_weight_ = size[linked]
         if left is not None:

@@ -103,7 +103,9 @@ def _check_package(where: str, name: str) -> None:
     origin = _origin(first)
     if local is not None and origin is not None and not _same(Path(origin), local):
         file = Path(*where.split(".")).with_suffix(".py")
-        raise RefsimError(f"{name}: {first!r} is also the name of an installed package, {origin}; give the file itself, such as {file}:{name.rpartition(':')[2]}.")
+        raise RefsimError(
+            f"{name}: {first!r} is also the name of an installed package, {origin}; give the file itself, such as {file}:{name.rpartition(':')[2]}."
+        )
 
 
 def _origin(module: str) -> str | None:
