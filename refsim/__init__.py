@@ -6,6 +6,11 @@ PyTorch, runs beside it; refsim says where the two part, why, and by how much.
 Names are imported when they are first used: ``import refsim`` loads neither torch nor brian2.
 """
 
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and ("-m", "refsim") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False):
+    del sys.path[0]  # `python -m` puts the working folder first, and a file random.py there would run in place of Python's own
+
 import importlib
 from typing import TYPE_CHECKING, Any
 

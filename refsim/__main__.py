@@ -1,4 +1,4 @@
-"""The command ``refsim``. Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive."""
+"""The command ``refsim``. Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault of refsim's own."""
 
 import argparse
 import importlib
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._version import VERSION
+from .commands.terminal import complain, crashed
 from .errors import RefsimError
 
 _COMMANDS = {
@@ -27,7 +28,7 @@ _COMMANDS = {
 _MODULES = {"import": "import_file", "inspect": "inspect_file"}  # of commands that are words of Python's own
 _EPILOG = """\
 refsim COMMAND --help tells more. Exit codes: 0 pass, 1 fail, 2 wrong usage or
-invalid input, 3 inconclusive.
+invalid input, 3 inconclusive, 70 a fault of refsim's own.
 
   refsim validate                        judge the network that comes with refsim
   refsim validate net.pt --data x.npz --steps 100 --report report
@@ -37,7 +38,26 @@ invalid input, 3 inconclusive.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no ü shows ?
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except RefsimError as error:
+        complain(str(error))
+        return 2
+    except KeyboardInterrupt:
+        complain("stopped.")
+        return 130
+    except Exception as error:
+        if not isinstance(error, MemoryError) and "can't start new thread" not in str(error):  # Python's word for no memory for its stack
+            return crashed(error)
+        complain("this run needs more memory than there is; give fewer samples, steps or values.")
+        return 2
+
+
+def _run(given: list[str]) -> int:
+    """Read the command line and run its command."""
     parser = argparse.ArgumentParser(
         prog="refsim",
         description="The ground truth that trained spiking neural networks are checked against.",
@@ -51,22 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name in given[:1]:
             _module(name).arguments(command)
     options = parser.parse_args(_joined(given))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that has no ü shows ?
-    try:
-        return int(_module(options.command).execute(options))
-    except RefsimError as error:
-        print(f"refsim: {error}", file=sys.stderr)
-        return 2
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "can't start new thread" not in str(error):  # Python's word for no memory for its stack
-            raise
-        print("refsim: this run needs more memory than there is; give fewer samples, steps or values.", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("refsim: stopped.", file=sys.stderr)
-        return 130
+    return int(_module(options.command).execute(options))
 
 
 def _module(name: str) -> Any:

@@ -1,7 +1,6 @@
 """``refsim validate``: is it the same network or not."""
 
 import argparse
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "A description is a TOML file with dt and the neuron behind each Linear:\n\n"
         '  dt = "1 ms"\n  weights = "net.pt"\n\n  [[layer]]\n  linear = "0"\n  neuron = "srif"\n\n'
         "refsim import --help tells of files of lava-dl and of frameworks' state_dicts.\n"
-        "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive."
+        "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault of refsim's own."
     )
     add = parser.add_argument
     add(
@@ -62,7 +61,7 @@ def execute(options: argparse.Namespace) -> int:
         return 0 if found.fits else 2
     report = Report(found)
     code = EXIT_CODES[report.verdict]
-    say(json.dumps(report.as_dict(), indent=2, default=str) if options.json else report.text())
+    say(report.as_json() if options.json else report.text())
     if options.report is not None:
         folder = report.save(options.report)
         if not options.json:

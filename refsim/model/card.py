@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import RefsimError, listed
+from ..errors import RefsimError, is_hidden, listed
 from ..shelf import shelf
 from ..tables import read_toml, table_of
 from ..units import check_unit, to_si
@@ -15,9 +15,9 @@ from .conventions import OPTIONS, check_convention
 from .equations import Names, check_continuous, check_discrete, check_keys
 from .expressions import names_in, parse_expression
 from .inputs import check_kernels, read_inputs, read_kernels
-from .naming import RESERVED, TAKEN, check_names, same_neuron
-from .neuron import STEP, TRAITS, NeuronModel
-from .odes import read_odes
+from .naming import RESERVED, TAKEN, check_name, check_names, same_neuron
+from .neuron import STEP, TRAITS, Discrete, NeuronModel
+from .odes import Odes, read_odes
 from .parts import Derived, Parameter, State
 from .writing import card_text
 
@@ -119,6 +119,7 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     if not isinstance(name, str) or not name.replace("_", "a").isidentifier() or not name.isascii():
         raise RefsimError(f"card {path}: needs name = \"...\", of letters, digits and '_', but has {'none' if name is None else repr(name)}.")
     card = f"card '{name}'"
+    _check_characters(table, card)
     convention = check_convention(table["convention"], f"{card}: [convention]") if "convention" in table else {}
     table = {key: value for key, value in (compose(table, card) if convention else table).items() if key not in _OF_FRAMEWORKS}
     _keys(table, card, _TOP, _NEEDED)
@@ -139,6 +140,7 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     discrete = check_discrete(steps, names, odes, card)
     if taken := {target for target, _ in discrete.texts} & ((RESERVED | TAKEN) - {"z"}):
         raise RefsimError(f"{card}: [discrete] sets {listed(taken)}, which has a meaning of its own; give the helper another name.")
+    _check_helpers(discrete, odes, state, card)
     model = NeuronModel(
         name=name,
         title=_text(table, "title", card),
@@ -163,6 +165,27 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
         parameter.check(parameter.value, f"{card}: [parameters] {key}")
     _check_derived(model, card)
     return model
+
+
+def _check_characters(entry: object, where: str) -> None:
+    """Refuse characters that a reader does not see, but that end a line or a comment, or move a terminal's text."""
+    if isinstance(entry, dict):
+        for key, value in entry.items():
+            _check_characters(key, f"{where}: a key")
+            _check_characters(value, f"{where}: {key}" if isinstance(value, str | list) else where)
+    elif isinstance(entry, list):
+        for value in entry:
+            _check_characters(value, where)
+    elif isinstance(entry, str) and (hidden := [letter for letter in entry if is_hidden(letter)]):
+        raise RefsimError(f"{where}: holds the character {hidden[0]!r}, which no reader sees; leave it out.")
+
+
+def _check_helpers(discrete: Discrete, odes: Odes | None, state: Mapping[str, State], card: str) -> None:
+    """Hold what the card names on the way against the same rules as what it declares: it lives beside the engines' own names."""
+    made = [target for target, _ in discrete.texts if target[-1] != "_"]  # those of a generated step do; others were refused
+    for name in (*made, *([] if odes is None else odes.subexpressions)):
+        if name != "z" and name not in state:
+            check_name(f"{card}: a helper", name)
 
 
 def _keys(table: Mapping[str, Any], where: str, known: set[str], needed: tuple[str, ...]) -> None:

@@ -1,6 +1,5 @@
 """A neuron in a few plain words of Python becomes the table of a card: units from the text, the step from the ODE."""
 
-import ast
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from ..units import base_unit
 from .expressions import comparisons, names_in, parse_expression, parse_statements
 from .inputs import SIGNS
 from .neuron import DRAWS, INPUT, STEP
-from .odes import GENERATED, Odes, equation_rows, generated_step, read_odes, state_of
+from .odes import GENERATED, Odes, equation_rows, generated_step, read_odes, renamed, state_of
 
 # What is false where a comparison is true.
 _NOT = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
@@ -117,7 +116,13 @@ def _target(words: Words, odes: Odes | None, states: list[str]) -> Any:
     if odes is None:
         return next(iter(states), "v")
     reached = {sign: next((name for name in odes.slopes if f"{INPUT}_{sign}" in odes.reads(name)), "") for sign in SIGNS}
-    if any(reached.values()):
+    if missing := [f"{INPUT}_{sign}" for sign, name in reached.items() if not name]:
+        if len(missing) < len(reached):
+            raise RefsimError(
+                f"NeuronModel {words['name']!r}: equations: {missing[0]} is not read by any 'd.../dt', but the input of the other sign is; "
+                f"read both, or {INPUT} alone, and give states, helpers and constants other names."
+            )
+    else:
         return reached
     return next((name for name in odes.slopes if INPUT in odes.reads(name)), next(iter(states), "v"))
 
@@ -164,8 +169,16 @@ def _rising(words: Words, threshold: str, states: list[str], where: str) -> tupl
         )
     ((left, symbol, right),) = tests
     kept = sorted(names_in(left) & set(states) | names_in(right) & set(states))
-    old = [re.sub(r"[A-Za-z_]\w*", lambda word: f"{word[0]}_old" if word[0] in kept else word[0], ast.unparse(side)) for side in (left, right)]
-    return [f"{name}_old = {name}" for name in kept], f"{threshold} and {old[0]} {_NOT[symbol]} {old[1]}"
+    old = {name: _free(f"{name}_old", {*states, *words["parameters"], *words["derived"]}) for name in kept}
+    sides = [renamed(side, old) for side in (left, right)]
+    return [f"{new} = {name}" for name, new in old.items()], f"{threshold} and {sides[0]} {_NOT[symbol]} {sides[1]}"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return the name, made longer where it is taken."""
+    while name in taken:
+        name += "er"
+    return name
 
 
 def _draws(words: Words) -> bool:

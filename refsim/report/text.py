@@ -5,7 +5,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from ..claims import Verdict
-from ..errors import counted
+from ..errors import counted, one_line
 from ..questions.code import Comparison
 from ..questions.findings import Findings
 from ..rounding import Replay
@@ -13,6 +13,7 @@ from ..rounding import Replay
 if TYPE_CHECKING:
     from .report import Report
 
+_FACT = 600  # characters of a fact: names of files and layers are somebody else's
 _QUESTIONS = {
     "code": "Is the code right? Both run the same declared step",
     "step": "Is the step right? Reported against the ODE, blamed on nobody",
@@ -55,7 +56,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
             ("on trial", f"{found.trial.label}, {found.trial.provenance['module']}") for found in findings.comparisons if "module" in found.trial.provenance
         ]
         rows += [("judged", text) for text in dict.fromkeys(judged(found) for found in findings.comparisons)]
-    return rows
+    return [(name, one_line(text, _FACT)) for name, text in rows]
 
 
 def judged(found: Comparison) -> str:

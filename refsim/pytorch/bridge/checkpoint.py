@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import RefsimError, listed
 from .arrayfiles import read_npz, read_safetensors
+from .pickled import check_pickle
 
 TENSOR_FILES = (".pt", ".pth", ".ckpt", ".safetensors", ".npz")
 _CURE = "Save it anew with torch.save(module.state_dict(), path)."
@@ -56,6 +57,7 @@ def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[Any
     where = f"checkpoint {path}"
     check_there(path)
     _check_unpacked(path, where)
+    check_pickle(path, where, _CURE)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -83,17 +85,26 @@ def _first_line(error: BaseException) -> str:
 
 
 def _inner(found: object, key: str | None, where: str) -> Mapping[str, Any]:
+    _check_keys(found, where)
     if key is not None:
         if not isinstance(found, Mapping) or key not in found:
             have = listed(found) if isinstance(found, Mapping) else type(found).__name__
             raise RefsimError(f"{where}: has no entry '{key}'; it has {have}.")
         found = found[key]
+        _check_keys(found, where)
     if not isinstance(found, Mapping) or not found:
         raise RefsimError(f"{where}: holds a {type(found).__name__} and no named tensors. {_CURE}")
     inside = [name for name, value in found.items() if isinstance(value, Mapping)]
     if inside:
         raise RefsimError(f'{where}: is a larger checkpoint with parts {listed(found)}; say which is the state_dict, key = "{inside[0]}" in the description.')
     return found
+
+
+def _check_keys(found: object, where: str) -> None:
+    """Refuse keys that are no names: a tuple may be so deep that nothing can write it."""
+    for key in found if isinstance(found, Mapping) else ():
+        if not isinstance(key, str | int):
+            raise RefsimError(f"{where}: names a thing by a {type(key).__name__}, where a state_dict has the names of its tensors. {_CURE}")
 
 
 def tensors_of(state: Mapping[str, Any], where: str) -> dict[str, NDArray[Any]]:
