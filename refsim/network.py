@@ -99,7 +99,7 @@ class Network:
             weight (n_post, n_pre) as in PyTorch, or a `Connection`, or a list of them where a layer hears of more than
             the layer below; bias (n_post,) or None; parameters a dict of per-neuron values.
         dt : float or str
-            Duration of a step, ``1e-3`` or ``"1 ms"``.
+            Duration of a step, ``"1 ms"``, or a float in seconds, ``1e-3``.
 
         Raises
         ------
@@ -146,9 +146,21 @@ def _check_sizes(layers: Sequence[Layer]) -> int:
     return n_inputs
 
 
-def positive_time(value: object, where: str) -> float:
-    """Return a time in seconds above zero, from a number or text such as ``"1 ms"``."""
-    seconds = to_si(value, "second", where)
+def positive_time(value: object, where: str, *, written: bool = False) -> float:
+    """Return a time in seconds above zero, from text such as ``"1 ms"``, or a float.
+
+    Parameters
+    ----------
+    written : bool
+        Whether it stands in a file that a person wrote, where no number goes without its unit.
+
+    Raises
+    ------
+    RefsimError
+        Where it is no time; a whole number, such as 1, is one whose unit was forgotten.
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    seconds = to_si(value, "second", where, written=written or whole)
     if seconds <= 0:
         raise RefsimError(f"{where}: must be a time above zero, such as '1 ms', but is {value!r}.")
     return seconds

@@ -12,7 +12,7 @@ from ..tables import read_toml, table_of
 from ..units import check_unit, to_si
 from .composing import compose
 from .conventions import OPTIONS, check_convention
-from .equations import Names, check_continuous, check_discrete, check_keys
+from .equations import METHODS, Names, check_continuous, check_discrete, check_keys
 from .expressions import names_in, parse_expression
 from .inputs import check_kernels, read_inputs, read_kernels
 from .naming import RESERVED, TAKEN, check_names, same_neuron
@@ -134,6 +134,8 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     if "continuous" not in table and steps.get("solution") != "map":
         raise RefsimError(f'{card}: continuous is missing; only a step of solution = "map" stands without an ODE.')
     if "continuous" in table:
+        if "method" not in ode_table and steps.get("solution") in METHODS:
+            ode_table = {**ode_table, "method": steps["solution"]}  # the step names it already
         check_keys(ode_table, card)
         odes = read_odes(ode_table["equations"], f"{card}: [continuous] equations")
     discrete = check_discrete(steps, names, odes, card)
