@@ -5,11 +5,12 @@ import importlib
 import io
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from ._version import VERSION
-from .errors import RefsimError
+from .errors import RefsimError, RefsimWarning
 
 _COMMANDS = {
     "validate": "run a trained network in Brian2 and in PyTorch: is it the same?",
@@ -55,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that has no ü shows ?
     try:
-        return int(_module(options.command).execute(options))
+        with warnings.catch_warnings():
+            warnings.showwarning = _told
+            return int(_module(options.command).execute(options))
     except RefsimError as error:
         print(f"refsim: {error}", file=sys.stderr)
         return 2
@@ -67,6 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("refsim: stopped.", file=sys.stderr)
         return 130
+
+
+def _told(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+    """Show a warning of refsim as a sentence, and any other as Python does."""
+    own = issubclass(category, RefsimWarning)
+    print(f"refsim: note: {message}" if own else warnings.formatwarning(message, category, filename, lineno, line), file=file or sys.stderr)
 
 
 def _module(name: str) -> Any:

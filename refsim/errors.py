@@ -5,6 +5,10 @@ class RefsimError(ValueError):
     """Input that refsim cannot use. The message is a whole sentence for the person who gave it."""
 
 
+class RefsimWarning(UserWarning):
+    """What refsim can use, but what may not be meant. The message is a whole sentence."""
+
+
 def counted(number: int, noun: str) -> str:
     """Write a number with its noun: ``1 step``, ``2,000 steps``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

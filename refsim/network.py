@@ -10,6 +10,7 @@ from .arrays import DIVERGED, Floats, real_array
 from .connection import DRIVE, Source, Wires, wire
 from .errors import RefsimError
 from .model import NeuronModel
+from .model.notes import warn
 from .model.parts import State
 from .units import to_si
 
@@ -175,7 +176,9 @@ def make_layer(wires: Wires, bias: ArrayLike | None, model: NeuronModel, paramet
     vector = np.zeros(n_post) if bias is None else real_array(bias, f"{name}: bias", cure=DIVERGED)
     if vector.shape != (n_post,):
         raise RefsimError(f"{name}: bias must have shape ({n_post},), one a neuron, but has {vector.shape}.")
-    return Layer(model, matrix, vector, sources, _parameters({} if parameters is None else parameters, model, n_post, name), name)
+    own = _parameters({} if parameters is None else parameters, model, n_post, name)
+    warn(model, own, stacklevel=5)
+    return Layer(model, matrix, vector, sources, own, name)
 
 
 def _parameters(given: Mapping[str, ArrayLike], model: NeuronModel, n_post: int, name: str) -> dict[str, Floats]:
