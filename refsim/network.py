@@ -173,7 +173,7 @@ def make_layer(wires: Wires, bias: ArrayLike | None, model: NeuronModel, paramet
         raise RefsimError(f'{name}: needs a neuron, such as refsim.load("srif"), but {model!r} was given.')
     matrix, sources = wires
     n_post = matrix.shape[0]
-    vector = np.zeros(n_post) if bias is None else real_array(bias, f"{name}: bias", cure=DIVERGED)
+    vector = np.zeros(n_post) if bias is None else real_array(bias, f"{name}: bias", cure=DIVERGED, axes=("neuron",))
     if vector.shape != (n_post,):
         raise RefsimError(f"{name}: bias must have shape ({n_post},), one a neuron, but has {vector.shape}.")
     own = _parameters({} if parameters is None else parameters, model, n_post, name)
@@ -187,7 +187,7 @@ def _parameters(given: Mapping[str, ArrayLike], model: NeuronModel, n_post: int,
     checked = {}
     for key, values in given.items():
         parameter = model.parameter(key)
-        array = real_array(values, f"{name}: parameter {key}")
+        array = real_array(values, f"{name}: parameter {key}", axes=("neuron",))
         if array.shape not in ((), (n_post,)):
             raise RefsimError(f"{name}: parameter {key} must be one value or ({n_post},), but has shape {array.shape}.")
         checked[key] = np.broadcast_to(array, (n_post,)).copy()
