@@ -19,6 +19,7 @@ from .naming import RESERVED, TAKEN, check_names, same_neuron
 from .neuron import STEP, TRAITS, NeuronModel
 from .odes import read_odes
 from .parts import Derived, Parameter, State
+from .spelling import declared_units, spelled, without_units, words_of
 from .writing import card_text
 
 _TOP = {"name", "title", "family", "references", "traits", "input", "state", "parameters", "derived", "continuous", "discrete", "kernel"}
@@ -122,6 +123,7 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     convention = check_convention(table["convention"], f"{card}: [convention]") if "convention" in table else {}
     table = {key: value for key, value in (compose(table, card) if convention else table).items() if key not in _OF_FRAMEWORKS}
     _keys(table, card, _TOP, _NEEDED)
+    table = without_units(_in_own_words(table, card), card)
     parameters = {key: _parameter(entry, f"{card}: [parameters] {key}") for key, entry in _table(table, "parameters", card).items()}
     state = {key: _state(entry, parameters, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
     derived = {key: _derived(entry, f"{card}: [derived] {key}") for key, entry in _table(table, "derived", card).items()}
@@ -165,6 +167,20 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
         parameter.check(parameter.value, f"{card}: [parameters] {key}")
     _check_derived(model, card)
     return model
+
+
+def _in_own_words(table: dict[str, Any], card: str) -> dict[str, Any]:
+    """Return a card whose equations are spelled as cards are."""
+    part = table.get("continuous")
+    if not isinstance(part, dict) or not isinstance(part.get("equations"), str):
+        return table
+    where, method = f"{card}: [continuous] equations", str(part.get("method", table["discrete"].get("solution", "")))
+    rest = {**table, "continuous": {key: text for key, text in part.items() if key != "equations"}}
+    found = spelled(part["equations"], words_of(rest), where, method)
+    declared_units(found, table, card)
+    noisy = found.noisy and "stochastic" not in table.get("traits", [])
+    more = {"traits": [*table.get("traits", []), "stochastic"]} if noisy else {}
+    return {**table, **more, "continuous": {**part, "equations": found.text}}
 
 
 def _keys(table: Mapping[str, Any], where: str, known: set[str], needed: tuple[str, ...]) -> None:

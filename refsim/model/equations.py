@@ -156,7 +156,7 @@ def check_continuous(table: dict[str, Any], names: Names, odes: Odes, discrete: 
     """Check the ODE text. Its units are checked by Brian2, when it first compiles the card."""
     where = f"{card}: [continuous]"
     known = {*names.of("continuous"), *names.fixed, *odes.subexpressions, *(statement.target for statement in discrete.modulate)}
-    _check_odes(odes, names, known, where)
+    _check_odes(odes, names, known | {"dt"}, where)
     threshold, reset, refractory = (table.get(key, "").strip() for key in ("threshold", "reset", "refractory"))
     if bool(threshold) != (discrete.fire is not None):
         raise RefsimError(f"{where}: threshold and [discrete] fire go together; a readout has neither.")
