@@ -21,7 +21,7 @@ from ..model.equations import SOLUTIONS
 from ..model.expressions import comparisons, evaluate, execute, parse_expression, parse_statements
 from ..model.neuron import STEP
 from ..model.reading import neuron
-from ..model.spelling import tests_first
+from ..model.truth import tests_first
 from .linear import coupled, solve_linear
 from .refractory import held, period_of, refractoriness, shortened
 

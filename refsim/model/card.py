@@ -15,11 +15,12 @@ from .conventions import OPTIONS, check_convention
 from .equations import METHODS, Names, check_continuous, check_discrete, check_keys
 from .expressions import names_in, parse_expression
 from .inputs import check_kernels, read_inputs, read_kernels
+from .literals import without_units
 from .naming import RESERVED, TAKEN, check_names, same_neuron
 from .neuron import STEP, TRAITS, NeuronModel
 from .odes import read_odes
 from .parts import Derived, Parameter, State
-from .spelling import declared_units, spelled, without_units, words_of
+from .spelling import declared_units, spelled, words_of
 from .writing import card_text
 
 _TOP = {"name", "title", "family", "references", "traits", "input", "state", "parameters", "derived", "continuous", "discrete", "kernel"}
