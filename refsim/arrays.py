@@ -64,9 +64,7 @@ def first_wrong(array: NDArray[Any], axes: Sequence[str] = ()) -> str:
     return f"the first is {array[index]} at {named}"
 
 
-def real_array(
-    values: ArrayLike, where: str, *, cure: str = "Give finite numbers.", axes: Sequence[str] = ()
-) -> Floats:
+def real_array(values: ArrayLike, where: str, *, cure: str = "Give finite numbers.", axes: Sequence[str] = ()) -> Floats:
     """Return a contiguous float64 array of finite numbers.
 
     Parameters

@@ -246,7 +246,7 @@ class Drive:
 
 def _axes(values: ArrayLike) -> tuple[str, ...]:
     """Return what the axes of input are, where it has as many as input has."""
-    return {2: ("sample", "input"), 3: ("sample", "step", "input")}.get(np.ndim(values), ())  # type: ignore[arg-type]
+    return {2: ("sample", "input"), 3: ("sample", "step", "input")}.get(np.ndim(values), ())
 
 
 def _positive(number: object, name: str) -> int:

@@ -40,7 +40,8 @@ PREFIXES = {
 _ALIKE = {"ampere": "amp", "meter": "metre"}  # Brian2 knows both
 _SPELLED = {symbol: base for base, symbol in SYMBOLS.items()}
 _LONG = {name: name for name in SYMBOLS} | _ALIKE
-_TYPED = str.maketrans({"µ": "u", "μ": "u", "Ω": "ohm", "Ω": "ohm", "·": "*", "^": "**"})
+# Signs that people type or paste: micro and mu, omega and ohm, a middle dot, a caret.
+_TYPED = str.maketrans({"\u00b5": "u", "\u03bc": "u", "\u03a9": "ohm", "\u2126": "ohm", "\u00b7": "*", "^": "**"})
 _QUANTITY = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S.*?)?\s*$", re.DOTALL)
 _USUAL = {"second": "m", "volt": "m", "amp": "n", "siemens": "n", "farad": "p", "ohm": "M"}
 _LARGEST_POWER = 300  # of ten and of a unit; none that means anything comes near
@@ -110,7 +111,7 @@ def quotient(unit: str, by: str) -> str:
     return _read(unit).times(_read(by), -1).base
 
 
-class _Unknown(Exception):
+class _UnknownError(Exception):
     """A unit that is not known, or text that is no unit; its argument says which."""
 
 
@@ -121,10 +122,10 @@ def _read(text: str) -> Unit:
     try:
         tree = ast.parse(f"1{text}" if text.startswith("/") else text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise _Unknown(text) from None
+        raise _UnknownError(text) from None
     unit = unit_of(tree)
     if abs(unit.power) > _LARGEST_POWER:
-        raise _Unknown(text)
+        raise _UnknownError(text)
     return unit
 
 
@@ -139,17 +140,17 @@ def unit_of(tree: ast.expr) -> Unit:
         return unit_of(tree.left).times(unit_of(tree.right), sign)
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Pow):
         return unit_of(tree.left).to_the(exponent_of(tree.right))
-    raise _Unknown(ast.unparse(tree))
+    raise _UnknownError(ast.unparse(tree))
 
 
 def exponent_of(tree: ast.expr) -> float:
     """Return the exponent of a unit, a number with a sign perhaps."""
     if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):
         return -exponent_of(tree.operand)
-    if isinstance(tree, ast.Constant) and type(tree.value) in (int, float):
-        if abs(tree.value) <= _LARGEST_POWER:
-            return tree.value
-    raise _Unknown(ast.unparse(tree))
+    value = tree.value if isinstance(tree, ast.Constant) else None
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_POWER:
+        return value
+    raise _UnknownError(ast.unparse(tree))
 
 
 def to_si(value: object, unit: str, where: str, *, written: bool = False) -> float:
@@ -205,14 +206,14 @@ def _parse(text: str, unit: str, where: str) -> float:
     if match is None:
         needed = f"needs a number{_of(unit)}, such as {_example(unit)!r}"
         raise RefsimError(f"{where}: {needed}, but {text!r} was given.")
-    number, symbol = float(match[1]), (match[2] or "").lstrip("*· ")
+    number, symbol = float(match[1]), (match[2] or "").lstrip("*\u00b7 ")
     if not symbol:
         if math.isfinite(number):
             _check_said(number, unit, repr(text), where)
         return number
     try:
         known = _read(symbol)
-    except _Unknown as error:
+    except _UnknownError as error:
         raise RefsimError(f"{where}: {error.args[0]!r} is not a known unit; {_known()}.") from None
     if known.dimension != dimension(unit):
         wanted = f"{_example(unit)!r} or a like unit"
@@ -243,8 +244,8 @@ def base_unit(value: object) -> str:
     """Return the base unit of a quantity such as ``"20 ms"``; ``"1"`` for what is no quantity."""
     match = _QUANTITY.match(value) if isinstance(value, str) else None
     try:
-        return _read(match[2].lstrip("*· ")).base if match and match[2] else "1"
-    except _Unknown:
+        return _read(match[2].lstrip("*\u00b7 ")).base if match and match[2] else "1"
+    except _UnknownError:
         return "1"
 
 
@@ -268,7 +269,7 @@ def check_unit(unit: object, where: str) -> str:
             return unit
         try:
             known = _read(unit)
-        except _Unknown:
+        except _UnknownError:
             known = None
         if known and not known.power and set(re.findall(r"[A-Za-z]\w*", unit)) <= set(_LONG):
             return known.base

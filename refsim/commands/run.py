@@ -11,7 +11,7 @@ from ..model import load
 from ..units import numbers_in_si, quotient, to_si
 from .terminal import say
 
-_SPACED = re.compile(r"(\d\.?)\s+([A-Za-zµμΩ/])")  # "0.2 nA" is one number
+_SPACED = re.compile(r"(\d\.?)\s+([A-Za-z\u00b5\u03bc\u03a9/])")  # "0.2 nA" is one number
 _ROWS = 40  # of the table; a file holds them all
 _MOST = 10_000_000  # steps of one run
 

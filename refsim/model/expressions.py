@@ -25,8 +25,7 @@ _COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 # What Brian2 has and a card says otherwise.
 _CURES = {
-    "int": "A comparison that is 1 or 0 gets a name of its own, 'above = int(v > 1) : 1' in the equations or 'above = v > 1' in a step; "
-    "trunc(x) cuts a number",
+    "int": "A comparison that is 1 or 0 gets a name of its own, 'above = int(v > 1) : 1' in the equations or 'above = v > 1' in a step; trunc(x) cuts a number",
     "rand": "uniform is a number in [0, 1) that every engine draws alike",
     "randn": "xi in the equations is noise; a normal number is sqrt(-2*log(1 - uniform))*cos(2*pi*uniform_2)",
     "ceil": "-floor(-x) is the whole number above",
@@ -107,8 +106,9 @@ def _parse_statement(line: str, where: str) -> Statement:
 
 def is_test(tree: ast.AST) -> bool:
     """Whether an expression is ``int()`` of a comparison, as Brian2 writes one that is 1 or 0."""
-    called = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "int"
-    return called and len(tree.args) == 1 and isinstance(tree.args[0], ast.Compare | ast.BoolOp)
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name) or tree.func.id != "int":
+        return False
+    return len(tree.args) == 1 and not tree.keywords and isinstance(tree.args[0], ast.Compare | ast.BoolOp)
 
 
 def _check(node: ast.expr, text: str, where: str) -> None:

@@ -151,7 +151,9 @@ class _Literals(ast.NodeTransformer):
     def _quantity(self, node: ast.expr) -> tuple[float, Unit] | None:
         """Return number and unit of an expression of numbers and units, None of any other."""
         if isinstance(node, ast.Constant):
-            return (float(node.value), NONE) if type(node.value) in (int, float) else None
+            number = node.value
+            known = isinstance(number, int | float) and not isinstance(number, bool)
+            return (float(number), NONE) if known else None  # type: ignore[arg-type]
         if isinstance(node, ast.Name):
             if node.id in self.own:
                 return None

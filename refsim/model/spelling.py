@@ -7,13 +7,12 @@ cannot say is refused with what to write in its place.
 
 import ast
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import RefsimError, listed
-from ..units import NONE, Unit, base_unit, check_unit, factor, to_si, unit_named
-from .expressions import is_test
+from ..units import check_unit
 from .neuron import DRAWS, INPUT
 from .odes import linear_parts
 from .truth import ROW, WORD, free, parsed, tests_named

@@ -12,6 +12,7 @@ STATEMENT = re.compile(r"^(\s*\w+\s*[-+*/]?=)(?!=)(.+)$")
 
 
 def parsed(text: str) -> ast.expr | None:
+    """Return an expression as a tree, None where it is none."""
     try:
         return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -19,6 +20,7 @@ def parsed(text: str) -> ast.expr | None:
 
 
 def free(names: Iterable[str], used: Set[str]) -> str:
+    """Return the first name that is not used."""
     return next(name for name in names if name not in used)
 
 
