@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from ._version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from . import experiments, gradients, pytorch
     from .checks import check_card, check_declared_step, check_gradient, check_judge, check_loss, check_module, check_step, check_surrogate, surrogate_bias
     from .connection import Connection
     from .drive import Drive
     from .engines.brian import Brian2
     from .engines.discrete import Discrete
-    from .errors import RefsimError
+    from .errors import RefsimError, RefsimWarning
     from .model import NeuronModel, load
     from .network import Layer, Network
     from .pytorch import Torch, bridge, reset
@@ -41,6 +42,7 @@ _HOME = {
     "NeuronModel": ".model",
     "Recording": ".recording",
     "RefsimError": ".errors",
+    "RefsimWarning": ".errors",
     "Report": ".report",
     "SpikeTrains": ".spikes",
     "Torch": ".pytorch.engine",
@@ -54,7 +56,10 @@ _HOME = {
     "check_step": ".checks",
     "check_surrogate": ".checks",
     "compare": ".report",
+    "experiments": ".experiments",
+    "gradients": ".gradients",
     "load": ".model",
+    "pytorch": ".pytorch",
     "reset": ".pytorch.layers",
     "run": ".recording",
     "surrogate_bias": ".checks",
@@ -63,9 +68,11 @@ _HOME = {
     "to_markdown": ".writing",
 }
 
+_PACKAGES = ("bridge", "experiments", "gradients", "pytorch")  # names that are packages themselves
+
 __all__ = [
-    "Brian2", "Connection", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
-    "check_card", "check_declared_step", "check_gradient", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "load", "reset", "run", "surrogate_bias",
+    "Brian2", "Connection", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "RefsimWarning", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
+    "check_card", "check_declared_step", "check_gradient", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "experiments", "gradients", "load", "pytorch", "reset", "run", "surrogate_bias",
     "to_brian2", "to_latex", "to_markdown",
 ]  # fmt: skip
 
@@ -75,7 +82,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'refsim' has no attribute {name!r}")
     home = importlib.import_module(_HOME[name], __name__)
-    value = home if name == "bridge" else getattr(home, name)
+    value = home if name in _PACKAGES else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -5,12 +5,13 @@ import importlib
 import io
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from ._version import VERSION
 from .commands.terminal import complain, crashed
-from .errors import RefsimError
+from .errors import RefsimError, RefsimWarning, visible
 
 _COMMANDS = {
     "validate": "run a trained network in Brian2 and in PyTorch: is it the same?",
@@ -71,7 +72,16 @@ def _run(given: list[str]) -> int:
         if name in given[:1]:
             _module(name).arguments(command)
     options = parser.parse_args(_joined(given))
-    return int(_module(options.command).execute(options))
+    with warnings.catch_warnings():
+        warnings.showwarning = _told
+        return int(_module(options.command).execute(options))
+
+
+def _told(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+    """Show a warning of refsim as a sentence, and any other as Python does."""
+    own = issubclass(category, RefsimWarning)
+    text = f"refsim: note: {message}" if own else warnings.formatwarning(message, category, filename, lineno, line)
+    print(visible(text), file=file or sys.stderr)  # it may hold text of a file
 
 
 def _module(name: str) -> Any:

@@ -214,7 +214,8 @@ def _read_idx(path: Path) -> NDArray[Any]:
 
 def _shaped(values: Any, path: Path) -> Floats:
     """Return (n_samples, n_inputs); images of idx are flattened, arrays of three axes are (samples, steps, inputs)."""
-    array = real_array(values, f"data {path}")
+    axes = {2: ("sample", "input"), 3: ("sample", "step", "input")}.get(np.ndim(values), ())
+    array = real_array(values, f"data {path}", axes=axes)
     if array.ndim == 1 or array.ndim > 4 or 0 in array.shape:
         raise RefsimError(f"data {path}: needs shape (n_samples, n_inputs) or (n_samples, n_steps, n_inputs), but has {array.shape}.")
     is_image = path.name.removesuffix(".gz").rpartition(".")[2] not in ("npz", "npy", "csv") or array.ndim == 4

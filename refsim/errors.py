@@ -42,6 +42,10 @@ def one_line(text: str, most: int = _LONGEST) -> str:
     return f"{line[: most - end - 3]} … {line[len(line) - end :]}"
 
 
+class RefsimWarning(UserWarning):
+    """What refsim can use, but what may not be meant. The message is a whole sentence."""
+
+
 def counted(number: int, noun: str) -> str:
     """Write a number with its noun: ``1 step``, ``2,000 steps``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -12,13 +12,15 @@ from ..tables import read_toml, table_of
 from ..units import check_unit, to_si
 from .composing import compose
 from .conventions import OPTIONS, check_convention
-from .equations import Names, check_continuous, check_discrete, check_keys
+from .equations import METHODS, Names, check_continuous, check_discrete, check_keys
 from .expressions import names_in, parse_expression
 from .inputs import check_kernels, read_inputs, read_kernels
+from .literals import without_units
 from .naming import RESERVED, TAKEN, check_name, check_names, same_neuron
 from .neuron import STEP, TRAITS, Discrete, NeuronModel
 from .odes import Odes, read_odes
 from .parts import Derived, Parameter, State
+from .spelling import declared_units, spelled, words_of
 from .writing import card_text
 
 _TOP = {"name", "title", "family", "references", "traits", "input", "state", "parameters", "derived", "continuous", "discrete", "kernel"}
@@ -123,6 +125,7 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     convention = check_convention(table["convention"], f"{card}: [convention]") if "convention" in table else {}
     table = {key: value for key, value in (compose(table, card) if convention else table).items() if key not in _OF_FRAMEWORKS}
     _keys(table, card, _TOP, _NEEDED)
+    table = without_units(_in_own_words(table, card), card)
     parameters = {key: _parameter(entry, f"{card}: [parameters] {key}") for key, entry in _table(table, "parameters", card).items()}
     state = {key: _state(entry, parameters, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
     derived = {key: _derived(entry, f"{card}: [derived] {key}") for key, entry in _table(table, "derived", card).items()}
@@ -135,6 +138,8 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     if "continuous" not in table and steps.get("solution") != "map":
         raise RefsimError(f'{card}: continuous is missing; only a step of solution = "map" stands without an ODE.')
     if "continuous" in table:
+        if "method" not in ode_table and steps.get("solution") in METHODS:
+            ode_table = {**ode_table, "method": steps["solution"]}  # the step names it already
         check_keys(ode_table, card)
         odes = read_odes(ode_table["equations"], f"{card}: [continuous] equations")
     discrete = check_discrete(steps, names, odes, card)
@@ -186,6 +191,20 @@ def _check_helpers(discrete: Discrete, odes: Odes | None, state: Mapping[str, St
     for name in (*made, *([] if odes is None else odes.subexpressions)):
         if name != "z" and name not in state:
             check_name(f"{card}: a helper", name)
+
+
+def _in_own_words(table: dict[str, Any], card: str) -> dict[str, Any]:
+    """Return a card whose equations are spelled as cards are."""
+    part = table.get("continuous")
+    if not isinstance(part, dict) or not isinstance(part.get("equations"), str):
+        return table
+    where, method = f"{card}: [continuous] equations", str(part.get("method", table["discrete"].get("solution", "")))
+    rest = {**table, "continuous": {key: text for key, text in part.items() if key != "equations"}}
+    found = spelled(part["equations"], words_of(rest), where, method)
+    declared_units(found, table, card)
+    noisy = found.noisy and "stochastic" not in table.get("traits", [])
+    more = {"traits": [*table.get("traits", []), "stochastic"]} if noisy else {}
+    return {**table, **more, "continuous": {**part, "equations": found.text}}
 
 
 def _keys(table: Mapping[str, Any], where: str, known: set[str], needed: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ SOLUTIONS = {
     "map": "a map of its own; no ODE is claimed to be solved by it",
 }
 FROM_CONTINUOUS = "from continuous"
-_METHODS = ("exact", "euler", "exponential_euler", "rk2", "rk4", "heun")
+METHODS = ("exact", "euler", "exponential_euler", "rk2", "rk4", "heun")
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def check_continuous(table: dict[str, Any], names: Names, odes: Odes, discrete: 
     """Check the ODE text. Its units are checked by Brian2, when it first compiles the card."""
     where = f"{card}: [continuous]"
     known = {*names.of("continuous"), *names.fixed, *odes.subexpressions, *(statement.target for statement in discrete.modulate)}
-    _check_odes(odes, names, known, where)
+    _check_odes(odes, names, known | {"dt"}, where)
     threshold, refractory = (bare(table.get(key, "")) for key in ("threshold", "refractory"))
     reset = bare(table.get("reset", ""), "; ")
     if bool(threshold) != (discrete.fire is not None):
@@ -201,11 +201,14 @@ def check_keys(table: dict[str, Any], card: str) -> None:
     needed, known = ("equations", "method"), ("equations", "threshold", "reset", "refractory", "method")
     if surplus := set(table) - set(known):
         raise RefsimError(f"{where}: {listed(surplus)} is not a known key; known are {', '.join(known)}.")
-    for key in {*needed, *table}:
+    if missing := [key for key in needed if key not in table]:
+        one = f", one of {', '.join(METHODS)}" if "method" in missing else ""
+        raise RefsimError(f"{where}: {listed(missing)} is missing; needed are {' and '.join(needed)}{one}.")
+    for key in table:
         if not isinstance(table.get(key), str) or (key in needed and not table[key].strip()):
             raise RefsimError(f"{where} {key}: must be text, but is {table.get(key)!r}.")
-    if table["method"] not in _METHODS:
-        raise RefsimError(f"{where} method must be one of {', '.join(_METHODS)}, but is {table['method']!r}.")
+    if table["method"] not in METHODS:
+        raise RefsimError(f"{where} method must be one of {', '.join(METHODS)}, but is {table['method']!r}.")
 
 
 def _check_condition(text: str, known: Set[str], where: str, example: str) -> None:

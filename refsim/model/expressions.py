@@ -24,6 +24,14 @@ FUNCTIONS = {
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 _COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
+# What Brian2 has and a card says otherwise.
+_CURES = {
+    "int": "A comparison that is 1 or 0 gets a name of its own, 'above = int(v > 1) : 1' in the equations or 'above = v > 1' in a step; trunc(x) cuts a number",
+    "rand": "uniform is a number in [0, 1) that every engine draws alike",
+    "randn": "xi in the equations is noise; a normal number is sqrt(-2*log(1 - uniform))*cos(2*pi*uniform_2)",
+    "ceil": "-floor(-x) is the whole number above",
+    "timestep": "A period is counted in steps, as in equations/lif_refractory.toml",
+}
 _LONGEST = 2000  # characters; a card is read by people
 # An expression goes into scripts and compilers, so that it is made of these characters alone: no quote, no line break, no comment.
 _PLAIN = re.compile(r"[A-Za-z0-9_ \t.+*/()<>=,-]*")
@@ -67,6 +75,9 @@ def parse_expression(text: str, where: str) -> ast.expr:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or "it nests too deeply"
         raise RefsimError(f"{where}: {text!r} is not an expression ({reason}).") from None
+    if is_test(tree):  # int() of a comparison is the 1 or 0 that a comparison is anyway
+        assert isinstance(tree, ast.Call)
+        tree = tree.args[0]
     _check(tree, text, where)
     _check_arithmetic(tree, text, where)
     _check_characters(text, where)
@@ -122,7 +133,15 @@ def _parse_statement(line: str, where: str) -> Statement:
     if not equals or not target.isidentifier() or tail.startswith("="):
         raise RefsimError(f"{where}: {line!r} is not a statement; needs 'name = expression'.")
     expression = f"{target} {symbol} ({tail.strip()})" if symbol else tail.strip()
-    return Statement(target, expression, parse_expression(expression, where))
+    tree = parse_expression(expression, where)
+    return Statement(target, ast.unparse(tree) if expression.startswith("int(") and comparisons(tree) else expression, tree)
+
+
+def is_test(tree: ast.AST) -> bool:
+    """Whether an expression is ``int()`` of a comparison, as Brian2 writes one that is 1 or 0."""
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name) or tree.func.id != "int":
+        return False
+    return len(tree.args) == 1 and not tree.keywords and isinstance(tree.args[0], ast.Compare | ast.BoolOp)
 
 
 def _check(node: ast.expr, text: str, where: str) -> None:
@@ -166,7 +185,8 @@ def _check_call(node: ast.Call, text: str, where: str) -> None:
     assert isinstance(node.func, ast.Name)
     name = node.func.id
     if name not in FUNCTIONS:
-        raise RefsimError(f"{where}: {name!r} in {text!r} is not a known function; known are {listed(FUNCTIONS)}.")
+        cure = f" {_CURES[name]}." if name in _CURES else ""
+        raise RefsimError(f"{where}: {name!r} in {text!r} is not a known function; known are {listed(FUNCTIONS)}.{cure}")
     if len(node.args) != FUNCTIONS[name]:
         raise RefsimError(f"{where}: {name} in {text!r} takes {FUNCTIONS[name]} arguments, but has {len(node.args)}.")
     for argument in node.args:

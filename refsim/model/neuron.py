@@ -1,5 +1,6 @@
 """NeuronModel: one neuron as data. Its text was checked by the card loader; nothing here computes a spike."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -237,6 +238,8 @@ class NeuronModel:
                 value = float(evaluate(parse_expression(derived.text, where), scope, SCALAR_FUNCTIONS))
             except (ArithmeticError, ValueError, TypeError) as error:
                 raise RefsimError(f"{where}: cannot be computed with {_written(known)} ({error}).") from None
+            if not math.isfinite(value):
+                raise RefsimError(f"{where}: is {value:g} with {_written(known)}, and must be a finite number.")
             scope[name] = known[name] = value
         return known
 

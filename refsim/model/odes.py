@@ -121,6 +121,7 @@ def generated_step(odes: Odes, method: str, inputs: Mapping[str, str], *, kind: 
     -----
     The names of what is made on the way end in ``_``, as no name of a card does, and none is another one's beginning.
     """
+    odes = _in_steps(odes)
     slopes = {name: _without(tree, set(inputs), where) if kind != "pulse" else tree for name, tree in odes.slopes.items()}
     still = {name for name in inputs.values() if isinstance(tree := slopes[name], ast.Constant) and not tree.value}  # but for its impulses
     moving = {name: tree for name, tree in slopes.items() if name not in still}
@@ -128,6 +129,16 @@ def generated_step(odes: Odes, method: str, inputs: Mapping[str, str], *, kind: 
     jumps = [f"{state} = {state} + {name}" for name, state in inputs.items()]
     lines = [*(jumps if kind == "early_impulse" else []), *lines, *(jumps if kind == "impulse" else [])]
     return tuple(_statement(line, where) for line in lines)
+
+
+def _in_steps(odes: Odes) -> Odes:
+    """Return equations over the duration of the declared step, where they name that of the sub-step, dt."""
+    changed = {"dt": STEP}
+    slopes, named = (
+        {name: ast.parse(renamed(tree, changed), mode="eval").body if "dt" in names_in(tree) else tree for name, tree in trees.items()}
+        for trees in (odes.slopes, odes.subexpressions)
+    )
+    return Odes(slopes, named, odes.held)
 
 
 def _statement(line: str, where: str) -> Statement:
@@ -146,7 +157,7 @@ def _exponential_euler(odes: Odes, where: str) -> list[str]:
     lines = [f"{name} = {ast.unparse(tree)}" for name, tree in odes.subexpressions.items()]
     last = []
     for name, tree in odes.slopes.items():
-        constant, factor = _linear(tree, name, odes.subexpressions, where)
+        constant, factor = linear_parts(tree, name, odes.subexpressions, where)
         if factor is None:
             last.append(f"{name} = {name} + {STEP}*({_text(constant)})")
             continue
@@ -200,19 +211,19 @@ def _without(tree: ast.expr, inputs: set[str], where: str) -> ast.expr:
 Part = ast.expr | None  # None is zero
 
 
-def _linear(tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr], where: str) -> tuple[Part, Part]:
+def linear_parts(tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr], where: str) -> tuple[Part, Part]:
     """Return (A, B) of a tree that is A + B*name, subexpressions with the name in them written out."""
     if isinstance(tree, ast.Name) and tree.id in subexpressions and _depends(subexpressions[tree.id], name, subexpressions):
-        return _linear(subexpressions[tree.id], name, subexpressions, where)
+        return linear_parts(subexpressions[tree.id], name, subexpressions, where)
     if not _depends(tree, name, subexpressions):
         return tree, None
     if isinstance(tree, ast.Name):
         return None, ast.Constant(1.0)
     if isinstance(tree, ast.UnaryOp):
-        parts = _linear(tree.operand, name, subexpressions, where)
+        parts = linear_parts(tree.operand, name, subexpressions, where)
         return tuple(None if part is None else ast.UnaryOp(tree.op, part) for part in parts)  # type: ignore[return-value]
     if isinstance(tree, ast.BinOp):
-        left, right = _linear(tree.left, name, subexpressions, where), _linear(tree.right, name, subexpressions, where)
+        left, right = linear_parts(tree.left, name, subexpressions, where), linear_parts(tree.right, name, subexpressions, where)
         if isinstance(tree.op, ast.Add | ast.Sub):
             return _sum(left[0], tree.op, right[0]), _sum(left[1], tree.op, right[1])
         if isinstance(tree.op, ast.Mult) and left[1] is None:

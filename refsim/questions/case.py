@@ -12,12 +12,13 @@ from ..claims import Claim
 from ..data import Dataset, encode, read_data
 from ..drive import Drive
 from ..errors import RefsimError, listed
-from ..model import load
+from ..model import NeuronModel, load
+from ..model.reading import written_parameters
 from ..network import Network, positive_time
 from ..rasters import read_event_rows
 from ..shelf import shelf
 from ..tables import read_toml
-from ..units import to_si
+from ..units import quotient, to_si
 from .curve import read_curve, validate_curve
 from .findings import Findings
 from .forecast import Forecast, check_input, forecast, tried_samples
@@ -71,14 +72,20 @@ class Case:
         if self.kind == "gradient":
             network = self.load()
             return Findings(title, tuple(validate_gradient(network, *drive_on(network, self.table["data"]), self.table, self.claims)))
-        model = load(self._near(self.table["neuron"]), **self.table.get("parameters", {}))
+        model = load(self._near(self.table["neuron"]))
+        model = model.with_parameters(**written_parameters(model, self.table.get("parameters", {}), "case: "))
         if self.kind == "curve":
             return Findings(title, validate_curve(read_curve(model, self.table), self.claims))
         if self.kind == "nest":
             return Findings(title, validate_rival(read_rival(model, self.table), self.claims))
-        factor = model.parameter(self.table["times"]).value if "times" in self.table else 1.0
-        inputs = np.asarray(self.table["inputs"], float) * factor
-        return Findings(title, validate_neuron(model, inputs.tolist(), self.table["dt"], self.table["expected"], self.claims))
+        return Findings(title, validate_neuron(model, self._inputs(model), self.table["dt"], self.table["expected"], self.claims))
+
+    def _inputs(self, model: NeuronModel) -> list[float]:
+        """Return the input of each step, which may be said in multiples of a parameter."""
+        by = model.parameter(self.table["times"]) if "times" in self.table else None
+        unit = quotient(model.input_unit, by.unit) if by else model.input_unit
+        told = [to_si(each, unit, "case: inputs", written=True) for each in self.table["inputs"]]
+        return [each * by.value for each in told] if by else told
 
     def _near(self, name: str) -> str | Path:
         """Return a card by name, or by its path beside the case."""
@@ -157,7 +164,7 @@ def read_case(path: str | Path) -> Case:
     check_keys(table, CASE, f"case {path}")
     check_keys(table.get("data", {}), DATA, f"case {path}: data")
     if "dt" in table:
-        positive_time(table["dt"], f"case {path}: dt")
+        positive_time(table["dt"], f"case {path}: dt", written=True)
     return Case(path, table, read_claims(table, f"case {path}"))
 
 

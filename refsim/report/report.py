@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RefsimError
+from ..model.notes import notes
 from ..network import Network
 from ..questions.findings import Findings
 from .pair import write_pair
@@ -104,7 +105,7 @@ def describe_network(network: Network | None) -> dict[str, Any] | None:
     for layer in network.layers:
         values = {name: parameter.value for name, parameter in layer.model.parameters.items() if name not in layer.parameters}
         layers.append({"name": layer.name, "neuron": layer.model.name, "n_inputs": layer.n_pre, "n_neurons": layer.n_post,
-                       "parameters": values, "parameters_per_neuron": sorted(layer.parameters)})  # fmt: skip
+                       "parameters": values, "parameters_per_neuron": sorted(layer.parameters), "notes": notes(layer.model, layer.parameters)})  # fmt: skip
     return {"dt": network.dt, "n_inputs": network.n_inputs, "synapses": sum(layer.weight.size for layer in network.layers), "layers": layers}
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..claims import Verdict
 from ..errors import counted, one_line
+from ..model.notes import notes
 from ..questions.code import Comparison
 from ..questions.findings import Findings
 from ..rounding import Replay
@@ -49,6 +50,8 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         rows.append(("network", f"{sizes}, {neurons}, dt = {network.dt * 1e3:g} ms"))
         rows.append(("data", f"{data.get('name', 'given drive')}: {counted(data['samples'], 'sample')}, {counted(data['steps'], 'step')}, {data.get('drive')}"))
         rows += [("assumed", line) for line in data.get("assumed", ())]
+        told = (line for layer in network.layers for line in notes(layer.model, layer.parameters))
+        rows += [("note", line) for line in dict.fromkeys(told)]
     if findings.reference is not None:
         spikes = ", ".join(f"{len(train):,}" for train in findings.reference.spikes)
         rows.append(("reference", f"{findings.reference.label} ({findings.reference.provenance.get('target', 'NumPy')}), spikes a layer: {spikes}"))

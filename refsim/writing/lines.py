@@ -58,7 +58,7 @@ def continuous_group(model: NeuronModel) -> str:
     options += [("refractory", held, _ONE if timed else ""), ("method", part.method, "")]
     given = [f'    {key}="{text}",' + (f"  # {comment}" if comment else "") for key, text, comment in options if text or key == "reset"]
     draw = "; ".join(f"{name} = rand()" for name in _drawn(model))
-    after = [f'neurons.run_regularly("{draw}", when="before_thresholds")'] if draw else []
+    after = [f'neurons.run_regularly("{draw}", when="start")'] if draw else []
     return _defined([*_equations(lines), "", "neurons = NeuronGroup(", "    1,", "    equations,", *given, ")", *after])
 
 

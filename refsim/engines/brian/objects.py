@@ -134,7 +134,9 @@ def layer_group(structure: Structure, layer: Layer, name: str, brian2: Any, call
     group.state_updater.when = f"{name}_update"
     if "spike" in group.resetter:
         group.resetter["spike"].when = f"{name}_reset"
-    before = [f"{name} = {name}_call(i, t_in_timesteps)" for name in model.draws]
+    if drawn := [f"{name} = {name}_call(i, t_in_timesteps)" for name in model.draws]:
+        group.run_regularly("\n".join(drawn), when=f"{name}_sum", order=1)  # before the ODE, which may hold noise
+    before = []
     jumps = "\n".join(f"{state} = {state} + {jump_of(name)}" for name, state in model.inputs.items())
     if model.input_kind == "early_impulse":
         group.run_regularly(jumps, when=f"{name}_sum", order=1)

@@ -45,6 +45,8 @@ class ThreeAddress:
         if isinstance(node, ast.Name):
             return node.id
         if isinstance(node, ast.UnaryOp):
+            if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+                return repr(-float(self.dtype.type(node.operand.value)))  # a power of units takes a number alone
             operand = self.value(node.operand)
             return self.keep(f"-{operand}") if isinstance(node.op, ast.USub) else operand
         if isinstance(node, ast.Call):

@@ -32,6 +32,39 @@ def read_tensors(path: Path, key: str | None = None) -> dict[str, NDArray[Any]]:
     return reader(path)
 
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_READ = "refsim reads .pt, .safetensors and .npz with a description, .net of lava-dl, .nir and .refsim"
+_KERAS = (
+    "Save its arrays as layers of PyTorch have them, "
+    'numpy.savez("net.npz", **{"dense.weight": kernel.T, "dense.bias": bias}) '
+    "(of Conv2D kernel.transpose(3, 2, 0, 1)), and describe them in net.toml."
+)
+_FOREIGN = {
+    ".keras": ("is a model of Keras", _KERAS),
+    ".pb": ("is a graph of TensorFlow", _KERAS),
+    ".onnx": ("is a graph of ONNX", _KERAS),
+    ".mat": ("is a file of MATLAB", 'Save its arrays with numpy.savez("net.npz", ...).'),
+}
+
+
+def check_own(path: Path) -> None:
+    """Refuse a file of another program by its name or first bytes, with what it is and how its weights come in.
+
+    Raises
+    ------
+    RefsimError
+        Where it is such a file; a file that is not there is left to the reader.
+    """
+    kind, cure = _FOREIGN.get(path.suffix.lower(), ("", ""))
+    if path.is_file() and not kind:
+        with open(path, "rb") as file:
+            if file.read(len(_HDF5)) == _HDF5:
+                kind = "is HDF5, in which Keras saves its models, and no file of PyTorch"
+                cure = f"{_KERAS} A network of lava-dl ends in .net, one of NIR in .nir."
+    if path.is_file() and kind:
+        raise RefsimError(f"checkpoint {path}: {kind}; {_READ}. {cure}")
+
+
 def check_there(path: Path) -> None:
     """Refuse a path where no file is, or an empty one."""
     if not path.is_file():
@@ -56,6 +89,7 @@ def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[Any
     """
     where = f"checkpoint {path}"
     check_there(path)
+    check_own(path)
     _check_unpacked(path, where)
     check_pickle(path, where, _CURE)
     try:

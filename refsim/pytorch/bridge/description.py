@@ -7,6 +7,7 @@ from typing import Any
 
 from ...errors import RefsimError, listed
 from ...model import NeuronModel, load
+from ...model.reading import written_parameters
 from ...network import positive_time
 from ...tables import read_toml
 from .maps import MapDescription, read_map
@@ -116,7 +117,7 @@ def _description(table: Mapping[str, Any], where: str, folder: Path) -> Descript
     if not isinstance(shape, list) or not all(isinstance(size, int) and not isinstance(size, bool) and 0 < size <= 1 << 24 for size in shape):
         raise RefsimError(f"{where}: input_shape must be whole numbers above 0, such as [2, 34, 34], but is {shape!r}.")
     layers = () if form else tuple(_layer(row, f"{where}, layer {index}", folder) for index, row in enumerate(rows))
-    dt = positive_time(table["dt"], f"{where}: dt") if "dt" in table else None
+    dt = positive_time(table["dt"], f"{where}: dt", written=True) if "dt" in table else None
     convention = _texts(table, "convention", where, '{ comparison = ">=" }')
     return Description(
         dt, layers, folder / weights if weights else None, key, tuple(ignore), str(table.get("title", "")), tuple(shape), form, tuple(rows), convention
@@ -150,7 +151,8 @@ def _model(name: str | Path, convention: Mapping[str, str], parameters: Mapping[
     from ...model.card import switched
 
     model = load(name)
-    return (switched(model, **convention) if convention else model).with_parameters(**parameters)
+    model = switched(model, **convention) if convention else model
+    return model.with_parameters(**written_parameters(model, parameters, ""))
 
 
 def _maps(row: Mapping[str, Any], where: str) -> tuple[MapDescription, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ...arrays import Floats, float_array
+from ...arrays import Floats, first_wrong, float_array
 from ...errors import RefsimError
 from ...model import NeuronModel, load
 from ...model.framework import FrameworkLayer
@@ -179,7 +179,7 @@ def array_of(value: Any, where: str) -> Floats | None:
     except (TypeError, ValueError):
         raise RefsimError(f"{where}: must be a number or tensor, but is {type(value).__name__}.") from None
     if not np.isfinite(array).all():
-        raise RefsimError(f"{where}: holds a value that is NaN or infinite.")
+        raise RefsimError(f"{where}: holds a value that is NaN or infinite; {first_wrong(array)}.")
     return array
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...arrays import Floats
+from ...arrays import Floats, first_wrong
 from ...errors import RefsimError, counted, first_line, listed
 from .affine import agree, check_room, random_inputs, unit_answers
 from .feeding import in_time, out_of_time
@@ -166,8 +166,9 @@ def _biases(bench: Bench) -> tuple[Floats, ...]:
 def _broken(bench: Bench) -> str:
     """Name the tensors of a module that hold a number that is none."""
     tensors = {**dict(bench.module.named_parameters()), **dict(bench.module.named_buffers())}
-    wrong = [name for name, each in tensors.items() if not torch.isfinite(each).all()]
-    return f": look at {listed(wrong)}" if wrong else ""
+    wrong = {name: each.detach().cpu() for name, each in tensors.items() if not torch.isfinite(each).all()}
+    places = [f"{name} ({first_wrong(each.double().numpy())})" for name, each in wrong.items()]
+    return f": look at {listed(places)}" if wrong else ""
 
 
 def _check(bench: Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
