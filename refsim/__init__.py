@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .model import NeuronModel, load
     from .network import Layer, Network
     from .pytorch import Torch, bridge, reset
+    from .questions.recorded import recorded
     from .recording import Recording, run
     from .report import Report, compare
     from .spikes import SpikeTrains
@@ -50,6 +51,7 @@ _HOME = {
     "check_surrogate": ".checks",
     "compare": ".report",
     "load": ".model",
+    "recorded": ".questions.recorded",
     "reset": ".pytorch.layers",
     "run": ".recording",
     "surrogate_bias": ".checks",
@@ -60,7 +62,7 @@ _HOME = {
 
 __all__ = [
     "Brian2", "Connection", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
-    "check_card", "check_declared_step", "check_gradient", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "load", "reset", "run", "surrogate_bias",
+    "check_card", "check_declared_step", "check_gradient", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "load", "recorded", "reset", "run", "surrogate_bias",
     "to_brian2", "to_latex", "to_markdown",
 ]  # fmt: skip
 

@@ -107,8 +107,8 @@ class LayerState:
         current : array, or dict of arrays by input where there are several
         functions : dict
             How the card's functions are computed.
-        fired : (n_samples, n_neurons), optional
-            Spikes that stand in for the threshold's own decision.
+        fired : (n_samples, n_neurons), or function from the threshold's own decision to it, optional
+            Spikes that stand in for that decision.
         truth : function
             Makes 1 and 0 of a comparison.
         """
@@ -122,9 +122,10 @@ class LayerState:
         tested = tuple((evaluate(left, values, functions), symbol, evaluate(right, values, functions)) for left, symbol, right in discrete.tests)
         if not discrete.fire:
             tested = ((values[discrete.readout], ">=", np.inf),)
-            fired = np.zeros(np.shape(values[discrete.readout]), bool) if fired is None else fired
-        elif fired is None:
-            fired = evaluate(discrete.fire.tree, values, functions)
+            fired = np.zeros(np.shape(values[discrete.readout]), bool) if fired is None or callable(fired) else fired
+        elif fired is None or callable(fired):
+            own = evaluate(discrete.fire.tree, values, functions)
+            fired = own if fired is None else fired(own)
         values["z"] = np.asarray(fired, np.float64)
         execute(discrete.reset, values, functions, truth)
         for convolution in self.kernels.values():

@@ -58,13 +58,14 @@ def explaining_traits(trial: Recording, samples: Ints | None = None) -> list[Exp
     """
     chosen = np.arange(min(_SAMPLES, trial.drive.n_samples)) if samples is None else np.unique(samples)[:_SAMPLES]
     drive = trial.drive.take(chosen)
-    seen = [train.take(chosen).dense() for train in trial.spikes]
-    if not any(each.any() for each in seen):
+    layers = trial.provenance.get("recorded_layers", range(len(trial.spikes)))  # nobody saw what others fired
+    seen = {index: trial.spikes[index].take(chosen).dense() for index in layers}
+    if not any(each.any() for each in seen.values()):
         return []  # silence agrees with any trait
 
     def equal(network: Network) -> bool:
         spikes = Discrete().run(network, drive).spikes
-        return all(np.array_equal(ours.dense(), theirs) for ours, theirs in zip(spikes, seen, strict=True))
+        return all(np.array_equal(spikes[index].dense(), theirs) for index, theirs in seen.items())
 
     if equal(trial.network):
         return []
