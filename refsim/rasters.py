@@ -139,7 +139,7 @@ def _cure(array: NDArray[Any], shape: Shape, said: str | None) -> str:
         off = [index for index in range(3) if array.shape[index] != shape[index]]
         cures = (
             f"give the run the {counted(array.shape[0], 'sample')} that were recorded, or record all",
-            f"give the run the {counted(array.shape[1], 'step')} that were recorded; what was recorded before the first step, or after the last, is cut off",
+            f"give the run the {counted(array.shape[1], 'step')} that were recorded, or cut off what was recorded before the first or after the last",
             "is it of another layer? A file of several layers is an .npz with an array a layer, by its name or number",
         )
         if len(off) == 1:

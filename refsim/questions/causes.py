@@ -135,7 +135,8 @@ def _by_order(reference: Recording, raw: Taken) -> Iterator[str]:
     for other, train in enumerate(reference.spikes):
         if other != index and train.n_neurons == theirs.n_neurons and len(train) and not len(mismatched(train, theirs)):
             yield f"layer {other} in place of layer {index}, whose spikes they are"
-    if theirs.n_samples * theirs.n_steps * theirs.n_neurons > _MOST or len(ours) != len(theirs):
+    large = theirs.n_samples * theirs.n_steps * theirs.n_neurons > _MOST
+    if large or len(ours) != len(theirs) or not len(mismatched(ours, theirs)):
         return
     for axis, what in ((2, "neurons"), (0, "samples")):
         if _sorted_along(ours, axis) == _sorted_along(theirs, axis):

@@ -164,7 +164,7 @@ def by_layer(given: Any, network: Network, where: str) -> dict[int, Any]:
     if isinstance(given, Mapping) and not _EVENTS.issubset(given):
         named: dict[int, Any] = {}
         for name, each in given.items():
-            index = layer_named(name, network, where, alone=len(given) == 1, whole=len(given) == len(network.layers))
+            index = layer_named(name, network, where, whole=len(given) == len(network.layers))
             if index in named:
                 raise RefsimError(f"{where}: layer {index} is given twice, the second time as {name!r}.")
             named[index] = each
@@ -183,13 +183,11 @@ def by_layer(given: Any, network: Network, where: str) -> dict[int, Any]:
     return found
 
 
-def layer_named(name: object, network: Network, where: str, *, alone: bool = False, whole: bool = False) -> int:
-    """Return the number of a layer from its name or number.
+def layer_named(name: object, network: Network, where: str, *, whole: bool = False) -> int:
+    """Return the number of a layer from its name or number; ``x`` is the last.
 
     Parameters
     ----------
-    alone : bool
-        Whether it is the only one that is named; ``x`` is then the last layer.
     whole : bool
         Whether all are named; NumPy's names for arrays without any, ``arr_0``, then count the layers.
     """
@@ -197,7 +195,7 @@ def layer_named(name: object, network: Network, where: str, *, alone: bool = Fal
     for index, layer in enumerate(network.layers):
         if text and text in (layer.name, layer.name.strip("'\"")):
             return index
-    if alone and text == UNNAMED:
+    if text == UNNAMED:
         return count - 1
     number = text.removeprefix("arr_") if whole else text
     for prefix in ("layers.", "layer", "_", "."):
@@ -206,7 +204,10 @@ def layer_named(name: object, network: Network, where: str, *, alone: bool = Fal
         return int(number) % count
     names = [layer.name.strip("'\"") for layer in network.layers]
     told = "" if names == [f"layer {index}" for index in range(count)] else f", or {', '.join(names)}"
-    raise RefsimError(f"{where}: {text!r} is no layer of this network; its layers are {', '.join(map(str, range(count)))}{told}. An array x is of the last one.")
+    raise RefsimError(
+        f"{where}: {text!r} is no layer of this network; its layers are {', '.join(map(str, range(count)))}{told}. "
+        "Name each array by its layer, numpy.savez(file, **{'0': ..., '1': ...}); an array x is of the last one."
+    )
 
 
 def as_recording(taken: Taken, network: Network, drive: Drive, dtype: str, label: str, reference: Recording | None = None) -> Recording:
@@ -324,6 +325,6 @@ def told_axes(taken: Taken, name: str) -> list[str]:
         if each.others:
             other = option("expected_axes", each.others[0])
             lines.append(f"{name}, layer {index}: read as {each.axes}; it fits {' and '.join(each.others)} too, which {other} would say")
-        elif each.axes not in (USUAL, "spike trains", "events"):
-            lines.append(f"{name}, layer {index}: read as {each.axes}, which its shape says")
+        elif each.axes not in (USUAL, "step, neuron", "spike trains", "events"):
+            lines.append(f"{name}, layer {index}: read as {each.axes}, which is what fits")
     return lines

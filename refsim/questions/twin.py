@@ -139,7 +139,7 @@ def hold_against(findings: Findings, expected: Expected, claims: Sequence[Claim]
         why = causes(reference, raw, expected, {index: moved.late.get(index, np.zeros(1, np.int64)) for index in raw.rasters}, readings)
         verdicts = [_explained(each, why, found) for each in verdicts]
     verdicts += _early(moved, expected.name)
-    facts = {"expected": _facts(expected, raw, moved, found.trial), "assumed": [*(findings.data or {}).get("assumed", ()), *told_axes(raw, expected.name), *aside]}
+    facts = {"expected": _facts(expected, raw, moved, found.trial), "assumed": [*(findings.data or {}).get("assumed", ()), *([] if expected.axes else told_axes(raw, expected.name)), *aside]}
     done = replace(findings, verdicts=(*findings.verdicts, *verdicts), comparisons=(*findings.comparisons, found), data={**(findings.data or {}), **facts})
     if done.worst is not found:
         return done

@@ -55,7 +55,7 @@ def read_nir_data(path: str | Path, dt: float) -> dict[str, Any]:
     found = {name: _spikes(seen[_OBSERVABLE], dt, f"{where}, node '{name}'") for name, seen in nodes.items() if _OBSERVABLE in seen}
     if not found:
         others = listed({key for seen in nodes.values() for key in seen if not key.startswith("@")})
-        raise RefsimError(f"{where}: none of its {counted(len(nodes), 'node')} has '{_OBSERVABLE}'; what was recorded is {others}.")
+        raise RefsimError(f"{where}: has {counted(len(nodes), 'node')} and no '{_OBSERVABLE}' of any; what was recorded is {others}.")
     return found
 
 
