@@ -189,7 +189,7 @@ def _train(array: NDArray[Any], axes: Axes, shape: Shape, dt: float, where: str)
     whole = [_whole(columns.get(name, np.zeros(len(array))), name, where) for name in ("sample", "step", "neuron")]
     rows = np.stack(whole, axis=1)
     rows = np.unique(rows, axis=0) if slayer else rows  # two times in one step are one spike
-    return SpikeTrains.from_events(*rows.T, *shape, dt, where=where)
+    return SpikeTrains.from_events(rows[:, 0], rows[:, 1], rows[:, 2], *shape, dt, where=where)
 
 
 def _whole(column: NDArray[Any], name: str, where: str) -> Ints:

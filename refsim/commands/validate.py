@@ -134,9 +134,18 @@ def _expected_arguments(data: Any) -> None:
         metavar="FILE",
         help="spikes that the framework fired: npy or csv of the last layer, npz of some layers by name or number, NIRData; dense, or rows as for --encoder events",
     )
-    data.add_argument("--expected-axes", metavar="AXES", help=f"their order, such as 'step, sample, neuron', or 'rows of sample, step, neuron' (default: what fits, '{USUAL}' first)")
+    data.add_argument(
+        "--expected-axes",
+        metavar="AXES",
+        help=f"their order, such as 'step, sample, neuron', or 'rows of sample, step, neuron' (default: what fits, '{USUAL}' first)",
+    )
     data.add_argument("--expected-dtype", metavar="DTYPE", help="in which the framework computed: float32 (default), float64, float16, bfloat16")
-    data.add_argument("--expected-delay", metavar="N", action="append", help="steps by which the last layer's spikes were recorded later than they are fired; LAYER=N of another")
+    data.add_argument(
+        "--expected-delay",
+        metavar="N",
+        action="append",
+        help="steps by which the last layer's spikes were recorded later than they are fired; LAYER=N of another",
+    )
 
 
 def _expected(options: argparse.Namespace, network: Any) -> Any:

@@ -66,7 +66,13 @@ def membranes(network: Network, drive: Drive, known: Mapping[int, Known], layer:
 
 
 def _follow(
-    network: Network, drive: Drive, known: Mapping[int, Known], rows: Ints | None, flips: Sequence[Flip], stepped: set[int], tell: Callable[[int, Any], None] | None = None
+    network: Network,
+    drive: Drive,
+    known: Mapping[int, Known],
+    rows: Ints | None,
+    flips: Sequence[Flip],
+    stepped: set[int],
+    tell: Callable[[int, Any], None] | None = None,
 ) -> tuple[Rasters, Rasters]:
     rows = np.arange(drive.n_samples) if rows is None else rows
     samples, where = np.unique(rows, return_inverse=True)

@@ -14,7 +14,8 @@ from ..network import Network
 from ..recording import Recording
 from ..spikes import SpikeTrains
 from .code import Comparison
-from .recorded import Taken, take, unlike
+from .recorded import unlike
+from .taken import Taken, take
 from .traits import one_trait_otherwise
 
 Again = Callable[[], tuple[Network, Ints]]  # a network read anew, and how late its output is
@@ -53,7 +54,9 @@ def missing_and_surplus(found: Comparison) -> str:
             rows.append(f"layer {index} was recorded to be silent, and fires {counted(len(ours), 'spike')}" if len(ours) else "")
         elif len(mismatched(ours, theirs)):
             both = len(np.intersect1d(ours.code, theirs.code, assume_unique=True))
-            rows.append(f"of layer {index} {len(ours) - both:,} of {counted(len(ours), 'spike')} are missing in the recording, and {len(theirs) - both:,} of its {len(theirs):,} are surplus")
+            rows.append(
+                f"of layer {index} {len(ours) - both:,} of {counted(len(ours), 'spike')} are missing in the recording, and {len(theirs) - both:,} of its {len(theirs):,} are surplus"
+            )
     return ", ".join(row for row in rows if row)
 
 
@@ -147,5 +150,3 @@ def _sorted_along(train: SpikeTrains, axis: int) -> list[bytes]:
     """Return what each neuron, or each sample, fired, in an order that hangs on nothing else."""
     rows = np.moveaxis(train.dense(), axis, 0).reshape(train.n_neurons if axis == 2 else train.n_samples, -1)
     return sorted(np.packbits(rows, axis=1)[row].tobytes() for row in range(len(rows)))
-
-

@@ -1,86 +1,24 @@
 """A Recording of one's own spikes: of one, some or all layers. What nobody recorded runs freely."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Ints
 from ..axes import USUAL, Axes
 from ..connection import DRIVE
 from ..drive import Drive
 from ..engines.following import Known, follow
-from ..errors import RefsimError, counted, listed, option
+from ..errors import RefsimError, counted, listed
 from ..network import Network
-from ..rasters import Raster, raster
 from ..recording import Recording, check_run, make_provenance, output_trace
 from ..rounding.bounded import UNIT_ROUNDOFF
 from ..spikes import SpikeTrains
+from .taken import Taken, by_layer, known_from, take
 
-UNNAMED = "x"  # an array without a name is of the last layer
 _WHERE = "recorded"
-_EVENTS = {"sample", "step", "neuron"}
-
-
-@dataclass(frozen=True, eq=False)
-class Taken:
-    """What was recorded, layer by layer, as it was read.
-
-    Attributes
-    ----------
-    rasters : dict of int to Raster
-    late : dict of int to (1,) or (n,) int64
-        Steps by which a layer's spikes were recorded later than they are fired; in the rasters they are where they are
-        fired. Of the last so many steps nothing is known then.
-    early : dict of int to int
-        Spikes that were recorded before the first can have come; they are in no raster.
-    """
-
-    rasters: Mapping[int, Raster]
-    late: Mapping[int, Ints] = field(default_factory=dict)
-    early: Mapping[int, int] = field(default_factory=dict)
-
-    @property
-    def layers(self) -> list[int]:
-        """The layers that were recorded."""
-        return sorted(self.rasters)
-
-    def known(self) -> dict[int, Known]:
-        """Return what is known of each layer, with where it was seen."""
-        return {index: _known(each.train, each.values, self.late.get(index)) for index, each in self.rasters.items()}
-
-    def sooner(self, late: Mapping[int, Ints]) -> "Taken":
-        """Return the same with layers whose spikes were recorded some steps late put to where they are fired."""
-        moved = {index: _sooner(each, late[index]) for index, each in self.rasters.items() if index in late and late[index].any()}
-        rasters = {index: moved[index][0] if index in moved else each for index, each in self.rasters.items()}
-        return Taken(rasters, {index: late[index] for index in moved}, {index: each[1] for index, each in moved.items() if each[1]})
-
-
-def _known(train: SpikeTrains, values: NDArray[Any] | None, late: Ints | None) -> Known:
-    if late is None or not late.any():
-        return Known(train.dense(), None, values)
-    steps = np.arange(train.n_steps)[:, None]
-    return Known(train.dense(), steps < train.n_steps - np.broadcast_to(late, train.n_neurons), values)
-
-
-def _sooner(each: Raster, late: Ints) -> tuple[Raster, int]:
-    """Return a raster whose spikes lie `late` steps sooner, and how many of them would lie before the first step."""
-    train, by = each.train, np.broadcast_to(late, each.train.n_neurons)
-    step = train.step - by[train.neuron]
-    keep = step >= 0
-    moved = SpikeTrains.from_events(
-        train.sample[keep], step[keep], train.neuron[keep], train.n_samples, train.n_steps, train.n_neurons, train.dt
-    )
-    return Raster(moved, None if each.values is None else _values_sooner(each.values, by), each.axes, each.others), int((~keep).sum())
-
-
-def _values_sooner(values: NDArray[Any], by: Ints) -> NDArray[Any]:
-    moved = np.zeros_like(values)
-    for neuron, lag in enumerate(by):
-        moved[:, : values.shape[1] - lag, neuron] = values[:, lag:, neuron]
-    return moved
 
 
 def known_of(trial: Recording) -> dict[int, Known]:
@@ -88,7 +26,7 @@ def known_of(trial: Recording) -> dict[int, Known]:
     layers = trial.provenance.get("recorded_layers", range(len(trial.network.layers)))
     late = {int(index): np.asarray(each, np.int64) for index, each in trial.provenance.get("delay", {}).items()}
     names = {index: output_trace(trial.network.layers[index]) for index in layers}
-    return {index: _known(trial.spikes[index], trial.traces[index].get(names[index]), late.get(index)) for index in layers}
+    return {index: known_from(trial.spikes[index], trial.traces[index].get(names[index]), late.get(index)) for index in layers}
 
 
 def recorded(
@@ -141,73 +79,6 @@ def recorded(
     made = as_recording(taken, network, drive, dtype, label)
     kept = tuple({**each, **_traces(own.get(index), taken, index, axes, made)} for index, each in enumerate(made.traces))
     return replace(made, traces=kept)
-
-
-def take(given: Mapping[int, Any], network: Network, drive: Drive, axes: str | None, where: str) -> Taken:
-    """Read what was recorded of each layer."""
-    rasters = {}
-    for index, each in sorted(given.items()):
-        layer = network.layers[index]
-        shape = (drive.n_samples, drive.n_steps, layer.n_post)
-        rasters[index] = raster(each, layer, shape, network.dt, axes, f"{where}, layer {index}")
-    return Taken(rasters)
-
-
-def by_layer(given: Any, network: Network, where: str) -> dict[int, Any]:
-    """Return what was given by the number of its layer.
-
-    Raises
-    ------
-    RefsimError
-        Where a name is none of the network's, or nothing was given.
-    """
-    if isinstance(given, Mapping) and not _EVENTS.issubset(given):
-        named: dict[int, Any] = {}
-        for name, each in given.items():
-            index = layer_named(name, network, where, whole=len(given) == len(network.layers))
-            if index in named:
-                raise RefsimError(f"{where}: layer {index} is given twice, the second time as {name!r}.")
-            named[index] = each
-    elif isinstance(given, list | tuple):
-        if len(given) != len(network.layers):
-            raise RefsimError(
-                f"{where}: needs a list with an entry for each of the {counted(len(network.layers), 'layer')}, None where it was not recorded, but has {len(given)}; "
-                "one array by itself, or a dict by layer, may be given too."
-            )
-        named = dict(enumerate(given))
-    else:
-        named = {len(network.layers) - 1: given}
-    found = {index: each for index, each in named.items() if each is not None}
-    if not found:
-        raise RefsimError(f"{where}: no layer was recorded; give the spikes of one at least.")
-    return found
-
-
-def layer_named(name: object, network: Network, where: str, *, whole: bool = False) -> int:
-    """Return the number of a layer from its name or number; ``x`` is the last.
-
-    Parameters
-    ----------
-    whole : bool
-        Whether all are named; NumPy's names for arrays without any, ``arr_0``, then count the layers.
-    """
-    count, text = len(network.layers), str(name).strip()
-    for index, layer in enumerate(network.layers):
-        if text and text in (layer.name, layer.name.strip("'\"")):
-            return index
-    if text == UNNAMED:
-        return count - 1
-    number = text.removeprefix("arr_") if whole else text
-    for prefix in ("layers.", "layer", "_", "."):
-        number = number.removeprefix(prefix).strip()
-    if (number.isascii() and number.isdigit() and int(number) < count) or number == "-1":
-        return int(number) % count
-    names = [layer.name.strip("'\"") for layer in network.layers]
-    told = "" if names == [f"layer {index}" for index in range(count)] else f", or {', '.join(names)}"
-    raise RefsimError(
-        f"{where}: {text!r} is no layer of this network; its layers are {', '.join(map(str, range(count)))}{told}. "
-        "Name each array by its layer, numpy.savez(file, **{'0': ..., '1': ...}); an array x is of the last one."
-    )
 
 
 def as_recording(taken: Taken, network: Network, drive: Drive, dtype: str, label: str, reference: Recording | None = None) -> Recording:
@@ -313,18 +184,8 @@ def _traces(given: Any, taken: Taken, index: int, axes: str | None, made: Record
     for name, values in given.items():
         array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
         if array.dtype.kind not in "fiub" or not order.fits(array.shape, shape):
-            raise RefsimError(f"{where}: {name} must be numbers of {order.text}, (samples, steps, neurons) {shape}, but has dtype {array.dtype} and shape {array.shape}.")
+            raise RefsimError(
+                f"{where}: {name} must be numbers of {order.text}, (samples, steps, neurons) {shape}, but has dtype {array.dtype} and shape {array.shape}."
+            )
         found[name] = order.dense(array, shape).astype(np.float64)
     return found
-
-
-def told_axes(taken: Taken, name: str) -> list[str]:
-    """Say how arrays were read where that is not the usual way, or not the only one."""
-    lines = []
-    for index, each in sorted(taken.rasters.items()):
-        if each.others:
-            other = option("expected_axes", each.others[0])
-            lines.append(f"{name}, layer {index}: read as {each.axes}; it fits {' and '.join(each.others)} too, which {other} would say")
-        elif each.axes not in (USUAL, "step, neuron", "spike trains", "events"):
-            lines.append(f"{name}, layer {index}: read as {each.axes}, which is what fits")
-    return lines

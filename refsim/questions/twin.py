@@ -26,7 +26,8 @@ from .causes import Again, causes, missing_and_surplus
 from .code import Comparison, compare_recordings
 from .findings import Findings, look_closer
 from .network import CODE_MEASURES, judge_code
-from .recorded import Taken, as_recording, by_layer, known_of, layer_named, take, told_axes
+from .recorded import as_recording, known_of
+from .taken import Taken, by_layer, layer_named, take, told_axes
 from .unrecorded import settle
 
 MEASURE = "spikes unlike the recorded"  # of reports written before recordings were judged as any other run
@@ -135,11 +136,14 @@ def hold_against(findings: Findings, expected: Expected, claims: Sequence[Claim]
     trial = as_recording(moved, reference.network, reference.drive, _dtype(expected, reference.network), _label(expected, raw, reference), reference)
     found = compare_recorded(reference, trial, [each.trial for each in findings.comparisons])
     verdicts = [_told(judge_code(claim, found), found) for claim in claims]
-    if any(each.status in ("fail", "inconclusive") for each in verdicts) and sum(found.mismatched):
+    if any(each.status in ("fail", "inconclusive") for each in verdicts) and any(found.mismatched):
         why = causes(reference, raw, expected, {index: moved.late.get(index, np.zeros(1, np.int64)) for index in raw.rasters}, readings)
         verdicts = [_explained(each, why, found) for each in verdicts]
     verdicts += _early(moved, expected.name)
-    facts = {"expected": _facts(expected, raw, moved, found.trial), "assumed": [*(findings.data or {}).get("assumed", ()), *([] if expected.axes else told_axes(raw, expected.name)), *aside]}
+    facts = {
+        "expected": _facts(expected, raw, moved, found.trial),
+        "assumed": [*(findings.data or {}).get("assumed", ()), *([] if expected.axes else told_axes(raw, expected.name)), *aside],
+    }
     done = replace(findings, verdicts=(*findings.verdicts, *verdicts), comparisons=(*findings.comparisons, found), data={**(findings.data or {}), **facts})
     if done.worst is not found:
         return done
@@ -279,5 +283,3 @@ def of_option(delays: Sequence[str] | None) -> Any:
             raise RefsimError(f"--expected-delay: needs whole steps from 0 on, N for the last layer or LAYER=N, but is {text!r}.")
         found[name.strip() or "-1"] = int(steps)
     return found
-
-

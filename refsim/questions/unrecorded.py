@@ -22,8 +22,10 @@ from .recorded import known_of, unlike, upstream
 _SAMPLES = 16  # searched; of more that part the rest is left open where rounding leaves it open
 _ROUNDS = 12  # decisions that are tipped in one sample
 _AT_ONCE = 48  # decisions that are tried in one run
+_BLOCK = 128  # samples that are looked at in one run
 _NEVER = (1 << 62, 0, 0)
 
+Decision = tuple[int, int, int]  # layer, step, neuron
 Place = tuple[int, int, int]  # step, how many there are wrong with a minus, layer: the larger, the later
 
 
@@ -67,10 +69,12 @@ def settle(trial: Recording, reference: Recording, others: Sequence[Recording] =
         for index in free if len(same) else ():
             fired[index][same] = other.spikes[index].take(same).dense()
         parted = np.setdiff1d(parted, same)
+    search = _Search(trial, reference, known)
+    doubtful, sure = search.doubtful(parted, fired)
     left, tipped = [], 0
-    for row, sample in enumerate(parted):
-        search = _Search(trial, reference, known, int(sample))
-        found = search.run([each[sample][None] for each in fired], rounds=_ROUNDS if row < _SAMPLES else 0)
+    for row, sample in enumerate(doubtful):
+        # beside a sure fault there is nothing to gain: what is in doubt is left open
+        found = search.run(sample, [each[sample][None] for each in fired]) if row < _SAMPLES and not sure else None
         if found is None:
             left.append(sample)
             continue
@@ -89,52 +93,64 @@ def _parted(known: Mapping[int, Known], run: Recording) -> Ints:
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """One sample, whose unseen decisions are tipped one after the other until what was recorded comes out."""
+    """Tips unseen decisions of a sample, one after the other, until what was recorded comes out."""
 
     trial: Recording
     reference: Recording
     known: Mapping[int, Known]
-    sample: int
 
-    def run(self, fired: Rasters, rounds: int) -> tuple[Rasters, int] | None:
-        """Return what all layers fire and how many decisions tipped, where every recorded decision is then right or within rounding.
+    def doubtful(self, samples: Ints, fired: Rasters) -> tuple[list[int], bool]:
+        """Return the samples that are wrong where something unseen may be the reason, and whether one is wrong without."""
+        found, sure = [], False
+        for first in range(0, len(samples), _BLOCK):
+            some = samples[first : first + _BLOCK]
+            mine = [each[some] for each in fired]
+            near = self._near(mine, some)
+            for row, parts in enumerate(self._first(*self._tip(some, [[]] * len(some)), near)):
+                if parts == _NEVER:
+                    continue
+                if self._candidates([each[row] for each in near], parts):
+                    found.append(int(some[row]))
+                else:
+                    sure = True
+        return found, sure
 
-        The same spikes come back where nothing unseen can explain what is wrong; None where something may, and none was found.
-        """
-        tipped: list[tuple[int, int, int]] = []
-        start, near = fired, self._near(fired)
-        parts = self._first(*self._tip([tipped]), near)[0]
-        for _ in range(rounds):
-            if parts == _NEVER:
-                return fired, len(tipped)
-            tried = [row for row in self._candidates(near, parts) if row not in tipped][:_AT_ONCE]
+    def run(self, sample: int, fired: Rasters) -> tuple[Rasters, int] | None:
+        """Return what all layers fire and how many decisions tipped, where every recorded decision is then right or within rounding; else None."""
+        tipped: list[Decision] = []
+        one = np.array([sample])
+        near = self._near(fired, one)
+        parts = self._first(*self._tip(one, [tipped]), near)[0]
+        for _ in range(_ROUNDS):
+            tried = [row for row in self._candidates([each[0] for each in near], parts) if row not in tipped][:_AT_ONCE]
             if not tried:
-                break
-            runs = self._tip([[*tipped, each] for each in tried])
+                return None
+            runs = self._tip(np.full(len(tried), sample), [[*tipped, each] for each in tried])
             firsts = self._first(*runs, near)
             best = max(range(len(tried)), key=lambda row: firsts[row])
             if firsts[best][:2] <= parts[:2]:
-                break
+                return None
             tipped, fired = [*tipped, tried[best]], [each[best][None] for each in runs[0]]
-            near, parts = self._near(fired), firsts[best]
-        if parts == _NEVER:
-            return fired, len(tipped)
-        return None if tipped or self._candidates(near, parts) else (start, 0)
+            near = self._near(fired, one)
+            parts = self._first(*self._tip(one, [tipped]), near)[0]  # what is within rounding has changed with the spikes
+            if parts == _NEVER:
+                return fired, len(tipped)
+        return None
 
-    def _near(self, fired: Rasters) -> Rasters:
+    def _near(self, fired: Rasters, samples: Ints) -> Rasters:
         """Return the decisions that rounding can tip, where each neuron follows what fired; those of which no bound is known too."""
         dtypes = (str(self.reference.provenance["dtype"]), str(self.trial.provenance["dtype"]))
         trains = tuple(SpikeTrains.from_dense(each, self.trial.network.dt) for each in fired)
-        part = replace(self.trial, drive=self.trial.drive.take(np.array([self.sample])), spikes=trains)
-        layers = distances_to_threshold(part, np.zeros(1, np.int64), dtypes)
+        part = replace(self.trial, drive=self.trial.drive.take(samples), spikes=trains)
+        layers = distances_to_threshold(part, np.arange(len(samples)), dtypes)
         return [~np.isfinite(each.bound) | ((each.bound > 0) & (np.abs(each.distance) <= each.bound)) for each in layers]
 
-    def _candidates(self, near: Rasters, parts: Place) -> list[tuple[int, int, int]]:
-        """Return (layer, step, neuron) of the unseen decisions within rounding that lead to where it parts, the latest first."""
+    def _candidates(self, near: Sequence[NDArray[np.bool_]], parts: Place) -> list[Decision]:
+        """Return the unseen decisions within rounding that lead to where it parts, the latest first."""
         step, _, layer = parts
         rows = []
         for index in upstream(self.trial.network, layer) | {layer}:
-            for at, neuron in np.argwhere(near[index][0, : step + 1] & ~self._seen(index)[: step + 1]):
+            for at, neuron in np.argwhere(near[index][: step + 1] & ~self._seen(index)[: step + 1]):
                 rows.append((index, int(at), int(neuron)))
         return sorted(rows, key=lambda row: (-row[1], -row[0], row[2]))
 
@@ -144,15 +160,14 @@ class _Search:
         each = self.known.get(index)
         return np.zeros(shape, bool) if each is None else np.ones(shape, bool) if each.seen is None else each.seen
 
-    def _tip(self, choices: Sequence[Sequence[tuple[int, int, int]]]) -> tuple[Rasters, Rasters]:
-        """Run the sample once for each choice of unseen decisions that are taken the other way."""
-        rows = np.full(len(choices), self.sample)
-        known = {index: Known(each.fired[rows], each.seen, None if each.carried is None else each.carried[rows]) for index, each in self.known.items()}
+    def _tip(self, samples: Ints, choices: Sequence[Sequence[Decision]]) -> tuple[Rasters, Rasters]:
+        """Run a sample for each choice of unseen decisions that are taken the other way; return what fires, and what is decided."""
+        known = {index: Known(each.fired[samples], each.seen, None if each.carried is None else each.carried[samples]) for index, each in self.known.items()}
         flips: list[Flip] = [(row, *each) for row, choice in enumerate(choices) for each in choice]
-        return replay(self.trial.network, self.trial.drive, known, rows, flips)
+        return replay(self.trial.network, self.trial.drive, known, samples, flips)
 
     def _first(self, fired: Rasters, decided: Rasters, near: Rasters) -> list[Place]:
-        """Return, a row, step and layer of the first recorded decision that is wrong beyond rounding; `_NEVER` where there is none."""
+        """Return, a row, the first recorded decision that is wrong beyond rounding; `_NEVER` where there is none."""
         found = [_NEVER] * len(fired[0])
         for index in self.known:
             wrong = ((fired[index] != decided[index]) & self._seen(index) & ~near[index]).sum(axis=2)

@@ -13,6 +13,7 @@ from .hdf5 import Tree, read_tree
 _WHAT = "spikes"
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _OBSERVABLE = "spikes"
+_FARTHEST = 2**53  # steps
 _OFF = 1e-6  # of a step: what times in float64 may lie before the step that they are of
 
 
@@ -99,11 +100,13 @@ def _events(seen: Tree, dt: float, where: str) -> dict[str, Any]:
     index, time = _array(seen, "idx", where), _array(seen, "time", where)
     n_neurons, length = _number(seen, "n_neurons", where), _number(seen, "t_max", where)
     if index.ndim != 2 or index.shape != time.shape or index.dtype.kind not in "iu":
-        raise RefsimError(f"{where}: idx must be whole numbers (n_samples, n_events), and time as many times, but they have shapes {index.shape} and {time.shape}.")
+        raise RefsimError(
+            f"{where}: idx must be whole numbers (n_samples, n_events), and time as many times, but they have shapes {index.shape} and {time.shape}."
+        )
     sample, place = np.nonzero(index != -1)
     when = time[sample, place].astype(np.float64) / dt
-    if not np.isfinite(when).all() or not np.isfinite(length):
-        raise RefsimError(f"{where}: an event of a neuron has no time, or t_max is no number; of what is no event the index is -1.")
+    if not (np.abs(when) < _FARTHEST).all() or not length / dt < _FARTHEST:
+        raise RefsimError(f"{where}: an event of a neuron has no time, or t_max is none that can be; of what is no event the index is -1.")
     if "value" in seen and (_array(seen, "value", where)[sample, place] != 1).any():
         raise RefsimError(f"{where}: its events have values other than 1; spikes are told by their times alone here.")
     steps = np.floor(when + _OFF).astype(np.int64)
