@@ -150,7 +150,7 @@ def _expected_arguments(data: Any) -> None:
 
 def _expected(options: argparse.Namespace, network: Any) -> Any:
     """Return what was recorded and is said of it, checked before the run; None where nothing was."""
-    from ..questions.twin import Expected, of_option
+    from ..questions.expected import Expected, of_option
 
     said = [name for name in ("expected_axes", "expected_dtype", "expected_delay") if getattr(options, name) is not None]
     if options.expected is None:
@@ -169,7 +169,8 @@ def _held_against_twin(findings: Any, reading: Any, claims: Any, expected: Any, 
     import numpy as np
 
     from ..pytorch.bridge import otherwise
-    from ..questions.twin import again, code_claims, hold_against
+    from ..questions.expected import again
+    from ..questions.twin import code_claims, hold_against
 
     late = np.zeros(1, np.int64) if reading is None else reading.output_delay
     others = {} if reading is None else otherwise(options.network, reading, asked(options))

@@ -1,33 +1,30 @@
 """Held against the recorded twin: the spikes that the framework itself fired, as one more run of the same network."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Ints
-from ..axes import Axes
 from ..claims import Claim, Verdict, judge
 from ..distances import earliest
 from ..drive import Drive
 from ..engines.discrete import Discrete
 from ..engines.following import Known, membranes
-from ..errors import RefsimError, listed
+from ..errors import listed
 from ..network import Network
-from ..rasters import read_rasters
-from ..recording import Recording
-from ..rounding.bounded import UNIT_ROUNDOFF
+from ..recording import Recording, output_trace
 from .case import standard_claims
 from .causes import Again, causes, missing_and_surplus
 from .code import Comparison, compare_recordings
-from .findings import Findings, look_closer
+from .expected import Expected
+from .findings import Closeup, Findings, look_closer
 from .network import CODE_MEASURES, judge_code
 from .recorded import as_recording, known_of
-from .taken import Taken, by_layer, layer_named, take, told_axes
+from .taken import Taken, take, told_axes
 from .unrecorded import settle
 
 MEASURE = "spikes unlike the recorded"  # of reports written before recordings were judged as any other run
@@ -35,79 +32,6 @@ _EARLY = Claim(
     "code", "spikes before the first can come", 0, "spikes",
     "what is given some steps late gives nothing in its first steps; a spike there says that it is not so late",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Expected:
-    """Spikes that were recorded elsewhere, and what is said of them.
-
-    Attributes
-    ----------
-    source : path, or spikes as `refsim.recorded` takes them
-    axes : str, optional
-        Of dense arrays, or of the columns of rows; by default what fits.
-    dtype : str, optional
-        In which the recorded network computed; by default float32, or float64 for a network of whole numbers.
-    delay : int, or dict of int by layer, optional
-        Steps by which spikes were recorded later than they are fired; a number by itself is of the last layer.
-    """
-
-    source: Any
-    axes: str | None = None
-    dtype: str | None = None
-    delay: Any = None
-
-    @property
-    def name(self) -> str:
-        """The file's name, or what stands for it."""
-        return Path(self.source).name if isinstance(self.source, str | Path) else "spikes"
-
-    def check(self, network: Network) -> None:
-        """Refuse before the run what can be seen to be wrong without it."""
-        if self.axes is not None:
-            Axes.of(self.axes, self._where)
-        if self.dtype is not None and self.dtype not in UNIT_ROUNDOFF:
-            raise RefsimError(f"{self._where}: dtype must be one of {listed(UNIT_ROUNDOFF)}, but is {self.dtype!r}.")
-        self.delays(network, np.zeros(1, np.int64))
-        self.layers(network)
-
-    def delays(self, network: Network, late: Ints) -> dict[int, Ints]:
-        """Return the steps by which each recorded layer is late, `late` for the last where nothing is said."""
-        last = len(network.layers) - 1
-        if self.delay is None:
-            return {last: late}
-        given = self.delay if isinstance(self.delay, Mapping) else {last: self.delay}
-        found = {layer_named(name, network, f"{self._where}: delay"): steps for name, steps in given.items()}
-        for steps in found.values():
-            if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
-                raise RefsimError(f"{self._where}: a delay must be a whole number of steps from 0 on, but is {steps!r}.")
-        return {last: late} | {index: np.array([steps], np.int64) for index, steps in found.items()}
-
-    def layers(self, network: Network) -> tuple[dict[int, Any], list[str]]:
-        """Return what was recorded by the number of its layer, and in words what was left aside."""
-        if not isinstance(self.source, str | Path):
-            return by_layer(self.source, network, self._where), []
-        from ..pytorch.bridge.nir_data import is_hdf5, read_nir_data
-
-        if not is_hdf5(self.source):
-            return by_layer(read_rasters(self.source), network, self._where), []
-        found = read_nir_data(self.source, network.dt)
-        own = {name: each for name, each in found.items() if _is_layer(name, network)}
-        aside = sorted(set(found) - set(own))
-        told = [f"{self.name}: node {listed(aside)} is no layer of neurons and is left aside"] if own and aside else []
-        return by_layer(own or found, network, self._where), told
-
-    @property
-    def _where(self) -> str:
-        return f"spikes {self.source}" if isinstance(self.source, str | Path) else "recorded spikes"
-
-
-def _is_layer(name: str, network: Network) -> bool:
-    try:
-        layer_named(name, network, "")
-    except RefsimError:
-        return False
-    return True
 
 
 def hold_against(findings: Findings, expected: Expected, claims: Sequence[Claim], late: Ints, readings: Mapping[str, Again]) -> Findings:
@@ -131,10 +55,14 @@ def hold_against(findings: Findings, expected: Expected, claims: Sequence[Claim]
     reference = findings.reference
     assert reference is not None
     given, aside = expected.layers(reference.network)
-    raw = take(given, reference.network, reference.drive, expected.axes, expected._where)
+    raw = take(given, reference.network, reference.drive, expected.axes, expected.where)
     moved = raw.sooner(expected.delays(reference.network, late))
     trial = as_recording(moved, reference.network, reference.drive, _dtype(expected, reference.network), _label(expected, raw, reference), reference)
     found = compare_recorded(reference, trial, [each.trial for each in findings.comparisons])
+    look = findings.look
+    if replace(findings, comparisons=(*findings.comparisons, found)).worst is found:
+        look = cache(partial(look_closer, found, reference.network, reference.drive, Discrete(), _Follower(found.trial)))
+        found = _with_membrane(found, look())
     verdicts = [_told(judge_code(claim, found), found) for claim in claims]
     if any(each.status in ("fail", "inconclusive") for each in verdicts) and any(found.mismatched):
         why = causes(reference, raw, expected, {index: moved.late.get(index, np.zeros(1, np.int64)) for index in raw.rasters}, readings)
@@ -144,10 +72,15 @@ def hold_against(findings: Findings, expected: Expected, claims: Sequence[Claim]
         "expected": _facts(expected, raw, moved, found.trial),
         "assumed": [*(findings.data or {}).get("assumed", ()), *([] if expected.axes else told_axes(raw, expected.name)), *aside],
     }
-    done = replace(findings, verdicts=(*findings.verdicts, *verdicts), comparisons=(*findings.comparisons, found), data={**(findings.data or {}), **facts})
-    if done.worst is not found:
-        return done
-    return replace(done, look=cache(lambda: look_closer(found, reference.network, reference.drive, Discrete(), _Follower(found.trial))))
+    data = {**(findings.data or {}), **facts}
+    return replace(findings, verdicts=(*findings.verdicts, *verdicts), comparisons=(*findings.comparisons, found), data=data, look=look)
+
+
+def _with_membrane(found: Comparison, closeup: Closeup | None) -> Comparison:
+    """Put what the reference's threshold saw into the first parting; what the recording's saw nobody knows."""
+    if found.first is None or closeup is None or closeup.step is None:
+        return found
+    return replace(found, first=replace(found.first, left_seen=float(closeup.reference[closeup.step])))
 
 
 def compare_recorded(reference: Recording, trial: Recording, others: Sequence[Recording] = ()) -> Comparison:
@@ -162,7 +95,7 @@ def compare_recorded(reference: Recording, trial: Recording, others: Sequence[Re
         return compare_recordings(reference, trial)
     same = [each for each in others if each.provenance["dtype"] == trial.provenance["dtype"]]
     settled = settle(trial, reference, same)
-    found = compare_recordings(reference, settled.trial)
+    found = compare_recordings(reference, _with_outputs(settled.trial, reference))
     if not len(settled.open):
         return found
     # a decision that hangs on one that nobody saw, and that rounding may have tipped, has no bound
@@ -170,6 +103,16 @@ def compare_recorded(reference: Recording, trial: Recording, others: Sequence[Re
     real = [each for each in partings if not each.tie and not each.unknown] or list(partings)
     chosen = earliest([each.where for each in real])
     return replace(found, partings=partings, first=next(each for each in partings if each.where == chosen))
+
+
+def _with_outputs(trial: Recording, reference: Recording) -> Recording:
+    """Return a trial in which layers that were not recorded send what the reference's do; where spikes are the same, these are compared too."""
+    free = set(range(len(trial.spikes))) - set(trial.provenance["recorded_layers"])
+    names = [output_trace(layer) for layer in trial.network.layers]
+    traces = tuple(
+        {**reference.traces[index], **each} if index in free and names[index] in reference.traces[index] else each for index, each in enumerate(trial.traces)
+    )
+    return replace(trial, traces=traces)
 
 
 def _dtype(expected: Expected, network: Network) -> str:
@@ -260,26 +203,3 @@ def code_claims(claims: Sequence[Claim]) -> list[Claim]:
     """Return those of some claims that a recording is held against; the usual where there is none."""
     own = [claim for claim in claims if claim.measure in CODE_MEASURES]
     return own or [claim for claim in standard_claims() if claim.measure in CODE_MEASURES]
-
-
-def again(read: Callable[[], Any]) -> Again:
-    """Return a function that reads a network anew and says how late its output is."""
-
-    def network_and_delay() -> tuple[Network, Ints]:
-        reading = read()
-        return reading.network, reading.output_delay
-
-    return network_and_delay
-
-
-def of_option(delays: Sequence[str] | None) -> Any:
-    """Return the delays of a command line, ``N`` or ``LAYER=N`` each; None where none is given."""
-    if not delays:
-        return None
-    found: dict[str, int] = {}
-    for text in delays:
-        name, equals, steps = text.rpartition("=")
-        if not (steps.isascii() and steps.isdigit()) or (equals and not name.strip()):
-            raise RefsimError(f"--expected-delay: needs whole steps from 0 on, N for the last layer or LAYER=N, but is {text!r}.")
-        found[name.strip() or "-1"] = int(steps)
-    return found

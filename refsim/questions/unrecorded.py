@@ -22,7 +22,7 @@ from .recorded import known_of, unlike, upstream
 _SAMPLES = 16  # searched; of more that part the rest is left open where rounding leaves it open
 _ROUNDS = 12  # decisions that are tipped in one sample
 _AT_ONCE = 48  # decisions that are tried in one run
-_BLOCK = 128  # samples that are looked at in one run
+_BLOCK = 16  # samples that are looked at in one run
 _NEVER = (1 << 62, 0, 0)
 
 Decision = tuple[int, int, int]  # layer, step, neuron
@@ -70,7 +70,7 @@ def settle(trial: Recording, reference: Recording, others: Sequence[Recording] =
             fired[index][same] = other.spikes[index].take(same).dense()
         parted = np.setdiff1d(parted, same)
     search = _Search(trial, reference, known)
-    doubtful, sure = search.doubtful(parted, fired)
+    doubtful, sure = search.doubtful(_by_step(parted, known, reference), fired)
     left, tipped = [], 0
     for row, sample in enumerate(doubtful):
         # beside a sure fault there is nothing to gain: what is in doubt is left open
@@ -91,6 +91,12 @@ def _parted(known: Mapping[int, Known], run: Recording) -> Ints:
     return np.flatnonzero(np.any(rows, axis=0))
 
 
+def _by_step(samples: Ints, known: Mapping[int, Known], run: Recording) -> Ints:
+    """Return samples by the step in which they part from a run."""
+    steps = [unlike(each, run.spikes[index].dense())[samples].any(axis=2) for index, each in known.items()]
+    return samples[np.argsort(np.argmax(np.any(steps, axis=0), axis=1), kind="stable")]
+
+
 @dataclass(frozen=True, eq=False)
 class _Search:
     """Tips unseen decisions of a sample, one after the other, until what was recorded comes out."""
@@ -100,10 +106,15 @@ class _Search:
     known: Mapping[int, Known]
 
     def doubtful(self, samples: Ints, fired: Rasters) -> tuple[list[int], bool]:
-        """Return the samples that are wrong where something unseen may be the reason, and whether one is wrong without."""
+        """Return the samples that are wrong where something unseen may be the reason, and whether one is wrong without.
+
+        Those that part first are looked at first, and none behind one that is wrong without such a reason: it decides.
+        """
         found, sure = [], False
         for first in range(0, len(samples), _BLOCK):
-            some = samples[first : first + _BLOCK]
+            some = np.sort(samples[first : first + _BLOCK])
+            if sure:
+                break
             mine = [each[some] for each in fired]
             near = self._near(mine, some)
             for row, parts in enumerate(self._first(*self._tip(some, [[]] * len(some)), near)):

@@ -74,6 +74,8 @@ def _raster(findings: Findings) -> Picture:
     axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     words = f"Sample {sample}: a ring is a spike of {found.reference.label}, a dot one of {found.trial.label}; a dot in a ring is agreement."
+    if len(found.trial.provenance.get("recorded_layers", sizes)) < len(sizes):
+        words += " Layers that were not recorded are shown as they run freely."
     return _finish(figure, "Spikes of both runs", words)
 
 
