@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .model import NeuronModel, load
     from .network import Layer, Network
     from .pytorch import Torch, bridge, reset
+    from .questions.recorded import recorded
     from .recording import Recording, run
     from .report import Report, compare
     from .spikes import SpikeTrains
@@ -60,6 +61,7 @@ _HOME = {
     "gradients": ".gradients",
     "load": ".model",
     "pytorch": ".pytorch",
+    "recorded": ".questions.recorded",
     "reset": ".pytorch.layers",
     "run": ".recording",
     "surrogate_bias": ".checks",
@@ -72,7 +74,7 @@ _PACKAGES = ("bridge", "experiments", "gradients", "pytorch")  # names that are 
 
 __all__ = [
     "Brian2", "Connection", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "RefsimWarning", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
-    "check_card", "check_declared_step", "check_gradient", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "experiments", "gradients", "load", "pytorch", "reset", "run", "surrogate_bias",
+    "check_card", "check_declared_step", "check_gradient", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "experiments", "gradients", "load", "pytorch", "recorded", "reset", "run", "surrogate_bias",
     "to_brian2", "to_latex", "to_markdown",
 ]  # fmt: skip
 

@@ -91,7 +91,9 @@ class Recording:
     @property
     def no_decisions(self) -> str:
         """Why nothing can be said of the classes, and what would help; "" where they are known."""
-        last = self.network.layers[-1]
+        last, count = self.network.layers[-1], len(self.network.layers)
+        if count - 1 not in self.provenance.get("recorded_layers", (count - 1,)):
+            return "the last layer was not recorded"
         wanted = output_trace(last)
         if not wanted or (self.traces and wanted in self.traces[-1]):
             return ""

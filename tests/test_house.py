@@ -23,6 +23,7 @@ ORDER = [
     ["network"],
     ["drive"],
     ["data", "recording"],
+    ["axes"],
     ["rasters"],
     ["engines"],
     ["pytorch"],

@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     reading_arguments(parser)
     module_arguments(parser)
     data = data_arguments(parser)
-    data.add_argument("--expected", metavar="FILE", help="spikes of the last layer that the framework fired: dense, or rows as for --encoder events")
+    _expected_arguments(data)
     data.add_argument("--otherwise", action="store_true", help="also report the accuracy under every other answer to what the file leaves unsaid")
     runs = parser.add_argument_group("runs")
     runs.add_argument("--engine", nargs="+", choices=("torch", "discrete", "brian2"), help="on trial against Brian2 (default torch)")
@@ -70,7 +70,6 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _findings(options: argparse.Namespace) -> Any:
-    from ..data import read_arrays
     from ..questions.case import demo_case, forecast_on, read_case, standard_claims, validate_on
     from ..questions.network import make_plan
 
@@ -98,10 +97,7 @@ def _findings(options: argparse.Namespace) -> Any:
         raise RefsimError("--plan runs a few samples only; leave --otherwise out.")
     if options.plan and options.scheduler:
         raise RefsimError("--plan tells what this machine needs; leave --scheduler out.")
-    if options.expected is not None:
-        if options.plan:
-            raise RefsimError("--plan runs a few samples only and compares nothing; leave --expected out.")
-        read_arrays(Path(options.expected))  # a file that is not there is better told before the run
+    expected = _expected(options, network)
     whole = any("integer" in layer.model.traits for layer in network.layers)
     trials = [] if module else _trials(options, list(table.get("trials", [])), whole=whole)
     plan = make_plan(trials, fine, device=options.device, workers=options.workers, scheduler=options.scheduler)
@@ -114,7 +110,7 @@ def _findings(options: argparse.Namespace) -> Any:
         findings = replace(findings, data={**(findings.data or {}), "assumed": list(reading.assumed)})
     if options.otherwise:
         findings = _with_other_readings(findings, reading, options)
-    return findings if options.expected is None else _held_against_twin(findings, reading, options)
+    return findings if expected is None else _held_against_twin(findings, reading, claims, expected, options)
 
 
 def _with_other_readings(findings: Any, reading: Any, options: argparse.Namespace) -> Any:
@@ -128,29 +124,56 @@ def _with_other_readings(findings: Any, reading: Any, options: argparse.Namespac
     return with_other_readings(findings, others)
 
 
-def _held_against_twin(findings: Any, reading: Any, options: argparse.Namespace) -> Any:
+def _expected_arguments(data: Any) -> None:
+    """Declare the options of recorded spikes."""
+    from ..axes import USUAL
+
+    data.add_argument(
+        "--expected",
+        metavar="FILE",
+        help="spikes that the framework fired: npy or csv of the last layer, npz of some layers by name or number, NIRData; dense, or rows as for --encoder events",
+    )
+    data.add_argument(
+        "--expected-axes",
+        metavar="AXES",
+        help=f"their order, such as 'step, sample, neuron', or 'rows of sample, step, neuron' (default: what fits, '{USUAL}' first)",
+    )
+    data.add_argument("--expected-dtype", metavar="DTYPE", help="in which the framework computed: float32 (default), float64, float16, bfloat16")
+    data.add_argument(
+        "--expected-delay",
+        metavar="N",
+        action="append",
+        help="steps by which the last layer's spikes were recorded later than they are fired; LAYER=N of another",
+    )
+
+
+def _expected(options: argparse.Namespace, network: Any) -> Any:
+    """Return what was recorded and is said of it, checked before the run; None where nothing was."""
+    from ..questions.expected import Expected, of_option
+
+    said = [name for name in ("expected_axes", "expected_dtype", "expected_delay") if getattr(options, name) is not None]
+    if options.expected is None:
+        if said:
+            raise RefsimError(f"--{said[0].replace('_', '-')} is of recorded spikes, and none are given: --expected FILE.")
+        return None
+    if options.plan:
+        raise RefsimError("--plan runs a few samples only and compares nothing; leave --expected out.")
+    expected = Expected(options.expected, options.expected_axes, options.expected_dtype, of_option(options.expected_delay))
+    expected.check(network)
+    return expected
+
+
+def _held_against_twin(findings: Any, reading: Any, claims: Any, expected: Any, options: argparse.Namespace) -> Any:
     """Add the verdict on recorded spikes."""
     import numpy as np
 
     from ..pytorch.bridge import otherwise
-    from ..questions.twin import hold_against
-    from ..rasters import read_raster
+    from ..questions.expected import again
+    from ..questions.twin import code_claims, hold_against
 
-    last = findings.reference.spikes[-1]
-    recorded = read_raster(options.expected, (last.n_samples, last.n_steps, last.n_neurons), last.dt)
     late = np.zeros(1, np.int64) if reading is None else reading.output_delay
     others = {} if reading is None else otherwise(options.network, reading, asked(options))
-    return hold_against(findings, recorded, Path(options.expected).name, late, {name: _again(read_anew) for name, read_anew in others.items()})
-
-
-def _again(read_anew: Any) -> Any:
-    """Return a function that reads a network and how late its output is."""
-
-    def again() -> tuple[Any, Any]:
-        reading = read_anew()
-        return reading.network, reading.output_delay
-
-    return again
+    return hold_against(findings, expected, code_claims(claims), late, {name: again(read_anew) for name, read_anew in others.items()})
 
 
 def _case(name: str, read: Any) -> Any:

@@ -1,7 +1,7 @@
 """Is the code right? Two runs of the same declared step must give the same spikes, or refsim names the first that differs."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -144,14 +144,20 @@ class Comparison:
         return len(set(self.parted.tolist()) - self.replay.wrong_samples)
 
 
-def compare_recordings(reference: Recording, trial: Recording) -> Comparison:
-    """Compare two recordings of the same network and drive, spike by spike, and judge each decision of the trial."""
+def compare_recordings(reference: Recording, trial: Recording, in_doubt: Collection[int] = ()) -> Comparison:
+    """Compare two recordings of the same network and drive, spike by spike, and judge each decision of the trial.
+
+    Parameters
+    ----------
+    in_doubt : collection of int
+        Samples in which a layer that nobody recorded may have decided otherwise, so that nothing there can be called wrong.
+    """
     check_comparable(reference, trial)
     own = {index for index in range(len(trial.spikes)) if index in trial.recorded_layers}
     codes = [mismatched(a, b) if index in own else np.zeros(0, np.int64) for index, (a, b) in enumerate(zip(reference.spikes, trial.spikes, strict=True))]
     parted = np.unique(np.concatenate([code // (train.n_steps * train.n_neurons) for code, train in zip(codes, trial.spikes, strict=True)]))
     nearest = nearest_approach((reference, trial))
-    found = _replayed(trial, reference, _looked_at(reference, trial, parted))
+    found = _replayed(trial, reference, _looked_at(reference, trial, parted), in_doubt)
     anew = None
     if len(parted) and not found.wrong and not found.open:
         anew = replay(reference, parted, _dtypes(reference))
@@ -185,7 +191,7 @@ def _looked_at(reference: Recording, trial: Recording, parted: Ints) -> Ints:
     return np.unique([*near, *spread])[: max(BOUNDED_SAMPLES, len(set(near)))]
 
 
-def _replayed(trial: Recording, reference: Recording, samples: Ints) -> Replay:
+def _replayed(trial: Recording, reference: Recording, samples: Ints, in_doubt: Collection[int]) -> Replay:
     """Replay a trial; in a short dtype its own arithmetic is asked as well."""
     dtypes = _dtypes(reference, trial)
     own: Callable[..., Any] | None = None
@@ -193,7 +199,7 @@ def _replayed(trial: Recording, reference: Recording, samples: Ints) -> Replay:
         from ..pytorch.own_decisions import own_decisions
 
         own = own_decisions(trial, dtypes[1])
-    return replay(trial, samples, dtypes, own)
+    return replay(trial, samples, dtypes, own, in_doubt)
 
 
 def _most_endangered(reference: Recording, trial: Recording) -> tuple[tuple[float, int, int, int], float]:
