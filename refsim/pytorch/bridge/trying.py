@@ -69,9 +69,22 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
                 raise RefsimError(f"module: {found}.")
             if each == shapes[0]:
                 tried.setdefault(found, []).append(repr(name))
+    if mixed := _mixed(parts):
+        raise RefsimError(f"module: {mixed}")
     reasons = "; ".join(f"in layout {', '.join(names)}: {reason.rstrip('.')}" for reason, names in tried.items())
     raise RefsimError(
         f"module: cannot be run on zeros of shape {shapes[0]} {reasons}. Give {_SHAPE}, and {option('layout', LAYOUTS[1])}, one of {', '.join(LAYOUTS)}."
+    )
+
+
+def _mixed(parts: Sequence[Part]) -> str:
+    """Return that some layers take one step a call and others all steps at once, which nothing can feed; nothing where they agree."""
+    single, whole = ([part.name for part in parts if part.axes in axes] for axes in (("step",), ("time first", "batch first", "batch and time")))
+    if not single or not whole:
+        return ""
+    return (
+        f"some layers take one step a call ({', '.join(map(repr, single))}), others all steps at once ({', '.join(map(repr, whole))}), and no input fits both; "
+        'set one mode for all, such as functional.set_step_mode(net, "m") of SpikingJelly.'
     )
 
 
