@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .network import Layer, Network
     from .pytorch import Torch, bridge, reset
     from .recording import Recording, run
-    from .report import Report, compare
+    from .report import Report, compare, validate
     from .spikes import SpikeTrains
     from .writing import to_brian2, to_latex, to_markdown
 
@@ -56,12 +56,13 @@ _HOME = {
     "to_brian2": ".writing",
     "to_latex": ".writing",
     "to_markdown": ".writing",
+    "validate": ".report",
 }
 
 __all__ = [
     "Brian2", "Connection", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
     "check_card", "check_declared_step", "check_gradient", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "load", "reset", "run", "surrogate_bias",
-    "to_brian2", "to_latex", "to_markdown",
+    "to_brian2", "to_latex", "to_markdown", "validate",
 ]  # fmt: skip
 
 

@@ -76,7 +76,9 @@ class Torch:
                         carried = {} if payload is None else {"payload": _array(payload)}
                         _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried)
                 advance_progress(len(samples))
+        own = sorted({layer.model.name for layer in network.layers} & set(self.steps))
         who = trial.described if trial is not None else "refsim's hand-written steps with the same weights"
+        who += f", but of card {', '.join(own)} the step that was given" if own else ""
         name = str(dtype).removeprefix("torch.")
         label = " ".join(["PyTorch", name, *([] if device.type == "cpu" else [str(device)]), *(["module"] if self.module is not None else [])])
         provenance = make_provenance(
@@ -88,6 +90,8 @@ class Torch:
             dtype="float32" if trial is not None and trial.single else name,
             device=_device_name(device),
             module=who,
+            trial="own code" if trial is not None or own else "refsim's steps",
+            noted=[] if trial is None else list(trial.remarks),
         )
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
                          tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance)  # fmt: skip

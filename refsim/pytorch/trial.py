@@ -1,6 +1,7 @@
 """The user's own module on trial: run as it is, recorded by hooks, its states put aside before and put back after."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from ..errors import RefsimError, listed
 from ..network import Layer, Network
 from .bridge.feeding import in_time
 from .bridge.framework import first
-from .bridge.parts import neurons_of
+from .bridge.parts import made_from, neurons_of
 from .bridge.reach import unjudged
 from .bridge.states import put_aside
 from .bridge.training import otherwise_in_training
@@ -60,10 +61,18 @@ class Trial:
 
     @property
     def described(self) -> str:
-        """The module in a report, with what is in it besides the network that is judged, and what is judged as it is not set."""
+        """The module in a report, with what must be said of it."""
+        return "; ".join(["the module itself", *self.remarks])
+
+    @functools.cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What must be said of the module: what in it is not judged, or judged as it is not set, or read as what it is made from."""
         behind, training = unjudged(self.module, self.tried), otherwise_in_training(self.module, [part.name for part in self.tried.parts])
-        words = ["the module itself"] + ([f"{listed(behind)} leads to none of its neurons and is not judged"] if behind else [])
-        return "; ".join(words + ([f"set to train, it is judged as eval() would have it, {', '.join(training)}"] if training else []))
+        return (
+            *([f"{listed(behind)} leads to none of its neurons and is not judged"] if behind else []),
+            *([f"set to train, it is judged as eval() would have it, {', '.join(training)}"] if training else []),
+            *made_from(self.tried.parts),
+        )
 
     def check_steps(self, n_steps: int, held: bool) -> None:
         """Refuse a drive that a module which runs its own steps cannot be given."""
