@@ -23,7 +23,7 @@ from .steps import STEPS
 from .steps_convention import convention_step
 from .steps_types import Step
 from .surrogate import heaviside
-from .trial import Result, Trial
+from .trial import FEW, Result, Trial
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -77,8 +77,8 @@ class Torch:
                         _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried)
                 advance_progress(len(samples))
         own = sorted({layer.model.name for layer in network.layers} & set(self.steps))
-        who = trial.described if trial is not None else "refsim's hand-written steps with the same weights"
-        who += f", but of card {', '.join(own)} the step that was given" if own else ""
+        given = f", but of card {', '.join(own)} the step that was given" if own else ""
+        said = {"module": f"refsim's hand-written steps with the same weights{given}"} if trial is None else trial.facts(self._few(drive, dtype, device))
         name = str(dtype).removeprefix("torch.")
         label = " ".join(["PyTorch", name, *([] if device.type == "cpu" else [str(device)]), *(["module"] if self.module is not None else [])])
         provenance = make_provenance(
@@ -89,9 +89,8 @@ class Torch:
             mode="grid",
             dtype="float32" if trial is not None and trial.single else name,
             device=_device_name(device),
-            module=who,
             trial="own code" if trial is not None or own else "refsim's steps",
-            noted=[] if trial is None else list(trial.remarks),
+            **said,
         )
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
                          tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance)  # fmt: skip
@@ -106,6 +105,12 @@ class Torch:
                 )
             return DTYPES[self.dtype]
         return torch.float32 if self.module is None else _own_dtype(self.module)
+
+    @staticmethod
+    def _few(drive: Drive, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+        """Return the input of the first samples, a frame a step."""
+        few = drive.take(np.arange(min(FEW, drive.n_samples)))
+        return [torch.as_tensor(frame).to(device, dtype) for frame in few.frames()]
 
     def _results(self, network: Network, drive: Drive, dtype: torch.dtype, device: torch.device, trial: Trial | None) -> Iterator[list[Result]]:
         """Run a block of samples; yield the results of all layers, step by step."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import RefsimError, listed
 from ..network import Layer, Network
+from .bridge.calling import Calls, called_twice
 from .bridge.feeding import in_time
 from .bridge.framework import first
 from .bridge.parts import made_from, neurons_of
@@ -20,6 +21,7 @@ from .bridge.training import otherwise_in_training
 from .bridge.trying import Tried, try_out
 from .layers import Neuron
 
+FEW = 16  # samples that are run again: what is left of one batch shows in some of them
 Draws = Sequence[Callable[[], dict[str, Tensor]]]
 
 
@@ -73,6 +75,16 @@ class Trial:
             *([f"set to train, it is judged as eval() would have it, {', '.join(training)}"] if training else []),
             *made_from(self.tried.parts),
         )
+
+    def facts(self, frames: Sequence[Tensor]) -> dict[str, Any]:
+        """Return for the provenance of a run what must be said of the module, and how it answers the first samples when it is called again.
+
+        A module that draws random numbers answers otherwise by right.
+        """
+        drawn = any(layer.model.draws for layer in self.network.layers)
+        calls = Calls() if drawn else called_twice(self.module, self.tried, frames)
+        noted = [*self.remarks, *([calls.said] if calls.said else [])]
+        return {"module": "; ".join(["the module itself", *noted]), "noted": noted, "calls": calls.as_dict()}
 
     def check_steps(self, n_steps: int, held: bool) -> None:
         """Refuse a drive that a module which runs its own steps cannot be given."""

@@ -17,6 +17,7 @@ from ..network import Network
 from ..progress import progress
 from ..recording import Engine, Recording, check_run, output_trace
 from ..rounding import Parting
+from .calls import judge_calls
 from .code import Comparison, compare_recordings, judge_identity
 from .findings import Closeup, Findings, look_closer
 from .step import LADDER_MEASURES, Ladder, climb, judge_ladder
@@ -98,6 +99,7 @@ def validate_network(
         if worst.first is not None:
             comparisons = tuple(_with_membranes(found, look()) if found is worst else found for found in comparisons)
     verdicts = [verdict for claim in claims for verdict in _judge(claim, reference, comparisons, ladder, labels)]
+    verdicts += [verdict for found in comparisons for verdict in judge_calls(found.trial)]
     facts = {"samples": drive.n_samples, "steps": drive.n_steps, "inputs": drive.n_inputs, "drive": drive.made.get("kind")} | (data or {})
     return Findings(title, tuple(verdicts), network, facts, reference, comparisons, ladder, labels, look)
 

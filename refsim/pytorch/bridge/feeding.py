@@ -41,12 +41,13 @@ class Feeding:
         """Numbers in one sample of one step."""
         return math.prod(self.shape)
 
-    def stream(self, module: nn.Module, frames: Iterable[Tensor]) -> Iterator[None]:
-        """Put a module back to its start and run it over frames, each (n_samples, width); yield after each call.
+    def stream(self, module: nn.Module, frames: Iterable[Tensor], *, afresh: bool = True) -> Iterator[None]:
+        """Put a module back to its start, if it is to run afresh, and run it over frames, each (n_samples, width); yield after each call.
 
         A module of layout "step" is called a frame, any other once; "held" takes the first frame alone.
         """
-        forget(module)
+        if afresh:
+            forget(module)
         shaped = (frame.reshape(-1, *self.shape) for frame in frames)
         if self.layout == "step":
             yield from self._step_by_step(module, shaped)

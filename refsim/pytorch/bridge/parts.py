@@ -105,10 +105,11 @@ def made_from(parts: Iterable[Part]) -> tuple[str, ...]:
     said = []
     for part in parts:
         kind = type(part.module)
-        if kind.__module__.split(".")[0] == part.framework.package:
+        if kind.__module__.split(".")[0] in {OWN.package, POOLING.package, *(each.package for each in FRAMEWORKS)}:
             continue
         ours = next(each for each in kind.__mro__ if each.__module__.split(".")[0] == part.framework.package)
-        changed = [name for name, value in vars(kind).items() if callable(value) and not name.startswith("__") and hasattr(ours, name)]
+        theirs = {name: value for each in kind.__mro__[: kind.__mro__.index(ours)] for name, value in vars(each).items()}
+        changed = sorted(name for name, value in theirs.items() if callable(value) and not name.startswith("__") and hasattr(ours, name))
         words = f", whose {' and '.join(changed)} it changes" if changed else ""
         said.append(f"'{part.name}' is a {kind.__name__}, made from {part.framework.title}'s {ours.__name__}{words}, and is read as one")
     return tuple(said)
