@@ -1,5 +1,6 @@
 """Torch: run a network with the hand-written steps, or put the user's own module on trial."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,13 +59,16 @@ class Torch:
 
     def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
         """Run a batch; see `refsim.run`."""
+        with Trial.opened(self.module, network, self.input_shape, self.layout) if self.module is not None else contextlib.nullcontext() as trial:
+            return self._run(network, drive, record, trial)
+
+    def _run(self, network: Network, drive: Drive, record: tuple[str, ...], trial: Trial | None) -> Recording:
         record = check_run(network, drive, record)
         dtype, device = self._dtype(), checked_device(self.device)
         check_range(network, str(dtype).removeprefix("torch."))
         taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, traces_of(layer, record), _numpy(dtype)) for layer in network.layers]
         # for the margin only: rounded to the dtype of the run
         thresholds = [constant_threshold(layer, network.dt).astype(_numpy(dtype)) for layer in network.layers]
-        trial = None if self.module is None else Trial.of(self.module, network, self.input_shape, self.layout)
         if trial is not None:
             trial.check_steps(drive.n_steps, drive.held)
         with torch.no_grad():

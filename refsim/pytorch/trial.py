@@ -16,6 +16,7 @@ from .bridge.feeding import in_time
 from .bridge.framework import first
 from .bridge.parts import made_from, neurons_of
 from .bridge.reach import unjudged
+from .bridge.sharing import Looked, looked_into
 from .bridge.states import put_aside
 from .bridge.training import otherwise_in_training
 from .bridge.trying import Tried, try_out
@@ -42,19 +43,32 @@ class Trial:
     tried: Tried
     network: Network
 
+    shared: tuple[str, ...] = ()
+
     @classmethod
     def of(cls, module: nn.Module, network: Network, shape: Sequence[int] | None, layout: str | None) -> "Trial":
         """Look into a module, and refuse one that cannot be the network."""
         parts = neurons_of(module)
-        if len(parts) != len(network.layers):
-            raise RefsimError(f"Torch: the module has {len(parts)} layers of neurons, but the network has {len(network.layers)}.")
-        tried = try_out(module, parts, None if shape is None else tuple(shape), layout)
+        return cls._checked(module, network, Looked(parts, try_out(module, parts, None if shape is None else tuple(shape), layout)))
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, module: nn.Module, network: Network, shape: Sequence[int] | None, layout: str | None) -> Iterator["Trial"]:
+        """Look into a module for as long as it is on trial; one neuron object that is handed several states is several layers there."""
+        with looked_into(module, None if shape is None else tuple(shape), layout) as looked:
+            yield cls._checked(module, network, looked)
+
+    @classmethod
+    def _checked(cls, module: nn.Module, network: Network, looked: Looked) -> "Trial":
+        if len(looked.parts) != len(network.layers):
+            raise RefsimError(f"Torch: the module has {len(looked.parts)} layers of neurons, but the network has {len(network.layers)}.")
+        tried = looked.tried
         found, needed = [torch.Size(each).numel() for each in tried.shapes], [layer.n_post for layer in network.layers]
         if found != needed:
             raise RefsimError(f"Torch: the module's layers have {found} neurons, but the network's have {needed}.")
         if tried.feeding.width != network.n_inputs:
             raise RefsimError(f"Torch: the module takes {tried.feeding.width} inputs, but the network has {network.n_inputs}; give Torch(input_shape=...).")
-        return cls(module, tried, network)
+        return cls(module, tried, network, looked.shared)
 
     @property
     def single(self) -> bool:
@@ -74,6 +88,7 @@ class Trial:
             *([f"{listed(behind)} leads to none of its neurons and is not judged"] if behind else []),
             *([f"set to train, it is judged as eval() would have it, {', '.join(training)}"] if training else []),
             *made_from(self.tried.parts),
+            *self.shared,
         )
 
     def facts(self, frames: Sequence[Tensor]) -> dict[str, Any]:

@@ -80,13 +80,24 @@ def twin(module: nn.Module) -> nn.Module:
     RefsimError
         Where a part cannot be copied.
     """
-    memo: dict[int, Any] = {id(tensor): tensor.detach().clone() for part in parts_inside(module) for tensor in tensors_in(vars(part)) if not tensor.is_leaf}
+    return _made(copied(module, {}).eval())
+
+
+def copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """Return a copy of a module in which what the memo names by its id is what the memo says.
+
+    Raises
+    ------
+    RefsimError
+        Where a part cannot be copied.
+    """
+    memo |= {id(tensor): tensor.detach().clone() for part in parts_inside(module) for tensor in tensors_in(vars(part)) if not tensor.is_leaf}
     own = [part for part in parts_inside(module) if hasattr(type(part), "__deepcopy__") and framework_of(part)]
     try:
         memo |= {id(part): type(part).__new__(type(part)) for part in own}
         for part in own:  # its class would make it anew, with the options that it thinks of
             vars(memo[id(part)]).update(copy.deepcopy(vars(part), memo))
-        return _made(copy.deepcopy(module, memo).eval())
+        return copy.deepcopy(module, memo)
     except Exception as error:  # a user's module can hold anything
         line = first_line(error)
         raise RefsimError(f"module: cannot be copied, which is needed to look into it ({line}).") from None

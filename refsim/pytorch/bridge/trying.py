@@ -53,12 +53,12 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
         raise RefsimError("module: has no layer of neurons that refsim knows; it reads its own layers and those of the frameworks that README.md names.")
     if layout is not None and layout not in LAYOUTS:
         raise RefsimError(f"module: layout must be one of {', '.join(map(repr, LAYOUTS))}, but is {layout!r}.")
-    shapes = [tuple(shape)] if shape is not None else _widths(module)
+    shapes = [tuple(shape)] if shape is not None else widths(module)
     if not shapes:
         raise RefsimError(f"module: does not say how wide its input is; give it, as in {_SHAPE}.")
     tried: dict[str, list[str]] = {}  # why, and in which layouts
     for each in shapes:
-        for name in [layout] if layout else _likely(parts):
+        for name in [layout] if layout else likely(parts):
             found: Tried | str = ""
             for carries in ways_to_carry(module) if name == "step" else ("",):
                 found = _try(module, parts, Feeding(name, each, carries=carries))
@@ -97,7 +97,7 @@ def _with_states(module: nn.Module, parts: Sequence[Part], found: Tried) -> Trie
     return again if isinstance(again, Tried) else found
 
 
-def _widths(module: nn.Module) -> list[tuple[int, ...]]:
+def widths(module: nn.Module) -> list[tuple[int, ...]]:
     """Return the widths that its linear maps, or layers that say theirs, take."""
     found: list[int | None] = []
     for part in parts_inside(module):
@@ -106,7 +106,7 @@ def _widths(module: nn.Module) -> list[tuple[int, ...]]:
     return list(dict.fromkeys((each,) for each in found if each))
 
 
-def _likely(parts: Sequence[Part]) -> tuple[str, ...]:
+def likely(parts: Sequence[Part]) -> tuple[str, ...]:
     axes = {part.axes for part in parts}
     if "batch and time" in axes:
         return ("batch and time", "batch first", "time first", "held")
