@@ -1,6 +1,6 @@
 """Run a module once on zeros to see how it takes its input, in which order its layers of neurons run, and what they give."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,27 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RefsimError, first_line, option
-from .carrying import astray
-from .feeding import LAYOUTS, Feeding, heard, in_time, states_taken, ways_to_carry
+from .carrying import Astray, astray
+from .feeding import LAYOUTS, Feeding, heard, in_time, needed_states, states_taken, ways_to_carry
 from .parts import Part, framework_of
-from .states import parts_inside, twin
+from .states import forget, parts_inside, places, shown_states, twin
 
 BATCH, _STEPS = 3, 2  # two numbers that cannot be taken for one another
 _SHAPE = option("input_shape", (2, 34, 34))  # an example
-_ASTRAY = (
-    "does not go on from the state that it had: it starts from another, is set back or changed between steps, or its state is not handed back; "
-    "keep it in the module, or let forward(x, a=None, b=None) return (output, a, b)"
-)
-
 
 @dataclass(frozen=True)
 class Tried:
-    """What a run showed: how the module is fed; and of each layer of neurons, in the order in which a step runs them, shape and output."""
+    """What a run showed: how the module is fed; and of each layer of neurons, in the order in which a step runs them, shape, output and states by place."""
 
     feeding: Feeding
     parts: tuple[Part, ...]
     shapes: tuple[tuple[int, ...], ...]
     outputs: tuple[Any, ...]
+    states: tuple[Mapping[tuple[str, str], Tensor], ...]
 
 
 def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | None, layout: str | None) -> Tried:
@@ -65,7 +61,7 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
                 if isinstance(found, Tried):
                     return _with_states(module, parts, found)
             assert isinstance(found, str)
-            if _ASTRAY in found:
+            if isinstance(found, Astray):
                 raise RefsimError(f"module: {found}.")
             if each == shapes[0]:
                 tried.setdefault(found, []).append(repr(name))
@@ -120,6 +116,8 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
     layout, copied = feeding.layout, twin(module)
     inside = dict(copied.named_modules())
     calls: dict[str, list[tuple[Tensor, Any]]] = {}
+    forget(copied)
+    before = {part.name: places(inside[part.name]) for part in parts}
     for part in parts:
         inside[part.name].register_forward_hook(lambda _part, given, output, name=part.name: calls.setdefault(name, []).append((heard(given), output)))
     like = next((each for each in nn.Module.parameters(copied) if each.is_floating_point()), torch.zeros(1))
@@ -128,7 +126,8 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
         with torch.no_grad():
             feeding.run(copied, [zeros] * _STEPS)
     except Exception as error:
-        return first_line(error)
+        needed = needed_states(copied)
+        return f"its forward needs {', '.join(needed)} besides its input, and does not take None ({first_line(error)})" if needed else first_line(error)
     if missing := [part.name for part in parts if part.name not in calls]:
         return f"never runs '{missing[0]}'"
     named = {part.name: replace(part, axes=part.axes or _shown(calls[part.name][0][0], layout)) for part in parts}
@@ -147,9 +146,10 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
         return f"its layers of neurons run {' and '.join(map(str, sorted(steps)))} steps for {1 if layout == 'held' else _STEPS}"
     own = steps.pop() if layout == "held" else 0
     fed, ran = replace(feeding, own_steps=own), tuple(named[name] for name in calls)
-    if name := astray(module, ran, fed, BATCH):
-        return f"'{name}' {_ASTRAY}"
-    return Tried(fed, ran, tuple(shapes), tuple(each[0][1] for each in calls.values()))
+    if reason := astray(module, ran, fed, BATCH):
+        return reason
+    states = tuple(shown_states(inside[name], before[name]) for name in calls)
+    return Tried(fed, ran, tuple(shapes), tuple(each[0][1] for each in calls.values()), states)
 
 
 def _shown(given: Tensor, layout: str) -> str:
