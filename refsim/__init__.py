@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .pytorch import Torch, bridge, reset
     from .questions.recorded import recorded
     from .recording import Recording, run
-    from .report import Report, compare
+    from .report import Report, compare, validate
     from .spikes import SpikeTrains
     from .writing import to_brian2, to_latex, to_markdown
 
@@ -68,6 +68,7 @@ _HOME = {
     "to_brian2": ".writing",
     "to_latex": ".writing",
     "to_markdown": ".writing",
+    "validate": ".report",
 }
 
 _PACKAGES = ("bridge", "experiments", "gradients", "pytorch")  # names that are packages themselves
@@ -75,7 +76,7 @@ _PACKAGES = ("bridge", "experiments", "gradients", "pytorch")  # names that are 
 __all__ = [
     "Brian2", "Connection", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "RefsimWarning", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
     "check_card", "check_declared_step", "check_gradient", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "experiments", "gradients", "load", "pytorch", "recorded", "reset", "run", "surrogate_bias",
-    "to_brian2", "to_latex", "to_markdown",
+    "to_brian2", "to_latex", "to_markdown", "validate",
 ]  # fmt: skip
 
 

@@ -68,10 +68,9 @@ class Layer:
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def starts(self, states: Mapping[str, State]) -> dict[str, float | Floats]:
-        """Return where each state starts: () where uniform, (n_post,) where that is a parameter of a layer with values per neuron."""
-        if not self.parameters:
-            return {name: entry.start for name, entry in states.items()}
-        return {name: self.parameters.get(entry.at, np.full(self.n_post, entry.start)) if entry.at else entry.start for name, entry in states.items()}
+        """Return where each state starts: () where uniform, (n_post,) where that is a constant of a layer with values per neuron."""
+        known = self.constants(1.0) if self.parameters and any(entry.at for entry in states.values()) else {}  # no start depends on the step
+        return {name: known[entry.at] if known and entry.at else entry.start for name, entry in states.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -85,7 +85,7 @@ def test_traces_of_a_recording_are_shown_where_two_part(ran):
     spikes = [ran.spikes[0].dense(), dropped(ran.spikes[1].dense())]
     own = refsim.recorded(ran.network, ran.drive, spikes, traces=[{"before_reset": each} for each in seen])
     found = compare_recorded(again, own)
-    assert found.first.left_seen == found.first.right_seen > 0
+    assert found.first.seen > 0
     with pytest.raises(RefsimError, match="traces, layer 0: before_reset must be numbers of sample, step, neuron"):
         refsim.recorded(ran.network, ran.drive, spikes, traces=[{"before_reset": seen[1]}, None])
     with pytest.raises(RefsimError, match="must be a dict of before_reset or after_reset"):
@@ -179,7 +179,7 @@ def test_what_a_run_in_the_same_dtype_fires_stands_in_for_what_nobody_recorded()
     reference, single = tied(0, layers=2)
     own = refsim.recorded(reference.network, reference.drive, {1: single.spikes[1].dense()})
     found = compare_recorded(reference, own, [single])
-    parted = [parting.where.sample for parting in found.partings]
+    parted = found.parted.tolist()
     assert parted
     assert all(np.array_equal(found.trial.spikes[0].take(np.array([each])).code, single.spikes[0].take(np.array([each])).code) for each in parted)
 
@@ -202,4 +202,4 @@ def test_a_fault_that_no_tie_can_explain_fails_beside_ties():
     wrong[tuple(np.argwhere(right)[-1])] = False  # in the last sample
     found = compare_recorded(reference, refsim.recorded(network, drive, {1: wrong}))
     assert judge_code(claim(), found).status == "fail"
-    assert found.first.where.sample == 7
+    assert found.first.sample == 7

@@ -127,8 +127,8 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     _keys(table, card, _TOP, _NEEDED)
     table = without_units(_in_own_words(table, card), card)
     parameters = {key: _parameter(entry, f"{card}: [parameters] {key}") for key, entry in _table(table, "parameters", card).items()}
-    state = {key: _state(entry, parameters, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
     derived = {key: _derived(entry, f"{card}: [derived] {key}") for key, entry in _table(table, "derived", card).items()}
+    state = {key: _state(entry, {**parameters, **derived}, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
     kernels = read_kernels(_table(table, "kernel", card), card)
     check_names(card, state, parameters, derived, kernels)
     kind, inputs, unit = read_inputs(_table(table, "input", card), state, card)
@@ -169,7 +169,10 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     for key, parameter in parameters.items():
         parameter.check(parameter.value, f"{card}: [parameters] {key}")
     _check_derived(model, card)
-    return model
+    for key, entry in state.items():
+        if entry.at and len({model.constants(step)[entry.at] for step in (1e-3, 2e-3)}) > 1:
+            raise RefsimError(f"{card}: [state] {key}: starts at {entry.at}, which depends on the step; a start must not.")
+    return model.with_parameters()
 
 
 def _check_characters(entry: object, where: str) -> None:
@@ -250,15 +253,15 @@ def _entry(entry: object, where: str, known: set[str], needed: tuple[str, ...]) 
     return entry
 
 
-def _state(entry: object, parameters: Mapping[str, Parameter], where: str) -> State:
+def _state(entry: object, constants: Mapping[str, Parameter | Derived], where: str) -> State:
     table = _entry(entry, where, {"unit", "start", "meaning", "only"}, ("unit", "start", "meaning"))
     unit, only = check_unit(table["unit"], where), table.get("only", "")
     if only not in ("", "discrete", "continuous"):
         raise RefsimError(f"{where}: only must be discrete or continuous, the one part of the card that has this state, but is {only!r}.")
-    at = table["start"] if isinstance(table["start"], str) and table["start"] in parameters else ""
-    if at and parameters[at].unit != unit:
-        raise RefsimError(f"{where}: starts at {at}, whose unit is {parameters[at].unit!r}, but is of unit {unit!r}.")
-    start = parameters[at].value if at else to_si(table["start"], unit, f"{where}: start")
+    at = table["start"] if isinstance(table["start"], str) and table["start"] in constants else ""
+    if at and constants[at].unit != unit:
+        raise RefsimError(f"{where}: starts at {at}, whose unit is {constants[at].unit!r}, but is of unit {unit!r}.")
+    start = 0.0 if at else to_si(table["start"], unit, f"{where}: start")  # what a constant is, is computed when all are known
     return State(unit, start, _text(table, "meaning", where), only, at)
 
 

@@ -205,8 +205,9 @@ class NeuronModel:
             parameter = self.parameter(name)
             where = f"card '{self.name}': parameter {name}"
             changed[name] = replace(parameter, value=parameter.check(to_si(value, parameter.unit, where), where))
-        state = {name: replace(entry, start=changed[entry.at].value) if entry.at else entry for name, entry in self.state.items()}
-        return replace(self, parameters=changed, state=state)
+        made = replace(self, parameters=changed)
+        known = made.constants(1.0) if any(entry.at for entry in self.state.values()) else {}  # no start depends on the step
+        return replace(made, state={name: replace(entry, start=known[entry.at]) if entry.at else entry for name, entry in self.state.items()})
 
     def parameter(self, name: str) -> Parameter:
         """Return a parameter by name, or say which there are."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..claims import Claim
-from ..data import Dataset, encode, read_data
+from ..data import Dataset, encode, given_data, read_data
 from ..drive import Drive
 from ..errors import RefsimError, listed
 from ..model import NeuronModel, load
@@ -135,7 +135,8 @@ def _read(data: Mapping[str, Any], network: Network) -> Dataset:
         raise RefsimError(f"data: {listed(surplus)} is not a known key; known are {listed(known)}.")
     if data.get("encoder") == "events" and (rows := read_event_rows(data["source"], data.get("labels"), data.get("steps"), network.n_inputs)):
         return rows
-    found = read_data(data["source"], data.get("labels"), scale=data.get("scale", 1.0))
+    take = read_data if isinstance(data["source"], str | Path) else given_data
+    found = take(data["source"], data.get("labels"), scale=data.get("scale", 1.0))
     return found if data.get("samples") is None else found.head(data["samples"])
 
 

@@ -24,6 +24,11 @@ def is_code(name: str) -> bool:
     return bool(colon) and what.isidentifier() and not where.endswith((".toml", ".pt"))
 
 
+def is_module(what: object) -> bool:
+    """Whether something is a live module."""
+    return isinstance(what, nn.Module)
+
+
 def import_network(name: str) -> nn.Module:
     """Import the user's code and return the module that it makes.
 
