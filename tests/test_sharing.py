@@ -1,5 +1,7 @@
 """One neuron object behind two maps: two layers where it is handed its states, a slip where it keeps one."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ class Handed(nn.Module):
         super().__init__()
         torch.manual_seed(3)
         widths = [4, 5, *[wide] * (uses - 1)]
-        self.maps, self.cell = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths, widths[1:], strict=False)), LIFCell()
+        self.maps, self.cell = nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(widths)), LIFCell()
         for linear in self.maps:
             linear.weight.data = 20 * linear.weight.data.abs()
         self.double()
