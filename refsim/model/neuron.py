@@ -22,6 +22,8 @@ INPUT_KINDS = {
 }
 # Names that every text may use: the input of this step, and (in [derived] and [continuous]) the step's duration.
 INPUT, STEP = "I", "step"
+# What a readout makes of the steps, and NumPy's word for it; "last" is the last of them.
+OVER_STEPS = ("mean", "sum", "last", "max")
 DRAWS = ("uniform", "uniform_2", "uniform_3", "uniform_4")  # numbers in [0, 1), drawn for (sample, step, neuron)
 
 
@@ -30,7 +32,8 @@ class Discrete:
     """One step of dt as ordered statements: integrate, modulate (may be empty), fire, reset (may be empty).
 
     A neuron that never fires has no `fire` but a `readout`, the state that is its output. One whose spikes carry a number has a
-    `payload`, the state that they carry, 0 where there is no spike.
+    `payload`, the state that they carry, 0 where there is no spike. Where the readout is the mean, sum, last or maximum of what has
+    arrived over the steps so far, `over_steps` says so: it is then the readout after the last step that decides.
     """
 
     integrate: tuple[Statement, ...]
@@ -40,6 +43,7 @@ class Discrete:
     solution: str
     readout: str = ""
     payload: str = ""
+    over_steps: str = ""
 
     @property
     def before_fire(self) -> tuple[Statement, ...]:
