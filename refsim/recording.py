@@ -21,6 +21,7 @@ from .spike_times import ExactTimes
 from .spikes import SpikeTrains
 
 TRACES = ("before_reset", "after_reset", "payload")
+LAST_STEP = "in the last step alone"  # in provenance["output"]: of a run that shows what its read-out gives only there
 # Samples that PyTorch takes at once. A matrix product adds in an order that depends on this number, so that who runs a
 # sample again must run its whole block again.
 BLOCK = 512
@@ -84,27 +85,55 @@ class Recording:
         """Why nothing can be said of the classes, and what would help; "" where they are known."""
         last = self.network.layers[-1]
         wanted = output_trace(last)
-        if not wanted or (self.traces and wanted in self.traces[-1]):
-            return ""
+        if self.network.undecided or not wanted or (self.traces and wanted in self.traces[-1]):
+            return self.network.undecided
         return f"the last layer is {what_output(last)}, which was not recorded; run it with record=('{wanted}',)"
 
-    def decisions(self) -> Ints:
-        """Return the class of each sample: the output neuron with most spikes, or the largest mean of a readout or of what spikes carry.
-
-        The first of equals wins.
+    def answers(self) -> Floats:
+        """Return what the classes of each sample are compared by, (n_samples, n_classes): see `decision_rule`.
 
         Raises
         ------
         RefsimError
-            For an output that was not recorded.
+            For an output that was not recorded, or where the last layer is not what decides.
         """
         if self.no_decisions:
             raise RefsimError(f"decisions: {self.no_decisions}.")
-        if wanted := output_trace(self.network.layers[-1]):
-            means: Ints = np.argmax(self.traces[-1][wanted].mean(axis=1), axis=1).astype(np.int64)
-            return means
-        classes: Ints = np.argmax(self.spikes[-1].counts(), axis=1).astype(np.int64)
-        return classes
+        last = self.network.layers[-1]
+        if not (wanted := output_trace(last)):
+            return np.asarray(self.spikes[-1].counts(), np.float64)
+        trace = self.traces[-1][wanted]
+        return np.asarray(trace[:, -1] if last.model.discrete.over_steps else trace.mean(axis=1), np.float64)
+
+    def decisions(self) -> Ints:
+        """Return the class of each sample, (n_samples,): the neuron of the last layer with the largest of its `answers`, the first of equals.
+
+        Raises
+        ------
+        RefsimError
+            For an output that was not recorded, or where the last layer is not what decides.
+        """
+        return np.argmax(self.answers(), axis=1).astype(np.int64)
+
+
+_RULES = {
+    "mean": "largest mean over the steps", "sum": "largest sum over the steps", "last": "largest value in the last step",
+    "max": "largest maximum over the steps",
+}  # fmt: skip
+
+
+def decision_rule(network: Network) -> str:
+    """Say how a network decides on a class, ``"class = most spikes of layer 1"``, or why nobody can say."""
+    if network.undecided:
+        return f"not judged: {network.undecided}"
+    last, discrete = network.layers[-1], network.layers[-1].model.discrete
+    if discrete.over_steps:
+        return f"class = {_RULES[discrete.over_steps]}, of {last.name} ({last.model.name})"
+    if discrete.readout:
+        return f"class = largest mean over the steps of the membranes of {last.name} ({last.model.name})"
+    if discrete.payload:
+        return f"class = largest mean over the steps of what the spikes of {last.name} carry"
+    return f"class = most spikes of {last.name}"
 
 
 def output_trace(layer: Layer) -> str:
@@ -115,6 +144,8 @@ def output_trace(layer: Layer) -> str:
 
 def what_output(layer: Layer) -> str:
     """Say what such a layer is."""
+    if layer.model.discrete.over_steps:
+        return f"a readout, whose output is the {layer.model.discrete.over_steps} over the steps"
     return "a readout, whose output is its membrane" if layer.model.discrete.readout else "graded, and its output what spikes carry"
 
 

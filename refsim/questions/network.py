@@ -19,6 +19,7 @@ from ..recording import Engine, Recording, check_run, output_trace
 from ..rounding import Parting
 from .code import Comparison, compare_recordings, judge_identity
 from .findings import Closeup, Findings, look_closer
+from .readout import classes_moved_by_rounding
 from .step import LADDER_MEASURES, Ladder, climb, judge_ladder
 
 CODE_MEASURES = ("mismatched spikes", "changed decisions")
@@ -79,7 +80,7 @@ def validate_network(
     """
     check_run(network, drive, ())
     classes = network.layers[-1].n_post
-    if labels is not None and (labels.min() < 0 or labels.max() >= classes):
+    if labels is not None and not network.undecided and (labels.min() < 0 or labels.max() >= classes):
         raise RefsimError(f"labels reach from {labels.min()} to {labels.max()}, but the network has {classes} outputs; classes are counted from 0.")
     reference_engine = plan.reference()
     total = drive.n_samples * (1 + len(plan.trials) + len(plan.fine))
@@ -117,6 +118,8 @@ def _judge(claim: Claim, reference: Recording, comparisons: Sequence[Comparison]
     if claim.measure == "accuracy":
         if labels is None:
             return [Verdict(claim, None, "skipped", detail="the data has no labels")]
+        if reference.no_decisions:
+            return [Verdict(claim, None, "skipped" if claim.limit is None else "inconclusive", run=reference.label, detail=reference.no_decisions)]
         return [judge(claim, float(np.mean(reference.decisions() == labels)), run=reference.label)]
     if claim.measure in LADDER_MEASURES:
         if ladder is None:
@@ -126,14 +129,13 @@ def _judge(claim: Claim, reference: Recording, comparisons: Sequence[Comparison]
 
 
 def judge_code(claim: Claim, found: Comparison) -> Verdict:
-    """Judge one of ``CODE_MEASURES``; where every sample parted by rounding alone, a changed class is a tie too."""
+    """Judge one of ``CODE_MEASURES``; where rounding alone explains every class that changed, it is a tie too."""
     if claim.measure == "mismatched spikes":
         return judge_identity(claim, found)
     if found.no_decisions:
         return Verdict(claim, None, "skipped", run=found.trial.label, detail=found.no_decisions)
     verdict = judge(claim, found.changed_decisions, run=found.trial.label)
-    if verdict.status == "fail" and found.undecided == len(found.partings):
-        return replace(
-            verdict, status="inconclusive", detail="every sample that parts does so within rounding of the threshold, or where no bound on rounding is known"
-        )
+    tied = [parting.where.sample for parting in found.partings if parting.tie or parting.unknown]
+    if verdict.status == "fail" and classes_moved_by_rounding(found.reference, found.trial, tied):
+        return replace(verdict, status="inconclusive", detail="rounding, or what nobody knows a bound of, explains every class that changed")
     return verdict

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import RefsimError
 from ..network import Network
 from ..questions.findings import Findings
+from ..recording import decision_rule
 from .sentence import sentence
 
 SCHEMA_VERSION = 1
@@ -54,6 +55,7 @@ class Report:
             "sentence": self.sentence,
             "title": findings.title,
             "network": describe_network(findings.network),
+            "decision": decision_rule(findings.network) if findings.network is not None else None,
             "data": dict(findings.data or {}),
             "runs": [dict(run.provenance) | {"spikes_per_layer": [len(train) for train in run.spikes]} for run in runs],
             "claims": [verdict.as_dict() for verdict in findings.verdicts],

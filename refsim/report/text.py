@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ..claims import Verdict
 from ..errors import counted
 from ..questions.findings import Findings
+from ..recording import decision_rule
 
 if TYPE_CHECKING:
     from .report import Report
@@ -45,6 +46,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         rows.append(("network", f"{sizes}, {neurons}, dt = {network.dt * 1e3:g} ms"))
         rows.append(("data", f"{data.get('name', 'given drive')}: {counted(data['samples'], 'sample')}, {counted(data['steps'], 'step')}, {data.get('drive')}"))
         rows += [("assumed", line) for line in data.get("assumed", ())]
+        rows.append(("decision", decision_rule(network)))
     if findings.reference is not None:
         spikes = ", ".join(f"{len(train):,}" for train in findings.reference.spikes)
         rows.append(("reference", f"{findings.reference.label} ({findings.reference.provenance.get('target', 'NumPy')}), spikes a layer: {spikes}"))
