@@ -67,7 +67,7 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
         raise RefsimError(f"{where}: has both payload and readout; a neuron with a readout never fires, and has no spikes that carry something.")
     if readout and readout not in names.of("discrete"):
         raise RefsimError(f"{where} readout: must be a state, one of {listed(names.of('discrete'))}, but is {readout!r}.")
-    over_steps = _over_steps(table, odes, where)
+    over_steps = _over_steps(table, names, odes, where)
     needed = ["integrate"] if readout else ["integrate", "fire"]
     if [key for key in parts if key not in ("modulate", "reset")] != needed or parts != [key for key in _STEPS if key in parts]:
         raise RefsimError(
@@ -82,7 +82,7 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
     return Discrete(parsed["integrate"], parsed.get("modulate", ()), fire, parsed.get("reset", ()), str(solution), readout, payload, over_steps)
 
 
-def _over_steps(table: Mapping[str, Any], odes: Odes | None, where: str) -> str:
+def _over_steps(table: Mapping[str, Any], names: Names, odes: Odes | None, where: str) -> str:
     """Return what a readout makes of the steps; empty where its membrane is all that it is."""
     said = table.get("over_steps", "")
     if not said:
@@ -93,6 +93,8 @@ def _over_steps(table: Mapping[str, Any], odes: Odes | None, where: str) -> str:
         raise RefsimError(f"{where} over_steps: is of a neuron with a readout, which never fires; this one has none.")
     if odes is not None:
         raise RefsimError(f"{where} over_steps: steps are counted in discrete time alone; leave [continuous] out.")
+    if names.kind != "impulse" or len(names.inputs) != 1 or names.kernels:
+        raise RefsimError(f'{where} over_steps: what arrives is taken once a step; it needs one input of [input] kind = "impulse", and no [kernel].')
     return str(said)
 
 

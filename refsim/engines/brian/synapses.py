@@ -118,7 +118,7 @@ class _Referee:
         return group
 
     def _unit(self, layer: Layer) -> str:
-        return layer.model.input_unit if self.structure.fine else "1"
+        return layer.model.input_unit if self.structure.fine and not layer.model.discrete.over_steps else "1"
 
     def _tracer(self, index: int, layer: Layer) -> Any:
         wanted = list(dict.fromkeys(trace_variables(layer.model, self.structure.traces, fine=self.structure.fine).values()))
