@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RefsimError, first_line, option
+from .answer import Answer, answer_of
 from .carrying import astray
 from .feeding import LAYOUTS, Feeding, heard, in_time, states_taken, ways_to_carry
 from .parts import Part, framework_of
@@ -23,12 +24,13 @@ _ASTRAY = (
 
 @dataclass(frozen=True)
 class Tried:
-    """What a run showed: how the module is fed; and of each layer of neurons, in the order in which a step runs them, shape and output."""
+    """What a run showed: how the module is fed; of each layer of neurons, in the order in which a step runs them, shape and output; and what it gives."""
 
     feeding: Feeding
     parts: tuple[Part, ...]
     shapes: tuple[tuple[int, ...], ...]
     outputs: tuple[Any, ...]
+    answer: Answer | None = None
 
 
 def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | None, layout: str | None) -> Tried:
@@ -113,7 +115,7 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
     zeros = torch.zeros(BATCH, feeding.width, dtype=like.dtype, device=like.device)
     try:
         with torch.no_grad():
-            feeding.run(copied, [zeros] * _STEPS)
+            gave = feeding.run(copied, [zeros] * _STEPS)
     except Exception as error:
         return first_line(error)
     if missing := [part.name for part in parts if part.name not in calls]:
@@ -136,7 +138,7 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
     fed, ran = replace(feeding, own_steps=own), tuple(named[name] for name in calls)
     if name := astray(module, ran, fed, BATCH):
         return f"'{name}' {_ASTRAY}"
-    return Tried(fed, ran, tuple(shapes), tuple(each[0][1] for each in calls.values()))
+    return Tried(fed, ran, tuple(shapes), tuple(each[0][1] for each in calls.values()), answer_of(gave, layout, own or _STEPS, BATCH))
 
 
 def _shown(given: Tensor, layout: str) -> str:
