@@ -1,7 +1,7 @@
 """Torch: run a network with the hand-written steps, or put the user's own module on trial."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..model.neuron import INPUT, STEP
 from ..network import Layer, Network
 from ..philox import shortened
 from ..progress import advance as advance_progress
-from ..recording import BLOCK, Recording, check_range, check_run, make_provenance, traces_of
+from ..recording import BLOCK, LAST_STEP, Recording, check_range, check_run, make_provenance, traces_of
 from ..spikes import SpikeTrains
 from .connections import WeightedSum
 from .steps import STEPS
@@ -88,7 +88,10 @@ class Torch:
             dtype="float32" if trial is not None and trial.single else name,
             device=_device_name(device),
             module=who,
+            **({"output": LAST_STEP} if trial is not None and trial.last_step_alone else {}),
         )
+        if trial is not None and trial.undecided and not network.undecided:
+            network = replace(network, undecided=trial.undecided)
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
                          tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance)  # fmt: skip
 

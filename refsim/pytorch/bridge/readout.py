@@ -68,7 +68,7 @@ def read_out(module: nn.Module, tried: Tried, heard: Sequence[bool], kinds: Sequ
 def _named(parts: Sequence[str]) -> str:
     if not parts:
         return "the module gives something made of"
-    return f"{listed(parts)} {'stand' if len(parts) > 1 else 'stands'} behind"
+    return f"{listed([repr(part) for part in parts])} {'stand' if len(parts) > 1 else 'stands'} behind"
 
 
 def _joined(parts: Sequence[str]) -> str:
