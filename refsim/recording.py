@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
@@ -16,11 +16,13 @@ from .arrays import Floats, Ints
 from .connection import DRIVE
 from .drive import Drive
 from .errors import RefsimError
+from .model import NeuronModel
 from .network import Layer, Network
 from .spike_times import ExactTimes
 from .spikes import SpikeTrains
 
 TRACES = ("before_reset", "after_reset", "payload")
+OUTPUT = "output"  # asks for what each layer gives where that is another than 0 and 1, and of other layers for nothing
 LAST_STEP = "in the last step alone"  # in provenance["output"]: of a run that shows what its read-out gives only there
 # Samples that PyTorch takes at once. A matrix product adds in an order that depends on this number, so that who runs a
 # sample again must run its whole block again.
@@ -138,7 +140,11 @@ def decision_rule(network: Network) -> str:
 
 def output_trace(layer: Layer) -> str:
     """Return the trace that is a layer's output where 0 and 1 are not: of a readout, or what spikes carry; else ``""``."""
-    discrete = layer.model.discrete
+    return _output_trace(layer.model)
+
+
+def _output_trace(model: NeuronModel) -> str:
+    discrete = model.discrete
     return "before_reset" if discrete.readout else "payload" if discrete.payload else ""
 
 
@@ -152,7 +158,13 @@ def what_output(layer: Layer) -> str:
 def traces_of(layer: Layer, record: tuple[str, ...], *, states: bool = False) -> tuple[str, ...]:
     """Return those of the traces asked for that a layer has."""
     own = {*TRACES, *(layer.model.stepped if states else ())} - (set() if layer.model.discrete.payload else {"payload"})
-    return tuple(name for name in record if name in own)
+    return tuple(name for name in named_traces(layer.model, record) if name in own)
+
+
+def named_traces(model: NeuronModel, record: Sequence[str]) -> tuple[str, ...]:
+    """Return traces by their own names, with a card's own output in place of ``OUTPUT``."""
+    names = (_output_trace(model) if name == OUTPUT else name for name in record)
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 class Engine(Protocol):
@@ -171,9 +183,9 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
     network : Network
     drive : Drive
     engine : Brian2, Discrete or Torch
-    record : tuple of {"before_reset", "after_reset", "payload"}, or names of states
+    record : tuple of {"before_reset", "after_reset", "payload", "output"}, or names of states
         Traces to keep: what the threshold saw, the membrane after the step, and what spikes carry, (n_samples, n_steps,
-        n_neurons) each; with Brian2 and Discrete also any state, after the step, by its name.
+        n_neurons) each; ``"output"`` stands for the first of a readout, and the last of graded spikes; with Brian2 and Discrete also any state, after the step, by its name.
 
     Raises
     ------
@@ -226,12 +238,12 @@ def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str, *, 
         raise RefsimError(f"the drive has {drive.n_inputs} inputs, but the network takes {network.n_inputs}.")
     if drive.dt != network.dt:
         raise RefsimError(f"the drive has a step of {drive.dt:g} s, but the network has {network.dt:g} s; one of the two is meant otherwise.")
-    known = [*TRACES, *dict.fromkeys(name for layer in network.layers for name in layer.model.state if states)]
+    known = [*TRACES, OUTPUT, *dict.fromkeys(name for layer in network.layers for name in layer.model.state if states)]
     if unknown := set(names) - set(known):
         raise RefsimError(f"record: {', '.join(sorted(unknown))} cannot be recorded; known are {', '.join(known)}.")
     _check_signs(network, drive)
-    bins = drive.n_samples * drive.n_steps * sum(layer.n_post for layer in network.layers)
-    needed, there = bins * (1 + 8 * len(names)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    each = sum(layer.n_post * (1 + 8 * len(named_traces(layer.model, names))) for layer in network.layers)
+    needed, there = drive.n_samples * drive.n_steps * each, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         raise RefsimError(
             f"this run needs {needed / 2**30:,.0f} GiB for its spikes and traces, and the machine has {there / 2**30:,.0f}; give fewer steps or samples."

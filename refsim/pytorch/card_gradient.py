@@ -240,6 +240,6 @@ def _of_tensors(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {name: _of_tensors(function) for name, function in _PLAIN.items()} | {
-    "clip": _of_tensors(lambda x, low, high: torch.clamp(x, min=low, max=high)),  # at a bound its slope is 1, as PyTorch's
+    "clip": _of_tensors(lambda x, low, high: torch.where(x < low, low, torch.where(x > high, high, x))),  # at a bound x itself, so that its slope is 1
     "shr": _of_tensors(lambda x, n: torch.trunc(x / 2.0**n)),
 }

@@ -11,24 +11,24 @@ from .surrogate import Fire
 
 
 def readout_mean_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
-    """Mean over the steps so far."""
+    """Average over the steps so far."""
     total, count = s["total"] + x, s["count"] + 1
     return _silent(total / count, {"total": total, "count": count})
 
 
 def readout_sum_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
-    """Sum over the steps so far."""
+    """Add up over the steps so far."""
     return _silent(s["v"] + x)
 
 
 def readout_last_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
-    """What arrives in the step."""
+    """Take what arrives in the step."""
     return _silent(x)
 
 
 def readout_max_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
-    """Largest of a step so far; of equal ones the first keeps the gradient."""
-    return _silent(torch.where(x > s["v"], x, s["v"]))
+    """Keep the largest of a step so far; of equal ones the last takes the gradient."""
+    return _silent(torch.where(x >= s["v"], x, s["v"]))
 
 
 def _silent(v: Tensor, more: State | None = None) -> Stepped:

@@ -78,7 +78,11 @@ class Trial:
     def undecided(self) -> str:
         """Why nothing can be said of its classes: something stands behind its last neurons that the network does not have."""
         found = () if self.reads_out else behind(self.module, self.tried)
-        return f"{listed(found)} of the module {'stand' if len(found) > 1 else 'stands'} behind its last neurons, and the network does not have it" if found else ""
+        return (
+            f"{listed(found)} of the module {'stand' if len(found) > 1 else 'stands'} behind its last neurons, and the network does not have it"
+            if found
+            else ""
+        )
 
     @property
     def described(self) -> str:

@@ -15,7 +15,7 @@ from ..engines.discrete import Discrete
 from ..errors import RefsimError
 from ..network import Network
 from ..progress import progress
-from ..recording import Engine, Recording, check_run, output_trace
+from ..recording import OUTPUT, Engine, Recording, check_run, output_trace
 from ..rounding import Parting
 from .code import Comparison, compare_recordings, judge_identity
 from .findings import Closeup, Findings, look_closer
@@ -85,7 +85,7 @@ def validate_network(
     reference_engine = plan.reference()
     total = drive.n_samples * (1 + len(plan.trials) + len(plan.fine))
     with progress(total, "validate"):
-        record = tuple(dict.fromkeys(trace for layer in network.layers if (trace := output_trace(layer))))
+        record = (OUTPUT,) if any(output_trace(layer) for layer in network.layers) else ()
         reference = reference_engine.run(network, drive, record)
         comparisons = tuple(compare_recordings(reference, engine.run(network, drive, record)) for engine in plan.trials)
         fine = plan.climber().ladder(network, drive, plan.fine, record)

@@ -13,6 +13,7 @@ from ...model import NeuronModel
 from ...model.expressions import comparisons, parse_expression
 from ...model.neuron import STEP
 from ...network import Layer, Network
+from ...recording import named_traces
 from .functions import calls, cpp_text, number_functions
 from .kept import ARRIVED, kept_update, kept_variables
 from .product import fill, parts_of, product_code, product_of
@@ -66,14 +67,14 @@ def group_name(index: int) -> str:
 
 
 def trace_variables(model: NeuronModel, traces: Sequence[str], *, fine: bool) -> dict[str, str]:
-    """Return, by trace, the variable that holds it; a layer whose card lacks a state does without."""
+    """Return, by trace, the variable that holds it; a layer that has none of the traces has nothing to record."""
     membrane = model.membrane_in(fine=fine)
     known = (
         {"before_reset": "seen", "after_reset": membrane}
         | ({"payload": carried} if (carried := model.discrete.payload) else {})
         | {name: name for name in states_in(model, fine=fine)}
     )
-    return {name: known[name] for name in traces if name in known} or {"after_reset": membrane}
+    return {name: known[name] for name in named_traces(model, traces) if name in known}
 
 
 def states_in(model: NeuronModel, *, fine: bool) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
 
     Returns
     -------
-    network, groups, state monitors
+    network, groups, state monitors, one a layer, None where it has nothing to record; none at all without traces
     """
     schedule, groups, traces, parts = ["start"], [], [], []
     driver = brian2.NeuronGroup(1, "out : 1", name="driver", namespace={})
@@ -118,16 +119,17 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
         groups.append(group)
         if structure.traces:
             wanted = list(dict.fromkeys(trace_variables(layer.model, structure.traces, fine=structure.fine).values()))
-            traces.append(brian2.StateMonitor(group, wanted, record=True, when=f"{name}_trace", name=f"T{index}"))
+            traces.append(brian2.StateMonitor(group, wanted, record=True, when=f"{name}_trace", name=f"T{index}") if wanted else None)
     run_function("end", "end")
-    network = brian2.Network(*parts, *groups, *traces)
+    network = brian2.Network(*parts, *groups, *(each for each in traces if each is not None))
     network.schedule = [*schedule, *_UNUSED, "end"]
     return network, groups, traces
 
 
 def layer_group(structure: Structure, layer: Layer, name: str, brian2: Any, call: Any, more: str = "") -> Any:
     """Make one layer's neurons for a whole batch, with more variables where the connections need them."""
-    model, watched = layer.model, {"gap": structure.gap, "seen": "before_reset" in structure.traces}
+    model = layer.model
+    watched = {"gap": structure.gap, "seen": "before_reset" in named_traces(model, structure.traces)}
     kept = structure.fine and bool(model.discrete.over_steps)
     declare = kept_variables if kept else fine_variables if structure.fine else grid_variables
     equations = declare(model, frozenset(layer_constants(layer)), **watched) + more

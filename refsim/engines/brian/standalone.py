@@ -142,4 +142,4 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
         def file_of(monitor: Any, variable: str) -> str:
             return Path(brian2.device.get_array_filename(monitor.variables[variable])).name
 
-        return [{key: file_of(monitor, key) for key in monitor.record_variables} for monitor in traces]
+        return [{key: file_of(monitor, key) for key in monitor.record_variables} if monitor is not None else {} for monitor in traces]

@@ -187,13 +187,9 @@ def _told_by(bench: Bench) -> list[tuple[int, int]]:
     return found
 
 
-def _expected(
-    bench: Bench, weights: Mapping[tuple[int, int], Floats], bias: Floats, given: Mapping[int, Sequence[Tensor]], step: int
-) -> tuple[Floats, Floats]:
+def _expected(bench: Bench, weights: Mapping[tuple[int, int], Floats], bias: Floats, given: Mapping[int, Sequence[Tensor]], step: int) -> tuple[Floats, Floats]:
     """Return what a map makes of the numbers that were put in, and the size of its terms, (n_samples, n_out)."""
-    terms = [
-        (given[source][0 if bench.stays(source) else step - delay].numpy(), weight) for (source, delay), weight in weights.items() if delay <= step
-    ]
+    terms = [(given[source][0 if bench.stays(source) else step - delay].numpy(), weight) for (source, delay), weight in weights.items() if delay <= step]
     n_samples = len(given[INPUT][0])
     value = np.broadcast_to(bias, (n_samples, len(bias))) + sum(x @ weight.T for x, weight in terms)
     return value, np.abs(bias) + np.zeros_like(value) + sum(np.abs(x) @ np.abs(weight).T for x, weight in terms)
