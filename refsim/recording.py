@@ -115,7 +115,8 @@ class Recording:
         RefsimError
             For an output that was not recorded, or where the last layer is not what decides.
         """
-        return np.argmax(self.answers(), axis=1).astype(np.int64)
+        classes: Ints = np.argmax(self.answers(), axis=1).astype(np.int64)
+        return classes
 
 
 _RULES = {

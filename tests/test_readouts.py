@@ -1,10 +1,9 @@
 """Read-outs behind the last neurons: four cards, every engine, modules that end in a map, and decisions by a stated rule."""
 
-from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from rogues_readouts import CARDS, CLASSES, DT, HIDDEN, N_IN, OUTPUT, STEPS, declared, drive, weights
 from torch import nn
 
 import refsim
@@ -14,29 +13,8 @@ from refsim.pytorch import SRIF, ReadoutLast, ReadoutMax, ReadoutMean, ReadoutSu
 from refsim.pytorch.bridge.native import load_network, save_network
 from refsim.recording import decision_rule
 
-DT = "1 ms"
-CARDS = {"mean": "readout_mean", "sum": "readout_sum", "last": "readout_last", "max": "readout_max"}
 LAYERS = {"mean": ReadoutMean, "sum": ReadoutSum, "last": ReadoutLast, "max": ReadoutMax}
-N_IN, HIDDEN, CLASSES, STEPS = 12, 20, 4, 9
-OUTPUT = ("output",)
 GRID = refsim.Brian2(target="numpy")
-
-
-def weights():
-    rng = np.random.default_rng(3)
-    return rng.normal(0, 0.4, (HIDDEN, N_IN)), rng.normal(0.1, 0.1, HIDDEN), rng.normal(0, 0.4, (CLASSES, HIDDEN)), rng.normal(0, 0.4, CLASSES)
-
-
-def declared(rule="mean", **changed):
-    first, bias, last, offset = weights()
-    return refsim.Network.dense(
-        [(first, bias, refsim.load("srif")), (changed.get("weight", last), changed.get("bias", offset), refsim.load(CARDS[changed.get("rule", rule)]))], DT
-    )
-
-
-def drive(samples=24, seed=0):
-    rng = np.random.default_rng(seed)
-    return refsim.Drive.bernoulli(rng.random((samples, N_IN)), n_steps=STEPS, dt=DT, seed=seed)
 
 
 def expected(run, network, rule):
@@ -46,34 +24,13 @@ def expected(run, network, rule):
     return so_far(arrived.swapaxes(0, 1), rule).swapaxes(0, 1)
 
 
-class Whole(nn.Module):
-    """Takes a record, time first, and gives what a function makes of the values of all steps (time, batch, classes)."""
-
-    def __init__(self, finish, weight=None, bias=None):
-        super().__init__()
-        first, offset, last, shift = weights()
-        self.fc, self.neuron, self.head = nn.Linear(N_IN, HIDDEN), SRIF(), nn.Linear(HIDDEN, CLASSES)
-        self.finish = finish
-        values = (first, offset, last if weight is None else weight, shift if bias is None else bias)
-        for parameter, value in zip((self.fc.weight, self.fc.bias, self.head.weight, self.head.bias), values, strict=True):
-            parameter.data = torch.tensor(value)
-
-    def forward(self, x):
-        return self.finish(torch.stack([self.head(self.neuron(self.fc(frame))) for frame in x]))
-
-
-FINISH = {"mean": lambda o: o.mean(0), "sum": lambda o: o.sum(0), "last": lambda o: o[-1], "max": lambda o: o.max(0).values}
-
-
-def trial(module, layout="time first"):
-    return refsim.Torch(module=module, layout=layout)
-
-
 # The cards, in every engine
 
 
 @pytest.mark.parametrize("rule", CARDS)
-@pytest.mark.parametrize("engine", [GRID, refsim.Discrete(), refsim.Torch(dtype="float64"), refsim.Torch(dtype="float32")], ids=lambda engine: repr(engine)[:30])
+@pytest.mark.parametrize(
+    "engine", [GRID, refsim.Discrete(), refsim.Torch(dtype="float64"), refsim.Torch(dtype="float32")], ids=lambda engine: repr(engine)[:30]
+)
 def test_every_engine_gives_what_numpy_makes_of_the_steps(rule, engine):
     network, given = declared(rule), drive()
     run = refsim.run(network, given, engine, record=OUTPUT)
