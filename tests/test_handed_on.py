@@ -199,7 +199,7 @@ class Behindhand(nn.Module):
         return self.out(self.a(self.linear(x)))
 
 
-@pytest.mark.parametrize(("make", "said"), [(Behindhand, "; out leads to none of its neurons and is not judged"), (Casting, ""), (Behind, "")])
+@pytest.mark.parametrize(("make", "said"), [(Behindhand, "; it gives values in each step, and their mean over the steps decides"), (Casting, ""), (Behind, "")])
 def test_what_stands_behind_the_last_neurons_is_told(make, said):
     module = make()
     network = refsim.bridge.load(module, dt=DT)

@@ -171,7 +171,7 @@ def test_rolled_rows_are_seen_in_the_decisions():
 
 def test_a_class_that_changes_by_rounding_is_undecided():
     """Two equal rows, and biases that differ by less than a last bit of float32: it cannot tell them apart."""
-    first, bias, last, offset = weights()
+    _, _, last, offset = weights()
     last, offset = last.copy(), offset.copy()
     last[1], offset[:] = last[0], [5.0, 5.0 + 2.0**-40, 0, 0]
     network = declared("mean", weight=last, bias=offset)
