@@ -12,8 +12,8 @@ from .surrogate import Fire
 
 def readout_mean_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     """Average over the steps so far."""
-    total, count = s["total"] + x, s["count"] + 1
-    return _silent(total / count, {"total": total, "count": count})
+    total, n_steps = s["total"] + x, s["n_steps"] + 1
+    return _silent(total / n_steps, {"total": total, "n_steps": n_steps})
 
 
 def readout_sum_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
