@@ -186,7 +186,8 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
     engine : Brian2, Discrete or Torch
     record : tuple of {"before_reset", "after_reset", "payload", "output"}, or names of states
         Traces to keep: what the threshold saw, the membrane after the step, and what spikes carry, (n_samples, n_steps,
-        n_neurons) each; ``"output"`` stands for the first of a readout, and the last of graded spikes; with Brian2 and Discrete also any state, after the step, by its name.
+        n_neurons) each; ``"output"`` stands for the first of a readout, and the last of graded spikes, and is kept without being asked for
+        where the network ends in a read-out over the steps, which decides; with Brian2 and Discrete also any state, after the step, by its name.
 
     Raises
     ------
@@ -201,7 +202,14 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
         )
     if not hasattr(engine, "run") or isinstance(engine, type):
         raise RefsimError(f"engine must be refsim.Brian2(), refsim.Discrete() or refsim.Torch(), but is {engine!r}.")
-    return engine.run(network, drive, record)
+    return engine.run(network, drive, _with_output(network, engine, record))
+
+
+def _with_output(network: Network, engine: Engine, record: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what to record: of a read-out over the steps its output too, a few numbers a step, without which nothing is decided."""
+    names = (record,) if isinstance(record, str) else tuple(record)
+    wanted = network.layers[-1].model.discrete.over_steps and getattr(engine, "spike_times", "grid") == "grid"
+    return (*names, OUTPUT) if wanted and OUTPUT not in names else names
 
 
 def make_provenance(label: str, network: Network, drive: Drive, **facts: Any) -> dict[str, Any]:

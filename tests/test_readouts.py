@@ -1,6 +1,5 @@
 """Read-outs behind the last neurons: four cards, every engine, modules that end in a map, and decisions by a stated rule."""
 
-
 import numpy as np
 import pytest
 from rogues_readouts import CARDS, CLASSES, DT, HIDDEN, N_IN, OUTPUT, STEPS, declared, drive, weights
@@ -86,6 +85,15 @@ def test_only_what_is_an_output_is_recorded_where_that_is_asked():
     for engine in (GRID, refsim.Brian2(target="cpp"), refsim.Discrete(), refsim.Torch()):
         run = refsim.run(network, given, engine, record=OUTPUT)
         assert [list(traces) for traces in run.traces] == [[], ["before_reset"]]
+
+
+def test_a_read_out_over_the_steps_is_recorded_without_being_asked_for():
+    network, given = declared(), drive(6)
+    runs = [refsim.run(network, given, engine) for engine in (GRID, refsim.Discrete(), refsim.Torch(dtype="float32"))]
+    assert [list(run.traces[-1]) for run in runs] == [["before_reset"]] * 3
+    assert {refsim.compare(runs[0], run).verdict for run in runs[1:]} == {"pass"}
+    asked = refsim.run(network, given, GRID, record="after_reset")
+    assert [list(traces) for traces in asked.traces] == [["after_reset"], ["after_reset", "before_reset"]]
 
 
 def test_the_four_layers_of_pytorch_are_read_as_their_cards():
