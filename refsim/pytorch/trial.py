@@ -15,7 +15,7 @@ from .answering import Answering
 from .bridge.feeding import in_time
 from .bridge.framework import first
 from .bridge.parts import neurons_of
-from .bridge.reach import behind, unjudged
+from .bridge.reach import Reach, reach
 from .bridge.states import put_aside
 from .bridge.training import otherwise_in_training
 from .bridge.trying import Tried, try_out
@@ -75,9 +75,14 @@ class Trial:
         return self.reads_out and self.tried.answer is not None and self.tried.answer.whole
 
     @functools.cached_property
+    def reached(self) -> Reach:
+        """What stands behind its neurons, or leads nowhere."""
+        return reach(self.module, self.tried)
+
+    @functools.cached_property
     def undecided(self) -> str:
         """Why nothing can be said of its classes: something stands behind its last neurons that the network does not have."""
-        found = () if self.reads_out else behind(self.module, self.tried)
+        found = () if self.reads_out else self.reached.behind
         return (
             f"{listed(found)} of the module {'stand' if len(found) > 1 else 'stands'} behind its last neurons, and the network does not have it"
             if found
@@ -87,7 +92,7 @@ class Trial:
     @property
     def described(self) -> str:
         """The module in a report, with what is in it besides the network that is judged, and what is judged as it is not set."""
-        idle = unjudged(self.module, self.tried, answered=self.reads_out)
+        idle = self.reached.nowhere if self.reads_out else (*self.reached.behind, *self.reached.nowhere)
         training = otherwise_in_training(self.module, [part.name for part in self.tried.parts])
         nowhere = "neither to its neurons nor to what it gives" if self.reads_out else "to none of its neurons"
         words = ["the module itself"] + ([f"{listed(idle)} leads {nowhere} and is not judged"] if idle else [])

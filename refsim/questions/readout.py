@@ -75,8 +75,9 @@ def compare_readouts(reference: Recording, trial: Recording) -> tuple[Readout, .
 
 def same_samples(reference: Recording, trial: Recording) -> Ints:
     """Return the samples in which every spike is the same."""
-    parted = [mismatched(a, b) // (a.n_steps * a.n_neurons) for a, b in zip(reference.spikes, trial.spikes, strict=True)]
-    return np.setdiff1d(np.arange(reference.drive.n_samples), np.concatenate(parted)).astype(np.int64)
+    pairs = [(a, b) for a, b in zip(reference.spikes, trial.spikes, strict=True) if not np.array_equal(a.code, b.code)]
+    parted = [mismatched(a, b) // (a.n_steps * a.n_neurons) for a, b in pairs]
+    return np.setdiff1d(np.arange(reference.drive.n_samples), np.concatenate([np.zeros(0, np.int64), *parted])).astype(np.int64)
 
 
 def _bounds(reference: Recording, trial: Recording, layers: Mapping[int, Layer], samples: Ints) -> dict[int, Floats]:

@@ -13,7 +13,7 @@ from ...errors import RefsimError, listed
 from ...model.neuron import OVER_STEPS
 from ...model.over_steps import so_far
 from .affine import agree, check_room, random_inputs, unit_answers
-from .reach import behind
+from .reach import reach
 from .trying import Tried
 from .wiring import INPUT, Bench, drawn, sizes_of, usual_suspects
 
@@ -52,7 +52,7 @@ def read_out(module: nn.Module, tried: Tried, heard: Sequence[bool], kinds: Sequ
     kinds : sequence of str, one a layer
         "spikes", "membrane" of a readout, or what a readout makes of the steps: by which rule its own output decides.
     """
-    parts = behind(module, tried)
+    parts = reach(module, tried).behind
     if tried.answer is None:
         return f"{_named(parts)} its last neurons, and the module gives no batch of numbers that could be read" if parts else None
     try:
