@@ -205,7 +205,7 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
     return engine.run(network, drive, _with_output(network, engine, record))
 
 
-def _with_output(network: Network, engine: Engine, record: tuple[str, ...]) -> tuple[str, ...]:
+def _with_output(network: Network, engine: Engine, record: tuple[str, ...] | str) -> tuple[str, ...]:
     """Return what to record: of a read-out over the steps its output too, a few numbers a step, without which nothing is decided."""
     names = (record,) if isinstance(record, str) else tuple(record)
     wanted = network.layers[-1].model.discrete.over_steps and getattr(engine, "spike_times", "grid") == "grid"
