@@ -55,10 +55,10 @@ def judge(row: Row, folder: Path, target: str = "cpp") -> None:
         found = compare_recordings(reference, trial)
         row.values += sum(trial.traces[readout.layer][readout.trace].size for readout in found.readouts if readout.recorded)
         row.ties += found.undecided
-        if (real := len(found.partings) - found.undecided) or any(readout.differs or not readout.recorded for readout in found.readouts):
+        if found.status == "fail" or any(not readout.recorded for readout in found.readouts):
             row.mismatches += sum(found.mismatched) or 1
             if not row.differs:
-                parted = np.array([parting.where.sample for parting in found.partings])
+                real, parted = len(found.wrong_samples), found.wrong_samples
                 why = [*(each for each in found.readouts if each.differs), *(explaining_traits(trial, parted) if real else ())]
                 row.differs = f"config {file.stem}, {real} samples: {'; '.join(map(str, why)) or 'no single trait explains it'}"
 

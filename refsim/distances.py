@@ -12,17 +12,6 @@ from .recording import Recording
 from .spikes import SpikeTrains
 
 
-@dataclass(frozen=True)
-class Divergence:
-    """Where two recordings of a sample part first: earliest step, then lowest layer, then lowest neuron."""
-
-    sample: int
-    step: int
-    layer: int
-    neuron: int
-    left_fired: bool
-
-
 def check_comparable(left: Recording, right: Recording) -> None:
     """Refuse to compare recordings of other shapes, networks or drives."""
     for given in (left, right):
@@ -69,30 +58,6 @@ def mismatched(left: SpikeTrains, right: SpikeTrains) -> Ints:
     """Return the codes of spikes that only one of the two trains has."""
     found: Ints = np.setxor1d(left.code, right.code, assume_unique=True)
     return found
-
-
-def first_divergences(left: Recording, right: Recording) -> list[Divergence]:
-    """Return where each sample first diverges: all neurons of the first step and layer, by sample.
-
-    None of them can follow from another, so each has to be explained.
-    """
-    rows = []
-    for layer, (a, b) in enumerate(zip(left.spikes, right.spikes, strict=True)):
-        codes = mismatched(a, b)
-        bins, neuron = np.divmod(codes, a.n_neurons)
-        sample, step = np.divmod(bins, a.n_steps)
-        fired = np.isin(codes, a.code, assume_unique=True)
-        rows.append(np.stack([sample, step, np.full_like(sample, layer), neuron, fired.astype(np.int64)]))
-    table = np.concatenate(rows, axis=1)
-    table = table[:, np.lexsort((table[3], table[2], table[1], table[0]))]
-    _, first, which = np.unique(table[0], return_index=True, return_inverse=True)
-    same = (table[1:3] == table[1:3, first[which]]).all(axis=0)
-    return [Divergence(int(sample), int(step), int(layer), int(neuron), bool(fired)) for sample, step, layer, neuron, fired in table[:, same].T]
-
-
-def earliest(divergences: list[Divergence]) -> Divergence:
-    """Return the one at the earliest step, lowest layer, lowest sample."""
-    return min(divergences, key=lambda d: (d.step, d.layer, d.sample, d.neuron))
 
 
 def delays(left: Recording, right: Recording, most: int = 4) -> list[int] | None:

@@ -56,12 +56,15 @@ class Recording:
     spikes : tuple of SpikeTrains, one a layer
     traces : tuple of dict of str to (n_samples, n_steps, n_neurons)
         Where asked for: ``"before_reset"``, what the threshold saw, ``"after_reset"``, the membrane after the step, and
-        ``"payload"``, what spikes carry (0 where there is none) in layers whose card says so.
+        ``"payload"``, what spikes carry (0 where there is none) in layers whose card says so, and states by their names, after
+        the step; NaN where a module hides one. Event streams that a card declares are there without being asked for.
     approach : tuple of Approach, one a layer, or empty
     provenance : dict
         Engine, mode, dtype, device, dt, versions, hash of the cards.
     exact : ExactTimes, optional
         Spike times between the steps, of a run with ``Brian2(spike_times="exact", dt=...)``.
+    not_a_number : (layer, sample, neuron, step), optional
+        The first membrane that the threshold saw as NaN or infinite.
     """
 
     network: Network
@@ -71,11 +74,17 @@ class Recording:
     approach: tuple[Approach, ...]
     provenance: Mapping[str, Any]
     exact: ExactTimes | None = None
+    not_a_number: tuple[int, int, int, int] | None = None
 
     @property
     def label(self) -> str:
         """The run in a few words, such as ``Brian2 grid float64``."""
         return str(self.provenance["label"])
+
+    @property
+    def recorded_layers(self) -> tuple[int, ...]:
+        """Layers whose spikes are those of the run; the others ran freely, on what these sent."""
+        return tuple(self.provenance.get("recorded_layers", range(len(self.spikes))))
 
     @property
     def refine(self) -> int:
@@ -85,7 +94,9 @@ class Recording:
     @property
     def no_decisions(self) -> str:
         """Why nothing can be said of the classes, and what would help; "" where they are known."""
-        last = self.network.layers[-1]
+        last, count = self.network.layers[-1], len(self.network.layers)
+        if count - 1 not in self.provenance.get("recorded_layers", (count - 1,)):
+            return "the last layer was not recorded"
         wanted = output_trace(last)
         if self.network.undecided or not wanted or (self.traces and wanted in self.traces[-1]):
             return self.network.undecided
@@ -157,15 +168,21 @@ def what_output(layer: Layer) -> str:
 
 
 def traces_of(layer: Layer, record: tuple[str, ...], *, states: bool = False) -> tuple[str, ...]:
-    """Return those of the traces asked for that a layer has."""
+    """Return those of the traces asked for that a layer has, and its event streams."""
     own = {*TRACES, *(layer.model.stepped if states else ())} - (set() if layer.model.discrete.payload else {"payload"})
-    return tuple(name for name in named_traces(layer.model, record) if name in own)
+    names = (name for name in named_traces(layer.model, record) if name in own)
+    return tuple(dict.fromkeys((*names, *layer.model.discrete.streams)))
 
 
 def named_traces(model: NeuronModel, record: Sequence[str]) -> tuple[str, ...]:
     """Return traces by their own names, with a card's own output in place of ``OUTPUT``."""
     names = (_output_trace(model) if name == OUTPUT else name for name in record)
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def streams_of(network: Network) -> tuple[str, ...]:
+    """Return the names of all event streams that the cards of a network declare."""
+    return tuple(dict.fromkeys(name for layer in network.layers for name in layer.model.discrete.streams))
 
 
 class Engine(Protocol):
@@ -186,8 +203,9 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
     engine : Brian2, Discrete or Torch
     record : tuple of {"before_reset", "after_reset", "payload", "output"}, or names of states
         Traces to keep: what the threshold saw, the membrane after the step, and what spikes carry, (n_samples, n_steps,
-        n_neurons) each; ``"output"`` stands for the first of a readout, and the last of graded spikes, and is kept without being asked for
-        where the network ends in a read-out over the steps, which decides; with Brian2 and Discrete also any state, after the step, by its name.
+        n_neurons) each, and any state, after the step, by its name. Event streams that a card declares are always kept. ``"output"`` stands
+        for the first of a readout, and the last of graded spikes, and is kept without being asked for where the network ends in a read-out
+        over the steps, which decides.
 
     Raises
     ------
@@ -213,10 +231,13 @@ def _with_output(network: Network, engine: Engine, record: tuple[str, ...] | str
 
 
 def make_provenance(label: str, network: Network, drive: Drive, **facts: Any) -> dict[str, Any]:
-    """Gather what a reader needs to repeat a run."""
+    """Gather what a reader needs to repeat a run.
+
+    Under "trial" stands whose code ran: "refsim's steps", "own code" (a user's module or step) or "recording".
+    """
     cards = {layer.model.name: hashlib.sha256(layer.model.text.encode()).hexdigest()[:16] for layer in network.layers}
     packages = {name: installed_version(name) for name in ("refsim", "brian2", "torch", "numpy")}
-    return {"label": label, "dt": network.dt, "drive": dict(drive.made), "cards": cards, "versions": packages,
+    return {"label": label, "trial": "refsim's steps", "dt": network.dt, "drive": dict(drive.made), "cards": cards, "versions": packages,
             "python": platform.python_version(), "machine": platform.machine()} | facts  # fmt: skip
 
 
@@ -240,7 +261,7 @@ def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str, *, 
     Returns
     -------
     tuple of str
-        The traces to record.
+        The traces to record, event streams that cards declare among them.
     """
     names = (record,) if isinstance(record, str) else tuple(record)
     if drive.n_inputs != network.n_inputs:
@@ -250,6 +271,7 @@ def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str, *, 
     known = [*TRACES, OUTPUT, *dict.fromkeys(name for layer in network.layers for name in layer.model.state if states)]
     if unknown := set(names) - set(known):
         raise RefsimError(f"record: {', '.join(sorted(unknown))} cannot be recorded; known are {', '.join(known)}.")
+    names = tuple(dict.fromkeys((*names, *streams_of(network))))
     _check_signs(network, drive)
     each = sum(layer.n_post * (1 + 8 * len(named_traces(layer.model, names))) for layer in network.layers)
     needed, there = drive.n_samples * drive.n_steps * each, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import refsim
-from refsim.pytorch import SRIF
+from refsim.pytorch import SRIF, AxonalDelay
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,17 @@ def _late_leak(x, state):
     return z, (v - z, age + 1)
 
 
+def _fires_at(x, state):
+    """snnTorch's Leaky that fires at its threshold too: the card says above it."""
+    v, owed = (np.zeros_like(x), np.zeros_like(x)) if state is None else state
+    v = 0.75 * v + x - owed
+    z = v >= 1.0
+    return z, (v, 1.0 * z)
+
+
 _TAU = 10.0  # steps
 STEP_ROGUES = {
+    "snntorch_leaky": [Rogue(">= for >", "comparison", lambda: _fires_at)],
     "srif": [
         Rogue("input one step late", "latency", lambda: _late),
         Rogue("hard for soft reset", "reset_kind", lambda: _hard_for_soft),
@@ -130,6 +139,7 @@ STEP_ROGUES = {
     ],
 }
 DECLARED = {
+    "snntorch_leaky": lambda: refsim.load("snntorch_leaky", beta=0.75),
     "srif": lambda: refsim.load("srif"),
     "lif": lambda: refsim.load("lif"),
     "lif_decay": lambda: refsim.load("lif_decay", decay=np.exp(-1 / _TAU)),
@@ -181,7 +191,24 @@ def _reverse_bias(module):
     module[0].bias.copy_(module[0].bias.flip(0).clone())
 
 
+def _late_layer() -> nn.Sequential:
+    """The same maps, one of them heard a step late."""
+    parts = list(honest_module())
+    return nn.Sequential(*parts[:2], AxonalDelay(6, 1, 1.0), *parts[2:]).double()
+
+
+def _other_training() -> nn.Sequential:
+    """Weights that no layer declares, nearest in size to those of another layer."""
+
+    def grow(module):
+        module[0].weight.copy_(module[2].weight * 1.01)
+
+    return _changed(grow)
+
+
 MODULE_ROGUES = [
+    Rogue("one layer heard a step late", "wiring", _late_layer),
+    Rogue("weights of another training", "maps", _other_training),
     Rogue("one weight's sign flipped", "weights", lambda: _changed(_flip_one_sign)),
     Rogue("square weight matrix transposed", "orientation", lambda: _changed(_transpose)),
     Rogue("bias dropped", "bias", lambda: _changed(_drop_bias)),

@@ -52,7 +52,7 @@ def test_engines_agree_within_their_bound_and_not_beyond(rule):
         (run.traces[-1]["before_reset"])[2, -1, 1] += 1e-3 * worst
         report = refsim.compare(reference, run)
         assert report.verdict == "fail"
-        assert f"at sample 2, step {STEPS - 1}, neuron 1" in report.sentence
+        assert f"layer 1, sample 2, neuron 1, step {STEPS - 1}: off by" in report.sentence
 
 
 @pytest.mark.parametrize("rule", CARDS)

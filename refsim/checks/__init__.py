@@ -4,13 +4,14 @@ Each check looks at one trait and is blind to the others, so that the name of th
 """
 
 from .bias import SurrogateBias, surrogate_bias
-from .card import CARD_CHECKS, CardCheck, check_card
+from .card import CARD_CHECKS, check_card
 from .gradient import GRADIENT_CHECKS, GradientReport, check_gradient
 from .judges import JUDGE_CHECKS, check_judge
 from .loss import LOSS_CHECKS, check_loss
 from .loss_forms import LOSS_FORMS
 from .maps import MAP_CHECKS, check_module
 from .probes import STEP_CHECKS, check_step
+from .runner import Check
 from .surrogate import SURROGATE_CHECKS, check_surrogate
 from .updater import check_declared_step
 
@@ -23,7 +24,7 @@ __all__ = [
     "MAP_CHECKS",
     "STEP_CHECKS",
     "SURROGATE_CHECKS",
-    "CardCheck",
+    "Check",
     "GradientReport",
     "SurrogateBias",
     "check_card",

@@ -10,7 +10,7 @@ from ..arrays import Floats
 from ..drive import Drive
 from ..engines.brian import Brian2
 from ..engines.discrete import Discrete
-from ..errors import RefsimError
+from ..errors import RefsimError, crash
 from ..experiments.dt import ORDERS, fitted_order
 from ..experiments.search import rheobase
 from ..experiments.solo import Setting
@@ -85,7 +85,9 @@ def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answe
     reference, words = Brian2(target="numpy").run(network, drive, carried), "Brian2 and Discrete"
     wrong = {"Discrete": _differing(reference, Discrete().run(network, drive, carried))}
     try:
-        wrong["PyTorch"] = _differing(reference, Torch(dtype="float64", steps=dict(steps or {})).run(network, drive, carried))
+        wrong["PyTorch"] = _differing(
+            reference, Torch(dtype="float64", steps={name: _told(step) for name, step in (steps or {}).items()}).run(network, drive, carried)
+        )
         words = "Brian2, Discrete and PyTorch"
     except RefsimError as error:
         if "no PyTorch step" not in str(error):
@@ -93,6 +95,18 @@ def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answe
     if any(wrong.values()):
         return float(sum(wrong.values())), "; ".join(f"{engine} has {count} other spikes than Brian2" for engine, count in wrong.items() if count)
     return 0.0, f"{words}: {len(reference.spikes[0])} spikes"
+
+
+def _told(step: Any) -> Any:
+    """Return a user's step that says in words what it raises."""
+
+    def told(*given: Any) -> Any:
+        try:
+            return step(*given)
+        except Exception as error:  # a user's step can raise anything
+            raise crash("the PyTorch step", error) from error
+
+    return told
 
 
 def finite(model: NeuronModel) -> Answer:

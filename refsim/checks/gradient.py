@@ -1,47 +1,112 @@
 """Check the gradients of a module against back-propagation through its cards' own text, in float64: trait by trait, layer by layer."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..claims import EXPLAINED, Claim, Verdict, judge, overall
-from ..errors import RefsimError, listed
+from ..claims import Claim, Verdict, judge, overall
+from ..errors import CrashError, RefsimError, listed
 from .bias import surrogate_rows
-from .gradient_layers import Answer, LayerGradient, worst_of
+from .gradient_layers import LayerGradient, worst_of
 from .gradient_loss import LOSS_LIMIT
 from .gradient_runs import BLIND, GradientRuns
+from .runner import Answer, Check, names_skipped, run_checks
 
 
 def _claim(measure: str, limit: float | None, unit: str, because: str) -> Claim:
     return Claim("gradient", measure, limit, unit, because)
 
 
-# A limit of None is that of rounding, which hangs on the dtype, the steps and the surrogate; see `GradientRuns.limit`.
-_EACH: dict[str, tuple[Claim, Callable[[Any], Answer]]] = {
-    "used": (_claim("used", 0, "1 if not", "a step has derivative zero: without its surrogate nothing below it learns"), lambda each: each.used()),
-    "chain": (_claim("chain", None, "1", "what arrives from above is multiplied by derivatives, sign and size: thrice the gradient from above is thrice the gradient below"), lambda each: each.chain()),
-    "surrogate": (_claim("surrogate", None, "1", "the derivative of a spike is the declared one at every membrane of the run, but for a factor"), lambda each: each.surrogate()),
-    "scale": (_claim("scale", None, "1", "a factor in a surrogate is one for each layer that is passed: deep layers learn at another rate"), lambda each: each.scale()),
-    "truncated": (_claim("truncated", 0, "steps", "a state that is detached forgets: what came earlier is never learnt"), lambda each: each.truncated()),
-    "reset": (_claim("reset", 0, "1 if not", "whether the reset passes a gradient is a choice, made once and declared"), lambda each: each.read_as("reset")),
-    "refractory": (_claim("refractory", 0, "1 if so", "a neuron that cannot fire cannot be made to fire"), lambda each: each.read_as("refractory")),
-    "recurrence": (_claim("recurrence", 0, "1 if not", "recurrent weights act through time, and so does their gradient"), lambda each: each.read_as("recurrence")),
-    "memory": (_claim("memory", None, "1", "a step hands back what the membrane keeps, no more and no less"), lambda each: each.memory()),
-    "layer": (_claim("layer", None, "1", "everything that comes back through a layer, whatever the checks with a name of their own found"), lambda each: each.layer()),
-}  # fmt: skip
+# Whether there is anything to compare.
 _FINITE = _claim("finite", 0, "numbers", "one NaN in a gradient ends the training")
 _SPIKES = _claim("spikes", 0, "spikes", "gradients of two runs can be compared where the runs are one")
 _LOSS = _claim("loss", LOSS_LIMIT, "1", "central differences of order four keep nine digits of a float64 loss; three are left to steep ones")
-_CONNECTIONS = _claim("connections", None, "1", "from the loss to every layer: weights hand back what they hand on, each in its step")
-_WEIGHTS = _claim(
-    "weights", None, "1", "each parameter's gradient along a random direction is the slope by differences of what arrives; neurons held to their spikes"
-)
-GRADIENT_CHECKS: dict[str, Claim] = {
-    "finite": _FINITE, "spikes": _SPIKES, "loss": _LOSS, **{name: claim for name, (claim, _) in _EACH.items()}, "connections": _CONNECTIONS, "weights": _WEIGHTS,
+
+
+def _finite(runs: GradientRuns) -> Answer | Verdict:
+    value, words = runs.not_finite()
+    if value and runs.runs_away:
+        return Verdict(_FINITE, value, "inconclusive", run=runs.title, detail=f"{words}; as in the card's own gradient: take a smaller dt, or other inputs")
+    return value, words
+
+
+def _spikes(runs: GradientRuns) -> Answer | Verdict:
+    apart = runs.other_spikes()
+    if apart.tie:
+        return Verdict(_SPIKES, apart.count, "inconclusive", run=runs.title, detail=f"{apart.words}; gradients of other spikes say nothing: take other inputs")
+    return apart.count, apart.words
+
+
+def _loss(runs: GradientRuns) -> Answer | Verdict:
+    value, words = runs.loss_error()
+    if value is None:
+        return Verdict(_LOSS, None, "inconclusive", run=runs.title, detail=f"{words}; leave this check out where that is meant")
+    return value, words
+
+
+# A layer through which nothing right comes back at once tells nothing of its memory or reset.
+_AT_ONCE = ("used", "chain", "surrogate", "scale")
+
+
+def _each(measure: str, limit: float | None, unit: str, because: str, of: Callable[[Any], Answer]) -> Check:
+    """Return a check of each layer alone. A limit of None is that of rounding, which hangs on the dtype, the steps and the surrogate."""
+    claim = _claim(measure, limit, unit, because)
+
+    def asked(runs: GradientRuns) -> Verdict:
+        if silent := [each.name for each in runs.through if each.at_once is None]:
+            words = (
+                f"{listed(silent)}: no gradient of any spike is declared on these inputs; give some that bring membranes near threshold, or a wider surrogate"
+            )
+            return Verdict(claim, None, "inconclusive", run=runs.title, detail=words)
+        return _within_rounding(runs, claim, worst_of({each.name: of(each) for each in runs.through}))
+
+    return Check(claim, asked, needs=_AT_ONCE if measure != "layer" else (), last=measure == "layer")
+
+
+def _whole(measure: str, because: str, of: Callable[[GradientRuns], Answer]) -> Check:
+    """Return a check of all layers together."""
+    claim = _claim(measure, None, "1", because)
+
+    def asked(runs: GradientRuns) -> Verdict:
+        if not runs.sends:
+            return Verdict(claim, None, "inconclusive", run=runs.title, detail="the loss sends no gradient to any layer: nothing is compared")
+        if measure == "weights" and runs.none_judged:
+            return Verdict(claim, None, "inconclusive", run=runs.title, detail="there are parameters, but no gradient of any can be judged")
+        return _within_rounding(runs, claim, of(runs))
+
+    return Check(claim, asked, last=True)
+
+
+def _within_rounding(runs: GradientRuns, claim: Claim, answer: Answer) -> Verdict:
+    """Judge an answer; by the limit of rounding where the claim has none of its own."""
+    if claim.limit is not None:
+        return judge(claim, answer[0], run=runs.title, detail=answer[1])
+    held = replace(claim, limit=runs.limit, because=f"{claim.because}; {runs.rounding}")
+    verdict = judge(held, answer[0], run=runs.title, detail=answer[1])
+    if verdict.status == "pass" and runs.limit > BLIND:
+        words = f"rounding alone may move these gradients by {runs.limit:.1e}: in so steep or so unstable a network nothing is told from it; take fewer steps, or float64"
+        return replace(verdict, status="inconclusive", detail=words)
+    return verdict
+
+
+_FIRST = {"finite": Check(_FINITE, _finite), "spikes": Check(_SPIKES, _spikes), "loss": Check(_LOSS, _loss)}
+_JUDGED: dict[str, Check] = {
+    "used": _each("used", 0, "1 if not", "a step has derivative zero: without its surrogate nothing below it learns", lambda each: each.used()),
+    "chain": _each("chain", None, "1", "what arrives from above is multiplied by derivatives, sign and size: thrice the gradient from above is thrice the gradient below", lambda each: each.chain()),
+    "surrogate": _each("surrogate", None, "1", "the derivative of a spike is the declared one at every membrane of the run, but for a factor", lambda each: each.surrogate()),
+    "scale": _each("scale", None, "1", "a factor in a surrogate is one for each layer that is passed: deep layers learn at another rate", lambda each: each.scale()),
+    "truncated": _each("truncated", 0, "steps", "a state that is detached forgets: what came earlier is never learnt", lambda each: each.truncated()),
+    "reset": _each("reset", 0, "1 if not", "whether the reset passes a gradient is a choice, made once and declared", lambda each: each.read_as("reset")),
+    "refractory": _each("refractory", 0, "1 if so", "a neuron that cannot fire cannot be made to fire", lambda each: each.read_as("refractory")),
+    "recurrence": _each("recurrence", 0, "1 if not", "recurrent weights act through time, and so does their gradient", lambda each: each.read_as("recurrence")),
+    "memory": _each("memory", None, "1", "a step hands back what the membrane keeps, no more and no less", lambda each: each.memory()),
+    "layer": _each("layer", None, "1", "everything that comes back through a layer, whatever the checks with a name of their own found", lambda each: each.layer()),
+    "connections": _whole("connections", "from the loss to every layer: weights hand back what they hand on, each in its step", GradientRuns.connections),
+    "weights": _whole("weights", "each parameter's gradient along a random direction is the slope by differences of what arrives; neurons held to their spikes", GradientRuns.weights),
 }  # fmt: skip
-_LAST = ("layer", "connections", "weights")  # they find that something differs, not what
+GRADIENT_CHECKS: dict[str, Check] = _FIRST | _JUDGED
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +148,7 @@ class GradientReport:
 
 def check_gradient(
     module: Any, loss: Callable[..., Any], inputs: Any = None, target: Any = None, *, surrogate: Any, detach_reset: bool | Sequence[bool] = False,
-    dt: object = None, input_shape: Sequence[int] | None = None, layout: str | None = None, bias: bool = False, skip: Collection[str] = (),
+    dt: object = None, input_shape: Sequence[int] | None = None, layout: str | None = None, bias: bool = False, skip: Collection[str] | str = (),
     device: str = "cpu", dtype: str | None = None, seed: int = 0, **parameters: float,
 ) -> GradientReport:  # fmt: skip
     """Check what a module's backward pass gives.
@@ -115,6 +180,7 @@ def check_gradient(
     -------
     GradientReport
         layer, connections and weights find that something differs, not what, and are run only where none before them fails.
+        A module that raises on its way forth or back fails.
 
     Raises
     ------
@@ -129,9 +195,7 @@ def check_gradient(
     """
     from ..pytorch.probing import graphs_kept
 
-    skip = (skip,) if isinstance(skip, str) else skip
-    if unknown := set(skip) - set(GRADIENT_CHECKS):
-        raise RefsimError(f"check_gradient: {listed(unknown)} is not a check; known are {listed(GRADIENT_CHECKS)}.")
+    left = names_skipped(skip, GRADIENT_CHECKS, "check_gradient")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise RefsimError(f"check_gradient: seed must be a whole number from 0, but is {seed!r}.")
     with graphs_kept():
@@ -139,74 +203,17 @@ def check_gradient(
             module, loss, inputs, target, surrogate=surrogate, parameters=parameters, detach_reset=detach_reset, dt=dt, input_shape=input_shape,
             layout=layout, device=device, dtype=dtype, seed=seed,
         )  # fmt: skip
-        verdicts = _first(runs, skip)
+        runs.check_loss()
+        verdicts = _asked(_FIRST, runs, left)
         if all(verdict.status == "pass" for verdict in verdicts if verdict.claim is not _LOSS):
-            verdicts += _judged(runs, skip)
-        if bias:
-            verdicts += surrogate_rows(runs.derivative, detach_reset=runs.detach_reset[-1], threshold=runs.threshold)
-        return GradientReport(verdicts, runs.layers(), runs.rounding, runs.unjudged)
+            verdicts += _asked(_JUDGED, runs, left, verdicts)
+        try:
+            bias_rows = surrogate_rows(runs.derivative, detach_reset=runs.detach_reset[-1], threshold=runs.threshold) if bias else []
+            return GradientReport(verdicts + bias_rows, runs.layers(), runs.rounding, runs.unjudged)
+        except CrashError:  # of the module, for which a check has failed
+            return GradientReport(verdicts, [], "not told, for the module raised", ())
 
 
-def _first(runs: GradientRuns, skip: Collection[str]) -> list[Verdict]:
-    """Judge whether there is anything to compare."""
-    return [measure(runs) for name, measure in (("finite", _finite), ("spikes", _spikes), ("loss", _loss)) if name not in skip]
-
-
-def _finite(runs: GradientRuns) -> Verdict:
-    value, words = runs.not_finite()
-    if value and runs.runs_away:
-        return Verdict(_FINITE, value, "inconclusive", run=runs.title, detail=f"{words}; as in the card's own gradient: take a smaller dt, or other inputs")
-    return judge(_FINITE, value, run=runs.title, detail=words)
-
-
-def _spikes(runs: GradientRuns) -> Verdict:
-    apart = runs.other_spikes()
-    if apart.tie:
-        return Verdict(_SPIKES, apart.count, "inconclusive", run=runs.title, detail=f"{apart.words}; gradients of other spikes say nothing: take other inputs")
-    return judge(_SPIKES, apart.count, run=runs.title, detail=apart.words)
-
-
-def _loss(runs: GradientRuns) -> Verdict:
-    value, words = runs.loss_error()
-    if value is None:
-        return Verdict(_LOSS, None, "inconclusive", run=runs.title, detail=f"{words}; leave this check out where that is meant")
-    return judge(_LOSS, value, run=runs.title, detail=words)
-
-
-def _judged(runs: GradientRuns, skip: Collection[str]) -> list[Verdict]:
-    found: list[Verdict] = []
-    silent = [each.name for each in runs.through if each.at_once is None]
-    for name, (claim, measure) in _EACH.items():
-        if name in skip:
-            continue
-        if silent:
-            words = (
-                f"{listed(silent)}: no gradient of any spike is declared on these inputs; give some that bring membranes near threshold, or a wider surrogate"
-            )
-            found.append(Verdict(claim, None, "inconclusive", run=runs.title, detail=words))
-            continue
-        found.append(_verdict(runs, claim, name, found, lambda measure=measure: worst_of({each.name: measure(each) for each in runs.through})))  # type: ignore[misc]
-    for name, claim, whole in (("connections", _CONNECTIONS, runs.connections), ("weights", _WEIGHTS, runs.weights)):
-        if name not in skip and not runs.sends:
-            found.append(Verdict(claim, None, "inconclusive", run=runs.title, detail="the loss sends no gradient to any layer: nothing is compared"))
-        elif name == "weights" and name not in skip and runs.none_judged:
-            found.append(Verdict(claim, None, "inconclusive", run=runs.title, detail="there are parameters, but no gradient of any can be judged"))
-        elif name not in skip:
-            found.append(_verdict(runs, claim, name, found, whole))
-    return found
-
-
-def _verdict(runs: GradientRuns, claim: Claim, name: str, before: Sequence[Verdict], measure: Callable[[], Answer]) -> Verdict:
-    failed = any(verdict.status == "fail" for verdict in before)
-    # a layer through which nothing right comes back at once tells nothing of its memory or reset
-    left_out = failed and (
-        name in _LAST or any(verdict.status == "fail" and verdict.claim.measure in ("used", "chain", "surrogate", "scale") for verdict in before)
-    )
-    value, words = (None, EXPLAINED) if left_out else measure()
-    limit = runs.limit if claim.limit is None else claim.limit
-    because = f"{claim.because}; {runs.rounding}" if claim.limit is None else claim.because
-    verdict = judge(Claim(claim.question, claim.measure, limit, claim.unit, because, claim.sense), value, run=runs.title, detail=words)
-    if claim.limit is None and verdict.status == "pass" and limit > BLIND:
-        words = f"rounding alone may move these gradients by {limit:.1e}: in so steep or so unstable a network nothing is told from it; take fewer steps, or float64"
-        return replace(verdict, status="inconclusive", detail=words)
-    return verdict
+def _asked(checks: Mapping[str, Check], runs: GradientRuns, left: Collection[str], before: Sequence[Verdict] = ()) -> list[Verdict]:
+    asked = {name: check for name, check in checks.items() if name not in left}
+    return run_checks(asked, runs, who="check_gradient", run=runs.title, before=before) if asked else []

@@ -133,6 +133,12 @@ class GradientRuns:
         ]
         return trace_network(self.network, self.inputs, usual, **how)
 
+    def check_loss(self) -> None:
+        """Ask the loss once for its value at the declared outputs: it is given, not on trial, and one that raises there is refused in words."""
+        from ..pytorch.probing import loss_value
+
+        loss_value(self.loss, self.declared.output(-1).transpose(1, 2, 0), *self.target, where="check_gradient")
+
     def not_finite(self) -> Answer:
         """Count the numbers of the trial's gradients, from the loss to every layer and every parameter, that are none."""
         _, found, value = self.trial.back_from_loss(self.loss, self.target)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Floats
-from ..distances import earliest, first_divergences, mismatched
+from ..distances import mismatched
 from ..drive import Drive
 from ..network import Network
 from ..recording import Recording
-from ..rounding import worst_partings
+from ..rounding import replay
 from ..spikes import SpikeTrains
 
 
@@ -46,14 +46,14 @@ def spikes_apart(network: Network, inputs: Floats, declared: Sequence[Floats], t
     count = sum(len(mismatched(a, b)) for a, b in zip(left.spikes, right.spikes, strict=True))
     if not count:
         return SpikesApart(0)
-    partings = worst_partings(left, first_divergences(left, right), ("float64", dtype))
-    real = [parting for parting in partings if not parting.tie and not parting.unknown]
-    where = earliest([parting.where for parting in real or partings])
-    first = next(parting for parting in partings if parting.where == where)
+    found = replay(right, np.arange(drive.n_samples), ("float64", dtype))
+    first = next(iter(found.wrong or found.open), None)
+    if first is None:  # each decision is as the card says, so it is not the module that parts
+        return SpikesApart(count, True, "no decision of the module is wrong by itself")
     return SpikesApart(
         count,
-        not real,
-        f"they part at {network.layers[where.layer].name}, sample {where.sample}, step {where.step}, neuron {where.neuron}: "
+        not found.wrong,
+        f"they part at {network.layers[first.layer].name}, sample {first.sample}, step {first.step}, neuron {first.neuron}: "
         f"{abs(first.distance):.2g} from threshold, where rounding reaches {first.bound:.2g}",
     )
 

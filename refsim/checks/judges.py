@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..claims import Claim, Verdict, judge
+from ..claims import Claim, Verdict
 from ..drive import Drive
 from ..engines.discrete import Discrete
+from ..errors import RefsimError, crash
 from ..model import load
 from ..network import Network
 from ..recording import Recording
 from ..spikes import SpikeTrains
+from .runner import Answer, Check, run_checks
 
 Judge = Callable[[Recording, Recording], str]  # reference, trial -> "pass", "fail" or "inconclusive"
 
@@ -103,35 +105,46 @@ def _fault_beside_tie() -> Planted:
     return Planted(reference, _changed(reference, 0, flip), "fail")
 
 
-def _claim(measure: str, because: str) -> Claim:
-    return Claim("code", measure, 0, "wrong verdicts", because)
+def _check(name: str, because: str, plant: Callable[[], Planted]) -> Check:
+    def measure(verdict_of: Judge) -> Answer:
+        planted = plant()
+        try:
+            said = verdict_of(planted.reference, planted.trial)
+        except Exception as error:  # a user's judge can raise anything
+            raise crash("the judge", error, f"where it should say {planted.verdict}") from error
+        return float(said != planted.verdict), f"said {said}, should say {planted.verdict}"
+
+    return Check(Claim("code", name, 0, "wrong verdicts", because), measure)
 
 
-JUDGE_CHECKS: dict[str, tuple[Claim, Callable[[], Planted]]] = {
-    "identical": (_claim("identical", "two equal runs are the same network, and a judge that never says so is no judge"), _identical),
-    "moved_spike": (_claim("moved_spike", "a late spike has the same count; spikes must be compared, not counted"), _moved_spike),
-    "last_step": (_claim("last_step", "the last step counts as much as any other"), _last_step),
-    "hidden_layer": (_claim("hidden_layer", "every layer counts, also where the output agrees"), _hidden_layer),
-    "fault_beside_tie": (
-        _claim("fault_beside_tie", "neurons of one step cannot explain each other; each that differs has to be within rounding"),
-        _fault_beside_tie,
-    ),
-    "rounding_tie": (_claim("rounding_tie", "a membrane within rounding of threshold proves neither run wrong"), _rounding_tie),
-}
+JUDGE_CHECKS: dict[str, Check] = {
+    "identical": _check("identical", "two equal runs are the same network, and a judge that never says so is no judge", _identical),
+    "moved_spike": _check("moved_spike", "a late spike has the same count; spikes must be compared, not counted", _moved_spike),
+    "last_step": _check("last_step", "the last step counts as much as any other", _last_step),
+    "hidden_layer": _check("hidden_layer", "every layer counts, also where the output agrees", _hidden_layer),
+    "fault_beside_tie": _check("fault_beside_tie", "neurons of one step cannot explain each other; each that differs has to be within rounding", _fault_beside_tie),
+    "rounding_tie": _check("rounding_tie", "a membrane within rounding of threshold proves neither run wrong", _rounding_tie),
+}  # fmt: skip
 
 
-def check_judge(verdict_of: Judge, *, skip: Collection[str] = ()) -> list[Verdict]:
+def check_judge(verdict_of: Judge, *, skip: Collection[str] | str = ()) -> list[Verdict]:
     """Check a function that judges two recordings.
 
     Parameters
     ----------
     verdict_of : function ``(reference, trial) -> "pass" | "fail" | "inconclusive"``
-    skip : names of checks to leave out
+    skip : name or names of checks to leave out
+
+    Returns
+    -------
+    list of Verdict, one a check
+        A judge that raises fails.
+
+    Raises
+    ------
+    RefsimError
+        For a check that does not exist, or what is no function.
     """
-    rows = []
-    for name, (claim, plant) in JUDGE_CHECKS.items():
-        if name not in skip:
-            planted = plant()
-            said = verdict_of(planted.reference, planted.trial)
-            rows.append(judge(claim, float(said != planted.verdict), detail=f"said {said}, should say {planted.verdict}"))
-    return rows
+    if not callable(verdict_of):
+        raise RefsimError(f"check_judge: needs a function of (reference, trial), but {verdict_of!r} was given.")
+    return run_checks(JUDGE_CHECKS, verdict_of, who="check_judge", run="the judge", skip=skip)

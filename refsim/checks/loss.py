@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..claims import EXPLAINED, Claim, Verdict, judge
+from ..claims import Claim, Verdict
 from ..errors import RefsimError, listed
 from .loss_forms import LOSS_FORMS
 from .loss_points import Probe
+from .runner import Answer, Check, names_skipped, run_checks
 
-Answer = tuple[float | None, str]  # value or None where it cannot be asked, and a sentence
 _DIGITS = 1e-6
 _SINGLE = "float32 keeps seven digits; the measurement loses one of them"
 
@@ -144,22 +144,22 @@ def _declared_gradient(probe: Probe) -> Answer:
 _NO_FORM = "no declared loss was named; give against=..."
 
 
-def _claim(measure: str, limit: float, unit: str, because: str) -> Claim:
-    return Claim("gradient", measure, limit, unit, because)
+def _check(measure: str, limit: float, unit: str, because: str, how: Callable[[Probe], Answer]) -> Check:
+    # the last two find that something differs, not what
+    return Check(Claim("gradient", measure, limit, unit, because), how, last=measure in ("value", "declared_gradient"))
 
 
-LOSS_CHECKS: dict[str, tuple[Claim, Callable[[Probe], Answer]]] = {
-    "finite": (_claim("finite", 0, "outputs", "a silent or saturated output comes up in training, and one NaN there ends it"), _finite),
-    "connected": (_claim("connected", 0, "points", "a loss that changes with the spikes and sends nothing back trains nothing"), _connected),
-    "label": (_claim("label", 0, "samples", "where all classes fire alike, the one whose gradient differs is the one that is asked for"), _label),
-    "batch": (_claim("batch", _DIGITS, "1", f"samples know nothing of each other, and the batch is their mean, or their sum; {_SINGLE}"), _batch),
-    "gradient": (_claim("gradient", _DIGITS, "1", "central differences of order four keep nine digits of a float64 loss; three are left to steep ones"), _gradient),
-    "gradient_scale": (_claim("gradient_scale", _DIGITS, "1", "a gradient of the right direction and another length is another learning rate; limit as for gradient"), _gradient_scale),
-    "scale": (_claim("scale", _DIGITS, "1", f"another base of a logarithm, or a mean for a sum, is a factor, and shifts the weight of regularisers; {_SINGLE}"), _scale),
-    "value": (_claim("value", _DIGITS, "1", f"the closed form, at graded values, spikes, silence and saturation; {_SINGLE}"), _value),
-    "declared_gradient": (_claim("declared_gradient", _DIGITS, "1", f"the gradient that is declared, a custom one too, at silence too; {_SINGLE}"), _declared_gradient),
+LOSS_CHECKS: dict[str, Check] = {
+    "finite": _check("finite", 0, "outputs", "a silent or saturated output comes up in training, and one NaN there ends it", _finite),
+    "connected": _check("connected", 0, "points", "a loss that changes with the spikes and sends nothing back trains nothing", _connected),
+    "label": _check("label", 0, "samples", "where all classes fire alike, the one whose gradient differs is the one that is asked for", _label),
+    "batch": _check("batch", _DIGITS, "1", f"samples know nothing of each other, and the batch is their mean, or their sum; {_SINGLE}", _batch),
+    "gradient": _check("gradient", _DIGITS, "1", "central differences of order four keep nine digits of a float64 loss; three are left to steep ones", _gradient),
+    "gradient_scale": _check("gradient_scale", _DIGITS, "1", "a gradient of the right direction and another length is another learning rate; limit as for gradient", _gradient_scale),
+    "scale": _check("scale", _DIGITS, "1", f"another base of a logarithm, or a mean for a sum, is a factor, and shifts the weight of regularisers; {_SINGLE}", _scale),
+    "value": _check("value", _DIGITS, "1", f"the closed form, at graded values, spikes, silence and saturation; {_SINGLE}", _value),
+    "declared_gradient": _check("declared_gradient", _DIGITS, "1", f"the gradient that is declared, a custom one too, at silence too; {_SINGLE}", _declared_gradient),
 }  # fmt: skip
-_LAST = ("value", "declared_gradient")  # they find that something differs, not what
 
 
 def check_loss(
@@ -168,7 +168,7 @@ def check_loss(
     *,
     target: str | None = None,
     reduction: str = "mean",
-    skip: Collection[str] = (),
+    skip: Collection[str] | str = (),
     **options: Any,
 ) -> list[Verdict]:
     """Check somebody's loss and its gradient.
@@ -183,7 +183,7 @@ def check_loss(
         What the loss is called with: labels, desired trains, or nothing but the values. By default what `against` takes, or labels.
     reduction : {"mean", "sum"}
         Over the batch.
-    skip : names of checks to leave out
+    skip : name or names of checks to leave out
     **options
         Of the declared loss: ``window=10``. Those without a default are given one, see ``refsim.checks.LOSS_FORMS``.
 
@@ -191,6 +191,7 @@ def check_loss(
     -------
     list of Verdict, one a check
         value and declared_gradient are run only where none before them fails. Skipped with a reason where a check does not apply.
+        A loss that raises fails.
 
     Raises
     ------
@@ -199,21 +200,14 @@ def check_loss(
     """
     from ..pytorch.probing import loss_gradient, loss_value
 
-    if unknown := set(skip) - set(LOSS_CHECKS):
-        raise RefsimError(f"check_loss: {listed(unknown)} is not a check; known are {listed(LOSS_CHECKS)}.")
+    names_skipped(skip, LOSS_CHECKS, "check_loss")
     form = _form(against, options)
     kind = target or (form.target if form else "share")
     if kind not in ("share", "trains", "none") or reduction not in ("mean", "sum"):
         raise RefsimError(f"check_loss: target must be share, trains or none and reduction mean or sum, but are {kind!r} and {reduction!r}.")
     given = {**((form.defaults or {}) if form else {}), **options}
     probe = Probe(partial(loss_value, loss), partial(loss_gradient, loss), form, given, kind, reduction == "mean")
-    verdicts: list[Verdict] = []
-    for name, (claim, measure) in LOSS_CHECKS.items():
-        if name not in skip:
-            explained = name in _LAST and any(verdict.status == "fail" for verdict in verdicts)
-            value, words = (None, EXPLAINED) if explained else measure(probe)
-            verdicts.append(judge(claim, value, run=against or "", detail=words))
-    return verdicts
+    return run_checks(LOSS_CHECKS, probe, who="check_loss", run=against or "the loss", skip=skip)
 
 
 def declared_loss(name: str, options: Mapping[str, Any]) -> tuple[Callable[..., Any], str]:

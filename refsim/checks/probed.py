@@ -40,6 +40,11 @@ class Probed:
             self.kept[name] = _MEASURES[name](self)
         return self.kept[name]
 
+    @property
+    def reach(self) -> float:
+        """The pulse that must make a neuron fire, whatever it is."""
+        return 0.9 * self.ceiling
+
     def spikes(self, pulses: dict[int, Any], n: int = 1) -> Any:
         """Return the number of spikes of each of n neurons, for pulses at given steps."""
         current = np.zeros((max(pulses, default=0) + 1 + TAIL, n))
@@ -69,7 +74,7 @@ class Probed:
 
 def _latency(probed: Probed) -> float:
     current = np.zeros((PULSE + 8, 1))
-    current[PULSE] = 0.9 * probed.ceiling
+    current[PULSE] = probed.reach
     found = np.flatnonzero(probed.respond(current)[:, 0])
     return float(found[0]) if found.size else float("nan")
 

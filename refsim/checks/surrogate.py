@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Floats
-from ..claims import EXPLAINED, Claim, Verdict, judge
-from ..errors import RefsimError, listed
+from ..claims import Claim, Verdict
+from ..errors import CrashError
 from .bias import surrogate_rows
+from .runner import Answer, Check, names_skipped, run_checks
 
-Answer = tuple[float | None, str]
 _DIGITS = 1e-6
 _SINGLE = "float32 keeps seven digits; the measurement loses one of them"
 _WIDEST = 1e12
@@ -148,23 +148,23 @@ _UNUSED = "no gradient comes back"
 _NO_EDGES = "what comes back does not rise and fall within thirty widths of threshold"
 
 
-def _claim(measure: str, limit: float, unit: str, because: str) -> Claim:
-    return Claim("gradient", measure, limit, unit, because)
+def _check(measure: str, limit: float, unit: str, because: str, how: Callable[[Pair], Answer]) -> Check:
+    return Check(Claim("gradient", measure, limit, unit, because), how, last=measure == "shape")
 
 
-SURROGATE_CHECKS: dict[str, tuple[Claim, Callable[[Pair], Answer]]] = {
-    "forward": (_claim("forward", 0, "wrong spikes", "forward a spike is a step: 0 below threshold and 1 above it, and not the smooth stand-in"), _forward),
-    "comparison": (_claim("comparison", 0, "wrong spikes", "a membrane exactly at threshold fires; > for >= is a difference that random input never shows"), _comparison),
-    "used": (_claim("used", 0, "1 if not", "a step has derivative zero: without its surrogate nothing below it learns"), _used),
-    "chain": (_claim("chain", _DIGITS, "1", f"the gradient that arrives is multiplied by the derivative, sign and size; {_SINGLE}"), _chain),
-    "centre": (_claim("centre", _DIGITS, "widths", f"the derivative stands where the declared one does: at threshold, not at rest; {_SINGLE}"), _centre),
-    "width": (_claim("width", _DIGITS, "1", f"at half its height it is as wide as declared: a slope or a temperature of the declared size; {_SINGLE}"), _width),
-    "scale": (_claim("scale", _DIGITS, "1", f"its height is the declared one, or its area where the width is another; {_SINGLE}"), _scale),
-    "shape": (_claim("shape", _DIGITS, "1", f"the derivative is the declared one everywhere, whatever the checks with a name of their own found; {_SINGLE}"), _shape),
+SURROGATE_CHECKS: dict[str, Check] = {
+    "forward": _check("forward", 0, "wrong spikes", "forward a spike is a step: 0 below threshold and 1 above it, and not the smooth stand-in", _forward),
+    "comparison": _check("comparison", 0, "wrong spikes", "a membrane exactly at threshold fires; > for >= is a difference that random input never shows", _comparison),
+    "used": _check("used", 0, "1 if not", "a step has derivative zero: without its surrogate nothing below it learns", _used),
+    "chain": _check("chain", _DIGITS, "1", f"the gradient that arrives is multiplied by the derivative, sign and size; {_SINGLE}", _chain),
+    "centre": _check("centre", _DIGITS, "widths", f"the derivative stands where the declared one does: at threshold, not at rest; {_SINGLE}", _centre),
+    "width": _check("width", _DIGITS, "1", f"at half its height it is as wide as declared: a slope or a temperature of the declared size; {_SINGLE}", _width),
+    "scale": _check("scale", _DIGITS, "1", f"its height is the declared one, or its area where the width is another; {_SINGLE}", _scale),
+    "shape": _check("shape", _DIGITS, "1", f"the derivative is the declared one everywhere, whatever the checks with a name of their own found; {_SINGLE}", _shape),
 }  # fmt: skip
 
 
-def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collection[str] = (), bias: bool = False, **parameters: float) -> list[Verdict]:
+def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collection[str] | str = (), bias: bool = False, **parameters: float) -> list[Verdict]:
     """Check somebody's spike function with a surrogate gradient against a declared surrogate.
 
     Parameters
@@ -173,7 +173,7 @@ def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collectio
         x is a tensor (n,) of distances to threshold, v - v_th, float64.
     against : str
         A surrogate of ``refsim.pytorch.surrogate.SURROGATES``.
-    skip : names of checks to leave out, such as ``{"comparison"}`` for a step that is > by intent
+    skip : name or names of checks to leave out, such as ``"comparison"`` for a step that is > by intent
     bias : bool
         Also report how far what it sends back is from the gradient of an expected loss, in small networks of threshold 1; see `surrogate_bias`.
     **parameters
@@ -182,7 +182,7 @@ def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collectio
     Returns
     -------
     list of Verdict, one a check
-        The last one, shape, compares the whole derivative, and is run only where none before it fails.
+        The last one, shape, compares the whole derivative, and is run only where none before it fails. A function that raises fails.
 
     Raises
     ------
@@ -192,19 +192,21 @@ def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collectio
     from ..pytorch.probing import fire_slope, surrogate_derivative, surrogate_slope, surrogate_spikes
     from ..pytorch.surrogate import SURROGATES
 
-    if unknown := set(skip) - set(SURROGATE_CHECKS):
-        raise RefsimError(f"check_surrogate: {listed(unknown)} is not a check; known are {listed(SURROGATE_CHECKS)}.")
+    names_skipped(skip, SURROGATE_CHECKS, "check_surrogate")
     declared = _declared(surrogate_derivative(against, **parameters))
     pair = Pair(
         partial(surrogate_spikes, fire), partial(surrogate_slope, fire), Bell(fire_slope(fire), declared.span), declared, SURROGATES[against].normalised
     )
-    verdicts: list[Verdict] = []
-    for name, (claim, measure) in SURROGATE_CHECKS.items():
-        if name not in skip:
-            explained = name == "shape" and any(verdict.status == "fail" for verdict in verdicts)
-            value, words = (None, EXPLAINED) if explained else measure(pair)
-            verdicts.append(judge(claim, value, run=against, detail=words))
-    return verdicts + (surrogate_rows(fire_slope(fire), detach_reset=False, threshold=1.0) if bias else [])
+    verdicts = run_checks(SURROGATE_CHECKS, pair, who="check_surrogate", run=against, skip=skip)
+    return verdicts + (_bias_rows(fire_slope(fire)) if bias else [])
+
+
+def _bias_rows(slope: Callable[[Floats], Floats]) -> list[Verdict]:
+    """Return the bias, which is reported; of a function that raises there is none, and a check has failed for it."""
+    try:
+        return surrogate_rows(slope, detach_reset=False, threshold=1.0)
+    except CrashError:
+        return []
 
 
 def _declared(slope: Callable[[Floats], Floats]) -> Bell:

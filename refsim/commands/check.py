@@ -3,7 +3,6 @@
 import argparse
 import textwrap
 
-from ..errors import RefsimError, listed
 from ..model import load
 from .run import assignments
 from .terminal import say
@@ -19,10 +18,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Check, print the table and return the exit code."""
     from ..checks.card import CARD_CHECKS, check_card
+    from ..checks.runner import names_skipped
 
-    skip = [name.strip() for text in options.skip for name in text.split(",")]
-    if unknown := set(skip) - set(CARD_CHECKS):
-        raise RefsimError(f"--skip: {listed(unknown)} is not a check; known are {listed(CARD_CHECKS)}.")
+    skip = names_skipped(options.skip, CARD_CHECKS, "--skip")
     verdicts = check_card(load(options.model, **assignments(options.set)), skip=skip)
     for verdict in verdicts:
         words = verdict.detail or verdict.claim.because

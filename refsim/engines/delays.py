@@ -1,6 +1,6 @@
 """What each layer hears in a step: the drive and the spikes of other layers, each after its delay."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,26 @@ class Hearing:
             line(frame if source.layer == DRIVE else self.spikes[source.layer]) for source, line in zip(self.sources[index], self.lines[index], strict=True)
         ]
         return heard[0] if len(heard) == 1 else np.concatenate(heard, axis=1)
+
+
+def heard_by(network: Network, index: int, frames: Iterable[NDArray[Any]], sent: Sequence[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Yield, step by step, what one layer hears of a run whose layers sent what is given.
+
+    Parameters
+    ----------
+    frames : iterable of (n_samples, n_inputs)
+        The drive, a frame a step.
+    sent : list of (n_samples, n_steps, n_neurons), one a layer
+        What other layers heard of each; only those that the layer listens to are looked at.
+    """
+    sources = {source.layer for source in network.layers[index].sources if source.layer != DRIVE}
+    hear: Hearing | None = None
+    for step, frame in enumerate(frames):
+        hear = hear or Hearing(network, len(frame))
+        for source in sources:
+            when = step if source < index else step - 1  # of a layer that has not run yet in this step, the last is heard
+            hear.spikes[source] = sent[source][:, when] if when >= 0 else np.zeros_like(sent[source][:, 0])
+        yield hear(index, frame)
 
 
 def lag(source: int, index: int, delay: Ints) -> Ints:

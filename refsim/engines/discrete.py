@@ -1,7 +1,7 @@
 """Discrete: the declared step in plain NumPy float64. Slow and readable; the referee between the fast engines."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -99,7 +99,9 @@ class LayerState:
         kernels = {name: Convolution(list(values), layer.model.kernels[name].of == "z") for name, values in layer_kernels(layer, dt).items()}
         return cls(layer, constants, state, kernels, draw or _no_draw)
 
-    def step(self, current: Any, functions: Mapping[str, Any] = FUNCTIONS, fired: Any = None, truth: Any = as_number) -> tuple[Any, tuple[Tested, ...]]:
+    def step(
+        self, current: Any, functions: Mapping[str, Any] = FUNCTIONS, fired: Any = None, truth: Any = as_number, sent: Any = None
+    ) -> tuple[Any, tuple[Tested, ...]]:
         """Advance by one step; return the spikes and both sides of each comparison of the threshold.
 
         Parameters
@@ -107,10 +109,12 @@ class LayerState:
         current : array, or dict of arrays by input where there are several
         functions : dict
             How the card's functions are computed.
-        fired : (n_samples, n_neurons), optional
-            Spikes that stand in for the threshold's own decision.
+        fired : (n_samples, n_neurons), or function from the threshold's own decision to it, optional
+            Spikes that stand in for that decision.
         truth : function
             Makes 1 and 0 of a comparison.
+        sent : function, optional
+            Takes what the step computes for its spikes to carry, and returns what stands in for it.
         """
         model, discrete = self.layer.model, self.layer.model.discrete
         inputs = current if isinstance(current, Mapping) else {INPUT: current}
@@ -118,15 +122,17 @@ class LayerState:
         for name, convolution in self.kernels.items():
             total = convolution.value() if convolution.own else convolution.of_input(inputs[model.kernels[name].of])
             values[name] = np.zeros(_shape(inputs)) if isinstance(total, float) else total  # of a past without any arrival
-        execute(discrete.before_fire, values, functions, truth)
+        followed = {} if sent is None or not discrete.payload else {discrete.payload: sent}
+        execute(discrete.before_fire, values, functions, truth, followed)
         tested = tuple((evaluate(left, values, functions), symbol, evaluate(right, values, functions)) for left, symbol, right in discrete.tests)
         if not discrete.fire:
             tested = ((values[discrete.readout], ">=", np.inf),)
-            fired = np.zeros(np.shape(values[discrete.readout]), bool) if fired is None else fired
-        elif fired is None:
-            fired = evaluate(discrete.fire.tree, values, functions)
-        values["z"] = np.asarray(fired, np.float64)
-        execute(discrete.reset, values, functions, truth)
+            fired = np.zeros(np.shape(values[discrete.readout]), bool) if fired is None or callable(fired) else fired
+        elif fired is None or callable(fired):
+            own = evaluate(discrete.fire.tree, values, functions)
+            fired = own if fired is None else fired(own)
+        values["z"] = truth(fired)
+        execute(discrete.reset, values, functions, truth, followed)
         for convolution in self.kernels.values():
             if convolution.own:
                 convolution.remember(values["z"])
@@ -179,7 +185,14 @@ class Discrete:
         advance(drive.n_samples)
         provenance = make_provenance("Discrete float64", network, drive, engine="Discrete", mode="grid", dtype="float64")
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
-                         tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance)  # fmt: skip
+                         tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance,
+                         not_a_number=first_lost(taps))  # fmt: skip
+
+
+def first_lost(taps: "Sequence[Tap]") -> tuple[int, int, int, int] | None:
+    """Return where the first membrane of a run that is no finite number was seen: (layer, sample, neuron, step)."""
+    rows = [found for layer, tap in enumerate(taps) if (found := tap.first_lost(layer)) is not None]
+    return min(rows, key=lambda row: (row[3], row[0])) if rows else None
 
 
 @dataclass
@@ -189,6 +202,7 @@ class Tap:
     spikes: NDArray[np.bool_]
     traces: dict[str, NDArray[Any]]
     gap: NDArray[Any]
+    lost: "list[tuple[int, int, int]]" = field(default_factory=list)  # sample, neuron, step of the first that is no number
 
     @classmethod
     def empty(cls, n_samples: int, n_steps: int, n_neurons: int, record: tuple[str, ...], dtype: Any = np.float64) -> "Tap":
@@ -196,13 +210,20 @@ class Tap:
         shape = (n_samples, n_steps, n_neurons)
         return cls(np.zeros(shape, bool), {name: np.zeros(shape, dtype) for name in record}, np.full((n_samples, n_neurons), np.inf))
 
-    def keep(self, step: int, fired: Any, seen: Any, threshold: Any, after: Any, states: Mapping[str, Any] | None = None) -> None:
-        """Keep one step."""
+    def keep(self, step: int, fired: Any, seen: Any, threshold: Any, after: Any, states: Mapping[str, Any] | None = None, *, hidden: bool = False) -> None:
+        """Keep one step; `hidden`: what the threshold saw is not shown, and NaN stands for it."""
         self.spikes[:, step] = fired
+        if not self.lost and not hidden and not np.isfinite(np.sum(seen)) and not (finite := np.isfinite(seen)).all():
+            sample, neuron = np.argwhere(~finite)[0]
+            self.lost.append((int(sample), int(neuron), step))
         np.fmin(self.gap, np.abs(seen - threshold), out=self.gap)  # a NaN, an unknown threshold, leaves the gap as it is
         for name, value in {"before_reset": seen, "after_reset": after, **(states or {})}.items():
             if name in self.traces:
                 self.traces[name][:, step] = value
+
+    def first_lost(self, layer: int) -> tuple[int, int, int, int] | None:
+        """Return (layer, sample, neuron, step) of the first membrane that was no finite number."""
+        return (layer, *self.lost[0]) if self.lost else None
 
     def approach(self) -> Approach:
         """Return the nearest approach to threshold of each sample."""

@@ -1,5 +1,6 @@
 """NeuronModel: one neuron as data. Its text was checked by the card loader; nothing here computes a spike."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -32,8 +33,9 @@ class Discrete:
     """One step of dt as ordered statements: integrate, modulate (may be empty), fire, reset (may be empty).
 
     A neuron that never fires has no `fire` but a `readout`, the state that is its output. One whose spikes carry a number has a
-    `payload`, the state that they carry, 0 where there is no spike. Where the readout is the mean, sum, last or maximum of what has
-    arrived over the steps so far, `over_steps` says so: it is then the readout after the last step that decides.
+    `payload`, the state that they carry, 0 where there is no spike. `streams` are states that are events of their own, 0 or 1 in each
+    step, beside the spikes. Where the readout is the mean, sum, last or maximum of what has arrived over the steps so far, `over_steps`
+    says so: it is then the readout after the last step that decides.
     """
 
     integrate: tuple[Statement, ...]
@@ -43,6 +45,7 @@ class Discrete:
     solution: str
     readout: str = ""
     payload: str = ""
+    streams: tuple[str, ...] = ()
     over_steps: str = ""
 
     @property
@@ -206,8 +209,9 @@ class NeuronModel:
             parameter = self.parameter(name)
             where = f"card '{self.name}': parameter {name}"
             changed[name] = replace(parameter, value=parameter.check(to_si(value, parameter.unit, where), where))
-        state = {name: replace(entry, start=changed[entry.at].value) if entry.at else entry for name, entry in self.state.items()}
-        return replace(self, parameters=changed, state=state)
+        made = replace(self, parameters=changed)
+        known = made.constants(1.0) if any(entry.at for entry in self.state.values()) else {}  # no start depends on the step
+        return replace(made, state={name: replace(entry, start=known[entry.at]) if entry.at else entry for name, entry in self.state.items()})
 
     def parameter(self, name: str) -> Parameter:
         """Return a parameter by name, or say which there are."""
@@ -239,6 +243,8 @@ class NeuronModel:
                 value = float(evaluate(parse_expression(derived.text, where), scope, SCALAR_FUNCTIONS))
             except (ArithmeticError, ValueError, TypeError) as error:
                 raise RefsimError(f"{where}: cannot be computed with {_written(known)} ({error}).") from None
+            if not math.isfinite(value):
+                raise RefsimError(f"{where}: is {value:g} with {_written(known)}, and must be a finite number.")
             scope[name] = known[name] = value
         return known
 

@@ -8,6 +8,7 @@ from .equations import SOLUTIONS
 from .expressions import Statement
 from .framework import FrameworkLayer
 from .neuron import INPUT_KINDS, NeuronModel
+from .notes import notes
 
 
 def render(model: NeuronModel, width: int = 80) -> str:
@@ -33,6 +34,7 @@ def render(model: NeuronModel, width: int = 80) -> str:
     lines += _entry("over_steps", over, width) if discrete.over_steps else []
     lines += _entry("reset", _written(discrete.reset), width) if discrete.reset else []
     lines += _entry("payload", f"{discrete.payload}: what a spike carries to the layers behind it", width) if discrete.payload else []
+    lines += _entry("streams", f"{', '.join(discrete.streams)}: events beside the spikes, 0 or 1 in each step", width) if discrete.streams else []
     lines += _entry("solution", f"{discrete.solution}: {SOLUTIONS[discrete.solution]}", width)
     reached = ", ".join(f"{name}{_unit(model.input_unit)} reaches {state}" for name, state in model.inputs.items())
     lines += ["", "Input", *_entry(model.input_kind, f"{INPUT_KINDS[model.input_kind]}; {reached}", width)]
@@ -49,6 +51,8 @@ def render(model: NeuronModel, width: int = 80) -> str:
     lines += ["", "Derived, once, in double precision"] if model.derived else []
     for name, derived in model.derived.items():
         lines += _entry(name, f"{derived.text}{_unit(derived.unit)}: {derived.meaning}", width)
+    if told := notes(model):
+        lines += ["", "Notes", *(line for note in told for line in _entry("", note, width))]
     lines += ["", "References", *(line for reference in model.references for line in _entry("", reference, width))]
     return "\n".join(lines)
 

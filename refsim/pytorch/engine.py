@@ -1,5 +1,6 @@
 """Torch: run a network with the hand-written steps, or put the user's own module on trial."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..drive import Draw, Drive
-from ..engines.discrete import Tap, constant_threshold, parts_by_input
+from ..engines.discrete import Tap, constant_threshold, first_lost, parts_by_input
 from ..errors import RefsimError, first_line, listed
 from ..model import NeuronModel, load
 from ..model.neuron import INPUT, STEP
@@ -18,12 +19,13 @@ from ..philox import shortened
 from ..progress import advance as advance_progress
 from ..recording import BLOCK, LAST_STEP, Recording, check_range, check_run, make_provenance, traces_of
 from ..spikes import SpikeTrains
+from .autocast import autocast_in_use, no_autocast
 from .connections import WeightedSum
 from .steps import STEPS
 from .steps_convention import convention_step
 from .steps_types import Step
 from .surrogate import heaviside
-from .trial import Result, Trial
+from .trial import FEW, Result, Trial
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -58,25 +60,34 @@ class Torch:
 
     def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
         """Run a batch; see `refsim.run`."""
-        record = check_run(network, drive, record)
+        with Trial.opened(self.module, network, self.input_shape, self.layout) if self.module is not None else contextlib.nullcontext() as trial:
+            return self._run(network, drive, record, trial)
+
+    def _run(self, network: Network, drive: Drive, record: tuple[str, ...], trial: Trial | None) -> Recording:
+        record = check_run(network, drive, record, states=True)
         dtype, device = self._dtype(), checked_device(self.device)
         check_range(network, str(dtype).removeprefix("torch."))
-        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, traces_of(layer, record), _numpy(dtype)) for layer in network.layers]
+        own = [traces_of(layer, record, states=True) for layer in network.layers]
+        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, names, _numpy(dtype)) for layer, names in zip(network.layers, own, strict=True)]
         # for the margin only: rounded to the dtype of the run
         thresholds = [constant_threshold(layer, network.dt).astype(_numpy(dtype)) for layer in network.layers]
-        trial = None if self.module is None else Trial.of(self.module, network, self.input_shape, self.layout)
         if trial is not None:
             trial.check_steps(drive.n_steps, drive.held)
         with torch.no_grad():
             for first in range(0, drive.n_samples, BLOCK):
                 samples = np.arange(first, min(first + BLOCK, drive.n_samples))
                 for step, results in enumerate(self._results(network, drive.take(samples), dtype, device, trial)):
-                    for tap, layer, threshold, (fired, seen, after, payload) in zip(taps, network.layers, thresholds, results, strict=True):
+                    for tap, layer, threshold, (fired, seen, after, payload, states) in zip(taps, network.layers, thresholds, results, strict=True):
                         _check_binary(fired, layer)
                         carried = {} if payload is None else {"payload": _array(payload)}
-                        _view(tap, samples).keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried)
+                        carried |= {name: _array(states[name]) if states and name in states else np.nan for name in tap.traces if name in layer.model.stepped}
+                        view = _view(tap, samples)
+                        view.keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried, hidden=seen_is_hidden(seen, trial))
+                        tap.lost += [(sample + int(samples[0]), *rest) for sample, *rest in view.lost[: 1 - len(tap.lost)]]
                 advance_progress(len(samples))
-        who = trial.described if trial is not None else "refsim's hand-written steps with the same weights"
+        own_cards = sorted({layer.model.name for layer in network.layers} & set(self.steps))
+        given = f", but of card {', '.join(own_cards)} the step that was given" if own_cards else ""
+        said = {"module": f"refsim's hand-written steps with the same weights{given}"} if trial is None else trial.facts(self._few(drive, dtype, device))
         name = str(dtype).removeprefix("torch.")
         label = " ".join(["PyTorch", name, *([] if device.type == "cpu" else [str(device)]), *(["module"] if self.module is not None else [])])
         provenance = make_provenance(
@@ -85,15 +96,18 @@ class Torch:
             drive,
             engine="Torch",
             mode="grid",
-            dtype="float32" if trial is not None and trial.single else name,
+            dtype=_rounds_to(name, device, trial),
             device=_device_name(device),
-            module=who,
+            code="steps" if trial is None else "module",
+            trial="own code" if trial is not None or own_cards else "refsim's steps",
             **({"output": LAST_STEP} if trial is not None and trial.last_step_alone else {}),
+            **said,
         )
         if trial is not None and trial.undecided and not network.undecided:
             network = replace(network, undecided=trial.undecided)
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
-                         tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance)  # fmt: skip
+                         tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance,
+                         not_a_number=first_lost(taps))  # fmt: skip
 
     def _dtype(self) -> torch.dtype:
         if self.dtype is not None:
@@ -105,6 +119,12 @@ class Torch:
                 )
             return DTYPES[self.dtype]
         return torch.float32 if self.module is None else _own_dtype(self.module)
+
+    @staticmethod
+    def _few(drive: Drive, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+        """Return the input of the first samples, a frame a step."""
+        few = drive.take(np.arange(min(FEW, drive.n_samples)))
+        return [torch.as_tensor(frame).to(device, dtype) for frame in few.frames()]
 
     def _results(self, network: Network, drive: Drive, dtype: torch.dtype, device: torch.device, trial: Trial | None) -> Iterator[list[Result]]:
         """Run a block of samples; yield the results of all layers, step by step."""
@@ -125,12 +145,13 @@ class Torch:
         def advance(x: Tensor) -> list[Result]:
             results = []
             for index, step in enumerate(steps):
-                current = sums[index](x, outputs)
-                spikes, seen, states[index] = step(current, states[index], constants[index] | drawn[index].next(), heaviside)
+                with no_autocast(device):
+                    current = sums[index](x, outputs)
+                    spikes, seen, states[index] = step(current, states[index], constants[index] | drawn[index].next(), heaviside)
                 model = network.layers[index].model
                 payload = states[index][model.discrete.payload] if model.discrete.payload else None
                 outputs[index] = spikes if payload is None else payload
-                results.append(Result(spikes, seen, states[index][model.membrane], payload))
+                results.append(Result(spikes, seen, states[index][model.membrane], payload, states[index]))
             return results
 
         return advance
@@ -193,6 +214,15 @@ def _check_binary(spikes: Tensor, layer: Layer) -> None:
         raise RefsimError(f"Torch: {layer.name} gives {float(spikes.max()):g} for a spike; spikes are 0 or 1 here. Scale the weights behind them instead.")
 
 
+def _rounds_to(name: str, device: torch.device, trial: Trial | None) -> str:
+    """Return the shortest dtype that a run rounds to: a module's own, float32 where a layer has it, or that of autocast around it."""
+    if trial is None:
+        return name
+    if autocast_in_use(device) and name == "float32":
+        return str(torch.get_autocast_dtype(device.type)).removeprefix("torch.")
+    return "float32" if trial.single else name
+
+
 def _own_dtype(module: nn.Module) -> torch.dtype:
     return next((tensor.dtype for tensor in nn.Module.parameters(module)), torch.get_default_dtype())
 
@@ -211,6 +241,11 @@ def states_like(output: Tensor, layer: Layer) -> dict[str, Tensor]:
 def _constant_on(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """Keep a number a Python number, as in a trained module; make a tensor of values per neuron."""
     return float(value) if np.ndim(value) == 0 else torch.as_tensor(value).to(device, dtype)
+
+
+def seen_is_hidden(seen: Tensor, trial: Trial | None) -> bool:
+    """Return whether a module does not show what its threshold saw."""
+    return trial is not None and bool(torch.isnan(seen).all())
 
 
 def _view(tap: Tap, samples: Any) -> Tap:

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from ..errors import RefsimError
 from ..model import NeuronModel, load
 from ..model.neuron import STEP
+from ..model.notes import warn
 from ..network import positive_time
+from .autocast import autocast_in_use, no_autocast, widened
 from .delay import AxonalDelay
 from .steps import STEPS
 from .steps_types import stepped
@@ -45,6 +47,7 @@ class Neuron(nn.Module):
     def __init__(self, surrogate: str | Fire | None = "rectangle", *, detach_reset: bool = False, dt: object = None, **parameters: Any) -> None:
         super().__init__()
         self.model = load(self.card, **parameters)
+        warn(self.model)
         self.dt = _duration(self.model, dt)
         self.constants = {**self.model.constants(step=self.dt), STEP: self.dt}
         self.fire = spike_function(surrogate)
@@ -60,7 +63,17 @@ class Neuron(nn.Module):
         return None if self.state is None else self.state[self.model.membrane]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Advance by one step: input (batch, neurons) to spikes (batch, neurons), or to what they carry; of a readout to its membrane."""
+        """Advance by one step: input (batch, neurons) to spikes (batch, neurons), or to what they carry; of a readout to its membrane.
+
+        Under `torch.autocast` the input is taken in its short dtype and all else stays float32, as PyTorch does it with what adds up:
+        a membrane of eight bits would forget small inputs, and fire other spikes.
+        """
+        if not autocast_in_use(x.device):
+            return self._step(x)
+        with no_autocast(x.device):
+            return self._step(widened(x))
+
+    def _step(self, x: Tensor) -> Tensor:
         state = {name: torch.full_like(x, entry.start) for name, entry in self.model.stepped.items()} if self.state is None else self.state
         held = next(iter(state.values())).shape
         if held != x.shape:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..arrays import Floats
-from ..errors import RefsimError
+from ..errors import RefsimError, crash
 from ..network import Network
 from .bridge.feeding import in_time
 from .bridge.framework import first
@@ -114,13 +114,18 @@ def trace_module(trial: Trial, inputs: Floats) -> Traced:
         trial.module.eval()
         for part in taps.parts(trial.module):
             part.train()  # in evaluation SpikingJelly's neurons pass no gradient
-        trial.tried.feeding.run(trial.module, frames)
+        try:
+            trial.tried.feeding.run(trial.module, frames)
+        except RefsimError:
+            raise
+        except Exception as error:  # a user's module can raise anything
+            raise crash("check_gradient: the module", error, f"on inputs {inputs.shape}") from error
     gave = [torch.cat(each) for each in taps.gave]
     if len({len(each) for each in gave}) != 1 or len(gave[0]) != inputs.shape[1]:
         raise RefsimError(
             f"check_gradient: the module's layers ran {', '.join(str(len(each)) for each in gave)} steps on inputs of {inputs.shape[1]}; each must run them all."
         )
-    return Traced(taps.arrived, [part.axes for part in trial.tried.parts], gave)
+    return Traced(taps.arrived, [part.axes for part in trial.tried.parts], gave, whose="the module")
 
 
 class _Taps:

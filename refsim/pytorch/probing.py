@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..arrays import Floats
-from ..errors import RefsimError, first_line, listed
+from ..errors import RefsimError, crash, listed
 from .surrogate import SURROGATES, derivative_of
 
 UserLoss = Callable[..., Any]  # (values, target) -> loss; (values) where there is no target
@@ -22,10 +22,10 @@ def graphs_kept() -> Iterator[None]:
         yield
 
 
-def loss_value(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> float:
+def loss_value(loss: UserLoss, values: Floats, *target: NDArray[Any], where: str = "check_loss") -> float:
     """Return the loss of values (batch, class, step)."""
     with torch.no_grad():
-        return float(called(loss, torch.tensor(values), target))
+        return float(called(loss, torch.tensor(values), target, where))
 
 
 @graphs_kept()
@@ -35,7 +35,10 @@ def loss_gradient(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> Floa
     found = called(loss, given, target)
     if not found.requires_grad:
         return None
-    (gradient,) = torch.autograd.grad(found, given, allow_unused=True)
+    try:
+        (gradient,) = torch.autograd.grad(found, given, allow_unused=True)
+    except Exception as error:  # a user's backward can raise anything
+        raise crash("check_loss: the backward pass of the loss", error) from error
     return None if gradient is None else np.asarray(gradient.double().numpy())
 
 
@@ -56,10 +59,8 @@ def called(loss: UserLoss, values: torch.Tensor, target: Sequence[Any], where: s
         words = ", ".join(
             f"{what} {tuple(each.shape)} {str(each.dtype).removeprefix('torch.')}" for what, each in zip(("values", "target"), (values, *target), strict=False)
         )
-        raise RefsimError(
-            f"{where}: the loss raised {type(error).__name__} when it was called with {words or 'values'}: {first_line(error)} "
-            "(it is called with float64 too: tensors of its own must be float64, or follow the values)."
-        ) from error
+        how = f"when it was called with {words or 'values'}"
+        raise crash(f"{where}: the loss", error, how, "it is called with float64 too: tensors of its own must be float64, or follow the values") from error
     if not isinstance(found, torch.Tensor) or found.numel() != 1 or found.is_complex():
         what = f"a tensor {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
         raise RefsimError(f"{where}: the loss must return one number, a tensor, but returned {what}; reduce it over the batch.")
@@ -86,7 +87,10 @@ def surrogate_slope(fire: Callable[[Any], Any], x: Floats, upstream: Floats | fl
     if not spikes.requires_grad:
         return None
     wanted = torch.tensor(np.broadcast_to(upstream, x.shape).copy()).to(spikes.dtype)
-    (gradient,) = torch.autograd.grad(spikes, given, wanted, allow_unused=True)
+    try:
+        (gradient,) = torch.autograd.grad(spikes, given, wanted, allow_unused=True)
+    except Exception as error:  # a user's backward can raise anything
+        raise crash("check_surrogate: the backward pass of the function", error) from error
     return None if gradient is None else np.asarray(gradient.double().numpy())
 
 
@@ -101,7 +105,10 @@ def fire_slope(fire: Callable[[Any], Any]) -> Callable[[Floats], Floats]:
 
 
 def _fired(fire: Callable[[Any], Any], x: torch.Tensor) -> torch.Tensor:
-    spikes = fire(x)
+    try:
+        spikes = fire(x)
+    except Exception as error:  # a user's function can raise anything
+        raise crash("check_surrogate: the function", error, f"when it was called with {x.numel()} distances to threshold") from error
     if not isinstance(spikes, torch.Tensor) or spikes.shape != x.shape:
         what = f"a tensor {tuple(spikes.shape)}" if isinstance(spikes, torch.Tensor) else type(spikes).__name__
         raise RefsimError(f"check_surrogate: the function got distances to threshold {tuple(x.shape)} and must return as many spikes, but returned {what}.")

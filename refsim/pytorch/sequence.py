@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import RefsimError
+from .autocast import autocast_in_use, no_autocast, widened
 from .delay import AxonalDelay
 from .layers import Neuron, reset
 from .layers_srm import SRMSlayer
@@ -85,6 +86,9 @@ def _check(part: nn.Module, where: str) -> None:
 
 def _srm_slayer(part: SRMSlayer, x: Tensor) -> Tensor:
     """Return the spikes of SLAYER's neurons: potentials of all steps at once, then the refractory response, which passes no gradient on."""
+    if autocast_in_use(x.device):  # potentials stay float32, as in the layer's own forward
+        with no_autocast(x.device):
+            return _srm_slayer(part, widened(x))
     p = part.now()
     eps = alpha_function(p["step"] / p["tau_s"], 1.0, p["cut_s"])
     nu = alpha_function(p["step"] / p["tau_ref"], -p["scale_ref"] * p["theta"], p["cut_ref"])

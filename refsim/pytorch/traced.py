@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..arrays import Floats
+from ..errors import crash
 from .bridge.feeding import in_time
 from .probing import called
 
@@ -24,6 +25,7 @@ class Traced:
     gave : per layer, (n_steps, n_samples, n_neurons): spikes, or the membrane of a readout
     decided : per layer, what each comparison gave, one after the other, where that is known
     parameters : per layer, the card's parameters by name, (n_samples, n_neurons), where they have gradients
+    whose : whose code it is that runs backwards, for the error where that raises; "" for refsim's own
     """
 
     arrived: Sequence[Sequence[Tensor]]
@@ -31,6 +33,7 @@ class Traced:
     gave: Sequence[Tensor]
     decided: Sequence[list[Tensor]] = ()
     parameters: Sequence[Mapping[str, Tensor]] = ()
+    whose: str = ""
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -47,7 +50,7 @@ class Traced:
         if not gave.requires_grad:
             return [np.zeros(shape) for shape in self.shapes]
         sources = [tensor for each in self.arrived for tensor in each]
-        found = torch.autograd.grad(gave, sources, torch.as_tensor(upstream).to(gave), retain_graph=True, allow_unused=True)
+        found = self._sent_back(gave, sources, torch.as_tensor(upstream).to(gave))
         whole = iter([torch.zeros_like(tensor) if gradient is None else gradient for tensor, gradient in zip(sources, found, strict=True)])
         return [self._in_steps(index, [next(whole) for _ in each]) for index, each in enumerate(self.arrived)]
 
@@ -56,7 +59,7 @@ class Traced:
         value = loss_of(loss, self.gave[-1], target)
         if not value.requires_grad or not self.gave[-1].requires_grad:
             return float(value.detach()), [np.zeros(shape) for shape in self.shapes], value
-        (upstream,) = torch.autograd.grad(value, self.gave[-1], retain_graph=True, allow_unused=True)
+        (upstream,) = self._sent_back(value, [self.gave[-1]])
         return float(value.detach()), self.back(-1, torch.zeros_like(self.gave[-1]) if upstream is None else upstream), value
 
     def by_card(self, loss: Any, target: Sequence[Any]) -> list[dict[str, Floats]]:
@@ -77,8 +80,16 @@ class Traced:
         """Return the gradient of a loss by each parameter; None where it does not depend on one."""
         if not value.requires_grad or not parameters:
             return [None] * len(parameters)
-        found = torch.autograd.grad(value, list(parameters), retain_graph=True, allow_unused=True)
+        found = self._sent_back(value, list(parameters))
         return [None if each is None else np.asarray(each.detach().cpu().double().numpy()) for each in found]
+
+    def _sent_back(self, output: Tensor, to: Sequence[Tensor], upstream: Tensor | None = None) -> Sequence[Tensor | None]:
+        try:
+            return torch.autograd.grad(output, to, upstream, retain_graph=True, allow_unused=True)
+        except Exception as error:  # a user's backward pass can raise anything
+            if not self.whose:
+                raise
+            raise crash(f"check_gradient: {self.whose}", error, "on its way back") from error
 
     def _in_steps(self, layer: int, calls: Sequence[Tensor]) -> Floats:
         n_samples = self.gave[layer].shape[1]

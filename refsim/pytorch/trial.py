@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,25 +12,29 @@ from torch import Tensor, nn
 from ..errors import RefsimError, listed
 from ..network import Layer, Network
 from .answering import Answering
+from .bridge.calling import Calls, called_twice
 from .bridge.feeding import in_time
 from .bridge.framework import first
-from .bridge.parts import neurons_of
+from .bridge.parts import made_from, neurons_of
 from .bridge.reach import Reach, reach
+from .bridge.sharing import Looked, looked_into
 from .bridge.states import put_aside
 from .bridge.training import otherwise_in_training
 from .bridge.trying import Tried, try_out
 from .layers import Neuron
 
+FEW = 16  # samples that are run again: what is left of one batch shows in some of them
 Draws = Sequence[Callable[[], dict[str, Tensor]]]
 
 
 class Result(NamedTuple):
-    """One step of a layer: spikes, what the threshold saw, the membrane after the step (NaN where a module hides them), and what the spikes carry."""
+    """One step of a layer: spikes, what the threshold saw, the membrane after the step (NaN where a module hides them), what the spikes carry, and states by name."""
 
     fired: Tensor
     seen: Tensor
     after: Tensor
     payload: Tensor | None
+    states: Mapping[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,23 +45,36 @@ class Trial:
     tried: Tried
     network: Network
 
+    shared: tuple[str, ...] = ()
+
     @classmethod
     def of(cls, module: nn.Module, network: Network, shape: Sequence[int] | None, layout: str | None) -> "Trial":
         """Look into a module, and refuse one that cannot be the network."""
-        parts, last = neurons_of(module), network.layers[-1].model.discrete
-        reads = bool(last.over_steps) and len(parts) == len(network.layers) - 1
-        if len(parts) != len(network.layers) - reads:
-            raise RefsimError(f"Torch: the module has {len(parts)} layers of neurons, but the network has {len(network.layers)}.")
-        tried = try_out(module, parts, None if shape is None else tuple(shape), layout)
-        found, needed = [torch.Size(each).numel() for each in tried.shapes], [layer.n_post for layer in network.layers]
+        parts = neurons_of(module)
+        return cls._checked(module, network, Looked(parts, try_out(module, parts, None if shape is None else tuple(shape), layout)))
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, module: nn.Module, network: Network, shape: Sequence[int] | None, layout: str | None) -> Iterator["Trial"]:
+        """Look into a module for as long as it is on trial; one neuron object that is handed several states is several layers there."""
+        with looked_into(module, None if shape is None else tuple(shape), layout) as looked:
+            yield cls._checked(module, network, looked)
+
+    @classmethod
+    def _checked(cls, module: nn.Module, network: Network, looked: Looked) -> "Trial":
+        tried, last = looked.tried, network.layers[-1].model
+        reads = bool(last.discrete.over_steps) and len(looked.parts) == len(network.layers) - 1
+        if len(looked.parts) != len(network.layers) - reads:
+            raise RefsimError(f"Torch: the module has {len(looked.parts)} layers of neurons, but the network has {len(network.layers)}.")
         if reads and tried.answer is None:
-            raise RefsimError(f"Torch: the network ends in a read-out, '{network.layers[-1].model.name}', but the module gives no batch of numbers.")
+            raise RefsimError(f"Torch: the network ends in a read-out, '{last.name}', but the module gives no batch of numbers.")
+        found, needed = [torch.Size(each).numel() for each in tried.shapes], [layer.n_post for layer in network.layers]
         found += [tried.answer.n] if reads and tried.answer else []
         if found != needed:
             raise RefsimError(f"Torch: the module's layers have {found} neurons, but the network's have {needed}.")
         if tried.feeding.width != network.n_inputs:
             raise RefsimError(f"Torch: the module takes {tried.feeding.width} inputs, but the network has {network.n_inputs}; give Torch(input_shape=...).")
-        return cls(module, tried, network)
+        return cls(module, tried, network, looked.shared)
 
     @property
     def single(self) -> bool:
@@ -91,14 +108,33 @@ class Trial:
 
     @property
     def described(self) -> str:
-        """The module in a report, with what is in it besides the network that is judged, and what is judged as it is not set."""
+        """The module in a report, with what must be said of it."""
+        return "; ".join(["the module itself", *self.remarks])
+
+    @functools.cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What must be said of the module: what in it is not judged, or judged as it is not set, what decides, and what it is read from."""
         idle = self.reached.nowhere if self.reads_out else (*self.reached.behind, *self.reached.nowhere)
-        training = otherwise_in_training(self.module, [part.name for part in self.tried.parts])
         nowhere = "neither to its neurons nor to what it gives" if self.reads_out else "to none of its neurons"
-        words = ["the module itself"] + ([f"{listed(idle)} leads {nowhere} and is not judged"] if idle else [])
-        if self.reads_out and not self.last_step_alone:
-            words.append(f"it gives values in each step, and their {self.network.layers[-1].model.discrete.over_steps} over the steps decides")
-        return "; ".join(words + ([f"set to train, it is judged as eval() would have it, {', '.join(training)}"] if training else []))
+        training = otherwise_in_training(self.module, [part.name for part in self.tried.parts])
+        rule = self.network.layers[-1].model.discrete.over_steps
+        return (
+            *([f"{listed(idle)} leads {nowhere} and is not judged"] if idle else []),
+            *([f"it gives values in each step, and their {rule} over the steps decides"] if self.reads_out and not self.last_step_alone else []),
+            *([f"set to train, it is judged as eval() would have it, {', '.join(training)}"] if training else []),
+            *made_from(self.tried.parts),
+            *self.shared,
+        )
+
+    def facts(self, frames: Sequence[Tensor]) -> dict[str, Any]:
+        """Return for the provenance of a run what must be said of the module, and how it answers the first samples when it is called again.
+
+        A module that draws random numbers answers otherwise by right.
+        """
+        drawn = any(layer.model.draws for layer in self.network.layers)
+        calls = Calls() if drawn else called_twice(self.module, self.tried, frames)
+        noted = [*self.remarks, *([calls.said] if calls.said else [])]
+        return {"module": "; ".join(["the module itself", *noted]), "noted": noted, "calls": calls.as_dict()}
 
     def check_steps(self, n_steps: int, held: bool) -> None:
         """Refuse a drive that a module which runs its own steps cannot be given."""
@@ -150,7 +186,11 @@ class _Record:
             rows = [None if each is None else in_time(each, part.axes, self.n_samples).flatten(2) for each in (sent, seen, after)]
             assert rows[0] is not None
             hidden = torch.full_like(rows[0], torch.nan)
-            self.kept[index] += [_result(layer, *each) for each in zip(rows[0], *(hidden if row is None else row for row in rows[1:]), strict=True)]
+            shown = {
+                name: in_time(state, part.axes, self.n_samples).flatten(2) for name, state in part.framework.states(module).items() if state.shape == sent.shape
+            }
+            for step, each in enumerate(zip(rows[0], *(hidden if row is None else row for row in rows[1:]), strict=True)):
+                self.kept[index].append(_result(layer, *each)._replace(states={name: state[step] for name, state in shown.items()}))
 
         return keep
 

@@ -9,12 +9,11 @@ import numpy as np
 
 from ..arrays import Floats, Ints
 from ..claims import Verdict, overall
-from ..distances import Divergence
 from ..drive import Drive
 from ..engines.discrete import constant_threshold
 from ..network import Network
 from ..recording import BLOCK, Engine, Recording
-from .code import Comparison
+from .code import IDENTITY, Comparison
 from .step import Ladder
 from .traits import Explanation, explaining_traits
 
@@ -80,13 +79,15 @@ class Findings:
     def conventions(self) -> list[Explanation]:
         """The traits that, read otherwise, would make the worst run the reference's; empty where it parts by rounding alone."""
         worst = self.worst
-        real = [parting.where.sample for parting in worst.partings if not parting.tie and not parting.unknown] if worst else []
-        return explaining_traits(worst.trial, np.array(real)) if worst and real else []
+        return explaining_traits(worst.trial, worst.wrong_samples) if worst and len(worst.wrong_samples) else []
 
     @property
     def verdict(self) -> str:
         """``"pass"``, ``"fail"`` or ``"inconclusive"``."""
-        return overall(self.verdicts)
+        rows = [verdict.status for verdict in self.verdicts if verdict.claim.measure == IDENTITY]
+        # Runs that were compared are judged, whether a claim asks for it or not: heading and sentence are one verdict.
+        unasked = [] if rows else [found.status for found in self.comparisons]
+        return "fail" if "fail" in unasked else "inconclusive" if "inconclusive" in unasked and overall(self.verdicts) == "pass" else overall(self.verdicts)
 
     @property
     def worst(self) -> Comparison | None:
@@ -96,9 +97,9 @@ class Findings:
         return max(
             self.comparisons,
             key=lambda found: (
-                len(found.partings) - found.undecided,
-                any(readout.differs for readout in found.readouts),
-                len(found.partings),
+                ("pass", "inconclusive", "fail").index(found.status),
+                found.replay.count("wrong"),
+                len(found.parted),
                 -(found.nearest or (0.0,))[0],
             ),
         )
@@ -132,7 +133,7 @@ def _again(engine: Engine, run: Recording, drive: Drive, where: tuple[int, int, 
 
 def _place(found: Comparison) -> tuple[tuple[int, int, int] | None, int | None]:
     if found.first is not None:
-        at: Divergence = found.first.where
+        at = found.first
         return (at.layer, at.sample, at.neuron), at.step
     if found.nearest is not None:
         return found.nearest[1:], None

@@ -33,7 +33,7 @@ def validate_gradient(network: Network, found: Dataset, drive: Drive, table: Map
     if unknown := {claim.measure for claim in claims} - set(GRADIENT_CHECKS):
         raise RefsimError(f"case: {listed(unknown)} is not a measure of a gradient; known are {listed(GRADIENT_CHECKS)}.")
     for claim in claims:
-        if claim.unit != (unit := GRADIENT_CHECKS[claim.measure].unit):
+        if claim.unit != (unit := GRADIENT_CHECKS[claim.measure].claim.unit):
             raise RefsimError(f"case: {claim.measure} is measured in {unit!r}, but a claim has unit = {claim.unit!r}.")
     if other := {claim.question for claim in claims} - {"gradient"}:
         raise RefsimError(f'case: a case of kind gradient answers question = "gradient", but a claim asks {listed(other)}.')

@@ -15,14 +15,16 @@ from ..engines.discrete import Discrete
 from ..errors import RefsimError
 from ..network import Network
 from ..progress import progress
-from ..recording import OUTPUT, Engine, Recording, check_run, output_trace
-from ..rounding import Parting
-from .code import Comparison, compare_recordings, judge_identity
+from ..recording import OUTPUT, Engine, Recording, check_run, output_trace, streams_of
+from .calls import judge_calls
+from .code import IDENTITY, Comparison, compare_recordings, judge_identity
 from .findings import Closeup, Findings, look_closer
 from .readout import classes_moved_by_rounding
 from .step import LADDER_MEASURES, Ladder, climb, judge_ladder
+from .streams import MEASURE as EVENTS
+from .streams import judge_streams
 
-CODE_MEASURES = ("mismatched spikes", "changed decisions")
+CODE_MEASURES = (IDENTITY, "changed decisions", EVENTS)
 TASK_MEASURES = ("accuracy",)
 MEASURES = (*CODE_MEASURES, *TASK_MEASURES, *LADDER_MEASURES)
 TRIALS = ("torch float64", "torch float32", "brian2 float32", "discrete float64")
@@ -98,18 +100,17 @@ def validate_network(
         look = functools.cache(lambda: look_closer(worst, network, drive, reference_engine.in_numpy(), engine))
         if worst.first is not None:
             comparisons = tuple(_with_membranes(found, look()) if found is worst else found for found in comparisons)
-    verdicts = [verdict for claim in claims for verdict in _judge(claim, reference, comparisons, ladder, labels)]
+    verdicts = [verdict for claim in applying(claims, network) for verdict in _judge(claim, reference, comparisons, ladder, labels)]
+    verdicts += [verdict for found in comparisons for verdict in judge_calls(found.trial)]
     facts = {"samples": drive.n_samples, "steps": drive.n_steps, "inputs": drive.n_inputs, "drive": drive.made.get("kind")} | (data or {})
     return Findings(title, tuple(verdicts), network, facts, reference, comparisons, ladder, labels, look)
 
 
 def _with_membranes(found: Comparison, closeup: Closeup | None) -> Comparison:
-    """Put the two membranes of the close-up into the first parting."""
+    """Put the trial's membrane of the close-up into the first decision that differs."""
     if found.first is None or closeup is None or closeup.step is None:
         return found
-    seen = (float(closeup.reference[closeup.step]), float(closeup.trial[closeup.step]))
-    first: Parting = replace(found.first, left_seen=seen[0], right_seen=seen[1])
-    return replace(found, first=first)
+    return replace(found, first=replace(found.first, trial_seen=float(closeup.trial[closeup.step])))
 
 
 def _judge(claim: Claim, reference: Recording, comparisons: Sequence[Comparison], ladder: Ladder | None, labels: Ints | None) -> list[Verdict]:
@@ -128,14 +129,21 @@ def _judge(claim: Claim, reference: Recording, comparisons: Sequence[Comparison]
     raise RefsimError(f"claim '{claim.measure}': is not a known measure; known are {', '.join(MEASURES)}.")
 
 
+def applying(claims: Sequence[Claim], network: Network) -> list[Claim]:
+    """Return the claims that say something of a network: of event streams only where a card declares some."""
+    return [claim for claim in claims if claim.measure != EVENTS or streams_of(network)]
+
+
 def judge_code(claim: Claim, found: Comparison) -> Verdict:
     """Judge one of ``CODE_MEASURES``; where rounding alone explains every class that changed, it is a tie too."""
-    if claim.measure == "mismatched spikes":
+    if claim.measure == IDENTITY:
         return judge_identity(claim, found)
+    if claim.measure == EVENTS:
+        return judge_streams(claim, found.reference, found.trial)
     if found.no_decisions:
         return Verdict(claim, None, "skipped", run=found.trial.label, detail=found.no_decisions)
     verdict = judge(claim, found.changed_decisions, run=found.trial.label)
-    tied = [parting.where.sample for parting in found.partings if parting.tie or parting.unknown]
+    tied = np.setdiff1d(found.parted, found.wrong_samples)
     if verdict.status == "fail" and classes_moved_by_rounding(found.reference, found.trial, tied):
         return replace(verdict, status="inconclusive", detail="rounding, or what nobody knows a bound of, explains every class that changed")
     return verdict

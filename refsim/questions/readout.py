@@ -10,7 +10,7 @@ from ..distances import mismatched
 from ..network import Layer
 from ..recording import LAST_STEP, Recording, output_trace, what_output
 from ..rounding import distances_to_threshold
-from .any_order import bounded_over_steps, heard_exactly
+from ..rounding.any_order import bounded_over_steps, heard_exactly
 
 
 @dataclass(frozen=True)

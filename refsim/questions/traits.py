@@ -1,17 +1,27 @@
-"""Which convention does a run follow? One trait at a time is switched, and the one that makes the two equal is named."""
+"""Which convention does a run follow? One trait at a time is switched, and the one that makes the two equal is named.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+Each layer is run alone, on what the trial itself sent to it: a fault of one layer is not laid at the door of those behind it,
+and a layer that never fires, which agrees with any convention, is never named.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..arrays import Ints
-from ..engines.discrete import Discrete
+from ..arrays import Floats, Ints
+from ..connection import DRIVE
+from ..drive import Drive
+from ..engines.delays import heard_by
+from ..engines.discrete import LayerState, signed_sums
 from ..errors import RefsimError, listed
 from ..model.card import switched
+from ..model.composing import UNSAID
 from ..model.conventions import OPTIONS
 from ..model.neuron import NeuronModel
-from ..network import Layer, Network
+from ..network import Network
 from ..recording import Recording
 
 _SAMPLES = 4  # enough to tell traits apart, few enough to try them all
@@ -27,7 +37,7 @@ class Explanation:
     card, trait, declared, found : str
         The trial runs `card` as if `trait` were `found` and not `declared`.
     layers : tuple of int
-        Where.
+        Where that shows: layers that fire, and not as declared.
     """
 
     card: str
@@ -36,13 +46,17 @@ class Explanation:
     found: str
     layers: tuple[int, ...]
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row of report.json."""
+        return {"kind": "convention", **asdict(self), "layers": list(self.layers), "words": str(self)}
+
     def __str__(self) -> str:
         where = f"layer{'s' * (len(self.layers) > 1)} {listed(self.layers)}"
         return f"{where} ({self.card}) as if its {self.trait} were '{self.found}', not '{self.declared}'"
 
 
 def explaining_traits(trial: Recording, samples: Ints | None = None) -> list[Explanation]:
-    """Return the single traits that, switched in all layers of a card or in one, make the declared step fire as the trial does.
+    """Return the single traits that, switched in the layers that part from their cards, make them fire as the trial does.
 
     Parameters
     ----------
@@ -54,63 +68,125 @@ def explaining_traits(trial: Recording, samples: Ints | None = None) -> list[Exp
     Returns
     -------
     list of Explanation
-        Empty where the declared step fires as the trial does already, or no single trait explains it.
+        Traits that hold for all those layers of a card together, else for some alone. Empty where each layer fires, on what was
+        sent to it, as its card does, or no single trait that the neuron can have explains it.
     """
     chosen = np.arange(min(_SAMPLES, trial.drive.n_samples)) if samples is None else np.unique(samples)[:_SAMPLES]
-    drive = trial.drive.take(chosen)
-    seen = [train.take(chosen).dense() for train in trial.spikes]
-    if not any(each.any() for each in seen):
-        return []  # silence agrees with any trait
-
-    def equal(network: Network) -> bool:
-        spikes = Discrete().run(network, drive).spikes
-        return all(np.array_equal(ours.dense(), theirs) for ours, theirs in zip(spikes, seen, strict=True))
-
-    if equal(trial.network):
-        return []
-    whole, single = _groups(trial.network)
-    for groups in (whole, single):
-        found = [explanation for explanation, network in _switches(trial.network, groups) if equal(network)]
-        if found:
-            return found
-    return []
+    drive, n_layers = trial.drive.take(chosen), len(trial.network.layers)
+    seen = [_Seen.of(trial, index, chosen) for index in range(n_layers)]
+    apart: dict[str, dict[int, list[tuple[str, str]]]] = {}  # card -> layer that parts from it -> what explains it
+    for index, layer in enumerate(trial.network.layers):
+        graded = [trial.network.layers[source.layer].model.discrete.payload for source in layer.sources if source.layer != DRIVE]
+        heard = [seen[source.layer].known for source in layer.sources if source.layer != DRIVE] if any(graded) else []
+        if layer.model.convention and index in trial.recorded_layers and seen[index].spikes.any() and all(heard):
+            found = _explained(trial, index, drive, seen)
+            if found is not None:
+                apart.setdefault(layer.model.text, {})[index] = found
+    return [explanation for layers in apart.values() for explanation in _named(trial.network, layers)]
 
 
 def one_trait_otherwise(network: Network) -> Iterator[tuple[str, Network]]:
-    """Yield each network that differs in one trait of one card, and what differs in words."""
-    for explanation, other in _switches(network, _groups(network)[0]):
-        yield f"{explanation.trait}={explanation.found!r} in {explanation.card}", other
-
-
-def _groups(network: Network) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """Return the layers of each card together (in each of its conventions), and each layer alone where a card has several."""
+    """Yield each network that differs in one trait of one card that the card has the parameters for, and what differs in words."""
     by_card: dict[str, list[int]] = {}
     for index, layer in enumerate(network.layers):
         if layer.model.convention:
             by_card.setdefault(layer.model.text, []).append(index)
-    return [tuple(each) for each in by_card.values()], [(index,) for each in by_card.values() if len(each) > 1 for index in each]
+    for layers in by_card.values():
+        for (trait, option), _ in _switches(network.layers[layers[0]].model, parameters_kept=True):
+            made = list(network.layers)
+            for index in layers:
+                made[index] = replace(made[index], model=switched(made[index].model, **{trait: option}))
+            yield f"{trait}={option!r} in {made[layers[0]].model.name}", replace(network, layers=tuple(made))
 
 
-def _switches(network: Network, groups: Sequence[tuple[int, ...]]) -> Iterator[tuple[Explanation, Network]]:
-    for layers in groups:
-        model = network.layers[layers[0]].model
-        for trait, options in OPTIONS.items():
-            for option in options if trait not in _UNSEEN else ():
-                made = _switched_layers(network, layers, trait, option)
-                if made is not None:
-                    yield Explanation(model.name, trait, model.convention[trait], option, layers), replace(network, layers=made)
+def _switches(model: NeuronModel, *, parameters_kept: bool) -> Iterator[tuple[tuple[str, str], NeuronModel]]:
+    """Yield each trait and option that make another neuron of a card, and that neuron.
+
+    Parameters
+    ----------
+    parameters_kept : bool
+        Leave out those that need a parameter which the card does not have, and for which a value would have to be made up.
+    """
+    for trait, options in OPTIONS.items():
+        for option in options if trait not in _UNSEEN else ():
+            try:
+                other = switched(model, **{trait: option})
+            except RefsimError:  # traits that do not go together
+                continue
+            made_up = set(other.parameters) - {*model.parameters, *model.derived} - UNSAID
+            same = (other.discrete.texts, other.state) == (model.discrete.texts, model.state)
+            if not same and not (parameters_kept and made_up):
+                yield (trait, option), other
 
 
-def _switched_layers(network: Network, layers: tuple[int, ...], trait: str, option: str) -> tuple[Layer, ...] | None:
-    """Return the layers with one trait switched; None where the traits do not go together, or change nothing."""
-    made = list(network.layers)
-    try:
-        for index in layers:
-            made[index] = replace(made[index], model=switched(made[index].model, **{trait: option}))
-    except RefsimError:
+def _named(network: Network, layers: Mapping[int, Sequence[tuple[str, str]]]) -> list[Explanation]:
+    """Return what explains all layers of a card that part from it; where nothing does, what explains each."""
+    common = [switch for switch in next(iter(layers.values())) if all(switch in found for found in layers.values())]
+    if common:
+        return [_explanation(network, switch, tuple(layers)) for switch in common]
+    return [_explanation(network, switch, (index,)) for index, found in layers.items() for switch in found]
+
+
+def _explanation(network: Network, switch: tuple[str, str], layers: tuple[int, ...]) -> Explanation:
+    model = network.layers[layers[0]].model
+    return Explanation(model.name, switch[0], model.convention[switch[0]], switch[1], layers)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What one layer of a trial did.
+
+    Attributes
+    ----------
+    spikes : (n_samples, n_steps, n_neurons) bool
+    sent : the same of float64
+        What other layers heard of it, as far as that is known.
+    known : bool
+        Whether that was seen, and not only taken to be 1 for each spike.
+    """
+
+    spikes: NDArray[np.bool_]
+    sent: Floats
+    known: bool
+
+    @classmethod
+    def of(cls, trial: Recording, index: int, samples: Ints) -> "_Seen":
+        """Look up a layer in a recording."""
+        spikes, payload = trial.spikes[index].take(samples).dense(), trial.network.layers[index].model.discrete.payload
+        if not payload:
+            return cls(spikes, spikes.astype(np.float64), trial.provenance.get("engine") == "Torch")  # which refuses other spikes
+        recorded = trial.traces[index].get("payload") if trial.traces else None
+        return cls(spikes, spikes.astype(np.float64) if recorded is None else np.asarray(recorded[samples], np.float64), recorded is not None)
+
+    def agrees(self, step: int, fired: Any, output: Any, *, carries: bool) -> bool:
+        """Return whether a neuron that fires so, and sends such numbers, is what was seen in a step."""
+        if not np.array_equal(np.asarray(fired, bool), self.spikes[:, step]):
+            return False
+        if not (carries and self.known):
+            return True
+        return bool((np.abs(output - self.sent[:, step]) < 0.5).all())  # numbers of spikes, which are whole
+
+
+def _explained(trial: Recording, index: int, drive: Drive, seen: Sequence[_Seen]) -> list[tuple[str, str]] | None:
+    """Return the switches that make a layer fire as the trial's does; None where it fires as declared."""
+    layer = trial.network.layers[index]
+    if _survivors(trial, index, drive, seen, {("", ""): layer.model}):
         return None
-    return None if all(_same(a.model, b.model) for a, b in zip(made, network.layers, strict=True)) else tuple(made)
+    module = trial.provenance.get("code") == "module"  # a module has the parameters that were read from it, and no others
+    return _survivors(trial, index, drive, seen, dict(_switches(layer.model, parameters_kept=module)))
 
 
-def _same(a: NeuronModel, b: NeuronModel) -> bool:
-    return (a.discrete.texts, a.state) == (b.discrete.texts, b.state)
+def _survivors(trial: Recording, index: int, drive: Drive, seen: Sequence[_Seen], models: Mapping[tuple[str, str], NeuronModel]) -> list[tuple[str, str]]:
+    """Return which of some neurons, in the place of a layer's, fire in every step as the trial's layer does."""
+    network, layer = trial.network, trial.network.layers[index]
+    states = {switch: LayerState.start(replace(layer, model=model), network.dt, drive.n_samples) for switch, model in models.items()}
+    with np.errstate(all="ignore"):  # a neuron that is none of the trial's may run away
+        for step, heard in enumerate(heard_by(network, index, drive.frames(), [each.sent for each in seen])):
+            current = signed_sums(layer, heard)
+            for switch, state in list(states.items()):
+                fired, _ = state.step(current)
+                if not seen[index].agrees(step, fired, state.output(fired), carries=bool(models[switch].discrete.payload)):
+                    del states[switch]
+            if not states:
+                break
+    return list(states)

@@ -52,7 +52,7 @@ def _raster(findings: Findings) -> Picture:
     """Spikes of both runs of one sample, laid over each other: a ring for the reference, a dot for the trial."""
     found = findings.worst
     assert found is not None
-    sample = found.first.where.sample if found.first else findings.closeup.sample if findings.closeup else 0
+    sample = found.first.sample if found.first else findings.closeup.sample if findings.closeup else 0
     sizes = [train.n_neurons for train in found.reference.spikes]
     figure, axes = new_figure(inches := min(max(4.2, 1 + 0.6 * len(sizes)), 24.0))
     rows, ticks, names = bands(sizes, min(0.5 / (inches - 1), 0.8 / len(sizes))), [], []
@@ -66,14 +66,16 @@ def _raster(findings: Findings) -> Picture:
         if layer:
             axes.axhline((rows[layer](0) + rows[layer - 1](sizes[layer - 1] - 1)) / 2, color="0.6", linewidth=0.6)
     if found.first:
-        where = found.first.where
+        where = found.first
         axes.scatter(
-            [where.step], [rows[where.layer](where.neuron)], s=160, marker="s", facecolors="none", edgecolors=ORANGE, linewidths=1.6, label="first divergence"
+            [where.step], [rows[where.layer](where.neuron)], s=160, marker="s", facecolors="none", edgecolors=ORANGE, linewidths=1.6, label="first difference"
         )
     axes.set(xlabel="step", xlim=(-0.7, found.reference.drive.n_steps - 0.3), yticks=ticks, yticklabels=names)
     axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     words = f"Sample {sample}: a ring is a spike of {found.reference.label}, a dot one of {found.trial.label}; a dot in a ring is agreement."
+    if len(found.trial.provenance.get("recorded_layers", sizes)) < len(sizes):
+        words += " Layers that were not recorded are shown as they run freely."
     return _finish(figure, "Spikes of both runs", words)
 
 
@@ -139,7 +141,10 @@ def _membrane(closeup: Closeup, findings: Findings) -> Picture:
     axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
     what = "the first to part" if closeup.step is not None else "the one that came nearest to threshold"
-    return _finish(figure, "Membrane of one neuron", f"Layer {closeup.layer}, neuron {closeup.neuron}, sample {closeup.sample}: {what}.")
+    words = f"Layer {closeup.layer}, neuron {closeup.neuron}, sample {closeup.sample}: {what}."
+    if "recorded_layers" in found.trial.provenance:
+        words += f" The membrane of {found.trial.label} is not known; shown is the declared step that follows its spikes."
+    return _finish(figure, "Membrane of one neuron", words)
 
 
 def _decisions(findings: Findings) -> Picture:

@@ -1,42 +1,89 @@
 """The one sentence a report opens with: is it the same network or not."""
 
+from collections.abc import Callable
+
 from ..errors import counted
-from ..questions.code import who_fired
+from ..questions.code import Comparison, describe, place, who_fired
 from ..questions.findings import Findings
 from ..questions.twin import MEASURE
 
 
 def sentence(findings: Findings) -> str:
-    """Say what was found in one or two plain sentences."""
-    if not findings.comparisons:
-        return _plain(findings)
+    """Say what was found in one or two plain sentences; what it comes to was decided before."""
     worst = findings.worst
-    assert worst is not None
-    if worst.first is None and worst.silent_layers:
-        layers = ", ".join(map(str, worst.silent_layers))
-        return (
-            f"Not decided: the runs agree, but layer {layers} never fires, and silence agrees with any weights. Give stronger input or more steps."
-            + _other_failures(findings)
-        )
-    if worst.first is None and (off := [readout for readout in worst.readouts if readout.differs]):
-        return f"Not the same network: {worst.trial.label} fires the spikes of {worst.reference.label}, but the {off[0]}." + _other_failures(findings)
-    if worst.first is None and worst.unread:
-        return f"Not decided: the spikes agree, but {worst.unread[0]}." + _other_failures(findings)
-    if worst.first is None and (other := [verdict for verdict in findings.verdicts if verdict.claim.measure == MEASURE and verdict.status == "fail"]):
-        return f"Not the network that was recorded: {counted(int(other[0].value or 0), 'spike')} differ; {other[0].detail}." + _other_failures(findings)
-    if worst.first is None:
-        return _same(findings) + _recorded(findings) + _other_failures(findings)
-    parted = f"{len(worst.partings)} of {counted(worst.reference.drive.n_samples, 'sample')}"
-    where = worst.first.where
-    place = f"layer {where.layer}, sample {where.sample}, neuron {where.neuron}, step {where.step}"
-    who = f"{worst.trial.label} parts from {worst.reference.label} in {parted}"
-    if worst.undecided == len(worst.partings) and worst.first.unknown:
-        return f"Not decided: {who}, first at {place}, where no bound on rounding is known." + _other_failures(findings)
-    if worst.undecided == len(worst.partings):
-        return (f"Not decided: {who}, each time with the membrane within rounding of the threshold; first at {place}, "
-                f"{abs(worst.first.distance):.2g} from threshold where rounding reaches {worst.first.bound:.2g}.") + _other_failures(findings)  # fmt: skip
-    return (f"Not the same network: {who}, first at {place}, where only {who_fired(worst)} fires, "
-            f"{abs(worst.first.distance):.2g} from threshold.") + _convention(findings) + _other_failures(findings)  # fmt: skip
+    if worst is None:
+        return _plain(findings)
+    return _WORDS[worst.outcome](findings, worst) + _other_failures(findings)
+
+
+def _parted(worst: Comparison) -> str:
+    parted = f"{len(worst.parted)} of {counted(worst.reference.drive.n_samples, 'sample')}"
+    return f"{worst.trial.label} parts from {worst.reference.label} in {parted}"
+
+
+def _not_a_number(_findings: Findings, worst: Comparison) -> str:
+    return f"Not the same network: {describe(worst)} of {worst.trial.label}."
+
+
+def _wrong(findings: Findings, worst: Comparison) -> str:
+    first, found = worst.first, worst.replay
+    assert first is not None
+    if first.what != "spike":
+        return f"Not the same network: {worst.trial.label}: {describe(worst)}." + _convention(findings)
+    count = counted(found.count("wrong"), "decision")
+    return (f"Not the same network: {_parted(worst)}, with {count} wrong of {found.total:,}{_culprits(worst)}; the first at {place(first)}, "
+            f"where only {who_fired(worst)} fires, {abs(first.distance):.2g} from threshold.") + _convention(findings)  # fmt: skip
+
+
+def _culprits(worst: Comparison) -> str:
+    """Name the layers whose decisions are wrong, where there are others whose are right."""
+    culprits = worst.replay.culprits
+    if len(worst.replay.layers) == 1 or len(culprits) == len(worst.replay.layers):
+        return ""
+    return f", all in layer{'s' if len(culprits) > 1 else ''} {_and([str(layer) for layer in culprits])}"
+
+
+def _membranes(findings: Findings, worst: Comparison) -> str:
+    return f"Not the same network: {worst.trial.label} has {describe(worst)}." + _convention(findings)
+
+
+def _rounding(_findings: Findings, worst: Comparison) -> str:
+    first = worst.first
+    if first is None:
+        return f"Not decided: {_parted(worst)}, and no decision of either is wrong by itself."
+    return (f"Not decided: {_parted(worst)}, each time with the membrane within rounding of the threshold; first at {place(first)}, "
+            f"{abs(first.distance):.2g} from threshold where rounding reaches {first.bound:.2g}.")  # fmt: skip
+
+
+def _unjudged(_findings: Findings, worst: Comparison) -> str:
+    assert worst.first is not None
+    return f"Not decided: {_parted(worst)}, first at {place(worst.first)}, where no bound on rounding is known."
+
+
+def _silent(_findings: Findings, worst: Comparison) -> str:
+    layers = ", ".join(map(str, worst.silent_layers))
+    return f"Not decided: the runs agree, but layer {layers} never fires, and silence agrees with any weights. Give stronger input or more steps."
+
+
+def _readout_differs(_findings: Findings, worst: Comparison) -> str:
+    off = next(readout for readout in worst.readouts if readout.differs)
+    return f"Not the same network: {worst.trial.label} fires the spikes of {worst.reference.label}, but the {off}."
+
+
+_WORDS: dict[str, Callable[[Findings, Comparison], str]] = {
+    "not a number": _not_a_number,
+    "runs away": lambda _findings, worst: f"Not decided: {describe(worst)}. Give weaker input, or a smaller dt.",
+    "wrong decisions": _wrong,
+    "reference wrong": lambda _findings, worst: f"Not the declared network: {describe(worst)}.",
+    "other membranes": _membranes,
+    "not judged": _unjudged,
+    "rounding": _rounding,
+    "silent": _silent,
+    "readout differs": _readout_differs,
+    "readout unread": lambda _findings, worst: f"Not decided: the spikes agree, but {worst.unread[0]}.",
+    "too coarse": lambda _findings, worst: f"Not decided: {worst.trial.label} and {worst.reference.label} are {describe(worst)}.",
+    "same": lambda findings, _worst: _same(findings) + _recorded(findings),
+}
 
 
 def _convention(findings: Findings) -> str:

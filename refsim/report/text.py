@@ -1,16 +1,21 @@
 """The report in a terminal: the sentence first, then what was run, then a line a claim. Eighty columns are enough."""
 
+import math
 import textwrap
 from typing import TYPE_CHECKING
 
 from ..claims import Verdict
-from ..errors import counted
+from ..errors import counted, one_line
+from ..model.notes import notes
+from ..questions.code import Comparison
 from ..questions.findings import Findings
 from ..recording import decision_rule
+from ..rounding import Replay
 
 if TYPE_CHECKING:
     from .report import Report
 
+_FACT = 600  # characters of a fact: names of files and layers are somebody else's
 _QUESTIONS = {
     "code": "Is the code right? Both run the same declared step",
     "step": "Is the step right? Reported against the ODE, blamed on nobody",
@@ -45,15 +50,39 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         neurons = ", ".join(dict.fromkeys(layer.model.name for layer in network.layers))
         rows.append(("network", f"{sizes}, {neurons}, dt = {network.dt * 1e3:g} ms"))
         rows.append(("data", f"{data.get('name', 'given drive')}: {counted(data['samples'], 'sample')}, {counted(data['steps'], 'step')}, {data.get('drive')}"))
+        rows += [(name, words) for name, words in data.get("parties", {}).items() if words and name != "trial"]
         rows += [("assumed", line) for line in data.get("assumed", ())]
         rows.append(("decision", decision_rule(network)))
+        told = (line for layer in network.layers for line in notes(layer.model, layer.parameters))
+        rows += [("note", line) for line in dict.fromkeys(told)]
+        rows += [("ignored", ", ".join(data["ignored"]))] if data.get("ignored") else []
     if findings.reference is not None:
         spikes = ", ".join(f"{len(train):,}" for train in findings.reference.spikes)
         rows.append(("reference", f"{findings.reference.label} ({findings.reference.provenance.get('target', 'NumPy')}), spikes a layer: {spikes}"))
         rows += [
             ("on trial", f"{found.trial.label}, {found.trial.provenance['module']}") for found in findings.comparisons if "module" in found.trial.provenance
         ]
-    return rows
+        rows += [("judged", text) for text in dict.fromkeys(judged(found) for found in findings.comparisons)]
+    return [(name, one_line(text, _FACT)) for name, text in rows]
+
+
+def judged(found: Comparison) -> str:
+    """Say how many decisions of a trial were judged, and how finely."""
+    replay, samples = found.replay, found.reference.drive.n_samples
+    looked = "all samples" if len(replay.samples) == samples else f"{len(replay.samples):,} of {counted(samples, 'sample')}"
+    free = [str(index) for index, layer in enumerate(replay.layers) if not layer.judged]
+    left_out = f"; layer {', '.join(free)} was not recorded and ran freely" if free else ""
+    fine = _finely(replay) if replay.total else "none could fire"
+    return f"{replay.total:,} decisions of {looked} by themselves: {fine}{left_out}"
+
+
+def _finely(replay: Replay) -> str:
+    share = "all judged" if replay.judged_share == 1 else f"{replay.judged_share:.2%} judged"
+    if replay.coarsest == 0:
+        return f"{share}, in sums that are exact"
+    if not math.isfinite(replay.coarsest):
+        return f"{share}; somewhere nothing is known of rounding"
+    return f"{share}, rounding reaches at most {replay.coarsest:.2g} of the way from reset to threshold"
 
 
 def _reasons(rows: list[Verdict]) -> list[list[str]]:

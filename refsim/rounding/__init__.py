@@ -6,7 +6,7 @@ tolerance that somebody chose. A step that computes the same formula in another 
 """
 
 from .bounded import Bounded, constant, quantum_of
-from .partings import Parting, worst_partings
+from .replay import Decision, LayerJudgement, Replay, replay
 from .thresholds import Threshold, distances_to_threshold
 
-__all__ = ["Bounded", "Parting", "Threshold", "constant", "distances_to_threshold", "quantum_of", "worst_partings"]
+__all__ = ["Bounded", "Decision", "LayerJudgement", "Replay", "Threshold", "constant", "distances_to_threshold", "quantum_of", "replay"]

@@ -1,5 +1,6 @@
 """How far rounding may have moved what each threshold of a network saw."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,33 +8,133 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Ints
-from ..drive import Drive
 from ..engines.delays import Hearing
-from ..engines.discrete import LayerState, Tested, parts_by_input, weighted_sum
+from ..engines.discrete import LayerState, Tested, parts_by_input
 from ..network import Layer
 from ..recording import Recording
-from .bounded import BOUNDED_FUNCTIONS, UNIT_ROUNDOFF, Bounded, Decided, constant, fits, quantum_of, underflow
+from .bounded import BOUNDED_FUNCTIONS, LIBRARY, UNIT_ROUNDOFF, UNKNOWN, Bounded, as_number, constant, fits, quantum_of, underflow
+from .carried import Carried
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """By how much runs round.
+
+    Attributes
+    ----------
+    unit : float
+        The unit roundoffs of the runs together.
+    once : float
+        Where it is above 0: the unit of a dtype so short that the bound of all operations says nothing. Then each sum
+        and each state is taken to be rounded once a step by it, which is no proof, and `unit` is that of the others.
+    """
+
+    unit: float
+    once: float = 0.0
+
+    @classmethod
+    def of(cls, dtypes: Sequence[str], *, once: bool = False) -> "Rounding":
+        """Return the rounding of runs in some dtypes."""
+        units = [UNIT_ROUNDOFF[dtype] for dtype in dtypes]
+        if not once:
+            return cls(sum(units))
+        return cls(UNIT_ROUNDOFF["float64"] * len(units), max(units))
 
 
 class BoundedSum:
     """The weighted sum of a layer with a bound that holds for any order of additions."""
 
-    def __init__(self, layer: Layer, unit: float) -> None:
-        self.layer, self.unit = layer, unit
+    def __init__(self, layer: Layer, rounding: Rounding) -> None:
+        self.weight, self.bias, self.unit = np.ascontiguousarray(layer.weight.T), layer.bias, rounding.unit
+        self.once = rounding.once
+        self.sizes = np.abs(self.weight)
         self.quanta = quantum_of(layer.weight), quantum_of(layer.bias)
 
     def __call__(self, x: NDArray[Any], off: Any = 0.0) -> Bounded:
-        """Return the sum of an x that may be `off` by so much."""
-        value, sizes = weighted_sum(self.layer, x), np.abs(self.layer.weight).T
-        reach = off @ sizes if np.any(off) else np.zeros(1)
-        size = np.abs(x) @ sizes + np.abs(self.layer.bias) + reach
+        """Return the sum of an x, (n, n_pre), that may be `off` by so much."""
+        reach = off @ self.sizes if np.any(off) else np.zeros(1)
+        size = np.abs(x) @ self.sizes + np.abs(self.bias)
         terms = ((x != 0) | (np.asarray(off) > 0)).sum(axis=1, keepdims=True) + 1
+        return Bounded(x @ self.weight + self.bias, *self._error(x, size + reach, terms, reach))
+
+    def over(self, frames: NDArray[Any], off: Any = 0.0) -> tuple[Any, Any]:
+        """Return bound and quantum of the sums of many x at once, (n, n_pre): one number a neuron, and no closer than cheap."""
+        reach = off @ self.sizes if np.any(off) else np.zeros(1)
+        sizes = np.abs(frames)
+        largest = sizes.sum(axis=1).max(initial=0.0) * self.sizes.max(axis=0, initial=0.0)
+        size = np.minimum(sizes.max(axis=0, initial=0.0) @ self.sizes, largest) + np.abs(self.bias)
+        terms = int((frames != 0).sum(axis=1).max(initial=0)) + int(np.sum(np.asarray(off) > 0)) + 1
+        error, _, quantum = self._error(frames, size + reach, np.asarray(terms), reach)
+        return error, quantum
+
+    def _error(self, x: NDArray[Any], size: Any, terms: Any, reach: Any) -> tuple[Any, float, float]:
         quantum = min(self.quanta[0] * quantum_of(x), self.quanta[1])
-        # each product is rounded, each of its factors may be, and each of `terms` additions is
+        # Each product is rounded, each of its factors may be, and each of `terms` additions is.
         roundings = (terms + 3) * self.unit
-        factor = np.where(roundings < 0.5, roundings / (1 - np.minimum(roundings, 0.5)), np.inf)  # Higham's gamma: all orders of the unit
-        error = np.where(fits(size, quantum, self.unit) & (reach == 0), 0.0, factor * (size + underflow(self.unit)) + reach)
-        return Bounded(value, error, self.unit, quantum)
+        # Higham's gamma: all orders of the unit.
+        factor = np.where(roundings < 0.5, roundings / (1 - np.minimum(roundings, 0.5)), UNKNOWN)
+        exact = fits(size, quantum, self.unit) & (reach == 0)
+        error = factor * (size + underflow(self.unit)) + reach
+        return np.where(exact & (self.once == 0), 0.0, error + self.once * size), self.unit, quantum
+
+
+Cells = tuple[Ints, Ints]  # samples and neurons of the cells that are followed
+
+
+class BoundedLayer:
+    """One layer that follows given spikes by its declared step, with a bound on the rounding of each number.
+
+    Parameters
+    ----------
+    layer : Layer
+    dt : float
+    rounding : Rounding
+    n_samples : int
+    draw : function (step, name) -> (n_samples, n_post)
+    cells : (samples, neurons), optional
+        Follow these only, as arrays of one dimension.
+    """
+
+    def __init__(self, layer: Layer, dt: float, rounding: Rounding, n_samples: int, draw: Any, cells: Cells | None = None) -> None:
+        self.layer, self.cells, self.once = layer, cells, rounding.once
+        self.unit = unit = rounding.unit
+        self.cut = unit if unit > UNIT_ROUNDOFF["float64"] * 4 else 0.0  # float32 keeps the first 24 bits of a random number
+        self.state = LayerState.start(layer, dt, n_samples, lambda step, name: Bounded(self.of_cells(draw(step, name)), self.cut, unit))
+        # A constant that the card computes in double precision may be computed by a trial in its own.
+        self.state.constants = {
+            name: constant(self._by_cell(value), unit, LIBRARY if name in layer.model.derived else 1.0) for name, value in self.state.constants.items()
+        }
+        starts = {name: constant(self.of_cells(value), unit) for name, value in self.state.state.items()}
+        shape = np.shape(next(iter(starts.values())).value) if starts else (n_samples, layer.n_post)
+        self.carried = Carried(starts, shape)
+        self.values = {name: number.value for name, number in starts.items()}
+        for convolution in self.state.kernels.values():
+            convolution.values = [constant(value, unit, LIBRARY) for value in convolution.values]
+
+    def of_cells(self, array: Any) -> Any:
+        """Return those entries of an array (n_samples, n_neurons) that are followed."""
+        return array if self.cells is None else array[self.cells]
+
+    def _by_cell(self, constants: Any) -> Any:
+        return constants if self.cells is None or np.ndim(constants) == 0 else constants[self.cells[1]]
+
+    def step(
+        self, sums: Mapping[str, Bounded], fired: Any, spread: Mapping[str, Any] | None = None, quantum: Mapping[str, Any] | None = None, follow: Any = None
+    ) -> tuple[Tested, ...]:
+        """Advance by one step along the spikes that were fired; return both sides of each comparison of the threshold."""
+        self.state.state = self.carried.variables(self.values, self.unit, spread, quantum)
+        with np.errstate(all="ignore"):  # a neuron that runs away in its upstroke may leave float64
+            _, tested = self.state.step(sums, BOUNDED_FUNCTIONS, fired=fired, truth=as_number, sent=follow)
+        self.carried.advance(self.state.state, self.unit, self.once)
+        self.values = {name: number.value if isinstance(number, Bounded) else number for name, number in self.state.state.items()}
+        return tested
+
+    def sent(self, fired: Any) -> Bounded:
+        """Return what other layers hear of the last step, with its bound."""
+        payload = self.layer.model.discrete.payload
+        if not payload:
+            return constant(np.asarray(fired, np.float64), self.unit)
+        return Bounded(self.values[payload], self.carried.errors[payload], self.unit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,28 +162,31 @@ def distances_to_threshold(reference: Recording, samples: Ints, dtypes: tuple[st
     list of Threshold, one a layer
         Signed distance ``seen - threshold`` in exact-input float64, and its bound.
     """
-    unit = sum(UNIT_ROUNDOFF[dtype] for dtype in dtypes)
+    rounding = Rounding.of(dtypes)
     network, drive = reference.network, reference.drive.take(samples)
     spikes = [train.take(samples).dense() for train in reference.spikes]
-    weighted = [{name: BoundedSum(part, unit) for name, part in parts_by_input(layer).items()} for layer in network.layers]
-    states = [_start(layer, network.dt, drive, unit, index) for index, layer in enumerate(network.layers)]
+    weighted = [{name: BoundedSum(part, rounding) for name, part in parts_by_input(layer).items()} for layer in network.layers]
+    layers = [BoundedLayer(layer, network.dt, rounding, drive.n_samples, drive.draws(index, layer.n_post)) for index, layer in enumerate(network.layers)]
     found = [Threshold(*(np.zeros(train.shape) for _ in range(3))) for train in spikes]
     hear, moved = Hearing(network, len(samples)), Hearing(network, len(samples))
     silence = np.zeros((len(samples), network.n_inputs))
     for step, frame in enumerate(drive.frames()):
-        for index, (layer, state, train, kept) in enumerate(zip(network.layers, states, spikes, found, strict=True)):
+        for index, (layer, train, kept) in enumerate(zip(layers, spikes, found, strict=True)):
             fired = train[:, step]
             heard, off = hear(index, frame), moved(index, silence)
-            sums = {name: weigh(heard, off) for name, weigh in weighted[index].items()}
-            with np.errstate(all="ignore"):  # the bound of a neuron that runs away in its upstroke may leave float64
-                _, tested = state.step(sums, BOUNDED_FUNCTIONS, fired=fired, truth=_as_number)
-                distance, bound = decisive(tested) if layer.model.discrete.fire else (-np.inf, tested[0][0].error)
-            kept.distance[:, step], kept.bound[:, step] = distance, np.where(np.isnan(bound), np.inf, bound)  # nothing is proven there
-            sent = state.output(fired)
-            sent = sent if isinstance(sent, Bounded) else constant(sent, unit)
+            tested = layer.step({name: weigh(heard, off) for name, weigh in weighted[index].items()}, fired)
+            discrete = layer.layer.model.discrete
+            distance, bound = decisive(tested) if discrete.fire else (-np.inf, tested[0][0].error)
+            kept.distance[:, step], kept.bound[:, step] = distance, known(bound)
+            sent = layer.sent(fired)
             hear.spikes[index], moved.spikes[index] = sent.value, np.broadcast_to(sent.error, fired.shape)
-            kept.output[:, step] = kept.bound[:, step] if layer.model.discrete.readout else sent.error
+            kept.output[:, step] = kept.bound[:, step] if discrete.readout else sent.error
     return found
+
+
+def known(bound: Any) -> Any:
+    """Return a bound, infinite where nothing is proven."""
+    return np.where(bound < UNKNOWN / 1e10, bound, np.inf)
 
 
 def decisive(tested: tuple[Tested, ...]) -> tuple[Any, Any]:
@@ -94,7 +198,7 @@ def decisive(tested: tuple[Tested, ...]) -> tuple[Any, Any]:
     distance, bound = np.broadcast_arrays(*(gap.value for gap in gaps)), np.broadcast_arrays(*(gap.error for gap in gaps))
     if len(tested) == 1:
         return distance[0], bound[0]
-    holds = np.stack([_OPERATE[symbol](gap, 0) for gap, (_, symbol, _) in zip(distance, tested, strict=True)])
+    holds = np.stack([OPERATE[symbol](gap, 0) for gap, (_, symbol, _) in zip(distance, tested, strict=True)])
     excess = np.stack([np.where(b > 0, np.abs(d) - b, np.inf) for d, b in zip(distance, bound, strict=True)])
     fires = holds.all(axis=0)
     rank = np.where(fires, -excess, np.where(holds, -np.inf, excess))
@@ -102,19 +206,4 @@ def decisive(tested: tuple[Tested, ...]) -> tuple[Any, Any]:
     return np.take_along_axis(np.stack(distance), chosen, 0)[0], np.take_along_axis(np.stack(bound), chosen, 0)[0]
 
 
-_OPERATE: dict[str, Any] = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
-
-
-def _as_number(condition: Any) -> Any:
-    return condition.as_number() if isinstance(condition, Decided) else np.asarray(condition, np.float64)
-
-
-def _start(layer: Layer, dt: float, drive: Drive, unit: float, index: int) -> LayerState:
-    drawn = drive.draws(index, layer.n_post)
-    cut = unit if unit > UNIT_ROUNDOFF["float64"] * 4 else 0.0  # float32 keeps the first 24 bits of a random number
-    state = LayerState.start(layer, dt, drive.n_samples, lambda step, name: Bounded(drawn(step, name), cut, unit))
-    state.constants = {name: constant(value, unit) for name, value in state.constants.items()}
-    state.state = {name: constant(value, unit) for name, value in state.state.items()}
-    for convolution in state.kernels.values():
-        convolution.values = [constant(value, unit) for value in convolution.values]
-    return state
+OPERATE: dict[str, Any] = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}

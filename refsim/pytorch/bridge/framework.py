@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ...errors import RefsimError, listed
@@ -33,14 +34,18 @@ class Recurrent(NamedTuple):
 
 
 def first(output: Any) -> Tensor:
-    """Return the first tensor of what a part gives: its spikes, before its states."""
-    tensor: Tensor = output[0] if isinstance(output, tuple | list) else output
+    """Return what a part sends: the first of a tuple, its spikes before its states; a list is one tensor a step."""
+    if isinstance(output, list):
+        return torch.stack(output)
+    tensor: Tensor = output[0] if isinstance(output, tuple) else output
     return tensor
 
 
 def with_first(output: Any, spikes: Tensor, rest: Callable[[Any], Any] = lambda each: each) -> Any:
     """Return the same output with other spikes, and with the rest of it changed."""
-    if not isinstance(output, tuple | list):
+    if isinstance(output, list):
+        return list(spikes.unbind(0))
+    if not isinstance(output, tuple):
         return spikes
     return type(output)([spikes, *map(rest, output[1:])])
 
@@ -72,6 +77,8 @@ class Framework:
     recurrent : function of a part
         Its recurrent map, or None.
     membranes : function of a part and its output
+    states : function of a part
+        Its states after the last step by their names in the card, where it shows them and takes one step a call.
     step_seconds : function of a part
         The duration of a step, where the part says one; asked only of a part whose card depends on it.
     expect : function of a part and a number of samples
@@ -97,6 +104,7 @@ class Framework:
     values: Callable[[nn.Module, dict[str, Any]], Mapping[str, Any]] = lambda _part, values: values
     recurrent: Callable[[nn.Module], Recurrent | None] = lambda _part: None
     membranes: Callable[[nn.Module, Any], Membranes] = lambda _part, _output: Membranes()
+    states: Callable[[nn.Module], Mapping[str, Tensor]] = lambda _part: {}
     step_seconds: Callable[[nn.Module], float | None] = lambda _part: None
     expect: Callable[[nn.Module, int], None] = lambda _part, _n_samples: None
     arriving: Callable[[nn.Module, Tensor], Tensor] = lambda _part, x: x

@@ -13,10 +13,10 @@ from ...errors import RefsimError, option
 from ...model import NeuronModel, load
 from ...model.card import switched
 from ...network import Network, positive_time
-from .parts import Neurons, Part, neurons_of, own_step, read_part, recurrent_matrix
+from .parts import Neurons, Part, own_step, read_part, recurrent_matrix
 from .pooling import POOLING
 from .readout import Behind, read_out
-from .trying import try_out
+from .sharing import Looked, looked_into
 from .wiring import INPUT, Wiring, measure
 
 
@@ -45,9 +45,13 @@ def from_module(
     """
     if hasattr(module, "_orig_mod"):
         raise RefsimError("module: was made by torch.compile, and nobody can look into what it runs; give the module that was compiled.")
-    parts = neurons_of(module)
-    tried = try_out(module, parts, None if input_shape is None else tuple(input_shape), layout)
-    step = _step(parts, dt)
+    with looked_into(module, None if input_shape is None else tuple(input_shape), layout) as looked:
+        return _network(module, looked, dt, neurons_only=neurons_only)
+
+
+def _network(module: nn.Module, looked: Looked, dt: object, *, neurons_only: bool) -> Network:
+    """Measure a module and read its layers."""
+    tried, step = looked.tried, _step(looked.parts, dt)
     wiring = measure(module, tried)
     neurons = [read_part(part, shape, step) for part, shape in zip(tried.parts, tried.shapes, strict=True)]
     _check_pooled(tried.parts, neurons, wiring)

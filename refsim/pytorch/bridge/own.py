@@ -21,7 +21,7 @@ def _membranes(part: Any, _output: Any) -> Membranes:
 
 
 OWN = Framework(
-    name="refsim", title="refsim", package="refsim", forget=_forget, membranes=_membranes,
+    name="refsim", title="refsim", package="refsim", forget=_forget, membranes=_membranes, states=lambda part: dict(getattr(part, "state", None) or {}),
     delay=lambda part: int(part.steps().max()) if isinstance(part, AxonalDelay) else 0,
     step_seconds=lambda part: part.dt if isinstance(part, Neuron) and part.model.timed else None,
 )  # fmt: skip

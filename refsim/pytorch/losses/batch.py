@@ -4,13 +4,13 @@ Tensors are (batch, class, step). Half precision is computed in float32, as PyTo
 whole numbers and booleans. Nothing here leaves the device or asks for a value, so that a loss can be compiled whole.
 """
 
-import contextlib
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...errors import RefsimError, listed
+from ..autocast import no_autocast
+from ..corners import at_least
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -77,7 +77,7 @@ def counted_in(values: Tensor, window: int | None) -> Tensor:
 
 def per_step(window: int | None, valid: Tensor) -> Tensor:
     """Return by what a count is divided for a rate: the window, or the steps of a sample that count, at least 1."""
-    return valid.sum(-1, keepdim=True).clamp(min=1) if window is None else valid.new_full((1, 1, 1), float(window))
+    return at_least(valid.sum(-1, keepdim=True), 1) if window is None else valid.new_full((1, 1, 1), float(window))
 
 
 def filtered(values: Tensor, kernel: Tensor) -> Tensor:
@@ -86,8 +86,7 @@ def filtered(values: Tensor, kernel: Tensor) -> Tensor:
     if not values.numel():
         return values
     kernel = kernel[:steps]
-    device = values.device.type
-    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else contextlib.nullcontext():
+    with no_autocast(values.device):
         rows = F.pad(values.reshape(batch * classes, 1, steps), (len(kernel) - 1, 0))
         return F.conv1d(rows, kernel.flip(0)[None, None]).reshape(values.shape)
 

@@ -1,0 +1,475 @@
+"""Replay: every decision of a run judged on its own.
+
+Each declared layer is run on what the run itself sent to it, and each neuron follows the run's own spikes: its reset, its
+refractory time and its adaptation use what was fired. So a wrong spike is one wrong decision, and not the first of an
+avalanche; a tie in one neuron hides nothing beside it or behind it; and the layers with wrong decisions are those that
+are not the declared ones. docs/decisions/0047 says why.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Floats, Ints
+from ..drive import Drive
+from ..engines.delays import Hearing
+from ..engines.discrete import LayerState, parts_by_input
+from ..network import Layer, Network
+from ..recording import Recording
+from .any_order import bound_of
+from .bounded import Bounded, last_bits
+from .thresholds import OPERATE, BoundedLayer, BoundedSum, Rounding, decisive, known
+
+FINE_ENOUGH = 1 / 20  # of the way from reset to threshold: a coarser bound judges nothing
+_ROOM = 1 << 22  # numbers of a layer that are held at once
+_BOUNDED_AT_MOST = 1 << 21  # cells times steps of a layer in a block whose rounding is bounded one by one
+_DECISIONS = ("right", "within", "wrong", "unjudged")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision that is not right: whether a neuron fires in a step of a sample.
+
+    Attributes
+    ----------
+    layer, sample, step, neuron : int
+    fired : bool
+        What the run did.
+    distance, bound : float
+        ``seen - threshold`` in the replay, and how far rounding may have moved it; infinite where nothing is proven.
+    seen : float
+        What the threshold saw in the replay.
+    what : {"spike", "membrane", "payload"}
+        What is not as declared: the spike, or only the number beside it; then `distance` is by how much it is off.
+    trial_seen : float or None
+        What it saw in the run, where that is known.
+    """
+
+    layer: int
+    sample: int
+    step: int
+    neuron: int
+    fired: bool
+    distance: float
+    bound: float
+    seen: float
+    what: str = "spike"
+    trial_seen: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is proven about how far rounding reaches here."""
+        return math.isfinite(self.bound)
+
+
+@dataclass
+class LayerJudgement:
+    """How the decisions of one layer came out.
+
+    Attributes
+    ----------
+    right, within, wrong, unjudged : int
+        Decisions as declared; as rounding allows; neither; and those whose bound is coarser than a twentieth of the way
+        from reset to threshold, of which nothing is said unless they are wrong beyond that bound.
+    membranes, numbers : int
+        Known membranes, and numbers that spikes carry, farther from the replay than rounding reaches.
+    coarsest : float
+        The largest bound as a share of the way from reset to threshold.
+    judged : bool
+        False where the layer was not recorded: it is taken to have fired as the run says, and not judged.
+    """
+
+    right: int = 0
+    within: int = 0
+    wrong: int = 0
+    unjudged: int = 0
+    membranes: int = 0
+    numbers: int = 0
+    coarsest: float = 0.0
+    judged: bool = True
+
+    @property
+    def total(self) -> int:
+        """All decisions that were looked at."""
+        return self.right + self.within + self.wrong + self.unjudged
+
+    @property
+    def faults(self) -> int:
+        """What rounding does not explain."""
+        return self.wrong + self.membranes + self.numbers
+
+
+@dataclass
+class Replay:
+    """What a replay found.
+
+    Attributes
+    ----------
+    layers : list of LayerJudgement
+    samples : (n,) int64
+        Those that were replayed.
+    wrong, open : list of Decision
+        Wrong ones; and those that differ from the declared step within rounding, or where no bound is known. By step,
+        then layer, sample and neuron; each layer's first hundred.
+    """
+
+    layers: list[LayerJudgement]
+    samples: Ints
+    wrong: list[Decision] = field(default_factory=list)
+    open: list[Decision] = field(default_factory=list)
+    wrong_samples: set[int] = field(default_factory=set)
+
+    def count(self, kind: str) -> int:
+        """Return how many decisions are of a kind, over all layers."""
+        return sum(getattr(layer, kind) for layer in self.layers)
+
+    @property
+    def total(self) -> int:
+        """All decisions that were looked at."""
+        return sum(layer.total for layer in self.layers)
+
+    @property
+    def judged_share(self) -> float:
+        """The share of decisions that were judged."""
+        return 1 - self.count("unjudged") / max(self.total, 1)
+
+    @property
+    def coarsest(self) -> float:
+        """The largest bound as a share of the way from reset to threshold."""
+        return max((layer.coarsest for layer in self.layers if layer.judged), default=0.0)
+
+    @property
+    def culprits(self) -> list[int]:
+        """Layers that are not the declared ones."""
+        return [index for index, layer in enumerate(self.layers) if layer.faults]
+
+
+Own = Callable[[Ints], Sequence[NDArray[np.bool_]]]
+
+
+def replay(trial: Recording, samples: Ints, dtypes: Sequence[str], own: Own | None = None, in_doubt: Collection[int] = ()) -> Replay:
+    """Judge every decision of some samples of a run.
+
+    Parameters
+    ----------
+    trial : Recording
+        Its spikes are followed; its traces ``before_reset`` and ``payload`` are held against the replay where it has them.
+    samples : (n,) int64
+    dtypes : list of str
+        Of the run, and of the replay itself.
+    own : function (samples) -> spikes a layer, optional
+        What refsim's own steps decide in the run's own dtype, on the run's own spikes. In a dtype so short that the proven
+        bound says nothing, a decision is wrong where it is neither that nor within one rounding a step of the replay.
+    in_doubt : collection of int
+        Samples of which no decision can be called wrong.
+    """
+    rounding = Rounding.of(dtypes, once=own is not None)
+    network = trial.network
+    found = Replay([LayerJudgement() for _ in network.layers], samples)
+    for index, layer in enumerate(found.layers):
+        layer.judged = index in trial.recorded_layers
+    widest = max(layer.n_post for layer in network.layers) * trial.drive.n_steps
+    at_once = max(1, _ROOM // widest)
+    for first in range(0, len(samples), at_once):
+        _Block(trial, samples[first : first + at_once], rounding, found, own, in_doubt).judge()
+    for rows in (found.wrong, found.open):
+        rows.sort(key=lambda row: (row.step, row.layer, row.sample, row.neuron))
+    return found
+
+
+@dataclass
+class _Followed:
+    """What one layer of a block did, (n_samples, n_steps, n_neurons), and the range of its numbers over the samples."""
+
+    fired: NDArray[np.bool_]
+    given: NDArray[np.float64] | None  # what its spikes carried, where that is known
+    differs: NDArray[np.bool_]
+    distance: Floats
+    seen: Floats
+    off: Floats | None  # what the known membrane is off by
+    off_number: Floats | None  # and what its spikes carry
+    states: list[dict[str, tuple[Any, Any, Any]]]  # a step: name -> (least, largest, last bit) of each neuron
+    draws: list[dict[str, tuple[Any, Any]]]
+    sums: list[dict[str, tuple[Any, Any]]]
+    way: list[Floats]
+
+
+class _Block:
+    """Some samples of a replay: followed in float64, then bounded."""
+
+    def __init__(self, trial: Recording, samples: Ints, rounding: Rounding, found: Replay, own: Own | None, in_doubt: Collection[int]) -> None:
+        self.trial, self.samples, self.rounding, self.found = trial, samples, rounding, found
+        self.unit = rounding.unit
+        self.in_doubt = np.isin(samples, list(in_doubt))[:, None, None]
+        self.own = None if own is None else own(samples)
+        self.network: Network = trial.network
+        self.drive: Drive = trial.drive.take(samples)
+        self.weighted = [{name: BoundedSum(part, rounding) for name, part in parts_by_input(layer).items()} for layer in self.network.layers]
+        self.heard: list[list[Any]] = [[] for _ in self.network.layers]
+
+    def judge(self) -> None:
+        """Follow, bound, and put what was found into the replay."""
+        with np.errstate(all="ignore"):  # a neuron that runs away may leave float64
+            self.layers = self._follow()
+            limits, sent = self._range_bounds()
+            for index, row in enumerate(self.layers):
+                if self.found.layers[index].judged:
+                    self._judge_layer(index, row, limits[index], sent[index])
+
+    def _follow(self) -> list[_Followed]:
+        """Run each layer on what the run sent to it, along the run's own spikes."""
+        layers, drive = self.network.layers, self.drive
+        draws = [drive.draws(index, layer.n_post) for index, layer in enumerate(layers)]
+        states = [LayerState.start(layer, self.network.dt, drive.n_samples, draw) for layer, draw in zip(layers, draws, strict=True)]
+        rows = [self._empty(index, layer) for index, layer in enumerate(layers)]
+        hear = Hearing(self.network, drive.n_samples)
+        for step, frame in enumerate(drive.frames()):
+            for index, (layer, state, row) in enumerate(zip(layers, states, rows, strict=True)):
+                heard = hear(index, frame)
+                self.heard[index].append(heard)
+                sums = {name: heard @ weigh.weight + weigh.bias for name, weigh in self.weighted[index].items()}
+                row.states.append({name: _range(value) for name, value in state.state.items()})
+                row.draws.append({name: _ends(state.draw(step, name)) for name in layer.model.draws})
+                row.sums.append({name: _ends(value) for name, value in sums.items()})
+                hear.spikes[index] = self._one_step(index, state, row, sums, step)
+        return rows
+
+    def _empty(self, index: int, layer: Layer) -> _Followed:
+        train, traces = self.trial.spikes[index], self.trial.traces[index] if self.trial.traces else {}
+        fired = train.take(self.samples).dense()
+        seen, given = ("before_reset" in traces), traces.get("payload")
+        shape = fired.shape
+        payload = None if given is None or not layer.model.discrete.payload else np.asarray(given[self.samples], np.float64)
+        return _Followed(fired, payload, np.zeros(shape, bool), np.zeros(shape), np.zeros(shape), np.zeros(shape) if seen else None,
+                         None if payload is None else np.zeros(shape), [], [], [], [])  # fmt: skip
+
+    def _one_step(self, index: int, state: LayerState, row: _Followed, sums: Any, step: int) -> Any:
+        """Advance one layer; note what differs, and return what it sent."""
+        given = None if row.given is None else row.given[:, step]
+
+        def sent(computed: Any) -> Any:
+            if given is None:
+                return computed
+            assert row.off_number is not None
+            row.off_number[:, step] = _apart(given, computed)
+            return given
+
+        fires = bool(state.layer.model.discrete.fire)
+        fired, tested = state.step(sums, fired=row.fired[:, step], sent=sent)
+        gaps = [np.broadcast_to(left - right, fired.shape) for left, _, right in tested]
+        if fires:
+            holds = [OPERATE[symbol](left, right) for left, symbol, right in tested]
+            wanted = np.logical_and.reduce([np.broadcast_to(each, fired.shape) for each in holds])
+            row.differs[:, step] = wanted != fired
+            row.distance[:, step] = gaps[0] if len(gaps) == 1 else _nearest(gaps, holds, wanted)
+        seen = np.broadcast_to(tested[0][0], fired.shape)
+        row.seen[:, step] = seen
+        if row.off is not None:
+            row.off[:, step] = _apart(self.trial.traces[index]["before_reset"][self.samples, step], seen)
+        if fires and (spiked := np.asarray(fired, bool)).any():
+            threshold = np.broadcast_to(tested[0][2], fired.shape)
+            row.way.append(np.abs(threshold - state.state[state.layer.model.membrane])[spiked])
+        return state.output(fired)
+
+    def _range_bounds(self) -> tuple[list[Floats], list[Any]]:
+        """Bound the rounding of each neuron over all samples at once; return it (n_steps, n_neurons), and that of what is sent.
+
+        The numbers of a step are known as ranges, from the samples themselves. One such bound costs no more than one
+        sample, and is fine enough where a neuron forgets.
+        """
+        drive, network = self.drive, self.network
+        bounded = [BoundedLayer(layer, network.dt, self.rounding, 1, _no_draw) for layer in network.layers]
+        limits = [np.zeros((drive.n_steps, layer.n_post)) for layer in network.layers]
+        offs: list[Any] = [[] for _ in network.layers]
+        moved, silence = Hearing(network, 1), np.zeros((1, network.n_inputs))
+        for step in range(drive.n_steps):
+            for index, (layer, row) in enumerate(zip(bounded, self.layers, strict=True)):
+                off = moved(index, silence)
+                offs[index].append(off)
+                tested = self._ranged_step(index, layer, row, step, off)
+                gaps = [(left - right) if layer.layer.model.discrete.fire else left for left, _, right in tested]
+                limits[index][step] = known(np.max([np.broadcast_to(gap.error, (1, layer.layer.n_post)) for gap in gaps], axis=0))[0]
+                sent = layer.sent(np.zeros((1, layer.layer.n_post)))
+                moved.spikes[index] = np.broadcast_to(sent.error if row.given is None else 0.0, (1, layer.layer.n_post))
+        return limits, offs
+
+    def _ranged_step(self, index: int, layer: BoundedLayer, row: _Followed, step: int, off: Any) -> Any:
+        """Advance a layer whose numbers are ranges over all samples."""
+        frames, sums = self.heard[index][step], {}
+        for name, (low, high) in row.sums[step].items():
+            error, quantum = self.weighted[index][name].over(frames, off)
+            sums[name] = Bounded(_middle(low, high)[None], np.broadcast_to(error, low.shape)[None], self.unit, quantum, _half(low, high)[None])
+        layer.values = {name: _middle(low, high)[None] for name, (low, high, _) in row.states[step].items()}
+        spread = {name: _half(low, high)[None] for name, (low, high, _) in row.states[step].items()}
+        bits = {name: bit for name, (_, _, bit) in row.states[step].items()}
+        draws = row.draws[step]
+        layer.state.draw = lambda _step, name: Bounded(_middle(*draws[name])[None], layer.cut, self.unit, 0.0, _half(*draws[name])[None])
+        fired = row.fired[:, step]
+        some, all_ = fired.any(axis=0), fired.all(axis=0)
+        z = Bounded((some & all_).astype(float)[None], 0.0, self.unit, 1.0, (some & ~all_).astype(float)[None])
+        given = None if row.given is None else _ends(row.given[:, step])
+        follow = None if given is None else lambda _computed: Bounded(_middle(*given)[None], 0.0, self.unit, 0.0, _half(*given)[None])
+        return layer.step(sums, z, spread, bits, follow)
+
+    def _judge_layer(self, index: int, row: _Followed, limit: Floats, sent: list[Any]) -> None:
+        """Count the decisions of a layer; where the bound over all samples is too coarse to tell, bound them one by one."""
+        layer, judged = self.network.layers[index], self.found.layers[index]
+        if row.off is not None and layer.model.discrete.over_steps:  # its sum over inputs and steps may be added in any order
+            row.off = np.maximum(row.off - bound_of(layer, self.heard[index], self.unit + self.rounding.once), 0.0)
+        way = self._way(index, row)
+        fine = limit <= FINE_ENOUGH * way
+        fires = bool(layer.model.discrete.fire)
+        near = row.differs & ~((np.abs(row.distance) > limit) & np.isfinite(limit))
+        off = np.zeros_like(row.differs) if row.off is None else ~(row.off <= limit)
+        numbers = np.zeros_like(row.differs) if row.off_number is None else row.off_number > 0
+        coarse = np.broadcast_to(~fine, row.differs.shape) if fires else np.zeros_like(row.differs)
+        cells = np.argwhere((near | off | numbers).any(axis=1) | coarse.any(axis=1))
+        sure = [np.argwhere((near | off | numbers).any(axis=1)), cells]
+        chosen = next((each for each in reversed(sure) if len(each) * self.drive.n_steps <= _BOUNDED_AT_MOST), sure[0])
+        bound = np.broadcast_to(limit, row.differs.shape)
+        seen_bound = number_bound = bound
+        if len(chosen):
+            bound, seen_bound, number_bound = (np.array(bound) for _ in range(3))
+            for part in np.array_split(chosen, max(1, len(chosen) // 65536)):
+                self._bound_cells(index, row, part, sent, bound, seen_bound, number_bound)
+        if fires:
+            self._count(index, row, bound, way)
+        else:
+            judged.right += row.differs.size
+            judged.coarsest = max(judged.coarsest, 0.0)
+        if row.off is not None:
+            judged.membranes += self._off(index, row, row.off, seen_bound, "membrane")
+        if row.off_number is not None:
+            judged.numbers += self._off(index, row, row.off_number, number_bound, "payload")
+
+    def _count(self, index: int, row: _Followed, bound: Floats, way: float) -> None:
+        judged = self.found.layers[index]
+        bound = np.where(self.in_doubt & row.differs, np.inf, bound)
+        distance = np.abs(row.distance)
+        # A distance of 0 in exact sums is a difference; a distance within a bound above 0 is none.
+        beyond = row.differs & np.isfinite(bound) & ((distance > bound) | (bound == 0))
+        beyond |= row.differs & np.isnan(distance) & ~self.in_doubt
+        if self.own is not None:
+            beyond &= self.own[index] != row.fired
+        coarse = ~(bound <= FINE_ENOUGH * way) & ~beyond
+        within = row.differs & ~beyond & ~coarse
+        judged.wrong += int(beyond.sum())
+        judged.unjudged += int(coarse.sum())
+        judged.within += int(within.sum())
+        judged.right += int(beyond.size - beyond.sum() - coarse.sum() - within.sum())
+        judged.coarsest = max(judged.coarsest, float(np.max(np.where(self.in_doubt & row.differs, 0.0, bound)) / way))
+        self.found.wrong += list(self._told(index, row, beyond, row.distance, bound, "spike"))
+        self.found.open += list(self._told(index, row, within | (coarse & row.differs), row.distance, bound, "spike"))
+        self.found.wrong_samples |= set(self.samples[beyond.any(axis=(1, 2))].tolist())
+
+    def _off(self, index: int, row: _Followed, off: Floats, bound: Floats, what: str) -> int:
+        """Count known numbers that are farther from the replay than rounding reaches."""
+        beyond = ~(off <= bound) & np.isfinite(np.where(np.isnan(off), 0.0, bound))
+        beyond &= ~row.differs if what != "membrane" else True  # a wrong spike is told once
+        self.found.wrong += list(self._told(index, row, beyond, off, bound, what))
+        self.found.wrong_samples |= set(self.samples[beyond.any(axis=(1, 2))].tolist())
+        return int(beyond.sum())
+
+    def _told(self, index: int, row: _Followed, where: Any, distance: Floats, bound: Floats, what: str) -> Iterator[Decision]:
+        places = np.argwhere(where)
+        places = places[np.lexsort((places[:, 2], places[:, 0], places[:, 1]))][:100]
+        for sample, step, neuron in places.tolist():
+            at = (sample, step, neuron)
+            yield Decision(
+                index,
+                int(self.samples[sample]),
+                step,
+                neuron,
+                bool(row.fired[at]),
+                float(distance[at]),
+                float(bound[at]),
+                float(row.seen[at]),
+                what,
+                self._trial_seen(index, at),
+            )
+
+    def _trial_seen(self, index: int, at: tuple[int, int, int]) -> float | None:
+        traces = self.trial.traces[index] if self.trial.traces else {}
+        if "before_reset" not in traces:
+            return None
+        value = float(traces["before_reset"][self.samples[at[0]], at[1], at[2]])
+        return None if math.isnan(value) else value
+
+    def _way(self, index: int, row: _Followed) -> float:
+        """Return how far it is from reset to threshold: seen at spikes, else from the start to the nearest approach."""
+        if row.way:
+            ways = np.concatenate(row.way)
+            ways = ways[np.isfinite(ways) & (ways > 0)]
+            if ways.size:
+                return float(np.median(ways))
+        layer = self.network.layers[index]
+        if not layer.model.discrete.fire:
+            return np.inf
+        far = np.abs(row.distance)
+        far = far[np.isfinite(far)]
+        return float(far.max()) if far.size and far.max() > 0 else 1.0
+
+    def _bound_cells(self, index: int, row: _Followed, cells: Ints, sent: list[Any], *bounds: Floats) -> None:
+        """Bound the rounding of some neurons in some samples, step by step, each by itself."""
+        layer = self.network.layers[index]
+        at = (cells[:, 0], cells[:, 1])
+        involved, place = np.unique(at[0], return_inverse=True)
+        bounded = BoundedLayer(layer, self.network.dt, self.rounding, self.drive.n_samples, self.drive.draws(index, layer.n_post), at)
+        for step in range(self.drive.n_steps):
+            frames, off = self.heard[index][step][involved], np.broadcast_to(sent[step], (1, sent[step].shape[1]))
+            sums = {}
+            for name, weigh in self.weighted[index].items():
+                total = weigh(frames, np.repeat(off, len(frames), axis=0) if np.any(off) else 0.0)
+                sums[name] = replace(total, value=total.value[place, at[1]], local=np.broadcast_to(total.local, total.value.shape)[place, at[1]])
+            computed: list[Any] = []
+            given = None if row.given is None else row.given[at[0], step, at[1]]
+
+            def follow(number: Any, given: Any = given, computed: list[Any] = computed) -> Any:
+                computed.append(number)
+                return number if given is None else Bounded(given, 0.0, self.unit, last_bits(given))
+
+            tested = bounded.step(sums, row.fired[at[0], step, at[1]], follow=follow)
+            whole = (at[0], step, at[1])
+            fires = bool(layer.model.discrete.fire)
+            bounds[0][whole] = known(decisive(tested)[1] if fires else tested[0][0].error)
+            bounds[1][whole] = known(tested[0][0].error)
+            bounds[2][whole] = known(computed[-1].error) if computed and isinstance(computed[-1], Bounded) else 0.0
+
+
+def _range(value: Any) -> tuple[Any, Any, Any]:
+    bits = last_bits(value).min(axis=0)
+    return value.min(axis=0), value.max(axis=0), bits
+
+
+def _ends(value: Any) -> tuple[Any, Any]:
+    return value.min(axis=0), value.max(axis=0)
+
+
+def _middle(low: Any, high: Any) -> Any:
+    return low + (high - low) / 2
+
+
+def _half(low: Any, high: Any) -> Any:
+    """Return half the width of a range, a little more for its own rounding; none where it is a point."""
+    return np.where(high > low, (high - low) / 2 * (1 + 2.0**-50) + 2.0**-52 * np.maximum(np.abs(low), np.abs(high)), 0.0)
+
+
+def _apart(trial: Any, declared: Any) -> Any:
+    """Return how far two numbers lie apart; a number that is none lies infinitely far, one that a module hides at 0."""
+    trial = np.asarray(trial, np.float64)
+    return np.where(np.isnan(trial), 0.0, np.abs(trial - declared))
+
+
+def _nearest(gaps: list[Any], holds: list[Any], fires: Any) -> Any:
+    """Return the distance of the comparison on which a spike hangs; see `decisive`."""
+    distance, holding = np.stack(gaps), np.stack([np.broadcast_to(each, fires.shape) for each in holds])
+    rank = np.where(fires, np.abs(distance), np.where(holding, np.inf, -np.abs(distance)))
+    return np.take_along_axis(distance, np.argmin(rank, axis=0)[None], 0)[0]
+
+
+def _no_draw(_step: int, name: str) -> Any:
+    raise AssertionError(name)
