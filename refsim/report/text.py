@@ -9,6 +9,7 @@ from ..errors import counted, one_line
 from ..model.notes import notes
 from ..questions.code import Comparison
 from ..questions.findings import Findings
+from ..recording import decision_rule
 from ..rounding import Replay
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         rows.append(("data", f"{data.get('name', 'given drive')}: {counted(data['samples'], 'sample')}, {counted(data['steps'], 'step')}, {data.get('drive')}"))
         rows += [(name, words) for name, words in data.get("parties", {}).items() if words and name != "trial"]
         rows += [("assumed", line) for line in data.get("assumed", ())]
+        rows.append(("decision", decision_rule(network)))
         told = (line for layer in network.layers for line in notes(layer.model, layer.parameters))
         rows += [("note", line) for line in dict.fromkeys(told)]
         rows += [("ignored", ", ".join(data["ignored"]))] if data.get("ignored") else []

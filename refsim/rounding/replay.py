@@ -21,6 +21,7 @@ from ..engines.delays import Hearing
 from ..engines.discrete import LayerState, parts_by_input
 from ..network import Layer, Network
 from ..recording import Recording
+from .any_order import bound_of
 from .bounded import Bounded, last_bits
 from .thresholds import OPERATE, BoundedLayer, BoundedSum, Rounding, decisive, known
 
@@ -354,6 +355,8 @@ class _Block:
     def _judge_layer(self, index: int, row: _Followed, limit: Floats, sent: list[Any]) -> None:
         """Count the decisions of a layer; where the bound over all samples is too coarse to tell, bound them one by one."""
         layer, judged = self.network.layers[index], self.found.layers[index]
+        if row.off is not None and layer.model.discrete.over_steps:  # its sum over inputs and steps may be added in any order
+            row.off = np.maximum(row.off - bound_of(layer, self.heard[index], self.unit + self.rounding.once), 0.0)
         way = self._way(index, row)
         fine = limit <= FINE_ENOUGH * way
         fires = bool(layer.model.discrete.fire)
