@@ -13,7 +13,6 @@ from ..errors import RefsimError, counted
 from ..network import Layer, Network
 from .runner import Answer, Check, names_skipped, run_checks
 
-
 Maps = Sequence[tuple[Layer, Layer]]  # the layers in the order they run: found, declared
 
 
