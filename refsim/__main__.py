@@ -1,15 +1,17 @@
-"""The command ``refsim``. Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive."""
+"""The command ``refsim``. Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault of refsim's own."""
 
 import argparse
 import importlib
 import io
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from ._version import VERSION
-from .errors import RefsimError
+from .commands.terminal import complain, crashed
+from .errors import RefsimError, RefsimWarning, visible
 
 _COMMANDS = {
     "validate": "run a trained network in Brian2 and in PyTorch: is it the same?",
@@ -27,7 +29,7 @@ _COMMANDS = {
 _MODULES = {"import": "import_file", "inspect": "inspect_file"}  # of commands that are words of Python's own
 _EPILOG = """\
 refsim COMMAND --help tells more. Exit codes: 0 pass, 1 fail, 2 wrong usage or
-invalid input, 3 inconclusive.
+invalid input, 3 inconclusive, 70 a fault of refsim's own.
 
   refsim validate                        judge the network that comes with refsim
   refsim validate net.pt --data x.npz --steps 100 --report report
@@ -37,7 +39,26 @@ invalid input, 3 inconclusive.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no ü shows ?
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except RefsimError as error:
+        complain(str(error))
+        return 2
+    except KeyboardInterrupt:
+        complain("stopped.")
+        return 130
+    except Exception as error:
+        if not isinstance(error, MemoryError) and "can't start new thread" not in str(error):  # Python's word for no memory for its stack
+            return crashed(error)
+        complain("this run needs more memory than there is; give fewer samples, steps or values.")
+        return 2
+
+
+def _run(given: list[str]) -> int:
+    """Read the command line and run its command."""
     parser = argparse.ArgumentParser(
         prog="refsim",
         description="The ground truth that trained spiking neural networks are checked against.",
@@ -51,22 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name in given[:1]:
             _module(name).arguments(command)
     options = parser.parse_args(_joined(given))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that has no ü shows ?
-    try:
+    with warnings.catch_warnings():
+        warnings.showwarning = _told
         return int(_module(options.command).execute(options))
-    except RefsimError as error:
-        print(f"refsim: {error}", file=sys.stderr)
-        return 2
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "can't start new thread" not in str(error):  # Python's word for no memory for its stack
-            raise
-        print("refsim: this run needs more memory than there is; give fewer samples, steps or values.", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("refsim: stopped.", file=sys.stderr)
-        return 130
+
+
+def _told(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+    """Show a warning of refsim as a sentence, and any other as Python does."""
+    own = issubclass(category, RefsimWarning)
+    text = f"refsim: note: {message}" if own else warnings.formatwarning(message, category, filename, lineno, line)
+    print(visible(text), file=file or sys.stderr)  # it may hold text of a file
 
 
 def _module(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,13 +47,44 @@ def float_array(array: NDArray[Any], where: str) -> Floats:
     return np.asarray(array, np.float64)
 
 
-def real_array(values: ArrayLike, where: str, *, cure: str = "Give finite numbers.") -> Floats:
-    """Return a contiguous float64 array of finite numbers; the cure ends the message where some are not."""
+def first_wrong(array: NDArray[Any], axes: Sequence[str] = ()) -> str:
+    """Say where the first number is that is NaN or infinite: ``nan at sample 0, step 3, input 1``.
+
+    Parameters
+    ----------
+    array : array
+        With one such number at least.
+    axes : list of str, optional
+        What its axes are; without, the index stands as NumPy takes it.
+    """
+    index = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
+    if not axes or len(axes) != array.ndim:
+        return f"the first is {array[index]} at [{', '.join(map(str, index))}]" if index else f"it is {array[()]}"
+    named = ", ".join(f"{axis} {at}" for axis, at in zip(axes, index, strict=True))
+    return f"the first is {array[index]} at {named}"
+
+
+def real_array(values: ArrayLike, where: str, *, cure: str = "Give finite numbers.", axes: Sequence[str] = ()) -> Floats:
+    """Return a contiguous float64 array of finite numbers.
+
+    Parameters
+    ----------
+    where, cure : str
+        Begin and end the message where some number is none.
+    axes : list of str, optional
+        What the axes are, for the message: ``("neuron", "input")``.
+
+    Raises
+    ------
+    RefsimError
+        Where it holds no real numbers, or NaN or infinity; the first is named.
+    """
     array = plain_array(_untangled(values), where)
     if array.dtype.kind not in "fiub":
         raise RefsimError(f"{where}: must hold real numbers, but has dtype {array.dtype}.")
     array = np.ascontiguousarray(float_array(array, where)).reshape(array.shape)
     wrong = array.size - int(np.isfinite(array).sum())
     if wrong:
-        raise RefsimError(f"{where}: {wrong} of {array.size} numbers are NaN or infinite. {cure}")
+        found = first_wrong(array, axes)
+        raise RefsimError(f"{where}: {wrong} of {array.size} numbers are NaN or infinite; {found}. {cure}")
     return array

@@ -79,7 +79,7 @@ def wire(given: object, index: int, n_layers: int) -> Wires:
 
 def _blocks(connection: Connection, index: int, n_layers: int, where: str) -> list[tuple[Floats, Source]]:
     """Return the columns of one connection: a block for each length of delay where delays differ from synapse to synapse."""
-    weight = real_array(connection.weight, f"{where}: weight", cure=DIVERGED)
+    weight = real_array(connection.weight, f"{where}: weight", cure=DIVERGED, axes=("neuron", "input"))
     if weight.ndim != 2 or 0 in weight.shape:
         raise RefsimError(f"{where}: weight must be (n_post, n_pre), but has shape {weight.shape}.")
     layer = _layer(connection.source, index, n_layers, where)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import DAMAGED_ARCHIVE, Floats, Ints, real_array
+from .arrays import DAMAGED_ARCHIVE, Floats, Ints, plain_array, real_array
 from .drive import Drive
 from .errors import RefsimError, first_line, listed
 
@@ -64,8 +64,7 @@ def read_data(source: str | Path, labels: str | Path | None = None, *, scale: fl
     scale : float
         Values are divided by it: 255 turns bytes into [0, 1].
     """
-    if not (np.isfinite(scale) and scale > 0):
-        raise RefsimError(f"--scale must be a number above 0, but is {scale!r}.")
+    _check_scale(scale)
     if str(source).split(":")[0] == "digits" and not Path(source).exists():
         return digits(str(source).partition(":")[2] or "test")
     path = Path(source)
@@ -85,6 +84,28 @@ def read_data(source: str | Path, labels: str | Path | None = None, *, scale: fl
     if labels is not None:
         return Dataset(path.name, values, events, read_labels(labels, n_samples))
     return Dataset(path.name, values, events, None if own is None else _labels(own, n_samples, path))
+
+
+def given_data(values: Any, labels: Any = None, *, scale: float = 1.0) -> Dataset:
+    """Return arrays of one's own as a dataset; ``labels`` may also be a file.
+
+    Parameters
+    ----------
+    values : (n_samples, n_inputs) or (n_samples, n_steps, n_inputs)
+    """
+    _check_scale(scale)
+    array = _shaped(values, Path("given.npy")) / scale
+    return Dataset("given values", array, None, None if labels is None else labels_of(labels, len(array)))
+
+
+def labels_of(given: Any, n_samples: int) -> Ints:
+    """Return one whole number a sample, from an array or a file."""
+    return read_labels(given, n_samples) if isinstance(given, str | Path) else _labels(plain_array(given, "labels"), n_samples, "given")
+
+
+def _check_scale(scale: float) -> None:
+    if not (np.isfinite(scale) and scale > 0):
+        raise RefsimError(f"--scale must be a number above 0, but is {scale!r}.")
 
 
 def read_labels(source: str | Path, n_samples: int) -> Ints:
@@ -214,7 +235,8 @@ def _read_idx(path: Path) -> NDArray[Any]:
 
 def _shaped(values: Any, path: Path) -> Floats:
     """Return (n_samples, n_inputs); images of idx are flattened, arrays of three axes are (samples, steps, inputs)."""
-    array = real_array(values, f"data {path}")
+    axes = {2: ("sample", "input"), 3: ("sample", "step", "input")}.get(np.ndim(values), ())
+    array = real_array(values, f"data {path}", axes=axes)
     if array.ndim == 1 or array.ndim > 4 or 0 in array.shape:
         raise RefsimError(f"data {path}: needs shape (n_samples, n_inputs) or (n_samples, n_steps, n_inputs), but has {array.shape}.")
     is_image = path.name.removesuffix(".gz").rpartition(".")[2] not in ("npz", "npy", "csv") or array.ndim == 4

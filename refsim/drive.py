@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arrays import Floats, Ints, plain_array, real_array
+from .arrays import Floats, Ints, first_wrong, plain_array, real_array
 from .errors import RefsimError
 from .model.neuron import DRAWS
 from .network import positive_time
@@ -68,7 +68,7 @@ class Drive:
         n_steps : int, optional
             Needed where the same current is held at every step.
         """
-        array = real_array(values, "drive: values")
+        array = real_array(values, "drive: values", axes=_axes(values))
         if array.ndim == 2:
             if n_steps is None:
                 raise RefsimError("drive: values (n_samples, n_inputs) are held at every step; say for how many, n_steps=...")
@@ -140,7 +140,7 @@ class Drive:
         ----------
         reset : {"zero", "subtract"}
         """
-        if reset not in ("zero", "subtract") or not threshold > 0:
+        if reset not in ("zero", "subtract") or not 0 < threshold < math.inf:
             raise RefsimError(f"drive: reset must be 'zero' or 'subtract' and threshold above 0, but are {reset!r} and {threshold!r}.")
         x = _matrix(values, "values")
         v = np.zeros_like(x)
@@ -158,6 +158,8 @@ class Drive:
         dense = plain_array(spikes, "drive: raster")
         if dense.ndim != 3 or 0 in dense.shape:
             raise RefsimError(f"drive: a raster must be (n_samples, n_steps, n_inputs), but has shape {dense.shape}.")
+        if dense.dtype.kind == "f" and not np.isfinite(dense).all():
+            raise RefsimError(f"drive: a raster holds 0 and 1, but holds NaN or infinity; {first_wrong(dense, _axes(dense))}.")
         if dense.dtype != bool and not ((dense == 0) | (dense == 1)).all():
             raise RefsimError("drive: a raster holds 0 and 1, a spike or none; other numbers are currents, Drive.current(values, dt).")
         bits = np.packbits(dense if dense.dtype == bool else dense != 0, axis=2, bitorder="little")
@@ -242,6 +244,11 @@ class Drive:
         return lambda step, name: uniform(self.seed, layer, self.sample_numbers, step, n_neurons, DRAWS.index(name))
 
 
+def _axes(values: ArrayLike) -> tuple[str, ...]:
+    """Return what the axes of input are, where it has as many as input has."""
+    return {2: ("sample", "input"), 3: ("sample", "step", "input")}.get(np.ndim(values), ())
+
+
 def _positive(number: object, name: str) -> int:
     if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
         raise RefsimError(f"drive: {name} must be a whole number of 1 or more, but is {number!r}.")
@@ -270,7 +277,7 @@ def _steps(n_steps: object) -> int:
 
 
 def _matrix(values: ArrayLike, name: str) -> Floats:
-    array = real_array(values, f"drive: {name}")
+    array = real_array(values, f"drive: {name}", axes=_axes(values))
     if array.ndim != 2 or 0 in array.shape:
         raise RefsimError(f"drive: {name} must be (n_samples, n_inputs), but have shape {array.shape}.")
     return array

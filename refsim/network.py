@@ -10,6 +10,7 @@ from .arrays import DIVERGED, Floats, real_array
 from .connection import DRIVE, Source, Wires, wire
 from .errors import RefsimError
 from .model import NeuronModel
+from .model.notes import warn
 from .model.parts import State
 from .units import to_si
 
@@ -67,10 +68,9 @@ class Layer:
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def starts(self, states: Mapping[str, State]) -> dict[str, float | Floats]:
-        """Return where each state starts: () where uniform, (n_post,) where that is a parameter of a layer with values per neuron."""
-        if not self.parameters:
-            return {name: entry.start for name, entry in states.items()}
-        return {name: self.parameters.get(entry.at, np.full(self.n_post, entry.start)) if entry.at else entry.start for name, entry in states.items()}
+        """Return where each state starts: () where uniform, (n_post,) where that is a constant of a layer with values per neuron."""
+        known = self.constants(1.0) if self.parameters and any(entry.at for entry in states.values()) else {}  # no start depends on the step
+        return {name: known[entry.at] if known and entry.at else entry.start for name, entry in states.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ class Network:
             weight (n_post, n_pre) as in PyTorch, or a `Connection`, or a list of them where a layer hears of more than
             the layer below; bias (n_post,) or None; parameters a dict of per-neuron values.
         dt : float or str
-            Duration of a step, ``1e-3`` or ``"1 ms"``.
+            Duration of a step, ``"1 ms"``, or a float in seconds, ``1e-3``.
 
         Raises
         ------
@@ -146,9 +146,21 @@ def _check_sizes(layers: Sequence[Layer]) -> int:
     return n_inputs
 
 
-def positive_time(value: object, where: str) -> float:
-    """Return a time in seconds above zero, from a number or text such as ``"1 ms"``."""
-    seconds = to_si(value, "second", where)
+def positive_time(value: object, where: str, *, written: bool = False) -> float:
+    """Return a time in seconds above zero, from text such as ``"1 ms"``, or a float.
+
+    Parameters
+    ----------
+    written : bool
+        Whether it stands in a file that a person wrote, where no number goes without its unit.
+
+    Raises
+    ------
+    RefsimError
+        Where it is no time; a whole number, such as 1, is one whose unit was forgotten.
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    seconds = to_si(value, "second", where, written=written or whole)
     if seconds <= 0:
         raise RefsimError(f"{where}: must be a time above zero, such as '1 ms', but is {value!r}.")
     return seconds
@@ -160,10 +172,12 @@ def make_layer(wires: Wires, bias: ArrayLike | None, model: NeuronModel, paramet
         raise RefsimError(f'{name}: needs a neuron, such as refsim.load("srif"), but {model!r} was given.')
     matrix, sources = wires
     n_post = matrix.shape[0]
-    vector = np.zeros(n_post) if bias is None else real_array(bias, f"{name}: bias", cure=DIVERGED)
+    vector = np.zeros(n_post) if bias is None else real_array(bias, f"{name}: bias", cure=DIVERGED, axes=("neuron",))
     if vector.shape != (n_post,):
         raise RefsimError(f"{name}: bias must have shape ({n_post},), one a neuron, but has {vector.shape}.")
-    return Layer(model, matrix, vector, sources, _parameters({} if parameters is None else parameters, model, n_post, name), name)
+    own = _parameters({} if parameters is None else parameters, model, n_post, name)
+    warn(model, own, stacklevel=5)
+    return Layer(model, matrix, vector, sources, own, name)
 
 
 def _parameters(given: Mapping[str, ArrayLike], model: NeuronModel, n_post: int, name: str) -> dict[str, Floats]:
@@ -172,7 +186,7 @@ def _parameters(given: Mapping[str, ArrayLike], model: NeuronModel, n_post: int,
     checked = {}
     for key, values in given.items():
         parameter = model.parameter(key)
-        array = real_array(values, f"{name}: parameter {key}")
+        array = real_array(values, f"{name}: parameter {key}", axes=("neuron",))
         if array.shape not in ((), (n_post,)):
             raise RefsimError(f"{name}: parameter {key} must be one value or ({n_post},), but has shape {array.shape}.")
         checked[key] = np.broadcast_to(array, (n_post,)).copy()

@@ -91,7 +91,9 @@ class Recording:
     @property
     def no_decisions(self) -> str:
         """Why nothing can be said of the classes, and what would help; "" where they are known."""
-        last = self.network.layers[-1]
+        last, count = self.network.layers[-1], len(self.network.layers)
+        if count - 1 not in self.provenance.get("recorded_layers", (count - 1,)):
+            return "the last layer was not recorded"
         wanted = output_trace(last)
         if not wanted or (self.traces and wanted in self.traces[-1]):
             return ""
@@ -175,10 +177,13 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
 
 
 def make_provenance(label: str, network: Network, drive: Drive, **facts: Any) -> dict[str, Any]:
-    """Gather what a reader needs to repeat a run."""
+    """Gather what a reader needs to repeat a run.
+
+    Under "trial" stands whose code ran: "refsim's steps", "own code" (a user's module or step) or "recording".
+    """
     cards = {layer.model.name: hashlib.sha256(layer.model.text.encode()).hexdigest()[:16] for layer in network.layers}
     packages = {name: installed_version(name) for name in ("refsim", "brian2", "torch", "numpy")}
-    return {"label": label, "dt": network.dt, "drive": dict(drive.made), "cards": cards, "versions": packages,
+    return {"label": label, "trial": "refsim's steps", "dt": network.dt, "drive": dict(drive.made), "cards": cards, "versions": packages,
             "python": platform.python_version(), "machine": platform.machine()} | facts  # fmt: skip
 
 

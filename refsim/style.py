@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import RefsimError
+from .outside import outside
 
 BLUE, ORANGE, BLACK, GREEN, PURPLE, SKY = "#0072B2", "#D55E00", "#000000", "#009E73", "#CC79A7", "#56B4E9"
 # A curve's colour, line and marker go together, so that no two look alike without the colour.
@@ -28,8 +29,7 @@ class Drawing:
 
     def bytes(self, kind: str = "png") -> bytes:
         """Return the picture as PNG, SVG or PDF, without a date, so that equal pictures are equal files."""
-        import matplotlib
-
+        matplotlib = _matplotlib()
         buffer = io.BytesIO()
         metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
         with matplotlib.rc_context({"svg.hashsalt": "refsim"}):
@@ -50,8 +50,16 @@ class Drawing:
         return target
 
 
+def _matplotlib() -> Any:
+    """Import matplotlib, without the settings that lie in the working folder."""
+    with outside():
+        import matplotlib
+    return matplotlib
+
+
 def new_figure(height: float, rows: int = 1, **options: Any) -> tuple[Any, Any]:
     """Return a figure of the width of a page, and its axes."""
+    _matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -181,7 +181,7 @@ ROGUES = [
     _fault("Newton's method stops after one round", "time", substep, "ROUNDS = 6", "ROUNDS = 1"),
     _fault("delta is forgotten in the spike time", "time", copies, 'times = (step + 1) * self.dt - np.asarray(getattr(monitor, f"{DELTA}_")[:])', "times = (step + 1) * self.dt + np.zeros(len(step))"),
     _fault("no delta in the reset", "reset", substep, "flow.jump(source, DELTA, of=_kick(source))", 'flow.jump(source, "0*second", of=_kick(source))'),
-    _fault("no delta in the synapse", "synapse", copies, 'f"{DELTA}_pre" if left is None else "left"', '"0*second" if left is None else "left"'),
+    _fault("no delta in the synapse", "synapse", copies, 'f"{DELTA}_pre" if left is None else "sub_left"', '"0*second" if left is None else "sub_left"'),
     _fault("arrivals of the step are never waited for", "arrival first", substep, "{EARLY} = {_COUNT} > 0 and sub_height_at >= sub_none", "{EARLY} = {_COUNT} > 0 and sub_height_kept >= sub_none"),
     _fault("arrivals of the step always come first", "crossing first", substep, "{EARLY} = {_COUNT} > 0 and sub_height_at >= sub_none", "{EARLY} = {_COUNT} > 0 and sub_height_at > sub_none and False"),
     _fault("every order is kept", "wrong order", order, "kept &= not (linked &", "kept |= not (linked &"),

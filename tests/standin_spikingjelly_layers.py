@@ -28,6 +28,45 @@ Conv2d, BatchNorm2d, AvgPool2d, MaxPool2d, Linear, Dropout = map(wrapper, (nn.Co
 Flatten = wrapper(nn.Flatten)
 
 
+class VoltageScaler(nn.Module):
+    """What ann2snn puts in front of and behind each neuron."""
+
+    def __init__(self, scale, step_mode="s"):
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(scale))
+        self.step_mode = step_mode
+
+    def forward(self, x):
+        return x * self.scale
+
+
+class NonSpikingIFNode(nn.Module):
+    """A readout: all steps at once whatever the others do, from 0 in each call, and a list of its membranes."""
+
+    def __init__(self, decode=None):
+        super().__init__()
+        self.decode = decode
+
+    def charge(self, x, v):
+        return v + x
+
+    def forward(self, x_seq):
+        self.v, seen = torch.zeros_like(x_seq[0]), []
+        for x in x_seq:
+            self.v = self.charge(x, self.v)
+            seen.append(self.v)
+        return seen if self.decode is None else torch.stack(seen).max(0).values
+
+
+class NonSpikingLIFNode(NonSpikingIFNode):
+    def __init__(self, tau=2.0, decode=None):
+        super().__init__(decode)
+        self.tau = tau
+
+    def charge(self, x, v):
+        return v + (x - v) / self.tau
+
+
 class SeqToANNContainer(nn.Sequential):
     def forward(self, x):
         return frame_by_frame_at_once(x, super().forward)
@@ -38,7 +77,7 @@ class MultiStepContainer(nn.Sequential):
         return torch.stack([super(MultiStepContainer, self).forward(frame) for frame in x])
 
 
-for _kind in (SeqToANNContainer, MultiStepContainer):
+for _kind in (SeqToANNContainer, MultiStepContainer, VoltageScaler, NonSpikingIFNode, NonSpikingLIFNode):
     _kind.__module__ = PACKAGE
 
 

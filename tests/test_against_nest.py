@@ -46,7 +46,7 @@ SLIPS = {
     "an after-spike current off by a thousand": ("glif3", "reset", "amp_1", "1000*amp_1"),
     "an input off by a thousand": ("mat2", "integrate", "r_m*I", "r_m*I/1000"),
     "recovery off by a thousand": ("izhikevich", "reset", "z*d", "z*d/1000"),
-    "recovery from the new membrane": ("izhikevich", "integrate", "u = u + step*u_slope", "u = u + step*(a*(b*v - u))"),
+    "recovery from the new membrane": ("izhikevich", "integrate", "u = u + step*u_slope_", "u = u + step*(a*(b*v - u))"),
     "adaptation forgotten": ("adex", "reset", "z*b", "0*b"),
 }
 

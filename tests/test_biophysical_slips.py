@@ -31,7 +31,7 @@ def replaced(old, new, *targets):
 def new_membrane_first(rows):
     """Move the membrane's update before the rates, which then see the new membrane."""
     at = next(index for index, row in enumerate(rows) if row[0] == "x")
-    membrane = [row for row in rows if row[0] in ("v_rate", "v_ratio", "v_kept", "v")]
+    membrane = [row for row in rows if row[0] in ("v_rate_", "v_ratio_", "v_kept_", "v")]
     return [*rows[:at], *membrane, *(row for row in rows[at:] if row not in membrane)]
 
 
@@ -44,7 +44,7 @@ SLIPS = {
     "a lost factor 0.07 in a rate": ("hh", replaced("0.07 * ", "", "alpha_h"), {"h"}),
     "beta_n without its 0.125": ("hh", replaced("0.125 * ", "", "beta_n"), {"n"}),
     "a rate shifted by 1 mV": ("hh_traub", replaced("13 - x", "14 - x"), {"m"}),
-    "half of phi": ("wang_buzsaki", replaced("phi * ", "0.5*phi * ", "n_k1", "n_k2", "n_k3", "n_k4"), {"v", "h", "n"}),  # the stages carry it on
+    "half of phi": ("wang_buzsaki", replaced("phi * ", "0.5*phi * ", "n_k1_", "n_k2_", "n_k3_", "n_k4_"), {"v", "h", "n"}),  # the stages carry it on
     "half the width of potassium": ("morris_lecar", replaced("2 * v_4", "v_4"), {"v", "w"}),
     "the slow variable as fast": ("fitzhugh_nagumo", replaced("eps * ", ""), {"v", "w"}),
 }
@@ -60,7 +60,7 @@ def test_a_slip_in_the_step_is_caught_by_the_state_it_spoils(slip):
 
 def test_a_forgotten_phi_is_a_wrong_unit():
     with pytest.raises(refsim.RefsimError, match="'n' has unit 1; 'result_[0-9]+_' has unit s"):
-        refsim.check_declared_step(rewritten("wang_buzsaki", replaced("phi * ", "", "n_k1", "n_k2", "n_k3", "n_k4")))
+        refsim.check_declared_step(rewritten("wang_buzsaki", replaced("phi * ", "", "n_k1_", "n_k2_", "n_k3_", "n_k4_")))
 
 
 # --- slips of a PyTorch step -----------------------------------------------------------------------------------------------

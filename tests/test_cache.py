@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 from apart import in_namespace, left, programs, python
@@ -9,7 +11,7 @@ from conftest import mismatches, small_network
 
 from refsim import Brian2, Drive, RefsimError
 from refsim.__main__ import main
-from refsim.engines.brian import cache, folder, standalone
+from refsim.engines.brian import cache, children, folder, standalone
 
 CPP = Brian2(target="cpp")
 
@@ -69,6 +71,78 @@ def test_no_home_and_a_link_among_the_temporary_files(place, monkeypatch):
     (place / "tmp" / f"refsim-cache-{os.geteuid()}").symlink_to(place)
     with pytest.raises(RefsimError, match="is a link that anybody may have made"):
         folder.cache_folder()
+
+
+# --- what is not refsim's stays ----------------------------------------------------------------------------------------
+
+
+def strangers(folder):
+    """Put into a folder what looks like a cache and is none, and return what is there by name."""
+    key = "0123456789abcdef" * 2
+    for name in ("results/manifest.json", f"{key}/manifest.json", f"{key}/main", "tmp-thesis/chapter.tex", "tmp.txt", "poetry.lock", "how.use", "notes/a.lock"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("mine")
+    return everything(folder)
+
+
+def everything(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def run_one(rng):
+    return CPP.run(small_network(rng, "srif", sizes=(5, 2)), Drive.bernoulli(rng.random((3, 5)), 9, "1 ms", 0))
+
+
+def test_a_folder_with_something_else_in_it_gets_a_folder_of_refsims_own(place, rng, capsys, monkeypatch):
+    (place / "cache").mkdir(mode=0o755)
+    (place / "cache").chmod(0o755)
+    mine = strangers(place / "cache")
+    monkeypatch.setenv("REFSIM_CACHE_BYTES", "1")
+    run_one(rng)
+    assert len(list((place / "cache" / "refsim-cache").glob("*/main"))) == 1
+    assert main(["cache", "clear"]) == 0
+    assert "removed 1 compiled network" in capsys.readouterr().out
+    assert {name: text for name, text in everything(place / "cache").items() if name != "refsim-cache"} == mine
+    assert (place / "cache").stat().st_mode & 0o777 == 0o755
+
+
+def test_what_somebody_puts_into_refsims_folder_stays(place, rng, capsys, monkeypatch):
+    run_one(rng)
+    (program,) = (place / "cache").glob("*/main")
+    mine = strangers(place / "cache").keys() & {"results/manifest.json", "tmp-thesis/chapter.tex", "poetry.lock", "how.use", "tmp.txt"}
+    program.with_name("notes.txt").write_text("mine too")
+    old = 10**9
+    for path in (place / "cache").rglob("*"):
+        os.utime(path, (old, old))
+    cache.keep_small(largest=0)
+    assert main(["cache", "clear"]) == 0
+    assert mine <= everything(place / "cache").keys()
+    assert program.with_name("notes.txt").read_text() == "mine too"
+    assert not program.exists()
+    assert len(mine) == 5
+
+
+@pytest.mark.parametrize("alive", [None, "mine"])
+def test_a_folder_among_the_temporary_files_that_is_not_refsims_stays(alive, place, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(place / "tmp"))
+    mine = place / "tmp" / "refsim-run-results"
+    mine.mkdir()
+    (mine / "figure.csv").write_text("1, 2")
+    if alive:
+        (mine / "alive").write_text(alive)
+    children.sweep()
+    assert (mine / "figure.csv").read_text() == "1, 2"
+
+
+def test_the_folder_of_a_run_that_was_killed_goes(place, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(place / "tmp"))
+    code = (
+        "import os; from refsim.engines.brian.children import Scratch; kept = Scratch(); (kept.path / 'a').mkdir(); print(kept.path, flush=True); os._exit(9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(place / "tmp")}, check=False)
+    assert (done.returncode, len(left(place))) == (9, 1)
+    children.sweep()
+    assert not left(place)
 
 
 # --- whole, small, and never taken from under a run --------------------------------------------------------------------

@@ -14,6 +14,7 @@ from torch import nn
 
 from refsim.__main__ import main
 from refsim.engines.brian import cache, standalone
+from refsim.engines.brian.folder import mark
 from refsim.pytorch import SRIF
 from refsim.shelf import shelf
 
@@ -57,7 +58,10 @@ def test_every_public_name_is_there():
 
 def test_the_cache_is_listed_and_cleared(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("REFSIM_CACHE", str(tmp_path / "own"))
-    for name, age in (("a", 100), ("b", 50)):
+    (tmp_path / "own").mkdir(mode=0o700)
+    mark(tmp_path / "own")
+    a, b = (f"refsim-{letter * 32}" for letter in "ab")
+    for name, age in ((a, 100), (b, 50)):
         folder = tmp_path / "own" / name
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text("{}" + " " * 998)
@@ -67,7 +71,7 @@ def test_the_cache_is_listed_and_cleared(tmp_path, monkeypatch, capsys):
     assert main(["cache", "list"]) == 0
     assert "2 compiled networks, 0.0 MB" in capsys.readouterr().out
     cache.keep_small(largest=1500)
-    assert [program.folder.name for program in cache.programs()] == ["b"]  # the least recently used goes first
+    assert [program.folder.name for program in cache.programs()] == [b]  # the least recently used goes first
     assert main(["cache", "clear"]) == 0
     assert "removed 1 compiled network\n" in capsys.readouterr().out
     assert not list((tmp_path / "own").iterdir())

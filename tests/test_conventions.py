@@ -84,7 +84,8 @@ def test_a_start_is_a_parameter_in_every_engine(name, rng, drive):
         assert all(np.allclose(each, seen[0], rtol=0, atol=1e-12) for each in seen[1:])
         start = own.get("v_start", np.full(9, 0.7))
         silent = refsim.run(net, refsim.Drive.current(np.zeros((1, 1, 12)), "1 ms"), engine=refsim.Discrete(), record=("before_reset",))
-        assert np.array_equal(silent.traces[0]["before_reset"][0, 0], 0.75 * start)
+        due = (start > own.get("v_th", model.parameter("v_th").value)) * own.get("v_th", model.parameter("v_th").value)
+        assert np.allclose(silent.traces[0]["before_reset"][0, 0], 0.75 * start - due, rtol=0, atol=1e-12)  # a late reset is due where it starts above
 
 
 @pytest.mark.parametrize("chosen", list(combinations())[::17], ids=lambda chosen: " ".join(chosen.values()))

@@ -197,7 +197,7 @@ def test_rows_are_for_one_sample(recorded, capsys):
     [
         (lambda spikes: spikes[:, :39], "has shape"),
         (lambda spikes: 2.0 * spikes, "must hold 0 and 1"),
-        (lambda spikes: np.array([[0.0, 1.0]]), "rows for one sample"),
+        (lambda spikes: np.array([[0.0, 1.0]]), "are for one sample"),
         (lambda spikes: np.full(spikes.shape, np.nan), "NaN or infinite"),
     ],
 )

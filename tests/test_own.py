@@ -75,7 +75,7 @@ def test_it_is_a_neuron_wherever_one_is_taken(tmp_path, capsys):
     assert not [verdict for verdict in refsim.check_card(model, skip={"finite", "method_order", "step_order"}) if verdict.status == "fail"]
     path = model.with_parameters(tau="20 ms").save(tmp_path / "mine.toml")
     assert refsim.load(path).parameters["tau"].value == 0.02
-    assert main(["run", str(path), "--constant", "3e-10", "--steps", "20"]) == 0
+    assert main(["run", str(path), "--constant", "0.3nA", "--steps", "20"]) == 0
     assert main(["show", str(path)]) == 0
     assert "1 spike in 20 steps" in capsys.readouterr().out
 

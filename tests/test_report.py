@@ -19,7 +19,7 @@ from refsim.questions.network import Plan, validate_network
 from refsim.report import Report
 from refsim.report.pictures import bands, pictures
 
-TOP = ["schema_version", "verdict", "sentence", "title", "network", "data", "runs", "claims", "causes"]
+TOP = ["schema_version", "verdict", "sentence", "title", "network", "data", "runs", "claims", "causes", "not_finite", "id"]
 CLAIM = {"question", "measure", "value", "limit", "unit", "because", "margin", "status"}
 
 
@@ -108,7 +108,7 @@ def test_both_membranes_are_shown_where_they_part(rng):
             return dataclasses.replace(Torch(dtype="float64").run(other, drive, record), network=network)
 
     findings = validate_network(network, drive, Plan((Torch(dtype="float64"), WrongWeights())), standard_claims())
-    assert [len(found.partings) > 0 for found in findings.comparisons] == [False, True]
+    assert [len(found.parted) > 0 for found in findings.comparisons] == [False, True]
     first = Report(findings).as_dict()["claims"][1]["first_divergence"]
     assert first["reference_membrane"] != first["trial_membrane"]
     assert abs(first["reference_membrane"] - 0.5) == pytest.approx(
@@ -239,7 +239,7 @@ def test_the_membranes_shown_are_those_of_the_run(rng):
 
     findings = validate_network(network, drive, Plan((SensitiveToBatch(),)), standard_claims())
     first = findings.comparisons[0].first
-    assert (first.left_seen >= 0.5) != (first.right_seen >= 0.5)
+    assert (first.seen >= 0.5) != (first.trial_seen >= 0.5)
 
 
 def test_a_claim_that_no_run_answers_names_no_run(tmp_path):

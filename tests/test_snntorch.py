@@ -107,6 +107,22 @@ def test_a_layer_is_what_its_source_says(name, reset, delay, drive):
     assert all(np.array_equal(a.code, b.code) for a, b in zip(ours.spikes, theirs.spikes, strict=True))
 
 
+@pytest.mark.parametrize(("name", "reset"), [(name, reset) for name in MAKERS for reset in ("subtract", "zero")])
+def test_a_threshold_below_zero_owes_a_reset_before_the_first_step(name, reset, drive):
+    """Each late reset is one of the membrane as the step finds it, and 0 lies above such a threshold."""
+    module = behind_linear(MAKERS[name](reset_mechanism=reset, threshold=torch.linspace(-0.5, 1.0, 9)))
+    network = refsim.bridge.load(module, dt="1 ms")
+    assert network.layers[0].starts(network.layers[0].model.stepped)["owed"].tolist() == [1, 1, 1, *[0] * 6]
+    engines = (refsim.Torch(module=module), refsim.Torch(dtype="float64"), refsim.Brian2(target="numpy"))
+    ours, *others = (refsim.run(network, drive, engine=engine) for engine in (refsim.Discrete(), *engines))
+    assert all(np.array_equal(a.code, b.code) for other in others for a, b in zip(ours.spikes, other.spikes, strict=True))
+    unowed = replace(network.layers[0].model.state["owed"], start=0.0, at="")  # planted: as cards started before
+    first = replace(network.layers[0], model=replace(network.layers[0].model, state={**network.layers[0].model.state, "owed": unowed}))
+    rogue = refsim.run(replace(network, layers=(first, network.layers[1])), drive, engine=refsim.Discrete())
+    harmless = network.layers[0].model.convention["moment"].endswith("before the decay")  # what sets to 0, before anything arrived
+    assert np.array_equal(rogue.spikes[0].code, ours.spikes[0].code) is harmless
+
+
 class Given(RLeaky):
     """As snnTorch's recurrent layers that reset at once: without the spikes of the step before they raise."""
 

@@ -9,6 +9,7 @@ from test_pooling import randomised
 from torch import nn
 
 import refsim
+from refsim import RefsimError
 
 SHAPE = (2, 8, 8)
 
@@ -100,3 +101,44 @@ def test_by_hand_and_rogue_a_filter_that_always_decays(rng):
     for kind, verdict in ((sj.SynapseFilter, "pass"), (Decaying, "fail")):
         trial = refsim.Torch(module=nn.Sequential(module[0], kind(tau=2.0)).double())
         assert refsim.compare(ours, refsim.run(network, drive, engine=trial, record=("payload",))).verdict == verdict
+
+
+@pytest.mark.parametrize("mode", ["s", "m"])
+def test_a_converted_network_has_plain_factors_between_its_neurons(mode, rng):
+    torch.manual_seed(2)
+    scaled = [layer.VoltageScaler(0.5), sj.IFNode(v_reset=None), layer.VoltageScaler(3.0)]
+    module = nn.Sequential(layer.Linear(3, 6), *scaled, layer.Linear(6, 4), layer.VoltageScaler(2.0), sj.IFNode(v_reset=None))
+    ours, theirs = run(module, mode, rng, shape=(3,))
+    assert same(ours, theirs)
+    weights = module[0].weight.detach(), module[4].weight.detach()
+    assert np.array_equal(ours.network.layers[0].weight, 0.5 * weights[0].double().numpy())
+    assert np.allclose(ours.network.layers[1].weight, 6.0 * weights[1].double().numpy(), rtol=1e-15)
+
+
+@pytest.mark.parametrize("readout", [layer.NonSpikingIFNode(), layer.NonSpikingLIFNode(tau=3.0)])
+def test_a_readout_gives_a_list_of_membranes(readout, rng):
+    torch.manual_seed(2)
+    module = nn.Sequential(layer.Linear(3, 6), sj.IFNode(v_threshold=0.5), layer.Linear(6, 4), readout).double()
+    layer.set_step_mode(module, "m")
+    network = refsim.bridge.load(module, dt="1 ms")
+    drive = refsim.Drive.current(rng.normal(0.2, 0.8, (2, 30, 3)), "1 ms")
+    engines = refsim.Discrete(), refsim.Torch(module=module)
+    ours, theirs = (refsim.run(network, drive, engine=engine, record=("before_reset",)) for engine in engines)
+    assert len(ours.spikes[0])
+    assert np.allclose(ours.traces[1]["before_reset"], theirs.traces[1]["before_reset"], rtol=1e-12, atol=1e-15)
+    assert refsim.compare(ours, theirs).verdict == "pass"
+    type(readout).charge, kept = (lambda self, x, v: v + 1.01 * x), type(readout).charge  # planted: every spike stays the same
+    try:
+        rogue = refsim.run(network, drive, engine=refsim.Torch(module=module), record=("before_reset",))
+    finally:
+        type(readout).charge = kept
+    assert refsim.compare(ours, rogue).verdict == "fail"
+
+
+def test_a_readout_that_hides_its_membranes_and_modes_that_do_not_go_together_are_refused():
+    module = nn.Sequential(layer.Linear(3, 6), sj.IFNode(), layer.Linear(6, 4), layer.NonSpikingIFNode("max-mem"))
+    with pytest.raises(RefsimError, match=r"some layers take one step a call \('1'\), others all steps at once \('3'\), and no input fits both"):
+        refsim.bridge.load(module, dt="1 ms")
+    layer.set_step_mode(module, "m")
+    with pytest.raises(RefsimError, match="'3': decode = 'max-mem' is not read: it gives one number for all steps"):
+        refsim.bridge.load(module, dt="1 ms")

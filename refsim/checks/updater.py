@@ -21,6 +21,7 @@ from ..model.equations import SOLUTIONS
 from ..model.expressions import comparisons, evaluate, execute, parse_expression, parse_statements
 from ..model.neuron import STEP
 from ..model.reading import neuron
+from ..model.truth import tests_first
 from .linear import coupled, solve_linear
 from .refractory import held, period_of, refractoriness, shortened
 
@@ -177,7 +178,7 @@ def _solved(model: NeuronModel, code: str, before: Values) -> Values:
     """Return all values one step later, by the formula; by numbers where it is 0/0, as for two equal time constants, of which it takes the difference."""
     if code != BY_NUMBERS:
         try:
-            return _ran(parse_statements(code, "solution"), before)
+            return _ran(parse_statements(tests_first(code), "solution"), before)
         except ZeroDivisionError:
             if model.discrete.solution != "exact":
                 raise

@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "spikes. Without labels, where your own loss takes them: random ones. Of data the\nfirst 16 samples, unless --samples says.\n\n"
         "  refsim gradcheck net.py:make --loss spikemax --surrogate arctangent,slope=2\n"
         "  refsim gradcheck net.py:make --loss losses.py:mine --surrogate superspike\n\n"
-        "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive."
+        "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault of refsim's own."
     )
     add = parser.add_argument
     add("network", metavar="NETWORK", help="a file of weights as for refsim validate, or your own code, package.file:factory")
@@ -58,11 +58,13 @@ def execute(options: argparse.Namespace) -> int:
     how: dict[str, Any] = {"input_shape": live.input_shape, "layout": live.layout, "dt": network.dt} if live else {}
     if not live:
         how = {"device": options.device, "dtype": (options.dtype or ["float32"])[0]}
+    from ..report.report import finite
+
     report = check_gradient(
         live.module if live else network, loss, inputs, target, surrogate=_surrogates(options.surrogate), detach_reset=options.detach_reset,
         bias=options.bias, skip=skip, seed=options.seed or 0, **how,
     )  # fmt: skip
-    say(json.dumps(report.as_dict(), indent=2) if options.json else report.text())
+    say(json.dumps(finite(report.as_dict())[0], indent=2, allow_nan=False) if options.json else report.text())
     return EXIT_CODES[report.status]
 
 

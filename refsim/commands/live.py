@@ -8,7 +8,8 @@ from ..errors import RefsimError
 from ..network import Network
 from ..pytorch.bridge import from_module
 from ..pytorch.bridge.importing import import_network
-from ..pytorch.engine import Torch, checked_device
+from ..pytorch.engine import checked_device
+from .reading import shape_given
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,7 @@ class LiveModule:
             if len(options.dtype) > 1:
                 raise RefsimError(f"{options.network}: is run in one dtype; give --dtype once, or none, and it is run as it is.")
             module = module.double() if dtype == "float64" else module.float()
-        shape = _shape(options.input_shape)
+        shape = shape_given(options.input_shape)
         network = from_module(module, options.dt, shape, options.layout)
         checked_device(options.device)
         return cls(options.network, module.to(options.device), network, options.device, shape, options.layout)
-
-    def trial(self) -> Any:
-        """Return the engine that runs the module itself."""
-        return Torch(device=self.device, module=self.module, input_shape=self.input_shape, layout=self.layout)
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise RefsimError(f"--input-shape: needs whole numbers above 0 with commas, such as 2,34,34, but is {text!r}.")
-    return tuple(map(int, parts))

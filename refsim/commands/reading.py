@@ -68,3 +68,13 @@ def read(network: str, options: argparse.Namespace) -> Any:
     if path.suffix == ".py":
         raise RefsimError(f"network {path}: is code; name the function that makes the module, such as {path}:make.")
     return read_file(path, asked(options))
+
+
+def shape_given(text: str | None) -> tuple[int, ...] | None:
+    """Return the shape of one sample in one step."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise RefsimError(f"--input-shape: needs whole numbers above 0 with commas, such as 2,34,34, but is {text!r}.")
+    return tuple(map(int, parts))

@@ -1,15 +1,17 @@
 """``refsim run``: one neuron, one input; a table in the terminal, a plot, CSV or npz."""
 
 import argparse
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import RefsimError, counted
 from ..model import load
-from ..units import to_si
+from ..units import numbers_in_si, quotient, to_si
 from .terminal import say
 
+_SPACED = re.compile(r"(\d\.?)\s+([A-Za-z\u00b5\u03bc\u03a9/])")  # "0.2 nA" is one number
 _ROWS = 40  # of the table; a file holds them all
 _MOST = 10_000_000  # steps of one run
 
@@ -76,7 +78,7 @@ def _drive(options: argparse.Namespace, model: Any) -> Any:
 
     from ..drive import Drive
 
-    steps, unit = 50 if options.steps is None else options.steps, model.input_unit
+    steps, unit = 50 if options.steps is None else options.steps, _unit(options, model)
     if steps > _MOST:
         raise RefsimError(f"--steps: {steps:,} steps are more than one table holds; give {_MOST:,} or fewer.")
     if options.values is not None:
@@ -87,7 +89,8 @@ def _drive(options: argparse.Namespace, model: Any) -> Any:
         mean, std = _numbers(options.noise, "--noise", unit, 2)
         values = _first(Drive.noise(mean, std, steps, options.dt, options.seed))
     elif options.bernoulli is not None:
-        probability, weight = _numbers(options.bernoulli, "--bernoulli", unit, 2)
+        first, second = _parts(options.bernoulli, "--bernoulli", 2)
+        probability, weight = to_si(first, "1", "--bernoulli"), to_si(second, unit, "--bernoulli")
         values = weight * _first(Drive.bernoulli([[probability]], steps, options.dt, options.seed))
     elif options.constant is not None:
         values = _first(Drive.constant(to_si(options.constant, unit, "--constant"), steps, options.dt))
@@ -105,13 +108,23 @@ def _first(drive: Any) -> Any:
     return np.array([frame[0, 0] for frame in drive.frames()])
 
 
+def _unit(options: argparse.Namespace, model: Any) -> str:
+    """Return the unit in which the input is given; with --times, that of a multiple of a parameter."""
+    times = options.times
+    return quotient(model.input_unit, model.parameter(times).unit) if times else model.input_unit
+
+
 def _numbers(text: str, option: str, unit: str, count: int | None = None) -> list[float]:
-    """Read numbers parted by commas or spaces, each in SI or with a unit behind it, ``0.2nA``."""
-    parts = text.replace(",", " ").split()
+    """Read numbers parted by commas or spaces, ``1, 2, 0.5nA``; the last one's unit holds for all without."""
+    return numbers_in_si(_parts(text, option, count), unit, option)
+
+
+def _parts(text: str, option: str, count: int | None = None) -> list[str]:
+    parts = _SPACED.sub(r"\1\2", text).replace(",", " ").split()
     if not parts or (count is not None and len(parts) != count):
         needed = "numbers parted by commas" if count is None else f"{count} numbers parted by a comma"
         raise RefsimError(f"{option}: needs {needed}, but {text!r} was given.")
-    return [to_si(part, unit, option) for part in parts]
+    return parts
 
 
 def assignments(given: list[str], option: str = "--set") -> dict[str, str]:

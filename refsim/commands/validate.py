@@ -1,19 +1,12 @@
 """``refsim validate``: is it the same network or not."""
 
 import argparse
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..errors import RefsimError, listed
-from .reading import asked, data_arguments, data_given, module_arguments, read, reading_arguments
+from ..errors import RefsimError
+from .reading import asked, data_arguments, data_given, module_arguments, reading_arguments, shape_given
 from .terminal import EXIT_CODES, say
-
-if TYPE_CHECKING:
-    from .live import LiveModule
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "A description is a TOML file with dt and the neuron behind each Linear:\n\n"
         '  dt = "1 ms"\n  weights = "net.pt"\n\n  [[layer]]\n  linear = "0"\n  neuron = "srif"\n\n'
         "refsim import --help tells of files of lava-dl and of frameworks' state_dicts.\n"
-        "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive."
+        "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault of refsim's own."
     )
     add = parser.add_argument
     add(
@@ -33,15 +26,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="weights net.pt (description beside it as net.toml), net.net, net.nir, net.refsim, a description, a case of validation/, or your own code, package.file:factory, whose module is then put on trial",
     )
+    add(
+        "--against",
+        metavar="FILE",
+        help="hold your own code, package.file:factory, against what a description or file declares, not against what refsim reads in it",
+    )
     reading_arguments(parser)
     module_arguments(parser)
     data = data_arguments(parser)
-    data.add_argument("--expected", metavar="FILE", help="spikes of the last layer that the framework fired: dense, or rows as for --encoder events")
+    _expected_arguments(data)
     data.add_argument("--otherwise", action="store_true", help="also report the accuracy under every other answer to what the file leaves unsaid")
     runs = parser.add_argument_group("runs")
     runs.add_argument("--engine", nargs="+", choices=("torch", "discrete", "brian2"), help="on trial against Brian2 (default torch)")
     runs.add_argument("--dtype", nargs="+", choices=("float64", "float32"), help="of the engine on trial (default both)")
-    runs.add_argument("--device", metavar="DEVICE", default="cpu", help="of PyTorch: cpu, cuda, ...")
+    runs.add_argument("--device", metavar="DEVICE", help="of PyTorch: cpu (default), cuda, ...")
     runs.add_argument("--workers", metavar="N", type=int, default=os.cpu_count() or 1, help="processes of Brian2 at once (default: one a core)")
     runs.add_argument("--scheduler", metavar="ADDRESS", help="run Brian2 on the workers of a Dask scheduler, such as tcp://10.0.0.1:8786")
     runs.add_argument("--plan", action="store_true", help="print what the run will need (memory, time) from a few samples, and run no more")
@@ -56,13 +54,14 @@ def execute(options: argparse.Namespace) -> int:
     from ..report import Report
     from ..report.plan import render_plan
 
-    found = _findings(options)
+    validation = _asked(options)
     if options.plan:
-        say(render_plan(found))
-        return 0 if found.fits else 2
-    report = Report(found)
+        needed = validation.forecast()
+        say(render_plan(needed))
+        return 0 if needed.fits else 2
+    report = Report(validation.findings())
     code = EXIT_CODES[report.verdict]
-    say(json.dumps(report.as_dict(), indent=2, default=str) if options.json else report.text())
+    say(report.as_json() if options.json else report.text())
     if options.report is not None:
         folder = report.save(options.report)
         if not options.json:
@@ -70,125 +69,53 @@ def execute(options: argparse.Namespace) -> int:
     return code
 
 
-def _findings(options: argparse.Namespace) -> Any:
-    from ..data import read_arrays
-    from ..questions.case import demo_case, forecast_on, read_case, standard_claims, validate_on
-    from ..questions.network import make_plan
+def _expected_arguments(data: Any) -> None:
+    """Declare the options of recorded spikes."""
+    from ..axes import USUAL
 
-    case = demo_case() if options.network is None else _case(options.network, read_case)
-    if case is not None and case.kind != "network":
-        if data_given(options) or options.engine or options.dtype or options.fine is not None:
-            raise RefsimError(f"case {case.path}: is about single neurons and takes no data or engine options.")
-        if options.plan or options.expected:
-            raise RefsimError(f"case {case.path}: is about single neurons; leave --{'plan' if options.plan else 'expected'} out.")
-        return case.run()
-    if options.network is None and options.describe:
-        raise RefsimError("--describe needs the weights it describes: refsim validate net.pt --describe net.toml")
-    table: Mapping[str, Any] = {} if case is None else case.table
-    module = _module(options)
-    reading = None if case is not None or module else read(options.network, options)
-    network: Any = case.load() if case is not None else module.network if module else reading.network  # type: ignore[union-attr]
-    title = str(table["title"]) if case is not None else module.name if module else Path(options.network).name
-    claims = standard_claims() if case is None else case.claims
-    # data of one's own takes nothing from the case's
-    data = data_given(options) if options.data is not None else {**table.get("data", {}), **data_given(options)}
-    if "source" not in data:
-        raise RefsimError("no data is given to run the network on: --data FILE (npz, npy, csv, idx) or --data digits, and --steps T.")
-    fine = list(table.get("fine", [])) if options.fine is None else list(dict.fromkeys(options.fine))
-    if options.plan and options.otherwise:
-        raise RefsimError("--plan runs a few samples only; leave --otherwise out.")
-    if options.plan and options.scheduler:
-        raise RefsimError("--plan tells what this machine needs; leave --scheduler out.")
+    data.add_argument(
+        "--expected",
+        metavar="FILE",
+        help="spikes that the framework fired: npy or csv of the last layer, npz of some layers by name or number, NIRData; dense, or rows as for --encoder events",
+    )
+    data.add_argument(
+        "--expected-axes",
+        metavar="AXES",
+        help=f"their order, such as 'step, sample, neuron', or 'rows of sample, step, neuron' (default: what fits, '{USUAL}' first)",
+    )
+    data.add_argument("--expected-dtype", metavar="DTYPE", help="in which the framework computed: float32 (default), float64, float16, bfloat16")
+    data.add_argument(
+        "--expected-delay",
+        metavar="N",
+        action="append",
+        help="steps by which the last layer's spikes were recorded later than they are fired; LAYER=N of another",
+    )
+
+
+def _asked(options: argparse.Namespace) -> Any:
+    """Return what the options ask for."""
+    from ..questions.subject import Said, is_live
+    from ..questions.validation import Validation
+
+    live = is_live(options.network)
+    if live and len(options.dtype or []) > 1:
+        raise RefsimError(f"{options.network}: is run in one dtype; give --dtype once, or none, and it is run as it is.")
+    said = asked(options)
+    dtype = options.dtype[0] if live and options.dtype else None
+    words = Said(said.describe, said.dt, said.convention, shape_given(options.input_shape), options.layout, options.device, dtype)
+    return Validation(
+        options.network, data_given(options), options.against, words, options.engine or (), () if live else options.dtype or (), options.fine,
+        _expected(options), options.otherwise, options.workers, options.scheduler,
+    )  # fmt: skip
+
+
+def _expected(options: argparse.Namespace) -> Any:
+    """Return what was recorded and is said of it; None where nothing was."""
+    from ..questions.expected import Expected, of_option
+
+    said = [name for name in ("expected_axes", "expected_dtype", "expected_delay") if getattr(options, name) is not None]
     if options.expected is not None:
-        if options.plan:
-            raise RefsimError("--plan runs a few samples only and compares nothing; leave --expected out.")
-        read_arrays(Path(options.expected))  # a file that is not there is better told before the run
-    whole = any("integer" in layer.model.traits for layer in network.layers)
-    trials = [] if module else _trials(options, list(table.get("trials", [])), whole=whole)
-    plan = make_plan(trials, fine, device=options.device, workers=options.workers, scheduler=options.scheduler)
-    if module:
-        plan = replace(plan, trials=(module.trial(),))
-    if options.plan:
-        return forecast_on(network, data, plan)
-    findings = validate_on(network, data, claims, title, plan)
-    if reading is not None and reading.assumed:
-        findings = replace(findings, data={**(findings.data or {}), "assumed": list(reading.assumed)})
-    if options.otherwise:
-        findings = _with_other_readings(findings, reading, options)
-    return findings if options.expected is None else _held_against_twin(findings, reading, options)
-
-
-def _with_other_readings(findings: Any, reading: Any, options: argparse.Namespace) -> Any:
-    """Add the accuracy under every other answer to what the file leaves unsaid."""
-    from ..pytorch.bridge import otherwise
-    from ..questions.otherwise import with_other_readings
-
-    others = {} if reading is None else otherwise(options.network, reading, asked(options))
-    if not others:
-        raise RefsimError(f"--otherwise: {options.network or 'the case'} leaves nothing unsaid; refsim inspect tells what a file leaves open.")
-    return with_other_readings(findings, others)
-
-
-def _held_against_twin(findings: Any, reading: Any, options: argparse.Namespace) -> Any:
-    """Add the verdict on recorded spikes."""
-    import numpy as np
-
-    from ..pytorch.bridge import otherwise
-    from ..questions.twin import hold_against
-    from ..rasters import read_raster
-
-    last = findings.reference.spikes[-1]
-    recorded = read_raster(options.expected, (last.n_samples, last.n_steps, last.n_neurons), last.dt)
-    late = np.zeros(1, np.int64) if reading is None else reading.output_delay
-    others = {} if reading is None else otherwise(options.network, reading, asked(options))
-    return hold_against(findings, recorded, Path(options.expected).name, late, {name: _again(read_anew) for name, read_anew in others.items()})
-
-
-def _again(read_anew: Any) -> Any:
-    """Return a function that reads a network and how late its output is."""
-
-    def again() -> tuple[Any, Any]:
-        reading = read_anew()
-        return reading.network, reading.output_delay
-
-    return again
-
-
-def _case(name: str, read: Any) -> Any:
-    """Return the case where the file is one, None where it is a network."""
-    path = Path(name)
-    if path.suffix != ".toml":
-        return None
-    if not path.is_file():
-        raise RefsimError(f"{path}: there is no such file.")
-    text = path.read_text("utf-8", errors="replace")
-    is_case = any(line.split("=")[0].strip() == "kind" for line in text.splitlines())
-    return read(path) if is_case else None
-
-
-def _module(options: argparse.Namespace) -> "LiveModule | None":
-    """Return the user's own module where NETWORK is code to import."""
-    from ..pytorch.bridge.importing import is_code
-    from .live import LiveModule
-
-    if options.network is None or not is_code(options.network):
-        if given := [option for option in ("input_shape", "layout") if getattr(options, option) is not None]:
-            raise RefsimError(f"--{given[0].replace('_', '-')} is of a module, package.file:factory; a file of weights is described by its TOML.")
-        return None
-    if options.engine:
-        raise RefsimError(f"{options.network}: is put on trial itself; leave --engine out.")
-    return LiveModule.of(options)
-
-
-def _trials(options: argparse.Namespace, default: list[str], *, whole: bool) -> list[str]:
-    """Return the engines on trial; `whole`: the network computes with whole numbers, which float32 does not hold."""
-    if default and not options.engine and not options.dtype:
-        return default
-    names = []
-    for engine in options.engine or ["torch"]:
-        known = {"torch": ["float64", "float32"], "discrete": ["float64"], "brian2": ["float32"]}[engine]
-        wanted = options.dtype or [dtype for dtype in known if not whole or dtype == "float64" or len(known) == 1]
-        if surplus := set(wanted) - set(known):
-            raise RefsimError(f"--engine {engine} goes on trial in {' or '.join(known)}, not in {listed(surplus)}: the reference is Brian2 in float64.")
-        names += [f"{engine} {dtype}" for dtype in wanted]
-    return list(dict.fromkeys(names))
+        return Expected(options.expected, options.expected_axes, options.expected_dtype, of_option(options.expected_delay))
+    if said:
+        raise RefsimError(f"--{said[0].replace('_', '-')} is of recorded spikes, and none are given: --expected FILE.")
+    return None

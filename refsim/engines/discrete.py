@@ -109,8 +109,8 @@ class LayerState:
         current : array, or dict of arrays by input where there are several
         functions : dict
             How the card's functions are computed.
-        fired : (n_samples, n_neurons), optional
-            Spikes that stand in for the threshold's own decision.
+        fired : (n_samples, n_neurons), or function from the threshold's own decision to it, optional
+            Spikes that stand in for that decision.
         truth : function
             Makes 1 and 0 of a comparison.
         sent : function, optional
@@ -127,9 +127,10 @@ class LayerState:
         tested = tuple((evaluate(left, values, functions), symbol, evaluate(right, values, functions)) for left, symbol, right in discrete.tests)
         if not discrete.fire:
             tested = ((values[discrete.readout], ">=", np.inf),)
-            fired = np.zeros(np.shape(values[discrete.readout]), bool) if fired is None else fired
-        elif fired is None:
-            fired = evaluate(discrete.fire.tree, values, functions)
+            fired = np.zeros(np.shape(values[discrete.readout]), bool) if fired is None or callable(fired) else fired
+        elif fired is None or callable(fired):
+            own = evaluate(discrete.fire.tree, values, functions)
+            fired = own if fired is None else fired(own)
         values["z"] = truth(fired)
         execute(discrete.reset, values, functions, truth, followed)
         for convolution in self.kernels.values():

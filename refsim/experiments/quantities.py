@@ -1,7 +1,6 @@
 """Quantities for people: ranges such as ``"0:2nA:21"`` come in, and ``"0.1 nA"`` goes out. Inside, all is SI."""
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -10,10 +9,9 @@ from numpy.typing import ArrayLike
 from ..arrays import Floats
 from ..errors import RefsimError
 from ..model import NeuronModel
-from ..units import to_si
+from ..units import PREFIXES, SYMBOLS, numbers_in_si
 
-_SYMBOLS = {"second": "s", "hertz": "Hz", "volt": "V", "amp": "A", "siemens": "S", "farad": "F", "ohm": "ohm", "coulomb": "C", "metre": "m"}
-_PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}
+_PREFIXES = {power: prefix for prefix, power in PREFIXES.items() if power % 3 == 0 and -15 <= power <= 9}
 _MOST = 10_000  # points of a range
 
 
@@ -65,15 +63,12 @@ def _listed(parts: Sequence[object], unit: str, where: str) -> Floats:
     """Read numbers; a unit behind the last one holds for those before it that have none."""
     if not len(parts):
         raise RefsimError(f"{where}: needs at least one number.")
-    last = str(parts[-1]).strip() if isinstance(parts[-1], str) else ""
-    symbol = match[1] if (match := re.search(r"[\d.]\s*([A-Za-z]+)$", last)) else ""
-    texts = [f"{part.strip()} {symbol}" if isinstance(part, str) and symbol and part.strip()[-1:].isdigit() else part for part in parts]
-    return np.array([to_si(text, unit, where) for text in texts])
+    return np.array(numbers_in_si(parts, unit, where))
 
 
 def scale(values: ArrayLike, unit: str) -> tuple[float, str]:
     """Return the factor and the symbol that make numbers readable, such as ``(1e3, "mV")``."""
-    if unit not in _SYMBOLS:
+    if unit not in SYMBOLS:
         return 1.0, "" if unit == "1" else unit
     finite = np.abs(np.asarray(values, float))
     largest = max((float(value) for value in finite.ravel() if math.isfinite(value)), default=0.0)
@@ -81,7 +76,7 @@ def scale(values: ArrayLike, unit: str) -> tuple[float, str]:
     power = min(max(power, -15), 9)
     if unit == "hertz":
         power = max(power, 0)  # nobody writes mHz
-    return 10.0**-power, _PREFIXES[power] + _SYMBOLS[unit]
+    return 10.0**-power, _PREFIXES[power] + SYMBOLS[unit]
 
 
 def readable(value: float, unit: str) -> str:

@@ -15,6 +15,7 @@ from ..errors import RefsimError
 from ..model import NeuronModel
 from ..model.neuron import INPUT
 from ..network import Network
+from ..outside import safe_path
 from ..units import to_si
 from .measures import Measure, measure
 from .quantities import parameter_values, readable, span
@@ -103,7 +104,7 @@ def _measure_all(
     jobs = [(model, inputs[part], {name: values[part] for name, values in parameters.items()}, setting, n_steps, list(asked)) for part in parts]
     if cores == 1 or len(jobs) == 1:
         return np.concatenate([_measure_part(job) for job in jobs])
-    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with safe_path(), ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
         return np.concatenate(list(pool.map(_measure_part, jobs)))
 
 

@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import RefsimError, listed
+from ..errors import RefsimError, is_hidden, listed
 from ..shelf import shelf
 from ..tables import read_toml, table_of
 from ..units import check_unit, to_si
 from .composing import compose
 from .conventions import OPTIONS, check_convention
-from .equations import Names, check_continuous, check_discrete, check_keys
+from .equations import METHODS, Names, check_continuous, check_discrete, check_keys
 from .expressions import names_in, parse_expression
 from .inputs import check_kernels, read_inputs, read_kernels
-from .naming import RESERVED, TAKEN, check_names, same_neuron
-from .neuron import STEP, TRAITS, NeuronModel
-from .odes import read_odes
+from .literals import without_units
+from .naming import RESERVED, TAKEN, check_name, check_names, same_neuron
+from .neuron import STEP, TRAITS, Discrete, NeuronModel
+from .odes import Odes, read_odes
 from .parts import Derived, Parameter, State
+from .spelling import declared_units, spelled, words_of
 from .writing import card_text
 
 _TOP = {"name", "title", "family", "references", "traits", "input", "state", "parameters", "derived", "continuous", "discrete", "kernel"}
@@ -119,12 +121,14 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     if not isinstance(name, str) or not name.replace("_", "a").isidentifier() or not name.isascii():
         raise RefsimError(f"card {path}: needs name = \"...\", of letters, digits and '_', but has {'none' if name is None else repr(name)}.")
     card = f"card '{name}'"
+    _check_characters(table, card)
     convention = check_convention(table["convention"], f"{card}: [convention]") if "convention" in table else {}
     table = {key: value for key, value in (compose(table, card) if convention else table).items() if key not in _OF_FRAMEWORKS}
     _keys(table, card, _TOP, _NEEDED)
+    table = without_units(_in_own_words(table, card), card)
     parameters = {key: _parameter(entry, f"{card}: [parameters] {key}") for key, entry in _table(table, "parameters", card).items()}
-    state = {key: _state(entry, parameters, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
     derived = {key: _derived(entry, f"{card}: [derived] {key}") for key, entry in _table(table, "derived", card).items()}
+    state = {key: _state(entry, {**parameters, **derived}, f"{card}: [state] {key}") for key, entry in _table(table, "state", card).items()}
     kernels = read_kernels(_table(table, "kernel", card), card)
     check_names(card, state, parameters, derived, kernels)
     kind, inputs, unit = read_inputs(_table(table, "input", card), state, card)
@@ -134,11 +138,14 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     if "continuous" not in table and steps.get("solution") != "map":
         raise RefsimError(f'{card}: continuous is missing; only a step of solution = "map" stands without an ODE.')
     if "continuous" in table:
+        if "method" not in ode_table and steps.get("solution") in METHODS:
+            ode_table = {**ode_table, "method": steps["solution"]}  # the step names it already
         check_keys(ode_table, card)
         odes = read_odes(ode_table["equations"], f"{card}: [continuous] equations")
     discrete = check_discrete(steps, names, odes, card)
     if taken := {target for target, _ in discrete.texts} & ((RESERVED | TAKEN) - {"z"}):
         raise RefsimError(f"{card}: [discrete] sets {listed(taken)}, which has a meaning of its own; give the helper another name.")
+    _check_helpers(discrete, odes, state, card)
     model = NeuronModel(
         name=name,
         title=_text(table, "title", card),
@@ -162,7 +169,45 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     for key, parameter in parameters.items():
         parameter.check(parameter.value, f"{card}: [parameters] {key}")
     _check_derived(model, card)
-    return model
+    for key, entry in state.items():
+        if entry.at and len({model.constants(step)[entry.at] for step in (1e-3, 2e-3)}) > 1:
+            raise RefsimError(f"{card}: [state] {key}: starts at {entry.at}, which depends on the step; a start must not.")
+    return model.with_parameters()
+
+
+def _check_characters(entry: object, where: str) -> None:
+    """Refuse characters that a reader does not see, but that end a line or a comment, or move a terminal's text."""
+    if isinstance(entry, dict):
+        for key, value in entry.items():
+            _check_characters(key, f"{where}: a key")
+            _check_characters(value, f"{where}: {key}" if isinstance(value, str | list) else where)
+    elif isinstance(entry, list):
+        for value in entry:
+            _check_characters(value, where)
+    elif isinstance(entry, str) and (hidden := [letter for letter in entry if is_hidden(letter)]):
+        raise RefsimError(f"{where}: holds the character {hidden[0]!r}, which no reader sees; leave it out.")
+
+
+def _check_helpers(discrete: Discrete, odes: Odes | None, state: Mapping[str, State], card: str) -> None:
+    """Hold what the card names on the way against the same rules as what it declares: it lives beside the engines' own names."""
+    made = [target for target, _ in discrete.texts if target[-1] != "_"]  # those of a generated step do; others were refused
+    for name in (*made, *([] if odes is None else odes.subexpressions)):
+        if name != "z" and name not in state:
+            check_name(f"{card}: a helper", name)
+
+
+def _in_own_words(table: dict[str, Any], card: str) -> dict[str, Any]:
+    """Return a card whose equations are spelled as cards are."""
+    part = table.get("continuous")
+    if not isinstance(part, dict) or not isinstance(part.get("equations"), str):
+        return table
+    where, method = f"{card}: [continuous] equations", str(part.get("method", table["discrete"].get("solution", "")))
+    rest = {**table, "continuous": {key: text for key, text in part.items() if key != "equations"}}
+    found = spelled(part["equations"], words_of(rest), where, method)
+    declared_units(found, table, card)
+    noisy = found.noisy and "stochastic" not in table.get("traits", [])
+    more = {"traits": [*table.get("traits", []), "stochastic"]} if noisy else {}
+    return {**table, **more, "continuous": {**part, "equations": found.text}}
 
 
 def _keys(table: Mapping[str, Any], where: str, known: set[str], needed: tuple[str, ...]) -> None:
@@ -208,15 +253,15 @@ def _entry(entry: object, where: str, known: set[str], needed: tuple[str, ...]) 
     return entry
 
 
-def _state(entry: object, parameters: Mapping[str, Parameter], where: str) -> State:
+def _state(entry: object, constants: Mapping[str, Parameter | Derived], where: str) -> State:
     table = _entry(entry, where, {"unit", "start", "meaning", "only"}, ("unit", "start", "meaning"))
     unit, only = check_unit(table["unit"], where), table.get("only", "")
     if only not in ("", "discrete", "continuous"):
         raise RefsimError(f"{where}: only must be discrete or continuous, the one part of the card that has this state, but is {only!r}.")
-    at = table["start"] if isinstance(table["start"], str) and table["start"] in parameters else ""
-    if at and parameters[at].unit != unit:
-        raise RefsimError(f"{where}: starts at {at}, whose unit is {parameters[at].unit!r}, but is of unit {unit!r}.")
-    start = parameters[at].value if at else to_si(table["start"], unit, f"{where}: start")
+    at = table["start"] if isinstance(table["start"], str) and table["start"] in constants else ""
+    if at and constants[at].unit != unit:
+        raise RefsimError(f"{where}: starts at {at}, whose unit is {constants[at].unit!r}, but is of unit {unit!r}.")
+    start = 0.0 if at else to_si(table["start"], unit, f"{where}: start")  # what a constant is, is computed when all are known
     return State(unit, start, _text(table, "meaning", where), only, at)
 
 

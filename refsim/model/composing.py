@@ -59,7 +59,9 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
     if traits["synapse"] != "none":
         state["i_syn"] = {"unit": "1", "start": 0.0, "meaning": "synaptic current"}
     if traits["moment"].startswith("next"):
-        state["owed"] = {"unit": "1", "start": 0.0, "meaning": "spikes of the last step, whose reset is still to come"}
+        start = "owed_start" if traits["spikes"] == "one" else 0.0
+        state["owed"] = {"unit": "1", "start": start, "meaning": "spikes of the last step, whose reset is still to come"}
+        derived |= {"owed_start": _owed_at_start(traits, parameters)} if start else {}
     if traits["bias"] == LATE_BIAS:
         state["begun"] = {"unit": "1", "start": 0.0, "meaning": "1 after the first step, from which on the bias is added"}
     if traits["threshold"] == "adapting":
@@ -98,6 +100,12 @@ def _start(traits: Mapping[str, str], parameters: Mapping[str, Any]) -> str | fl
     """Return where the membrane starts: the name of a parameter, or 0."""
     at = "v_rest" if traits["start"] == "at rest" else "v_start"
     return at if at in parameters else 0.0
+
+
+def _owed_at_start(traits: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return whether a reset is due before the first step: a late reset is one of the membrane as a step finds it, and it may start above threshold."""
+    text = f"{_start(traits, parameters)} {traits['comparison']} v_th"
+    return {"text": text, "unit": "1", "meaning": "1 where the membrane starts above threshold, so that a reset is due in the first step"}
 
 
 def _wanted(traits: Mapping[str, str]) -> list[str]:

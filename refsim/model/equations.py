@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import RefsimError, listed
-from .expressions import Statement, comparisons, names_in, parse_expression, parse_statements
+from .expressions import Statement, bare, comparisons, names_in, parse_expression, parse_statements
 from .neuron import DRAWS, STEP, Discrete
-from .odes import GENERATED, Odes, generated_step
+from .odes import GENERATED, Odes, generated_step, written_equations
 from .parts import Continuous, State
 
 _STEPS = ("integrate", "modulate", "fire", "reset")
@@ -21,7 +21,7 @@ SOLUTIONS = {
     "map": "a map of its own; no ODE is claimed to be solved by it",
 }
 FROM_CONTINUOUS = "from continuous"
-_METHODS = ("exact", "euler", "exponential_euler", "rk2", "rk4", "heun")
+METHODS = ("exact", "euler", "exponential_euler", "rk2", "rk4", "heun")
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,23 @@ def _statement_text(value: object, where: str) -> str:
 def _parsed(text: str, key: str, solution: str, names: Names, odes: Odes | None, where: str) -> tuple[Statement, ...]:
     before, made, after = (part.strip(" \n;") for part in text.partition(FROM_CONTINUOUS)) if key == "integrate" else (text, "", "")
     if not made:
-        return parse_statements(text, f"{where} {key}")
+        return _own_statements(text, f"{where} {key}")
     if solution not in GENERATED or odes is None or odes.held:
         raise RefsimError(
             f'{where} integrate = "{FROM_CONTINUOUS}" needs a [continuous] part without refractoriness, and a solution among {listed(GENERATED)}, but solution is {solution!r}.'
         )
     step = generated_step(odes, solution, names.inputs, kind=names.kind, where=f"{where.split(': ')[0]}: [continuous] equations")
-    around = [parse_statements(part, f"{where} {key}") if part else () for part in (before, after)]
+    around = [_own_statements(part, f"{where} {key}") if part else () for part in (before, after)]
     return (*around[0], *step, *around[1])
+
+
+def _own_statements(text: str, where: str) -> tuple[Statement, ...]:
+    """Parse what the card itself says; names with a '_' at an end are those that refsim gives."""
+    statements = parse_statements(text, where)
+    for statement in statements:
+        if statement.target[0] == "_" or statement.target[-1] == "_" or not statement.target.isascii():
+            raise RefsimError(f"{where}: sets {statement.target!r}; a name is of letters, digits and '_', and begins and ends with a letter or digit.")
+    return statements
 
 
 def _check_step(parsed: Mapping[str, tuple[Statement, ...]], names: Names, where: str) -> None:
@@ -169,8 +178,9 @@ def check_continuous(table: dict[str, Any], names: Names, odes: Odes, discrete: 
     """Check the ODE text. Its units are checked by Brian2, when it first compiles the card."""
     where = f"{card}: [continuous]"
     known = {*names.of("continuous"), *names.fixed, *odes.subexpressions, *(statement.target for statement in discrete.modulate)}
-    _check_odes(odes, names, known, where)
-    threshold, reset, refractory = (table.get(key, "").strip() for key in ("threshold", "reset", "refractory"))
+    _check_odes(odes, names, known | {"dt"}, where)
+    threshold, refractory = (bare(table.get(key, "")) for key in ("threshold", "refractory"))
+    reset = bare(table.get("reset", ""), "; ")
     if bool(threshold) != (discrete.fire is not None):
         raise RefsimError(f"{where}: threshold and [discrete] fire go together; a readout has neither.")
     if threshold:
@@ -182,7 +192,7 @@ def check_continuous(table: dict[str, Any], names: Names, odes: Odes, discrete: 
             raise RefsimError(f"{where} reset: {listed(unknown)} is not known here; known are {listed(known - set(DRAWS))}.")
         if statement.target not in names.of("continuous"):
             raise RefsimError(f"{where} reset: sets '{statement.target}', which is not a state; states are {listed(names.of('continuous'))}.")
-    return Continuous(table["equations"].strip(), threshold, reset, table["method"], refractory)
+    return Continuous(written_equations(table["equations"], f"{where} equations"), threshold, reset, table["method"], refractory)
 
 
 def check_keys(table: dict[str, Any], card: str) -> None:
@@ -191,11 +201,14 @@ def check_keys(table: dict[str, Any], card: str) -> None:
     needed, known = ("equations", "method"), ("equations", "threshold", "reset", "refractory", "method")
     if surplus := set(table) - set(known):
         raise RefsimError(f"{where}: {listed(surplus)} is not a known key; known are {', '.join(known)}.")
-    for key in {*needed, *table}:
+    if missing := [key for key in needed if key not in table]:
+        one = f", one of {', '.join(METHODS)}" if "method" in missing else ""
+        raise RefsimError(f"{where}: {listed(missing)} is missing; needed are {' and '.join(needed)}{one}.")
+    for key in table:
         if not isinstance(table.get(key), str) or (key in needed and not table[key].strip()):
             raise RefsimError(f"{where} {key}: must be text, but is {table.get(key)!r}.")
-    if table["method"] not in _METHODS:
-        raise RefsimError(f"{where} method must be one of {', '.join(_METHODS)}, but is {table['method']!r}.")
+    if table["method"] not in METHODS:
+        raise RefsimError(f"{where} method must be one of {', '.join(METHODS)}, but is {table['method']!r}.")
 
 
 def _check_condition(text: str, known: Set[str], where: str, example: str) -> None:

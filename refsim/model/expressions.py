@@ -4,6 +4,7 @@ import ast
 import functools
 import math
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,17 @@ FUNCTIONS = {
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 _COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
+# What Brian2 has and a card says otherwise.
+_CURES = {
+    "int": "A comparison that is 1 or 0 gets a name of its own, 'above = int(v > 1) : 1' in the equations or 'above = v > 1' in a step; trunc(x) cuts a number",
+    "rand": "uniform is a number in [0, 1) that every engine draws alike",
+    "randn": "xi in the equations is noise; a normal number is sqrt(-2*log(1 - uniform))*cos(2*pi*uniform_2)",
+    "ceil": "-floor(-x) is the whole number above",
+    "timestep": "A period is counted in steps, as in equations/lif_refractory.toml",
+}
 _LONGEST = 2000  # characters; a card is read by people
+# An expression goes into scripts and compilers, so that it is made of these characters alone: no quote, no line break, no comment.
+_PLAIN = re.compile(r"[A-Za-z0-9_ \t.+*/()<>=,-]*")
 
 
 @dataclass(frozen=True)
@@ -55,26 +66,59 @@ def parse_expression(text: str, where: str) -> ast.expr:
     RefsimError
         With what was found and what is allowed.
     """
+    text = bare(text)
     if len(text) > _LONGEST:
         raise RefsimError(f"{where}: the text has {len(text)} characters; {_LONGEST} are allowed. Split it into statements.")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(text, mode="eval").body
         ast.unparse(tree)  # finds nesting too deep for any later walk
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or "it nests too deeply"
-        raise RefsimError(f"{where}: {text.strip()!r} is not an expression ({reason}).") from None
-    _check(tree, text.strip(), where)
-    _check_arithmetic(tree, text.strip(), where)
+        raise RefsimError(f"{where}: {text!r} is not an expression ({reason}).") from None
+    if is_test(tree):  # int() of a comparison is the 1 or 0 that a comparison is anyway
+        assert isinstance(tree, ast.Call)
+        tree = tree.args[0]
+    _check(tree, text, where)
+    _check_arithmetic(tree, text, where)
+    _check_characters(text, where)
+    _check_numbers(tree, text, where)
     return tree
+
+
+def bare(text: str, joined: str = " ") -> str:
+    """Return a text on one line, without its comments, which may hold anything."""
+    lines = (line.split("#")[0].strip(" \t\r").strip(";") for line in text.split("\n"))
+    return joined.join(line for line in lines if line)
+
+
+def _check_characters(text: str, where: str) -> None:
+    """Refuse what Python would read over, such as a form feed or a letter that it takes for another one."""
+    if odd := _PLAIN.sub("", text):
+        raise RefsimError(f"{where}: {text!r} holds {odd[0]!r}; a text is made of ASCII letters, digits, blanks and . + - * / ( ) < > = , alone.")
+
+
+def _check_numbers(tree: ast.expr, text: str, where: str) -> None:
+    """Refuse a part of numbers alone that is no finite number, such as 1/0: each engine would make something else of it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp | ast.Call | ast.UnaryOp) and not names_in(node) and number_of(node) is None:
+            raise RefsimError(f"{where}: {ast.unparse(node)!r} in {text!r} is no finite number.")
+
+
+def number_of(tree: ast.expr) -> float | None:
+    """Return the value of an expression of numbers alone; None where it is no finite number."""
+    try:
+        value = float(evaluate(tree, {}, SCALAR_FUNCTIONS))
+    except (ArithmeticError, ValueError, TypeError):  # TypeError: a root of a negative number is complex
+        return None
+    return value if math.isfinite(value) else None
 
 
 def parse_statements(text: str, where: str) -> tuple[Statement, ...]:
     """Parse assignments, one a line or parted by ``;``. ``v -= x`` is read as ``v = v - x``."""
     statements = []
-    for line in text.replace(";", "\n").splitlines():
-        line = line.split("#")[0].strip()
-        if line:
-            statements.append(_parse_statement(line, where))
+    for line in text.split("\n"):
+        rows = (row.strip() for row in line.split("#")[0].split(";"))
+        statements += [_parse_statement(row, where) for row in rows if row]
     if not statements:
         raise RefsimError(f"{where}: is empty; needs a statement such as 'v = v + I'.")
     return tuple(statements)
@@ -89,14 +133,22 @@ def _parse_statement(line: str, where: str) -> Statement:
     if not equals or not target.isidentifier() or tail.startswith("="):
         raise RefsimError(f"{where}: {line!r} is not a statement; needs 'name = expression'.")
     expression = f"{target} {symbol} ({tail.strip()})" if symbol else tail.strip()
-    return Statement(target, expression, parse_expression(expression, where))
+    tree = parse_expression(expression, where)
+    return Statement(target, ast.unparse(tree) if expression.startswith("int(") and comparisons(tree) else expression, tree)
+
+
+def is_test(tree: ast.AST) -> bool:
+    """Whether an expression is ``int()`` of a comparison, as Brian2 writes one that is 1 or 0."""
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name) or tree.func.id != "int":
+        return False
+    return len(tree.args) == 1 and not tree.keywords and isinstance(tree.args[0], ast.Compare | ast.BoolOp)
 
 
 def _check(node: ast.expr, text: str, where: str) -> None:
     """Walk the tree; every kind of node that is not named here is refused."""
     if isinstance(node, ast.Constant):
-        if isinstance(node.value, bool) or not isinstance(node.value, int | float) or not math.isfinite(node.value):
-            raise RefsimError(f"{where}: {node.value!r} in {text!r} is not a plain finite number.")
+        if isinstance(node.value, bool) or not isinstance(node.value, int | float) or number_of(node) is None:
+            raise RefsimError(f"{where}: {_cut(repr(node.value))} in {_cut(repr(text))} is not a plain finite number.")
     elif isinstance(node, ast.Name):
         pass
     elif isinstance(node, ast.BinOp) and isinstance(node.op, _ARITHMETIC):
@@ -119,6 +171,10 @@ def _check(node: ast.expr, text: str, where: str) -> None:
         )
 
 
+def _cut(text: str, most: int = 200) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def _check_arithmetic(node: ast.expr, text: str, where: str) -> None:
     """Refuse a comparison inside arithmetic: what is compared is a statement of its own."""
     if any(isinstance(part, ast.Compare | ast.BoolOp) for part in ast.walk(node)) and not comparisons(node):
@@ -129,7 +185,8 @@ def _check_call(node: ast.Call, text: str, where: str) -> None:
     assert isinstance(node.func, ast.Name)
     name = node.func.id
     if name not in FUNCTIONS:
-        raise RefsimError(f"{where}: {name!r} in {text!r} is not a known function; known are {listed(FUNCTIONS)}.")
+        cure = f" {_CURES[name]}." if name in _CURES else ""
+        raise RefsimError(f"{where}: {name!r} in {text!r} is not a known function; known are {listed(FUNCTIONS)}.{cure}")
     if len(node.args) != FUNCTIONS[name]:
         raise RefsimError(f"{where}: {name} in {text!r} takes {FUNCTIONS[name]} arguments, but has {len(node.args)}.")
     for argument in node.args:

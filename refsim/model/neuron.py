@@ -1,5 +1,6 @@
 """NeuronModel: one neuron as data. Its text was checked by the card loader; nothing here computes a spike."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -204,8 +205,9 @@ class NeuronModel:
             parameter = self.parameter(name)
             where = f"card '{self.name}': parameter {name}"
             changed[name] = replace(parameter, value=parameter.check(to_si(value, parameter.unit, where), where))
-        state = {name: replace(entry, start=changed[entry.at].value) if entry.at else entry for name, entry in self.state.items()}
-        return replace(self, parameters=changed, state=state)
+        made = replace(self, parameters=changed)
+        known = made.constants(1.0) if any(entry.at for entry in self.state.values()) else {}  # no start depends on the step
+        return replace(made, state={name: replace(entry, start=known[entry.at]) if entry.at else entry for name, entry in self.state.items()})
 
     def parameter(self, name: str) -> Parameter:
         """Return a parameter by name, or say which there are."""
@@ -237,6 +239,8 @@ class NeuronModel:
                 value = float(evaluate(parse_expression(derived.text, where), scope, SCALAR_FUNCTIONS))
             except (ArithmeticError, ValueError, TypeError) as error:
                 raise RefsimError(f"{where}: cannot be computed with {_written(known)} ({error}).") from None
+            if not math.isfinite(value):
+                raise RefsimError(f"{where}: is {value:g} with {_written(known)}, and must be a finite number.")
             scope[name] = known[name] = value
         return known
 

@@ -12,7 +12,8 @@ from ..units import check_unit
 from .expressions import Statement, evaluate, names_in, parse_expression
 from .neuron import STEP
 
-_SLOPE = re.compile(r"^d(\w+)/dt$")
+_SLOPE = re.compile(r"^d(\w+)/dt$", re.ASCII)
+_HELD = re.compile(r"\(\s*unless\s+refractory\s*\)$")  # the one flag that an equation may have
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,13 @@ def read_odes(text: str, where: str) -> Odes:
     """
     slopes: dict[str, ast.expr] = {}
     waiting: dict[str, ast.expr] = {}
-    for left, right, unit in equation_rows(text, where):
+    rows = equation_rows(text, where)
+    for left, right, unit in rows:
         check_unit(unit, f"{where}, {left}")
         tree = parse_expression(right, f"{where}, {left}")
         state = state_of(left)
+        if (state or left) in slopes or (state or left) in waiting:
+            raise RefsimError(f"{where}: {left!r} is written twice.")
         (slopes if state else waiting)[state or left] = tree
     ordered: dict[str, ast.expr] = {}
     while waiting:
@@ -59,13 +63,29 @@ def read_odes(text: str, where: str) -> Odes:
         if not ready:
             raise RefsimError(f"{where}: {listed(waiting)} need each other in a circle.")
         ordered |= {name: waiting.pop(name) for name in ready}
-    return Odes(slopes, ordered, "(unless refractory)" in text)
+    return Odes(slopes, ordered, any(held for _, held in map(_unit_and_held, _lines(text))))
 
 
 def equation_rows(text: str, where: str) -> list[tuple[str, str, str]]:
     """Return each equation as (left, right, unit), in the order of the text."""
-    lines = (line.split("#")[0] for line in text.splitlines())
-    return [_split(line, where) for line in lines if line.strip()]
+    return [_split(line, where) for line in _lines(text)]
+
+
+def written_equations(text: str, where: str) -> str:
+    """Return the equations a line each, of what was read of them alone: no comment and no other character goes on to an engine."""
+    flags = [" (unless refractory)" if _unit_and_held(line)[1] else "" for line in _lines(text)]
+    return "\n".join(f"{left} = {right} : {unit}{flag}" for (left, right, unit), flag in zip(equation_rows(text, where), flags, strict=True))
+
+
+def _lines(text: str) -> list[str]:
+    lines = (line.split("#")[0].strip(" \t\r") for line in text.split("\n"))
+    return [line for line in lines if line]
+
+
+def _unit_and_held(line: str) -> tuple[str, bool]:
+    """Return what stands behind the last colon of a line, without the flag, and whether it has that."""
+    behind = line.rpartition(":")[2].strip()
+    return _HELD.sub("", behind).strip(), _HELD.search(behind) is not None
 
 
 def state_of(left: str) -> str:
@@ -76,13 +96,13 @@ def state_of(left: str) -> str:
 
 def _split(line: str, where: str) -> tuple[str, str, str]:
     left, equals, rest = line.partition("=")
-    right, colon, unit = rest.rpartition(":")
+    right, colon, _ = rest.rpartition(":")
     if not equals or not colon:
         raise RefsimError(f"{where}: {line.strip()!r} is not an equation; needs 'dv/dt = ... : unit'.")
     left = left.strip()
-    if not _SLOPE.match(left) and not left.isidentifier():
+    if not _SLOPE.match(left) and not (left.isidentifier() and left.isascii()):
         raise RefsimError(f"{where}: {left!r} must be a name or dv/dt.")
-    return left, right.strip(), unit.split("(unless refractory)")[0].strip()
+    return left, right.strip(), _unit_and_held(line)[0]
 
 
 def generated_step(odes: Odes, method: str, inputs: Mapping[str, str], *, kind: str, where: str) -> tuple[Statement, ...]:
@@ -96,7 +116,12 @@ def generated_step(odes: Odes, method: str, inputs: Mapping[str, str], *, kind: 
     inputs : mapping of str to str
         Input -> the state it reaches.
     kind : {"pulse", "impulse", "early_impulse"}
+
+    Notes
+    -----
+    The names of what is made on the way end in ``_``, as no name of a card does, and none is another one's beginning.
     """
+    odes = _in_steps(odes)
     slopes = {name: _without(tree, set(inputs), where) if kind != "pulse" else tree for name, tree in odes.slopes.items()}
     still = {name for name in inputs.values() if isinstance(tree := slopes[name], ast.Constant) and not tree.value}  # but for its impulses
     moving = {name: tree for name, tree in slopes.items() if name not in still}
@@ -106,6 +131,16 @@ def generated_step(odes: Odes, method: str, inputs: Mapping[str, str], *, kind: 
     return tuple(_statement(line, where) for line in lines)
 
 
+def _in_steps(odes: Odes) -> Odes:
+    """Return equations over the duration of the declared step, where they name that of the sub-step, dt."""
+    changed = {"dt": STEP}
+    slopes, named = (
+        {name: ast.parse(renamed(tree, changed), mode="eval").body if "dt" in names_in(tree) else tree for name, tree in trees.items()}
+        for trees in (odes.slopes, odes.subexpressions)
+    )
+    return Odes(slopes, named, odes.held)
+
+
 def _statement(line: str, where: str) -> Statement:
     target, _, text = line.partition(" = ")
     return Statement(target, text, parse_expression(text, where))
@@ -113,8 +148,8 @@ def _statement(line: str, where: str) -> Statement:
 
 def _euler(odes: Odes, where: str) -> list[str]:
     lines = [f"{name} = {ast.unparse(tree)}" for name, tree in odes.subexpressions.items()]
-    lines += [f"{name}_slope = {ast.unparse(tree)}" for name, tree in odes.slopes.items()]
-    return lines + [f"{name} = {name} + {STEP}*{name}_slope" for name in odes.slopes]
+    lines += [f"{name}_slope_ = {ast.unparse(tree)}" for name, tree in odes.slopes.items()]
+    return lines + [f"{name} = {name} + {STEP}*{name}_slope_" for name in odes.slopes]
 
 
 def _exponential_euler(odes: Odes, where: str) -> list[str]:
@@ -122,15 +157,15 @@ def _exponential_euler(odes: Odes, where: str) -> list[str]:
     lines = [f"{name} = {ast.unparse(tree)}" for name, tree in odes.subexpressions.items()]
     last = []
     for name, tree in odes.slopes.items():
-        constant, factor = _linear(tree, name, odes.subexpressions, where)
+        constant, factor = linear_parts(tree, name, odes.subexpressions, where)
         if factor is None:
             last.append(f"{name} = {name} + {STEP}*({_text(constant)})")
             continue
         if constant is None:
             last.append(f"{name} = {name}*exp(({_text(factor)})*{STEP})")
             continue
-        lines += [f"{name}_rate = {_text(factor)}", f"{name}_ratio = ({_text(constant)})/{name}_rate", f"{name}_kept = exp({name}_rate*{STEP})"]
-        last.append(f"{name} = ({name} + {name}_ratio)*{name}_kept - {name}_ratio")
+        lines += [f"{name}_rate_ = {_text(factor)}", f"{name}_ratio_ = ({_text(constant)})/{name}_rate_", f"{name}_kept_ = exp({name}_rate_*{STEP})"]
+        last.append(f"{name} = ({name} + {name}_ratio_)*{name}_kept_ - {name}_ratio_")
     return lines + last
 
 
@@ -139,12 +174,12 @@ def _rk4(odes: Odes, where: str) -> list[str]:
     lines: list[str] = []
     for stage, reach in (("k1", None), ("k2", 0.5), ("k3", 0.5), ("k4", 1.0)):
         before = f"k{int(stage[1]) - 1}"
-        now = {} if reach is None else {name: f"{name}_at_{stage}" for name in odes.slopes}
-        lines += [f"{new} = {name} + {reach}*{name}_{before}" for name, new in now.items()]
-        now |= {name: f"{name}_at_{stage}" for name in odes.subexpressions}
+        now = {} if reach is None else {name: f"{name}_{stage}_at_" for name in odes.slopes}
+        lines += [f"{new} = {name} + {reach}*{name}_{before}_" for name, new in now.items()]
+        now |= {name: f"{name}_{stage}_at_" for name in odes.subexpressions}
         lines += [f"{now[name]} = {renamed(tree, now)}" for name, tree in odes.subexpressions.items()]
-        lines += [f"{name}_{stage} = {STEP}*({renamed(tree, now)})" for name, tree in odes.slopes.items()]
-    return lines + [f"{name} = {name} + ({name}_k1 + 2*{name}_k2 + 2*{name}_k3 + {name}_k4)/6" for name in odes.slopes]
+        lines += [f"{name}_{stage}_ = {STEP}*({renamed(tree, now)})" for name, tree in odes.slopes.items()]
+    return lines + [f"{name} = {name} + ({name}_k1_ + 2*{name}_k2_ + 2*{name}_k3_ + {name}_k4_)/6" for name in odes.slopes]
 
 
 _METHODS: dict[str, Callable[[Odes, str], list[str]]] = {"euler": _euler, "exponential_euler": _exponential_euler, "rk4": _rk4}
@@ -176,19 +211,19 @@ def _without(tree: ast.expr, inputs: set[str], where: str) -> ast.expr:
 Part = ast.expr | None  # None is zero
 
 
-def _linear(tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr], where: str) -> tuple[Part, Part]:
+def linear_parts(tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr], where: str) -> tuple[Part, Part]:
     """Return (A, B) of a tree that is A + B*name, subexpressions with the name in them written out."""
     if isinstance(tree, ast.Name) and tree.id in subexpressions and _depends(subexpressions[tree.id], name, subexpressions):
-        return _linear(subexpressions[tree.id], name, subexpressions, where)
+        return linear_parts(subexpressions[tree.id], name, subexpressions, where)
     if not _depends(tree, name, subexpressions):
         return tree, None
     if isinstance(tree, ast.Name):
         return None, ast.Constant(1.0)
     if isinstance(tree, ast.UnaryOp):
-        parts = _linear(tree.operand, name, subexpressions, where)
+        parts = linear_parts(tree.operand, name, subexpressions, where)
         return tuple(None if part is None else ast.UnaryOp(tree.op, part) for part in parts)  # type: ignore[return-value]
     if isinstance(tree, ast.BinOp):
-        left, right = _linear(tree.left, name, subexpressions, where), _linear(tree.right, name, subexpressions, where)
+        left, right = linear_parts(tree.left, name, subexpressions, where), linear_parts(tree.right, name, subexpressions, where)
         if isinstance(tree.op, ast.Add | ast.Sub):
             return _sum(left[0], tree.op, right[0]), _sum(left[1], tree.op, right[1])
         if isinstance(tree.op, ast.Mult) and left[1] is None:

@@ -14,7 +14,7 @@ class State:
     ----------
     only : {"", "discrete", "continuous"}
     at : str
-        The parameter that it starts at, whose value `start` is; empty where it starts at a number.
+        The parameter or derived constant that it starts at, whose value `start` is; empty where it starts at a number.
     """
 
     unit: str

@@ -1,6 +1,5 @@
 """A neuron in a few plain words of Python becomes the table of a card: units from the text, the step from the ODE."""
 
-import ast
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,8 @@ from ..units import base_unit
 from .expressions import comparisons, names_in, parse_expression, parse_statements
 from .inputs import SIGNS
 from .neuron import DRAWS, INPUT, STEP
-from .odes import GENERATED, Odes, equation_rows, generated_step, read_odes, state_of
+from .odes import GENERATED, Odes, equation_rows, generated_step, read_odes, renamed, state_of
+from .spelling import spelled, words_of
 
 # What is false where a comparison is true.
 _NOT = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
@@ -27,10 +27,11 @@ def table_of(words: Words) -> dict[str, Any]:
     """
     _check_kinds(words)
     where = f"NeuronModel {words['name']!r}: equations"
+    words, declared = _spelled(words, where)
     odes = read_odes(words["equations"], where) if words["equations"] else None
     table: dict[str, Any] = {key: words[key] for key in ("name", "kernel", "traits") if words[key]}
     table |= {key: words[key] for key in ("title", "family", "references") if words[key]}
-    table["parameters"] = {name: _parameter(name, entry) for name, entry in words["parameters"].items()}
+    table["parameters"] = {name: _parameter(name, entry, declared.get(name, "")) for name, entry in words["parameters"].items()}
     table["derived"] = {name: _derived(name, entry) for name, entry in words["derived"].items()}
     table["state"] = _states(words, odes, where)
     table["input"] = _input(words, odes, list(table["state"]))
@@ -71,11 +72,50 @@ def _check_kinds(words: Words) -> None:
         raise RefsimError(f"NeuronModel {name!r}: has a method, but no equations to solve with it.")
 
 
-def _parameter(name: str, entry: object) -> object:
+def _spelled(words: Words, where: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the arguments with equations as cards spell them, and the units that these declare."""
+    if not words["equations"]:
+        return dict(words), {}
+    others = {key: value for key, value in words.items() if key != "equations"}
+    claimed = words["discrete"].get("solution", "") if words["discrete"] else ""
+    found = spelled(words["equations"], words_of(others), where, words["method"] or str(claimed))
+    _check_values(words, found.declared, where)
+    said: dict[str, Any] = {**words, "equations": found.text}
+    if unit := next((found.declared[name] for name in found.declared if name.split("_")[0] == INPUT), ""):
+        said["input"] = _declared_input(words["input"], unit, where)
+    if found.noisy:
+        said |= {"method": words["method"] or "euler", "traits": list(dict.fromkeys([*words["traits"], "stochastic"]))}
+    return said, found.declared
+
+
+def _declared_input(given: object, unit: str, where: str) -> object:
+    """Return the input with the unit that the equations declare for it, as in ``I : amp``."""
+    table = dict(given) if isinstance(given, Mapping) else {"unit": given}
+    if table.get("unit", "1") not in ("1", unit):
+        raise RefsimError(f"{where} declare the input of unit {unit}, but input says {table['unit']!r}; leave one out.")
+    return {**table, "unit": unit}
+
+
+def _check_values(words: Words, declared: Mapping[str, str], where: str) -> None:
+    """Refuse a parameter that the equations declare and nothing gives a value."""
+    for name, unit in declared.items():
+        if name not in words["parameters"] and name != INPUT and not name.startswith(f"{INPUT}_"):
+            raise RefsimError(
+                f'{where} declare {name} : {unit}, but nothing gives its value; write parameters={{"{name}": "{_EXAMPLES.get(unit, f"1 {unit}")}"}}. '
+                f"What a reset changes is a state: 'd{name}/dt = 0*{unit}/second : {unit}'."
+            )
+
+
+_EXAMPLES = {"1": "0.5", "second": "10 ms", "volt": "-50 mV", "amp": "0.1 nA"}
+
+
+def _parameter(name: str, entry: object, declared: str = "") -> object:
     """Return the entry of a card: ``"10 ms"`` is a value and its unit, a dict has the keys of a card."""
+    value = entry.get("value") if isinstance(entry, Mapping) else entry
+    unit = declared or base_unit(value)
     if isinstance(entry, Mapping):
-        return {"unit": base_unit(entry.get("value")), "meaning": name, **entry}
-    return {"value": entry, "unit": base_unit(entry), "meaning": name}
+        return {"unit": unit, "meaning": name, **entry}
+    return {"value": entry, "unit": unit, "meaning": name}
 
 
 def _derived(name: str, entry: object) -> object:
@@ -117,7 +157,13 @@ def _target(words: Words, odes: Odes | None, states: list[str]) -> Any:
     if odes is None:
         return next(iter(states), "v")
     reached = {sign: next((name for name in odes.slopes if f"{INPUT}_{sign}" in odes.reads(name)), "") for sign in SIGNS}
-    if any(reached.values()):
+    if missing := [f"{INPUT}_{sign}" for sign, name in reached.items() if not name]:
+        if len(missing) < len(reached):
+            raise RefsimError(
+                f"NeuronModel {words['name']!r}: equations: {missing[0]} is not read by any 'd.../dt', but the input of the other sign is; "
+                f"read both, or {INPUT} alone, and give states, helpers and constants other names."
+            )
+    else:
         return reached
     return next((name for name in odes.slopes if INPUT in odes.reads(name)), next(iter(states), "v"))
 
@@ -141,17 +187,27 @@ def _step(words: Words, odes: Odes | None, table: dict[str, Any]) -> dict[str, s
     where, method = f"NeuronModel {words['name']!r}", table["continuous"]["method"]
     if method not in GENERATED:
         raise RefsimError(f"{where}: method {method!r} makes no step by itself; give the step as discrete={{...}}, or one of the methods {listed(GENERATED)}.")
-    step = {"solution": method, "integrate": "from continuous"}
+    assert odes is not None
+    step = {"solution": method, "integrate": "\n".join(["from continuous", *_anew(words, odes)])}
     threshold = re.sub(r"\bdt\b", STEP, words["threshold"])
     if not threshold.strip():
-        return {**step, "readout": str(table["input"]["target"])}
+        return {"solution": method, "integrate": "from continuous", "readout": str(table["input"]["target"])}
     fire = threshold
     if words["refractory"]:
         before, fire = _rising(words, threshold, list(table["state"]), where)
-        step["integrate"] = "\n".join([*before, "from continuous"])
+        step["integrate"] = "\n".join([*before, step["integrate"]])
     rows = parse_statements(words["reset"], f"{where}: reset") if words["reset"] else ()
     reset = [f"{row.target} = {row.target}*(1 - z) + {row.text if row.text.isidentifier() else f'({row.text})'}*z" for row in rows]
     return {**step, "fire": f"z = {fire}", **({"reset": "\n".join(reset)} if reset else {})}
+
+
+def _anew(words: Words, odes: Odes) -> list[str]:
+    """Return statements that compute what threshold and reset read of subexpressions from the new states, as the ODE does."""
+    read = set(re.findall(r"\w+", f"{words['threshold']} {words['reset']}"))
+    wanted = set(read)
+    for name, tree in reversed(list(odes.subexpressions.items())):
+        wanted |= names_in(tree) if name in wanted else set()
+    return [f"{name} = {renamed(tree, {'dt': STEP})}" for name, tree in odes.subexpressions.items() if name in wanted]
 
 
 def _rising(words: Words, threshold: str, states: list[str], where: str) -> tuple[list[str], str]:
@@ -164,8 +220,16 @@ def _rising(words: Words, threshold: str, states: list[str], where: str) -> tupl
         )
     ((left, symbol, right),) = tests
     kept = sorted(names_in(left) & set(states) | names_in(right) & set(states))
-    old = [re.sub(r"[A-Za-z_]\w*", lambda word: f"{word[0]}_old" if word[0] in kept else word[0], ast.unparse(side)) for side in (left, right)]
-    return [f"{name}_old = {name}" for name in kept], f"{threshold} and {old[0]} {_NOT[symbol]} {old[1]}"
+    old = {name: _free(f"{name}_old", {*states, *words["parameters"], *words["derived"]}) for name in kept}
+    sides = [renamed(side, old) for side in (left, right)]
+    return [f"{new} = {name}" for name, new in old.items()], f"{threshold} and {sides[0]} {_NOT[symbol]} {sides[1]}"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return the name, made longer where it is taken."""
+    while name in taken:
+        name += "er"
+    return name
 
 
 def _draws(words: Words) -> bool:

@@ -2,9 +2,11 @@
 
 import ast
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import RefsimError
+from ..units import to_si
 from .expressions import SCALAR_FUNCTIONS, evaluate, names_in, parse_expression
 from .neuron import INPUT, NeuronModel
 from .parts import Continuous
@@ -17,6 +19,18 @@ def neuron(model: object, who: str) -> None:
     """Refuse what is no neuron, such as its name."""
     if not isinstance(model, NeuronModel):
         raise RefsimError(f'{who}: needs a neuron, such as refsim.load("lif"), but {model!r} was given.')
+
+
+def written_parameters(model: NeuronModel, given: Mapping[str, object], where: str) -> dict[str, float]:
+    """Return the values of parameters, in SI, that a person wrote in a file: each with its unit.
+
+    Raises
+    ------
+    RefsimError
+        For a name that the card does not have, or a number whose unit is left unsaid.
+    """
+    named = f"{where}card '{model.name}': parameter"
+    return {name: to_si(value, model.parameter(name).unit, f"{named} {name}", written=True) for name, value in given.items()}
 
 
 def ode_part(model: NeuronModel) -> Continuous:

@@ -8,6 +8,7 @@ from .equations import SOLUTIONS
 from .expressions import Statement
 from .framework import FrameworkLayer
 from .neuron import INPUT_KINDS, NeuronModel
+from .notes import notes
 
 
 def render(model: NeuronModel, width: int = 80) -> str:
@@ -48,6 +49,8 @@ def render(model: NeuronModel, width: int = 80) -> str:
     lines += ["", "Derived, once, in double precision"] if model.derived else []
     for name, derived in model.derived.items():
         lines += _entry(name, f"{derived.text}{_unit(derived.unit)}: {derived.meaning}", width)
+    if told := notes(model):
+        lines += ["", "Notes", *(line for note in told for line in _entry("", note, width))]
     lines += ["", "References", *(line for reference in model.references for line in _entry("", reference, width))]
     return "\n".join(lines)
 

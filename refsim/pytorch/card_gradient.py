@@ -15,6 +15,7 @@ from ..errors import RefsimError
 from ..model.expressions import evaluate, execute, parse_expression
 from ..model.neuron import INPUT, STEP
 from ..network import Layer, Network
+from .corners import piece, size
 from .surrogate import Fire
 from .traced import Traced, tapped
 
@@ -224,12 +225,12 @@ class _Row:
 def _exprel(x: Tensor) -> Tensor:
     small = x.abs() < 1e-16
     safe = torch.where(small, torch.ones_like(x), x)
-    return torch.where(small, torch.ones_like(x), torch.expm1(safe) / safe)
+    return torch.where(small, 1 + x / 2, torch.expm1(safe) / safe)  # 1 to the last bit, with its slope of a half
 
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {">": torch.gt, ">=": torch.ge, "<": torch.lt, "<=": torch.le}
 _PLAIN: dict[str, Callable[..., Tensor]] = {
-    "exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt, "abs": torch.abs, "tanh": torch.tanh, "sin": torch.sin, "cos": torch.cos,
+    "exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt, "abs": size, "tanh": torch.tanh, "sin": torch.sin, "cos": torch.cos,
     "floor": torch.floor, "sign": torch.sign, "trunc": torch.trunc, "round": lambda x: torch.floor(x + 0.5), "exprel": _exprel,
 }  # fmt: skip
 
@@ -240,6 +241,6 @@ def _of_tensors(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {name: _of_tensors(function) for name, function in _PLAIN.items()} | {
-    "clip": _of_tensors(lambda x, low, high: torch.clamp(x, min=low, max=high)),  # at a bound its slope is 1, as PyTorch's
+    "clip": _of_tensors(piece),
     "shr": _of_tensors(lambda x, n: torch.trunc(x / 2.0**n)),
 }

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ..arrays import first_wrong
 from ..errors import RefsimError
 
 
@@ -50,7 +51,8 @@ class AxonalDelay(nn.Module):
     def steps(self) -> Tensor:
         """Return the whole steps that act now, (channels,) int64."""
         if not bool(torch.isfinite(self.delay).all()):
-            raise RefsimError("AxonalDelay: a delay is NaN or infinite; the training diverged. Lower its learning rate.")
+            channel = first_wrong(self.delay.detach().cpu().numpy(), ("channel",))
+            raise RefsimError(f"AxonalDelay: a delay is NaN or infinite; {channel}. The training diverged; lower its learning rate.")
         return self.delay.detach().clamp(0, self.maximum).floor().long()
 
     def forward(self, x: Tensor) -> Tensor:

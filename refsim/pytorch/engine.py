@@ -1,5 +1,6 @@
 """Torch: run a network with the hand-written steps, or put the user's own module on trial."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ from .steps import STEPS
 from .steps_convention import convention_step
 from .steps_types import Step
 from .surrogate import heaviside
-from .trial import Result, Trial
+from .trial import FEW, Result, Trial
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -59,6 +60,10 @@ class Torch:
 
     def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
         """Run a batch; see `refsim.run`."""
+        with Trial.opened(self.module, network, self.input_shape, self.layout) if self.module is not None else contextlib.nullcontext() as trial:
+            return self._run(network, drive, record, trial)
+
+    def _run(self, network: Network, drive: Drive, record: tuple[str, ...], trial: Trial | None) -> Recording:
         record = check_run(network, drive, record, states=True)
         dtype, device = self._dtype(), checked_device(self.device)
         check_range(network, str(dtype).removeprefix("torch."))
@@ -66,7 +71,6 @@ class Torch:
         taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, names, _numpy(dtype)) for layer, names in zip(network.layers, own, strict=True)]
         # for the margin only: rounded to the dtype of the run
         thresholds = [constant_threshold(layer, network.dt).astype(_numpy(dtype)) for layer in network.layers]
-        trial = None if self.module is None else Trial.of(self.module, network, self.input_shape, self.layout)
         if trial is not None:
             trial.check_steps(drive.n_steps, drive.held)
         with torch.no_grad():
@@ -81,7 +85,9 @@ class Torch:
                         view.keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried, hidden=seen_is_hidden(seen, trial))
                         tap.lost += [(sample + int(samples[0]), *rest) for sample, *rest in view.lost[: 1 - len(tap.lost)]]
                 advance_progress(len(samples))
-        who = trial.described if trial is not None else "refsim's hand-written steps with the same weights"
+        own_cards = sorted({layer.model.name for layer in network.layers} & set(self.steps))
+        given = f", but of card {', '.join(own_cards)} the step that was given" if own_cards else ""
+        said = {"module": f"refsim's hand-written steps with the same weights{given}"} if trial is None else trial.facts(self._few(drive, dtype, device))
         name = str(dtype).removeprefix("torch.")
         label = " ".join(["PyTorch", name, *([] if device.type == "cpu" else [str(device)]), *(["module"] if self.module is not None else [])])
         provenance = make_provenance(
@@ -93,7 +99,8 @@ class Torch:
             dtype=_rounds_to(name, device, trial),
             device=_device_name(device),
             code="steps" if trial is None else "module",
-            module=who,
+            trial="own code" if trial is not None or own_cards else "refsim's steps",
+            **said,
         )
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
                          tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance,
@@ -109,6 +116,12 @@ class Torch:
                 )
             return DTYPES[self.dtype]
         return torch.float32 if self.module is None else _own_dtype(self.module)
+
+    @staticmethod
+    def _few(drive: Drive, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+        """Return the input of the first samples, a frame a step."""
+        few = drive.take(np.arange(min(FEW, drive.n_samples)))
+        return [torch.as_tensor(frame).to(device, dtype) for frame in few.frames()]
 
     def _results(self, network: Network, drive: Drive, dtype: torch.dtype, device: torch.device, trial: Trial | None) -> Iterator[list[Result]]:
         """Run a block of samples; yield the results of all layers, step by step."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..errors import RefsimError
 from ..model import NeuronModel, load
 from ..model.neuron import STEP
+from ..model.notes import warn
 from ..network import positive_time
 from .autocast import autocast_in_use, no_autocast, widened
 from .delay import AxonalDelay
@@ -46,6 +47,7 @@ class Neuron(nn.Module):
     def __init__(self, surrogate: str | Fire | None = "rectangle", *, detach_reset: bool = False, dt: object = None, **parameters: Any) -> None:
         super().__init__()
         self.model = load(self.card, **parameters)
+        warn(self.model)
         self.dt = _duration(self.model, dt)
         self.constants = {**self.model.constants(step=self.dt), STEP: self.dt}
         self.fire = spike_function(surrogate)

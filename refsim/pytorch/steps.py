@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .corners import at_least, at_most
 from .steps_adaptive import ADAPTIVE_STEPS
 from .steps_biophysical import BIOPHYSICAL_STEPS
 from .steps_chance import CHANCE_STEPS
@@ -65,7 +66,7 @@ def lif_refractory_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -
     held = s["count"] > 0
     v = torch.where(held, s["v"], p["decay"] * s["v"] + x)
     z = torch.where(held, torch.zeros_like(v), fire(v - p["v_th"]))
-    count = torch.clamp(s["count"] - 1, min=0)
+    count = at_least(s["count"] - 1, 0)
     return z, v, {"v": v * (1 - z) + p["v_reset"] * z, "count": count * (1 - z) + p["n_ref"] * z}
 
 
@@ -128,10 +129,10 @@ def qif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
 
 def mpr(u: Tensor) -> Tensor:
     """Membrane potential rectifier of Guo et al. 2022, Eq. 10, piece by piece, with a gradient free of NaN."""
-    below = 1 - torch.pow(1 - torch.clamp(u, max=0), 1 / 3)
+    below = 1 - torch.pow(1 - at_most(u, 0), 1 / 3)
     middle = torch.tanh(3 * (u - 0.5)) / (2 * math.tanh(1.5)) + 0.5
-    above = torch.pow(torch.clamp(u, min=1), 1 / 3)
-    return torch.where(u < 0, below, torch.where(u > 1, above, middle))
+    above = torch.pow(at_least(u, 1), 1 / 3)
+    return torch.where(u < 0, below, torch.where(u >= 1, above, middle))
 
 
 STEPS: dict[str, Step] = {

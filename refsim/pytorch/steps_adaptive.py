@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .corners import at_least, between
 from .steps_types import State, Step, Stepped, above
 from .surrogate import Fire
 
@@ -30,7 +31,7 @@ def adlif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped
 def adex_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     """Adaptive exponential integrate-and-fire, forward Euler, in volts and amps."""
     v, w = s["v"], s["w"]
-    upswing = p["g_l"] * p["delta_t"] * torch.exp(torch.clamp((v - p["v_t"]) / p["delta_t"], -80, 80))
+    upswing = p["g_l"] * p["delta_t"] * torch.exp(between((v - p["v_t"]) / p["delta_t"], -80, 80))
     slope = (p["g_l"] * (p["e_l"] - v) + upswing - w + x) / p["c_m"]
     w = w + p["step"] * ((p["a"] * (v - p["e_l"]) - w) / p["tau_w"])
     v = v + p["step"] * slope
@@ -104,7 +105,7 @@ def adrf_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
 
 def counted(count: Tensor, z: Tensor, p: Mapping[str, Any]) -> Tensor:
     """Count refractory steps down, and begin anew at a spike."""
-    left: Tensor = torch.clamp(count - 1, min=0) * (1 - z) + p["n_ref"] * z
+    left: Tensor = at_least(count - 1, 0) * (1 - z) + p["n_ref"] * z
     return left
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .corners import above_zero, between
 from .steps_types import State, Stepped
 from .surrogate import Fire
 
@@ -24,7 +25,7 @@ def poisson_escape_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -
 
 def bernoulli_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     """Fire with the clipped input as the chance."""
-    return drawn_spike(torch.clamp(p["gain"] * x, 0, 1), p["uniform"]), p["uniform"], {"v": x}
+    return drawn_spike(between(p["gain"] * x, 0, 1), p["uniform"]), p["uniform"], {"v": x}
 
 
 def srm0_escape_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
@@ -40,8 +41,8 @@ def ssnn_composite_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -
     u, n = s["u"], s["n"] + 1
     gate = ((u > 0) & (u < 1)).to(u.dtype)
     error = p["error"] * torch.ones_like(u)
-    above, below = (gate * p["scale"] * torch.clamp(side, min=0) for side in (error, -error))
-    z = drawn_spike(torch.clamp(u, 0, 1), p["uniform"])
+    above, below = (gate * p["scale"] * above_zero(side) for side in (error, -error))
+    z = drawn_spike(between(u, 0, 1), p["uniform"])
     streams = {"plus": (p["uniform_2"] < above).to(u.dtype), "minus": (p["uniform_3"] < below).to(u.dtype)}
     return z, p["uniform"], {"u": u + (x - u) / n, "n": n, **streams}
 

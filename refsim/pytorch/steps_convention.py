@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from .corners import above_zero, at_most
 from .steps_types import State, Step, Stepped
 from .surrogate import Fire
 
@@ -64,7 +65,7 @@ def _counted(z: Tensor, v: Tensor, traits: Mapping[str, str], p: Constants) -> T
     if traits["spikes"] == "one":
         return z
     fits = torch.floor(v / p["v_th"])
-    return z * (fits if traits["spikes"] == "many" else torch.minimum(fits, p["n_max"] + torch.zeros_like(v)))
+    return z * (fits if traits["spikes"] == "many" else at_most(fits, p["n_max"]))
 
 
 def _synapse(order: str, x: Tensor, s: State, p: Constants) -> tuple[Tensor, Tensor | None]:
@@ -120,4 +121,4 @@ def _after_spikes(v: Tensor, sent: Tensor | None, traits: Mapping[str, str], p: 
 
 
 def _floored(v: Tensor, p: Constants) -> Tensor:
-    return torch.relu(v - p["v_min"]) + p["v_min"]
+    return above_zero(v - p["v_min"]) + p["v_min"]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .corners import above_zero, size
 from .steps_types import State, Step, Stepped
 from .surrogate import Fire
 
@@ -74,12 +75,12 @@ def adrf_loihi_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> St
 def sigma_delta_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     """Send the change of the rectified sum where it is large enough, else keep it for later."""
     total = s["total"] + x
-    act = torch.relu(total + p["bias"])
+    act = above_zero(total + p["bias"])
     change = act - s["act"] + s["residue"]
-    size = torch.abs(change)
-    z = fire(size - p["v_th"])
+    moved = size(change)
+    z = fire(moved - p["v_th"])
     sent = change * z
-    return z, size, {"total": total, "act": act, "residue": change - sent, "sent": sent}
+    return z, moved, {"total": total, "act": act, "residue": change - sent, "sent": sent}
 
 
 def _weight(x: Tensor, p: Mapping[str, Any]) -> Tensor:

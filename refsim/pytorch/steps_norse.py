@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .corners import above_zero
 from .steps_types import State, Step, Stepped, above
 from .surrogate import Fire
 
@@ -84,7 +85,7 @@ def _set(v: Tensor, z: Tensor, p: Constants) -> Tensor:
 
 def _counted(rho: Tensor, z: Tensor, p: Constants) -> Tensor:
     """Count one step down, not below 0; a spike counts anew."""
-    counted: Tensor = torch.relu(rho - (rho > 0).to(rho.dtype)) * (1 - z) + p["rho_reset"] * z
+    counted: Tensor = above_zero(rho - (rho > 0).to(rho.dtype)) * (1 - z) + p["rho_reset"] * z
     return counted
 
 

@@ -1,6 +1,7 @@
 """The user's own module on trial: run as it is, recorded by hooks, its states put aside before and put back after."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -10,15 +11,18 @@ from torch import Tensor, nn
 
 from ..errors import RefsimError, listed
 from ..network import Layer, Network
+from .bridge.calling import Calls, called_twice
 from .bridge.feeding import in_time
 from .bridge.framework import first
-from .bridge.parts import neurons_of
+from .bridge.parts import made_from, neurons_of
 from .bridge.reach import unjudged
+from .bridge.sharing import Looked, looked_into
 from .bridge.states import put_aside
 from .bridge.training import otherwise_in_training
 from .bridge.trying import Tried, try_out
 from .layers import Neuron
 
+FEW = 16  # samples that are run again: what is left of one batch shows in some of them
 Draws = Sequence[Callable[[], dict[str, Tensor]]]
 
 
@@ -40,19 +44,32 @@ class Trial:
     tried: Tried
     network: Network
 
+    shared: tuple[str, ...] = ()
+
     @classmethod
     def of(cls, module: nn.Module, network: Network, shape: Sequence[int] | None, layout: str | None) -> "Trial":
         """Look into a module, and refuse one that cannot be the network."""
         parts = neurons_of(module)
-        if len(parts) != len(network.layers):
-            raise RefsimError(f"Torch: the module has {len(parts)} layers of neurons, but the network has {len(network.layers)}.")
-        tried = try_out(module, parts, None if shape is None else tuple(shape), layout)
+        return cls._checked(module, network, Looked(parts, try_out(module, parts, None if shape is None else tuple(shape), layout)))
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, module: nn.Module, network: Network, shape: Sequence[int] | None, layout: str | None) -> Iterator["Trial"]:
+        """Look into a module for as long as it is on trial; one neuron object that is handed several states is several layers there."""
+        with looked_into(module, None if shape is None else tuple(shape), layout) as looked:
+            yield cls._checked(module, network, looked)
+
+    @classmethod
+    def _checked(cls, module: nn.Module, network: Network, looked: Looked) -> "Trial":
+        if len(looked.parts) != len(network.layers):
+            raise RefsimError(f"Torch: the module has {len(looked.parts)} layers of neurons, but the network has {len(network.layers)}.")
+        tried = looked.tried
         found, needed = [torch.Size(each).numel() for each in tried.shapes], [layer.n_post for layer in network.layers]
         if found != needed:
             raise RefsimError(f"Torch: the module's layers have {found} neurons, but the network's have {needed}.")
         if tried.feeding.width != network.n_inputs:
             raise RefsimError(f"Torch: the module takes {tried.feeding.width} inputs, but the network has {network.n_inputs}; give Torch(input_shape=...).")
-        return cls(module, tried, network)
+        return cls(module, tried, network, looked.shared)
 
     @property
     def single(self) -> bool:
@@ -61,10 +78,29 @@ class Trial:
 
     @property
     def described(self) -> str:
-        """The module in a report, with what is in it besides the network that is judged, and what is judged as it is not set."""
+        """The module in a report, with what must be said of it."""
+        return "; ".join(["the module itself", *self.remarks])
+
+    @functools.cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What must be said of the module: what in it is not judged, or judged as it is not set, or read as what it is made from."""
         behind, training = unjudged(self.module, self.tried), otherwise_in_training(self.module, [part.name for part in self.tried.parts])
-        words = ["the module itself"] + ([f"{listed(behind)} leads to none of its neurons and is not judged"] if behind else [])
-        return "; ".join(words + ([f"set to train, it is judged as eval() would have it, {', '.join(training)}"] if training else []))
+        return (
+            *([f"{listed(behind)} leads to none of its neurons and is not judged"] if behind else []),
+            *([f"set to train, it is judged as eval() would have it, {', '.join(training)}"] if training else []),
+            *made_from(self.tried.parts),
+            *self.shared,
+        )
+
+    def facts(self, frames: Sequence[Tensor]) -> dict[str, Any]:
+        """Return for the provenance of a run what must be said of the module, and how it answers the first samples when it is called again.
+
+        A module that draws random numbers answers otherwise by right.
+        """
+        drawn = any(layer.model.draws for layer in self.network.layers)
+        calls = Calls() if drawn else called_twice(self.module, self.tried, frames)
+        noted = [*self.remarks, *([calls.said] if calls.said else [])]
+        return {"module": "; ".join(["the module itself", *noted]), "noted": noted, "calls": calls.as_dict()}
 
     def check_steps(self, n_steps: int, held: bool) -> None:
         """Refuse a drive that a module which runs its own steps cannot be given."""

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..claims import Claim
-from ..data import Dataset, encode, read_data
+from ..data import Dataset, encode, given_data, read_data
 from ..drive import Drive
 from ..errors import RefsimError, listed
-from ..model import load
+from ..model import NeuronModel, load
+from ..model.reading import written_parameters
 from ..network import Network, positive_time
 from ..rasters import read_event_rows
 from ..shelf import shelf
 from ..tables import read_toml
-from ..units import to_si
+from ..units import quotient, to_si
 from .curve import read_curve, validate_curve
 from .findings import Findings
 from .forecast import Forecast, check_input, forecast, tried_samples
@@ -71,14 +72,20 @@ class Case:
         if self.kind == "gradient":
             network = self.load()
             return Findings(title, tuple(validate_gradient(network, *drive_on(network, self.table["data"]), self.table, self.claims)))
-        model = load(self._near(self.table["neuron"]), **self.table.get("parameters", {}))
+        model = load(self._near(self.table["neuron"]))
+        model = model.with_parameters(**written_parameters(model, self.table.get("parameters", {}), "case: "))
         if self.kind == "curve":
             return Findings(title, validate_curve(read_curve(model, self.table), self.claims))
         if self.kind == "nest":
             return Findings(title, validate_rival(read_rival(model, self.table), self.claims))
-        factor = model.parameter(self.table["times"]).value if "times" in self.table else 1.0
-        inputs = np.asarray(self.table["inputs"], float) * factor
-        return Findings(title, validate_neuron(model, inputs.tolist(), self.table["dt"], self.table["expected"], self.claims))
+        return Findings(title, validate_neuron(model, self._inputs(model), self.table["dt"], self.table["expected"], self.claims))
+
+    def _inputs(self, model: NeuronModel) -> list[float]:
+        """Return the input of each step, which may be said in multiples of a parameter."""
+        by = model.parameter(self.table["times"]) if "times" in self.table else None
+        unit = quotient(model.input_unit, by.unit) if by else model.input_unit
+        told = [to_si(each, unit, "case: inputs", written=True) for each in self.table["inputs"]]
+        return [each * by.value for each in told] if by else told
 
     def _near(self, name: str) -> str | Path:
         """Return a card by name, or by its path beside the case."""
@@ -128,7 +135,8 @@ def _read(data: Mapping[str, Any], network: Network) -> Dataset:
         raise RefsimError(f"data: {listed(surplus)} is not a known key; known are {listed(known)}.")
     if data.get("encoder") == "events" and (rows := read_event_rows(data["source"], data.get("labels"), data.get("steps"), network.n_inputs)):
         return rows
-    found = read_data(data["source"], data.get("labels"), scale=data.get("scale", 1.0))
+    take = read_data if isinstance(data["source"], str | Path) else given_data
+    found = take(data["source"], data.get("labels"), scale=data.get("scale", 1.0))
     return found if data.get("samples") is None else found.head(data["samples"])
 
 
@@ -157,7 +165,7 @@ def read_case(path: str | Path) -> Case:
     check_keys(table, CASE, f"case {path}")
     check_keys(table.get("data", {}), DATA, f"case {path}: data")
     if "dt" in table:
-        positive_time(table["dt"], f"case {path}: dt")
+        positive_time(table["dt"], f"case {path}: dt", written=True)
     return Case(path, table, read_claims(table, f"case {path}"))
 
 

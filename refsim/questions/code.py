@@ -1,7 +1,7 @@
 """Is the code right? Two runs of the same declared step must give the same spikes, or refsim names the first that differs."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from ..arrays import Ints
 from ..claims import Claim, Verdict
 from ..distances import check_comparable, delays, mismatched
+from ..engines.discrete import Discrete
 from ..errors import counted
 from ..recording import Recording
 from ..rounding import Decision, Replay, Threshold, distances_to_threshold, replay
@@ -24,6 +25,7 @@ SHORT = ("float16", "bfloat16")  # dtypes in which a proven bound is wider than 
 # What a comparison comes to, the first that is true; and what that makes of a claim that the two are the same.
 OUTCOMES = {
     "not a number": "fail",
+    "runs away": "inconclusive",
     "wrong decisions": "fail",
     "reference wrong": "fail",
     "other membranes": "fail",
@@ -69,12 +71,13 @@ class Comparison:
     nearest_bound: float | None = None
     readouts: tuple[Readout, ...] = ()
     first: Decision | None = None
+    declared_runs_away: bool = False  # the declared step, too, gives NaN or infinity where the trial first does
 
     @cached_property
     def outcome(self) -> str:
         """What it comes to, one of ``OUTCOMES``."""
         if self.trial.not_a_number is not None:
-            return "not a number"
+            return "runs away" if self.declared_runs_away else "not a number"
         if any(layer.wrong or layer.numbers for layer in self.replay.layers):
             return "wrong decisions"
         if self.replay.count("membranes"):
@@ -141,14 +144,20 @@ class Comparison:
         return len(set(self.parted.tolist()) - self.replay.wrong_samples)
 
 
-def compare_recordings(reference: Recording, trial: Recording) -> Comparison:
-    """Compare two recordings of the same network and drive, spike by spike, and judge each decision of the trial."""
+def compare_recordings(reference: Recording, trial: Recording, in_doubt: Collection[int] = ()) -> Comparison:
+    """Compare two recordings of the same network and drive, spike by spike, and judge each decision of the trial.
+
+    Parameters
+    ----------
+    in_doubt : collection of int
+        Samples in which a layer that nobody recorded may have decided otherwise, so that nothing there can be called wrong.
+    """
     check_comparable(reference, trial)
     own = {index for index in range(len(trial.spikes)) if index in trial.recorded_layers}
     codes = [mismatched(a, b) if index in own else np.zeros(0, np.int64) for index, (a, b) in enumerate(zip(reference.spikes, trial.spikes, strict=True))]
     parted = np.unique(np.concatenate([code // (train.n_steps * train.n_neurons) for code, train in zip(codes, trial.spikes, strict=True)]))
     nearest = nearest_approach((reference, trial))
-    found = _replayed(trial, reference, _looked_at(reference, trial, parted))
+    found = _replayed(trial, reference, _looked_at(reference, trial, parted), in_doubt)
     anew = None
     if len(parted) and not found.wrong and not found.open:
         anew = replay(reference, parted, _dtypes(reference))
@@ -157,7 +166,17 @@ def compare_recordings(reference: Recording, trial: Recording) -> Comparison:
         nearest, bound = _most_endangered(reference, trial)
     readouts = () if len(parted) else compare_readouts(reference, trial)
     first = next(iter(decision for decision in found.wrong if decision.what == "spike"), None) or next(iter(found.wrong or found.open), None)
-    return Comparison(reference, trial, tuple(map(len, codes)), parted, found, anew, nearest, bound, readouts, first)
+    return Comparison(reference, trial, tuple(map(len, codes)), parted, found, anew, nearest, bound, readouts, first, _runs_away(trial))
+
+
+def _runs_away(trial: Recording) -> bool:
+    """Return whether the declared step leaves the finite numbers as soon as the trial does."""
+    if trial.not_a_number is None:
+        return False
+    layer, sample, neuron, step = trial.not_a_number
+    with np.errstate(all="ignore"):
+        run = Discrete().run(trial.network, trial.drive.take(np.array([sample])), ("before_reset",))
+    return not np.isfinite(run.traces[layer]["before_reset"][0, : step + 1, neuron]).all()
 
 
 def _looked_at(reference: Recording, trial: Recording, parted: Ints) -> Ints:
@@ -172,7 +191,7 @@ def _looked_at(reference: Recording, trial: Recording, parted: Ints) -> Ints:
     return np.unique([*near, *spread])[: max(BOUNDED_SAMPLES, len(set(near)))]
 
 
-def _replayed(trial: Recording, reference: Recording, samples: Ints) -> Replay:
+def _replayed(trial: Recording, reference: Recording, samples: Ints, in_doubt: Collection[int]) -> Replay:
     """Replay a trial; in a short dtype its own arithmetic is asked as well."""
     dtypes = _dtypes(reference, trial)
     own: Callable[..., Any] | None = None
@@ -180,7 +199,7 @@ def _replayed(trial: Recording, reference: Recording, samples: Ints) -> Replay:
         from ..pytorch.own_decisions import own_decisions
 
         own = own_decisions(trial, dtypes[1])
-    return replay(trial, samples, dtypes, own)
+    return replay(trial, samples, dtypes, own, in_doubt)
 
 
 def _most_endangered(reference: Recording, trial: Recording) -> tuple[tuple[float, int, int, int], float]:
@@ -262,7 +281,7 @@ def _facts(comparison: Comparison) -> Mapping[str, Any]:
         facts["first_divergence"] = {
             "layer": first.layer, "sample": first.sample, "neuron": first.neuron, "step": first.step, "what": first.what,
             "fired_in": comparison.trial.label if first.fired else comparison.reference.label,
-            "declared_membrane": _finite(first.seen), "trial_membrane": first.trial_seen,
+            "reference_membrane": _finite(first.seen), "trial_membrane": first.trial_seen,
             "distance_to_threshold": _finite(first.distance), "rounding_bound": _finite(first.bound),
             "tie": first in comparison.replay.open and first.known,
         }  # fmt: skip
@@ -294,7 +313,7 @@ def describe(comparison: Comparison) -> str:
 
 def _not_a_number(comparison: Comparison) -> str:
     layer, sample, neuron, step = comparison.trial.not_a_number or (0, 0, 0, 0)
-    return f"a membrane of the trial is not a finite number, first at layer {layer}, sample {sample}, neuron {neuron}, step {step}"
+    return f"a membrane of the trial is NaN or infinite, first at layer {layer}, sample {sample}, neuron {neuron}, step {step}"
 
 
 def _wrong(comparison: Comparison) -> str:
@@ -364,6 +383,7 @@ def _coarse(comparison: Comparison) -> str:
 
 _WORDS: dict[str, Callable[[Comparison], str]] = {
     "not a number": _not_a_number,
+    "runs away": lambda found: f"{_not_a_number(found)}; so it is in the declared step, which leaves the range of numbers there",
     "wrong decisions": _wrong,
     "reference wrong": _reference_wrong,
     "other membranes": _membranes,

@@ -94,7 +94,8 @@ def read_curve(model: NeuronModel, table: Mapping[str, Any]) -> Curve:
     steps, pulse = table["steps"], table.get("pulse", False)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 4 or not isinstance(pulse, bool):
         raise RefsimError(f"case: steps must be a whole number of 4 or more and pulse true or false, but are {steps!r} and {pulse!r}.")
-    return Curve(model, to_si(table["input"], model.input_unit, "case: input"), pulse, steps, positive_time(table["dt"], "case: dt"), expected)
+    level = to_si(table["input"], model.input_unit, "case: input", written=True)
+    return Curve(model, level, pulse, steps, positive_time(table["dt"], "case: dt", written=True), expected)
 
 
 def validate_curve(curve: Curve, claims: Sequence[Claim]) -> tuple[Verdict, ...]:

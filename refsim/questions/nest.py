@@ -151,7 +151,8 @@ def read_rival(model: NeuronModel, table: Mapping[str, Any]) -> Rival:
         raise RefsimError(
             f"case: resolutions: NEST has none at {listed(str(each) for each in missing)} ms; it has {listed(str(each) for each in figures.spikes)}."
         )
-    until = to_si(table.get("until", figures.duration), "second", "case: until")
+    said = "until" in table
+    until = to_si(table["until"], "second", "case: until", written=True) if said else figures.duration
     return Rival(model.with_parameters(**made), figures, figures.formula(table["input"], "case: input"), resolutions, until)
 
 

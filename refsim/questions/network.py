@@ -16,6 +16,7 @@ from ..errors import RefsimError
 from ..network import Network
 from ..progress import progress
 from ..recording import Engine, Recording, check_run, output_trace, streams_of
+from .calls import judge_calls
 from .code import IDENTITY, Comparison, compare_recordings, judge_identity
 from .findings import Closeup, Findings, look_closer
 from .step import LADDER_MEASURES, Ladder, climb, judge_ladder
@@ -99,6 +100,7 @@ def validate_network(
         if worst.first is not None:
             comparisons = tuple(_with_membranes(found, look()) if found is worst else found for found in comparisons)
     verdicts = [verdict for claim in applying(claims, network) for verdict in _judge(claim, reference, comparisons, ladder, labels)]
+    verdicts += [verdict for found in comparisons for verdict in judge_calls(found.trial)]
     facts = {"samples": drive.n_samples, "steps": drive.n_steps, "inputs": drive.n_inputs, "drive": drive.made.get("kind")} | (data or {})
     return Findings(title, tuple(verdicts), network, facts, reference, comparisons, ladder, labels, look)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..claims import Claim, Verdict, judge
 from ..distances import Displacement, displacement
+from ..experiments.dt import fitted_power
 from ..recording import Recording
 
 
@@ -52,7 +53,7 @@ def fitted_order(rungs: Sequence[Rung]) -> float:
     if len(points) < 2:
         return float("nan")
     refine, steps = np.array(points).T
-    return float(-np.polyfit(np.log(refine), np.log(steps), 1)[0])
+    return -fitted_power(refine, steps)
 
 
 def judge_ladder(claim: Claim, ladder: Ladder) -> list[Verdict]:

@@ -2,5 +2,6 @@
 
 from .compare import compare
 from .report import Report
+from .validate import validate
 
-__all__ = ["Report", "compare"]
+__all__ = ["Report", "compare", "validate"]

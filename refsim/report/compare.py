@@ -1,9 +1,9 @@
 """compare: two recordings in, a report out."""
 
 from ..questions.case import standard_claims
-from ..questions.code import compare_recordings
 from ..questions.findings import Findings
 from ..questions.network import CODE_MEASURES, applying, judge_code
+from ..questions.twin import compare_recorded
 from ..recording import Recording
 from .report import Report
 
@@ -26,7 +26,7 @@ def compare(reference: Recording, trial: Recording) -> Report:
     RefsimError
         Where the runs differ in shape or input.
     """
-    found = compare_recordings(reference, trial)
+    found = compare_recorded(reference, trial)
     claims = [claim for claim in applying(standard_claims(), reference.network) if claim.measure in CODE_MEASURES]
     verdicts = [judge_code(claim, found) for claim in claims]
     facts = {

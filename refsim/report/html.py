@@ -21,13 +21,15 @@ def page(report: "Report") -> str:
     for verdict in report.findings.verdicts:
         claims.append(_row(verdict, because=verdict.claim not in told))
         told.add(verdict.claim)
+    content = report.as_dict()
     return template.substitute(
         verdict=report.verdict,
+        id=content["id"],
         sentence=escape(report.sentence),
         facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts(report.findings)),
         claims="\n".join(claims),
         pictures="\n".join(_figure(picture) for picture in pictures(report.findings)),
-        runs=escape(json.dumps(report.as_dict()["runs"], indent=1, default=str)),
+        runs=escape(json.dumps(content["runs"], indent=1)),
     )
 
 

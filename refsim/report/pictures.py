@@ -74,6 +74,8 @@ def _raster(findings: Findings) -> Picture:
     axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     words = f"Sample {sample}: a ring is a spike of {found.reference.label}, a dot one of {found.trial.label}; a dot in a ring is agreement."
+    if len(found.trial.provenance.get("recorded_layers", sizes)) < len(sizes):
+        words += " Layers that were not recorded are shown as they run freely."
     return _finish(figure, "Spikes of both runs", words)
 
 
@@ -139,7 +141,10 @@ def _membrane(closeup: Closeup, findings: Findings) -> Picture:
     axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
     what = "the first to part" if closeup.step is not None else "the one that came nearest to threshold"
-    return _finish(figure, "Membrane of one neuron", f"Layer {closeup.layer}, neuron {closeup.neuron}, sample {closeup.sample}: {what}.")
+    words = f"Layer {closeup.layer}, neuron {closeup.neuron}, sample {closeup.sample}: {what}."
+    if "recorded_layers" in found.trial.provenance:
+        words += f" The membrane of {found.trial.label} is not known; shown is the declared step that follows its spikes."
+    return _finish(figure, "Membrane of one neuron", words)
 
 
 def _decisions(findings: Findings) -> Picture:

@@ -1,14 +1,19 @@
 """Report: the findings with their sentence, as text, JSON and an HTML page."""
 
+import hashlib
 import json
+import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import RefsimError
+from ..model.notes import notes
 from ..network import Network
 from ..questions.findings import Findings
+from .pair import write_pair
 from .sentence import sentence
 
 SCHEMA_VERSION = 1
@@ -48,7 +53,7 @@ class Report:
         runs = [findings.reference] if findings.reference else []
         runs += [found.trial for found in findings.comparisons]
         runs += [rung.recording for rung in findings.ladder.rungs] if findings.ladder else []
-        return {
+        content = {
             "schema_version": SCHEMA_VERSION,
             "verdict": self.verdict,
             "sentence": self.sentence,
@@ -59,9 +64,19 @@ class Report:
             "claims": [verdict.as_dict() for verdict in findings.verdicts],
             "causes": [cause.as_dict() for cause in findings.conventions],
         }
+        content, strange = finite(content)
+        strange |= {f"claims[{row}].value": _word(verdict.value) for row, verdict in enumerate(findings.verdicts) if _is_strange(verdict.value)}
+        content |= {"not_finite": strange}
+        return content | {"id": hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]}
+
+    def as_json(self) -> str:
+        """Return report.json, which any reader of JSON takes: what is NaN or infinite is null, and named under ``not_finite``."""
+        return json.dumps(self.as_dict(), indent=2, allow_nan=False)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write report.json and report.html into a folder, made where absent; return the folder.
+
+        Both are written or none, whenever the run is killed: see `refsim.report.pair`. They carry the same ``id``.
 
         Raises
         ------
@@ -72,9 +87,7 @@ class Report:
 
         path = Path(folder)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            (path / "report.json").write_text(json.dumps(self.as_dict(), indent=2, allow_nan=False, default=_plain) + "\n", "utf-8")
-            (path / "report.html").write_text(page(self), "utf-8")
+            write_pair(path, {"report.json": self.as_json() + "\n", "report.html": page(self)})
         except OSError as error:
             raise RefsimError(f"the report cannot be written to {path} ({error.strerror}); name another folder, --report DIR.") from None
         return path
@@ -92,10 +105,28 @@ def describe_network(network: Network | None) -> dict[str, Any] | None:
     for layer in network.layers:
         values = {name: parameter.value for name, parameter in layer.model.parameters.items() if name not in layer.parameters}
         layers.append({"name": layer.name, "neuron": layer.model.name, "n_inputs": layer.n_pre, "n_neurons": layer.n_post,
-                       "parameters": values, "parameters_per_neuron": sorted(layer.parameters)})  # fmt: skip
+                       "parameters": values, "parameters_per_neuron": sorted(layer.parameters), "notes": notes(layer.model, layer.parameters)})  # fmt: skip
     return {"dt": network.dt, "n_inputs": network.n_inputs, "synapses": sum(layer.weight.size for layer in network.layers), "layers": layers}
 
 
-def _plain(value: Any) -> Any:
-    """Turn NumPy numbers into Python's."""
-    return value.item() if hasattr(value, "item") else str(value)
+def finite(value: Any, where: str = "") -> tuple[Any, dict[str, str]]:
+    """Return data as JSON takes it, and what in it was NaN or infinite, by its place: JSON has neither, and null stands for them."""
+    if isinstance(value, Mapping):
+        parts = [(str(key), finite(entry, f"{where}.{key}" if where else str(key))) for key, entry in value.items()]
+        return {key: part for key, (part, _) in parts}, {place: word for _, (_, found) in parts for place, word in found.items()}
+    if isinstance(value, list | tuple):
+        rows = [finite(entry, f"{where}[{row}]") for row, entry in enumerate(value)]
+        return [part for part, _ in rows], {place: word for _, found in rows for place, word in found.items()}
+    if hasattr(value, "tolist"):  # a number or an array of NumPy
+        return finite(value.tolist(), where)
+    if _is_strange(value):
+        return None, {where: _word(value)}
+    return (value if value is None or isinstance(value, str | int | float) else str(value)), {}
+
+
+def _is_strange(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _word(value: Any) -> str:
+    return "NaN" if math.isnan(value) else "infinity" if value > 0 else "-infinity"

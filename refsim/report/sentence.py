@@ -72,6 +72,7 @@ def _readout_differs(_findings: Findings, worst: Comparison) -> str:
 
 _WORDS: dict[str, Callable[[Findings, Comparison], str]] = {
     "not a number": _not_a_number,
+    "runs away": lambda _findings, worst: f"Not decided: {describe(worst)}. Give weaker input, or a smaller dt.",
     "wrong decisions": _wrong,
     "reference wrong": lambda _findings, worst: f"Not the declared network: {describe(worst)}.",
     "other membranes": _membranes,

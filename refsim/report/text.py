@@ -5,7 +5,8 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from ..claims import Verdict
-from ..errors import counted
+from ..errors import counted, one_line
+from ..model.notes import notes
 from ..questions.code import Comparison
 from ..questions.findings import Findings
 from ..rounding import Replay
@@ -13,6 +14,7 @@ from ..rounding import Replay
 if TYPE_CHECKING:
     from .report import Report
 
+_FACT = 600  # characters of a fact: names of files and layers are somebody else's
 _QUESTIONS = {
     "code": "Is the code right? Both run the same declared step",
     "step": "Is the step right? Reported against the ODE, blamed on nobody",
@@ -47,7 +49,11 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         neurons = ", ".join(dict.fromkeys(layer.model.name for layer in network.layers))
         rows.append(("network", f"{sizes}, {neurons}, dt = {network.dt * 1e3:g} ms"))
         rows.append(("data", f"{data.get('name', 'given drive')}: {counted(data['samples'], 'sample')}, {counted(data['steps'], 'step')}, {data.get('drive')}"))
+        rows += [(name, words) for name, words in data.get("parties", {}).items() if words and name != "trial"]
         rows += [("assumed", line) for line in data.get("assumed", ())]
+        told = (line for layer in network.layers for line in notes(layer.model, layer.parameters))
+        rows += [("note", line) for line in dict.fromkeys(told)]
+        rows += [("ignored", ", ".join(data["ignored"]))] if data.get("ignored") else []
     if findings.reference is not None:
         spikes = ", ".join(f"{len(train):,}" for train in findings.reference.spikes)
         rows.append(("reference", f"{findings.reference.label} ({findings.reference.provenance.get('target', 'NumPy')}), spikes a layer: {spikes}"))
@@ -55,7 +61,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
             ("on trial", f"{found.trial.label}, {found.trial.provenance['module']}") for found in findings.comparisons if "module" in found.trial.provenance
         ]
         rows += [("judged", text) for text in dict.fromkeys(judged(found) for found in findings.comparisons)]
-    return rows
+    return [(name, one_line(text, _FACT)) for name, text in rows]
 
 
 def judged(found: Comparison) -> str:

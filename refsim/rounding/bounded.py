@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from ..engines.discrete import FUNCTIONS, exprel
 
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-UNKNOWN = 1e250  # stands for "no bound": finite, so that an exact zero still ends it
+UNKNOWN = 1e150  # stands for "no bound": finite, so that an exact zero still ends it
 LIBRARY = 4.0  # a function of a mathematical library is right to 4 units in the last place, glibc and SLEEF say
-_STEEPEST = 1e200
-_OWN_ROUNDING = 1 + 2.0**-40  # of this bound's own arithmetic in float64
+_STEEPEST = 1e150
 
 Slope = tuple[Any, Any]  # centre and half-width of the range that a derivative keeps to
 

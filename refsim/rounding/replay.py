@@ -7,7 +7,7 @@ are not the declared ones. docs/decisions/0047 says why.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -79,7 +79,7 @@ class LayerJudgement:
     coarsest : float
         The largest bound as a share of the way from reset to threshold.
     judged : bool
-        False where the layer was not recorded and ran freely.
+        False where the layer was not recorded: it is taken to have fired as the run says, and not judged.
     """
 
     right: int = 0
@@ -150,7 +150,7 @@ class Replay:
 Own = Callable[[Ints], Sequence[NDArray[np.bool_]]]
 
 
-def replay(trial: Recording, samples: Ints, dtypes: Sequence[str], own: Own | None = None) -> Replay:
+def replay(trial: Recording, samples: Ints, dtypes: Sequence[str], own: Own | None = None, in_doubt: Collection[int] = ()) -> Replay:
     """Judge every decision of some samples of a run.
 
     Parameters
@@ -163,6 +163,8 @@ def replay(trial: Recording, samples: Ints, dtypes: Sequence[str], own: Own | No
     own : function (samples) -> spikes a layer, optional
         What refsim's own steps decide in the run's own dtype, on the run's own spikes. In a dtype so short that the proven
         bound says nothing, a decision is wrong where it is neither that nor within one rounding a step of the replay.
+    in_doubt : collection of int
+        Samples of which no decision can be called wrong.
     """
     rounding = Rounding.of(dtypes, once=own is not None)
     network = trial.network
@@ -172,7 +174,7 @@ def replay(trial: Recording, samples: Ints, dtypes: Sequence[str], own: Own | No
     widest = max(layer.n_post for layer in network.layers) * trial.drive.n_steps
     at_once = max(1, _ROOM // widest)
     for first in range(0, len(samples), at_once):
-        _Block(trial, samples[first : first + at_once], rounding, found, own).judge()
+        _Block(trial, samples[first : first + at_once], rounding, found, own, in_doubt).judge()
     for rows in (found.wrong, found.open):
         rows.sort(key=lambda row: (row.step, row.layer, row.sample, row.neuron))
     return found
@@ -198,9 +200,10 @@ class _Followed:
 class _Block:
     """Some samples of a replay: followed in float64, then bounded."""
 
-    def __init__(self, trial: Recording, samples: Ints, rounding: Rounding, found: Replay, own: Own | None) -> None:
+    def __init__(self, trial: Recording, samples: Ints, rounding: Rounding, found: Replay, own: Own | None, in_doubt: Collection[int]) -> None:
         self.trial, self.samples, self.rounding, self.found = trial, samples, rounding, found
         self.unit = rounding.unit
+        self.in_doubt = np.isin(samples, list(in_doubt))[:, None, None]
         self.own = None if own is None else own(samples)
         self.network: Network = trial.network
         self.drive: Drive = trial.drive.take(samples)
@@ -245,7 +248,6 @@ class _Block:
 
     def _one_step(self, index: int, state: LayerState, row: _Followed, sums: Any, step: int) -> Any:
         """Advance one layer; note what differs, and return what it sent."""
-        judged = self.found.layers[index].judged
         given = None if row.given is None else row.given[:, step]
 
         def sent(computed: Any) -> Any:
@@ -255,10 +257,8 @@ class _Block:
             row.off_number[:, step] = _apart(given, computed)
             return given
 
-        fired = row.fired[:, step] if judged else None
         fires = bool(state.layer.model.discrete.fire)
-        fired, tested = state.step(sums, fired=fired if fires or not judged else None, sent=sent)
-        row.fired[:, step] = fired
+        fired, tested = state.step(sums, fired=row.fired[:, step], sent=sent)
         gaps = [np.broadcast_to(left - right, fired.shape) for left, _, right in tested]
         if fires:
             holds = [OPERATE[symbol](left, right) for left, symbol, right in tested]
@@ -345,10 +345,11 @@ class _Block:
 
     def _count(self, index: int, row: _Followed, bound: Floats, way: float) -> None:
         judged = self.found.layers[index]
+        bound = np.where(self.in_doubt & row.differs, np.inf, bound)
         distance = np.abs(row.distance)
         # A distance of 0 in exact sums is a difference; a distance within a bound above 0 is none.
         beyond = row.differs & np.isfinite(bound) & ((distance > bound) | (bound == 0))
-        beyond |= row.differs & np.isnan(distance)
+        beyond |= row.differs & np.isnan(distance) & ~self.in_doubt
         if self.own is not None:
             beyond &= self.own[index] != row.fired
         coarse = ~(bound <= FINE_ENOUGH * way) & ~beyond
@@ -357,7 +358,7 @@ class _Block:
         judged.unjudged += int(coarse.sum())
         judged.within += int(within.sum())
         judged.right += int(beyond.size - beyond.sum() - coarse.sum() - within.sum())
-        judged.coarsest = max(judged.coarsest, float(np.max(bound) / way))
+        judged.coarsest = max(judged.coarsest, float(np.max(np.where(self.in_doubt & row.differs, 0.0, bound)) / way))
         self.found.wrong += list(self._told(index, row, beyond, row.distance, bound, "spike"))
         self.found.open += list(self._told(index, row, within | (coarse & row.differs), row.distance, bound, "spike"))
         self.found.wrong_samples |= set(self.samples[beyond.any(axis=(1, 2))].tolist())

@@ -4,16 +4,15 @@ import ast
 import copy
 from collections.abc import Mapping
 
-from ..units import DIMENSIONS
+from ..units import Dimension, dimension
 
-Dimension = tuple[float, ...]
 _NONE: Dimension = (0.0,) * 5
 _KEEP = ("abs", "clip")  # of their first argument
 
 
 def agrees(tree: ast.expr, unit: str, units: Mapping[str, str]) -> bool:
     """Whether an expression has the dimension of a unit, and no step on the way mixes dimensions."""
-    return _dimension(tree, units) == tuple(map(float, DIMENSIONS[unit]))
+    return _dimension(tree, units) == tuple(map(float, dimension(unit)))
 
 
 def in_numbers(tree: ast.expr, units: Mapping[str, str]) -> ast.expr:
@@ -25,7 +24,7 @@ def _dimension(tree: ast.expr, units: Mapping[str, str]) -> Dimension | None:
     if isinstance(tree, ast.Constant):
         return _NONE
     if isinstance(tree, ast.Name):
-        return tuple(map(float, DIMENSIONS[units[tree.id]]))
+        return tuple(map(float, dimension(units[tree.id])))
     if isinstance(tree, ast.UnaryOp):
         return _dimension(tree.operand, units)
     if isinstance(tree, ast.Call):
@@ -54,4 +53,4 @@ class _Divided(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         unit = self.units.get(node.id, "1")
-        return node if unit == "1" else ast.BinOp(node, ast.Div(), ast.Name(unit))
+        return node if unit == "1" else ast.BinOp(node, ast.Div(), ast.parse(unit, mode="eval").body)

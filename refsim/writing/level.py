@@ -85,6 +85,7 @@ def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
     known: dict[str, Any] = {**model.constants(step), STEP: step, "dt": dt}
     known |= {name: np.full(len(_LEVELS), state.start) for name, state in model.solved.items()}
     chance, counts, before = np.random.default_rng(0), np.zeros(len(_LEVELS), int), np.zeros(len(_LEVELS), bool)
+    known |= {name: chance.random(len(_LEVELS)) for name in model.draws}
     for level in np.repeat(shape, _REFINE):
         known |= split_input(model, level * _LEVELS)
         _name(known, named)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ..model import NeuronModel
-from ..model.expressions import comparisons, names_in, parse_expression
+from ..model.expressions import bare, comparisons, names_in, number_of, parse_expression
 from ..model.neuron import DRAWS
 from ..model.reading import equation_lines
 
@@ -47,16 +47,18 @@ def continuous_group(model: NeuronModel) -> str:
     """Return equations, threshold, reset and method as the card gives them."""
     part = model.continuous
     assert part is not None
-    lines = [f"{left} = {right} : {unit}" for left, right, unit in equation_lines(model)]
+    lines = [f"{left} = {_of_text(right)} : {unit}" for left, right, unit in equation_lines(model)]
     wanted = read_names(model)
     lines += [f"{each.target} = {brian2_text(each.text, each.tree)} : 1" for each in model.discrete.modulate if each.target in wanted]
     lines += [f"{name} : {model.input_unit}" for name in model.inputs] + [f"{name} : 1" for name in _drawn(model)]
-    options = [("threshold", _bare(part.threshold), ""), ("reset", _bare(part.reset, "; "), "")] if part.threshold else []
+    reset = "; ".join(_of_statement(row) for row in part.reset.split("; ")) if part.reset else ""
+    options = [("threshold", _of_text(part.threshold), ""), ("reset", reset, "")] if part.threshold else []
     timed = part.refractory in model.constant_units
-    options += [("refractory", f"{part.refractory} + dt" if timed else _bare(part.refractory), _ONE if timed else ""), ("method", part.method, "")]
+    held = f"{part.refractory} + dt" if timed else _of_text(part.refractory) if part.refractory else ""
+    options += [("refractory", held, _ONE if timed else ""), ("method", part.method, "")]
     given = [f'    {key}="{text}",' + (f"  # {comment}" if comment else "") for key, text, comment in options if text or key == "reset"]
     draw = "; ".join(f"{name} = rand()" for name in _drawn(model))
-    after = [f'neurons.run_regularly("{draw}", when="before_thresholds")'] if draw else []
+    after = [f'neurons.run_regularly("{draw}", when="start")'] if draw else []
     return _defined([*_equations(lines), "", "neurons = NeuronGroup(", "    1,", "    equations,", *given, ")", *after])
 
 
@@ -85,15 +87,20 @@ def discrete_group(model: NeuronModel) -> str:
 
 def _defined(lines: Sequence[str]) -> str:
     """Return Brian2's text behind the functions that it calls and Brian2 has not, or has otherwise."""
-    text = re.sub(r"\bfloor\(", "whole_below(", "\n".join(lines))
+    text = re.sub(r"\bfloor\s*\(", "whole_below(", "\n".join(lines))
     functions = [define for name, define in (("shr(", _SHIFT), ("whole_below(", _FLOOR)) if name in text]
     return "\n".join([*(line for define in functions for line in (*define, "", "")), text])
 
 
-def _bare(text: str, joined: str = " ") -> str:
-    """Return a text of the card on one line, without its comments, which may hold anything."""
-    lines = (line.split("#")[0].strip().strip(";") for line in text.splitlines())
-    return joined.join(line for line in lines if line)
+def _of_text(text: str) -> str:
+    """Return an expression of the ODE as the card writes it, but for what Brian2 has no word for or computes otherwise."""
+    return _written(text, parse_expression(text, "text"), _Replaced())
+
+
+def _of_statement(text: str) -> str:
+    """Return a statement ``v = ...`` or ``v -= ...`` in the same way."""
+    head, equals, tail = text.partition("=")
+    return f"{head}{equals} {_of_text(tail)}"
 
 
 def _drawn(model: NeuronModel) -> list[str]:
@@ -119,7 +126,7 @@ def python_text(text: str, tree: ast.expr) -> str:
 def _written(text: str, tree: ast.expr, replaced: "_Replaced") -> str:
     """Return the card's own text, or the changed one where a function had to be replaced."""
     changed = replaced.visit(copy.deepcopy(tree))
-    return re.sub(r" (\*\*|\*|/) ", r"\1", ast.unparse(changed)) if replaced.found else _bare(text)
+    return re.sub(r" (\*\*|\*|/) ", r"\1", ast.unparse(changed)) if replaced.found else bare(text)
 
 
 class _Replaced(ast.NodeTransformer):
@@ -127,6 +134,15 @@ class _Replaced(ast.NodeTransformer):
 
     def __init__(self, *, python: bool = False) -> None:
         self.python, self.found = python, False
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """Compute a power of numbers alone: of whole numbers Brian2 makes 0 of ``2**(-1)``."""
+        self.generic_visit(node)
+        value = None if self.python or not isinstance(node.op, ast.Pow) or names_in(node) else number_of(node)
+        if value is None:
+            return node
+        self.found = True
+        return ast.Constant(value)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         """Replace round(x) by floor(x + 0.5), trunc(x) in Brian2 by sign(x)*floor(abs(x)), shr(x, n) in Python by trunc(x/2**n)."""

@@ -2,19 +2,21 @@
 
 import math
 
-_SYMBOLS = {"second": "s", "hertz": "Hz", "volt": "V", "amp": "A", "siemens": "S", "farad": "F", "ohm": "ohm", "coulomb": "C", "metre": "m", "kelvin": "K"}
-_PREFIXES = {-12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M"}
+from ..units import PREFIXES, SYMBOLS
+
+# Prefixes that a script is written with; larger and smaller numbers stand as they are.
+_PREFIXES = {PREFIXES[prefix]: prefix for prefix in ("p", "n", "u", "m", "", "k", "M")}
 # Brian2 has a short name for these; every other unit is written in full.
 _BRIAN2 = frozenset(["ms", "us", "Hz", "kHz", "MHz", "mV", "mA", "uA", "nA", "pA", "mS", "uS", "nS", "uF", "nF", "pF", "kohm", "Mohm", "Gohm", "mm", "um"])
 
 
 def scaled(value: float, unit: str) -> tuple[str, str]:
     """Return a number and a symbol, such as ``("281", "pF")``, that give the value to the last bit; no symbol for a plain number."""
-    if unit not in _SYMBOLS or not math.isfinite(value):
+    if unit not in SYMBOLS or not math.isfinite(value):
         return number(value), "" if unit == "1" else unit
     power = 3 * math.floor(math.log10(abs(value)) / 3 + 1e-9) if value else 0
     power = min(max(power, -12 if unit != "hertz" else 0), 6)  # nobody writes mHz
-    return _digits(value, 10.0**power), _PREFIXES[power] + _SYMBOLS[unit]
+    return _digits(value, 10.0**power), _PREFIXES[power] + SYMBOLS[unit]
 
 
 def number(value: float) -> str:
@@ -40,4 +42,4 @@ def _digits(value: float, factor: float) -> str:
 
 
 def _factor(symbol: str, unit: str) -> float:
-    return 10.0 ** next(power for power, prefix in _PREFIXES.items() if prefix + _SYMBOLS[unit] == symbol)
+    return 10.0 ** next(power for power, prefix in _PREFIXES.items() if prefix + SYMBOLS[unit] == symbol)

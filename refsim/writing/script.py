@@ -247,7 +247,8 @@ def _plot(model: NeuronModel) -> str:
     lines = [f'figure, axes = plt.subplots({len(states)}, sharex=True, squeeze=False, layout="constrained")']
     for row, (name, state) in enumerate(states.items()):
         _, unit = brian2_unit(state.unit)
-        lines.append(f"axes[{row}, 0].plot(states.t/ms, states.{name}[0]{f'/{unit}' if unit else ''})")
+        by = f"/{unit}" if unit.isidentifier() else f"/({unit})" if unit else ""
+        lines.append(f"axes[{row}, 0].plot(states.t/ms, states.{name}[0]{by})")
         lines.append(f'axes[{row}, 0].set_ylabel("{name}{f" ({unit})" if unit else ""}")')
     row = list(states).index(membrane) if (membrane := model.membrane_in(fine=model.continuous is not None)) in states else 0
     if _fires(model):

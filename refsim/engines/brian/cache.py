@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ...errors import RefsimError
-from .folder import cache_folder
+from .folder import cache_folder, mark, unmark
 
+_MANIFEST = "manifest.json"
+_NAME = re.compile(r"refsim-[0-9a-f]{32}")  # of a program's folder
+_LEFT = re.compile(rf"tmp-{_NAME.pattern}(-\d+)?")  # of one that is being made or removed
+_LOCK = re.compile(rf"{_NAME.pattern}\.(lock|use)")
 _LARGEST = 1 << 30  # bytes kept; a program has about 0.2 MB
 _A_DAY = 86_400  # seconds
 _AT_ONCE = fcntl.LOCK_EX | fcntl.LOCK_NB  # or not at all
@@ -32,13 +37,13 @@ class Program:
 def seal(folder: Path, **facts: Any) -> None:
     """Write the manifest of a finished program: the checksum of each of its files, and other facts."""
     sums = {os.fspath(path.relative_to(folder)): digest(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-    (folder / "manifest.json").write_text(json.dumps({"files": sums, **facts}), "utf-8")
+    (folder / _MANIFEST).write_text(json.dumps({"files": sums, **facts}), "utf-8")
 
 
 def is_whole(folder: Path) -> bool:
     """Return whether a program is there with all its files undamaged; one that is not is made anew."""
     try:
-        files = json.loads((folder / "manifest.json").read_text("utf-8"))["files"]
+        files = json.loads((folder / _MANIFEST).read_text("utf-8"))["files"]
         return "main" in files and all(digest(folder / name) == known for name, known in files.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
@@ -55,6 +60,7 @@ def _locked(name: str, how: int) -> TextIO:
     ``KEY.lock`` is held by who makes a program, ``KEY.use`` by all who run it, so that a repair need not wait for them.
     """
     path = cache_folder() / name
+    mark(path.parent)
     while True:
         try:
             file = open(path, "w")  # noqa: SIM115
@@ -111,13 +117,19 @@ def touch(folder: Path) -> None:
 
 
 def programs() -> list[Program]:
-    """Return the programs, the least recently used first."""
+    """Return the programs, the least recently used first; what somebody else put beside them is none."""
     found = []
-    for manifest in cache_folder().glob("*/manifest.json"):
+    for folder in _named(_NAME):
         with contextlib.suppress(OSError):  # another process may be removing it
-            size = sum(path.stat().st_size for path in manifest.parent.rglob("*") if path.is_file())
-            found.append(Program(manifest.parent, size, manifest.parent.stat().st_mtime))
+            if (folder / _MANIFEST).is_file() and not folder.is_symlink():
+                size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                found.append(Program(folder, size, folder.stat().st_mtime))
     return sorted(found, key=lambda program: program.used)
+
+
+def _named(pattern: re.Pattern[str]) -> list[Path]:
+    """Return what in the folder has a name that refsim gives."""
+    return [path for path in sorted(cache_folder().iterdir()) if pattern.fullmatch(path.name)]
 
 
 def largest_size() -> int:
@@ -140,22 +152,23 @@ def keep_small(largest: int | None = None) -> None:
             break
         if _remove(program.folder):
             total -= program.size
-    for left in cache_folder().glob("tmp*"):
+    for left in _named(_LEFT):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _A_DAY:
                 shutil.rmtree(left, ignore_errors=True)
 
 
 def clear() -> tuple[int, int]:
-    """Remove all programs; return how many were removed, and how many stay because they are in use."""
+    """Remove all programs, and nothing that refsim did not make; return how many were removed, and how many stay because they are in use."""
     gone = [_remove(program.folder) for program in programs()]
-    for left in cache_folder().glob("tmp*"):
+    for left in _named(_LEFT):
         shutil.rmtree(left, ignore_errors=True)
-    for lock in (*cache_folder().glob("*.lock"), *cache_folder().glob("*.use")):
+    for lock in _named(_LOCK):
         if lock.is_dir():
             clear_away(lock)  # no lock of ours
         with contextlib.suppress(OSError, RefsimError), _locked(lock.name, _AT_ONCE):
             lock.unlink()
+    unmark(cache_folder())
     return sum(gone), len(gone) - sum(gone)
 
 
@@ -163,9 +176,34 @@ def _remove(folder: Path) -> bool:
     """Remove a program unless it is in use; in one move, so that nobody finds half of it."""
     try:
         with _locked(f"{folder.name}.lock", _AT_ONCE), _locked(f"{folder.name}.use", _AT_ONCE):
+            if strangers := _strangers(folder):
+                _remove_but(folder, strangers)
+                return True
             away = folder.with_name(f"tmp-{folder.name}-{os.getpid()}")
             folder.rename(away)
             shutil.rmtree(away, ignore_errors=True)
             return True
     except (OSError, RefsimError):  # in use, or another process was faster
         return not folder.exists()
+
+
+def _strangers(folder: Path) -> set[Path]:
+    """Return the files in a program's folder that its manifest does not name; none where it names nothing."""
+    try:
+        files = json.loads((folder / _MANIFEST).read_text("utf-8"))["files"]
+        ours = {folder / _MANIFEST, *(folder / str(name) for name in files)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()} - ours
+
+
+def _remove_but(folder: Path, strangers: set[Path]) -> None:
+    """Remove a program's files, the manifest first, and leave those of somebody else where they are."""
+    for path in (folder / _MANIFEST, *folder.rglob("*")):
+        if path not in strangers and (path.is_symlink() or not path.is_dir()):
+            with contextlib.suppress(OSError):
+                path.unlink()
+    for path in sorted(folder.rglob("*"), reverse=True):  # folders that are empty now
+        with contextlib.suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()

@@ -24,6 +24,7 @@ code=$?
 kill $watcher; wait $watcher 2>/dev/null
 exit $code"""
 _PREFIX = "refsim-run-"
+_ALIVE, _SAYS = "alive", "The files of a run of refsim, which removes them.\n"
 
 
 @contextlib.contextmanager
@@ -76,7 +77,9 @@ class Scratch:
             made = Path(tempfile.mkdtemp(prefix="refsim-new-"))
         except FileNotFoundError as error:
             raise RefsimError(f"there is no folder for temporary files ({error.strerror}); name one with some room in TMPDIR.") from None
-        lock = open(made / "alive", "w")  # noqa: SIM115
+        lock = open(made / _ALIVE, "w")  # noqa: SIM115
+        lock.write(_SAYS)
+        lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
         self.path = made.with_name(made.name.replace("refsim-new-", _PREFIX))
         made.rename(self.path)  # locked before it has the name that others look for
@@ -96,19 +99,29 @@ class Scratch:
 
 
 def _remove(path: Path, lock: Any) -> None:
-    shutil.rmtree(path, ignore_errors=True)
+    _clear(path)
     lock.close()
 
 
+def _clear(path: Path) -> None:
+    """Remove the folder of a run, its mark last, so that what a kill leaves of it still tells whose it is."""
+    with contextlib.suppress(OSError):
+        for entry in path.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != _ALIVE:
+                entry.unlink(missing_ok=True)
+        (path / _ALIVE).unlink(missing_ok=True)
+        path.rmdir()
+
+
 def sweep() -> None:
-    """Remove the folders of runs whose process has ended without doing so."""
+    """Remove the folders of runs whose process has ended without doing so, and no folder that others have called so."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if left.lstat().st_uid != os.geteuid():
+            if left.is_symlink() or left.lstat().st_uid != os.geteuid():
                 continue
-            if not (left / "alive").exists():  # killed while it removed the folder
-                shutil.rmtree(left, ignore_errors=True)
-                continue
-            with open(left / "alive") as lock:
+            with open(left / _ALIVE) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
+                if lock.read() == _SAYS:
+                    _clear(left)

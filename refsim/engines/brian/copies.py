@@ -185,12 +185,14 @@ class _Built:
             return None
         model = self.copies.network.layers[index].model
         ((_, target),) = model.inputs.items()
-        text = arrival(self.flows[index], target, f"{DELTA}_pre" if left is None else "left")
-        made = self.brian2.Synapses(before, self.groups[index], f"w : {model.input_unit}" + "\nleft : second" * (left is not None), on_pre=text, namespace={})
+        text = arrival(self.flows[index], target, f"{DELTA}_pre" if left is None else "sub_left")
+        made = self.brian2.Synapses(
+            before, self.groups[index], f"sub_weight : {model.input_unit}" + "\nsub_left : second" * (left is not None), on_pre=text, namespace={}
+        )
         made.connect(i=i[linked], j=j[linked])
-        made.w_ = size[linked]
+        made.sub_weight_ = size[linked]
         if left is not None:
-            made.left_ = left[linked]
+            made.sub_left_ = left[linked]
         made.pre.when, made.pre.order = f"{group_name(index)}_arrive", order
         return made
 

@@ -16,7 +16,7 @@ from .objects import checked_group, explained
 from .session import session
 from .text import fine_variables
 
-_ELAPSED = "elapsed"
+_ELAPSED = "elapsed_"  # no name of a card ends so
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from ...model.neuron import STEP
 from ...network import Layer, Network
 from .functions import calls, cpp_text, number_functions
 from .product import fill, parts_of, product_code, product_of
-from .text import FAR, ThreeAddress, fine_variables, grid_update, grid_variables, jump_of, own_floor, unit_equations, watch
+from .text import FAR, ThreeAddress, condition, fine_variables, grid_update, grid_variables, jump_of, statements, unit_equations, watch
 
 _FUNCTIONS = ("exp", "log", "sqrt", "abs", "tanh", "sin", "cos", "floor", "clip", "sign", "int", "exprel")
 _SLOTS = ("sum", "update", "jump", "watch", "threshold", "record", "reset", "trace")
@@ -134,7 +134,9 @@ def layer_group(structure: Structure, layer: Layer, name: str, brian2: Any, call
     group.state_updater.when = f"{name}_update"
     if "spike" in group.resetter:
         group.resetter["spike"].when = f"{name}_reset"
-    before = [f"{name} = {name}_call(i, t_in_timesteps)" for name in model.draws]
+    if drawn := [f"{name} = {name}_call(i, t_in_timesteps)" for name in model.draws]:
+        group.run_regularly("\n".join(drawn), when=f"{name}_sum", order=1)  # before the ODE, which may hold noise
+    before = []
     jumps = "\n".join(f"{state} = {state} + {jump_of(name)}" for name, state in model.inputs.items())
     if model.input_kind == "early_impulse":
         group.run_regularly(jumps, when=f"{name}_sum", order=1)
@@ -151,10 +153,10 @@ def fine_options(model: NeuronModel) -> dict[str, Any]:
     """Return threshold, reset, refractoriness and method of a card's ODE, as a NeuronGroup takes them."""
     continuous = model.continuous
     assert continuous is not None
-    options = {"threshold": own_floor(continuous.threshold) or "i < 0", "method": continuous.method}
-    options |= {"reset": own_floor(continuous.reset)} if continuous.reset else {}
+    options = {"threshold": condition(continuous.threshold) or "i < 0", "method": continuous.method}
+    options |= {"reset": statements(continuous.reset)} if continuous.reset else {}
     # Brian2 dates a spike at the beginning of its (sub-)step, so that a period of n steps holds the neuron for n - 1.
-    held = f"{continuous.refractory} + dt" if continuous.refractory in model.constant_units else own_floor(continuous.refractory)
+    held = f"{continuous.refractory} + dt" if continuous.refractory in model.constant_units else condition(continuous.refractory)
     return options | ({"refractory": held} if held else {})
 
 

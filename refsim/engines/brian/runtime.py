@@ -17,7 +17,7 @@ from .numpy_product import NumpyProduct, frame_reader
 from .objects import Structure, build, check_units, explained, group_name, start_values
 from .outcome import Portion, code_type, shaped_traces, to_approach
 from .product import product_of
-from .session import session
+from .session import recorded, session
 
 
 def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: bool, wanted: tuple[str, ...]) -> Portion:
@@ -79,7 +79,7 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
                 target[:] = np.tile(value, structure.batch) if np.ndim(value) else value
         with explained(", ".join(dict.fromkeys(layer.model.name for layer in network.layers))):
             brian_network.run(drive.n_steps * refine * brian2.defaultclock.dt, namespace={})
-        kept = [{key: np.asarray(getattr(monitor, f"{key}_")).T for key in monitor.record_variables} for monitor in traces]
+        kept = [recorded(monitor) for monitor in traces]
         gaps = [_nearest(array(index, "gap"), structure.batch) for index in range(len(groups))] if structure.gap else []
     advance(drive.n_samples)
     size = (drive.n_samples, drive.n_steps * refine)

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from ...outside import outside
 
 # Fast-math is off and multiply-add is not contracted: both change the last bit of a membrane.
 COMPILER_FLAGS = ("-w", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-std=c++11")
@@ -39,13 +42,16 @@ def session(target: str, dtype: str, dt: float, folder: Path | None = None, *, l
 
     brian2.BrianLogger.log_level_error()
     preferences = brian2.prefs
-    kept = {name: preferences[name] for name in _PREFERENCES}
+    usual = _usual(preferences)
+    kept = {name: preferences[name] for name in usual}
     clock = float(brian2.defaultclock.dt)
     standalone = target == "cpp_standalone"
     spared = gc.get_freeze_count() == 0
     if spared:
         gc.freeze()  # Brian2 collects garbage at each run: without what was there before, a tenth of a second less
     try:
+        for name, value in usual.items():
+            preferences[name] = value
         preferences["core.default_float_dtype"] = np.dtype(dtype).type
         preferences["codegen.target"] = "auto" if standalone else "numpy"
         preferences["codegen.loop_invariant_optimisations"] = not literal
@@ -70,28 +76,33 @@ def session(target: str, dtype: str, dt: float, folder: Path | None = None, *, l
             preferences[name] = value
 
 
+def recorded(monitor: Any) -> dict[str, NDArray[Any]]:
+    """Return what a StateMonitor recorded, by variable, (n_steps, n_neurons) each, in memory of its own.
+
+    From Brian2 2.10 on a monitor gives a window into memory of C++, which goes with the monitor: nothing that
+    Brian2 owns may leave its session.
+    """
+    return {key: np.array(getattr(monitor, f"{key}_").T, order="C") for key in monitor.record_variables}
+
+
 def _import_brian2() -> Any:
     """Import Brian2 and keep Python's own ways of showing an uncaught error and of Ctrl-C, which Brian2 would replace.
 
+    Nothing of the working folder is read: Brian2 takes a file `brian_preferences` there for code.
     A handler could not be set at all in a thread of a worker, nor outlive a Ctrl-C that was ignored before (`nohup`).
     """
     hook, handle, words = sys.excepthook, signal.signal, sys.argv
     signal.signal = lambda *_: None
     sys.argv = [word.encode("utf-8", "replace").decode() for word in words]  # Brian2 writes them down, and stumbles over a name that is no UTF-8
     try:
-        import brian2
+        with outside():
+            import brian2
     finally:
         sys.excepthook, signal.signal, sys.argv = hook, handle, words
     return brian2
 
 
-_PREFERENCES = (
-    "core.default_float_dtype",
-    "core.stop_on_keyboard_interrupt",
-    "codegen.target",
-    "codegen.loop_invariant_optimisations",
-    "codegen.cpp.extra_compile_args_gcc",
-    "codegen.cpp.extra_compile_args",
-    "devices.cpp_standalone.openmp_threads",
-    "devices.cpp_standalone.extra_make_args_unix",
-)
+def _usual(preferences: Any) -> dict[str, Any]:
+    """Return every preference of Brian2 that bears on a run, as Brian2 ships it: a file in the user's home, or a notebook, may have changed it."""
+    shelves = preferences.pref_register.items()
+    return {f"{shelf}.{name}": entry.default for shelf, (entries, _) in shelves if shelf != "logging" for name, entry in entries.items()}

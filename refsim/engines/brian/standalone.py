@@ -58,7 +58,7 @@ def _key(structure: Structure, compiler: str) -> str:
     layers = [(_card_facts(layer.model), layer.n_post, _wiring(layer), layer_constants(layer)) for layer in structure.network.layers]
     facts = (layers, structure.fine, structure.source, structure.dtype, structure.batch, structure.gap, structure.traces,
              compiler, _compiler_facts(compiler), COMPILER_FLAGS, installed_version("brian2"), installed_version("numpy"))  # fmt: skip
-    return hashlib.sha256(repr(facts).encode() + b"".join(sources)).hexdigest()[:32]
+    return "refsim-" + hashlib.sha256(repr(facts).encode() + b"".join(sources)).hexdigest()[:32]
 
 
 def _card_facts(model: NeuronModel) -> tuple[object, ...]:

@@ -6,10 +6,13 @@ and a crossing may share a step. Newton's method finds the time since the crossi
 what the spike adds to other neurons is added from there on.
 """
 
+import ast
+
 from ...model.expressions import parse_statements
 from ...model.odes import renamed
 from ...network import Layer
 from .flow import Flow
+from .text import condition, spelled
 
 # From the beginning of the step Newton's method doubles its digits each time: the first guess is off by a step, a hundredth of a time constant, so that
 # after four rounds nothing is left to find; two more cost little.
@@ -39,12 +42,12 @@ def arrival(flow: Flow, target: str, delta: str) -> str:
     Parameters
     ----------
     target : str
-        The state to which the weight ``w`` is added.
+        The state to which the weight ``sub_weight`` is added.
     delta : str
         The variable that holds the time since the spike.
     """
     ours = {name: f"{name}_post" for name in (*flow.names, *flow.constants)}
-    shares = flow.jump(target, delta, of="w", names=ours)
+    shares = flow.jump(target, delta, of="sub_weight", names=ours)
     return "\n".join([*(f"{name}_post += {share}" for name, share in shares.items()), f"{_COUNT}_post += 1", f"{_WHEN}_post += {delta}"])
 
 
@@ -73,7 +76,7 @@ def after_arrivals(flow: Flow) -> str:
 def threshold(layer: Layer) -> str:
     """Return the condition of a spike."""
     assert layer.model.continuous is not None
-    return f"{EARLY} or ({layer.model.continuous.threshold})"
+    return f"{EARLY} or ({condition(layer.model.continuous.threshold)})"
 
 
 def crossing(layer: Layer, flow: Flow) -> str:
@@ -101,7 +104,7 @@ def _kicks(layer: Layer, flow: Flow, back: dict[str, str]) -> list[str]:
     now, lines = dict(back), []
     for number, statement in enumerate(parse_statements(layer.model.continuous.reset, f"{layer.name}: reset")):
         new = f"sub_new_{statement.target}_{number}"
-        lines.append(f"{new} = {renamed(statement.tree, now)}")
+        lines.append(f"{new} = {renamed(ast.parse(spelled(statement.tree), mode='eval').body, now)}")
         now[statement.target] = new
     return lines + [f"{_kick(name)} = {now[name]} - {back[name]}" for name in flow.names]
 

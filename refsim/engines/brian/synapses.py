@@ -21,7 +21,7 @@ from ...progress import advance
 from ..delays import lag
 from .objects import Structure, explained, group_name, layer_group, start_values, trace_variables
 from .outcome import Portion, code_type, shaped_traces, to_approach
-from .session import session
+from .session import recorded, session
 
 _MOST = 20_000_000  # synapses; each takes some 30 bytes
 _SLOTS = ("clear", "arrive", "sum", "update", "jump", "watch", "threshold", "record", "reset", "trace")
@@ -50,7 +50,7 @@ def run_synapses(structure: Structure, drive: Drive, refine: int, analog_impulse
                 if target == "cpp_standalone":
                     brian2.device.build(directory=project)
             codes = [_codes(monitor, layer, drive, refine) for monitor, layer in zip(referee.spikes, structure.network.layers, strict=True)]
-            raw = [{key: np.asarray(getattr(monitor, f"{key}_")).T for key in monitor.record_variables} for monitor in referee.traces]
+            raw = [recorded(monitor) for monitor in referee.traces]
             gaps = [_nearest(np.asarray(group.gap_[:]).reshape(size, -1)) for group in referee.groups] if structure.gap else []
     advance(size)
     shaped = [shaped_traces(row, structure, index, size, length, structure.traces) for index, row in enumerate(raw)] or [{} for _ in codes]
@@ -108,13 +108,13 @@ class _Referee:
     def _neurons(self, index: int, layer: Layer) -> Any:
         """Make a layer's neurons, with a variable each for what flows from spikes, what is held from currents, and the steady bias."""
         name, unit = group_name(index), self._unit(layer)
-        more = f"\nflow : {unit}\nheld : {unit}\nsteady : {unit} (constant)"
+        more = f"\nsub_flow : {unit}\nsub_held : {unit}\nsub_steady : {unit} (constant)"
         group = layer_group(self.structure, layer, name, self.brian2, lambda _name: None, more)
         group.thresholder["spike"].when = f"{name}_threshold"
         for variable, value in start_values(self.structure)[index]:
             if variable not in ("lastspike", "not_refractory"):
                 setattr(group, f"{variable}_", np.tile(value, self.drive.n_samples) if np.ndim(value) else value)
-        group.steady_ = np.tile(layer.bias, self.drive.n_samples)
+        group.sub_steady_ = np.tile(layer.bias, self.drive.n_samples)
         return group
 
     def _unit(self, layer: Layer) -> str:
@@ -131,16 +131,16 @@ class _Referee:
             self.parts.append(self._synapses(index, source, weight, mode, order, self._unit(layer)))
         zero = f"0*{self._unit(layer)}" if self._unit(layer) != "1" else "0"
         jumps = mode.endswith("impulse")
-        cleared = [f"flow = {zero}"] * (mode != "pulse") + [f"jump = {zero}"] * jumps
+        cleared = [f"sub_flow = {zero}"] * (mode != "pulse") + [f"jump = {zero}"] * jumps
         if cleared:
             group.run_regularly("\n".join(cleared), when=f"{name}_clear")
         if not jumps:
-            group.run_regularly(f"{INPUT} = flow + held\n{INPUT} = {INPUT} + steady", when=f"{name}_sum")
+            group.run_regularly(f"{INPUT} = sub_flow + sub_held\n{INPUT} = {INPUT} + sub_steady", when=f"{name}_sum")
         elif not self.analog_impulse:
-            group.run_regularly(f"{INPUT} = held + steady\njump = flow", when=f"{name}_sum")
+            group.run_regularly(f"{INPUT} = sub_held + sub_steady\njump = sub_flow", when=f"{name}_sum")
         else:
             last = f"int(t_in_timesteps % {self.refine} == {self.refine - 1 if mode == 'impulse' else 0})"
-            group.run_regularly(f"jump = flow + (held + steady)*{last}", when=f"{name}_sum")
+            group.run_regularly(f"jump = sub_flow + (sub_held + sub_steady)*{last}", when=f"{name}_sum")
 
     def _synapses(self, index: int, source: Source, weight: NDArray[np.float64], mode: str, order: int, unit: str) -> Any:
         """Return all synapses from one source, in every sample."""
@@ -153,16 +153,16 @@ class _Referee:
         if analog:
             if source.delayed:
                 raise RefsimError("connections='synapses' delays no currents; give the drive as spikes, or use the layer product.")
-            made = brian2.Synapses(before, self.groups[index], f"w : {unit}\nheld_post = w*x_pre : {unit} (summed)")
-            made.summed_updaters["held_post"].when = f"{group_name(index)}_arrive"
+            made = brian2.Synapses(before, self.groups[index], f"sub_weight : {unit}\nsub_held_post = sub_weight*x_pre : {unit} (summed)")
+            made.summed_updaters["sub_held_post"].when = f"{group_name(index)}_arrive"
         else:
             carried = "" if source.layer == DRIVE else self._carried(index, source, bool(delays.any()))
-            effects = {"come": f"flow_post += w{carried}"} | ({"go": "flow_post -= w"} if mode == "pulse" else {})
-            made = brian2.Synapses(before, self.groups[index], f"w : {unit}", on_pre=effects)
+            effects = {"come": f"sub_flow_post += sub_weight{carried}"} | ({"go": "sub_flow_post -= sub_weight"} if mode == "pulse" else {})
+            made = brian2.Synapses(before, self.groups[index], f"sub_weight : {unit}", on_pre=effects)
         post, pre = weight.shape
         sample, k, m = (axis.ravel() for axis in np.meshgrid(np.arange(n_samples), np.arange(pre), np.arange(post), indexing="ij"))
         made.connect(i=sample * pre + k, j=sample * post + m)
-        made.w_ = weight.T.ravel()[k * post + m]
+        made.sub_weight_ = weight.T.ravel()[k * post + m]
         for effect, extra in (("come", 0), ("go", self.refine)):
             with contextlib.suppress(AttributeError):
                 pathway = getattr(made, effect)

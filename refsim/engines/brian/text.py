@@ -1,14 +1,17 @@
 """Turn a card's text into Brian2's: one operation a statement, so that no optimiser can change their order."""
 
 import ast
+import copy
 import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from ...model import NeuronModel
-from ...model.expressions import Comparison, Statement, comparisons, names_in, parse_expression
+from ...model.expressions import Comparison, Statement, comparisons, names_in, number_of, parse_expression, parse_statements
 from ...model.neuron import DRAWS, INPUT, STEP
+from ...model.odes import state_of
+from ...model.reading import equation_lines
 
 _SYMBOL = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 FAR = 1e30  # larger than any distance to threshold, and finite: infinity times zero would be NaN
@@ -42,6 +45,8 @@ class ThreeAddress:
         if isinstance(node, ast.Name):
             return node.id
         if isinstance(node, ast.UnaryOp):
+            if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+                return repr(-float(self.dtype.type(node.operand.value)))  # a power of units takes a number alone
             operand = self.value(node.operand)
             return self.keep(f"-{operand}") if isinstance(node.op, ast.USub) else operand
         if isinstance(node, ast.Call):
@@ -131,14 +136,70 @@ def fine_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool,
     unit = "1" if drawn is not None and names_in(drawn) <= set(DRAWS) else model.state[model.membrane_in(fine=True)].unit
     lines = _constants(model, per_neuron, units=True) + [f"{name} : {model.input_unit}" for name in model.inputs]
     lines += [f"gap : {unit}"] * gap + [f"seen : {unit}"] * seen + [f"{name} : 1" for name in model.draws]
-    lines += [own_floor(model.continuous.equations), *(f"{jump_of(name)} : {model.input_unit}" for name in model.inputs)]
-    lines += [f"{statement.target} = {own_floor(statement.text)} : 1" for statement in model.discrete.modulate]
+    lines += [*_equations(model), *(f"{jump_of(name)} : {model.input_unit}" for name in model.inputs)]
+    lines += [f"{statement.target} = {spelled(statement.tree)} : 1" for statement in model.discrete.modulate]
     return "\n".join(lines)
 
 
-def own_floor(text: str) -> str:
-    """Return a text of the card with our floor in place of Brian2's, an integer of 32 bits that a larger number turns over without a word."""
-    return re.sub(r"\bfloor\(", "whole_below(", text)
+def _equations(model: NeuronModel) -> list[str]:
+    """Return the ODE's lines. A slope is solved as a formula, in which 2**(-1) is a half; a subexpression is computed as it stands."""
+    return [f"{left} = {spelled(parse_expression(right, left), solved=bool(state_of(left)))} : {unit}" for left, right, unit in equation_lines(model)]
+
+
+def condition(text: str) -> str:
+    """Return a comparison, or another expression, of a card's ODE as Brian2 computes it; of an empty text nothing."""
+    return spelled(parse_expression(text, "condition")) if text else ""
+
+
+def statements(text: str) -> str:
+    """Return the statements of a card's ODE as Brian2 computes them."""
+    return "\n".join(f"{each.target} = {spelled(each.tree)}" for each in parse_statements(text, "reset")) if text else ""
+
+
+def spelled(tree: ast.expr, *, solved: bool = False) -> str:
+    """Write an expression so that Brian2 computes with floating-point numbers, as every other engine does.
+
+    Its floor is an integer of 32 bits, which a larger number turns over without a word, and its ``2**(-1)`` of whole numbers is 0.
+
+    Parameters
+    ----------
+    solved : bool
+        Whether the expression is solved as a formula before it is computed, and its powers need no care.
+    """
+    text = ast.unparse(_Spelled(solved).visit(copy.deepcopy(tree)))
+    return re.sub(r" (\*\*|\*|/) ", r"\1", text)  # as people write it: Brian2 shows it where it refuses
+
+
+class _Spelled(ast.NodeTransformer):
+    def __init__(self, solved: bool) -> None:
+        self.solved = solved
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """Compute a power of numbers alone here, and let every other one have a floating-point base."""
+        self.generic_visit(node)
+        if self.solved or not isinstance(node.op, ast.Pow):
+            return node
+        if not names_in(node) and (value := number_of(node)) is not None:
+            return ast.Constant(value)
+        if isinstance(node.left, ast.Constant):
+            node.left = ast.Constant(float(node.left.value))  # type: ignore[arg-type]
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """Put in place of a function what Brian2 has for it."""
+        self.generic_visit(node)
+        assert isinstance(node.func, ast.Name)
+        if not (text := _SPELLED.get(node.func.id)):
+            return node
+        return ast.parse(text.format(*(f"({ast.unparse(argument)})" for argument in node.args)), mode="eval").body
+
+
+_SPELLED = {
+    "floor": "whole_below({0})",
+    "round": "whole_below({0} + 0.5)",
+    "trunc": "sign({0})*whole_below(abs({0}))",
+    "shr": "sign({0})*whole_below(abs({0})/2.0**{1})",
+}
 
 
 def jump_of(name: str) -> str:

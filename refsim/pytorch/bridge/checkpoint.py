@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import RefsimError, listed
 from .arrayfiles import read_npz, read_safetensors
+from .pickled import check_pickle
 
 TENSOR_FILES = (".pt", ".pth", ".ckpt", ".safetensors", ".npz")
 _CURE = "Save it anew with torch.save(module.state_dict(), path)."
@@ -29,6 +30,39 @@ def read_tensors(path: Path, key: str | None = None) -> dict[str, NDArray[Any]]:
         raise RefsimError(f"checkpoint {path}: has no parts, and key = {key!r} names one; leave it out of the description.")
     check_there(path)
     return reader(path)
+
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_READ = "refsim reads .pt, .safetensors and .npz with a description, .net of lava-dl, .nir and .refsim"
+_KERAS = (
+    "Save its arrays as layers of PyTorch have them, "
+    'numpy.savez("net.npz", **{"dense.weight": kernel.T, "dense.bias": bias}) '
+    "(of Conv2D kernel.transpose(3, 2, 0, 1)), and describe them in net.toml."
+)
+_FOREIGN = {
+    ".keras": ("is a model of Keras", _KERAS),
+    ".pb": ("is a graph of TensorFlow", _KERAS),
+    ".onnx": ("is a graph of ONNX", _KERAS),
+    ".mat": ("is a file of MATLAB", 'Save its arrays with numpy.savez("net.npz", ...).'),
+}
+
+
+def check_own(path: Path) -> None:
+    """Refuse a file of another program by its name or first bytes, with what it is and how its weights come in.
+
+    Raises
+    ------
+    RefsimError
+        Where it is such a file; a file that is not there is left to the reader.
+    """
+    kind, cure = _FOREIGN.get(path.suffix.lower(), ("", ""))
+    if path.is_file() and not kind:
+        with open(path, "rb") as file:
+            if file.read(len(_HDF5)) == _HDF5:
+                kind = "is HDF5, in which Keras saves its models, and no file of PyTorch"
+                cure = f"{_KERAS} A network of lava-dl ends in .net, one of NIR in .nir."
+    if path.is_file() and kind:
+        raise RefsimError(f"checkpoint {path}: {kind}; {_READ}. {cure}")
 
 
 def check_there(path: Path) -> None:
@@ -55,7 +89,9 @@ def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[Any
     """
     where = f"checkpoint {path}"
     check_there(path)
+    check_own(path)
     _check_unpacked(path, where)
+    check_pickle(path, where, _CURE)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -83,17 +119,26 @@ def _first_line(error: BaseException) -> str:
 
 
 def _inner(found: object, key: str | None, where: str) -> Mapping[str, Any]:
+    _check_keys(found, where)
     if key is not None:
         if not isinstance(found, Mapping) or key not in found:
             have = listed(found) if isinstance(found, Mapping) else type(found).__name__
             raise RefsimError(f"{where}: has no entry '{key}'; it has {have}.")
         found = found[key]
+        _check_keys(found, where)
     if not isinstance(found, Mapping) or not found:
         raise RefsimError(f"{where}: holds a {type(found).__name__} and no named tensors. {_CURE}")
     inside = [name for name, value in found.items() if isinstance(value, Mapping)]
     if inside:
         raise RefsimError(f'{where}: is a larger checkpoint with parts {listed(found)}; say which is the state_dict, key = "{inside[0]}" in the description.')
     return found
+
+
+def _check_keys(found: object, where: str) -> None:
+    """Refuse keys that are no names: a tuple may be so deep that nothing can write it."""
+    for key in found if isinstance(found, Mapping) else ():
+        if not isinstance(key, str | int):
+            raise RefsimError(f"{where}: names a thing by a {type(key).__name__}, where a state_dict has the names of its tensors. {_CURE}")
 
 
 def tensors_of(state: Mapping[str, Any], where: str) -> dict[str, NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ def read_described(tensors: Mapping[str, NDArray[Any]], description: Description
     if asked.dt is not None and description.dt is not None:
         raise RefsimError(f"{where}: its description says dt already, {description.dt:g} s; leave --dt out.")
     if description.form == "lava-dl":
-        return read_state(tensors, description, asked, where)
+        reading = read_state(tensors, description, asked, where)
+        return reading if description.output_delay is None else replace(reading, output_delay=np.array([description.output_delay]))
     if asked.convention:
         raise RefsimError(f"{where}: its conventions stand in its description, convention = {{ ... }} in a [[layer]]; leave --convention out.")
     state, shape, late, rows, words = Tensors(tensors, where), description.input_shape, 0, [], []
@@ -45,6 +47,7 @@ def read_described(tensors: Mapping[str, NDArray[Any]], description: Description
         raise RefsimError(f"{where}: {error}") from None
     if description.input_shape and math.prod(description.input_shape) != network.n_inputs:
         raise RefsimError(f"{where}: its description says input_shape = {list(description.input_shape)}, but layer 0 takes {network.n_inputs:,} inputs.")
+    late = late if description.output_delay is None else description.output_delay
     return Reading(network, "tensors with a description", tuple(words), (), description.ignore, np.array([late]))
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from ...errors import RefsimError, listed
 from ...model import NeuronModel, load
+from ...model.reading import written_parameters
 from ...network import positive_time
 from ...tables import read_toml
 from .maps import MapDescription, read_map
 
-_TOP = {"dt", "weights", "key", "layer", "ignore", "title", "input_shape"}
+_TOP = {"dt", "weights", "key", "layer", "ignore", "title", "input_shape", "output_delay"}
 _LAYER = {"linear", "maps", "neuron", "parameters", "tensors", "convention", "recurrent", "delay"}
 _RECURRENT = {"linear", "transposed", "delay"}
 # A description of another form, whose layers are read by that form's own reader: the keys it has beside these.
@@ -62,6 +63,8 @@ class Description:
         Tensors that the user declares to be of no account.
     input_shape : tuple of int
         Of one sample in one step; empty where it is not said.
+    output_delay : int or None
+        Steps by which the framework gives the last layer's spikes later than they are fired, where it is said.
     form : str
         One of ``FORMS``, or empty; then `rows` are its layers as they stand, and `convention` what it says of all.
     """
@@ -76,6 +79,7 @@ class Description:
     form: str = ""
     rows: tuple[Mapping[str, Any], ...] = ()
     convention: Mapping[str, str] = field(default_factory=dict)
+    output_delay: int | None = None
 
 
 def read_description(source: str | Path | Mapping[str, Any]) -> Description:
@@ -116,10 +120,12 @@ def _description(table: Mapping[str, Any], where: str, folder: Path) -> Descript
     if not isinstance(shape, list) or not all(isinstance(size, int) and not isinstance(size, bool) and 0 < size <= 1 << 24 for size in shape):
         raise RefsimError(f"{where}: input_shape must be whole numbers above 0, such as [2, 34, 34], but is {shape!r}.")
     layers = () if form else tuple(_layer(row, f"{where}, layer {index}", folder) for index, row in enumerate(rows))
-    dt = positive_time(table["dt"], f"{where}: dt") if "dt" in table else None
+    dt = positive_time(table["dt"], f"{where}: dt", written=True) if "dt" in table else None
     convention = _texts(table, "convention", where, '{ comparison = ">=" }')
+    late = _delay(table["output_delay"], f"{where}: output_delay", 0) if "output_delay" in table else None
+    assert not isinstance(late, str)
     return Description(
-        dt, layers, folder / weights if weights else None, key, tuple(ignore), str(table.get("title", "")), tuple(shape), form, tuple(rows), convention
+        dt, layers, folder / weights if weights else None, key, tuple(ignore), str(table.get("title", "")), tuple(shape), form, tuple(rows), convention, late
     )
 
 
@@ -150,7 +156,8 @@ def _model(name: str | Path, convention: Mapping[str, str], parameters: Mapping[
     from ...model.card import switched
 
     model = load(name)
-    return (switched(model, **convention) if convention else model).with_parameters(**parameters)
+    model = switched(model, **convention) if convention else model
+    return model.with_parameters(**written_parameters(model, parameters, ""))
 
 
 def _maps(row: Mapping[str, Any], where: str) -> tuple[MapDescription, ...]:

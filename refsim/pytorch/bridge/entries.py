@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...arrays import float_array
+from ...arrays import first_wrong, float_array
 from ...errors import RefsimError, listed
 from .hdf5 import Leaf, Tree
 
@@ -70,7 +70,8 @@ class Entries:
             raise RefsimError(f"{self.where}: '{name}' must hold real numbers, but holds words.")
         numbers = float_array(value, f"{self.where}: '{name}'")
         if wrong := numbers.size - int(np.isfinite(numbers).sum()):
-            raise RefsimError(f"{self.where}: {wrong} of {numbers.size} numbers of '{name}' are NaN or infinite.")
+            told = f"{wrong} of {numbers.size} numbers of '{name}' are NaN or infinite"
+            raise RefsimError(f"{self.where}: {told}; {first_wrong(numbers)}.")
         return numbers
 
     def unread(self) -> list[str]:

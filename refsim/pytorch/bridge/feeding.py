@@ -41,27 +41,28 @@ class Feeding:
         """Numbers in one sample of one step."""
         return math.prod(self.shape)
 
-    def stream(self, module: nn.Module, frames: Iterable[Tensor]) -> Iterator[None]:
-        """Put a module back to its start and run it over frames, each (n_samples, width); yield after each call.
+    def stream(self, module: nn.Module, frames: Iterable[Tensor], *, afresh: bool = True) -> Iterator[None]:
+        """Put a module back to its start, if it is to run afresh, and run it over frames, each (n_samples, width); yield after each call.
 
         A module of layout "step" is called a frame, any other once; "held" takes the first frame alone.
         """
-        forget(module)
+        if afresh:
+            forget(module)
         shaped = (frame.reshape(-1, *self.shape) for frame in frames)
         if self.layout == "step":
             yield from self._step_by_step(module, shaped)
         elif self.layout == "held":
-            module(next(shaped))
+            module(next(shaped), *_none_of(module))
             yield
         else:
             whole = torch.stack(list(shaped), dim=0 if self.layout == "time first" else 1)
             expect(module, whole.shape[1 if self.layout == "time first" else 0])
-            module(whole.flatten(0, 1) if self.layout == "batch and time" else whole)
+            module(whole.flatten(0, 1) if self.layout == "batch and time" else whole, *_none_of(module))
             yield
 
     def _step_by_step(self, module: nn.Module, frames: Iterable[Tensor]) -> Iterator[None]:
         """Call a module step by step, and hand back the states that it gives."""
-        states: Sequence[Any] = ()
+        states: Sequence[Any] = _none_of(module)
         for frame in frames:
             output = module(frame, *states)
             if self.carries and isinstance(output, tuple | list):
@@ -73,7 +74,7 @@ class Feeding:
         like = next((each for each in nn.Module.parameters(module) if each.is_floating_point()), torch.zeros(1))
         forget(module)
         with torch.no_grad():
-            output = module(torch.zeros(n_samples, *self.shape, dtype=like.dtype, device=like.device))
+            output = module(torch.zeros(n_samples, *self.shape, dtype=like.dtype, device=like.device), *_none_of(module))
         return len(output) - 1 if isinstance(output, tuple | list) else 0
 
     def run(self, module: nn.Module, frames: Iterable[Tensor]) -> None:
@@ -88,11 +89,24 @@ def states_taken(module: nn.Module) -> int:
     return sum(each.kind in places for each in inspect.signature(module.forward).parameters.values()) - 1
 
 
+def needed_states(module: nn.Module) -> list[str]:
+    """Return the arguments beside its input that a module cannot be called without; their first value is None, as its owner gives it."""
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    given = list(inspect.signature(module.forward).parameters.values())[1:]
+    return [each.name for each in given if each.kind in places and each.default is inspect.Parameter.empty]
+
+
+def _none_of(module: nn.Module) -> tuple[None, ...]:
+    return (None,) * len(needed_states(module))
+
+
 def ways_to_carry(module: nn.Module) -> tuple[str, ...]:
     """Return how a module that is called step by step may ask for its states, the likeliest first."""
     names = list(inspect.signature(module.forward).parameters)
     if len(names) < 2:
         return ("",)
+    if needed_states(module):
+        return ("rest", "last")
     return ("last", "rest", "") if "state" in names[1] else ("", "rest", "last")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...connection import DRIVE
 from ...errors import RefsimError, listed
-from .checkpoint import TENSOR_FILES, read_tensors
+from .checkpoint import TENSOR_FILES, check_own, read_tensors
 from .described import read_described
 from .description import read_description
 from .lava import read_net
@@ -19,6 +19,7 @@ from .reading import Asked, Reading
 
 def _read_weights(path: Path, asked: Asked) -> Reading:
     """Read weights with the description that was named, or that lies beside them."""
+    check_own(path)
     found = path.with_suffix(".toml") if asked.describe is None else asked.describe
     if asked.describe is None and not Path(str(found)).is_file() and path.is_file():
         raise RefsimError(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ...errors import RefsimError, listed
@@ -33,14 +34,18 @@ class Recurrent(NamedTuple):
 
 
 def first(output: Any) -> Tensor:
-    """Return the first tensor of what a part gives: its spikes, before its states."""
-    tensor: Tensor = output[0] if isinstance(output, tuple | list) else output
+    """Return what a part sends: the first of a tuple, its spikes before its states; a list is one tensor a step."""
+    if isinstance(output, list):
+        return torch.stack(output)
+    tensor: Tensor = output[0] if isinstance(output, tuple) else output
     return tensor
 
 
 def with_first(output: Any, spikes: Tensor, rest: Callable[[Any], Any] = lambda each: each) -> Any:
     """Return the same output with other spikes, and with the rest of it changed."""
-    if not isinstance(output, tuple | list):
+    if isinstance(output, list):
+        return list(spikes.unbind(0))
+    if not isinstance(output, tuple):
         return spikes
     return type(output)([spikes, *map(rest, output[1:])])
 

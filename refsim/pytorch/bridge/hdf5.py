@@ -22,7 +22,7 @@ _TEXTS, _TEXT_BYTES = 200_000, 16 << 20
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 
 
-def read_tree(path: str | Path, what: str, skip: frozenset[str] = frozenset(), ratio: int | None = None) -> Tree:
+def read_tree(path: str | Path, what: str, skip: frozenset[str] = frozenset(), ratio: int | None = None, *, attributes: bool = False) -> Tree:
     """Return what an HDF5 file holds: groups as dicts, numbers as arrays, texts as str, tables of texts as lists.
 
     Parameters
@@ -34,6 +34,8 @@ def read_tree(path: str | Path, what: str, skip: frozenset[str] = frozenset(), r
         Groups and datasets of these names are not looked into.
     ratio : int, optional
         How many times the size of the file one array may fill as float64; none where constant arrays, which pack best of all, are usual.
+    attributes : bool
+        Whether to return what is written beside a group too: a number or a text, under its name behind an ``@``.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def read_tree(path: str | Path, what: str, skip: frozenset[str] = frozenset(), r
         if not h5py.is_hdf5(path):
             raise RefsimError(f"{where}: is not HDF5; it is another kind of file, empty, or cut short at its beginning.")
         with h5py.File(path, "r") as file:
-            return _Reader(h5py, where, Path(path).stat().st_size, skip, ratio).group(file, "", 0)
+            return _Reader(h5py, where, Path(path).stat().st_size, skip, ratio, attributes).group(file, "", 0)
     except RefsimError:
         raise
     except Exception as error:  # a damaged file ends in many kinds of error inside the reader
@@ -68,8 +70,8 @@ def _h5py(where: str) -> Any:
 class _Reader:
     """One reading: what it has met and how much it has taken."""
 
-    def __init__(self, h5py: Any, where: str, file_size: int, skip: frozenset[str], ratio: int | None) -> None:
-        self.h5py, self.where, self.file_size, self.skip = h5py, where, file_size, skip
+    def __init__(self, h5py: Any, where: str, file_size: int, skip: frozenset[str], ratio: int | None, attributes: bool = False) -> None:
+        self.h5py, self.where, self.file_size, self.skip, self.attributes = h5py, where, file_size, skip, attributes
         self.room = _LARGEST if ratio is None else ratio * file_size
         self.met: set[Any] = set()
         self.objects = self.taken = self.text_bytes = 0
@@ -82,7 +84,21 @@ class _Reader:
         self.met.add(address)
         if depth > _DEPTH:
             raise RefsimError(f"{self.where}: groups lie more than {_DEPTH} deep in one another.")
-        return {name: self._entry(group, name, f"{path}/{name}", depth) for name in self._names(group, path)}
+        beside = self._beside(group, path) if self.attributes else {}
+        return {**{name: self._entry(group, name, f"{path}/{name}", depth) for name in self._names(group, path)}, **beside}
+
+    def _beside(self, group: Any, path: str) -> Tree:
+        """Return a group's attributes that are one number or one text; others are left aside."""
+        self.objects += len(group.attrs)
+        found: Tree = {}
+        for name in group.attrs if self.objects <= _OBJECTS else ():
+            kind = group.attrs.get_id(name)
+            where = f"{self.where}: attribute '{name}' of '{path or '/'}'"
+            if kind.shape == () and kind.dtype.kind in "biuf":
+                found[f"@{name}"] = np.asarray(group.attrs[name])
+            elif kind.shape == () and self.h5py.check_string_dtype(kind.dtype) is not None:
+                found[f"@{name}"] = self._text(group.attrs[name], where)
+        return found
 
     def _names(self, group: Any, path: str) -> Iterator[str]:
         self.objects += len(group)

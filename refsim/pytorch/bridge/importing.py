@@ -1,8 +1,10 @@
 """The user's own code, where the user names it: ``package.module:factory`` or ``folder/net.py:factory``."""
 
+import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +13,8 @@ from torch import nn
 
 from ...errors import RefsimError
 
+_REACHED: set[Path] = set()  # folders of the user's code
+_INSTALLED = {Path(__file__).resolve().parents[2]}  # refsim itself, which may lie in one of them
 _NEEDED = "write package.module:factory or net.py:factory, where factory is a function without arguments that returns an nn.Module, or the module itself"
 
 
@@ -20,13 +24,18 @@ def is_code(name: str) -> bool:
     return bool(colon) and what.isidentifier() and not where.endswith((".toml", ".pt"))
 
 
+def is_module(what: object) -> bool:
+    """Whether something is a live module."""
+    return isinstance(what, nn.Module)
+
+
 def import_network(name: str) -> nn.Module:
     """Import the user's code and return the module that it makes.
 
     Parameters
     ----------
     name : str
-        ``"package.module:factory"`` or ``"folder/net.py:factory"``; the folder of the command is searched first.
+        ``"package.module:factory"`` or ``"folder/net.py:factory"``; the folder of the command is searched behind what is installed.
 
     Raises
     ------
@@ -67,8 +76,8 @@ def _import(where: str, name: str) -> ModuleType:
             if not path.is_file():
                 raise RefsimError(f"{name}: there is no file {path}.")
             return _from_file(path)
-        if (here := str(Path.cwd())) not in sys.path:
-            sys.path.insert(0, here)
+        _check_package(where, name)
+        _reach(Path.cwd())
         return importlib.import_module(where)
     except ModuleNotFoundError as error:
         raise RefsimError(f"{name}: cannot be imported, {str(error)[0].lower()}{str(error)[1:]}; {_NEEDED}.") from None
@@ -78,16 +87,64 @@ def _import(where: str, name: str) -> ModuleType:
         raise RefsimError(f"{name}: its code fails when it is imported ({_line(error)}).") from None
 
 
+def _reach(folder: Path) -> None:
+    """Let the user's code import what lies beside it, behind all that is installed: a file numpy.py there is nobody's NumPy."""
+    _REACHED.add(folder.resolve())
+    if (found := str(folder.resolve())) not in sys.path:
+        sys.path.append(found)
+
+
+def failed_in(error: BaseException) -> str:
+    """Return where in the user's code an error came about, ``net.py, line 9``; empty where it is not in that."""
+    rows = [(Path(row.filename), row.lineno) for row in traceback.extract_tb(error.__traceback__)]
+    own = [(path, line) for path, line in rows if _REACHED & set(path.parents) and not _INSTALLED & set(path.parents) and "site-packages" not in path.parts]
+    return f"{own[-1][0].name}, line {own[-1][1]}" if own else ""
+
+
+def _check_package(where: str, name: str) -> None:
+    """Refuse a package of the working folder whose name is also that of an installed one, which would be imported in its place."""
+    first, here = where.partition(".")[0], Path.cwd()
+    local = next((path for path in (here / first / "__init__.py", here / first, here / f"{first}.py") if path.exists()), None)
+    origin = _origin(first)
+    if local is not None and origin is not None and not _same(Path(origin), local):
+        file = Path(*where.split(".")).with_suffix(".py")
+        raise RefsimError(
+            f"{name}: {first!r} is also the name of an installed package, {origin}; give the file itself, such as {file}:{name.rpartition(':')[2]}."
+        )
+
+
+def _origin(module: str) -> str | None:
+    """Return the file of a module that would be imported under a name; None where there is none, or where it has no file."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # a module that is already there, and that nothing tells the file of
+        return "built in" if module in sys.modules else None
+    if spec is None:
+        return None
+    return spec.origin or next(iter(spec.submodule_search_locations or []), None)
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.exists() and path.resolve() == other.resolve()
+
+
 def _from_file(path: Path) -> ModuleType:
-    if (folder := str(path.resolve().parent)) not in sys.path:
-        sys.path.insert(0, folder)  # for what lies beside it
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    _reach(path.resolve().parent)
+    spec = importlib.util.spec_from_file_location(_name_of(path), path)
     assert spec is not None
     assert spec.loader is not None
     code = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, code)  # classes of the file are copied by way of their module
+    sys.modules[spec.name] = code  # classes of the file are copied by way of their module
     spec.loader.exec_module(code)
     return code
+
+
+def _name_of(path: Path) -> str:
+    """Return the name of a file as a module: its own, or a longer one where that is the name of something else."""
+    origin = _origin(path.stem)
+    if origin is None or _same(Path(origin), path):
+        return path.stem
+    return f"{path.stem}_{hashlib.sha256(bytes(path.resolve())).hexdigest()[:8]}"
 
 
 def _call(factory: Any, name: str) -> Any:

@@ -11,9 +11,9 @@ from ...connection import Connection
 from ...errors import RefsimError, option
 from ...model.card import switched
 from ...network import Network, positive_time
-from .parts import Neurons, Part, neurons_of, own_step, read_part, recurrent_matrix
+from .parts import Neurons, Part, own_step, read_part, recurrent_matrix
 from .pooling import POOLING
-from .trying import try_out
+from .sharing import Looked, looked_into
 from .wiring import INPUT, Wiring, measure
 
 
@@ -38,9 +38,13 @@ def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int]
     """
     if hasattr(module, "_orig_mod"):
         raise RefsimError("module: was made by torch.compile, and nobody can look into what it runs; give the module that was compiled.")
-    parts = neurons_of(module)
-    tried = try_out(module, parts, None if input_shape is None else tuple(input_shape), layout)
-    step = _step(parts, dt)
+    with looked_into(module, None if input_shape is None else tuple(input_shape), layout) as looked:
+        return _network(module, looked, dt)
+
+
+def _network(module: nn.Module, looked: Looked, dt: object) -> Network:
+    """Measure a module and read its layers."""
+    tried, step = looked.tried, _step(looked.parts, dt)
     wiring = measure(module, tried)
     neurons = [read_part(part, shape, step) for part, shape in zip(tried.parts, tried.shapes, strict=True)]
     _check_pooled(tried.parts, neurons, wiring)

@@ -163,7 +163,7 @@ def _network(head: Mapping[str, Any], file: zipfile.ZipFile, where: str) -> Netw
         sources = tuple(_source(source, _array(file, f"{index}.delay{number}", here), index, len(rows), here) for number, source in enumerate(row["sources"]))
         if weight.ndim != 2 or weight.shape[1] != sum(source.width for source in sources):
             raise RefsimError(f"{here}: weight must be (n_post, {sum(source.width for source in sources)}), a column an input, but has shape {weight.shape}.")
-        weight = real_array(weight, f"{here}: weight", cure=DIVERGED)
+        weight = real_array(weight, f"{here}: weight", cure=DIVERGED, axes=("neuron", "input"))
         own = {name: _array(file, entry, here) for name, entry in row["per_neuron"].items()}
         layers.append(make_layer((weight, sources), bias, _model(row, file, here), own, name=str(row.get("name", f"layer {index}"))))
     if surplus := set(file.namelist()) - {"network.toml", "reading.toml", *_entries(rows)}:

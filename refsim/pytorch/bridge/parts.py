@@ -1,13 +1,13 @@
 """The neurons of a module: found by the framework that they come from, and read into a card, its parameters and a recurrent map."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from ...arrays import Floats, float_array
+from ...arrays import Floats, first_wrong, float_array
 from ...errors import RefsimError
 from ...model import NeuronModel, load
 from ...model.framework import FrameworkLayer
@@ -100,6 +100,21 @@ def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[Part]:
         yield from _walk(f"{name}.{key}" if name else key, child, seen)
 
 
+def made_from(parts: Iterable[Part]) -> tuple[str, ...]:
+    """Return which parts are of a class of the user's, made from a framework's, as which they are read."""
+    said = []
+    for part in parts:
+        kind = type(part.module)
+        if kind.__module__.split(".")[0] in {OWN.package, POOLING.package, *(each.package for each in FRAMEWORKS)}:
+            continue
+        ours = next(each for each in kind.__mro__ if each.__module__.split(".")[0] == part.framework.package)
+        theirs = {name: value for each in kind.__mro__[: kind.__mro__.index(ours)] for name, value in vars(each).items()}
+        changed = sorted(name for name, value in theirs.items() if callable(value) and not name.startswith("__") and hasattr(ours, name))
+        words = f", whose {' and '.join(changed)} it changes" if changed else ""
+        said.append(f"'{part.name}' is a {kind.__name__}, made from {part.framework.title}'s {ours.__name__}{words}, and is read as one")
+    return tuple(said)
+
+
 def read_part(part: Part, shape: tuple[int, ...], dt: float) -> Neurons:
     """Return the card of a part with its parameters as they are now.
 
@@ -179,7 +194,7 @@ def array_of(value: Any, where: str) -> Floats | None:
     except (TypeError, ValueError):
         raise RefsimError(f"{where}: must be a number or tensor, but is {type(value).__name__}.") from None
     if not np.isfinite(array).all():
-        raise RefsimError(f"{where}: holds a value that is NaN or infinite.")
+        raise RefsimError(f"{where}: holds a value that is NaN or infinite; {first_wrong(array)}.")
     return array
 
 

@@ -16,6 +16,7 @@ _MAPS = {
     "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d",
     "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "ThresholdDependentBatchNorm1d", "ThresholdDependentBatchNorm2d",
     "ThresholdDependentBatchNorm3d", "Dropout", "Dropout2d", "DropConnectLinear", "VotingLayer", "PrintShapeModule", "Delay",
+    "VoltageScaler",  # what ann2snn puts around each IFNode
 }  # fmt: skip
 _MODELS = {
     "BasicBlock", "Bottleneck", "SpikingResNet", "SEWResNet", "SpikingVGG", "MNISTNet", "FashionMNISTNet", "NMNISTNet", "CIFAR10Net",
@@ -40,12 +41,15 @@ def _values(part: Any, values: dict[str, Any]) -> dict[str, Any]:
         values["rate"] = 1.0 / part.tau
     elif "rate" in values:
         values["rate"] = part.w.detach().sigmoid().cpu().double().numpy()
-    starts = {f"{name}_start": part.get_reset_value(name) for name in ("v", "w") if name in dict(part.named_memories())}
+    memories = dict(part.named_memories()) if hasattr(part, "named_memories") else {}  # readouts have none: they start at 0 in each call
+    starts = {f"{name}_start": part.get_reset_value(name) for name in ("v", "w") if name in memories}
     return values | {name: value.detach().cpu().double().numpy() if isinstance(value, Tensor) else value for name, value in starts.items()}
 
 
-def _membranes(part: Any, output: Tensor) -> Membranes:
+def _membranes(part: Any, output: Any) -> Membranes:
     """Return the membrane after the step, of all steps where the layer stores them; what the threshold saw is never kept."""
+    if isinstance(output, list):  # of a readout
+        return Membranes(None, None)
     if part.step_mode == "s":
         return Membranes(None, getattr(part, "v", None))
     stored = getattr(part, "v_seq", None)
@@ -53,7 +57,8 @@ def _membranes(part: Any, output: Tensor) -> Membranes:
 
 
 def _axes(part: nn.Module) -> str:
-    return "time first" if getattr(part, "step_mode", "s") == "m" else "step"
+    """Return how a part takes time; readouts, which are no step modules, take all steps whatever the others do."""
+    return "time first" if getattr(part, "step_mode", "m" if type(part).__name__.startswith("NonSpiking") else "s") == "m" else "step"
 
 
 SPIKINGJELLY = Framework(

@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -80,13 +80,24 @@ def twin(module: nn.Module) -> nn.Module:
     RefsimError
         Where a part cannot be copied.
     """
-    memo: dict[int, Any] = {id(tensor): tensor.detach().clone() for part in parts_inside(module) for tensor in tensors_in(vars(part)) if not tensor.is_leaf}
+    return _made(copied(module, {}).eval())
+
+
+def copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """Return a copy of a module in which what the memo names by its id is what the memo says.
+
+    Raises
+    ------
+    RefsimError
+        Where a part cannot be copied.
+    """
+    memo |= {id(tensor): tensor.detach().clone() for part in parts_inside(module) for tensor in tensors_in(vars(part)) if not tensor.is_leaf}
     own = [part for part in parts_inside(module) if hasattr(type(part), "__deepcopy__") and framework_of(part)]
     try:
         memo |= {id(part): type(part).__new__(type(part)) for part in own}
         for part in own:  # its class would make it anew, with the options that it thinks of
             vars(memo[id(part)]).update(copy.deepcopy(vars(part), memo))
-        return _made(copy.deepcopy(module, memo).eval())
+        return copy.deepcopy(module, memo)
     except Exception as error:  # a user's module can hold anything
         line = first_line(error)
         raise RefsimError(f"module: cannot be copied, which is needed to look into it ({line}).") from None
@@ -110,6 +121,33 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, dict | list | tuple):
         for entry in value.values() if isinstance(value, dict) else value:
             yield from tensors_in(entry)
+
+
+def shown_states(part: nn.Module, before: dict[tuple[str, str], int]) -> dict[tuple[str, str], Tensor]:
+    """Return the tensors that a run left in a part's attributes, buffers and dicts, by (place, name); `before` has the identities of those that were there."""
+    return {place: value.detach() for place, value in _tensors_by_place(part) if before.get(place) != id(value)}
+
+
+def places(part: nn.Module) -> dict[tuple[str, str], int]:
+    """Return which tensors a part has in its attributes, buffers and dicts, by their identity."""
+    return {place: id(value) for place, value in _tensors_by_place(part)}
+
+
+def _tensors_by_place(part: nn.Module) -> Iterator[tuple[tuple[str, str], Tensor]]:
+    for key, value in vars(part).items():
+        inner = value.items() if isinstance(value, dict) and key not in _STRUCTURE else [("", value)]
+        yield from (((key, str(name)), each) for name, each in inner if isinstance(each, Tensor))
+
+
+def show(part: nn.Module, states: Mapping[tuple[str, str], Tensor], made: Callable[[Tensor], Tensor]) -> None:
+    """Put in the place of a part's states what is made of each, so that whoever looks at them by name sees that."""
+    for (key, name), value in states.items():
+        if not name:
+            vars(part)[key] = made(value)
+        elif isinstance(vars(part).get(key), dict):
+            vars(part)[key][name] = made(value)
+        else:
+            vars(part)[key] = {name: made(value)}
 
 
 def marked(value: Any, mark: float, n_from: int, n_to: int) -> Any:

@@ -1,6 +1,6 @@
 """Run a module once on zeros to see how it takes its input, in which order its layers of neurons run, and what they give."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,27 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RefsimError, first_line, option
-from .carrying import astray
-from .feeding import LAYOUTS, Feeding, heard, in_time, states_taken, ways_to_carry
+from .carrying import Astray, astray
+from .feeding import LAYOUTS, Feeding, heard, in_time, needed_states, states_taken, ways_to_carry
 from .parts import Part, framework_of
-from .states import parts_inside, twin
+from .states import forget, parts_inside, places, shown_states, twin
 
 BATCH, _STEPS = 3, 2  # two numbers that cannot be taken for one another
 _SHAPE = option("input_shape", (2, 34, 34))  # an example
-_ASTRAY = (
-    "does not go on from the state that it had: it starts from another, is set back or changed between steps, or its state is not handed back; "
-    "keep it in the module, or let forward(x, a=None, b=None) return (output, a, b)"
-)
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What a run showed: how the module is fed; and of each layer of neurons, in the order in which a step runs them, shape and output."""
+    """What a run showed: how the module is fed; and of each layer of neurons, in the order in which a step runs them, shape, output and states by place."""
 
     feeding: Feeding
     parts: tuple[Part, ...]
     shapes: tuple[tuple[int, ...], ...]
     outputs: tuple[Any, ...]
+    states: tuple[Mapping[tuple[str, str], Tensor], ...]
 
 
 def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | None, layout: str | None) -> Tried:
@@ -53,25 +50,38 @@ def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | N
         raise RefsimError("module: has no layer of neurons that refsim knows; it reads its own layers and those of the frameworks that README.md names.")
     if layout is not None and layout not in LAYOUTS:
         raise RefsimError(f"module: layout must be one of {', '.join(map(repr, LAYOUTS))}, but is {layout!r}.")
-    shapes = [tuple(shape)] if shape is not None else _widths(module)
+    shapes = [tuple(shape)] if shape is not None else widths(module)
     if not shapes:
         raise RefsimError(f"module: does not say how wide its input is; give it, as in {_SHAPE}.")
     tried: dict[str, list[str]] = {}  # why, and in which layouts
     for each in shapes:
-        for name in [layout] if layout else _likely(parts):
+        for name in [layout] if layout else likely(parts):
             found: Tried | str = ""
             for carries in ways_to_carry(module) if name == "step" else ("",):
                 found = _try(module, parts, Feeding(name, each, carries=carries))
                 if isinstance(found, Tried):
                     return _with_states(module, parts, found)
             assert isinstance(found, str)
-            if _ASTRAY in found:
+            if isinstance(found, Astray):
                 raise RefsimError(f"module: {found}.")
             if each == shapes[0]:
                 tried.setdefault(found, []).append(repr(name))
+    if mixed := _mixed(parts):
+        raise RefsimError(f"module: {mixed}")
     reasons = "; ".join(f"in layout {', '.join(names)}: {reason.rstrip('.')}" for reason, names in tried.items())
     raise RefsimError(
         f"module: cannot be run on zeros of shape {shapes[0]} {reasons}. Give {_SHAPE}, and {option('layout', LAYOUTS[1])}, one of {', '.join(LAYOUTS)}."
+    )
+
+
+def _mixed(parts: Sequence[Part]) -> str:
+    """Return that some layers take one step a call and others all steps at once, which nothing can feed; nothing where they agree."""
+    single, whole = ([part.name for part in parts if part.axes in axes] for axes in (("step",), ("time first", "batch first", "batch and time")))
+    if not single or not whole:
+        return ""
+    return (
+        f"some layers take one step a call ({', '.join(map(repr, single))}), others all steps at once ({', '.join(map(repr, whole))}), and no input fits both; "
+        'set one mode for all, such as functional.set_step_mode(net, "m") of SpikingJelly.'
     )
 
 
@@ -84,7 +94,7 @@ def _with_states(module: nn.Module, parts: Sequence[Part], found: Tried) -> Trie
     return again if isinstance(again, Tried) else found
 
 
-def _widths(module: nn.Module) -> list[tuple[int, ...]]:
+def widths(module: nn.Module) -> list[tuple[int, ...]]:
     """Return the widths that its linear maps, or layers that say theirs, take."""
     found: list[int | None] = []
     for part in parts_inside(module):
@@ -93,7 +103,7 @@ def _widths(module: nn.Module) -> list[tuple[int, ...]]:
     return list(dict.fromkeys((each,) for each in found if each))
 
 
-def _likely(parts: Sequence[Part]) -> tuple[str, ...]:
+def likely(parts: Sequence[Part]) -> tuple[str, ...]:
     axes = {part.axes for part in parts}
     if "batch and time" in axes:
         return ("batch and time", "batch first", "time first", "held")
@@ -107,6 +117,8 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
     layout, copied = feeding.layout, twin(module)
     inside = dict(copied.named_modules())
     calls: dict[str, list[tuple[Tensor, Any]]] = {}
+    forget(copied)
+    before = {part.name: places(inside[part.name]) for part in parts}
     for part in parts:
         inside[part.name].register_forward_hook(lambda _part, given, output, name=part.name: calls.setdefault(name, []).append((heard(given), output)))
     like = next((each for each in nn.Module.parameters(copied) if each.is_floating_point()), torch.zeros(1))
@@ -115,7 +127,8 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
         with torch.no_grad():
             feeding.run(copied, [zeros] * _STEPS)
     except Exception as error:
-        return first_line(error)
+        needed = needed_states(copied)
+        return f"its forward needs {', '.join(needed)} besides its input, and does not take None ({first_line(error)})" if needed else first_line(error)
     if missing := [part.name for part in parts if part.name not in calls]:
         return f"never runs '{missing[0]}'"
     named = {part.name: replace(part, axes=part.axes or _shown(calls[part.name][0][0], layout)) for part in parts}
@@ -134,9 +147,10 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
         return f"its layers of neurons run {' and '.join(map(str, sorted(steps)))} steps for {1 if layout == 'held' else _STEPS}"
     own = steps.pop() if layout == "held" else 0
     fed, ran = replace(feeding, own_steps=own), tuple(named[name] for name in calls)
-    if name := astray(module, ran, fed, BATCH):
-        return f"'{name}' {_ASTRAY}"
-    return Tried(fed, ran, tuple(shapes), tuple(each[0][1] for each in calls.values()))
+    if reason := astray(module, ran, fed, BATCH):
+        return reason
+    states = tuple(shown_states(inside[name], before[name]) for name in calls)
+    return Tried(fed, ran, tuple(shapes), tuple(each[0][1] for each in calls.values()), states)
 
 
 def _shown(given: Tensor, layout: str) -> str:

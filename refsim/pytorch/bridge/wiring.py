@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...arrays import Floats
+from ...arrays import Floats, first_wrong
 from ...errors import RefsimError, counted, first_line, listed
 from .affine import agree, check_room, random_inputs, unit_answers
 from .feeding import in_time, out_of_time
@@ -22,7 +22,7 @@ from .framework import with_first
 from .parts import framework_of, neurons_of
 from .pooling import POOLING, fault_of_answers, fault_of_weights
 from .precision import in_float64
-from .states import marked, parts_inside, put_aside, twin
+from .states import marked, parts_inside, put_aside, show, twin
 from .trying import BATCH, Tried
 
 INPUT = -1  # as a source: what the module is given
@@ -106,6 +106,7 @@ class Bench:
                 answers[step] = put_in.reshape(frames[0].shape)
             self.heard[index] += [frame.flatten(1) for frame in frames]
             self.unpooled[index] += list(given) if part.framework is POOLING else []
+            show(copied, self.tried.states[index], lambda state: marked(state, self.mark, BATCH, self.n_samples))
             return with_first(template, out_of_time(answers, part.axes), lambda state: marked(state, self.mark, BATCH, self.n_samples))
 
         return forward
@@ -147,7 +148,8 @@ def _biases(bench: Bench) -> tuple[Floats, ...]:
                 raise RefsimError(f"{part.where}: what leads to it is NaN or infinite without any input{_broken(bench)}.")
             if told[step][index].isnan().any():
                 raise RefsimError(
-                    f"{part.where}: hears the membrane or current of another layer, not its spikes alone; a membrane that is passed on is not read."
+                    f"{part.where}: hears the membrane or current of another layer, not its spikes alone; a membrane that is passed on is not read. "
+                    "Give it the spikes, what the layer returns first."
                 )
             if not np.array_equal(found, again[step][index]):
                 raise RefsimError(
@@ -166,8 +168,9 @@ def _biases(bench: Bench) -> tuple[Floats, ...]:
 def _broken(bench: Bench) -> str:
     """Name the tensors of a module that hold a number that is none."""
     tensors = {**dict(bench.module.named_parameters()), **dict(bench.module.named_buffers())}
-    wrong = [name for name, each in tensors.items() if not torch.isfinite(each).all()]
-    return f": look at {listed(wrong)}" if wrong else ""
+    wrong = {name: each.detach().cpu() for name, each in tensors.items() if not torch.isfinite(each).all()}
+    places = [f"{name} ({first_wrong(each.double().numpy())})" for name, each in wrong.items()]
+    return f": look at {listed(places)}" if wrong else ""
 
 
 def _check(bench: Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
@@ -181,10 +184,22 @@ def _check(bench: Bench, weights: dict[tuple[int, int, int], Floats], biases: Se
             expected = biases[target] + sum(x @ weight for x, weight in maps)
             size = np.abs(biases[target]) + sum(np.abs(x) @ np.abs(weight) for x, weight in maps)
             if not agree(found.numpy(), np.broadcast_to(expected, found.shape), np.broadcast_to(size, found.shape)):
+                _check_drawn(bench, given, target)
                 what = "is not linear" if step <= bench.latest else f"remembers more than {'one step' if bench.latest == 1 else f'{bench.latest} steps'}"
                 raise RefsimError(
                     f"{bench.tried.parts[target].where}: what leads to it {what}{_suspects(bench)}; only linear maps can stand between layers of neurons, and nn.MaxPool on spikes."
                 )
+
+
+def _check_drawn(bench: Bench, given: Mapping[int, Sequence[Tensor]], target: int) -> None:
+    """Refuse what draws random numbers of its input, which silence does not show, for that and not for being no linear map."""
+    n_samples = len(given[INPUT][0])
+    rows = [[row[target] for row in bench.answers(given, n_samples)] for _ in range(2)]
+    if any(not torch.equal(a, b) for a, b in zip(*rows, strict=True)):
+        raise RefsimError(
+            f"{bench.tried.parts[target].where}: what leads to it gives other numbers when it is run again{_suspects(bench)}: the module draws random numbers "
+            "of what it is given, as torch.bernoulli does. Leave the drawing to the data, --encoder bernoulli, and let the module take spikes."
+        )
 
 
 def _check_pools(bench: Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:

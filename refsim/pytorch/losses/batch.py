@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ...errors import RefsimError, listed
 from ..autocast import no_autocast
+from ..corners import at_least
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -76,7 +77,7 @@ def counted_in(values: Tensor, window: int | None) -> Tensor:
 
 def per_step(window: int | None, valid: Tensor) -> Tensor:
     """Return by what a count is divided for a rate: the window, or the steps of a sample that count, at least 1."""
-    return valid.sum(-1, keepdim=True).clamp(min=1) if window is None else valid.new_full((1, 1, 1), float(window))
+    return at_least(valid.sum(-1, keepdim=True), 1) if window is None else valid.new_full((1, 1, 1), float(window))
 
 
 def filtered(values: Tensor, kernel: Tensor) -> Tensor:

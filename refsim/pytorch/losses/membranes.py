@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...errors import RefsimError
+from ..corners import above_zero, at_least
 from .batch import REDUCTIONS, among, distribution, masked, reduced, steps_mask, working
 
 _MEMBRANE = "membranes (batch, class, step)"
@@ -29,7 +30,7 @@ def max_membrane_cross_entropy(membrane: Tensor, target: Tensor, *, reduction: s
 
     Notes
     -----
-    Formula: L = -sum_i y_i log softmax(m)_i, m_i = max_t v_i(t). The gradient goes to one step a class: of equal membranes, to one of them.
+    Formula: L = -sum_i y_i log softmax(m)_i, m_i = max_t v_i(t). The gradient goes to one step a class: of equal membranes, to the first.
     Silence: a membrane at rest is a number like any other; no steps: m = 0, L = log C.
     Source: maximum over time of Cramer et al. 2020 (Heidelberg spoken digits) and Zenke and Vogels 2021.
     """
@@ -39,7 +40,8 @@ def max_membrane_cross_entropy(membrane: Tensor, target: Tensor, *, reduction: s
     largest = values.sum(-1)
     if values.shape[-1]:
         lowest = torch.full_like(values, torch.finfo(values.dtype).min)
-        reached = torch.where(valid > 0, values, lowest).max(-1).values
+        values = torch.where(valid > 0, values, lowest)
+        reached = values.gather(-1, values.detach().argmax(-1, keepdim=True))[..., 0]
         largest = torch.where(valid.sum(-1) > 0, reached, torch.zeros_like(reached))
     return reduced(-(share[..., 0] * F.log_softmax(largest, dim=1)).sum(1), reduction)
 
@@ -79,7 +81,7 @@ def tet(outputs: Tensor, target: Tensor, *, lam: float, constant: float, reducti
     values = masked(values, valid)
     entropy = -(share * F.log_softmax(values, dim=1)).sum(1)
     each = (1 - lam) * entropy + lam * (values - constant).square().mean(1)
-    return reduced((each * valid[:, 0]).sum(-1) / valid[:, 0].sum(-1).clamp(min=1), reduction)
+    return reduced((each * valid[:, 0]).sum(-1) / at_least(valid[:, 0].sum(-1), 1), reduction)
 
 
 def membrane_regulariser(membrane: Tensor, *, low: float, high: float, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
@@ -110,5 +112,5 @@ def membrane_regulariser(membrane: Tensor, *, low: float, high: float, reduction
     values = working(membrane, "membrane_regulariser", "membranes (batch, neuron, step)")
     valid = steps_mask(mask, values, "membrane_regulariser")
     values = masked(values, valid)
-    each = (torch.relu(values - high).square() + torch.relu(low - values).square()).mean(1)
-    return reduced((each * valid[:, 0]).sum(-1) / valid[:, 0].sum(-1).clamp(min=1), reduction)
+    each = (above_zero(values - high).square() + above_zero(low - values).square()).mean(1)
+    return reduced((each * valid[:, 0]).sum(-1) / at_least(valid[:, 0].sum(-1), 1), reduction)

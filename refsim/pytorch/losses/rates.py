@@ -1,10 +1,10 @@
 """Losses of rates and counts: squares, logistic, and a band that rates are kept in."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...errors import RefsimError
+from ..corners import above_zero
 from .batch import REDUCTIONS, among, counted_in, distribution, masked, per_step, positive, reduced, steps_mask, steps_of, working
 
 
@@ -150,7 +150,7 @@ def rate_regulariser(spikes: Tensor, *, low: float, high: float, reduction: str 
     values = working(spikes, "rate_regulariser", "spikes (batch, neuron, step)")
     valid = steps_mask(mask, values, "rate_regulariser")
     rates = masked(values, valid).sum(-1) / per_step(None, valid)[..., 0]
-    return reduced((torch.relu(rates - high).square() + torch.relu(low - rates).square()).mean(1), reduction)
+    return reduced((above_zero(rates - high).square() + above_zero(low - rates).square()).mean(1), reduction)
 
 
 def _band(loss: str, low: float, high: float) -> None:

@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...errors import RefsimError
+from ..corners import at_least
 from .batch import REDUCTIONS, among, counted_in, distribution, masked, per_step, positive, reduced, steps_mask, steps_of, working
 
 _EPS = 1e-6  # lava-dl adds it to the sum of the rates
@@ -68,7 +69,7 @@ def spikemax(
     if reading == "softmax":
         logs = F.log_softmax(counts / (per * scale), dim=1)
     else:
-        floored = counts.clamp(min=1)
+        floored = at_least(counts, 1)
         if gradient == "authors" or (gradient is None and window is None):  # the slope of c, and in a window that of its last step alone
             slope = counts if window is None else masked(values, valid)
             floored = floored.detach() + (slope - slope.detach())

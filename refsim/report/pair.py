@@ -1,0 +1,152 @@
+"""report.json and report.html appear together: whoever opens the folder finds the old two or the new two, whenever a run is killed.
+
+Two files cannot be replaced in one move, but one link can. Both names are links through `.report`, which leads to a folder with
+both files; a new pair is written whole beside it, and then `.report` is turned to it.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+_TURN = ".report"
+_KEPT = ".report-"  # begins the name of a folder with a pair
+
+
+def write_pair(folder: Path, texts: Mapping[str, str]) -> None:
+    """Put files into a folder so that all of them are seen, or none.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where absent. What else lies in it stays.
+    texts : dict of str to str
+        Name -> content.
+
+    Raises
+    ------
+    OSError
+        Where the folder cannot be written; then it is as it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        _write(folder, texts)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let another process that writes to the folder wait; where a file system has no locks, none does."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    if stuck := [name for name in (*texts, _TURN) if (folder / name).is_dir() and not (folder / name).is_symlink()]:
+        raise OSError(errno.EISDIR, f"{stuck[0]} in it is a folder", str(folder))
+    new = _filled(folder, texts)
+    try:
+        if not all(_is_link(folder / name) for name in texts):
+            _hang(folder, list(texts))
+        _turn(folder, new)
+    except NotImplementedError:
+        _one_after_the_other(folder, new, list(texts))
+    except BaseException:
+        _drop(new, texts)
+        raise
+    _sweep(folder, texts)
+
+
+def _filled(folder: Path, texts: Mapping[str, str]) -> Path:
+    """Write all files into a new folder, down to the disk."""
+    made = Path(tempfile.mkdtemp(prefix=_KEPT, dir=folder))
+    try:
+        made.chmod(0o777 & ~_umask())
+        for name, text in texts.items():
+            with open(made / name, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+    except BaseException:
+        _drop(made, texts)
+        raise
+    return made
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _is_link(path: Path) -> bool:
+    return path.is_symlink() and os.readlink(path) == f"{_TURN}/{path.name}"
+
+
+def _hang(folder: Path, names: list[str]) -> None:
+    """Make each name a link through `.report` without changing what is seen: it leads to a copy of what is there."""
+    old = Path(tempfile.mkdtemp(prefix=_KEPT, dir=folder))
+    old.chmod(0o777 & ~_umask())
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy2(folder / name, old / name)
+    _turn(folder, old)
+    for name in names:
+        _link(f"{_TURN}/{name}", folder / name)
+
+
+def _turn(folder: Path, target: Path) -> None:
+    """Let `.report` lead to a folder: here, and in one move, the pair changes."""
+    _link(target.name, folder / _TURN)
+
+
+def _link(target: str, path: Path) -> None:
+    """Put a link in the place of whatever has the name."""
+    aside = path.with_name(f"{_KEPT}{os.urandom(6).hex()}.link")
+    try:
+        os.symlink(target, aside)
+    except (OSError, AttributeError) as error:
+        if path.parent.is_dir() and os.access(path.parent, os.W_OK):
+            raise NotImplementedError from error  # a file system that has no links
+        raise
+    try:
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def _one_after_the_other(folder: Path, new: Path, names: list[str]) -> None:
+    """Replace the files where there are no links: the last is taken away first, so that no two of different runs stand together."""
+    first, *rest = names
+    for name in rest:
+        (folder / name).unlink(missing_ok=True)
+    for name in (first, *rest):
+        os.replace(new / name, folder / name)
+
+
+def _sweep(folder: Path, names: Mapping[str, str]) -> None:
+    """Remove the pairs that `.report` no longer leads to, of this run and of runs that were killed."""
+    seen = os.readlink(folder / _TURN) if (folder / _TURN).is_symlink() else ""
+    for path in folder.glob(f"{_KEPT}*"):
+        if path.is_symlink() and path.suffix == ".link":
+            path.unlink(missing_ok=True)
+        elif path.is_dir() and path.name != seen:
+            _drop(path, names)
+
+
+def _drop(path: Path, names: Mapping[str, str]) -> None:
+    """Remove a folder with a pair; one that holds anything else stays."""
+    with contextlib.suppress(OSError):
+        if {entry.name for entry in path.iterdir()} <= set(names):
+            for name in names:
+                (path / name).unlink(missing_ok=True)
+            path.rmdir()
