@@ -52,7 +52,7 @@ class Report:
         runs = [findings.reference] if findings.reference else []
         runs += [found.trial for found in findings.comparisons]
         runs += [rung.recording for rung in findings.ladder.rungs] if findings.ladder else []
-        content = {
+        content: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "verdict": self.verdict,
             "sentence": self.sentence,
@@ -62,10 +62,10 @@ class Report:
             "runs": [dict(run.provenance) | {"spikes_per_layer": [len(train) for train in run.spikes]} for run in runs],
             "claims": [verdict.as_dict() for verdict in findings.verdicts],
         }
-        content, strange = finite(content)
+        plain, strange = finite(content)
         strange |= {f"claims[{row}].value": _word(verdict.value) for row, verdict in enumerate(findings.verdicts) if _is_strange(verdict.value)}
-        content |= {"not_finite": strange}
-        return content | {"id": hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]}
+        whole: dict[str, Any] = {**plain, "not_finite": strange}
+        return whole | {"id": hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]}
 
     def as_json(self) -> str:
         """Return report.json, which any reader of JSON takes: what is NaN or infinite is null, and named under ``not_finite``."""
