@@ -13,9 +13,9 @@ from ..errors import RefsimError, listed
 from ..network import Network
 from ..rasters import read_rasters
 from ..rounding.bounded import UNIT_ROUNDOFF
-from .causes import Again
 from .taken import by_layer, layer_named
 
+Again = Callable[[], tuple[Network, Ints]]  # a network read anew, and how late its output is
 _TENSORS = (".pt", ".pth", ".safetensors")
 
 
