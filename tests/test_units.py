@@ -6,7 +6,7 @@ from refsim import RefsimError
 from refsim.units import DIMENSIONS, check_unit, to_si
 
 
-@pytest.mark.parametrize("text", ["20 ms", "20ms", "0.02 s", "0.02", "2e4 us", "0.02 second"])
+@pytest.mark.parametrize("text", ["20 ms", "20ms", "0.02 s", "20*ms", "2e4 us", "0.02 second", "20000 µs", "20 msecond"])
 def test_twenty_milliseconds(text):
     assert to_si(text, "second", "tau") == pytest.approx(0.02, rel=1e-15)
 
