@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _told
+            warnings.simplefilter("default", RefsimWarning)
             return int(_module(options.command).execute(options))
     except RefsimError as error:
         print(f"refsim: {error}", file=sys.stderr)
