@@ -175,7 +175,9 @@ def _with_parties(found: Findings, subject: Subject) -> Findings:
         facts |= {name: list(lines) for name, lines in (("assumed", reading.assumed), ("ignored", reading.aside)) if lines}
     verdicts = found.verdicts
     if subject.trial is not None and subject.declared and subject.read is not None:
-        verdicts = (*verdicts, judge_readings(differences(subject.network, subject.read), subject.name))
+        apart = differences(subject.network, subject.read)
+        verdicts = (*verdicts, judge_readings(apart, subject.name))
+        facts |= {"differs": [each.said for each in apart]} if apart else {}
     return replace(found, data={**(found.data or {}), **facts}, verdicts=verdicts)
 
 

@@ -46,6 +46,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         rows.append(("data", f"{data.get('name', 'given drive')}: {counted(data['samples'], 'sample')}, {counted(data['steps'], 'step')}, {data.get('drive')}"))
         rows += [(name, words) for name, words in data.get("parties", {}).items() if words and name != "trial"]
         rows += [("assumed", line) for line in data.get("assumed", ())]
+        rows += [("differs", line) for line in data.get("differs", ())]
         rows += [("ignored", ", ".join(data["ignored"]))] if data.get("ignored") else []
     if findings.reference is not None:
         spikes = ", ".join(f"{len(train):,}" for train in findings.reference.spikes)
