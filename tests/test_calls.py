@@ -103,4 +103,3 @@ def test_a_module_is_left_as_it_was(rng):
     kept = module.a.mem.clone()
     report_on(module, rng)
     assert torch.equal(module.a.mem, kept)
-

@@ -206,7 +206,9 @@ class Draws(nn.Module):
 
 
 def test_an_encoder_that_draws_inside_the_module_is_refused_for_that():
-    with pytest.raises(RefsimError, match="'a': what leads to it gives other numbers when it is run again: the module draws random numbers of what it is given"):
+    with pytest.raises(
+        RefsimError, match="'a': what leads to it gives other numbers when it is run again: the module draws random numbers of what it is given"
+    ):
         refsim.bridge.load(Draws(), dt=DT)
 
 

@@ -1,5 +1,7 @@
 """One neuron object behind two maps: two layers where it is handed its states, a slip where it keeps one."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ class Handed(nn.Module):
         super().__init__()
         torch.manual_seed(3)
         widths = [4, 5, *[wide] * (uses - 1)]
-        self.maps, self.cell = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths, widths[1:], strict=False)), LIFCell()
+        self.maps, self.cell = nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(widths)), LIFCell()
         for linear in self.maps:
             linear.weight.data = 20 * linear.weight.data.abs()
         self.double()
@@ -40,7 +42,7 @@ def test_a_cell_that_is_handed_its_states_is_as_many_layers(make, rng):
     assert report.verdict == "pass", report.sentence
     n = len(module.maps)
     assert len(report.findings.network.layers) == n
-    assert [np.array_equal(layer.weight, linear.weight.detach()) for layer, linear in zip(report.findings.network.layers, module.maps, strict=True)] == [True] * n
+    assert all(map(np.array_equal, [layer.weight for layer in report.findings.network.layers], [linear.weight.detach() for linear in module.maps]))
     told = " ".join(report.text().split())
     assert f"one neuron object, 'cell', stands behind {' and '.join(repr(f'maps.{index}') for index in range(n))}" in told
     assert f"judged as {n} layers" in told

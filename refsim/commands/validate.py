@@ -27,7 +27,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="weights net.pt (description beside it as net.toml), net.net, net.nir, net.refsim, a description, a case of validation/, or your own code, package.file:factory, whose module is then put on trial",
     )
-    add("--against", metavar="FILE", help="hold your own code, package.file:factory, against what a description or file declares, not against what refsim reads in it")
+    add(
+        "--against",
+        metavar="FILE",
+        help="hold your own code, package.file:factory, against what a description or file declares, not against what refsim reads in it",
+    )
     reading_arguments(parser)
     module_arguments(parser)
     data = data_arguments(parser)

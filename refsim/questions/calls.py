@@ -5,7 +5,11 @@ from ..recording import Recording
 
 MEASURE = "answers unlike an equal call's"
 _CLAIM = Claim(
-    "code", MEASURE, 0, "numbers", "the declared network answers equal calls alike; a module that puts back some of its states alone answers by what it was called with before"
+    "code",
+    MEASURE,
+    0,
+    "numbers",
+    "the declared network answers equal calls alike; a module that puts back some of its states alone answers by what it was called with before",
 )
 
 

@@ -16,6 +16,7 @@ from .states import forget, parts_inside, places, shown_states, twin
 BATCH, _STEPS = 3, 2  # two numbers that cannot be taken for one another
 _SHAPE = option("input_shape", (2, 34, 34))  # an example
 
+
 @dataclass(frozen=True)
 class Tried:
     """What a run showed: how the module is fed; and of each layer of neurons, in the order in which a step runs them, shape, output and states by place."""
@@ -103,6 +104,7 @@ def widths(module: nn.Module) -> list[tuple[int, ...]]:
 
 
 def likely(parts: Sequence[Part]) -> tuple[str, ...]:
+    """Return the layouts that the layers can be fed in, the likeliest first."""
     axes = {part.axes for part in parts}
     if "batch and time" in axes:
         return ("batch and time", "batch first", "time first", "held")
