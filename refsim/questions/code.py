@@ -16,6 +16,7 @@ from ..errors import counted
 from ..recording import Recording
 from ..rounding import Decision, Replay, replay
 from .readout import Readout, compare_readouts
+from .streams import Stream, compare_streams
 
 IDENTITY = "mismatched spikes"
 BOUNDED_SAMPLES = 3  # of a run whose spikes are the same: so many are replayed to say how finely it was judged
@@ -29,6 +30,7 @@ OUTCOMES = {
     "wrong decisions": "fail",
     "reference wrong": "fail",
     "other membranes": "fail",
+    "events differ": "fail",
     "not judged": "inconclusive",
     "rounding": "inconclusive",
     "silent": "inconclusive",
@@ -59,6 +61,10 @@ class Comparison:
         How far rounding can move the membrane there.
     readouts : tuple of Readout
         Where the spikes are the same: the layers that never fire by declaration.
+    streams : tuple of Stream
+        The event streams that cards declare beside the spikes.
+    first : Decision or None
+        The first that is wrong, else the first that rounding may have tipped.
     """
 
     reference: Recording
@@ -70,6 +76,7 @@ class Comparison:
     nearest: tuple[float, int, int, int] | None = None
     nearest_bound: float | None = None
     readouts: tuple[Readout, ...] = ()
+    streams: tuple[Stream, ...] = ()
     first: Decision | None = None
     declared_runs_away: bool = False  # the declared step, too, gives NaN or infinity where the trial first does
 
@@ -82,6 +89,8 @@ class Comparison:
             return "wrong decisions"
         if self.replay.count("membranes"):
             return "other membranes"
+        if any(stream.wrong for stream in self.streams):
+            return "events differ"
         if len(self.parted):
             return self._of_parted()
         if self.silent_layers:
@@ -166,7 +175,9 @@ def compare_recordings(reference: Recording, trial: Recording, in_doubt: Collect
         nearest, bound = _most_endangered(reference, trial, found)
     readouts = () if len(parted) else compare_readouts(reference, trial)
     first = next(iter(decision for decision in found.wrong if decision.what == "spike"), None) or next(iter(found.wrong or found.open), None)
-    return Comparison(reference, trial, tuple(map(len, codes)), parted, found, anew, nearest, bound, readouts, first, _runs_away(trial))
+    return Comparison(
+        reference, trial, tuple(map(len, codes)), parted, found, anew, nearest, bound, readouts, compare_streams(reference, trial), first, _runs_away(trial)
+    )
 
 
 def _runs_away(trial: Recording) -> bool:
@@ -385,6 +396,7 @@ _WORDS: dict[str, Callable[[Comparison], str]] = {
     "wrong decisions": _wrong,
     "reference wrong": _reference_wrong,
     "other membranes": _membranes,
+    "events differ": lambda found: str(next(stream for stream in found.streams if stream.wrong)),
     "not judged": _unjudged,
     "rounding": _tied,
     "silent": _silent,

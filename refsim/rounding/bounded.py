@@ -135,7 +135,7 @@ class Bounded:
         number = np.asarray(exponent.value)
         plain = number.ndim == 0 and not np.any(exponent.radius) and not exponent.slopes
         if not plain:  # x**y is exp(y log x), but for its value
-            through = BOUNDED_FUNCTIONS["exp"](exponent * BOUNDED_FUNCTIONS["log"](self))
+            through: Bounded = BOUNDED_FUNCTIONS["exp"](exponent * BOUNDED_FUNCTIONS["log"](self))
             return replace(through, value=self.value**exponent.value, quantum=0.0)
         power = float(number)
         return self._through(lambda x: x**power, lambda low, high: _power_slope(low, high, power))

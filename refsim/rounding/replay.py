@@ -459,10 +459,12 @@ class _Block:
         involved, place = np.unique(at[0], return_inverse=True)
         bounded = BoundedLayer(layer, self.network.dt, self.rounding, self.drive.n_samples, self.drive.draws(index, layer.n_post), at)
         for step in range(self.drive.n_steps):
-            frames, off = self.heard[index][step][involved], np.broadcast_to(sent[step], (1, sent[step].shape[1]))
+            frames = self.heard[index][step][involved]
+            # What was sent may be off by as much in every sample, or by each its own.
+            off = np.repeat(sent[step], len(frames), axis=0) if len(sent[step]) == 1 else sent[step][involved]
             sums = {}
             for name, weigh in self.weighted[index].items():
-                total = weigh(frames, np.repeat(off, len(frames), axis=0) if np.any(off) else 0.0)
+                total = weigh(frames, off)
                 sums[name] = replace(total, value=total.value[place, at[1]], local=np.broadcast_to(total.local, total.value.shape)[place, at[1]])
             computed: list[Any] = []
             given = None if row.given is None else row.given[at[0], step, at[1]]
