@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...errors import RefsimError, first_line, option
 from .carrying import Astray, astray
 from .feeding import LAYOUTS, Feeding, heard, in_time, needed_states, states_taken, ways_to_carry
+from .own import OWN
 from .parts import Part, framework_of
 from .states import forget, parts_inside, places, shown_states, twin
 
@@ -150,7 +151,8 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
     fed, ran = replace(feeding, own_steps=own), tuple(named[name] for name in calls)
     if reason := astray(module, ran, fed, BATCH):
         return reason
-    states = tuple(shown_states(inside[name], before[name]) for name in calls)
+    # refsim's own layers also keep the spikes that they sent, which a module may take by that name
+    states = tuple({} if named[name].framework is OWN else shown_states(inside[name], before[name]) for name in calls)
     return Tried(fed, ran, tuple(shapes), tuple(each[0][1] for each in calls.values()), states)
 
 
