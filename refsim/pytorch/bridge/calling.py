@@ -174,7 +174,8 @@ def _gives(run: _Run, part: Part, n_samples: int) -> Callable[..., None]:
 
 def _states(name: str, part: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield what a layer keeps by name: numbers and tensors of attributes and buffers, dicts of them, copied; its parameters are none."""
-    inside = {**vars(part), **part._buffers, **dict(part.named_memories() if hasattr(part, "named_memories") else ())}
+    memories: Any = getattr(part, "named_memories", {}.items)  # where SpikingJelly keeps them
+    inside = {**vars(part), **part._buffers, **dict(memories())}
     for key, value in inside.items():
         if key in _NO_STATE or "hook" in key:
             continue
