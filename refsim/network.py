@@ -83,11 +83,14 @@ class Network:
     dt : float
         Seconds a step.
     n_inputs : int
+    undecided : str
+        Why its last layer is not what decides, such as a part of a module behind it that cannot be read; "" where it is.
     """
 
     layers: tuple[Layer, ...]
     dt: float
     n_inputs: int
+    undecided: str = ""
 
     @classmethod
     def dense(cls, layers: Sequence[tuple[object, ...]], dt: object) -> "Network":

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
@@ -16,11 +16,14 @@ from .arrays import Floats, Ints
 from .connection import DRIVE
 from .drive import Drive
 from .errors import RefsimError
+from .model import NeuronModel
 from .network import Layer, Network
 from .spike_times import ExactTimes
 from .spikes import SpikeTrains
 
 TRACES = ("before_reset", "after_reset", "payload")
+OUTPUT = "output"  # asks for what each layer gives where that is another than 0 and 1, and of other layers for nothing
+LAST_STEP = "in the last step alone"  # in provenance["output"]: of a run that shows what its read-out gives only there
 # Samples that PyTorch takes at once. A matrix product adds in an order that depends on this number, so that who runs a
 # sample again must run its whole block again.
 BLOCK = 512
@@ -95,44 +98,85 @@ class Recording:
         if count - 1 not in self.provenance.get("recorded_layers", (count - 1,)):
             return "the last layer was not recorded"
         wanted = output_trace(last)
-        if not wanted or (self.traces and wanted in self.traces[-1]):
-            return ""
+        if self.network.undecided or not wanted or (self.traces and wanted in self.traces[-1]):
+            return self.network.undecided
         return f"the last layer is {what_output(last)}, which was not recorded; run it with record=('{wanted}',)"
 
-    def decisions(self) -> Ints:
-        """Return the class of each sample: the output neuron with most spikes, or the largest mean of a readout or of what spikes carry.
-
-        The first of equals wins.
+    def answers(self) -> Floats:
+        """Return what the classes of each sample are compared by, (n_samples, n_classes): see `decision_rule`.
 
         Raises
         ------
         RefsimError
-            For an output that was not recorded.
+            For an output that was not recorded, or where the last layer is not what decides.
         """
         if self.no_decisions:
             raise RefsimError(f"decisions: {self.no_decisions}.")
-        if wanted := output_trace(self.network.layers[-1]):
-            means: Ints = np.argmax(self.traces[-1][wanted].mean(axis=1), axis=1).astype(np.int64)
-            return means
-        classes: Ints = np.argmax(self.spikes[-1].counts(), axis=1).astype(np.int64)
+        last = self.network.layers[-1]
+        if not (wanted := output_trace(last)):
+            return np.asarray(self.spikes[-1].counts(), np.float64)
+        trace = self.traces[-1][wanted]
+        return np.asarray(trace[:, -1] if last.model.discrete.over_steps else trace.mean(axis=1), np.float64)
+
+    def decisions(self) -> Ints:
+        """Return the class of each sample, (n_samples,): the neuron of the last layer with the largest of its `answers`, the first of equals.
+
+        Raises
+        ------
+        RefsimError
+            For an output that was not recorded, or where the last layer is not what decides.
+        """
+        classes: Ints = np.argmax(self.answers(), axis=1).astype(np.int64)
         return classes
+
+
+_RULES = {
+    "mean": "largest mean over the steps", "sum": "largest sum over the steps", "last": "largest value in the last step",
+    "max": "largest maximum over the steps",
+}  # fmt: skip
+
+
+def decision_rule(network: Network) -> str:
+    """Say how a network decides on a class, ``"class = most spikes of layer 1"``, or why nobody can say."""
+    if network.undecided:
+        return f"not judged: {network.undecided}"
+    last, discrete = network.layers[-1], network.layers[-1].model.discrete
+    if discrete.over_steps:
+        return f"class = {_RULES[discrete.over_steps]}, of {last.name} ({last.model.name})"
+    if discrete.readout:
+        return f"class = largest mean over the steps of the membranes of {last.name} ({last.model.name})"
+    if discrete.payload:
+        return f"class = largest mean over the steps of what the spikes of {last.name} carry"
+    return f"class = most spikes of {last.name}"
 
 
 def output_trace(layer: Layer) -> str:
     """Return the trace that is a layer's output where 0 and 1 are not: of a readout, or what spikes carry; else ``""``."""
-    discrete = layer.model.discrete
+    return _output_trace(layer.model)
+
+
+def _output_trace(model: NeuronModel) -> str:
+    discrete = model.discrete
     return "before_reset" if discrete.readout else "payload" if discrete.payload else ""
 
 
 def what_output(layer: Layer) -> str:
     """Say what such a layer is."""
+    if layer.model.discrete.over_steps:
+        return f"a readout, whose output is the {layer.model.discrete.over_steps} over the steps"
     return "a readout, whose output is its membrane" if layer.model.discrete.readout else "graded, and its output what spikes carry"
 
 
 def traces_of(layer: Layer, record: tuple[str, ...], *, states: bool = False) -> tuple[str, ...]:
     """Return those of the traces asked for that a layer has, and its event streams."""
     own = {*TRACES, *(layer.model.stepped if states else ())} - (set() if layer.model.discrete.payload else {"payload"})
-    return tuple(dict.fromkeys((*(name for name in record if name in own), *layer.model.discrete.streams)))
+    return tuple(dict.fromkeys((*(name for name in named_traces(layer.model, record) if name in own), *layer.model.discrete.streams)))
+
+
+def named_traces(model: NeuronModel, record: Sequence[str]) -> tuple[str, ...]:
+    """Return traces by their own names, with a card's own output in place of ``OUTPUT``."""
+    names = (_output_trace(model) if name == OUTPUT else name for name in record)
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def streams_of(network: Network) -> tuple[str, ...]:
@@ -156,9 +200,11 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
     network : Network
     drive : Drive
     engine : Brian2, Discrete or Torch
-    record : tuple of {"before_reset", "after_reset", "payload"}, or names of states
+    record : tuple of {"before_reset", "after_reset", "payload", "output"}, or names of states
         Traces to keep: what the threshold saw, the membrane after the step, and what spikes carry, (n_samples, n_steps,
-        n_neurons) each, and any state, after the step, by its name. Event streams that a card declares are always kept.
+        n_neurons) each, and any state, after the step, by its name; ``"output"`` stands for the first of a readout, and the last of graded
+        spikes, and is kept without being asked for where the network ends in a read-out over the steps, which decides. Event streams that a
+        card declares are always kept.
 
     Raises
     ------
@@ -173,7 +219,14 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
         )
     if not hasattr(engine, "run") or isinstance(engine, type):
         raise RefsimError(f"engine must be refsim.Brian2(), refsim.Discrete() or refsim.Torch(), but is {engine!r}.")
-    return engine.run(network, drive, record)
+    return engine.run(network, drive, _with_output(network, engine, record))
+
+
+def _with_output(network: Network, engine: Engine, record: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what to record: of a read-out over the steps its output too, a few numbers a step, without which nothing is decided."""
+    names = (record,) if isinstance(record, str) else tuple(record)
+    wanted = network.layers[-1].model.discrete.over_steps and getattr(engine, "spike_times", "grid") == "grid"
+    return (*names, OUTPUT) if wanted and OUTPUT not in names else names
 
 
 def make_provenance(label: str, network: Network, drive: Drive, **facts: Any) -> dict[str, Any]:
@@ -214,13 +267,13 @@ def check_run(network: Network, drive: Drive, record: tuple[str, ...] | str, *, 
         raise RefsimError(f"the drive has {drive.n_inputs} inputs, but the network takes {network.n_inputs}.")
     if drive.dt != network.dt:
         raise RefsimError(f"the drive has a step of {drive.dt:g} s, but the network has {network.dt:g} s; one of the two is meant otherwise.")
-    known = [*TRACES, *dict.fromkeys(name for layer in network.layers for name in layer.model.state if states)]
+    known = [*TRACES, OUTPUT, *dict.fromkeys(name for layer in network.layers for name in layer.model.state if states)]
     if unknown := set(names) - set(known):
         raise RefsimError(f"record: {', '.join(sorted(unknown))} cannot be recorded; known are {', '.join(known)}.")
     names = tuple(dict.fromkeys((*names, *streams_of(network))))
     _check_signs(network, drive)
-    bins = drive.n_samples * drive.n_steps * sum(layer.n_post for layer in network.layers)
-    needed, there = bins * (1 + 8 * len(names)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    each = sum(layer.n_post * (1 + 8 * len(named_traces(layer.model, names))) for layer in network.layers)
+    needed, there = drive.n_samples * drive.n_steps * each, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         raise RefsimError(
             f"this run needs {needed / 2**30:,.0f} GiB for its spikes and traces, and the machine has {there / 2**30:,.0f}; give fewer steps or samples."

@@ -97,7 +97,7 @@ def cannot_be_asked(model):
         and model.continuous.method != "exact"
         and {"step", *(n for n, d in model.derived.items() if "step" in d.text)} & set(re.findall(r"\w+", model.continuous.equations))
     )
-    skipped = {"declared_step"} if model.discrete.solution in ("map", "kernel") else set()
+    skipped = {"declared_step"} if model.discrete.solution in ("map", "kernel") and not model.discrete.over_steps else set()
     skipped |= {"step_order"} if order or in_steps else set()
     if "stochastic" in model.traits:
         skipped |= {"rest", "method_order", "step_order"}

@@ -48,6 +48,8 @@ STEPS = {"integer": integer_step, "rising": rising_step}
 CARDS = {
     "lif_refractory": ("1 ms", lambda x: np.round(x * 64) / 64),
     "li": ("1 ms", lambda x: x),
+    "readout_mean": ("1 ms", lambda x: x),
+    "readout_max": ("1 ms", lambda x: x),
     "eif": ("0.1 ms", lambda x: 3e-9 * x),
     "poisson_escape": ("1 ms", lambda x: x),
     "plif": ("1 ms", lambda x: 4 * x),

@@ -97,7 +97,7 @@ def test_a_delay_that_nobody_declares_is_refused():
 
 
 class OwnSteps(nn.Module):
-    """Runs five steps by itself on an input that stays, and feeds its spikes back."""
+    """Runs five steps by itself on an input that stays, feeds its spikes back, and gives the last."""
 
     def __init__(self, neuron):
         super().__init__()
@@ -112,9 +112,10 @@ class OwnSteps(nn.Module):
 
 def test_a_module_that_runs_its_own_steps_keeps_its_recurrence():
     module = OwnSteps(SRIF())
-    (layer,) = refsim.bridge.load(module, dt="1 ms", layout="held").layers
+    layer, last = refsim.bridge.load(module, dt="1 ms", layout="held").layers
     assert [(source.layer, np.unique(source.delay).tolist()) for source in layer.sources] == [(-1, [0]), (0, [1])]
     assert np.array_equal(layer.weight, torch.hstack([module.fc.weight, module.rec.weight]).detach())
+    assert (last.model.name, last.weight.tolist()) == ("readout_last", np.eye(3).tolist())
 
 
 class Repeats(nn.Module):

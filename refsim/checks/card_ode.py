@@ -11,6 +11,7 @@ from ..errors import RefsimError, counted
 from ..experiments.solo import Setting, respond
 from ..model import NeuronModel
 from ..model.composing import OF_TRAITS
+from ..model.over_steps import so_far
 from ..model.reading import used_names
 from .updater import check_declared_step
 
@@ -73,6 +74,7 @@ _CPP = frozenset(
     ]
 )
 _SILENCE = 1000  # steps after which a neuron must have settled, or be on its way to a fixed point
+_TOLD = 16  # steps after which a readout is held against what it says it makes of them
 _STILL = 1e-6  # of a state's size over the last tenth: what is left of a way that is a hundred time constants long
 
 
@@ -106,11 +108,24 @@ def units(model: NeuronModel) -> Answer:
 
 
 def declared_step(model: NeuronModel) -> Answer:
-    """Hold the step against what Brian2 makes of its ODE by the method that the card names."""
+    """Hold the step against what Brian2 makes of its ODE by the method that the card names; a readout against what it says it makes of the steps."""
+    if model.discrete.over_steps:
+        return _over_steps(model)
     found = check_declared_step(model)
     if found.status not in ("pass", "fail"):
         return None, found.detail
     return float(found.value or 0), found.detail
+
+
+def _over_steps(model: NeuronModel) -> Answer:
+    """Count the steps after which a readout is not the mean, sum, last or maximum of what has arrived so far."""
+    arrived = np.random.default_rng(13).normal(0.0, 1.0, _TOLD)
+    setting, readout = Setting(mode="grid"), model.discrete.readout
+    found = respond(model, arrived[None], setting, n_steps=_TOLD, record=(readout,)).traces[0][readout][0, :, 0]
+    expected = so_far(arrived, model.discrete.over_steps)
+    wrong = np.flatnonzero(~(np.abs(found - expected) <= 1e-12))  # sixteen sums of numbers about 1 round by 1e-15 each
+    words = f"after step {wrong[0]} {readout} is {found[wrong[0]]:.6g}, and the {model.discrete.over_steps} {expected[wrong[0]]:.6g}" if wrong.size else ""
+    return float(wrong.size), words
 
 
 def rest(model: NeuronModel) -> Answer:
@@ -119,7 +134,7 @@ def rest(model: NeuronModel) -> Answer:
         return None, "a stochastic neuron may fire without input"
     mode = "fine" if model.continuous is not None else "grid"
     setting = Setting(refine=4, mode=mode)
-    run = respond(model, [0.0], setting, n_steps=_SILENCE, record=tuple(model.solved if mode == "fine" else model.state))
+    run = respond(model, [0.0], setting, n_steps=_SILENCE, record=_told(model, mode))
     restless = []
     for name in run.traces[0]:
         trace = run.traces[0][name][0, :, 0]
@@ -132,6 +147,11 @@ def rest(model: NeuronModel) -> Answer:
         [f"fires {counted(fired, 'time')} without input"] if fired else []
     )
     return float(len(restless) + bool(fired)), "; ".join(words)
+
+
+def _told(model: NeuronModel, mode: str) -> tuple[str, ...]:
+    """Return the states that must come to rest: a readout over the steps may count them, which never ends."""
+    return (model.discrete.readout,) if model.discrete.over_steps else tuple(model.solved if mode == "fine" else model.state)
 
 
 def _approaches(trace: Any) -> bool:

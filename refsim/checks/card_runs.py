@@ -17,7 +17,7 @@ from ..experiments.solo import Setting
 from ..model import NeuronModel
 from ..model.reading import ode_part
 from ..network import Network
-from ..recording import Recording
+from ..recording import Recording, output_trace
 
 Answer = tuple[float | None, str]
 
@@ -81,7 +81,7 @@ def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answe
     from ..pytorch.engine import Torch
 
     drive, network = _rough(model), _network(model)
-    carried = ("payload",) if model.discrete.payload else ()
+    carried = (output,) if (output := output_trace(network.layers[-1])) else ()
     reference, words = Brian2(target="numpy").run(network, drive, carried), "Brian2 and Discrete"
     wrong = {"Discrete": _differing(reference, Discrete().run(network, drive, carried))}
     try:

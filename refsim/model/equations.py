@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import RefsimError, listed
 from .expressions import Statement, bare, comparisons, names_in, parse_expression, parse_statements
-from .neuron import DRAWS, STEP, Discrete
+from .neuron import DRAWS, OVER_STEPS, STEP, Discrete
 from .odes import GENERATED, Odes, generated_step, written_equations
 from .parts import Continuous, State
 
@@ -58,7 +58,7 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
     solution, readout, payload = table.get("solution"), table.get("readout", ""), table.get("payload", "")
     if not isinstance(solution, str) or solution not in SOLUTIONS:
         raise RefsimError(f"{where} solution must be one of {listed(SOLUTIONS)}, but is {solution!r}.")
-    parts = [key for key in table if key not in ("solution", "readout", "payload", "streams")]
+    parts = [key for key in table if key not in ("solution", "readout", "payload", "streams", "over_steps")]
     if unknown := set(parts) - set(_STEPS):
         raise RefsimError(f"{where}: {listed(unknown)} is not a known step; known are {', '.join(_STEPS)}.")
     if readout and "fire" in parts:
@@ -67,6 +67,7 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
         raise RefsimError(f"{where}: has both payload and readout; a neuron with a readout never fires, and has no spikes that carry something.")
     if readout and readout not in names.of("discrete"):
         raise RefsimError(f"{where} readout: must be a state, one of {listed(names.of('discrete'))}, but is {readout!r}.")
+    over_steps = _over_steps(table, names, odes, where)
     needed = ["integrate"] if readout else ["integrate", "fire"]
     if [key for key in parts if key not in ("modulate", "reset")] != needed or parts != [key for key in _STEPS if key in parts]:
         raise RefsimError(
@@ -79,7 +80,23 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
         _check_payload(payload, parsed, names, odes, where)
     streams = _streams(table.get("streams", []), parsed, names, where)
     fire = parsed["fire"][0] if "fire" in parsed else None
-    return Discrete(parsed["integrate"], parsed.get("modulate", ()), fire, parsed.get("reset", ()), str(solution), readout, payload, streams)
+    return Discrete(parsed["integrate"], parsed.get("modulate", ()), fire, parsed.get("reset", ()), str(solution), readout, payload, streams, over_steps)
+
+
+def _over_steps(table: Mapping[str, Any], names: Names, odes: Odes | None, where: str) -> str:
+    """Return what a readout makes of the steps; empty where its membrane is all that it is."""
+    said = table.get("over_steps", "")
+    if not said:
+        return ""
+    if said not in OVER_STEPS:
+        raise RefsimError(f"{where} over_steps must be one of {listed(OVER_STEPS)}, what the readout makes of the steps, but is {said!r}.")
+    if not table.get("readout"):
+        raise RefsimError(f"{where} over_steps: is of a neuron with a readout, which never fires; this one has none.")
+    if odes is not None:
+        raise RefsimError(f"{where} over_steps: steps are counted in discrete time alone; leave [continuous] out.")
+    if names.kind != "impulse" or len(names.inputs) != 1 or names.kernels:
+        raise RefsimError(f'{where} over_steps: what arrives is taken once a step; it needs one input of [input] kind = "impulse", and no [kernel].')
+    return str(said)
 
 
 def _streams(given: object, parsed: Mapping[str, tuple[Statement, ...]], names: Names, where: str) -> tuple[str, ...]:

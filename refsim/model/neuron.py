@@ -23,6 +23,8 @@ INPUT_KINDS = {
 }
 # Names that every text may use: the input of this step, and (in [derived] and [continuous]) the step's duration.
 INPUT, STEP = "I", "step"
+# What a readout makes of the steps, and NumPy's word for it; "last" is the last of them.
+OVER_STEPS = ("mean", "sum", "last", "max")
 DRAWS = ("uniform", "uniform_2", "uniform_3", "uniform_4")  # numbers in [0, 1), drawn for (sample, step, neuron)
 
 
@@ -32,7 +34,8 @@ class Discrete:
 
     A neuron that never fires has no `fire` but a `readout`, the state that is its output. One whose spikes carry a number has a
     `payload`, the state that they carry, 0 where there is no spike. `streams` are states that are events of their own, 0 or 1 in each
-    step, beside the spikes.
+    step, beside the spikes. Where the readout is the mean, sum, last or maximum of what has arrived over the steps so far, `over_steps`
+    says so: it is then the readout after the last step that decides.
     """
 
     integrate: tuple[Statement, ...]
@@ -43,6 +46,7 @@ class Discrete:
     readout: str = ""
     payload: str = ""
     streams: tuple[str, ...] = ()
+    over_steps: str = ""
 
     @property
     def before_fire(self) -> tuple[Statement, ...]:

@@ -23,6 +23,7 @@ from .layers import (
 )
 from .layers_adaptive import ALIF, GLIF3, GLIF5, MAT2, RF, AdEx, AdLIF, AdRF, Izhikevich, RFIz
 from .layers_biophysical import HH, FitzHughNagumo, HHTraub, MorrisLecar, WangBuzsaki
+from .layers_readout import ReadoutLast, ReadoutMax, ReadoutMean, ReadoutSum
 from .layers_srm import AdRFLoihi, AlifLoihi, CubaLoihi, RFIzLoihi, RFLoihi, SigmaDelta, SRMAlpha, SRMSlayer
 from .quantise import Grid, quantise
 from .sequence import over_steps
@@ -63,6 +64,10 @@ __all__ = [
     "RFIz",
     "RFIzLoihi",
     "RFLoihi",
+    "ReadoutLast",
+    "ReadoutMax",
+    "ReadoutMean",
+    "ReadoutSum",
     "SRM0Escape",
     "SRMAlpha",
     "SRMSlayer",

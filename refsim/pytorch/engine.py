@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..model.neuron import INPUT, STEP
 from ..network import Layer, Network
 from ..philox import shortened
 from ..progress import advance as advance_progress
-from ..recording import BLOCK, Recording, check_range, check_run, make_provenance, traces_of
+from ..recording import BLOCK, LAST_STEP, Recording, check_range, check_run, make_provenance, traces_of
 from ..spikes import SpikeTrains
 from .autocast import autocast_in_use, no_autocast
 from .connections import WeightedSum
@@ -101,7 +101,10 @@ class Torch:
             code="steps" if trial is None else "module",
             trial="own code" if trial is not None or own_cards else "refsim's steps",
             **said,
+            **({"output": LAST_STEP} if trial is not None and trial.last_step_alone else {}),
         )
+        if trial is not None and trial.undecided and not network.undecided:
+            network = replace(network, undecided=trial.undecided)
         return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
                          tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance,
                          not_a_number=first_lost(taps))  # fmt: skip

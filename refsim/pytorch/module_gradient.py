@@ -49,7 +49,7 @@ class ModuleTrial:
         short = next((each.dtype for each in nn.Module.parameters(module) if each.is_floating_point() and each.element_size() < 4), None)
         if short is not None:
             raise RefsimError(f"check_gradient: the module is {short}, whose rounding is as large as the faults that are looked for; give module.float().")
-        network = from_module(module, dt, input_shape, layout)
+        network = from_module(module, dt, input_shape, layout, neurons_only=True)  # what stands behind them belongs to the loss
         return cls(Trial.of(module, network, input_shape, layout), network)
 
     def check_own(self, device: str, dtype: str | None) -> None:

@@ -20,6 +20,7 @@ from .steps_chance import CHANCE_STEPS
 from .steps_loihi import LOIHI_STEPS
 from .steps_nir import NIR_STEPS
 from .steps_norse import NORSE_STEPS
+from .steps_readout import READOUT_STEPS
 from .steps_srm import SRM_STEPS
 from .steps_types import State, Step, Stepped
 from .surrogate import Fire
@@ -156,4 +157,5 @@ STEPS: dict[str, Step] = {
     **BIOPHYSICAL_STEPS,
     **NORSE_STEPS,
     **NIR_STEPS,
+    **READOUT_STEPS,
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,11 +12,12 @@ from torch import Tensor, nn
 
 from ..errors import RefsimError, listed
 from ..network import Layer, Network
+from .answering import Answering
 from .bridge.calling import Calls, called_twice
 from .bridge.feeding import in_time
 from .bridge.framework import first
 from .bridge.parts import made_from, neurons_of
-from .bridge.reach import unjudged
+from .bridge.reach import Reach, reach
 from .bridge.sharing import Looked, looked_into
 from .bridge.states import put_aside
 from .bridge.training import otherwise_in_training
@@ -61,10 +63,14 @@ class Trial:
 
     @classmethod
     def _checked(cls, module: nn.Module, network: Network, looked: Looked) -> "Trial":
-        if len(looked.parts) != len(network.layers):
+        reads = bool(network.layers[-1].model.discrete.over_steps) and len(looked.parts) == len(network.layers) - 1
+        if len(looked.parts) != len(network.layers) - reads:
             raise RefsimError(f"Torch: the module has {len(looked.parts)} layers of neurons, but the network has {len(network.layers)}.")
         tried = looked.tried
         found, needed = [torch.Size(each).numel() for each in tried.shapes], [layer.n_post for layer in network.layers]
+        if reads and tried.answer is None:
+            raise RefsimError(f"Torch: the network ends in a read-out, '{network.layers[-1].model.name}', but the module gives no batch of numbers.")
+        found += [tried.answer.n] if reads and tried.answer else []
         if found != needed:
             raise RefsimError(f"Torch: the module's layers have {found} neurons, but the network's have {needed}.")
         if tried.feeding.width != network.n_inputs:
@@ -77,6 +83,31 @@ class Trial:
         return any(part.framework.single for part in self.tried.parts)
 
     @property
+    def reads_out(self) -> bool:
+        """Whether what the module gives is the last layer of the network, a read-out behind its neurons."""
+        return len(self.network.layers) > len(self.tried.parts)
+
+    @property
+    def last_step_alone(self) -> bool:
+        """Whether it shows its read-out after the last step alone."""
+        return self.reads_out and self.tried.answer is not None and self.tried.answer.whole
+
+    @functools.cached_property
+    def reached(self) -> Reach:
+        """What stands behind its neurons, or leads nowhere."""
+        return reach(self.module, self.tried)
+
+    @functools.cached_property
+    def undecided(self) -> str:
+        """Why nothing can be said of its classes: something stands behind its last neurons that the network does not have."""
+        found = () if self.reads_out else self.reached.behind
+        return (
+            f"{listed(found)} of the module {'stand' if len(found) > 1 else 'stands'} behind its last neurons, and the network does not have it"
+            if found
+            else ""
+        )
+
+    @property
     def described(self) -> str:
         """The module in a report, with what must be said of it."""
         return "; ".join(["the module itself", *self.remarks])
@@ -84,9 +115,13 @@ class Trial:
     @functools.cached_property
     def remarks(self) -> tuple[str, ...]:
         """What must be said of the module: what in it is not judged, or judged as it is not set, or read as what it is made from."""
-        behind, training = unjudged(self.module, self.tried), otherwise_in_training(self.module, [part.name for part in self.tried.parts])
+        idle = self.reached.nowhere if self.reads_out else (*self.reached.behind, *self.reached.nowhere)
+        training = otherwise_in_training(self.module, [part.name for part in self.tried.parts])
+        nowhere = "neither to its neurons nor to what it gives" if self.reads_out else "to none of its neurons"
+        rule = self.network.layers[-1].model.discrete.over_steps
         return (
-            *([f"{listed(behind)} leads to none of its neurons and is not judged"] if behind else []),
+            *([f"{listed(idle)} leads {nowhere} and is not judged"] if idle else []),
+            *([f"it gives values in each step, and their {rule} over the steps decides"] if self.reads_out and not self.last_step_alone else []),
             *([f"set to train, it is judged as eval() would have it, {', '.join(training)}"] if training else []),
             *made_from(self.tried.parts),
             *self.shared,
@@ -111,10 +146,10 @@ class Trial:
     def results(self, frames: Iterable[Tensor], n_samples: int, draws: Draws) -> Iterator[list[Result]]:
         """Run a batch from the module's start, frame by frame, each (n_samples, n_inputs); yield the results of all layers a step."""
         record = _Record(self, n_samples)
-        with put_aside(self.module), record.hooked(), _drawing(self.module, self.tried, draws):
+        with put_aside(self.module), record.hooked(), _drawing(self.module, self.tried, draws[: len(self.tried.parts)]):
             self.module.eval()
-            for _ in self.tried.feeding.stream(self.module, frames):
-                yield from record.taken()
+            for output in self.tried.feeding.stream(self.module, frames):
+                yield from record.taken(output)
 
 
 @dataclass
@@ -124,6 +159,12 @@ class _Record:
     trial: Trial
     n_samples: int
     kept: list[list[Result]] = field(default_factory=list)
+    answering: Answering | None = None
+
+    def __post_init__(self) -> None:
+        answer, last = self.trial.tried.answer, self.trial.network.layers[-1]
+        if self.trial.reads_out and answer is not None:
+            self.answering = Answering(answer, last.model.discrete.over_steps, self.n_samples)
 
     @contextlib.contextmanager
     def hooked(self) -> Iterator[None]:
@@ -154,12 +195,13 @@ class _Record:
 
         return keep
 
-    def taken(self) -> Iterator[list[Result]]:
-        """Return what came, step by step, and keep it no longer."""
+    def taken(self, output: Any) -> Iterator[list[Result]]:
+        """Return what came, and what the module gave at last, step by step, and keep it no longer."""
         lengths = [len(each) for each in self.kept]
         if len(set(lengths)) != 1:
             raise RefsimError(f"Torch: the module's layers ran {', '.join(map(str, lengths))} steps; each must run as many as the others.")
-        rows = list(zip(*self.kept, strict=True))
+        read = [] if self.answering is None else [[Result(torch.zeros_like(v), v, v, None) for v in self.answering.values([output], lengths[0])]]
+        rows = list(zip(*self.kept, *read, strict=True))
         for each in self.kept:
             each.clear()
         yield from map(list, rows)

@@ -15,10 +15,11 @@ from ..engines.discrete import Discrete
 from ..errors import RefsimError
 from ..network import Network
 from ..progress import progress
-from ..recording import Engine, Recording, check_run, output_trace, streams_of
+from ..recording import OUTPUT, Engine, Recording, check_run, output_trace, streams_of
 from .calls import judge_calls
 from .code import IDENTITY, Comparison, compare_recordings, judge_identity
 from .findings import Closeup, Findings, look_closer
+from .readout import classes_moved_by_rounding
 from .step import LADDER_MEASURES, Ladder, climb, judge_ladder
 from .streams import MEASURE as EVENTS
 from .streams import judge_streams
@@ -81,12 +82,12 @@ def validate_network(
     """
     check_run(network, drive, ())
     classes = network.layers[-1].n_post
-    if labels is not None and (labels.min() < 0 or labels.max() >= classes):
+    if labels is not None and not network.undecided and (labels.min() < 0 or labels.max() >= classes):
         raise RefsimError(f"labels reach from {labels.min()} to {labels.max()}, but the network has {classes} outputs; classes are counted from 0.")
     reference_engine = plan.reference()
     total = drive.n_samples * (1 + len(plan.trials) + len(plan.fine))
     with progress(total, "validate"):
-        record = tuple(dict.fromkeys(trace for layer in network.layers if (trace := output_trace(layer))))
+        record = (OUTPUT,) if any(output_trace(layer) for layer in network.layers) else ()
         reference = reference_engine.run(network, drive, record)
         comparisons = tuple(compare_recordings(reference, engine.run(network, drive, record)) for engine in plan.trials)
         fine = plan.climber().ladder(network, drive, plan.fine, record)
@@ -118,6 +119,8 @@ def _judge(claim: Claim, reference: Recording, comparisons: Sequence[Comparison]
     if claim.measure == "accuracy":
         if labels is None:
             return [Verdict(claim, None, "skipped", detail="the data has no labels")]
+        if reference.no_decisions:
+            return [Verdict(claim, None, "skipped" if claim.limit is None else "inconclusive", run=reference.label, detail=reference.no_decisions)]
         return [judge(claim, float(np.mean(reference.decisions() == labels)), run=reference.label)]
     if claim.measure in LADDER_MEASURES:
         if ladder is None:
@@ -132,7 +135,7 @@ def applying(claims: Sequence[Claim], network: Network) -> list[Claim]:
 
 
 def judge_code(claim: Claim, found: Comparison) -> Verdict:
-    """Judge one of ``CODE_MEASURES``; where every sample parted by rounding alone, a changed class is a tie too."""
+    """Judge one of ``CODE_MEASURES``; where rounding alone explains every class that changed, it is a tie too."""
     if claim.measure == IDENTITY:
         return judge_identity(claim, found)
     if claim.measure == EVENTS:
@@ -140,8 +143,7 @@ def judge_code(claim: Claim, found: Comparison) -> Verdict:
     if found.no_decisions:
         return Verdict(claim, None, "skipped", run=found.trial.label, detail=found.no_decisions)
     verdict = judge(claim, found.changed_decisions, run=found.trial.label)
-    if verdict.status == "fail" and found.undecided == len(found.parted):
-        return replace(
-            verdict, status="inconclusive", detail="every sample that parts does so within rounding of the threshold, or where no bound on rounding is known"
-        )
+    tied = np.setdiff1d(found.parted, found.wrong_samples).tolist()
+    if verdict.status == "fail" and classes_moved_by_rounding(found.reference, found.trial, tied):
+        return replace(verdict, status="inconclusive", detail="rounding, or what nobody knows a bound of, explains every class that changed")
     return verdict

@@ -9,7 +9,7 @@ import numpy as np
 from ..claims import Claim, Verdict
 from ..errors import RefsimError
 from ..progress import progress
-from ..recording import output_trace
+from ..recording import OUTPUT
 from .findings import Findings
 
 _BECAUSE = "Reported: a file that leaves this unsaid can be read either way, and nobody can be blamed for the other reading."
@@ -40,8 +40,7 @@ def with_other_readings(findings: Findings, readings: Mapping[str, Callable[[], 
             claim = Claim("task", f"accuracy, {name}", None, "share of samples", _BECAUSE)
             try:
                 network = read().network
-                record = tuple(dict.fromkeys(trace for layer in network.layers if (trace := output_trace(layer))))
-                ran = Torch(dtype="float32").run(network, reference.drive, record)
+                ran = Torch(dtype="float32").run(network, reference.drive, (OUTPUT,))
             except RefsimError as error:  # not every answer goes with every other
                 rows.append(Verdict(claim, None, "skipped", detail=str(error)))
                 continue

@@ -1,16 +1,21 @@
 """Outputs other than 0 and 1, which must agree to within rounding: the membranes of readouts, and what spikes carry."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..recording import Recording, output_trace, what_output
+from ..arrays import Floats, Ints
+from ..distances import mismatched
+from ..network import Layer
+from ..recording import LAST_STEP, Recording, output_trace, what_output
 from ..rounding import distances_to_threshold
+from .any_order import bounded_over_steps, heard_exactly
 
 
 @dataclass(frozen=True)
 class Readout:
-    """A layer of such an output in two runs with the same spikes.
+    """A layer of such an output in two runs, in the samples whose spikes are the same.
 
     Attributes
     ----------
@@ -57,16 +62,67 @@ def output_layers(recording: Recording) -> list[int]:
 
 
 def compare_readouts(reference: Recording, trial: Recording) -> tuple[Readout, ...]:
-    """Compare the outputs of all such layers of two runs whose spikes are the same."""
+    """Compare the outputs of all such layers of two runs, in the samples whose spikes are the same."""
     layers = {index: reference.network.layers[index] for index in output_layers(reference)}
     if not layers or any(output_trace(layer) not in run.traces[index] for run in (reference, trial) for index, layer in layers.items()):
         return tuple(Readout(index, what_output(layer), output_trace(layer), None, None) for index, layer in layers.items())
+    samples = same_samples(reference, trial)
+    if not samples.size:
+        return ()
+    bounds = _bounds(reference, trial, layers, samples)
+    return tuple(_worst(reference, trial, index, bound, samples) for index, bound in bounds.items())
+
+
+def same_samples(reference: Recording, trial: Recording) -> Ints:
+    """Return the samples in which every spike is the same."""
+    pairs = [(a, b) for a, b in zip(reference.spikes, trial.spikes, strict=True) if not np.array_equal(a.code, b.code)]
+    parted = [mismatched(a, b) // (a.n_steps * a.n_neurons) for a, b in pairs]
+    return np.setdiff1d(np.arange(reference.drive.n_samples), np.concatenate([np.zeros(0, np.int64), *parted])).astype(np.int64)
+
+
+def _bounds(reference: Recording, trial: Recording, layers: Mapping[int, Layer], samples: Ints) -> dict[int, Floats]:
+    """Return how far rounding reaches in each output, (n_samples, n_steps, n_neurons) each.
+
+    Read-outs over the steps that hear nothing but spikes have a bound of their own; the others follow the whole network.
+    """
     dtypes = tuple(str(run.provenance["dtype"]) for run in (reference, trial))
-    bounds = distances_to_threshold(reference, np.arange(reference.drive.n_samples), dtypes)
-    found = []
-    for index, layer in layers.items():
-        trace, bound = output_trace(layer), bounds[index].output
-        difference = np.abs(reference.traces[index][trace].astype(np.float64) - trial.traces[index][trace])
-        at = np.unravel_index(int(np.argmax(np.nan_to_num(difference - bound, nan=np.inf))), difference.shape)
-        found.append(Readout(index, what_output(layer), trace, float(difference[at]), float(bound[at]), tuple(int(place) for place in at)))
-    return tuple(found)
+    own = [index for index, layer in layers.items() if layer.model.discrete.over_steps and heard_exactly(reference.network, index)]
+    found = {index: bounded_over_steps(reference, index, samples, dtypes) for index in own}
+    if set(found) != set(layers):
+        whole = distances_to_threshold(reference, samples, dtypes)
+        found |= {index: whole[index].output for index in layers if index not in found}
+    return {index: found[index] for index in layers}
+
+
+def _worst(reference: Recording, trial: Recording, index: int, bound: Floats, samples: Ints) -> Readout:
+    """Return where an output differs most beyond its bound; of a module that gives it after the last step alone, there."""
+    layer = reference.network.layers[index]
+    trace = output_trace(layer)
+    ours, theirs = (run.traces[index][trace][samples].astype(np.float64) for run in (reference, trial))
+    first = ours.shape[1] - 1 if any(_last_alone(run, index) for run in (reference, trial)) else 0
+    difference = np.abs(ours - theirs)[:, first:]
+    at = np.unravel_index(int(np.argmax(np.nan_to_num(difference - bound[:, first:], nan=np.inf))), difference.shape)
+    where = (int(samples[at[0]]), int(at[1]) + first, int(at[2]))
+    return Readout(index, what_output(layer), trace, float(difference[at]), float(bound[:, first:][at]), where)
+
+
+def _last_alone(run: Recording, index: int) -> bool:
+    return index == len(run.network.layers) - 1 and run.provenance.get("output") == LAST_STEP
+
+
+def classes_moved_by_rounding(reference: Recording, trial: Recording, parted_by_rounding: Sequence[int]) -> bool:
+    """Return whether rounding explains every class that differs.
+
+    In a sample whose spikes are the same a class follows from outputs that agree to within their bounds: two that change
+    places are nearer to each other than the bounds of both. Where outputs are counts of spikes, equal spikes have equal classes.
+
+    Parameters
+    ----------
+    parted_by_rounding : sequence of int
+        Samples whose spikes part by rounding alone, or where nobody knows how far it reaches.
+    """
+    changed = np.setdiff1d(np.flatnonzero(reference.decisions() != trial.decisions()), np.asarray(parted_by_rounding, np.int64))
+    if not changed.size:
+        return True
+    last = [readout for readout in compare_readouts(reference, trial) if readout.layer == len(reference.network.layers) - 1]
+    return bool(np.isin(changed, same_samples(reference, trial)).all()) and bool(last) and not any(readout.differs for readout in last)

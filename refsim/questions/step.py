@@ -1,7 +1,7 @@
 """Is the step right? The declared step against its ODE at dt/2, dt/4, ...: a discretisation error with an order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,9 +42,14 @@ def climb(grid: Recording, fine: Sequence[Recording]) -> Ladder:
     runs = sorted(fine, key=lambda recording: recording.refine)
     rungs = []
     for index, run in enumerate(runs):
-        to_next = displacement(run, runs[index + 1]) if index + 1 < len(runs) else None
-        rungs.append(Rung(run.refine, run, displacement(grid, run), to_next))
+        to_next = _apart(run, runs[index + 1]) if index + 1 < len(runs) else None
+        rungs.append(Rung(run.refine, run, _apart(grid, run), to_next))
     return Ladder(tuple(rungs), fitted_order(rungs))
+
+
+def _apart(left: Recording, right: Recording) -> Displacement:
+    """Measure how far spikes lie apart; where nobody judges the classes of a network, its spikes are measured all the same."""
+    return displacement(*(replace(run, network=replace(run.network, undecided="")) for run in (left, right)))
 
 
 def fitted_order(rungs: Sequence[Rung]) -> float:
@@ -64,6 +69,9 @@ def judge_ladder(claim: Claim, ladder: Ladder) -> list[Verdict]:
         return [judge(claim, ladder.order, run="Brian2 fine " + ", ".join(f"dt/{rung.refine}" for rung in ladder.rungs))]
     rows = []
     for rung in ladder.rungs:
+        if claim.measure == "decisions changed by the step" and (why := rung.recording.no_decisions):
+            rows.append(Verdict(claim, None, "skipped", run=rung.recording.label, detail=why))
+            continue
         measured = rung.from_grid
         value = {"displacement of spikes": measured.mean_steps, "neurons with another count": measured.other_count,
                  "decisions changed by the step": float(measured.changed_decisions)}[claim.measure]  # fmt: skip

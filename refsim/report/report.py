@@ -13,6 +13,7 @@ from ..errors import RefsimError
 from ..model.notes import notes
 from ..network import Network
 from ..questions.findings import Findings
+from ..recording import decision_rule
 from .pair import write_pair
 from .sentence import sentence
 
@@ -59,6 +60,7 @@ class Report:
             "sentence": self.sentence,
             "title": findings.title,
             "network": describe_network(findings.network),
+            "decision": decision_rule(findings.network) if findings.network is not None else None,
             "data": dict(findings.data or {}),
             "runs": [dict(run.provenance) | {"spikes_per_layer": [len(train) for train in run.spikes]} for run in runs],
             "claims": [verdict.as_dict() for verdict in findings.verdicts],

@@ -9,6 +9,7 @@ from ..errors import counted, one_line
 from ..model.notes import notes
 from ..questions.code import Comparison
 from ..questions.findings import Findings
+from ..recording import decision_rule
 from ..rounding import Replay
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         told = (line for layer in network.layers for line in notes(layer.model, layer.parameters))
         rows += [("note", line) for line in dict.fromkeys(told)]
         rows += [("ignored", ", ".join(data["ignored"]))] if data.get("ignored") else []
+        rows.append(("decision", decision_rule(network)))
     if findings.reference is not None:
         spikes = ", ".join(f"{len(train):,}" for train in findings.reference.spikes)
         rows.append(("reference", f"{findings.reference.label} ({findings.reference.provenance.get('target', 'NumPy')}), spikes a layer: {spikes}"))

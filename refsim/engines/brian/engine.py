@@ -197,7 +197,7 @@ def _method(model: NeuronModel, fine: bool) -> str:
 
 def _check_fine(network: Network) -> None:
     for layer in network.layers:
-        if layer.model.continuous is None:
+        if layer.model.continuous is None and not layer.model.discrete.over_steps:  # those stay on the grid
             raise RefsimError(
                 f"{layer.name}: card '{layer.model.name}' is a map in discrete time and has no ODE; run it with {option('mode', 'grid', '--grid, or without --fine')}."
             )

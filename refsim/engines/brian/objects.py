@@ -13,7 +13,9 @@ from ...model import NeuronModel
 from ...model.expressions import comparisons, parse_expression
 from ...model.neuron import STEP
 from ...network import Layer, Network
+from ...recording import named_traces
 from .functions import calls, cpp_text, number_functions
+from .kept import ARRIVED, kept_update, kept_variables
 from .product import fill, parts_of, product_code, product_of
 from .text import FAR, ThreeAddress, condition, fine_variables, grid_update, grid_variables, jump_of, statements, unit_equations, watch
 
@@ -65,14 +67,19 @@ def group_name(index: int) -> str:
 
 
 def trace_variables(model: NeuronModel, traces: Sequence[str], *, fine: bool) -> dict[str, str]:
-    """Return, by trace, the variable that holds it; a layer whose card lacks a state does without."""
+    """Return, by trace, the variable that holds it; a layer that has none of the traces has nothing to record."""
     membrane = model.membrane_in(fine=fine)
     known = (
         {"before_reset": "seen", "after_reset": membrane}
         | ({"payload": carried} if (carried := model.discrete.payload) else {})
-        | {name: name for name in (model.solved if fine else model.stepped)}
+        | {name: name for name in states_in(model, fine=fine)}
     )
-    return {name: known[name] for name in traces if name in known} or {"after_reset": membrane}
+    return {name: known[name] for name in named_traces(model, traces) if name in known}
+
+
+def states_in(model: NeuronModel, *, fine: bool) -> dict[str, Any]:
+    """Return the states of the ODE in fine mode, else those of the step, to which read-outs over the steps keep in fine mode too."""
+    return dict(model.solved if fine and not model.discrete.over_steps else model.stepped)
 
 
 def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any], list[Any]]:
@@ -86,7 +93,7 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
 
     Returns
     -------
-    network, groups, state monitors
+    network, groups, state monitors, one a layer, None where it has nothing to record; none at all without traces
     """
     schedule, groups, traces, parts = ["start"], [], [], []
     driver = brian2.NeuronGroup(1, "out : 1", name="driver", namespace={})
@@ -112,23 +119,29 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
         groups.append(group)
         if structure.traces:
             wanted = list(dict.fromkeys(trace_variables(layer.model, structure.traces, fine=structure.fine).values()))
-            traces.append(brian2.StateMonitor(group, wanted, record=True, when=f"{name}_trace", name=f"T{index}"))
+            traces.append(brian2.StateMonitor(group, wanted, record=True, when=f"{name}_trace", name=f"T{index}") if wanted else None)
     run_function("end", "end")
-    network = brian2.Network(*parts, *groups, *traces)
+    network = brian2.Network(*parts, *groups, *(each for each in traces if each is not None))
     network.schedule = [*schedule, *_UNUSED, "end"]
     return network, groups, traces
 
 
 def layer_group(structure: Structure, layer: Layer, name: str, brian2: Any, call: Any, more: str = "") -> Any:
     """Make one layer's neurons for a whole batch, with more variables where the connections need them."""
-    model, watched = layer.model, {"gap": structure.gap, "seen": "before_reset" in structure.traces}
-    declare = fine_variables if structure.fine else grid_variables
+    model = layer.model
+    watched = {"gap": structure.gap, "seen": "before_reset" in named_traces(model, structure.traces)}
+    kept = structure.fine and bool(model.discrete.over_steps)
+    declare = kept_variables if kept else fine_variables if structure.fine else grid_variables
     equations = declare(model, frozenset(layer_constants(layer)), **watched) + more
     size = structure.batch * layer.n_post
     namespace = {each.name: call(each.unit) for each in calls(layer, name, fine=structure.fine)} | number_functions(brian2, structure.dtype)
     if not structure.fine:
         group = checked_group(brian2, model.name, size, equations, threshold="z > 0", name=name, namespace=namespace)
         group.run_regularly(grid_update(model, structure.dtype, **watched), when=f"{name}_update")
+        return group
+    if kept:
+        group = checked_group(brian2, model.name, size, equations, threshold="i < 0", name=name, namespace=namespace)
+        group.run_regularly(kept_update(model, structure.dtype, seen=watched["seen"]), when=f"{name}_update")
         return group
     group = checked_group(brian2, model.name, size, equations, name=name, namespace=namespace, **fine_options(model))
     group.state_updater.when = f"{name}_update"
@@ -220,10 +233,10 @@ def start_values(structure: Structure) -> list[list[tuple[str, Any]]]:
     for layer in structure.network.layers:
         model = layer.model
         row: list[tuple[str, Any]] = [*layer.constants(structure.network.dt).items(), (STEP, structure.network.dt)]
-        row += layer.starts(model.solved if structure.fine else model.stepped).items()
+        row += layer.starts(states_in(model, fine=structure.fine)).items()
         row += [(name, 0.0) for name in model.inputs] + [("gap", FAR)] * structure.gap
         if structure.fine:
-            row += [(jump_of(name), 0.0) for name in model.inputs]
+            row += [(jump_of(name), 0.0) for name in model.inputs] + [(ARRIVED, 0.0)] * bool(model.discrete.over_steps)
             row += [("lastspike", -1e4), ("not_refractory", 1.0)] if model.continuous and model.continuous.refractory else []
         rows.append(row)
     return rows

@@ -55,7 +55,7 @@ def shaped_traces(raw: dict[str, Any], structure: Structure, layer: int, n_sampl
     """Give the recorded membranes of a layer their shape (n_samples, n_steps, n_neurons)."""
     n_post, arrays = structure.network.layers[layer].n_post, {}
     names = trace_variables(structure.network.layers[layer].model, record, fine=structure.fine)
-    for name in (name for name in record if name in names):
+    for name in names:
         by_chunk = raw[names[name]].reshape(-1, length, structure.batch, n_post).swapaxes(1, 2)
         arrays[name] = by_chunk.reshape(-1, length, n_post)[:n_samples]
     return arrays

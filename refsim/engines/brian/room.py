@@ -9,6 +9,7 @@ import numpy as np
 
 from ...drive import Drive
 from ...errors import RefsimError
+from ...recording import named_traces
 from .objects import Structure
 from .outcome import BYTES_A_SPIKE, Collector, code_type
 
@@ -26,7 +27,8 @@ def portion_bytes(structure: Structure, drive: Drive, refine: int, chunks: int) 
     length, layers = drive.n_steps * refine, structure.network.layers
     bins = structure.batch * length * sum(layer.n_post for layer in layers)
     code = np.dtype(code_type(structure.batch * chunks, length, max(layer.n_post for layer in layers))).itemsize
-    traces = len(structure.traces) * _GROWTH * np.dtype(structure.dtype).itemsize * bins
+    traced = structure.batch * length * sum(layer.n_post * len(named_traces(layer.model, structure.traces)) for layer in layers)
+    traces = _GROWTH * np.dtype(structure.dtype).itemsize * traced
     return int(bins * (_GATHERED + code) + chunks * (2 * code * bins + traces + _input_bytes(structure, drive)))
 
 

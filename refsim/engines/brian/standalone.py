@@ -64,7 +64,8 @@ def _key(structure: Structure, compiler: str) -> str:
 def _card_facts(model: NeuronModel) -> tuple[object, ...]:
     """Return what of a card is compiled in; its file's text would not tell a model that was changed after it was loaded."""
     states = [(name, state.unit, state.only, state.at) for name, state in model.state.items()]
-    steps = (model.discrete.texts, len(model.discrete.integrate), len(model.discrete.modulate), model.discrete.readout, model.discrete.payload)
+    steps = (model.discrete.texts, len(model.discrete.integrate), len(model.discrete.modulate), model.discrete.readout, model.discrete.payload,
+             model.discrete.over_steps)  # fmt: skip
     inputs = (model.input_kind, list(model.inputs.items()), model.input_unit)
     return (states, model.constant_units, inputs, list(model.draws), repr(model.kernels), repr(model.continuous), steps)
 
@@ -141,4 +142,4 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
         def file_of(monitor: Any, variable: str) -> str:
             return Path(brian2.device.get_array_filename(monitor.variables[variable])).name
 
-        return [{key: file_of(monitor, key) for key in monitor.record_variables} for monitor in traces]
+        return [{key: file_of(monitor, key) for key in monitor.record_variables} if monitor is not None else {} for monitor in traces]

@@ -83,7 +83,7 @@ class _Referee:
         for index, layer in enumerate(layers):
             self._listen(index, layer)
         slots = [f"{group_name(index)}_{slot}" for index in range(len(layers)) for slot in _SLOTS]
-        self.network = brian2.Network(*self.parts, *self.groups, *self.spikes, *self.traces)
+        self.network = brian2.Network(*self.parts, *self.groups, *self.spikes, *(each for each in self.traces if each is not None))
         self.network.schedule = ["start", "input", *slots, "groups", "thresholds", "synapses", "resets", "end"]
 
     def _placed(self, part: Any, index: int, slot: str) -> Any:
@@ -118,11 +118,11 @@ class _Referee:
         return group
 
     def _unit(self, layer: Layer) -> str:
-        return layer.model.input_unit if self.structure.fine else "1"
+        return layer.model.input_unit if self.structure.fine and not layer.model.discrete.over_steps else "1"
 
     def _tracer(self, index: int, layer: Layer) -> Any:
         wanted = list(dict.fromkeys(trace_variables(layer.model, self.structure.traces, fine=self.structure.fine).values()))
-        return self._placed(self.brian2.StateMonitor(self.groups[index], wanted, record=True), index, "trace")
+        return self._placed(self.brian2.StateMonitor(self.groups[index], wanted, record=True), index, "trace") if wanted else None
 
     def _listen(self, index: int, layer: Layer) -> None:
         """Connect a layer to its sources, and say what becomes of what arrives."""

@@ -41,8 +41,8 @@ class Feeding:
         """Numbers in one sample of one step."""
         return math.prod(self.shape)
 
-    def stream(self, module: nn.Module, frames: Iterable[Tensor], *, afresh: bool = True) -> Iterator[None]:
-        """Put a module back to its start, if it is to run afresh, and run it over frames, each (n_samples, width); yield after each call.
+    def stream(self, module: nn.Module, frames: Iterable[Tensor], *, afresh: bool = True) -> Iterator[Any]:
+        """Put a module back to its start, if it is to run afresh, and run it over frames, each (n_samples, width); yield what each call gives.
 
         A module of layout "step" is called a frame, any other once; "held" takes the first frame alone.
         """
@@ -52,22 +52,20 @@ class Feeding:
         if self.layout == "step":
             yield from self._step_by_step(module, shaped)
         elif self.layout == "held":
-            module(next(shaped), *_none_of(module))
-            yield
+            yield module(next(shaped), *_none_of(module))
         else:
             whole = torch.stack(list(shaped), dim=0 if self.layout == "time first" else 1)
             expect(module, whole.shape[1 if self.layout == "time first" else 0])
-            module(whole.flatten(0, 1) if self.layout == "batch and time" else whole, *_none_of(module))
-            yield
+            yield module(whole.flatten(0, 1) if self.layout == "batch and time" else whole, *_none_of(module))
 
-    def _step_by_step(self, module: nn.Module, frames: Iterable[Tensor]) -> Iterator[None]:
+    def _step_by_step(self, module: nn.Module, frames: Iterable[Tensor]) -> Iterator[Any]:
         """Call a module step by step, and hand back the states that it gives."""
         states: Sequence[Any] = _none_of(module)
         for frame in frames:
             output = module(frame, *states)
             if self.carries and isinstance(output, tuple | list):
                 states = output[1:] if self.carries == "rest" else output[-1:]
-            yield
+            yield output
 
     def given_back(self, module: nn.Module, n_samples: int) -> int:
         """Return how many things a module gives beside its output, called once on zeros."""
@@ -77,10 +75,9 @@ class Feeding:
             output = module(torch.zeros(n_samples, *self.shape, dtype=like.dtype, device=like.device), *_none_of(module))
         return len(output) - 1 if isinstance(output, tuple | list) else 0
 
-    def run(self, module: nn.Module, frames: Iterable[Tensor]) -> None:
-        """Run a module to the end."""
-        for _ in self.stream(module, frames):
-            pass
+    def run(self, module: nn.Module, frames: Iterable[Tensor]) -> list[Any]:
+        """Run a module to the end; return what each call gave."""
+        return list(self.stream(module, frames))
 
 
 def states_taken(module: nn.Module) -> int:

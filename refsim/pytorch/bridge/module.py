@@ -1,6 +1,7 @@
 """A live module becomes a Network: its neurons are read, its wiring is measured, and nothing of it is guessed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,19 @@ from torch import nn
 from ...arrays import Floats
 from ...connection import Connection
 from ...errors import RefsimError, option
+from ...model import NeuronModel, load
 from ...model.card import switched
 from ...network import Network, positive_time
 from .parts import Neurons, Part, own_step, read_part, recurrent_matrix
 from .pooling import POOLING
+from .readout import Behind, read_out
 from .sharing import Looked, looked_into
 from .wiring import INPUT, Wiring, measure
 
 
-def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int] | None = None, layout: str | None = None) -> Network:
+def from_module(
+    module: nn.Module, dt: object = None, input_shape: Sequence[int] | None = None, layout: str | None = None, *, neurons_only: bool = False
+) -> Network:
     """Read a module of refsim's own layers, or of a framework's.
 
     Parameters
@@ -30,6 +35,8 @@ def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int]
         Of one sample in one step, such as (2, 34, 34); by default as wide as the first Linear.
     layout : {"step", "time first", "batch first", "batch and time", "held"}, optional
         How its forward takes its input; by default the first that it can be run in.
+    neurons_only : bool
+        Leave out the read-out behind its last neurons.
 
     Raises
     ------
@@ -39,27 +46,25 @@ def from_module(module: nn.Module, dt: object = None, input_shape: Sequence[int]
     if hasattr(module, "_orig_mod"):
         raise RefsimError("module: was made by torch.compile, and nobody can look into what it runs; give the module that was compiled.")
     with looked_into(module, None if input_shape is None else tuple(input_shape), layout) as looked:
-        return _network(module, looked, dt)
+        return _network(module, looked, dt, neurons_only)
 
 
-def _network(module: nn.Module, looked: Looked, dt: object) -> Network:
+def _network(module: nn.Module, looked: Looked, dt: object, neurons_only: bool) -> Network:
     """Measure a module and read its layers."""
     tried, step = looked.tried, _step(looked.parts, dt)
     wiring = measure(module, tried)
     neurons = [read_part(part, shape, step) for part, shape in zip(tried.parts, tried.shapes, strict=True)]
     _check_pooled(tried.parts, neurons, wiring)
     late = {index for index, each in enumerate(neurons) if each.model.convention.get("latency", "none") != "none"}
-    rows = []
+    behind = None if neurons_only else read_out(module, tried, [_heard(read.model) for read in neurons], [_kind(read.model) for read in neurons])
+    sources = {source for _, source, _ in wiring.weights} | ({source for source, _ in behind.weights} if isinstance(behind, Behind) else set())
+    rows: list[tuple[object, ...]] = []
     for index, (part, shape, read) in enumerate(zip(tried.parts, tried.shapes, neurons, strict=True)):
         bias, own = wiring.biases[index], dict(read.parameters)
         model = read.model
-        if model.convention.get("spikes") == "none" and any(source == index for _, source, _ in wiring.weights):
+        if model.convention.get("spikes") == "none" and index in sources:
             model = switched(model, spikes="none, heard")
-        found = [
-            Connection(weight, source="input" if source == INPUT else source, delay=delay + (source in late))
-            for source, delays in _by_source(wiring, index).items()
-            for weight, delay in _together(delays)
-        ]
+        found = _connections(_by_source(wiring, index), late)
         if read.recurrent is not None:
             weight, more = recurrent_matrix(read.recurrent, shape, f"{part.where}: its recurrent map")
             if read.recurrent.late and np.any(more):
@@ -72,10 +77,35 @@ def _network(module: nn.Module, looked: Looked, dt: object) -> Network:
                 f"{part.where}: nothing leads to it, neither from the input nor from the spikes of another layer; a membrane that is passed on is not read."
             )
         rows.append((found, bias if np.any(bias) else None, model, own))
+    if isinstance(behind, Behind):
+        by_source: dict[int, dict[int, Floats]] = {}
+        for (source, delay), weight in behind.weights.items():
+            by_source.setdefault(source, {})[delay] = weight
+        rows.append((_connections(by_source, late), behind.bias if np.any(behind.bias) else None, load(f"readout_{behind.rule}")))
     try:
-        return Network.dense(rows, step)
+        network = Network.dense(rows, step)
     except RefsimError as error:
         raise RefsimError(f"module: {error}") from None
+    return replace(network, undecided=behind) if isinstance(behind, str) else network
+
+
+def _heard(model: NeuronModel) -> bool:
+    """Whether other layers can hear a neuron: of a readout without a convention they hear nothing."""
+    return not model.discrete.readout or bool(model.convention)
+
+
+def _kind(model: NeuronModel) -> str:
+    """Return by what the output of a layer decides: its spikes, its membrane, or what it makes of the steps."""
+    return model.discrete.over_steps or ("membrane" if model.discrete.readout else "spikes")
+
+
+def _connections(by_source: Mapping[int, dict[int, Floats]], late: set[int]) -> list[Connection]:
+    """Return the connections of a layer from weights by source and delay; layers that are late are heard a step later."""
+    return [
+        Connection(weight, source="input" if source == INPUT else source, delay=delay + (source in late))
+        for source, delays in by_source.items()
+        for weight, delay in _together(delays)
+    ]
 
 
 def _by_source(wiring: Wiring, index: int) -> dict[int, dict[int, Floats]]:

@@ -10,6 +10,7 @@ Any zip program opens it, `numpy.load` reads the arrays; nothing in it can run.
 import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from ...tables import table_of
 from .reading import Asked, Reading
 
 FORMAT, VERSION = "refsim network", 1
-_HEAD = {"format", "version", "dt", "layer"}
+_HEAD = {"format", "version", "dt", "layer", "undecided"}
 _ROW: Mapping[str, type] = {"name": str, "card": str, "parameters": dict, "per_neuron": dict, "sources": list}
 _LARGEST = 4 << 30  # bytes of one array: 500 million weights
 _RATIO = 1000  # a zip that unpacks to more than this times its size is a bomb
@@ -46,7 +47,8 @@ def save_network(network: Network, path: str | Path, reading: Reading | None = N
         arrays |= {f"{index}.delay{number}": source.delay for number, source in enumerate(layer.sources)}
         arrays |= {f"{index}.{name}": values for name, values in layer.parameters.items()}
         rows.append(row)
-    head = f"{card_text({'format': FORMAT, 'version': VERSION, 'dt': network.dt})}\n{rows_text('layer', rows)}"
+    facts = {"format": FORMAT, "version": VERSION, "dt": network.dt} | ({"undecided": network.undecided} if network.undecided else {})
+    head = f"{card_text(facts)}\n{rows_text('layer', rows)}"
     try:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("network.toml", head)
@@ -168,7 +170,9 @@ def _network(head: Mapping[str, Any], file: zipfile.ZipFile, where: str) -> Netw
         layers.append(make_layer((weight, sources), bias, _model(row, file, here), own, name=str(row.get("name", f"layer {index}"))))
     if surplus := set(file.namelist()) - {"network.toml", "reading.toml", *_entries(rows)}:
         raise RefsimError(f"{where}: holds {listed(surplus)}, which no layer of network.toml accounts for.")
-    return Network.of(layers, positive_time(head.get("dt"), f"{where}: dt"))
+    if not isinstance(undecided := head.get("undecided", ""), str):
+        raise RefsimError(f"{where}: undecided must be words, but is {type(undecided).__name__}.")
+    return replace(Network.of(layers, positive_time(head.get("dt"), f"{where}: dt")), undecided=undecided)
 
 
 def _check_row(row: object, where: str) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RefsimError, first_line, option
+from .answer import Answer, answer_of
 from .carrying import Astray, astray
 from .feeding import LAYOUTS, Feeding, heard, in_time, needed_states, states_taken, ways_to_carry
 from .parts import Part, framework_of
@@ -19,13 +20,14 @@ _SHAPE = option("input_shape", (2, 34, 34))  # an example
 
 @dataclass(frozen=True)
 class Tried:
-    """What a run showed: how the module is fed; and of each layer of neurons, in the order in which a step runs them, shape, output and states by place."""
+    """What a run showed: how the module is fed; of each layer of neurons, in the order in which a step runs them, shape, output and states by place; and what it gives."""
 
     feeding: Feeding
     parts: tuple[Part, ...]
     shapes: tuple[tuple[int, ...], ...]
     outputs: tuple[Any, ...]
     states: tuple[Mapping[tuple[str, str], Tensor], ...]
+    answer: Answer | None = None
 
 
 def try_out(module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | None, layout: str | None) -> Tried:
@@ -125,7 +127,7 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
     zeros = torch.zeros(BATCH, feeding.width, dtype=like.dtype, device=like.device)
     try:
         with torch.no_grad():
-            feeding.run(copied, [zeros] * _STEPS)
+            gave = feeding.run(copied, [zeros] * _STEPS)
     except Exception as error:
         needed = needed_states(copied)
         return f"its forward needs {', '.join(needed)} besides its input, and does not take None ({first_line(error)})" if needed else first_line(error)
@@ -150,7 +152,8 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
     if reason := astray(module, ran, fed, BATCH):
         return reason
     states = tuple(shown_states(inside[name], before[name]) for name in calls)
-    return Tried(fed, ran, tuple(shapes), tuple(each[0][1] for each in calls.values()), states)
+    outputs = tuple(each[0][1] for each in calls.values())
+    return Tried(fed, ran, tuple(shapes), outputs, states, answer_of(gave, layout, own or _STEPS, BATCH))
 
 
 def _shown(given: Tensor, layout: str) -> str:

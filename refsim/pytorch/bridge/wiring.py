@@ -52,7 +52,7 @@ def measure(module: nn.Module, tried: Tried) -> Wiring:
         Where what stands between two layers is not linear, changes from step to step, or remembers more than it can say.
     """
     bench = Bench(module, tried)
-    sizes = {INPUT: tried.feeding.width, **{index: math.prod(shape) for index, shape in enumerate(tried.shapes)}}
+    sizes = sizes_of(tried)
     weights: dict[tuple[int, int, int], Floats] = {}
     with torch.no_grad():
         biases = _biases(bench)
@@ -68,6 +68,11 @@ def measure(module: nn.Module, tried: Tried) -> Wiring:
         _check(bench, weights, biases, sizes)
         _check_pools(bench, weights, biases, sizes)
     return Wiring(weights, biases)
+
+
+def sizes_of(tried: Tried) -> dict[int, int]:
+    """Return how many numbers each source gives in a step."""
+    return {INPUT: tried.feeding.width, **{index: math.prod(shape) for index, shape in enumerate(tried.shapes)}}
 
 
 def _check_room(bench: "Bench", source: int, n: int) -> None:
@@ -92,6 +97,7 @@ class Bench:
         self.given: Mapping[int, Sequence[Tensor]] = {}
         self.heard: list[list[Tensor]] = []
         self.unpooled: list[list[Tensor]] = []  # what pools were given
+        self.gave: list[Any] = []  # what each call of the module gave
         self.n_samples = 0
         self.mark = 0.0  # in place of the states that stand-ins give
 
@@ -127,7 +133,7 @@ class Bench:
         frames = [*given.get(INPUT, ()), *[quiet] * self.steps][: self.steps]
         try:
             with put_aside(self.module), in_float64():
-                self.tried.feeding.run(self.module, frames)
+                self.gave = self.tried.feeding.run(self.module, frames)
         except Exception as error:  # a user's module can raise anything
             raise RefsimError(
                 f"module: runs on zeros of {BATCH} samples in its own dtype, but not in float64 with other numbers and {counted(n_samples, 'sample')}, "
@@ -153,12 +159,12 @@ def _biases(bench: Bench) -> tuple[Floats, ...]:
                 )
             if not np.array_equal(found, again[step][index]):
                 raise RefsimError(
-                    f"{part.where}: what leads to it gives other numbers when it is run again{_suspects(bench)}; it draws random numbers in evaluation too "
+                    f"{part.where}: what leads to it gives other numbers when it is run again{usual_suspects(bench)}; it draws random numbers in evaluation too "
                     "(F.dropout without training=self.training?), or it keeps something that is not put back."
                 )
             if not agree(found, bias, np.abs(bias)):
                 raise RefsimError(
-                    f"{part.where}: what leads to it gives in step {step}, without any input, other numbers than at the start{_suspects(bench)}; "
+                    f"{part.where}: what leads to it gives in step {step}, without any input, other numbers than at the start{usual_suspects(bench)}; "
                     "it remembers, counts its steps, or delays a bias, and a bias here is the same in all steps. Put a delay in front of the Linear that has the "
                     "bias, not behind it."
                 )
@@ -175,7 +181,7 @@ def _broken(bench: Bench) -> str:
 
 def _check(bench: Bench, weights: dict[tuple[int, int, int], Floats], biases: Sequence[Floats], sizes: dict[int, int]) -> None:
     """Hold the measured maps against the answers to random numbers from all sources at once, in all steps: a product of two would show."""
-    given = _drawn(bench, sizes)
+    given = drawn(bench, sizes)
     for step, row in enumerate(bench.answers(given, len(given[INPUT][0]))):
         for target, found in enumerate(row):
             if bench.tried.parts[target].framework is POOLING:
@@ -187,7 +193,7 @@ def _check(bench: Bench, weights: dict[tuple[int, int, int], Floats], biases: Se
                 _check_drawn(bench, given, target)
                 what = "is not linear" if step <= bench.latest else f"remembers more than {'one step' if bench.latest == 1 else f'{bench.latest} steps'}"
                 raise RefsimError(
-                    f"{bench.tried.parts[target].where}: what leads to it {what}{_suspects(bench)}; only linear maps can stand between layers of neurons, and nn.MaxPool on spikes."
+                    f"{bench.tried.parts[target].where}: what leads to it {what}{usual_suspects(bench)}; only linear maps can stand between layers of neurons, and nn.MaxPool on spikes."
                 )
 
 
@@ -197,7 +203,7 @@ def _check_drawn(bench: Bench, given: Mapping[int, Sequence[Tensor]], target: in
     rows = [[row[target] for row in bench.answers(given, n_samples)] for _ in range(2)]
     if any(not torch.equal(a, b) for a, b in zip(*rows, strict=True)):
         raise RefsimError(
-            f"{bench.tried.parts[target].where}: what leads to it gives other numbers when it is run again{_suspects(bench)}: the module draws random numbers "
+            f"{bench.tried.parts[target].where}: what leads to it gives other numbers when it is run again{usual_suspects(bench)}: the module draws random numbers "
             "of what it is given, as torch.bernoulli does. Leave the drawing to the data, --encoder bernoulli, and let the module take spikes."
         )
 
@@ -207,7 +213,7 @@ def _check_pools(bench: Bench, weights: dict[tuple[int, int, int], Floats], bias
     pools = [index for index, part in enumerate(bench.tried.parts) if part.framework is POOLING]
     if not pools:
         return
-    given = {source: [number.abs() for number in numbers] for source, numbers in _drawn(bench, sizes).items()}
+    given = {source: [number.abs() for number in numbers] for source, numbers in drawn(bench, sizes).items()}
     answers = bench.answers(given, len(given[INPUT][0]))
     for pool in pools:
         said = [(source, weight) for (to, source, _), weight in weights.items() if to == pool]
@@ -221,7 +227,7 @@ def _check_pools(bench: Bench, weights: dict[tuple[int, int, int], Floats], bias
             )
 
 
-def _drawn(bench: Bench, sizes: dict[int, int]) -> dict[int, Sequence[Tensor]]:
+def drawn(bench: Bench, sizes: dict[int, int]) -> dict[int, Sequence[Tensor]]:
     """Return random numbers for all sources and steps."""
     drawn = torch.tensor_split(random_inputs(bench.steps * sum(sizes.values())), np.cumsum([bench.steps * n for n in sizes.values()])[:-1].tolist(), dim=1)
     return {source: numbers.reshape(len(numbers), bench.steps, -1).unbind(1) for source, numbers in zip(sizes, drawn, strict=True)}
@@ -241,7 +247,7 @@ def _arrived(
 _USUAL = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Flatten, nn.Identity, nn.Dropout, nn.AvgPool1d, nn.AvgPool2d, nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def _suspects(bench: Bench) -> str:
+def usual_suspects(bench: Bench) -> str:
     """Name the parts between the neurons that are none of the usual linear ones."""
     inside = {id(each) for part in neurons_of(bench.module) for each in parts_inside(part.module)}
     odd = [
