@@ -19,7 +19,7 @@ from refsim.questions.network import Plan, validate_network
 from refsim.report import Report
 from refsim.report.pictures import bands, pictures
 
-TOP = ["schema_version", "verdict", "sentence", "title", "network", "decision", "data", "runs", "claims", "not_finite", "id"]
+TOP = ["schema_version", "verdict", "sentence", "title", "network", "decision", "data", "runs", "claims", "causes", "not_finite", "id"]
 CLAIM = {"question", "measure", "value", "limit", "unit", "because", "margin", "status"}
 
 

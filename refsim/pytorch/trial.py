@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple

@@ -9,8 +9,9 @@ from ..arrays import Floats, Ints
 from ..distances import mismatched
 from ..network import Layer
 from ..recording import LAST_STEP, Recording, output_trace, what_output
-from ..rounding import distances_to_threshold
-from .any_order import bounded_over_steps, heard_exactly
+from ..rounding import Replay, distances_to_threshold
+from ..rounding.any_order import bounded_over_steps, heard_exactly
+from ..rounding.bounded import UNIT_ROUNDOFF
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,16 @@ def compare_readouts(reference: Recording, trial: Recording) -> tuple[Readout, .
     return tuple(_worst(reference, trial, index, bound, samples) for index, bound in bounds.items())
 
 
+def also_replayed(readouts: Sequence[Readout], trial: Recording, found: Replay) -> tuple[Readout, ...]:
+    """Return readouts with what the replay shows of them in samples whose spikes part: a tie hides no fault of what is behind it."""
+    rows = {readout.layer: readout for readout in readouts}
+    for at in found.wrong:
+        layer, known = trial.network.layers[at.layer], rows.get(at.layer)
+        if at.what == "membrane" and layer.model.discrete.readout and not (known and known.differs):
+            rows[at.layer] = Readout(at.layer, what_output(layer), output_trace(layer), at.distance, at.bound, (at.sample, at.step, at.neuron))
+    return tuple(rows.values())
+
+
 def same_samples(reference: Recording, trial: Recording) -> Ints:
     """Return the samples in which every spike is the same."""
     pairs = [(a, b) for a, b in zip(reference.spikes, trial.spikes, strict=True) if not np.array_equal(a.code, b.code)]
@@ -87,7 +98,8 @@ def _bounds(reference: Recording, trial: Recording, layers: Mapping[int, Layer],
     """
     dtypes = tuple(str(run.provenance["dtype"]) for run in (reference, trial))
     own = [index for index, layer in layers.items() if layer.model.discrete.over_steps and heard_exactly(reference.network, index)]
-    found = {index: bounded_over_steps(reference, index, samples, dtypes) for index in own}
+    unit = sum(UNIT_ROUNDOFF[dtype] for dtype in dtypes)
+    found = {index: bounded_over_steps(reference, index, samples, unit) for index in own}
     if set(found) != set(layers):
         whole = distances_to_threshold(reference, samples, dtypes)
         found |= {index: whole[index].output for index in layers if index not in found}

@@ -14,7 +14,7 @@ from ..engines.delays import Hearing
 from ..model.over_steps import so_far
 from ..network import Network
 from ..recording import Recording
-from ..rounding.bounded import UNIT_ROUNDOFF, underflow
+from .bounded import underflow
 
 _OF_A_TERM = 5  # weight, input, their product, the bias, and a mean of inputs that was taken first
 _OF_A_MEAN = 2  # the number of steps, where it is turned over, and the division
@@ -26,19 +26,18 @@ def heard_exactly(network: Network, index: int) -> bool:
     return not any(source.layer != DRIVE and network.layers[source.layer].model.discrete.payload for source in sources)
 
 
-def bounded_over_steps(reference: Recording, index: int, samples: Ints, dtypes: tuple[str, ...]) -> Floats:
+def bounded_over_steps(run: Recording, index: int, samples: Ints, unit: float) -> Floats:
     """Return how far rounding may have taken the output of a read-out over the steps, (n_samples, n_steps, n_neurons).
 
     Parameters
     ----------
-    reference : Recording
-        Its spikes are what the layer hears, in both runs.
-    dtypes : tuple of str
-        Of the runs; their bounds add.
+    run : Recording
+        Its spikes are what the layer hears.
+    unit : float
+        The unit roundoffs of the runs together.
     """
-    rule = reference.network.layers[index].model.discrete.over_steps
-    unit = sum(UNIT_ROUNDOFF[dtype] for dtype in dtypes)
-    sizes, terms = _sizes(reference, index, samples)
+    rule = run.network.layers[index].model.discrete.over_steps
+    sizes, terms = _sizes(run, index, samples)
     if rule in ("last", "max"):  # the larger of two numbers moves by no more than the one that moves most
         return so_far(_gamma(terms + _OF_A_TERM, unit) * (sizes + underflow(unit)), rule).swapaxes(0, 1)
     roundings = so_far(terms, "sum") + _OF_A_TERM + (_OF_A_MEAN if rule == "mean" else 0)
@@ -51,11 +50,11 @@ def _gamma(roundings: Floats, unit: float) -> Floats:
     return np.where(part < 0.5, part / (1 - np.minimum(part, 0.5)), np.inf)
 
 
-def _sizes(reference: Recording, index: int, samples: Ints) -> tuple[Floats, Floats]:
+def _sizes(run: Recording, index: int, samples: Ints) -> tuple[Floats, Floats]:
     """Return, of the sum of a layer in each step, the size of its terms (n_steps, n_samples, n_neurons), and how many (n_steps, n_samples, 1)."""
-    network, drive = reference.network, reference.drive.take(samples)
+    network, drive = run.network, run.drive.take(samples)
     layer, hear = network.layers[index], Hearing(network, len(samples))
-    sent = {source.layer: reference.spikes[source.layer].take(samples) for source in layer.sources if source.layer != DRIVE}
+    sent = {source.layer: run.spikes[source.layer].take(samples) for source in layer.sources if source.layer != DRIVE}
     trains = {number: train.dense() for number, train in sent.items()}
     weight, bias = np.abs(layer.weight).T, np.abs(layer.bias)
     sizes, terms = np.zeros((drive.n_steps, len(samples), layer.n_post)), np.zeros((drive.n_steps, len(samples), 1))
