@@ -170,7 +170,8 @@ def what_output(layer: Layer) -> str:
 def traces_of(layer: Layer, record: tuple[str, ...], *, states: bool = False) -> tuple[str, ...]:
     """Return those of the traces asked for that a layer has, and its event streams."""
     own = {*TRACES, *(layer.model.stepped if states else ())} - (set() if layer.model.discrete.payload else {"payload"})
-    return tuple(dict.fromkeys((*(name for name in named_traces(layer.model, record) if name in own), *layer.model.discrete.streams)))
+    names = (name for name in named_traces(layer.model, record) if name in own)
+    return tuple(dict.fromkeys((*names, *layer.model.discrete.streams)))
 
 
 def named_traces(model: NeuronModel, record: Sequence[str]) -> tuple[str, ...]:
@@ -202,9 +203,9 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
     engine : Brian2, Discrete or Torch
     record : tuple of {"before_reset", "after_reset", "payload", "output"}, or names of states
         Traces to keep: what the threshold saw, the membrane after the step, and what spikes carry, (n_samples, n_steps,
-        n_neurons) each, and any state, after the step, by its name; ``"output"`` stands for the first of a readout, and the last of graded
-        spikes, and is kept without being asked for where the network ends in a read-out over the steps, which decides. Event streams that a
-        card declares are always kept.
+        n_neurons) each, and any state, after the step, by its name. Event streams that a card declares are always kept. ``"output"`` stands
+        for the first of a readout, and the last of graded spikes, and is kept without being asked for where the network ends in a read-out
+        over the steps, which decides.
 
     Raises
     ------
@@ -222,7 +223,7 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
     return engine.run(network, drive, _with_output(network, engine, record))
 
 
-def _with_output(network: Network, engine: Engine, record: tuple[str, ...]) -> tuple[str, ...]:
+def _with_output(network: Network, engine: Engine, record: tuple[str, ...] | str) -> tuple[str, ...]:
     """Return what to record: of a read-out over the steps its output too, a few numbers a step, without which nothing is decided."""
     names = (record,) if isinstance(record, str) else tuple(record)
     wanted = network.layers[-1].model.discrete.over_steps and getattr(engine, "spike_times", "grid") == "grid"

@@ -282,11 +282,10 @@ class Behindhand(nn.Module):
 
 
 KEEPS = "; it keeps a.state.v from call to call; here each batch starts afresh, as after refsim.reset"
+MEAN = "; it gives values in each step, and their mean over the steps decides"
 
 
-@pytest.mark.parametrize(
-    ("make", "said"), [(Behindhand, "; it gives values in each step, and their mean over the steps decides"), (Casting, KEEPS), (Behind, "")]
-)
+@pytest.mark.parametrize(("make", "said"), [(Behindhand, MEAN), (Casting, KEEPS), (Behind, "")])
 def test_what_stands_behind_the_last_neurons_is_told(make, said):
     module = make()
     network = refsim.bridge.load(module, dt=DT)

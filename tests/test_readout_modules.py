@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from rogues_readouts import DT, FINISH, HIDDEN, N_IN, OUTPUT, ROGUES, Whole, declared, drive, weights
+from rogues_readouts import DT, FINISH, HIDDEN, N_IN, OUTPUT, ROGUES, STEPS, Whole, declared, drive, weights
 from torch import nn
 
 import refsim
@@ -160,7 +160,9 @@ def test_a_rogue_read_out_fails_by_its_output_alone(name):
     assert [len(np.setxor1d(a.code, b.code)) for a, b in zip(reference.spikes, trial.spikes, strict=True)] == [0, 0]
     report = refsim.compare(reference, trial)
     assert report.verdict == "fail"
+    assert report.findings.comparisons[0].replay.culprits == [1]
     assert "the output of layer 1 differs by" in report.sentence
+    assert f"step {STEPS - 1}, neuron" in report.sentence
 
 
 def test_rolled_rows_are_seen_in_the_decisions():

@@ -6,6 +6,7 @@ from rogues_readouts import CARDS, CLASSES, DT, HIDDEN, N_IN, OUTPUT, STEPS, dec
 from torch import nn
 
 import refsim
+from refsim.__main__ import main
 from refsim.errors import RefsimError
 from refsim.model.over_steps import so_far
 from refsim.pytorch import SRIF, ReadoutLast, ReadoutMax, ReadoutMean, ReadoutSum
@@ -51,6 +52,7 @@ def test_engines_agree_within_their_bound_and_not_beyond(rule):
         (run.traces[-1]["before_reset"])[2, -1, 1] += 1e-3 * worst
         report = refsim.compare(reference, run)
         assert report.verdict == "fail"
+        assert "output of layer 1 differs by" in report.sentence
         assert f"at sample 2, step {STEPS - 1}, neuron 1" in report.sentence
 
 
@@ -149,6 +151,17 @@ def test_a_card_that_claims_another_rule_than_its_step_has_is_caught():
     assert {name for name, verdict in status[0].items() if verdict.status == "fail"} == set()
     assert {name for name, verdict in status[1].items() if verdict.status == "fail"} == {"declared_step"}
     assert "after step 1 v is" in status[1]["declared_step"].detail
+
+
+def test_a_card_says_what_it_makes_of_the_steps_wherever_it_is_shown(capsys):
+    assert main(["show", "readout_max"]) == 0
+    assert "over_steps max of what has arrived over the steps so far" in " ".join(capsys.readouterr().out.split())
+    assert main(["show", "readout_mean", "--markdown"]) == 0
+    assert "the mean of what has arrived over the steps so far" in " ".join(capsys.readouterr().out.split())
+    assert main(["run", "readout_sum", "--values", "1,2,4", "--engine", "torch"]) == 0
+    assert capsys.readouterr().out.split()[-1] == "7"
+    assert main(["check", "readout_last"]) == 0
+    assert "declared_step  pass" in capsys.readouterr().out
 
 
 def test_a_description_names_a_readout(tmp_path):

@@ -30,6 +30,8 @@ def render(model: NeuronModel, width: int = 80) -> str:
     if discrete.modulate:
         lines += _entry("modulate", _written(discrete.modulate), width)
     lines += _entry("fire", _written((discrete.fire,)), width) if discrete.fire else _entry("readout", discrete.readout, width)
+    over = f"{discrete.over_steps} of what has arrived over the steps so far; what it is after the last step decides"
+    lines += _entry("over_steps", over, width) if discrete.over_steps else []
     lines += _entry("reset", _written(discrete.reset), width) if discrete.reset else []
     lines += _entry("payload", f"{discrete.payload}: what a spike carries to the layers behind it", width) if discrete.payload else []
     lines += _entry("streams", f"{', '.join(discrete.streams)}: events beside the spikes, 0 or 1 in each step", width) if discrete.streams else []

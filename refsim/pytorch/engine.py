@@ -100,8 +100,8 @@ class Torch:
             device=_device_name(device),
             code="steps" if trial is None else "module",
             trial="own code" if trial is not None or own_cards else "refsim's steps",
-            **said,
             **({"output": LAST_STEP} if trial is not None and trial.last_step_alone else {}),
+            **said,
         )
         if trial is not None and trial.undecided and not network.undecided:
             network = replace(network, undecided=trial.undecided)

@@ -62,13 +62,13 @@ class Trial:
 
     @classmethod
     def _checked(cls, module: nn.Module, network: Network, looked: Looked) -> "Trial":
-        reads = bool(network.layers[-1].model.discrete.over_steps) and len(looked.parts) == len(network.layers) - 1
+        tried, last = looked.tried, network.layers[-1].model
+        reads = bool(last.discrete.over_steps) and len(looked.parts) == len(network.layers) - 1
         if len(looked.parts) != len(network.layers) - reads:
             raise RefsimError(f"Torch: the module has {len(looked.parts)} layers of neurons, but the network has {len(network.layers)}.")
-        tried = looked.tried
-        found, needed = [torch.Size(each).numel() for each in tried.shapes], [layer.n_post for layer in network.layers]
         if reads and tried.answer is None:
-            raise RefsimError(f"Torch: the network ends in a read-out, '{network.layers[-1].model.name}', but the module gives no batch of numbers.")
+            raise RefsimError(f"Torch: the network ends in a read-out, '{last.name}', but the module gives no batch of numbers.")
+        found, needed = [torch.Size(each).numel() for each in tried.shapes], [layer.n_post for layer in network.layers]
         found += [tried.answer.n] if reads and tried.answer else []
         if found != needed:
             raise RefsimError(f"Torch: the module's layers have {found} neurons, but the network's have {needed}.")
@@ -113,10 +113,10 @@ class Trial:
 
     @functools.cached_property
     def remarks(self) -> tuple[str, ...]:
-        """What must be said of the module: what in it is not judged, or judged as it is not set, or read as what it is made from."""
+        """What must be said of the module: what in it is not judged, or judged as it is not set, what decides, and what it is read from."""
         idle = self.reached.nowhere if self.reads_out else (*self.reached.behind, *self.reached.nowhere)
-        training = otherwise_in_training(self.module, [part.name for part in self.tried.parts])
         nowhere = "neither to its neurons nor to what it gives" if self.reads_out else "to none of its neurons"
+        training = otherwise_in_training(self.module, [part.name for part in self.tried.parts])
         rule = self.network.layers[-1].model.discrete.over_steps
         return (
             *([f"{listed(idle)} leads {nowhere} and is not judged"] if idle else []),

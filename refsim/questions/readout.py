@@ -11,7 +11,6 @@ from ..network import Layer
 from ..recording import LAST_STEP, Recording, output_trace, what_output
 from ..rounding import Replay, distances_to_threshold
 from ..rounding.any_order import bounded_over_steps, heard_exactly
-from ..rounding.bounded import UNIT_ROUNDOFF
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,7 @@ def _bounds(reference: Recording, trial: Recording, layers: Mapping[int, Layer],
     """
     dtypes = tuple(str(run.provenance["dtype"]) for run in (reference, trial))
     own = [index for index, layer in layers.items() if layer.model.discrete.over_steps and heard_exactly(reference.network, index)]
-    unit = sum(UNIT_ROUNDOFF[dtype] for dtype in dtypes)
-    found = {index: bounded_over_steps(reference, index, samples, unit) for index in own}
+    found = {index: bounded_over_steps(reference, index, samples, dtypes) for index in own}
     if set(found) != set(layers):
         whole = distances_to_threshold(reference, samples, dtypes)
         found |= {index: whole[index].output for index in layers if index not in found}

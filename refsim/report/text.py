@@ -52,10 +52,10 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         rows.append(("data", f"{data.get('name', 'given drive')}: {counted(data['samples'], 'sample')}, {counted(data['steps'], 'step')}, {data.get('drive')}"))
         rows += [(name, words) for name, words in data.get("parties", {}).items() if words and name != "trial"]
         rows += [("assumed", line) for line in data.get("assumed", ())]
+        rows.append(("decision", decision_rule(network)))
         told = (line for layer in network.layers for line in notes(layer.model, layer.parameters))
         rows += [("note", line) for line in dict.fromkeys(told)]
         rows += [("ignored", ", ".join(data["ignored"]))] if data.get("ignored") else []
-        rows.append(("decision", decision_rule(network)))
     if findings.reference is not None:
         spikes = ", ".join(f"{len(train):,}" for train in findings.reference.spikes)
         rows.append(("reference", f"{findings.reference.label} ({findings.reference.provenance.get('target', 'NumPy')}), spikes a layer: {spikes}"))

@@ -20,7 +20,7 @@ from ..engines.delays import Hearing
 from ..engines.discrete import LayerState, parts_by_input
 from ..network import Layer, Network
 from ..recording import Recording
-from .any_order import bounded_over_steps, heard_exactly
+from .any_order import bound_of, heard_exactly
 from .bounded import Bounded, last_bits
 from .thresholds import OPERATE, BoundedLayer, BoundedSum, Rounding, decisive, known
 
@@ -352,7 +352,7 @@ class _Block:
         judged = self.found.layers[index]
         judged.right += row.differs.size
         if row.off is not None:
-            bound = bounded_over_steps(self.trial, index, self.samples, self.rounding.unit + self.rounding.once)
+            bound = bound_of(self.network.layers[index], self.heard[index], self.unit + self.rounding.once)
             judged.membranes += self._off(index, row, row.off, bound, "membrane")
 
     def _count(self, index: int, row: _Followed, bound: Floats, way: float) -> None:

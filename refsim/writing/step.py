@@ -31,7 +31,8 @@ def step_lines(model: NeuronModel, index: str) -> tuple[list[Row], list[str]]:
     if step.renamed:
         words.append(f"Primes mark what step ${index}$ sets on the way.")
     if model.discrete.readout:
-        words.append(f"The neuron never fires; its output is ${symbol(model.discrete.readout)}[{index}]$.")
+        over = f", the {model.discrete.over_steps} of what has arrived over the steps so far" if model.discrete.over_steps else ""
+        words.append(f"The neuron never fires; its output is ${symbol(model.discrete.readout)}[{index}]${over}.")
     return step.rows, words + step.words
 
 

@@ -79,7 +79,7 @@ def run_numpy(structure: Structure, drive: Drive, refine: int, analog_impulse: b
                 target[:] = np.tile(value, structure.batch) if np.ndim(value) else value
         with explained(", ".join(dict.fromkeys(layer.model.name for layer in network.layers))):
             brian_network.run(drive.n_steps * refine * brian2.defaultclock.dt, namespace={})
-        kept = [recorded(monitor) for monitor in traces]
+        kept = [{} if monitor is None else recorded(monitor) for monitor in traces]
         gaps = [_nearest(array(index, "gap"), structure.batch) for index in range(len(groups))] if structure.gap else []
     advance(drive.n_samples)
     size = (drive.n_samples, drive.n_steps * refine)

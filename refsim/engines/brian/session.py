@@ -77,13 +77,11 @@ def session(target: str, dtype: str, dt: float, folder: Path | None = None, *, l
 
 
 def recorded(monitor: Any) -> dict[str, NDArray[Any]]:
-    """Return what a StateMonitor, if there is one, recorded, by variable, (n_steps, n_neurons) each, in memory of its own.
+    """Return what a StateMonitor recorded, by variable, (n_steps, n_neurons) each, in memory of its own.
 
     From Brian2 2.10 on a monitor gives a window into memory of C++, which goes with the monitor: nothing that
     Brian2 owns may leave its session.
     """
-    if monitor is None:  # nothing of that layer was asked for
-        return {}
     return {key: np.array(getattr(monitor, f"{key}_").T, order="C") for key in monitor.record_variables}
 
 

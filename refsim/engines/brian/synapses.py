@@ -50,7 +50,7 @@ def run_synapses(structure: Structure, drive: Drive, refine: int, analog_impulse
                 if target == "cpp_standalone":
                     brian2.device.build(directory=project)
             codes = [_codes(monitor, layer, drive, refine) for monitor, layer in zip(referee.spikes, structure.network.layers, strict=True)]
-            raw = [recorded(monitor) for monitor in referee.traces]
+            raw = [{} if monitor is None else recorded(monitor) for monitor in referee.traces]
             gaps = [_nearest(np.asarray(group.gap_[:]).reshape(size, -1)) for group in referee.groups] if structure.gap else []
     advance(size)
     shaped = [shaped_traces(row, structure, index, size, length, structure.traces) for index, row in enumerate(raw)] or [{} for _ in codes]

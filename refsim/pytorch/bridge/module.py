@@ -46,10 +46,10 @@ def from_module(
     if hasattr(module, "_orig_mod"):
         raise RefsimError("module: was made by torch.compile, and nobody can look into what it runs; give the module that was compiled.")
     with looked_into(module, None if input_shape is None else tuple(input_shape), layout) as looked:
-        return _network(module, looked, dt, neurons_only)
+        return _network(module, looked, dt, neurons_only=neurons_only)
 
 
-def _network(module: nn.Module, looked: Looked, dt: object, neurons_only: bool) -> Network:
+def _network(module: nn.Module, looked: Looked, dt: object, *, neurons_only: bool) -> Network:
     """Measure a module and read its layers."""
     tried, step = looked.tried, _step(looked.parts, dt)
     wiring = measure(module, tried)

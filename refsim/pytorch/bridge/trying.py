@@ -20,7 +20,7 @@ _SHAPE = option("input_shape", (2, 34, 34))  # an example
 
 @dataclass(frozen=True)
 class Tried:
-    """What a run showed: how the module is fed; of each layer of neurons, in the order in which a step runs them, shape, output and states by place; and what it gives."""
+    """What a run showed: how the module is fed; of each layer of neurons, in the order in which a step runs them, shape, output and states by place; what it gives."""
 
     feeding: Feeding
     parts: tuple[Part, ...]
