@@ -74,6 +74,7 @@ def _run(given: list[str]) -> int:
     options = parser.parse_args(_joined(given))
     with warnings.catch_warnings():
         warnings.showwarning = _told
+        warnings.simplefilter("default", RefsimWarning)
         return int(_module(options.command).execute(options))
 
 

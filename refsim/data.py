@@ -82,7 +82,7 @@ def read_data(source: str | Path, labels: str | Path | None = None, *, scale: fl
         values, events = _shaped(found["x"], path) / scale, None
         n_samples = len(values)
     if labels is not None:
-        return Dataset(path.name, values, events, read_labels(labels, n_samples))
+        return Dataset(path.name, values, events, labels_of(labels, n_samples))
     return Dataset(path.name, values, events, None if own is None else _labels(own, n_samples, path))
 
 

@@ -144,6 +144,8 @@ def _cure(array: NDArray[Any], shape: Shape, said: str | None) -> str:
         )
         if len(off) == 1:
             return f"{cures[off[0]]}."
+    if array.shape in (shape[1:], shape[:0:-1]) and shape[0] > 1:
+        return f"it is one sample of the {shape[0]:,}; record all, or give the run the one alone."
     if array.ndim == 2 and array.shape[1] == 2 and shape[0] > 1:
         return "rows of (step, neuron) are for one sample; for several, give rows of (sample, step, neuron)."
     return f"needed is {_FORMS}."

@@ -1,5 +1,6 @@
 """A TOML file that a person wrote: read whole as a table, or refused in one sentence."""
 
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ def read_toml(path: Path, where: str, largest: int | None = None, hint: str = ""
         Where the file cannot be read, is too large, or is not TOML in UTF-8.
     """
     try:
+        if stat.S_ISFIFO(mode := path.stat().st_mode) or stat.S_ISCHR(mode):
+            raise RefsimError(f"{where}: is no file, but a pipe or a device.{hint}")  # that may never end
         if largest is not None and path.stat().st_size > largest:
             raise RefsimError(f"{where}: is larger than {largest} bytes; this is no {where.split()[0]}.")
         data = path.read_bytes()

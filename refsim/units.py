@@ -236,7 +236,7 @@ def numbers_in_si(parts: Sequence[object], unit: str, where: str) -> list[float]
     last = _QUANTITY.match(parts[-1]) if parts and isinstance(parts[-1], str) else None
     symbol = last[2] if last and last[2] else ""
     bare = re.compile(r"[\d.]\s*$")
-    texts = [f"{part} {symbol}" if isinstance(part, str) and bare.search(part) else part for part in parts]
+    texts = [f"{part.strip()} {symbol}".strip() if isinstance(part, str) and bare.search(part) else part for part in parts]
     return [to_si(text, unit, where) for text in texts]
 
 

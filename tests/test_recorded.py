@@ -106,6 +106,37 @@ def test_membranes_of_a_readout_are_its_recording(rng):
     assert "sample 1, step 20, neuron 3" in wrong.sentence
 
 
+def test_what_spikes_carry_is_the_recording_of_a_graded_layer(rng):
+    sent = refsim.load("sigma_delta")
+    network = refsim.Network.dense([(rng.normal(0.5, 2, (9, 12)), None, sent), (rng.normal(0.5, 2, (5, 9)), None, sent)], "1 ms")
+    drive = Drive.raster(rng.random((*SHAPE, 12)) < 0.5, "1 ms")
+    reference = refsim.run(network, drive, engine=Discrete(), record=("payload",))
+    hidden, output = (trace["payload"] for trace in reference.traces)
+    for given in ([hidden, output], [None, output.astype(np.float32)], [hidden, None]):
+        assert refsim.compare(reference, refsim.recorded(network, drive, given)).verdict == "pass"
+    wrong = output.copy()
+    sample, step, neuron = np.argwhere(output)[-1]
+    wrong[sample, step, neuron] *= 1.05
+    report = refsim.compare(reference, refsim.recorded(network, drive, [None, wrong]))
+    assert report.verdict == "fail"
+    assert f"sample {sample}, step {step}, neuron {neuron}" in report.sentence
+    assert refsim.compare(reference, refsim.recorded(network, drive, [None, output != 0])).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("kind", ["recurrent and delayed", "by chance"])
+def test_a_free_run_around_what_is_known_is_the_run_itself(kind, rng):
+    weight, out = rng.normal(0.15, 0.5, (9, 12)), rng.normal(0.15, 0.5, (5, 9))
+    own = refsim.Connection(rng.normal(0, 0.2, (9, 9)), source="self", delay=2)
+    heard = [refsim.Connection(weight), own] if kind == "recurrent and delayed" else weight
+    first = refsim.load("lif" if kind == "recurrent and delayed" else "poisson_escape")
+    network = refsim.Network.dense([(heard, None, first), ([refsim.Connection(out, delay=3)], None, refsim.load("srif"))], "1 ms")
+    reference = refsim.run(network, Drive.bernoulli(rng.random((3, 12)), 40, "1 ms", seed=5), engine=Discrete())
+    for index in range(2):
+        found = refsim.recorded(network, reference.drive, {index: reference.spikes[index].dense()})
+        assert all(np.array_equal(a.code, b.code) for a, b in zip(found.spikes, reference.spikes, strict=True))
+        assert len(reference.spikes[index]) > 20
+
+
 REFUSED = [
     (lambda r: [r.spikes[0].dense()], {}, "needs a list with an entry for each of the 2 layers, None where it was not recorded, but has 1"),
     (lambda r: [None, None], {}, "no layer was recorded"),
@@ -115,6 +146,7 @@ REFUSED = [
     (lambda r: {"0": r.spikes[0].dense(), "layer 0": r.spikes[0].dense()}, {}, "layer 0 is given twice"),
     (lambda r: r.spikes[0].dense(), {}, r"layer 1: has shape \(3, 40, 9\).*is it of another layer"),
     (lambda r: r.spikes[1].dense()[:2], {}, "give the run the 2 samples that were recorded"),
+    (lambda r: r.spikes[1].dense()[0], {}, "it is one sample of the 3; record all, or give the run the one alone"),
     (lambda r: r.spikes[1].dense()[:, :39], {}, "give the run the 39 steps that were recorded"),
     (lambda r: r.spikes[1].dense().transpose(1, 0, 2), {}, "as 'sample, step, neuron' it does not fit, but as 'step, sample, neuron' it would"),
     (lambda r: 2 * r.spikes[1].dense().astype(int), {}, "spikes of size 2; divide by it"),

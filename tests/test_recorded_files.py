@@ -89,6 +89,16 @@ def test_layers_of_a_file_are_named_or_numbered(here, capsys):
     assert "changed decisions: the last layer was not recorded" in text
 
 
+def test_a_file_of_tensors_holds_layers_too(here, capsys):
+    hidden, output = (torch.tensor(train.dense()) for train in here.spikes)
+    torch.save({"0": hidden, "1": output.to(torch.bfloat16)}, "s.pt")
+    assert held(capsys, "s.pt")[0] == 0
+    torch.save(output, "s.pt")
+    code, text = held(capsys, "s.pt")
+    assert code == 2
+    assert "Recorded spikes are tensors by layer, torch.save({'0': spikes}, path), or an .npy of the last one" in text
+
+
 @pytest.mark.parametrize("axes", ["step, sample, neuron", "sample, neuron, step"])
 def test_an_order_of_axes_that_alone_fits_is_taken_and_told(axes, here, capsys):
     order = [("sample", "step", "neuron").index(name) for name in axes.split(", ")]

@@ -42,9 +42,7 @@ def test_a_cell_that_is_handed_its_states_is_as_many_layers(make, rng):
     assert report.verdict == "pass", report.sentence
     n = len(module.maps)
     assert len(report.findings.network.layers) == n
-    assert [np.array_equal(layer.weight, linear.weight.detach()) for layer, linear in zip(report.findings.network.layers, module.maps, strict=True)] == [
-        True
-    ] * n
+    assert all(map(np.array_equal, [layer.weight for layer in report.findings.network.layers], [linear.weight.detach() for linear in module.maps]))
     told = " ".join(report.text().split())
     assert f"one neuron object, 'cell', stands behind {' and '.join(repr(f'maps.{index}') for index in range(n))}" in told
     assert f"judged as {n} layers" in told

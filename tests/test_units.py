@@ -6,7 +6,7 @@ from refsim import RefsimError
 from refsim.units import DIMENSIONS, check_unit, to_si
 
 
-@pytest.mark.parametrize("text", ["20 ms", "20ms", "0.02 s", "0.02", "2e4 us", "0.02 second"])
+@pytest.mark.parametrize("text", ["20 ms", "20ms", "0.02 s", "20*ms", "2e4 us", "0.02 second", "20000 µs", "20 msecond"])
 def test_twenty_milliseconds(text):
     assert to_si(text, "second", "tau") == pytest.approx(0.02, rel=1e-15)
 
@@ -47,6 +47,11 @@ def _fits(symbol, unit):
         ("1e999", "1", "needs a finite number"),
         (True, "1", "needs a number, but True was given"),
         (None, "1", "needs a number, but None was given"),
+        ("0.02", "second", "tau: '0.02' has no unit; write '0.02 ms', or '0.02 s' if that is meant."),
+        ("3 nS/mV", "siemens", "is in siemens/volt"),
+        ("3 nS/parsec", "siemens/volt", "'parsec' is not a known unit"),
+        ("3 ms**900", "second", "is not a known unit"),
+        ("3 2*ms", "second", "is not a known unit"),
     ],
 )
 def test_wrong_values_are_explained(value, unit, says):

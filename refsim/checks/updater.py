@@ -18,8 +18,9 @@ from ..engines.brian.text import fine_variables
 from ..errors import RefsimError
 from ..model import NeuronModel
 from ..model.equations import SOLUTIONS
-from ..model.expressions import comparisons, evaluate, execute, parse_expression, parse_statements
+from ..model.expressions import Statement, comparisons, evaluate, execute, names_in, parse_expression, parse_statements
 from ..model.neuron import STEP
+from ..model.odes import read_odes
 from ..model.reading import neuron
 from ..model.truth import tests_first
 from .linear import coupled, solve_linear
@@ -189,12 +190,26 @@ def _threshold(model: NeuronModel, values: Values) -> Iterator[tuple[str, str]]:
     assert model.continuous is not None
     if model.discrete.fire is None:
         return
-    helpers = {name: value for name, value in _ran(model.discrete.integrate, values).items() if name not in values}
-    scope = _ran(model.discrete.modulate, values | helpers)
+    after = _ran(model.discrete.integrate, values)
+    named = _read_by_threshold(model)
+    helpers = {name: value for name, value in after.items() if name not in values}
+    scope = _ran(model.discrete.modulate, after if named else values | helpers)
+    anew = _ran(named, {**scope, "dt": scope[STEP]})
     step, ode = model.discrete.tests[0], comparisons(parse_expression(model.continuous.threshold, "threshold"))[0]
-    gaps = [evaluate(left, scope, _functions()) - evaluate(right, scope, _functions()) for left, _, right in (step, ode)]
+    sides = ((*step, scope), (*ode, anew))
+    gaps = [evaluate(left, known, _functions()) - evaluate(right, known, _functions()) for left, _, right, known in sides]
     if step[1] != ode[1] or _differ(gaps[0], gaps[1], 0):
         yield "threshold", f"threshold: differs, {model.discrete.fire.text} in the step and {model.continuous.threshold} in the ODE"
+
+
+def _read_by_threshold(model: NeuronModel) -> list[Statement]:
+    """Return the subexpressions that the ODE's threshold reads, which are those of the states after the step."""
+    assert model.continuous is not None
+    odes = read_odes(model.continuous.equations, f"card '{model.name}'")
+    read = set(names_in(parse_expression(model.continuous.threshold, "threshold")))
+    for name, tree in reversed(list(odes.subexpressions.items())):
+        read |= names_in(tree) if name in read else set()
+    return [Statement(name, "", tree) for name, tree in odes.subexpressions.items() if name in read]
 
 
 def _reset(model: NeuronModel, values: Values) -> Iterator[tuple[str, str]]:

@@ -78,11 +78,13 @@ USUAL = {trait: next(iter(options)) for trait, options in OPTIONS.items()}
 
 def check_convention(given: Mapping[str, Any], where: str) -> dict[str, str]:
     """Return all traits, the usual ones where none is given; refuse what is not known or does not go together."""
+    if not isinstance(given, Mapping):
+        raise RefsimError(f"{where}: must be a table of traits, but is {given!r}.")
     traits = dict(USUAL)
     for trait, option in given.items():
         if trait not in OPTIONS:
             raise RefsimError(f"{where}: '{trait}' is not a trait; known are {listed(OPTIONS)}.")
-        if option not in OPTIONS[trait]:
+        if not isinstance(option, str) or option not in OPTIONS[trait]:
             raise RefsimError(f"{where}: {trait} must be one of {', '.join(map(repr, OPTIONS[trait]))}, but is {option!r}.")
         traits[trait] = option
     if traits["spikes"] in SILENT:

@@ -83,7 +83,7 @@ class Torch:
                         carried |= {name: _array(states[name]) if states and name in states else np.nan for name in tap.traces if name in layer.model.stepped}
                         view = _view(tap, samples)
                         view.keep(step, _array(fired) > 0, _array(seen), threshold, _array(after), carried, hidden=seen_is_hidden(seen, trial))
-                        tap.lost += [(sample + int(samples[0]), *rest) for sample, *rest in view.lost[: 1 - len(tap.lost)]]
+                        tap.lost += [(sample + int(samples[0]), neuron, at) for sample, neuron, at in view.lost[: 1 - len(tap.lost)]]
                 advance_progress(len(samples))
         own_cards = sorted({layer.model.name for layer in network.layers} & set(self.steps))
         given = f", but of card {', '.join(own_cards)} the step that was given" if own_cards else ""

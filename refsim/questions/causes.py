@@ -1,7 +1,6 @@
 """What would make recorded spikes that a network does not fire: another reading of it, a delay, another order, another layer."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -14,17 +13,17 @@ from ..network import Network
 from ..recording import Recording
 from ..spikes import SpikeTrains
 from .code import Comparison
+from .expected import Again, Expected
 from .recorded import unlike
 from .taken import Taken, take
 from .traits import one_trait_otherwise
 
-Again = Callable[[], tuple[Network, Ints]]  # a network read anew, and how late its output is
 _SAMPLES = 4  # enough to tell conventions apart, few enough to try them all
 _FARTHEST = 3  # steps
 _MOST = 1 << 26  # decisions of a layer, beyond which its order is not looked into
 
 
-def causes(reference: Recording, raw: Taken, expected: Any, late: Mapping[int, Ints], readings: Mapping[str, Again]) -> list[str]:
+def causes(reference: Recording, raw: Taken, expected: Expected, late: Mapping[int, Ints], readings: Mapping[str, Again]) -> list[str]:
     """Return in words what, taken otherwise, makes the recorded spikes; every one by itself.
 
     Parameters
@@ -100,7 +99,7 @@ def _agrees(raw: Taken, late: Mapping[int, Ints], made: tuple[SpikeTrains, ...],
     return not any(unlike(Known(each.fired[rows], each.seen), made[index].dense()).any() for index, each in moved.known().items())
 
 
-def _by_axes(reference: Recording, raw: Taken, expected: Any, late: Mapping[int, Ints]) -> Iterator[str]:
+def _by_axes(reference: Recording, raw: Taken, expected: Expected, late: Mapping[int, Ints]) -> Iterator[str]:
     """Yield the other orders of axes in which the file holds the reference's spikes."""
     for other in sorted({other for each in raw.rasters.values() for other in each.others}):
         try:

@@ -14,11 +14,12 @@ from ..distances import check_comparable, delays, mismatched
 from ..engines.discrete import Discrete
 from ..errors import counted
 from ..recording import Recording
-from ..rounding import Decision, Replay, Threshold, distances_to_threshold, replay
+from ..rounding import Decision, Replay, replay
 from .readout import Readout, compare_readouts
+from .streams import Stream, compare_streams
 
 IDENTITY = "mismatched spikes"
-BOUNDED_SAMPLES = 4  # of a run whose spikes are the same: so many are replayed to say how finely it was judged
+BOUNDED_SAMPLES = 3  # of a run whose spikes are the same: so many are replayed to say how finely it was judged
 MOST_UNJUDGED = 0.01  # share of decisions that a pass may leave unjudged
 SHORT = ("float16", "bfloat16")  # dtypes in which a proven bound is wider than the way to threshold
 
@@ -29,6 +30,7 @@ OUTCOMES = {
     "wrong decisions": "fail",
     "reference wrong": "fail",
     "other membranes": "fail",
+    "events differ": "fail",
     "not judged": "inconclusive",
     "rounding": "inconclusive",
     "silent": "inconclusive",
@@ -59,6 +61,10 @@ class Comparison:
         How far rounding can move the membrane there.
     readouts : tuple of Readout
         Where the spikes are the same: the layers that never fire by declaration.
+    streams : tuple of Stream
+        The event streams that cards declare beside the spikes.
+    first : Decision or None
+        The first that is wrong, else the first that rounding may have tipped.
     """
 
     reference: Recording
@@ -70,6 +76,7 @@ class Comparison:
     nearest: tuple[float, int, int, int] | None = None
     nearest_bound: float | None = None
     readouts: tuple[Readout, ...] = ()
+    streams: tuple[Stream, ...] = ()
     first: Decision | None = None
     declared_runs_away: bool = False  # the declared step, too, gives NaN or infinity where the trial first does
 
@@ -82,6 +89,8 @@ class Comparison:
             return "wrong decisions"
         if self.replay.count("membranes"):
             return "other membranes"
+        if any(stream.wrong for stream in self.streams):
+            return "events differ"
         if len(self.parted):
             return self._of_parted()
         if self.silent_layers:
@@ -163,10 +172,12 @@ def compare_recordings(reference: Recording, trial: Recording, in_doubt: Collect
         anew = replay(reference, parted, _dtypes(reference))
     bound = None
     if nearest is not None and not len(parted):
-        nearest, bound = _most_endangered(reference, trial)
+        nearest, bound = _most_endangered(reference, trial, found)
     readouts = () if len(parted) else compare_readouts(reference, trial)
     first = next(iter(decision for decision in found.wrong if decision.what == "spike"), None) or next(iter(found.wrong or found.open), None)
-    return Comparison(reference, trial, tuple(map(len, codes)), parted, found, anew, nearest, bound, readouts, first, _runs_away(trial))
+    return Comparison(
+        reference, trial, tuple(map(len, codes)), parted, found, anew, nearest, bound, readouts, compare_streams(reference, trial), first, _runs_away(trial)
+    )
 
 
 def _runs_away(trial: Recording) -> bool:
@@ -188,7 +199,7 @@ def _looked_at(reference: Recording, trial: Recording, parted: Ints) -> Ints:
         return parted
     near = [found[2] for layer in range(len(reference.spikes)) if (found := nearest_approach((reference, trial), layer)) is not None]
     spread = np.linspace(0, len(everyone) - 1, min(BOUNDED_SAMPLES, len(everyone))).astype(np.int64)
-    return np.unique([*near, *spread])[: max(BOUNDED_SAMPLES, len(set(near)))]
+    return np.unique([*near, *spread[: max(0, BOUNDED_SAMPLES - len(set(near)))]])
 
 
 def _replayed(trial: Recording, reference: Recording, samples: Ints, in_doubt: Collection[int]) -> Replay:
@@ -202,12 +213,12 @@ def _replayed(trial: Recording, reference: Recording, samples: Ints, in_doubt: C
     return replay(trial, samples, dtypes, own, in_doubt)
 
 
-def _most_endangered(reference: Recording, trial: Recording) -> tuple[tuple[float, int, int, int], float]:
+def _most_endangered(reference: Recording, trial: Recording, replayed: Replay) -> tuple[tuple[float, int, int, int], float]:
     """Return, of the nearest approaches of all layers, one that rounding reaches, else the nearest; and its bound."""
     nearest = [found for layer in range(len(reference.spikes)) if (found := nearest_approach((reference, trial), layer)) is not None]
-    samples = np.unique([sample for _, _, sample, _ in nearest])
-    layers = distances_to_threshold(reference, samples, _dtypes(reference, trial))
-    rows = [(found, _bound_at(found, samples, layers)) for found in nearest]
+    missing = [sample for _, layer, sample, neuron in nearest if replayed.bound_at(layer, sample, neuron) is None]
+    known = replay(trial, np.unique(missing), _dtypes(reference, trial)) if missing else replayed
+    rows = [(each, _either(replayed.bound_at(*each[1:]), known.bound_at(*each[1:]))) for each in nearest]
     return min(rows, key=lambda row: (not 0 < row[1] >= row[0][0], row[0]))
 
 
@@ -215,11 +226,9 @@ def _dtypes(*recordings: Recording) -> tuple[str, ...]:
     return tuple(str(recording.provenance["dtype"]) for recording in recordings)
 
 
-def _bound_at(nearest: tuple[float, int, int, int], samples: Ints, layers: Sequence[Threshold]) -> float:
-    _, layer, sample, neuron = nearest
-    row, found = int(np.searchsorted(samples, sample)), layers[layer]
-    step = int(np.argmin(np.abs(found.distance[row, :, neuron])))
-    return float(found.bound[row, step, neuron])
+def _either(first: float | None, second: float | None) -> float:
+    found = first if first is not None else second
+    return np.inf if found is None else found
 
 
 def nearest_approach(recordings: Sequence[Recording], only: int | None = None) -> tuple[float, int, int, int] | None:
@@ -387,6 +396,7 @@ _WORDS: dict[str, Callable[[Comparison], str]] = {
     "wrong decisions": _wrong,
     "reference wrong": _reference_wrong,
     "other membranes": _membranes,
+    "events differ": lambda found: str(next(stream for stream in found.streams if stream.wrong)),
     "not judged": _unjudged,
     "rounding": _tied,
     "silent": _silent,

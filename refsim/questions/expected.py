@@ -13,8 +13,10 @@ from ..errors import RefsimError, listed
 from ..network import Network
 from ..rasters import read_rasters
 from ..rounding.bounded import UNIT_ROUNDOFF
-from .causes import Again
 from .taken import by_layer, layer_named
+
+Again = Callable[[], tuple[Network, Ints]]  # a network read anew, and how late its output is
+_TENSORS = (".pt", ".pth", ".safetensors")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,8 @@ class Expected:
             return by_layer(self.source, network, self.where), []
         from ..pytorch.bridge.nir_data import is_hdf5, read_nir_data
 
+        if Path(self.source).suffix.lower() in _TENSORS:
+            return by_layer(_tensors(self.source), network, self.where), []
         if not is_hdf5(self.source):
             return by_layer(read_rasters(self.source), network, self.where), []
         found = read_nir_data(self.source, network.dt)
@@ -81,6 +85,19 @@ class Expected:
     def where(self) -> str:
         """What messages begin with."""
         return f"spikes {self.source}" if isinstance(self.source, str | Path) else "recorded spikes"
+
+
+def _tensors(source: str | Path) -> Mapping[str, Any]:
+    """Return the tensors of a file of PyTorch or safetensors by the layer's name."""
+    from ..pytorch.bridge.checkpoint import read_tensors
+
+    try:
+        return read_tensors(Path(source))
+    except RefsimError as error:
+        said = str(error).removeprefix(f"checkpoint {source}: ").split(". ")[0].rstrip(".")
+        raise RefsimError(
+            f"spikes {source}: {said}. Recorded spikes are tensors by layer, torch.save({{'0': spikes}}, path), or an .npy of the last one."
+        ) from None
 
 
 def _is_layer(name: str, network: Network) -> bool:

@@ -77,7 +77,7 @@ def _of_layer(index: int, declared: Layer, read: Layer, dt: float) -> Iterator[D
     if declared.n_post != read.n_post:
         yield Difference(index, "neurons", f"{where}: {declared.n_post} neurons are declared, {read.n_post} were read")
         return
-    if words := _cards(declared, read):
+    if words := _cards(declared, read, dt):
         yield Difference(index, "card", f"{where}: {words}", certain=False)
     elif words := _parameters(declared, read, dt):
         yield Difference(index, "parameter", f"{where}: {words}")
@@ -94,13 +94,15 @@ def _of_layer(index: int, declared: Layer, read: Layer, dt: float) -> Iterator[D
             yield Difference(index, "weight", f"{where}: {words}")
 
 
-def _cards(declared: Layer, read: Layer) -> str:
-    """Return the cards of two layers where their steps are not the same text."""
+def _cards(declared: Layer, read: Layer, dt: float) -> str:
+    """Return the cards of two layers where their steps are not the same text, and what both have and do not share."""
     ours, theirs = declared.model, read.model
     if (ours.discrete.texts, ours.parameters.keys(), ours.derived) == (theirs.discrete.texts, theirs.parameters.keys(), theirs.derived):
         return ""
     if ours.name != theirs.name or not ours.convention:
-        return f"card '{ours.name}' is declared, and card '{theirs.name}' was read"
+        known, other = declared.constants(dt), read.constants(dt)
+        apart = [f"{name} {_value(known[name])} and {_value(other[name])}" for name in known if name in other and not _near(known[name], other[name])]
+        return f"card '{ours.name}' is declared, and card '{theirs.name}' was read" + (f", with {', '.join(apart)}" if apart else "")
     traits = [f"{trait} '{option}', read as '{theirs.convention[trait]}'" for trait, option in ours.convention.items() if theirs.convention[trait] != option]
     return f"declared with {'; '.join(traits)}"
 

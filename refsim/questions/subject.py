@@ -117,7 +117,7 @@ def declared_of(what: Any, said: Said) -> Subject:
     if not isinstance(what, str | os.PathLike):
         raise RefsimError(f"validate: needs a refsim.Network, a torch.nn.Module, or the path of a file, but {type(what).__name__} was given.")
     path = Path(what)
-    if (case := _case(path)) is not None:
+    if (case := case_in(path)) is not None:
         return _of_case(case)
     if not path.is_file():
         raise RefsimError(f"network {path}: {'is a folder' if path.is_dir() else 'there is no such file'}.")
@@ -199,7 +199,7 @@ def _named(what: Any) -> str:
     return str(what) if isinstance(what, str | os.PathLike) else "the network that comes with refsim" if what is None else f"a {type(what).__name__}"
 
 
-def _case(path: Path) -> Case | None:
+def case_in(path: Path) -> Case | None:
     """Return the case where the file is one, None where it is a network."""
     if path.suffix != ".toml":
         return None

@@ -17,9 +17,9 @@ from ..errors import listed
 from ..network import Network
 from ..recording import Recording, output_trace
 from .case import standard_claims
-from .causes import Again, causes, missing_and_surplus
+from .causes import causes, missing_and_surplus
 from .code import Comparison, compare_recordings
-from .expected import Expected
+from .expected import Again, Expected
 from .findings import Closeup, Findings, look_closer
 from .network import CODE_MEASURES, judge_code
 from .recorded import as_recording, known_of

@@ -14,14 +14,14 @@ from ..drive import Drive
 from ..errors import RefsimError, listed
 from ..network import Network
 from ..recording import Engine
-from .case import Case, drive_on, forecast_on, read_case
+from .case import Case, drive_on, forecast_on
 from .expected import Expected, again
 from .findings import Findings
 from .forecast import Forecast
 from .network import Plan, make_plan, validate_network
 from .otherwise import with_other_readings
 from .readings import differences, judge_readings
-from .subject import Said, Subject, subject_of
+from .subject import Said, Subject, case_in, subject_of
 from .twin import code_claims, hold_against
 
 ENGINES = {"torch": ("float64", "float32"), "discrete": ("float64",), "brian2": ("float32",)}
@@ -85,13 +85,9 @@ class Validation:
 
     def _lone_case(self) -> Case | None:
         """Return a case about single neurons, which takes no data and no engines."""
-        if not isinstance(self.what, str | os.PathLike) or Path(self.what).suffix != ".toml" or not Path(self.what).is_file():
-            return None
-        text = Path(self.what).read_text("utf-8", errors="replace")
-        if not any(line.split("=")[0].strip() == "kind" for line in text.splitlines()):
-            return None
-        case = read_case(self.what)
-        if case.kind == "network":
+        path = Path(self.what) if isinstance(self.what, str | os.PathLike) else None
+        case = case_in(path) if path is not None and path.is_file() else None
+        if case is None or case.kind == "network":
             return None
         if self.data or self.engines or self.dtypes or self.fine is not None:
             raise RefsimError(f"case {case.path}: is about single neurons and takes no data or engine options.")
@@ -172,7 +168,9 @@ def _with_parties(found: Findings, subject: Subject) -> Findings:
         facts |= {name: list(lines) for name, lines in (("assumed", reading.assumed), ("ignored", reading.aside)) if lines}
     verdicts = found.verdicts
     if subject.trial is not None and subject.declared and subject.read is not None:
-        verdicts = (*verdicts, judge_readings(differences(subject.network, subject.read), subject.name))
+        apart = differences(subject.network, subject.read)
+        verdicts = (*verdicts, judge_readings(apart, subject.name))
+        facts |= {"differs": [each.said for each in apart]} if apart else {}
     return replace(found, data={**(found.data or {}), **facts}, verdicts=verdicts)
 
 

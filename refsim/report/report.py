@@ -54,7 +54,7 @@ class Report:
         runs = [findings.reference] if findings.reference else []
         runs += [found.trial for found in findings.comparisons]
         runs += [rung.recording for rung in findings.ladder.rungs] if findings.ladder else []
-        content = {
+        content: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "verdict": self.verdict,
             "sentence": self.sentence,
@@ -66,10 +66,10 @@ class Report:
             "claims": [verdict.as_dict() for verdict in findings.verdicts],
             "causes": [cause.as_dict() for cause in findings.conventions],
         }
-        content, strange = finite(content)
+        plain, strange = finite(content)
         strange |= {f"claims[{row}].value": _word(verdict.value) for row, verdict in enumerate(findings.verdicts) if _is_strange(verdict.value)}
-        content |= {"not_finite": strange}
-        return content | {"id": hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]}
+        whole: dict[str, Any] = {**plain, "not_finite": strange}
+        return whole | {"id": hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]}
 
     def as_json(self) -> str:
         """Return report.json, which any reader of JSON takes: what is NaN or infinite is null, and named under ``not_finite``."""

@@ -79,6 +79,7 @@ _WORDS: dict[str, Callable[[Findings, Comparison], str]] = {
     "not judged": _unjudged,
     "rounding": _rounding,
     "silent": _silent,
+    "events differ": lambda _findings, worst: f"Not the same network: of {worst.trial.label}, {describe(worst)}.",
     "readout differs": _readout_differs,
     "readout unread": lambda _findings, worst: f"Not decided: the spikes agree, but {worst.unread[0]}.",
     "too coarse": lambda _findings, worst: f"Not decided: {worst.trial.label} and {worst.reference.label} are {describe(worst)}.",
@@ -102,7 +103,7 @@ def _same(findings: Findings) -> str:
     drive = reference.drive
     size = f"{counted(drive.n_samples, 'sample')}, {counted(len(reference.spikes), 'layer')} and {counted(drive.n_steps, 'step')}"
     carried = " and what they carry" if any(layer.model.discrete.payload for layer in reference.network.layers) else ""
-    text = f"The same network: {trials} {verb} exactly the {counted(spikes, 'spike')} of {reference.label}{carried}, over {size}."
+    text = f"The same network: {trials} {verb} exactly the {counted(spikes, 'spike')} of {reference.label}{carried}, over {size}{_stood_in(findings)}."
     nearest = [found for found in findings.comparisons if found.nearest is not None]
     if not nearest:
         return text
@@ -115,6 +116,14 @@ def _same(findings: Findings) -> str:
         return f"{text}, where {' and '.join(found.trial.label for found in lucky)} may round by {bound:.2g}: on another machine a spike may tip."
     reach = closest.nearest_bound
     return text + (", in a layer whose sums are exact." if reach == 0 else f", where rounding reaches {reach:.2g}." if reach is not None else ".")
+
+
+def _stood_in(findings: Findings) -> str:
+    """Say where nobody's code but refsim's own ran, and how to put one's own on trial."""
+    own = [found for found in findings.comparisons if found.trial.provenance.get("trial", "refsim's steps") != "refsim's steps"]
+    if own:
+        return ""
+    return "; your own code did not run, refsim's steps stood in for it (package.file:factory, or Torch(module=...), puts it on trial)"
 
 
 def _recorded(findings: Findings) -> str:
@@ -130,7 +139,7 @@ def _and(names: list[str]) -> str:
 
 def _other_failures(findings: Findings) -> str:
     """Name failed claims that the sentence has not told of."""
-    told = ("mismatched spikes", "changed decisions", MEASURE)
+    told = ("mismatched spikes", "changed decisions", "mismatched events", MEASURE)
     failed = [verdict for verdict in findings.verdicts if verdict.status == "fail" and verdict.claim.measure not in told]
     if not failed:
         return ""

@@ -55,6 +55,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         rows.append(("decision", decision_rule(network)))
         told = (line for layer in network.layers for line in notes(layer.model, layer.parameters))
         rows += [("note", line) for line in dict.fromkeys(told)]
+        rows += [("differs", line) for line in data.get("differs", ())]
         rows += [("ignored", ", ".join(data["ignored"]))] if data.get("ignored") else []
     if findings.reference is not None:
         spikes = ", ".join(f"{len(train):,}" for train in findings.reference.spikes)

@@ -135,7 +135,7 @@ class Bounded:
         number = np.asarray(exponent.value)
         plain = number.ndim == 0 and not np.any(exponent.radius) and not exponent.slopes
         if not plain:  # x**y is exp(y log x), but for its value
-            through = BOUNDED_FUNCTIONS["exp"](exponent * BOUNDED_FUNCTIONS["log"](self))
+            through: Bounded = BOUNDED_FUNCTIONS["exp"](exponent * BOUNDED_FUNCTIONS["log"](self))
             return replace(through, value=self.value**exponent.value, quantum=0.0)
         power = float(number)
         return self._through(lambda x: x**power, lambda low, high: _power_slope(low, high, power))
@@ -294,23 +294,30 @@ def _cut(width: Any) -> Any:
 
 def _nothing(number: Bounded) -> Any:
     """Return where a number is 0, and nothing else."""
-    return (np.asarray(number.value) == 0) & (np.asarray(number.radius) == 0)
+    exact = np.asarray(number.radius) == 0
+    return (np.asarray(number.value) == 0) & exact if exact.any() else exact
 
 
 def _power_of_two(number: Bounded) -> Any:
     """Return where a number is exactly 0 or a power of two: a factor of that kind rounds nothing."""
-    if np.ndim(number.radius) == 0 and number.radius > 0:
-        return np.zeros((), bool)
+    exact = np.asarray(number.radius) == 0
+    if not exact.any():
+        return exact
     mantissa, _ = np.frexp(number.value)
-    return ((np.abs(mantissa) == 0.5) | (mantissa == 0)) & (np.asarray(number.radius) == 0)
+    return ((np.abs(mantissa) == 0.5) | (mantissa == 0)) & exact
 
 
 def _rounded(result: Bounded, quantum: Any, unless: Any) -> Bounded:
     """Add the rounding of an operation: none where its result is exact, or where the operation cannot round."""
     with np.errstate(all="ignore"):
-        exact = (result.error == 0) & fits(np.abs(result.value) + result.spread, quantum, result.unit)
-        rounding = np.where(unless, 0.0, result.unit * (result.size + underflow(result.unit)))
-        return replace(result, local=capped(np.where(exact, 0.0, result.local + rounding)), quantum=quantum)
+        rounding = result.unit * (result.size + underflow(result.unit))
+        if np.any(unless):
+            rounding = np.where(unless, 0.0, rounding)
+        local = result.local + rounding
+        nothing = np.asarray(result.error) == 0
+        if nothing.any():
+            local = np.where(nothing & fits(np.abs(result.value) + result.spread, quantum, result.unit), 0.0, local)
+        return Bounded(result.value, capped(local), result.unit, quantum, result.spread, result.slopes, result.carried)
 
 
 def _power_slope(low: Any, high: Any, power: float) -> tuple[Any, Any]:

@@ -6,6 +6,7 @@ avalanche; a tie in one neuron hides nothing beside it or behind it; and the lay
 are not the declared ones. docs/decisions/0047 says why.
 """
 
+import functools
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from .thresholds import OPERATE, BoundedLayer, BoundedSum, Rounding, decisive, k
 
 FINE_ENOUGH = 1 / 20  # of the way from reset to threshold: a coarser bound judges nothing
 _ROOM = 1 << 22  # numbers of a layer that are held at once
+_FEW = 8  # samples that are bounded one by one at once
 _BOUNDED_AT_MOST = 1 << 21  # cells times steps of a layer in a block whose rounding is bounded one by one
 _DECISIONS = ("right", "within", "wrong", "unjudged")
 
@@ -112,6 +114,8 @@ class Replay:
     layers : list of LayerJudgement
     samples : (n,) int64
         Those that were replayed.
+    bounds : dict of (layer, sample) to (distance, bound)
+        Both (n_steps, n_neurons), of few samples, whose decisions were bounded one by one.
     wrong, open : list of Decision
         Wrong ones; and those that differ from the declared step within rounding, or where no bound is known. By step,
         then layer, sample and neuron; each layer's first hundred.
@@ -122,6 +126,14 @@ class Replay:
     wrong: list[Decision] = field(default_factory=list)
     open: list[Decision] = field(default_factory=list)
     wrong_samples: set[int] = field(default_factory=set)
+    bounds: dict[tuple[int, int], tuple[Floats, Floats]] = field(default_factory=dict)
+
+    def bound_at(self, layer: int, sample: int, neuron: int) -> float | None:
+        """Return how far rounding reaches where a neuron came nearest to threshold; None where that was not bounded by itself."""
+        if (layer, sample) not in self.bounds:
+            return None
+        distance, bound = self.bounds[layer, sample]
+        return float(bound[int(np.argmin(np.abs(distance[:, neuron]))), neuron])
 
     def count(self, kind: str) -> int:
         """Return how many decisions are of a kind, over all layers."""
@@ -215,8 +227,12 @@ class _Block:
         """Follow, bound, and put what was found into the replay."""
         with np.errstate(all="ignore"):  # a neuron that runs away may leave float64
             self.layers = self._follow()
-            limits, sent = self._range_bounds()
+            few = len(self.samples) <= _FEW
+            limits, sent = self._each_bounds() if few else self._range_bounds()
             for index, row in enumerate(self.layers):
+                if few:
+                    rows = zip(self.samples.tolist(), row.distance, limits[index], strict=True)
+                    self.found.bounds |= {(index, sample): (distance, limit) for sample, distance, limit in rows}
                 if self.found.layers[index].judged:
                     self._judge_layer(index, row, limits[index], sent[index])
 
@@ -275,6 +291,27 @@ class _Block:
             row.way.append(np.abs(threshold - state.state[state.layer.model.membrane])[spiked])
         return state.output(fired)
 
+    def _each_bounds(self) -> tuple[list[Floats], list[Any]]:
+        """Bound the rounding of each neuron in each sample; return it (n_samples, n_steps, n_neurons), and that of what is sent."""
+        drive, network = self.drive, self.network
+        draws = [drive.draws(index, layer.n_post) for index, layer in enumerate(network.layers)]
+        bounded = [BoundedLayer(layer, network.dt, self.rounding, drive.n_samples, draw) for layer, draw in zip(network.layers, draws, strict=True)]
+        limits = [np.zeros((drive.n_samples, drive.n_steps, layer.n_post)) for layer in network.layers]
+        offs: list[Any] = [[] for _ in network.layers]
+        moved, silence = Hearing(network, drive.n_samples), np.zeros((drive.n_samples, network.n_inputs))
+        for step in range(drive.n_steps):
+            for index, (layer, row) in enumerate(zip(bounded, self.layers, strict=True)):
+                offs[index].append(moved(index, silence))
+                sums = {name: weigh(self.heard[index][step], offs[index][-1]) for name, weigh in self.weighted[index].items()}
+                given = None if row.given is None else row.given[:, step]
+                follow = None if given is None else functools.partial(_instead, given, self.unit)
+                fired = row.fired[:, step]
+                tested = layer.step(sums, fired, follow=follow)
+                limits[index][:, step] = known(decisive(tested)[1] if layer.layer.model.discrete.fire else tested[0][0].error)
+                sent = layer.sent(fired)
+                moved.spikes[index] = np.broadcast_to(sent.error if given is None else 0.0, fired.shape)
+        return limits, offs
+
     def _range_bounds(self) -> tuple[list[Floats], list[Any]]:
         """Bound the rounding of each neuron over all samples at once; return it (n_steps, n_neurons), and that of what is sent.
 
@@ -327,6 +364,8 @@ class _Block:
         off = np.zeros_like(row.differs) if row.off is None else ~(row.off <= limit)
         numbers = np.zeros_like(row.differs) if row.off_number is None else row.off_number > 0
         coarse = np.broadcast_to(~fine, row.differs.shape) if fires else np.zeros_like(row.differs)
+        if limit.ndim == 3:  # each was bounded by itself already; but a test of two sides has a bound of its own for the membrane
+            near, coarse = np.zeros_like(near), np.zeros_like(coarse)
         cells = np.argwhere((near | off | numbers).any(axis=1) | coarse.any(axis=1))
         sure = [np.argwhere((near | off | numbers).any(axis=1)), cells]
         chosen = next((each for each in reversed(sure) if len(each) * self.drive.n_steps <= _BOUNDED_AT_MOST), sure[0])
@@ -420,17 +459,19 @@ class _Block:
         involved, place = np.unique(at[0], return_inverse=True)
         bounded = BoundedLayer(layer, self.network.dt, self.rounding, self.drive.n_samples, self.drive.draws(index, layer.n_post), at)
         for step in range(self.drive.n_steps):
-            frames, off = self.heard[index][step][involved], np.broadcast_to(sent[step], (1, sent[step].shape[1]))
+            frames = self.heard[index][step][involved]
+            # What was sent may be off by as much in every sample, or by each its own.
+            off = np.repeat(sent[step], len(frames), axis=0) if len(sent[step]) == 1 else sent[step][involved]
             sums = {}
             for name, weigh in self.weighted[index].items():
-                total = weigh(frames, np.repeat(off, len(frames), axis=0) if np.any(off) else 0.0)
+                total = weigh(frames, off)
                 sums[name] = replace(total, value=total.value[place, at[1]], local=np.broadcast_to(total.local, total.value.shape)[place, at[1]])
             computed: list[Any] = []
             given = None if row.given is None else row.given[at[0], step, at[1]]
 
             def follow(number: Any, given: Any = given, computed: list[Any] = computed) -> Any:
                 computed.append(number)
-                return number if given is None else Bounded(given, 0.0, self.unit, last_bits(given))
+                return number if given is None else _instead(given, self.unit, number)
 
             tested = bounded.step(sums, row.fired[at[0], step, at[1]], follow=follow)
             whole = (at[0], step, at[1])
@@ -438,6 +479,11 @@ class _Block:
             bounds[0][whole] = known(decisive(tested)[1] if fires else tested[0][0].error)
             bounds[1][whole] = known(tested[0][0].error)
             bounds[2][whole] = known(computed[-1].error) if computed and isinstance(computed[-1], Bounded) else 0.0
+
+
+def _instead(given: Any, unit: float, _computed: Any) -> Bounded:
+    """Return what a run sent, in place of what the step computes for it."""
+    return Bounded(given, 0.0, unit, last_bits(given))
 
 
 def _range(value: Any) -> tuple[Any, Any, Any]:

@@ -46,14 +46,14 @@ class BoundedSum:
 
     def __init__(self, layer: Layer, rounding: Rounding) -> None:
         self.weight, self.bias, self.unit = np.ascontiguousarray(layer.weight.T), layer.bias, rounding.unit
-        self.once = rounding.once
+        self.once, self.bias_size = rounding.once, np.abs(layer.bias)
         self.sizes = np.abs(self.weight)
         self.quanta = quantum_of(layer.weight), quantum_of(layer.bias)
 
     def __call__(self, x: NDArray[Any], off: Any = 0.0) -> Bounded:
         """Return the sum of an x, (n, n_pre), that may be `off` by so much."""
         reach = off @ self.sizes if np.any(off) else np.zeros(1)
-        size = np.abs(x) @ self.sizes + np.abs(self.bias)
+        size = np.abs(x) @ self.sizes + self.bias_size
         terms = ((x != 0) | (np.asarray(off) > 0)).sum(axis=1, keepdims=True) + 1
         return Bounded(x @ self.weight + self.bias, *self._error(x, size + reach, terms, reach))
 
@@ -62,13 +62,22 @@ class BoundedSum:
         reach = off @ self.sizes if np.any(off) else np.zeros(1)
         sizes = np.abs(frames)
         largest = sizes.sum(axis=1).max(initial=0.0) * self.sizes.max(axis=0, initial=0.0)
-        size = np.minimum(sizes.max(axis=0, initial=0.0) @ self.sizes, largest) + np.abs(self.bias)
+        size = np.minimum(sizes.max(axis=0, initial=0.0) @ self.sizes, largest) + self.bias_size
         terms = int((frames != 0).sum(axis=1).max(initial=0)) + int(np.sum(np.asarray(off) > 0)) + 1
         error, _, quantum = self._error(frames, size + reach, np.asarray(terms), reach)
         return error, quantum
 
+    def _quantum(self, x: NDArray[Any], size: Any) -> float:
+        """Return a power of two of which all sums are multiples; 0 where even the largest that there can be makes none exact."""
+        largest = float(np.max(x, initial=0.0)) if x.dtype != bool else 1.0
+        largest = max(largest, -float(np.min(x, initial=0.0)))
+        if not np.any(fits(size, min(self.quanta[0] * (largest or 1.0), self.quanta[1]), self.unit)):
+            return 0.0
+        whole = largest == 1.0 and bool(((x == 0) | (x == 1)).all())  # spikes, as mostly
+        return min(self.quanta[0] * (1.0 if whole else quantum_of(x)), self.quanta[1])
+
     def _error(self, x: NDArray[Any], size: Any, terms: Any, reach: Any) -> tuple[Any, float, float]:
-        quantum = min(self.quanta[0] * quantum_of(x), self.quanta[1])
+        quantum = self._quantum(x, size)
         # Each product is rounded, each of its factors may be, and each of `terms` additions is.
         roundings = (terms + 3) * self.unit
         # Higham's gamma: all orders of the unit.

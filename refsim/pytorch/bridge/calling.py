@@ -1,4 +1,4 @@
-"""The module as its owner calls it: does it answer an equal call as it did before, and who puts its states back?
+"""The module as its owner calls it: whether it answers an equal call as it did before, and who puts its states back.
 
 refsim puts all states of a module back before each batch. Its owner may not: the module then begins where the last batch ended, wholly
 or in part. Where it puts some of its states back by itself and leaves others, equal calls answer differently whatever its owner does.

@@ -12,6 +12,7 @@ from ...arrays import Floats, Ints, real_array
 from ...connection import Connection
 from ...errors import RefsimError
 from ...network import Network
+from .agreement import against_declared
 from .description import Description, LayerDescription
 from .lava_state import read_state
 from .maps import MapDescription, Shape, build
@@ -40,15 +41,17 @@ def read_described(tensors: Mapping[str, NDArray[Any]], description: Description
         late = int(layer.model.convention.get("latency", "none") != "none")
         rows.append(row)
         words.append(text)
-    state.finish(description.ignore)
     try:
         network = Network.dense(rows, description.dt if asked.dt is None else asked.dt)
     except RefsimError as error:
         raise RefsimError(f"{where}: {error}") from None
+    agree, apart = against_declared(state.left(), network)
+    state.finish(description.ignore, agree, apart)
     if description.input_shape and math.prod(description.input_shape) != network.n_inputs:
         raise RefsimError(f"{where}: its description says input_shape = {list(description.input_shape)}, but layer 0 takes {network.n_inputs:,} inputs.")
     late = late if description.output_delay is None else description.output_delay
-    return Reading(network, "tensors with a description", tuple(words), (), description.ignore, np.array([late]))
+    told = tuple(apart.get(name, name) for name in description.ignore)
+    return Reading(network, "tensors with a description", tuple(words), (), told, np.array([late]))
 
 
 def _row(layer: LayerDescription, before: Shape, late: int, index: int, state: Tensors, where: str) -> tuple[tuple[Any, ...], Shape, str]:

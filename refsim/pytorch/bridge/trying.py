@@ -106,6 +106,7 @@ def widths(module: nn.Module) -> list[tuple[int, ...]]:
 
 
 def likely(parts: Sequence[Part]) -> tuple[str, ...]:
+    """Return the layouts that the layers can be fed in, the likeliest first."""
     axes = {part.axes for part in parts}
     if "batch and time" in axes:
         return ("batch and time", "batch first", "time first", "held")
