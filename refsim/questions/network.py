@@ -143,12 +143,7 @@ def judge_code(claim: Claim, found: Comparison) -> Verdict:
     if found.no_decisions:
         return Verdict(claim, None, "skipped", run=found.trial.label, detail=found.no_decisions)
     verdict = judge(claim, found.changed_decisions, run=found.trial.label)
-<<<<<<< HEAD
-    tied = np.setdiff1d(found.parted, found.wrong_samples)
-    if verdict.status == "fail" and classes_moved_by_rounding(found.reference, found.trial, tied.tolist()):
-=======
     tied = np.setdiff1d(found.parted, found.wrong_samples).tolist()
     if verdict.status == "fail" and classes_moved_by_rounding(found.reference, found.trial, tied):
->>>>>>> main
         return replace(verdict, status="inconclusive", detail="rounding, or what nobody knows a bound of, explains every class that changed")
     return verdict
