@@ -358,6 +358,8 @@ class _Block:
         if layer.model.discrete.over_steps and heard_exactly(self.network, index):
             self._judge_over_steps(index, row)
             return
+        if row.off is not None and layer.model.discrete.over_steps:  # what it hears is rounded too, and that bound is of one order
+            row.off = np.maximum(row.off - bound_of(layer, self.heard[index], self.unit + self.rounding.once), 0.0)
         way = self._way(index, row)
         fine = limit <= FINE_ENOUGH * way
         fires = bool(layer.model.discrete.fire)
