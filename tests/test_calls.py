@@ -3,6 +3,8 @@
 import sys
 from types import SimpleNamespace
 
+import standin_spikingjelly as sj
+import standin_spikingjelly_layers as layer
 import torch
 from test_snntorch import Leaky
 from torch import nn
@@ -103,3 +105,14 @@ def test_a_module_is_left_as_it_was(rng):
     kept = module.a.mem.clone()
     report_on(module, rng)
     assert torch.equal(module.a.mem, kept)
+
+
+def test_states_that_a_framework_keeps_in_a_place_of_its_own_are_found(rng):
+    module = nn.Sequential(layer.Linear(4, 8), sj.IFNode(v_reset=None), layer.Linear(8, 5), sj.IFNode(v_reset=None))
+    for linear in (module[0], module[2]):
+        linear.weight.data = linear.weight.data.abs()
+    layer.set_step_mode(module, "m")
+    report = report_on(module, rng)
+    assert report.verdict == "pass"
+    assert "from call to call; here each batch starts afresh" in told(report)["noted"][0]
+    assert not row(report)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ..errors import counted
-from ..questions.code import Comparison, describe, place, who_fired
+from ..questions.code import IDENTITY, Comparison, describe, place, who_fired
 from ..questions.findings import Findings
 from ..questions.twin import MEASURE
 
@@ -13,7 +13,13 @@ def sentence(findings: Findings) -> str:
     worst = findings.worst
     if worst is None:
         return _plain(findings)
-    return _WORDS[worst.outcome](findings, worst) + _other_failures(findings)
+    text, failed = _WORDS[worst.outcome](findings, worst), "; ".join(_failed_claims(findings))
+    if not failed:
+        return text
+    if worst.status == "fail":
+        return f"{text} And a claim fails: {failed}."
+    # What opens the report is why it fails.
+    return f"A claim fails: {failed}. Apart from that: {text[0].lower()}{text[1:]}"
 
 
 def _parted(worst: Comparison) -> str:
@@ -139,14 +145,15 @@ def _and(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _other_failures(findings: Findings) -> str:
-    """Name failed claims that the sentence has not told of."""
-    told = ("mismatched spikes", "changed decisions", "mismatched events", MEASURE)
+def _failed_claims(findings: Findings) -> list[str]:
+    """Say which claims fail that the comparison itself does not tell of."""
+    told = (IDENTITY, "changed decisions", "mismatched events", MEASURE)
     failed = [verdict for verdict in findings.verdicts if verdict.status == "fail" and verdict.claim.measure not in told]
-    if not failed:
-        return ""
-    rows = (f"{verdict.claim.measure} is {verdict.value:.4g}, {verdict.claim.sense} {verdict.claim.limit:g} is needed" for verdict in failed)
-    return f" But a claim fails: {'; '.join(rows)}."
+    return [
+        f"{verdict.claim.measure} is {verdict.value:.4g}, {verdict.claim.sense} {verdict.claim.limit:g} is needed"
+        + (f" ({verdict.detail})" if verdict.detail else "")
+        for verdict in failed
+    ]
 
 
 def _plain(findings: Findings) -> str:

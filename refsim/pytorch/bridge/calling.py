@@ -44,6 +44,8 @@ class Calls:
         States, ``"lif.mem"``, that the module leaves as the last call left them, and those that it puts back by itself.
     left : tuple of str
         States that the framework's own function leaves too.
+    helped : bool
+        Whether the module answers as at its start once that function has put it back.
     by : str
         That function.
     at_once : bool
@@ -55,6 +57,7 @@ class Calls:
     kept: tuple[str, ...] = ()
     put_back: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    helped: bool = True
     by: str = ""
     at_once: bool = True
 
@@ -67,9 +70,9 @@ class Calls:
         """
         if not self.differ:
             return "pass"
-        if not self.kept or (self.put_back and self.left):
+        if (not self.kept and not self.helped) or (self.put_back and self.left):
             return "fail"
-        return "inconclusive" if self.put_back else "pass"
+        return "inconclusive" if self.put_back and self.kept else "pass"
 
     @property
     def said(self) -> str:
@@ -78,14 +81,18 @@ class Calls:
             return ""
         unequal = f"two equal calls answer differently ({listed(self.layers)})"
         them = "them" if len(self.kept) > 1 else "it"
-        if not self.kept:
+        if not self.kept and not self.helped:
             return f"{unequal}, and no layer keeps a state: the module remembers or draws something else"
-        if self.put_back:
+        if self.put_back and self.kept:
             helped = f", as does {self.by}" if self.left else f"; {self.by} puts all back"
             return f"{unequal}: the module puts back {listed(self.put_back)} by itself, and leaves {listed(self.kept)} as the last call left {them}{helped}"
         if self.left:
             return f"between batches {self.by} leaves {listed(self.left)} as the last batch left it; here each batch starts afresh"
-        return f"it keeps {listed(self.kept)} from call to call; here each batch starts afresh, as after {self.by}" if self.at_once else ""
+        return (
+            f"it keeps {listed(self.kept) if self.kept else 'its states'} from call to call; here each batch starts afresh, as after {self.by}"
+            if self.at_once
+            else ""
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for report.json."""
@@ -118,7 +125,7 @@ def called_twice(module: nn.Module, tried: Tried, frames: Sequence[Tensor]) -> C
     left = tuple(name for name in kept if not _like(third.began.get(name), fresh.began.get(name)))
     unequal = any(not _same(fresh.gave[part.name], third.gave[part.name]) for part in tried.parts)
     back = tuple(name for name in moved if _like(again.began.get(name), fresh.began.get(name)))
-    return Calls(_apart(fresh, again, layers), layers, kept, back, left if unequal else (), by, tried.feeding.layout != "step")
+    return Calls(_apart(fresh, again, layers), layers, kept, back, left if unequal else (), not unequal, by, tried.feeding.layout != "step")
 
 
 @dataclass
@@ -167,7 +174,8 @@ def _gives(run: _Run, part: Part, n_samples: int) -> Callable[..., None]:
 
 def _states(name: str, part: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield what a layer keeps by name: numbers and tensors of attributes and buffers, dicts of them, copied; its parameters are none."""
-    inside = {**vars(part), **part._buffers}
+    memories: Any = getattr(part, "named_memories", {}.items)  # where SpikingJelly keeps them
+    inside = {**vars(part), **part._buffers, **dict(memories())}
     for key, value in inside.items():
         if key in _NO_STATE or "hook" in key:
             continue

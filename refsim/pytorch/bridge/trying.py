@@ -11,6 +11,7 @@ from ...errors import RefsimError, first_line, option
 from .answer import Answer, answer_of
 from .carrying import Astray, astray
 from .feeding import LAYOUTS, Feeding, heard, in_time, needed_states, states_taken, ways_to_carry
+from .own import OWN
 from .parts import Part, framework_of
 from .states import forget, parts_inside, places, shown_states, twin
 
@@ -152,9 +153,15 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
     fed, ran = replace(feeding, own_steps=own), tuple(named[name] for name in calls)
     if reason := astray(module, ran, fed, BATCH):
         return reason
+<<<<<<< HEAD
     states = tuple(shown_states(inside[name], before[name]) for name in calls)
     outputs = tuple(each[0][1] for each in calls.values())
     return Tried(fed, ran, tuple(shapes), outputs, states, answer_of(gave, layout, own or _STEPS, BATCH))
+=======
+    # refsim's own layers also keep the spikes that they sent, which a module may take by that name
+    states = tuple({} if named[name].framework is OWN else shown_states(inside[name], before[name]) for name in calls)
+    return Tried(fed, ran, tuple(shapes), tuple(each[0][1] for each in calls.values()), states)
+>>>>>>> modules
 
 
 def _shown(given: Tensor, layout: str) -> str:
