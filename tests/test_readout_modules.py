@@ -161,8 +161,8 @@ def test_a_rogue_read_out_fails_by_its_output_alone(name):
     report = refsim.compare(reference, trial)
     assert report.verdict == "fail"
     assert report.findings.comparisons[0].replay.culprits == [1]
-    assert "first at layer 1, sample" in report.sentence
-    assert f"step {STEPS - 1}: off by" in report.sentence
+    assert "the output of layer 1 differs by" in report.sentence
+    assert f"step {STEPS - 1}, neuron" in report.sentence
 
 
 def test_rolled_rows_are_seen_in_the_decisions():

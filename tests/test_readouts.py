@@ -52,7 +52,8 @@ def test_engines_agree_within_their_bound_and_not_beyond(rule):
         (run.traces[-1]["before_reset"])[2, -1, 1] += 1e-3 * worst
         report = refsim.compare(reference, run)
         assert report.verdict == "fail"
-        assert f"layer 1, sample 2, neuron 1, step {STEPS - 1}: off by" in report.sentence
+        assert "output of layer 1 differs by" in report.sentence
+        assert f"at sample 2, step {STEPS - 1}, neuron 1" in report.sentence
 
 
 @pytest.mark.parametrize("rule", CARDS)
@@ -173,3 +174,17 @@ def test_a_description_names_a_readout(tmp_path):
     again = load_network(save_network(network, tmp_path / "net.refsim"))
     runs = [refsim.run(each, drive(), GRID, record=OUTPUT) for each in (declared("max"), again)]
     assert np.array_equal(runs[0].traces[-1]["before_reset"], runs[1].traces[-1]["before_reset"])
+
+
+@pytest.mark.parametrize("fault", [0.0, 1e-3])
+def test_a_tie_in_every_sample_hides_no_fault_of_what_is_behind_it(fault):
+    # Eight times 0.1 is less than 0.8 in float64, and more in float32.
+    hidden, mean = refsim.load("srif", v_th=0.8), refsim.load("readout_mean")
+    network = refsim.Network.dense([([[0.1]], None, hidden), ([[1.0]], None, mean)], dt=DT)
+    given = refsim.Drive.current(np.ones((3, 12, 1)), dt=DT)
+    reference, trial = (refsim.run(network, given, engine=engine) for engine in (refsim.Discrete(), refsim.Torch(dtype="float32")))
+    trial.traces[-1]["before_reset"][1, -1, 0] += fault
+    found = refsim.compare(reference, trial).findings.comparisons[0]
+    assert found.parted.tolist() == [0, 1, 2]
+    assert found.outcome == ("readout differs" if fault else "rounding")
+    assert found.undecided == (2 if fault else 3)

@@ -15,7 +15,7 @@ from ..engines.discrete import Discrete
 from ..errors import counted
 from ..recording import Recording
 from ..rounding import Decision, Replay, replay
-from .readout import Readout, compare_readouts
+from .readout import Readout, also_replayed, compare_readouts
 from .streams import Stream, compare_streams
 
 IDENTITY = "mismatched spikes"
@@ -30,11 +30,11 @@ OUTCOMES = {
     "wrong decisions": "fail",
     "reference wrong": "fail",
     "other membranes": "fail",
+    "readout differs": "fail",
     "events differ": "fail",
     "not judged": "inconclusive",
     "rounding": "inconclusive",
     "silent": "inconclusive",
-    "readout differs": "fail",
     "readout unread": "inconclusive",
     "too coarse": "inconclusive",
     "same": "pass",
@@ -60,7 +60,8 @@ class Comparison:
     nearest_bound : float or None
         How far rounding can move the membrane there.
     readouts : tuple of Readout
-        Where the spikes are the same: the layers that never fire by declaration.
+        The layers that never fire by declaration, and those whose spikes carry a number: held against the reference in
+        samples whose spikes are the same, and against the replay in all.
     streams : tuple of Stream
         The event streams that cards declare beside the spikes.
     first : Decision or None
@@ -87,16 +88,16 @@ class Comparison:
             return "runs away" if self.declared_runs_away else "not a number"
         if any(layer.wrong or layer.numbers for layer in self.replay.layers):
             return "wrong decisions"
-        if self.replay.count("membranes"):
+        if any(layer.membranes for layer, of in zip(self.replay.layers, self.reference.network.layers, strict=True) if of.model.discrete.fire):
             return "other membranes"
+        if any(readout.differs for readout in self.readouts):
+            return "readout differs"
         if any(stream.wrong for stream in self.streams):
             return "events differ"
         if len(self.parted):
             return self._of_parted()
         if self.silent_layers:
             return "silent"
-        if any(readout.differs for readout in self.readouts):
-            return "readout differs"
         if self.unread:
             return "readout unread"
         return "too coarse" if self.replay.judged_share < 1 - MOST_UNJUDGED else "same"
@@ -173,7 +174,7 @@ def compare_recordings(reference: Recording, trial: Recording, in_doubt: Collect
     bound = None
     if nearest is not None and not len(parted):
         nearest, bound = _most_endangered(reference, trial, found)
-    readouts = () if len(parted) else compare_readouts(reference, trial)
+    readouts = also_replayed(compare_readouts(reference, trial), trial, found)
     first = next(iter(decision for decision in found.wrong if decision.what == "spike"), None) or next(iter(found.wrong or found.open), None)
     return Comparison(
         reference, trial, tuple(map(len, codes)), parted, found, anew, nearest, bound, readouts, compare_streams(reference, trial), first, _runs_away(trial)
@@ -346,6 +347,11 @@ def _membranes(comparison: Comparison) -> str:
     return f"{count} of the trial other than declared, first at {place(first)}: off by {abs(first.distance):.3g} where rounding reaches {first.bound:.2g}"
 
 
+def _readout_differs(comparison: Comparison) -> str:
+    off = next(readout for readout in comparison.readouts if readout.differs)
+    return f"the {off}" if len(comparison.parted) else f"every spike is the same, but the {off}"
+
+
 def _tied(comparison: Comparison) -> str:
     first = comparison.first
     if first is None:
@@ -400,7 +406,7 @@ _WORDS: dict[str, Callable[[Comparison], str]] = {
     "not judged": _unjudged,
     "rounding": _tied,
     "silent": _silent,
-    "readout differs": lambda found: f"every spike is the same, but the {next(each for each in found.readouts if each.differs)}",
+    "readout differs": _readout_differs,
     "readout unread": lambda found: str(found.unread[0]),
     "too coarse": _coarse,
     "same": _identical,

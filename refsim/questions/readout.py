@@ -9,7 +9,7 @@ from ..arrays import Floats, Ints
 from ..distances import mismatched
 from ..network import Layer
 from ..recording import LAST_STEP, Recording, output_trace, what_output
-from ..rounding import distances_to_threshold
+from ..rounding import Replay, distances_to_threshold
 from ..rounding.any_order import bounded_over_steps, heard_exactly
 
 
@@ -71,6 +71,16 @@ def compare_readouts(reference: Recording, trial: Recording) -> tuple[Readout, .
         return ()
     bounds = _bounds(reference, trial, layers, samples)
     return tuple(_worst(reference, trial, index, bound, samples) for index, bound in bounds.items())
+
+
+def also_replayed(readouts: Sequence[Readout], trial: Recording, found: Replay) -> tuple[Readout, ...]:
+    """Return readouts with what the replay shows of them in samples whose spikes part: a tie hides no fault of what is behind it."""
+    rows = {readout.layer: readout for readout in readouts}
+    for at in found.wrong:
+        layer, known = trial.network.layers[at.layer], rows.get(at.layer)
+        if at.what == "membrane" and layer.model.discrete.readout and not (known and known.differs):
+            rows[at.layer] = Readout(at.layer, what_output(layer), output_trace(layer), at.distance, at.bound, (at.sample, at.step, at.neuron))
+    return tuple(rows.values())
 
 
 def same_samples(reference: Recording, trial: Recording) -> Ints:

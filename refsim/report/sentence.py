@@ -73,6 +73,8 @@ def _silent(_findings: Findings, worst: Comparison) -> str:
 
 def _readout_differs(_findings: Findings, worst: Comparison) -> str:
     off = next(readout for readout in worst.readouts if readout.differs)
+    if len(worst.parted):
+        return f"Not the same network: {_parted(worst)}, and beside that the {off}."
     return f"Not the same network: {worst.trial.label} fires the spikes of {worst.reference.label}, but the {off}."
 
 

@@ -21,7 +21,7 @@ from ..engines.delays import Hearing
 from ..engines.discrete import LayerState, parts_by_input
 from ..network import Layer, Network
 from ..recording import Recording
-from .any_order import bound_of
+from .any_order import bound_of, heard_exactly
 from .bounded import Bounded, last_bits
 from .thresholds import OPERATE, BoundedLayer, BoundedSum, Rounding, decisive, known
 
@@ -355,7 +355,10 @@ class _Block:
     def _judge_layer(self, index: int, row: _Followed, limit: Floats, sent: list[Any]) -> None:
         """Count the decisions of a layer; where the bound over all samples is too coarse to tell, bound them one by one."""
         layer, judged = self.network.layers[index], self.found.layers[index]
-        if row.off is not None and layer.model.discrete.over_steps:  # its sum over inputs and steps may be added in any order
+        if layer.model.discrete.over_steps and heard_exactly(self.network, index):
+            self._judge_over_steps(index, row)
+            return
+        if row.off is not None and layer.model.discrete.over_steps:  # what it hears is rounded too, and that bound is of one order
             row.off = np.maximum(row.off - bound_of(layer, self.heard[index], self.unit + self.rounding.once), 0.0)
         way = self._way(index, row)
         fine = limit <= FINE_ENOUGH * way
@@ -384,6 +387,14 @@ class _Block:
             judged.membranes += self._off(index, row, row.off, seen_bound, "membrane")
         if row.off_number is not None:
             judged.numbers += self._off(index, row, row.off_number, number_bound, "payload")
+
+    def _judge_over_steps(self, index: int, row: _Followed) -> None:
+        """Hold a read-out over the steps against the replay; a run may add over inputs and steps in any order."""
+        judged = self.found.layers[index]
+        judged.right += row.differs.size
+        if row.off is not None:
+            bound = bound_of(self.network.layers[index], self.heard[index], self.unit + self.rounding.once)
+            judged.membranes += self._off(index, row, row.off, bound, "membrane")
 
     def _count(self, index: int, row: _Followed, bound: Floats, way: float) -> None:
         judged = self.found.layers[index]
