@@ -86,12 +86,14 @@ class Comparison:
         """What it comes to, one of ``OUTCOMES``."""
         if self.trial.not_a_number is not None:
             return "runs away" if self.declared_runs_away else "not a number"
-        if any(layer.wrong or layer.numbers for layer in self.replay.layers):
+        if self.replay.count("wrong"):
             return "wrong decisions"
         if any(layer.membranes for layer, of in zip(self.replay.layers, self.reference.network.layers, strict=True) if of.model.discrete.fire):
             return "other membranes"
         if any(readout.differs for readout in self.readouts):
             return "readout differs"
+        if self.replay.count("numbers"):
+            return "wrong decisions"
         if any(stream.wrong for stream in self.streams):
             return "events differ"
         if len(self.parted):
