@@ -42,7 +42,7 @@ TOML_TABLE = {"dt": "1 ms", "layer": [{"linear": "0", "neuron": "srif"}, {"linea
 def test_parameters_of_the_description_and_of_the_file():
     tensors = dict(module().state_dict()) | {"tau": torch.tensor([2.0, 5.0])}
     describe = {
-        "dt": 1e-3,
+        "dt": "1 ms",
         "layer": [{"linear": "0", "neuron": "srif"}, {"linear": "2", "neuron": "lif", "tensors": {"tau": "tau"}, "parameters": {"v_th": 1.0}}],
     }
     layer = refsim.bridge.load(tensors, describe).layers[1]
@@ -113,7 +113,7 @@ def _zip_bomb():
 
 
 HOSTILE = {
-    "truncated": (lambda: _saved(module().state_dict())[:700], "is damaged, cut short"),
+    "truncated": (lambda: _saved(module().state_dict())[:700], "damaged or cut short"),
     "empty": (lambda: b"", "is empty"),
     "no_pytorch_file": (lambda: b"hello, world" * 100, "is not a PyTorch file|is damaged"),
     "pickled_code": (lambda: _saved({"0.weight": Evil()}), "holds Python code or objects besides tensors, and refsim runs no code"),

@@ -230,7 +230,7 @@ def test_a_delay_is_learnt_from_when_spikes_should_arrive():
         (lambda: AxonalDelay(2, 3, float("nan")), "in 0..3, but is nan"),
         (lambda: AxonalDelay(2, 3)(torch.zeros(5, 3)), r"has 2 channels, but its input is \(5, 3\)"),
         (lambda: two_batches(AxonalDelay(2, 3)), "call refsim.reset"),
-        (lambda: diverged(AxonalDelay(2, 3)), "Lower its learning rate"),
+        (lambda: diverged(AxonalDelay(2, 3)), "lower its learning rate"),
     ],
 )
 def test_what_is_wrong_is_said(wrong, said):

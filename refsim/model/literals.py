@@ -1,7 +1,9 @@
 """Units in the texts of a card: each quantity, such as ``10*ms``, becomes a derived constant."""
 
 import ast
+import math
 import re
+import sys
 from collections.abc import Mapping, Set
 from typing import Any
 
@@ -152,7 +154,7 @@ class _Literals(ast.NodeTransformer):
         """Return number and unit of an expression of numbers and units, None of any other."""
         if isinstance(node, ast.Constant):
             number = node.value
-            known = isinstance(number, int | float) and not isinstance(number, bool)
+            known = isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= sys.float_info.max
             return (float(number), NONE) if known else None  # type: ignore[arg-type]
         if isinstance(node, ast.Name):
             if node.id in self.own:
@@ -176,8 +178,16 @@ class _Literals(ast.NodeTransformer):
         if isinstance(node.op, ast.Div) and right[0]:
             return left[0] / right[0], left[1].times(right[1], -1)
         if isinstance(node.op, ast.Pow) and right[1].dimension == NONE.dimension and abs(right[0]) < 10 and left[0] > 0:
-            return left[0] ** right[0], left[1].to_the(right[0])
+            return _power(left[0], right[0]), left[1].to_the(right[0])
         return None
+
+
+def _power(base: float, exponent: float) -> float:
+    """Return a power, infinite where it is beyond the numbers; who takes it refuses that."""
+    try:
+        return float(base**exponent)
+    except OverflowError:
+        return math.inf
 
 
 def _has_name(node: ast.expr) -> bool:

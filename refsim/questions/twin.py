@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Ints
 from ..claims import Claim, Verdict, judge
+from ..distances import check_comparable
 from ..drive import Drive
 from ..engines.discrete import Discrete
 from ..engines.following import Known, membranes
@@ -88,6 +89,7 @@ def compare_recorded(reference: Recording, trial: Recording, others: Sequence[Re
     others : list of Recording
         More runs of the same network and drive.
     """
+    check_comparable(reference, trial)
     if "recorded_layers" not in trial.provenance:
         return compare_recordings(reference, trial)
     same = [each for each in others if each.provenance["dtype"] == trial.provenance["dtype"]]
