@@ -58,7 +58,10 @@ def test_counts_in_fine_mode(card, target):
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")  # NumPy's word for it; C++ has none
 def test_rogue_brian2s_own_floor_in_fine_mode(card, monkeypatch):
-    monkeypatch.setattr("refsim.engines.brian.objects.own_floor", lambda text: text)
+    from refsim.engines.brian import objects
+
+    ours = objects.statements
+    monkeypatch.setattr(objects, "statements", lambda *given: ours(*given).replace("whole_below", "floor"))
     assert membranes(card, target="numpy")["n"].ravel()[-1] != 2.0**32
 
 

@@ -6,7 +6,8 @@ tolerance that somebody chose. A step that computes the same formula in another 
 """
 
 from .bounded import Bounded, constant, quantum_of
-from .replay import Decision, LayerJudgement, Replay, replay
+from .judgement import Decision, LayerJudgement, Replay
+from .replay import replay
 from .thresholds import Threshold, distances_to_threshold
 
 __all__ = ["Bounded", "Decision", "LayerJudgement", "Replay", "Threshold", "constant", "distances_to_threshold", "quantum_of", "replay"]
