@@ -186,7 +186,7 @@ def test_a_module_on_trial_gets_the_numbers_of_the_run(rng):
 def test_a_generated_step_that_is_changed_is_found():
     model = refsim.load("tests/cards/rising.toml")
     for index, statement in enumerate(model.discrete.integrate):
-        if statement.target == "v_k3":
+        if statement.target == "v_k3_":
             changed = dataclasses.replace(statement, tree=model.discrete.integrate[index - 4].tree)
             steps = (*model.discrete.integrate[:index], changed, *model.discrete.integrate[index + 1 :])
     rogue = dataclasses.replace(model, discrete=dataclasses.replace(model.discrete, integrate=steps))
