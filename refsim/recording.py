@@ -224,10 +224,16 @@ def run(network: Network, drive: Drive, engine: Engine, *, record: tuple[str, ..
 
 
 def _with_output(network: Network, engine: Engine, record: tuple[str, ...] | str) -> tuple[str, ...]:
-    """Return what to record: of a read-out over the steps its output too, a few numbers a step, without which nothing is decided."""
+    """Return what to record: of a read-out over the steps its output too, without which nothing is decided; and what spikes carry.
+
+    Without the number that a spike carries, nobody can follow the neuron that sent it.
+    """
     names = (record,) if isinstance(record, str) else tuple(record)
-    wanted = network.layers[-1].model.discrete.over_steps and getattr(engine, "spike_times", "grid") == "grid"
-    return (*names, OUTPUT) if wanted and OUTPUT not in names else names
+    if getattr(engine, "spike_times", "grid") != "grid":
+        return names
+    more = [OUTPUT] if network.layers[-1].model.discrete.over_steps else []
+    more += ["payload"] if any(layer.model.discrete.payload for layer in network.layers) else []
+    return tuple(dict.fromkeys((*names, *more)))
 
 
 def make_provenance(label: str, network: Network, drive: Drive, **facts: Any) -> dict[str, Any]:

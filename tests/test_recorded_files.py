@@ -192,7 +192,7 @@ def test_options_of_a_recording_need_one(here, capsys):
 
 
 def test_a_case_that_claims_nothing_about_code_holds_the_recording_against_the_usual():
-    assert [claim.measure for claim in code_claims([])] == ["mismatched spikes", "changed decisions"]
+    assert [claim.measure for claim in code_claims([])] == ["mismatched spikes", "changed decisions", "mismatched events"]
 
 
 # --- a reading that a file cannot have ----------------------------------------------------------------------------------

@@ -370,8 +370,10 @@ def _instead(given: Any, unit: float, _computed: Any) -> Bounded:
 
 
 def _range(value: Any) -> tuple[Any, Any, Any]:
-    bits = last_bits(value).min(axis=0)
-    return value.min(axis=0), value.max(axis=0), bits
+    value = np.asarray(value, np.float64)
+    if value.ndim < 2:  # a state that a step sets to a constant
+        return value, value, last_bits(value)
+    return value.min(axis=0), value.max(axis=0), last_bits(value).min(axis=0)
 
 
 def _ends(value: Any) -> tuple[Any, Any]:

@@ -137,13 +137,19 @@ def fine_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool,
     lines = _constants(model, per_neuron, units=True) + [f"{name} : {model.input_unit}" for name in model.inputs]
     lines += [f"gap : {unit}"] * gap + [f"seen : {unit}"] * seen + [f"{name} : 1" for name in model.draws]
     lines += [*_equations(model), *(f"{jump_of(name)} : {model.input_unit}" for name in model.inputs)]
-    lines += [f"{statement.target} = {spelled(statement.tree)} : 1" for statement in model.discrete.modulate]
+    lines += [f"{statement.target} = {_number(statement.tree)} : 1" for statement in model.discrete.modulate]
     return "\n".join(lines)
 
 
 def _equations(model: NeuronModel) -> list[str]:
     """Return the ODE's lines. A slope is solved as a formula, in which 2**(-1) is a half; a subexpression is computed as it stands."""
-    return [f"{left} = {spelled(parse_expression(right, left), solved=bool(state_of(left)))} : {unit}" for left, right, unit in equation_lines(model)]
+    return [f"{left} = {_number(parse_expression(right, left), solved=bool(state_of(left)))} : {unit}" for left, right, unit in equation_lines(model)]
+
+
+def _number(tree: ast.expr, *, solved: bool = False) -> str:
+    """Return an expression as Brian2 computes it; a comparison is 1 or 0, which Brian2 calls its int."""
+    text = spelled(tree, solved=solved)
+    return f"int({text})" if comparisons(tree) else text
 
 
 def condition(text: str) -> str:
