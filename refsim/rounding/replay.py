@@ -277,13 +277,14 @@ class _Block:
         beyond |= row.differs & np.isnan(distance) & ~self.in_doubt
         if self.own is not None:
             beyond &= self.own[index] != row.fired
-        coarse = ~(bound <= FINE_ENOUGH * way) & ~beyond
+        far = np.fmax(distance, way)  # a membrane far beyond its threshold is large, and rounds by as much more
+        coarse = ~(bound <= FINE_ENOUGH * far) & ~beyond
         within = row.differs & ~beyond & ~coarse
         judged.wrong += int(beyond.sum())
         judged.unjudged += int(coarse.sum())
         judged.within += int(within.sum())
         judged.right += int(beyond.size - beyond.sum() - coarse.sum() - within.sum())
-        judged.coarsest = max(judged.coarsest, float(np.max(np.where(self.in_doubt & row.differs, 0.0, bound)) / way))
+        judged.coarsest = max(judged.coarsest, float(np.max(np.where(self.in_doubt & row.differs, 0.0, bound) / far)))
         self.found.wrong += list(self._told(index, row, beyond, row.distance, bound, "spike"))
         self.found.open += list(self._told(index, row, within | (coarse & row.differs), row.distance, bound, "spike"))
         self.found.wrong_samples |= set(self.samples[beyond.any(axis=(1, 2))].tolist())
