@@ -27,7 +27,6 @@ from .recorded import as_recording, known_of
 from .taken import Taken, take, told_axes
 from .unrecorded import settle
 
-MEASURE = "spikes unlike the recorded"  # of reports written before recordings were judged as any other run
 _EARLY = Claim(
     "code", "spikes before the first can come", 0, "spikes",
     "what is given some steps late gives nothing in its first steps; a spike there says that it is not so late",

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from ..errors import counted
 from ..questions.code import IDENTITY, Comparison, describe, place, who_fired
 from ..questions.findings import Findings
-from ..questions.twin import MEASURE
 
 
 def sentence(findings: Findings) -> str:
@@ -91,7 +90,7 @@ _WORDS: dict[str, Callable[[Findings, Comparison], str]] = {
     "readout differs": _readout_differs,
     "readout unread": lambda _findings, worst: f"Not decided: the spikes agree, but {worst.unread[0]}.",
     "too coarse": lambda _findings, worst: f"Not decided: {worst.trial.label} and {worst.reference.label} are {describe(worst)}.",
-    "same": lambda findings, _worst: _same(findings) + _recorded(findings),
+    "same": lambda findings, _worst: _same(findings),
 }
 
 
@@ -134,12 +133,6 @@ def _stood_in(findings: Findings) -> str:
     return "; your own code did not run, refsim's steps stood in for it (package.file:factory, or Torch(module=...), puts it on trial)"
 
 
-def _recorded(findings: Findings) -> str:
-    """Say of a recorded twin that it is the same."""
-    same = [verdict for verdict in findings.verdicts if verdict.claim.measure == MEASURE and verdict.status == "pass"]
-    return f" And so did the framework: the recorded spikes are the same, {same[0].detail}." if same else ""
-
-
 def _and(names: list[str]) -> str:
     """Join names as one speaks: a, b and c."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
@@ -147,7 +140,7 @@ def _and(names: list[str]) -> str:
 
 def _failed_claims(findings: Findings) -> list[str]:
     """Say which claims fail that the comparison itself does not tell of."""
-    told = (IDENTITY, "changed decisions", "mismatched events", MEASURE)
+    told = (IDENTITY, "changed decisions", "mismatched events")
     failed = [verdict for verdict in findings.verdicts if verdict.status == "fail" and verdict.claim.measure not in told]
     return [
         f"{verdict.claim.measure} is {verdict.value:.4g}, {verdict.claim.sense} {verdict.claim.limit:g} is needed"
