@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .arrays import Floats, Ints, first_wrong, plain_array, real_array
 from .errors import RefsimError
-from .model.neuron import DRAWS
+from .model.naming import DRAWS
 from .network import positive_time
 from .philox import uniform
 from .spikes import SpikeTrains

@@ -6,7 +6,7 @@ from typing import Any
 from ..errors import RefsimError
 from ..model import NeuronModel
 from ..model.expressions import names_in
-from ..model.neuron import STEP
+from ..model.naming import STEP
 from ..model.odes import Odes, read_odes
 
 Values = dict[str, Any]

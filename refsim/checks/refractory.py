@@ -6,7 +6,7 @@ from typing import Any
 
 from ..model import NeuronModel
 from ..model.expressions import evaluate
-from ..model.neuron import STEP
+from ..model.naming import STEP
 from ..model.reading import equation_lines
 
 Values = dict[str, Any]

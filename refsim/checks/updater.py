@@ -19,7 +19,7 @@ from ..errors import RefsimError
 from ..model import NeuronModel
 from ..model.equations import SOLUTIONS
 from ..model.expressions import Statement, comparisons, evaluate, execute, names_in, parse_expression, parse_statements
-from ..model.neuron import STEP
+from ..model.naming import STEP
 from ..model.odes import read_odes
 from ..model.reading import neuron
 from ..model.truth import tests_first

@@ -11,7 +11,7 @@ from ..arrays import Floats
 from ..drive import Draw, Drive
 from ..errors import RefsimError
 from ..model.expressions import evaluate, execute, names_in
-from ..model.neuron import INPUT, STEP
+from ..model.naming import INPUT, STEP
 from ..network import Layer, Network
 from ..progress import advance
 from ..recording import Approach, Recording, check_run, make_provenance, traces_of

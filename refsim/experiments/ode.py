@@ -9,7 +9,7 @@ from ..engines.discrete import FUNCTIONS
 from ..errors import RefsimError
 from ..model import NeuronModel
 from ..model.expressions import evaluate, names_in, parse_expression
-from ..model.neuron import STEP
+from ..model.naming import STEP
 from ..model.reading import equation_lines, ode_part, split_input, tests_of
 
 

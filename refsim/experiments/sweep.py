@@ -13,7 +13,7 @@ from ..arrays import Floats
 from ..drive import Drive
 from ..errors import RefsimError
 from ..model import NeuronModel
-from ..model.neuron import INPUT
+from ..model.naming import INPUT
 from ..network import Network
 from ..outside import safe_path
 from ..units import to_si

@@ -11,7 +11,7 @@ from ..engines.brian.admitted import check_exact
 from ..engines.brian.copies import Copies, Fired, run_copies
 from ..errors import RefsimError, first_line
 from ..model.expressions import SCALAR_FUNCTIONS
-from ..model.neuron import STEP
+from ..model.naming import STEP
 from ..model.odes import read_odes
 from ..network import Network, positive_time
 from ..spike_times import EventTrain

@@ -16,8 +16,8 @@ from .equations import METHODS, Names, check_continuous, check_discrete, check_k
 from .expressions import names_in, parse_expression
 from .inputs import check_kernels, read_inputs, read_kernels
 from .literals import without_units
-from .naming import RESERVED, TAKEN, check_name, check_names, same_neuron
-from .neuron import STEP, TRAITS, Discrete, NeuronModel
+from .naming import RESERVED, STEP, TAKEN, TRAITS, check_name, check_names, same_neuron
+from .neuron import Discrete, NeuronModel
 from .odes import Odes, read_odes
 from .parts import Derived, Parameter, State
 from .spelling import declared_units, spelled, words_of

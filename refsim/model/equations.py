@@ -7,7 +7,8 @@ from typing import Any
 
 from ..errors import RefsimError, listed
 from .expressions import Statement, bare, comparisons, names_in, parse_expression, parse_statements
-from .neuron import DRAWS, OVER_STEPS, STEP, Discrete
+from .naming import DRAWS, OVER_STEPS, STEP
+from .neuron import Discrete
 from .odes import GENERATED, Odes, generated_step, written_equations
 from .parts import Continuous, State
 

@@ -6,7 +6,8 @@ from typing import Any
 from ..errors import RefsimError, listed
 from ..units import check_unit
 from .expressions import SCALAR_FUNCTIONS, comparisons, evaluate, names_in, parse_expression
-from .neuron import INPUT, INPUT_KINDS, STEP, NeuronModel
+from .naming import INPUT, INPUT_KINDS, STEP
+from .neuron import NeuronModel
 from .parts import Kernel, State
 
 SIGNS = ("excitatory", "inhibitory")  # weights above and below zero, both as sizes

@@ -7,7 +7,21 @@ from typing import Any
 
 from ..errors import RefsimError, listed
 from .expressions import FUNCTIONS
-from .neuron import DRAWS, INPUT, STEP
+
+TRAITS = frozenset({
+    "linear", "hard_reset", "soft_reset", "no_reset", "closed_form", "rectified", "adaptive", "refractory",
+    "stochastic", "readout", "resonant", "biophysical", "integer", "graded", "reconstruction",
+})  # fmt: skip
+INPUT_KINDS = {
+    "impulse": "a spike is a jump of its weight, after the decay and before the threshold",
+    "early_impulse": "a spike is a jump of its weight at the beginning of its step, which uses it already",
+    "pulse": "a spike is a rectangular current of its weight that lasts one step",
+}
+# Names that every text may use: the input of this step, and (in [derived] and [continuous]) the step's duration.
+INPUT, STEP = "I", "step"
+# What a readout makes of the steps, and NumPy's word for it; "last" is the last of them.
+OVER_STEPS = ("mean", "sum", "last", "max")
+DRAWS = ("uniform", "uniform_2", "uniform_3", "uniform_4")  # numbers in [0, 1), drawn for (sample, step, neuron)
 
 _OF_ENGINES = {INPUT, STEP, "t", "dt", "i", "j", "N", "z", "xi", "lastspike", "not_refractory", "pi", "e", "inf", "gap", "seen", "jump", "truth", "whole_below"}
 RESERVED = {*_OF_ENGINES, *DRAWS}

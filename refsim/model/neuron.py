@@ -5,27 +5,34 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import RefsimError, listed
 from ..units import to_si
 from .expressions import SCALAR_FUNCTIONS, Comparison, Statement, comparisons, evaluate, names_in, parse_expression
+from .naming import DRAWS, STEP
 from .parts import Continuous, Derived, Kernel, Parameter, State
 
-TRAITS = frozenset({
-    "linear", "hard_reset", "soft_reset", "no_reset", "closed_form", "rectified", "adaptive", "refractory",
-    "stochastic", "readout", "resonant", "biophysical", "integer", "graded", "reconstruction",
-})  # fmt: skip
-INPUT_KINDS = {
-    "impulse": "a spike is a jump of its weight, after the decay and before the threshold",
-    "early_impulse": "a spike is a jump of its weight at the beginning of its step, which uses it already",
-    "pulse": "a spike is a rectangular current of its weight that lasts one step",
-}
-# Names that every text may use: the input of this step, and (in [derived] and [continuous]) the step's duration.
-INPUT, STEP = "I", "step"
-# What a readout makes of the steps, and NumPy's word for it; "last" is the last of them.
-OVER_STEPS = ("mean", "sum", "last", "max")
-DRAWS = ("uniform", "uniform_2", "uniform_3", "uniform_4")  # numbers in [0, 1), drawn for (sample, step, neuron)
+
+class Maker(Protocol):
+    """How a neuron is made of words or of a table, and written: reading cards needs neurons, so neurons cannot import it."""
+
+    def fields_of(self, words: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a neuron from the arguments of its constructor."""
+
+    def from_table(self, table: Mapping[str, Any] | None, keys: Mapping[str, Any] | None = None) -> "NeuronModel":
+        """Make a neuron from a table with a card's keys."""
+
+    def save(self, model: "NeuronModel", path: Path) -> Path:
+        """Write a neuron as a card."""
+
+
+_MAKERS: list[Maker] = []
+
+
+def made_by(maker: Maker) -> None:
+    """Say who makes neurons. `refsim.cards` does so once, when it is imported, which every import of a neuron does first."""
+    _MAKERS[:] = [maker]
 
 
 @dataclass(frozen=True)
@@ -137,9 +144,8 @@ class NeuronModel:
         title: str = "", family: str = "", references: Any = (), traits: Any = (), **read: Any,
     ) -> None:  # fmt: skip
         """Make a neuron from plain words; or from the fields of one that was read, which is how copies with changes are made."""
-        from .own import fields_of
-
-        vars(self).update(fields_of({key: value for key, value in locals().items() if key not in ("self", "read", "fields_of")}, read))
+        words = {key: value for key, value in locals().items() if key not in ("self", "read")}
+        vars(self).update(_MAKERS[0].fields_of(words, read))
 
     @property
     def membrane(self) -> str:
@@ -186,15 +192,11 @@ class NeuronModel:
     @classmethod
     def from_table(cls, table: "Mapping[str, object] | None" = None, /, **keys: object) -> "NeuronModel":
         """Make a neuron in Python, from a dict with the keys of a card or from keywords; see `refsim.model.own.from_table`."""
-        from .own import from_table
-
-        return from_table(table, keys)
+        return _MAKERS[0].from_table(table, keys)
 
     def save(self, path: str | Path) -> Path:
         """Write the neuron as a card, its parameters as they are now, for the commands and for other people; see `refsim.model.own.save`."""
-        from .own import save
-
-        return save(self, Path(path))
+        return _MAKERS[0].save(self, Path(path))
 
     def with_parameters(self, /, **values: object) -> "NeuronModel":
         """Return the model with other parameter values, each a number in SI or text with a unit.

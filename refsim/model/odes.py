@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import RefsimError, listed
 from ..units import check_unit
 from .expressions import Statement, evaluate, names_in, parse_expression
-from .neuron import STEP
+from .naming import STEP
 
 _SLOPE = re.compile(r"^d(\w+)/dt$", re.ASCII)
 _HELD = re.compile(r"\(\s*unless\s+refractory\s*\)$")  # the one flag that an equation may have

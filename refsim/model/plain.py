@@ -8,7 +8,7 @@ from ..errors import RefsimError, listed
 from ..units import base_unit
 from .expressions import comparisons, names_in, parse_expression, parse_statements
 from .inputs import SIGNS
-from .neuron import DRAWS, INPUT, STEP
+from .naming import DRAWS, INPUT, STEP
 from .odes import GENERATED, Odes, equation_rows, generated_step, read_odes, renamed, state_of
 from .spelling import spelled, words_of
 

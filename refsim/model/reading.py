@@ -8,7 +8,8 @@ from typing import Any
 from ..errors import RefsimError
 from ..units import to_si
 from .expressions import SCALAR_FUNCTIONS, evaluate, names_in, parse_expression
-from .neuron import INPUT, NeuronModel
+from .naming import INPUT
+from .neuron import NeuronModel
 from .parts import Continuous
 
 _SYMBOLS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}

@@ -7,7 +7,8 @@ from .conventions import OPTIONS
 from .equations import SOLUTIONS
 from .expressions import Statement
 from .framework import FrameworkLayer
-from .neuron import INPUT_KINDS, NeuronModel
+from .naming import INPUT_KINDS
+from .neuron import NeuronModel
 from .notes import notes
 
 

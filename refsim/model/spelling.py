@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import RefsimError, listed
 from ..units import check_unit
-from .neuron import DRAWS, INPUT
+from .naming import DRAWS, INPUT
 from .odes import linear_parts
 from .truth import ROW, WORD, free, parsed, tests_named
 

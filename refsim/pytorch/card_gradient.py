@@ -13,7 +13,7 @@ from ..connection import DRIVE
 from ..engines.convolution import layer_kernels
 from ..errors import RefsimError
 from ..model.expressions import evaluate, execute, parse_expression
-from ..model.neuron import INPUT, STEP
+from ..model.naming import INPUT, STEP
 from ..network import Layer, Network
 from .corners import piece, size
 from .surrogate import Fire

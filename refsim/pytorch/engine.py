@@ -13,7 +13,7 @@ from ..drive import Draw, Drive
 from ..engines.discrete import Tap, constant_threshold, first_lost, parts_by_input
 from ..errors import RefsimError, first_line, listed
 from ..model import NeuronModel, load
-from ..model.neuron import INPUT, STEP
+from ..model.naming import INPUT, STEP
 from ..network import Layer, Network
 from ..philox import shortened
 from ..progress import advance as advance_progress

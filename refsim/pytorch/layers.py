@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..errors import RefsimError
 from ..model import NeuronModel, load
-from ..model.neuron import STEP
+from ..model.naming import STEP
 from ..model.notes import warn
 from ..network import positive_time
 from .autocast import autocast_in_use, no_autocast, widened

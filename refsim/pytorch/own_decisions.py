@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..arrays import Ints
 from ..engines.discrete import parts_by_input
-from ..model.neuron import INPUT
+from ..model.naming import INPUT
 from ..recording import Recording
 from .connections import WeightedSum
 from .engine import Torch, _draws, constants_on, states_like

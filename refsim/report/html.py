@@ -1,34 +1,32 @@
 """report.html: one page that stands alone, for a phone, a desk and a printer."""
 
 import json
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..claims import Verdict
+from ..questions.findings import Findings
 from .pictures import Picture, pictures
 from .text import facts
 
-if TYPE_CHECKING:
-    from .report import Report
 
-
-def page(report: "Report") -> str:
-    """Return the page."""
+def page(findings: Findings, content: Mapping[str, Any]) -> str:
+    """Return the page: the findings, and the content of report.json."""
     template = Template((Path(__file__).parent / "page.html").read_text("utf-8"))
     claims, told = [], set()
-    for verdict in report.findings.verdicts:
+    for verdict in findings.verdicts:
         claims.append(_row(verdict, because=verdict.claim not in told))
         told.add(verdict.claim)
-    content = report.as_dict()
     return template.substitute(
-        verdict=report.verdict,
+        verdict=content["verdict"],
         id=content["id"],
-        sentence=escape(report.sentence),
-        facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts(report.findings)),
+        sentence=escape(content["sentence"]),
+        facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts(findings)),
         claims="\n".join(claims),
-        pictures="\n".join(_figure(picture) for picture in pictures(report.findings)),
+        pictures="\n".join(_figure(picture) for picture in pictures(findings)),
         runs=escape(json.dumps(content["runs"], indent=1)),
     )
 

@@ -14,8 +14,10 @@ from ..model.notes import notes
 from ..network import Network
 from ..questions.findings import Findings
 from ..recording import decision_rule
+from .html import page
 from .pair import write_pair
 from .sentence import sentence
+from .text import render
 
 SCHEMA_VERSION = 1
 
@@ -44,9 +46,7 @@ class Report:
 
     def text(self, width: int = 80) -> str:
         """Return the report for a terminal."""
-        from .text import render
-
-        return render(self, width)
+        return render(self.findings, self.sentence, width)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of report.json."""
@@ -85,11 +85,9 @@ class Report:
         RefsimError
             Where the folder cannot be written.
         """
-        from .html import page
-
         path = Path(folder)
         try:
-            write_pair(path, {"report.json": self.as_json() + "\n", "report.html": page(self)})
+            write_pair(path, {"report.json": self.as_json() + "\n", "report.html": page(self.findings, self.as_dict())})
         except OSError as error:
             raise RefsimError(f"the report cannot be written to {path} ({error.strerror}); name another folder, --report DIR.") from None
         return path

@@ -2,7 +2,6 @@
 
 import math
 import textwrap
-from typing import TYPE_CHECKING
 
 from ..claims import Verdict
 from ..errors import counted, one_line
@@ -11,9 +10,6 @@ from ..questions.code import Comparison
 from ..questions.findings import Findings
 from ..recording import decision_rule
 from ..rounding import Replay
-
-if TYPE_CHECKING:
-    from .report import Report
 
 _FACT = 600  # characters of a fact: names of files and layers are somebody else's
 _QUESTIONS = {
@@ -24,10 +20,9 @@ _QUESTIONS = {
 }
 
 
-def render(report: "Report", width: int = 80) -> str:
-    """Return the report as text."""
-    findings = report.findings
-    lines = textwrap.wrap(f"{report.verdict.upper()}. {report.sentence}", width)
+def render(findings: Findings, sentence: str, width: int = 80) -> str:
+    """Return the report as text, with its sentence first."""
+    lines = textwrap.wrap(f"{findings.verdict.upper()}. {sentence}", width)
     lines += ["", *(_wrapped(name, text, width) for name, text in facts(findings))]
     for question, heading in _QUESTIONS.items():
         rows = [verdict for verdict in findings.verdicts if verdict.claim.question == question]

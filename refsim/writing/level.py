@@ -13,7 +13,7 @@ from ..drive import Drive
 from ..engines.discrete import FUNCTIONS, Discrete
 from ..model import NeuronModel
 from ..model.expressions import evaluate, parse_statements
-from ..model.neuron import STEP
+from ..model.naming import STEP
 from ..model.odes import read_odes
 from ..model.reading import ode_part, split_input, tests_of
 from ..network import Network

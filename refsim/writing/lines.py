@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..model import NeuronModel
 from ..model.expressions import bare, comparisons, names_in, number_of, parse_expression
-from ..model.neuron import DRAWS
+from ..model.naming import DRAWS
 from ..model.reading import equation_lines
 
 _WORD = re.compile(r"[A-Za-z_]\w*")

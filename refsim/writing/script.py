@@ -8,7 +8,7 @@ from .._version import VERSION
 from ..errors import RefsimError, listed
 from ..model import NeuronModel
 from ..model.expressions import FUNCTIONS, parse_expression
-from ..model.neuron import STEP
+from ..model.naming import STEP
 from ..model.reading import neuron
 from ..network import positive_time
 from ..units import to_si

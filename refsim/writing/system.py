@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ..errors import RefsimError
 from ..model import NeuronModel
 from ..model.expressions import parse_expression, parse_statements
-from ..model.neuron import DRAWS, INPUT_KINDS
+from ..model.naming import DRAWS, INPUT_KINDS
 from ..model.reading import equation_lines
 from .formula import NOTES, formula, functions_in, terms
 from .step import step_lines

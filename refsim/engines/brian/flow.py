@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import RefsimError, listed
 from ...model.expressions import comparisons, parse_expression
-from ...model.neuron import INPUT, STEP
+from ...model.naming import INPUT, STEP
 from ...network import Layer
 from .objects import checked_group, explained
 from .session import session

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...drive import Drive
-from ...model.neuron import DRAWS
+from ...model.naming import DRAWS
 from ...network import Layer
 from ...philox import shortened
 from ..convolution import Convolution, layer_kernels

@@ -7,7 +7,7 @@ import ast
 
 from ...model import NeuronModel
 from ...model.expressions import Statement
-from ...model.neuron import INPUT
+from ...model.naming import INPUT
 from ...model.odes import renamed
 from .text import ThreeAddress, grid_variables, jump_of, watch
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import RefsimError
 from ...model import NeuronModel
 from ...model.expressions import comparisons, parse_expression
-from ...model.neuron import STEP
+from ...model.naming import STEP
 from ...network import Layer, Network
 from ...recording import named_traces
 from .functions import calls, cpp_text, number_functions

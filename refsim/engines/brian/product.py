@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from ...connection import DRIVE
-from ...model.neuron import INPUT
+from ...model.naming import INPUT
 from ...network import Layer
 
 _HERE = Path(__file__).parent

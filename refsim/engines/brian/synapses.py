@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...connection import DRIVE, Source
 from ...drive import Drive
 from ...errors import RefsimError
-from ...model.neuron import INPUT
+from ...model.naming import INPUT
 from ...network import Layer
 from ...progress import advance
 from ..delays import lag

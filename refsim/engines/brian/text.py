@@ -9,7 +9,7 @@ import numpy as np
 
 from ...model import NeuronModel
 from ...model.expressions import Comparison, Statement, comparisons, names_in, number_of, parse_expression, parse_statements
-from ...model.neuron import DRAWS, INPUT, STEP
+from ...model.naming import DRAWS, INPUT, STEP
 from ...model.odes import state_of
 from ...model.reading import equation_lines
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...arrays import Floats
 from ...errors import RefsimError, listed
-from ...model.neuron import OVER_STEPS
+from ...model.naming import OVER_STEPS
 from ...model.over_steps import so_far
 from .affine import agree, check_room, random_inputs, unit_answers
 from .reach import reach
