@@ -1,7 +1,9 @@
 """The PyTorch side: steps written by hand, thin modules, surrogate gradients, the engine on trial, and the bridge."""
 
+import importlib
+from typing import Any
+
 from .delay import AxonalDelay
-from .engine import Torch
 from .layers import (
     EIF,
     IF,
@@ -26,7 +28,9 @@ from .layers_biophysical import HH, FitzHughNagumo, HHTraub, MorrisLecar, WangBu
 from .layers_readout import ReadoutLast, ReadoutMax, ReadoutMean, ReadoutSum
 from .layers_srm import AdRFLoihi, AlifLoihi, CubaLoihi, RFIzLoihi, RFLoihi, SigmaDelta, SRMAlpha, SRMSlayer
 from .quantise import Grid, quantise
-from .sequence import over_steps
+
+# Public names of this room that are made in rooms which need its layers; each is imported when it is first used.
+_ELSEWHERE = {"Torch": "..engines.pytorch", "bridge": "..bridge", "over_steps": "..modules.sequence"}
 
 __all__ = [
     "ALIF",
@@ -75,7 +79,16 @@ __all__ = [
     "SigmaDelta",
     "Torch",
     "WangBuzsaki",
+    "bridge",
     "over_steps",
     "quantise",
     "reset",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name that is made further on."""
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module 'refsim.pytorch' has no attribute {name!r}")
+    home = importlib.import_module(_ELSEWHERE[name], __name__)
+    return home if name == "bridge" else getattr(home, name)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..arrays import Floats
 from ..drive import Drive
-from ..engines.discrete import FUNCTIONS, Discrete
+from ..engines.discrete import FUNCTIONS as NUMPY_FUNCTIONS
+from ..engines.discrete import Discrete
 from ..model import NeuronModel
 from ..model.expressions import evaluate, parse_statements
 from ..model.naming import STEP
@@ -89,7 +90,7 @@ def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
     for level in np.repeat(shape, _REFINE):
         known |= split_input(model, level * _LEVELS)
         _name(known, named)
-        slopes = {name: evaluate(tree, known, FUNCTIONS) for name, tree in odes.slopes.items()}
+        slopes = {name: evaluate(tree, known, NUMPY_FUNCTIONS) for name, tree in odes.slopes.items()}
         known |= {name: known[name] + dt * slope for name, slope in slopes.items()}
         known |= {name: chance.random(len(_LEVELS)) for name in model.draws}
         if read:
@@ -97,18 +98,18 @@ def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
         fired = _hold(known, tests_of(part.threshold)) & ~before
         counts += fired
         for statement in reset:
-            known[statement.target] = np.where(fired, evaluate(statement.tree, known, FUNCTIONS), known[statement.target])
+            known[statement.target] = np.where(fired, evaluate(statement.tree, known, NUMPY_FUNCTIONS), known[statement.target])
         before = _hold(known, crossing) if crossing else before
     return counts
 
 
 def _name(known: dict[str, Any], named: Mapping[str, Any]) -> None:
     for name, tree in named.items():
-        known[name] = evaluate(tree, known, FUNCTIONS)
+        known[name] = evaluate(tree, known, NUMPY_FUNCTIONS)
 
 
 def _hold(known: Mapping[str, Any], tests: Any) -> Any:
     """Return where all comparisons hold."""
-    sides = [(evaluate(left, known, FUNCTIONS), symbol, evaluate(right, known, FUNCTIONS)) for left, symbol, right in tests]
+    sides = [(evaluate(left, known, NUMPY_FUNCTIONS), symbol, evaluate(right, known, NUMPY_FUNCTIONS)) for left, symbol, right in tests]
     compare = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
     return np.logical_and.reduce([compare[symbol](left, right) for left, symbol, right in sides])
