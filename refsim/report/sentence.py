@@ -104,13 +104,21 @@ def _convention(findings: Findings) -> str:
 
 def _same(findings: Findings) -> str:
     reference = findings.comparisons[0].reference
-    trials = _and([found.trial.label for found in findings.comparisons])
-    spikes = sum(len(train) for train in reference.spikes)
-    verb = "fires" if len(findings.comparisons) == 1 else "fire"
+    whole = [found for found in findings.comparisons if not _unrecorded(found)]
+    partly = [found for found in findings.comparisons if _unrecorded(found)]
+    # What was recorded in some layers alone is said of these: nobody saw the spikes of the others.
+    shown = whole or partly[:1]
+    layers = range(len(reference.spikes)) if whole else partly[0].trial.recorded_layers
+    trials = _and([found.trial.label for found in shown])
+    spikes = sum(len(reference.spikes[layer]) for layer in layers)
+    verb = "fires" if len(shown) == 1 else "fire"
     drive = reference.drive
-    size = f"{counted(drive.n_samples, 'sample')}, {counted(len(reference.spikes), 'layer')} and {counted(drive.n_steps, 'step')}"
+    size = f"{counted(drive.n_samples, 'sample')}, {counted(len(layers), 'layer')} and {counted(drive.n_steps, 'step')}"
     carried = " and what they carry" if any(layer.model.discrete.payload for layer in reference.network.layers) else ""
     text = f"The same network: {trials} {verb} exactly the {counted(spikes, 'spike')} of {reference.label}{carried}, over {size}{_stood_in(findings)}."
+    text = " ".join([text, *(_recorded_alone(found) for found in partly)])
+    if reference.network.undecided:
+        text += f" Nothing is said of its classes: {reference.network.undecided}."
     nearest = [found for found in findings.comparisons if found.nearest is not None]
     if not nearest:
         return text
@@ -123,6 +131,19 @@ def _same(findings: Findings) -> str:
         return f"{text}, where {' and '.join(found.trial.label for found in lucky)} may round by {bound:.2g}: on another machine a spike may tip."
     reach = closest.nearest_bound
     return text + (", in a layer whose sums are exact." if reach == 0 else f", where rounding reaches {reach:.2g}." if reach is not None else ".")
+
+
+def _unrecorded(found: Comparison) -> list[int]:
+    return [layer for layer in range(len(found.trial.spikes)) if layer not in found.trial.recorded_layers]
+
+
+def _recorded_alone(found: Comparison) -> str:
+    """Say which layers were recorded, and of which nobody saw a spike."""
+    layers, free = found.trial.recorded_layers, _unrecorded(found)
+    spikes = counted(sum(len(found.trial.spikes[layer]) for layer in layers), "spike")
+    names = f"layer{'s' * (len(layers) > 1)} {_and([str(layer) for layer in layers])}"
+    others = f"layer{'s' * (len(free) > 1)} {_and([str(layer) for layer in free])}"
+    return f"Of {found.trial.label} only the {spikes} of {names} could be compared; {others} {'were' if len(free) > 1 else 'was'} not recorded."
 
 
 def _stood_in(findings: Findings) -> str:
