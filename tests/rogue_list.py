@@ -1,11 +1,12 @@
 """Every planted fault of the tests: what it is called, what must catch it, and the test that shows that it does.
 
 `python -m tests.rogues --list` prints it. Rogues stand in lists and dicts of these files, and some in a test of their own,
-whose name or first line then says so.
+which then speaks of a rogue or of what is planted.
 """
 
 import ast
 import importlib
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,8 +37,10 @@ TABLES = [
     ("test_nir_rogues", "ROGUES", "test_nir_rogues.py::test_each_fault_is_seen_by_the_oracle"),
     ("test_quantise", "ROGUES", "test_quantise.py::test_each_fault_is_caught_by_its_check"),
     ("test_replay", "FAULTS", "test_replay.py::test_the_culprits_are_the_layers_that_were_changed"),
-    ("test_script", "FAULTS", "test_script.py::test_a_planted_fault_is_seen"),
+    ("test_script", "FAULTS", "test_script.py::test_a_changed_script_is_caught"),
     ("test_sequence", "FAULTS", "test_sequence.py::test_a_fault_in_the_fast_way_is_seen"),
+    ("test_sinabs_rockpool", "ROGUES", "test_sinabs_rockpool.py::test_a_misread_convention_is_found_by_name"),
+    ("test_spikingjelly", "ROGUES", "test_spikingjelly.py::test_a_misread_convention_is_found_by_its_name"),
     ("test_streams", "ROGUES", "test_streams.py::test_a_wrong_stream_is_caught_by_its_events_alone"),
 ]
 # Files whose one rogue is no table: what it is, and the test that catches it.
@@ -67,14 +70,19 @@ def flat(found: Any, test: str) -> Iterator[tuple[str, str]]:
 
 def _in_tests() -> Iterator[tuple[str, str, str]]:
     """Yield the tests that plant their own rogue, as their name or first line says."""
-    tables = {test for _, _, test in TABLES}
+    told = {*(test for _, _, test in TABLES), *(test for _, _, test in ALONE)}
     for path in sorted(TESTS.glob("test_*.py")):
-        for node in ast.parse(path.read_text("utf-8")).body:
+        text = path.read_text("utf-8")
+        for node in ast.parse(text).body:
             if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
                 continue
-            said = (ast.get_docstring(node) or "").split("\n")[0]
-            test = f"{path.name}::{node.name}"
-            if test not in tables and node.name.startswith(("test_rogue", "test_by_hand_and_rogue")):
+            # Tests that are given a rogue of a table, or count those of one, plant none of their own.
+            given = {argument.arg for argument in node.args.args} & {"rogue", "fault"}
+            test, source = f"{path.name}::{node.name}", ast.get_source_segment(text, node) or ""
+            if given or test in told or "ROGUE" in source or "every_rogue" in node.name:
+                continue
+            if re.search(r"(\b|_)(rogue|planted)\b", source):
+                said = (ast.get_docstring(node) or "").split("\n")[0]
                 yield path.name, said or node.name.removeprefix("test_").replace("_", " "), test
 
 

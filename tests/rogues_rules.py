@@ -119,7 +119,9 @@ RULES = [
     Rule(
         "a recording is held against float64 alone, and rounding excuses nothing",
         "test_recorded.py::test_rounding_is_allowed_for_as_in_any_comparison",
-        change("refsim.questions.recorded.as_recording", lambda made: lambda taken, network, drive, _dtype, *rest: made(taken, network, drive, "float64", *rest)),
+        change(
+            "refsim.questions.recorded.as_recording", lambda made: lambda taken, network, drive, _dtype, *rest: made(taken, network, drive, "float64", *rest)
+        ),
     ),
     Rule(
         "the heading follows the claims, and not the runs beside them",
@@ -237,7 +239,9 @@ RULES = [
     Rule(
         "powers of whole numbers are left to Brian2",
         "test_card_texts.py::test_powers_and_floors_are_spelled_for_brian2[2**(-1)*v-0.5*v]",
-        lambda monkeypatch: monkeypatch.setattr(import_module("refsim.engines.brian.text")._Spelled, "visit_BinOp", lambda self, node: self.generic_visit(node)),
+        lambda monkeypatch: monkeypatch.setattr(
+            import_module("refsim.engines.brian.text")._Spelled, "visit_BinOp", lambda self, node: self.generic_visit(node)
+        ),
     ),
     Rule(
         "characters that no reader sees reach scripts",

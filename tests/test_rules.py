@@ -46,12 +46,11 @@ def test_a_rogue_turns_the_test_of_its_rule_red(rule):
 
 
 def test_every_rogue_is_listed():
-    listed = subprocess.run(
-        [sys.executable, "-m", "tests.rogues", "--list"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
+    listed = subprocess.run([sys.executable, "-m", "tests.rogues", "--list"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert all(rule.name in listed and rule.caught_by in listed for rule in RULES)
     for path in (ROOT / "tests").glob("*.py"):
         planted = "ROGUES = " in path.read_text("utf-8") or path.name.startswith(("rogue_", "rogues_"))
+        planted = planted and path.name != "rogue_list.py"
         assert not planted or path.name in listed, f"{path.name} holds rogues, and tests/rogue_list.py does not list it"
 
 
@@ -161,7 +160,39 @@ def test_a_drive_says_how_long_its_step_is(rng):
     module = torch.nn.Sequential(torch.nn.Linear(4, 3), refsim.pytorch.SRIF())
     report = refsim.validate(module, Drive.bernoulli(np.full((2, 4), 0.9), 30, "2 ms", 0))
     assert report.findings.network.dt == 0.002
-    with pytest.raises(refsim.RefsimError, match="dt"):
+    with pytest.raises(refsim.RefsimError, match="has a step of 0.002 s, but the network has 0.001 s"):
         refsim.validate(module, Drive.bernoulli(np.full((2, 4), 0.9), 30, "2 ms", 0), dt="1 ms")
     with pytest.raises(refsim.RefsimError, match="says nothing of the duration of a step"):
         refsim.validate(module, rng.random((2, 30, 4)))
+
+
+def with_readout():
+    rng = np.random.default_rng(3)
+    rows = [(rng.normal(0.3, 0.5, (6, 4)), None, refsim.load("srif")), (rng.normal(0.3, 0.5, (6, 6)), None, refsim.load("li"))]
+    return refsim.Network.dense(rows, "1 ms"), Drive.raster(rng.random((4, 30, 4)) < 0.4, "1 ms")
+
+
+def test_of_a_recorded_readout_its_output_is_compared_and_no_spikes():
+    network, drive = with_readout()
+    run = Discrete().run(network, drive, ("before_reset",))
+    report = refsim.validate(network, drive, expected=run.traces[1]["before_reset"])
+    assert report.verdict == "pass"
+    assert "only the output of layer 1 could be compared; layer 0 was not recorded" in report.sentence
+
+
+def test_spikes_that_are_taken_for_a_readouts_output_are_told_for_what_they_are():
+    network, drive = with_readout()
+    run = Discrete().run(network, drive)
+    report = refsim.validate(network, drive, expected=run.spikes[0].dense())
+    assert report.verdict == "fail"
+    assert "of layer 1, which never fires, holds 0 and 1 alone, as spikes do; is it of another layer?" in " ".join(report.text().split())
+    assert refsim.validate(network, drive, expected={"0": run.spikes[0].dense()}).verdict == "pass"
+
+
+def test_a_layer_that_fires_in_every_step_is_no_strong_witness():
+    network = refsim.Network.dense([([[1.0]], None, refsim.load("srif"))], "1 ms")
+    runs = [Discrete().run(network, Drive.current(np.full((1, 9, 1), level), "1 ms")) for level in (2.0, 0.4)]
+    full, sparse = (refsim.compare(run, run) for run in runs)
+    assert full.verdict == sparse.verdict == "pass"
+    assert "Layer 0 fires in every step, which agrees with many weights" in full.sentence
+    assert "every step" not in sparse.sentence

@@ -29,9 +29,7 @@ def curve():
 WRITERS = {
     "net.refsim": lambda path: save_network(network(), path),
     "net.nir": lambda path: save_nir(refsim.Network.dense([(np.eye(2), None, refsim.load("nir_if"))], "1 ms"), path),
-    "card.toml": lambda path: refsim.NeuronModel(
-        "mine", "dv/dt = (I - v)/tau : 1", threshold="v > 1", reset="v = 0", parameters={"tau": "10 ms"}
-    ).save(path),
+    "card.toml": lambda path: refsim.NeuronModel("mine", "dv/dt = (I - v)/tau : 1", threshold="v > 1", reset="v = 0", parameters={"tau": "10 ms"}).save(path),
     "curve.csv": lambda path: curve().save_csv(path),
     "curve.npz": lambda path: curve().save_npz(path),
     "curve.png": lambda path: draw(curve()).save(path),
@@ -56,9 +54,10 @@ def test_a_writer_that_is_stopped_at_the_last_leaves_the_old_file(name, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr("refsim.whole._replace", stopped)
         try:
-            assert WRITERS[name](path) == 2
+            code = WRITERS[name](path)
         except RefsimError as error:
-            assert "cannot be written" in str(error)
+            code = 2 if "cannot be written" in str(error) else 0
+    assert code == 2
     assert seen == [(True, b"old")]  # all of the new was there, and the old still in its place
     assert [each.name for each in tmp_path.iterdir()] == [name]
     WRITERS[name](path)
@@ -78,9 +77,7 @@ def test_a_new_file_has_the_rights_of_a_new_file_and_a_link_stays_one(tmp_path):
 
 
 def test_what_is_no_plain_file_is_written_as_it_is(tmp_path):
-    ran = subprocess.run(
-        [sys.executable, "-m", "refsim", "show", "lif", "--out", "/dev/stdout"], capture_output=True, text=True, check=True
-    )
+    ran = subprocess.run([sys.executable, "-m", "refsim", "show", "lif", "--out", "/dev/stdout"], capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("lif")
     with pytest.raises(RefsimError, match="cannot be written"):
         save_network(network(), tmp_path)
