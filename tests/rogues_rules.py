@@ -5,10 +5,13 @@ A rogue is planted while the test runs and taken away behind it; `test_rules.py`
 """
 
 import contextlib
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,14 @@ class Rule:
     caught_by : str
         ``"test_doors.py::test_..."``, with its parameters where it has some.
     plant : function of a pytest.MonkeyPatch
+    raises : tuple of exceptions
+        That a user met for want of the rule.
     """
 
     name: str
     caught_by: str
     plant: Callable[[Any], None]
+    raises: tuple[type[Exception], ...] = ()  # what came of it besides a wrong answer or sentence
 
 
 def put(where: str, value: Any) -> Callable[[Any], None]:
@@ -114,7 +120,7 @@ RULES = [
     Rule(
         "NaN is written to report.json as it is",
         "test_pair.py::test_what_is_no_number_is_saved_and_named",
-        put("refsim.report.report.finite", lambda value, where="": (value, {})),
+        put("refsim.report.report.finite", lambda value, where="": (json.loads(json.dumps(value, default=np.ndarray.tolist)), {})),
     ),
     Rule(
         "a recording is held against float64 alone, and rounding excuses nothing",
@@ -163,6 +169,7 @@ RULES = [
         "one neuron object behind two maps goes unseen",
         "test_sharing.py::test_a_neuron_that_keeps_one_state_behind_two_maps_is_a_slip",
         put("refsim.pytorch.bridge.sharing._shared", lambda *_: {}),
+        (IndexError,),
     ),
     Rule(
         "a cell that is handed its states is one layer",
@@ -229,6 +236,41 @@ RULES = [
         "a drive's dt is asked for again",
         "test_rules.py::test_a_drive_says_how_long_its_step_is",
         put("refsim.report.validate.is_live", lambda _what: False),
+    ),
+    Rule(
+        "units stand alone, and none is joined to another",
+        "test_compound_units.py::test_compound_units_are_those_of_brian2",
+        change("refsim.units._read", lambda honest: lambda text: honest(text if text.strip().isidentifier() else "no unit")),
+    ),
+    Rule(
+        "a literal with a unit is no part of a card",
+        "test_spelling.py::test_brians_words_are_the_cards[a literal]",
+        put("refsim.model.card.without_units", lambda table, _card: table),
+    ),
+    Rule(
+        "a module that draws random numbers is called one that is not linear",
+        "test_true_reasons.py::test_an_encoder_that_draws_inside_the_module_is_refused_for_that",
+        put("refsim.pytorch.bridge.wiring._check_drawn", lambda *_: None),
+    ),
+    Rule(
+        "states that have no default are asked of whoever gives the module",
+        "test_true_reasons.py::test_states_without_a_default_are_none_at_the_start",
+        put("refsim.pytorch.bridge.trying.ways_to_carry", lambda _module: ("",)),
+    ),
+    Rule(
+        "spikes that are given for a readout's output are no more than wrong numbers",
+        "test_rules.py::test_spikes_that_are_taken_for_a_readouts_output_are_told_for_what_they_are",
+        put("refsim.questions.twin._like_spikes", lambda _found: []),
+    ),
+    Rule(
+        "a description that the file contradicts passes as if nothing had been ignored",
+        "test_validate.py::test_a_tensor_that_says_otherwise_than_the_description_is_refused",
+        change("refsim.report.sentence._same", lambda made: lambda findings: made(replace(findings, data={}))),
+    ),
+    Rule(
+        "a layer that fires in every step is a witness like another",
+        "test_rules.py::test_a_layer_that_fires_in_every_step_is_no_strong_witness",
+        put("refsim.report.sentence._always", lambda *_: False),
     ),
     # files of others
     Rule(

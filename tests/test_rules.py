@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from test_calls import Net
 import refsim
 import refsim.pytorch
 from refsim import Discrete, Drive, Torch
+from refsim.questions.code import _membranes
+from refsim.rounding import Decision, LayerJudgement, Replay
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,7 +45,7 @@ def test_a_rogue_turns_the_test_of_its_rule_red(rule):
     pytest.main([str(ROOT / "tests" / rule.caught_by), "-q", "-p", "no:cacheprovider", "-p", "no:randomly"], plugins=[seen])
     assert seen.errors, f"{rule.caught_by} stays green ({seen.passed} passed)"
     for error in seen.errors:  # by what it says, and not because the planted code cannot run
-        assert error.errisinstance((AssertionError, pytest.fail.Exception, refsim.RefsimError, ValueError)), error.getrepr(style="short")
+        assert error.errisinstance((AssertionError, pytest.fail.Exception, refsim.RefsimError, ValueError, *rule.raises)), error.getrepr(style="short")
 
 
 def test_every_rogue_is_listed():
@@ -196,3 +199,12 @@ def test_a_layer_that_fires_in_every_step_is_no_strong_witness():
     assert full.verdict == sparse.verdict == "pass"
     assert "Layer 0 fires in every step, which agrees with many weights" in full.sentence
     assert "every step" not in sparse.sentence
+
+
+def test_a_wrong_membrane_is_told_of_the_layer_that_fires_and_not_of_the_readout_behind_it():
+    """Where spikes part by a tie both may be off, and the read-out in an earlier step."""
+    network, _ = with_readout()
+    replay = Replay(np.arange(1), [LayerJudgement(membranes=2), LayerJudgement(membranes=7)])
+    replay.wrong = [Decision(layer, 0, step, neuron, False, 0.01, 1e-9, 0.0, "membrane") for layer, step, neuron in ((1, 0, 3), (0, 4, 2), (0, 5, 2))]
+    said = _membranes(SimpleNamespace(reference=SimpleNamespace(network=network), replay=replay))
+    assert "2 membranes of the trial other than declared, first at layer 0, sample 0, neuron 2, step 4" in said

@@ -120,6 +120,9 @@ def _same(findings: Findings) -> str:
     text = " ".join([text, *(_recorded_alone(found) for found in partly)])
     if full := [layer for layer in layers if _always(reference, layer)]:
         text += f" {_layers(full).capitalize()} fire{'s' * (len(full) == 1)} in every step, which agrees with many weights: weaker input tells more."
+    contrary = [line for line in (findings.data or {}).get("ignored", ()) if " is declared with " in line]
+    if contrary:  # the description was asked to ignore it, and a reader of the heading was not
+        text += f" Its file says otherwise, which was to be ignored: {'; '.join(contrary)}."
     if reference.network.undecided:
         text += f" Nothing is said of its classes: {reference.network.undecided}."
     nearest = [found for found in findings.comparisons if found.nearest is not None]
