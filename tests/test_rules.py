@@ -204,7 +204,7 @@ def test_a_layer_that_fires_in_every_step_is_no_strong_witness():
 def test_a_wrong_membrane_is_told_of_the_layer_that_fires_and_not_of_the_readout_behind_it():
     """Where spikes part by a tie both may be off, and the read-out in an earlier step."""
     network, _ = with_readout()
-    replay = Replay(np.arange(1), [LayerJudgement(membranes=2), LayerJudgement(membranes=7)])
+    replay = Replay([LayerJudgement(membranes=2), LayerJudgement(membranes=7)], np.arange(1))
     replay.wrong = [Decision(layer, 0, step, neuron, False, 0.01, 1e-9, 0.0, "membrane") for layer, step, neuron in ((1, 0, 3), (0, 4, 2), (0, 5, 2))]
     said = _membranes(SimpleNamespace(reference=SimpleNamespace(network=network), replay=replay))
     assert "2 membranes of the trial other than declared, first at layer 0, sample 0, neuron 2, step 4" in said
