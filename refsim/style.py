@@ -7,6 +7,7 @@ from typing import Any
 
 from .errors import RefsimError
 from .outside import outside
+from .whole import whole
 
 BLUE, ORANGE, BLACK, GREEN, PURPLE, SKY = "#0072B2", "#D55E00", "#000000", "#009E73", "#CC79A7", "#56B4E9"
 # A curve's colour, line and marker go together, so that no two look alike without the colour.
@@ -42,7 +43,8 @@ class Drawing:
         if target.suffix not in FORMATS:
             raise RefsimError(f"{target}: a picture's name must end in {', '.join(FORMATS)}.")
         try:
-            target.write_bytes(self.bytes(target.suffix[1:]))
+            with whole(target) as made:
+                made.write_bytes(self.bytes(target.suffix[1:]))
         except OSError as error:
             raise RefsimError(f"{target}: cannot be written ({error.strerror}).") from None
         except (ValueError, OverflowError):

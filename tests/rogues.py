@@ -277,3 +277,12 @@ JUDGE_ROGUES = [
     Rogue("a tie hides the fault beside it", "fault_beside_tie", lambda: _lowest_neuron_only),
     Rogue("never says pass", "identical", lambda: _never_passes),
 ]
+
+if __name__ == "__main__":
+    import sys
+    from pathlib import Path
+
+    sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    from rogue_list import main
+
+    sys.exit(main(sys.argv[1:]))

@@ -17,7 +17,7 @@ SOURCES = sorted((ROOT / "refsim").rglob("*.py"))
 # Each room may import from itself and from rooms further up. `commands` and `__main__` are last.
 ORDER = [
     ["errors", "_version"],
-    ["outside", "shelf", "units", "progress", "arrays", "philox", "tables"],
+    ["outside", "shelf", "units", "progress", "arrays", "philox", "tables", "whole"],
     ["spikes", "spike_times", "connection"],
     ["model"],
     ["network"],

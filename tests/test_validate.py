@@ -173,6 +173,8 @@ def test_a_tensor_that_says_otherwise_than_the_description_is_refused(described,
     told = "1.beta = 0.75, but layer 0 is declared with beta = 0.7"
     assert told in report.as_dict()["data"]["ignored"]
     assert told in " ".join(report.text().split())
+    assert report.verdict == "pass"
+    assert f"Its file says otherwise, which was to be ignored: {told}" in report.sentence
     described.write_text(right.replace("beta = 0.75", "v_th = 2.0, beta = 0.75"))
     with pytest.raises(RefsimError, match="1.threshold = 1, but layer 0 is declared with v_th = 2"):
         refsim.bridge.load(described)

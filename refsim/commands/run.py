@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import RefsimError, counted
 from ..model import load
 from ..units import numbers_in_si, quotient, to_si
+from ..whole import whole
 from .terminal import say
 
 _SPACED = re.compile(r"(\d\.?)\s+([A-Za-z\u00b5\u03bc\u03a9/])")  # "0.2 nA" is one number
@@ -176,16 +177,17 @@ def _print(table: Mapping[str, Any], recording: Any) -> None:
 def _write(path: Path, table: Mapping[str, Any], recording: Any) -> None:
     import numpy as np
 
+    if path.suffix not in (".csv", ".npz", ".png"):
+        raise RefsimError(f"--out {path}: the name must end in .csv, .npz or .png.")
     try:
-        if path.suffix == ".csv":
-            np.savetxt(path, np.stack(list(table.values()), axis=1), delimiter=",", header=",".join(table), comments="", fmt="%.17g")
-        elif path.suffix == ".npz":
-            np.savez(path, **table)
-        elif path.suffix == ".png":
-            from ..report.pictures import draw_run
+        with whole(path) as made:
+            if path.suffix == ".csv":
+                np.savetxt(made, np.stack(list(table.values()), axis=1), delimiter=",", header=",".join(table), comments="", fmt="%.17g")
+            elif path.suffix == ".npz":
+                np.savez(made, **table)
+            else:
+                from ..report.pictures import draw_run
 
-            path.write_bytes(draw_run(table, recording).png)
-        else:
-            raise RefsimError(f"--out {path}: the name must end in .csv, .npz or .png.")
+                made.write_bytes(draw_run(table, recording).png)
     except OSError as error:
         raise RefsimError(f"--out {path}: cannot be written ({error.strerror}).") from None

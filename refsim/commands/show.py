@@ -1,11 +1,11 @@
 """``refsim show NAME``: one neuron as its card declares it; for a paper, a notebook, or as a script of plain Brian2."""
 
 import argparse
-from pathlib import Path
 
 from ..errors import RefsimError
 from ..model import NeuronModel, load
 from ..model.render import render
+from ..whole import whole
 from .run import assignments
 from .terminal import say
 
@@ -34,7 +34,8 @@ def execute(options: argparse.Namespace) -> int:
         say(text)
         return 0
     try:
-        Path(options.out).write_text(f"{text}\n", "utf-8")
+        with whole(options.out) as made:
+            made.write_text(f"{text}\n", "utf-8")
     except OSError as error:
         raise RefsimError(f"--out {options.out}: cannot be written ({error.strerror}).") from None
     say(f"wrote {options.out}")

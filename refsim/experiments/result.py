@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .._version import VERSION
 from ..errors import RefsimError
 from ..model import NeuronModel
+from ..whole import whole
 from .quantities import readable, scale
 
 _ROWS, _WIDTH = 20, 80  # of the table in a terminal; a file holds all rows and columns
@@ -99,7 +100,7 @@ class Result:
             place = target if index == 0 else target.with_suffix(f".{name}{target.suffix}")
             header = ",".join(column if entry.unit == "1" else f"{column}_{entry.unit}" for column, entry in table.items())
             values = np.stack([entry.values.astype(np.float64) for entry in table.values()], axis=1)
-            _writing(place, lambda place=place, values=values, header=header: np.savetxt(place, values, "%.17g", ",", header=header, comments=""))
+            _writing(place, lambda made, values=values, header=header: np.savetxt(made, values, "%.17g", ",", header=header, comments=""))
             written.append(place)
         return written
 
@@ -110,8 +111,9 @@ class Result:
         about = {"refsim": VERSION, "experiment": self.kind, "card": self.model.name, "settings": dict(self.settings), "units": units,
                  "parameters": {name: parameter.value for name, parameter in self.model.parameters.items()},
                  "facts": {name: [fact.value if np.isfinite(fact.value) else None, fact.unit] for name, fact in self.facts.items()}}  # fmt: skip
-        _writing(Path(path), lambda: np.savez(path, about=json.dumps(about, default=str), **arrays))  # type: ignore[arg-type]
-        return Path(path)
+        target = Path(path) if Path(path).suffix == ".npz" else Path(f"{path}.npz")  # as NumPy names it
+        _writing(target, lambda made: np.savez(made, about=json.dumps(about, default=str), **arrays))  # type: ignore[arg-type]
+        return target
 
 
 def _cell(value: Any, factor: float) -> str:
@@ -120,6 +122,7 @@ def _cell(value: Any, factor: float) -> str:
 
 def _writing(path: Path, write: Any) -> None:
     try:
-        write()
+        with whole(path) as made:
+            write(made)
     except OSError as error:
         raise RefsimError(f"{path}: cannot be written ({error.strerror}).") from None

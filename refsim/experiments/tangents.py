@@ -12,6 +12,7 @@ from .._version import VERSION
 from ..arrays import Floats
 from ..errors import RefsimError
 from ..style import BLACK, BLUE, CURVES, FORMATS, ORANGE, Drawing, finished, new_figure
+from ..whole import whole
 
 _REACH = 0.22  # of the width of the picture, to either side of the point
 _WIDTHS = (4.5, 1.8, 1.8)  # of the tangents: slopes that agree lie on one another, and the broad one is seen behind
@@ -77,7 +78,8 @@ class Landscape:
         if target.suffix in FORMATS:
             return self.plot().save(target)
         try:
-            writers[target.suffix](target)
+            with whole(target) as made:
+                writers[target.suffix](made)
         except OSError as error:
             raise RefsimError(f"{target}: cannot be written ({error.strerror}).") from None
         return target

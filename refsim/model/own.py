@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import RefsimError, listed
 from ..shelf import shelf
+from ..whole import whole
 from .card import _model as model_of
 from .neuron import Discrete, NeuronModel
 from .plain import table_of
@@ -85,7 +86,8 @@ def save(model: NeuronModel, path: Path) -> Path:
     ):
         raise RefsimError(f"{path}: card '{model.name}' was changed after it was read, by more than its parameters; its text no longer tells what it is.")
     try:
-        path.write_text(text, "utf-8")
+        with whole(path) as made:
+            made.write_text(text, "utf-8")
     except OSError as error:
         raise RefsimError(f"{path}: cannot be written ({error.strerror}).") from None
     return path

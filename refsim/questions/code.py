@@ -348,8 +348,11 @@ def _wrong(comparison: Comparison) -> str:
 
 
 def _membranes(comparison: Comparison) -> str:
-    first = comparison.replay.wrong[0]
-    count = counted(comparison.replay.count("membranes"), "membrane")
+    # A read-out's output is wrong for what it hears, too: told of are the layers that fire.
+    fires = [layer.model.discrete.fire is not None for layer in comparison.reference.network.layers]
+    wrong = comparison.replay.wrong
+    first = next((each for each in wrong if each.what == "membrane" and fires[each.layer]), wrong[0])
+    count = counted(sum(layer.membranes for layer, own in zip(comparison.replay.layers, fires, strict=True) if own), "membrane")
     return f"{count} of the trial other than declared, first at {place(first)}: off by {abs(first.distance):.3g} where rounding reaches {first.bound:.2g}"
 
 

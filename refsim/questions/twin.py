@@ -122,9 +122,26 @@ def _label(expected: Expected, raw: Taken, reference: Recording) -> str:
 def _told(verdict: Verdict, found: Comparison) -> Verdict:
     """Say of a recording of some layers which they are, and of silence what it is."""
     layers = found.trial.provenance["recorded_layers"]
+    if verdict.status == "fail" and found.outcome == "readout differs" and (alike := _like_spikes(found)):
+        told = (
+            f"what was recorded of layer {listed(alike)}, which never fires, holds 0 and 1 alone, as spikes do; is it of another layer? "
+            "An array without a name is of the last: numpy.savez(file, **{'0': ...}) names it"
+        )
+        return replace(verdict, detail="; ".join(part for part in (verdict.detail, told) if part))
     if verdict.status == "pass" and len(layers) < len(found.trial.network.layers):
         return replace(verdict, detail=f"in layer {listed(layers)}, which was recorded; the others ran freely")
     return verdict
+
+
+def _like_spikes(found: Comparison) -> list[int]:
+    """Return the readouts of which something was recorded that looks like spikes."""
+    layers = found.trial.provenance["recorded_layers"]
+    known = known_of(found.trial)
+    return [
+        index for index in layers
+        if found.trial.network.layers[index].model.discrete.fire is None and (values := known[index].carried) is not None
+        and np.any(values == 1) and np.all((values == 0) | (values == 1))
+    ]  # fmt: skip
 
 
 def _explained(verdict: Verdict, why: Sequence[str], found: Comparison) -> Verdict:

@@ -1,5 +1,6 @@
 """compare: two recordings in, a report out."""
 
+from ..questions.calls import judge_calls
 from ..questions.case import standard_claims
 from ..questions.findings import Findings
 from ..questions.network import CODE_MEASURES, applying, judge_code
@@ -28,7 +29,7 @@ def compare(reference: Recording, trial: Recording) -> Report:
     """
     found = compare_recorded(reference, trial)
     claims = [claim for claim in applying(standard_claims(), reference.network) if claim.measure in CODE_MEASURES]
-    verdicts = [judge_code(claim, found) for claim in claims]
+    verdicts = [*(judge_code(claim, found) for claim in claims), *judge_calls(trial)]
     facts = {
         "samples": reference.drive.n_samples,
         "steps": reference.drive.n_steps,

@@ -1,10 +1,11 @@
 """The one sentence a report opens with: is it the same network or not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..errors import counted
 from ..questions.code import IDENTITY, Comparison, describe, place, who_fired
 from ..questions.findings import Findings
+from ..recording import Recording
 
 
 def sentence(findings: Findings) -> str:
@@ -104,13 +105,26 @@ def _convention(findings: Findings) -> str:
 
 def _same(findings: Findings) -> str:
     reference = findings.comparisons[0].reference
-    trials = _and([found.trial.label for found in findings.comparisons])
-    spikes = sum(len(train) for train in reference.spikes)
-    verb = "fires" if len(findings.comparisons) == 1 else "fire"
+    whole = [found for found in findings.comparisons if not _unrecorded(found)]
+    partly = [found for found in findings.comparisons if _unrecorded(found)]
+    # What was recorded in some layers alone is said of these: nobody saw the spikes of the others.
+    shown = whole or partly[:1]
+    layers = range(len(reference.spikes)) if whole else partly[0].trial.recorded_layers
+    trials = _and([found.trial.label for found in shown])
+    spikes = sum(len(reference.spikes[layer]) for layer in layers)
+    verb = "fires" if len(shown) == 1 else "fire"
     drive = reference.drive
-    size = f"{counted(drive.n_samples, 'sample')}, {counted(len(reference.spikes), 'layer')} and {counted(drive.n_steps, 'step')}"
+    size = f"{counted(drive.n_samples, 'sample')}, {counted(len(layers), 'layer')} and {counted(drive.n_steps, 'step')}"
     carried = " and what they carry" if any(layer.model.discrete.payload for layer in reference.network.layers) else ""
     text = f"The same network: {trials} {verb} exactly the {counted(spikes, 'spike')} of {reference.label}{carried}, over {size}{_stood_in(findings)}."
+    text = " ".join([text, *(_recorded_alone(found) for found in partly)])
+    if full := [layer for layer in layers if _always(reference, layer)]:
+        text += f" {_layers(full).capitalize()} fire{'s' * (len(full) == 1)} in every step, which agrees with many weights: weaker input tells more."
+    contrary = [line for line in (findings.data or {}).get("ignored", ()) if " is declared with " in line]
+    if contrary:  # the description was asked to ignore it, and a reader of the heading was not
+        text += f" Its file says otherwise, which was to be ignored: {'; '.join(contrary)}."
+    if reference.network.undecided:
+        text += f" Nothing is said of its classes: {reference.network.undecided}."
     nearest = [found for found in findings.comparisons if found.nearest is not None]
     if not nearest:
         return text
@@ -123,6 +137,31 @@ def _same(findings: Findings) -> str:
         return f"{text}, where {' and '.join(found.trial.label for found in lucky)} may round by {bound:.2g}: on another machine a spike may tip."
     reach = closest.nearest_bound
     return text + (", in a layer whose sums are exact." if reach == 0 else f", where rounding reaches {reach:.2g}." if reach is not None else ".")
+
+
+def _always(reference: Recording, layer: int) -> bool:
+    """Whether each neuron of a layer fires in each step, so that its spikes tell little of its weights."""
+    train = reference.spikes[layer]
+    return len(train) == train.n_samples * train.n_steps * train.n_neurons
+
+
+def _unrecorded(found: Comparison) -> list[int]:
+    return [layer for layer in range(len(found.trial.spikes)) if layer not in found.trial.recorded_layers]
+
+
+def _recorded_alone(found: Comparison) -> str:
+    """Say which layers were recorded, and of which nobody saw a spike."""
+    free = _unrecorded(found)
+    fires = [layer.model.discrete.fire is not None for layer in found.trial.network.layers]
+    fired = [layer for layer in found.trial.recorded_layers if fires[layer]]
+    read = [layer for layer in found.trial.recorded_layers if not fires[layer]]
+    spikes = counted(sum(len(found.trial.spikes[layer]) for layer in fired), "spike")
+    seen = [f"the {spikes} of {_layers(fired)}"] * bool(fired) + [f"the output of {_layers(read)}"] * bool(read)
+    return f"Of {found.trial.label} only {_and(seen)} could be compared; {_layers(free)} {'were' if len(free) > 1 else 'was'} not recorded."
+
+
+def _layers(numbers: Sequence[int]) -> str:
+    return f"layer{'s' * (len(numbers) > 1)} {_and([str(number) for number in numbers])}"
 
 
 def _stood_in(findings: Findings) -> str:

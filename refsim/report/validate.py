@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..drive import Drive
 from ..errors import RefsimError
 from ..network import Network
 from ..questions.expected import Expected
-from ..questions.subject import Said
+from ..questions.subject import Said, is_live
 from ..questions.validation import Validation
 from ..recording import Engine
 from .report import Report
@@ -60,7 +61,7 @@ def validate(
     labels : (n_samples,) int or path, optional
         For the accuracy.
     dt : float or str, optional
-        Duration of a step, where `what` and `against` do not say it.
+        Duration of a step, where `what`, `against` and a drive in `data` do not say it.
     steps, encoder, scale, samples, seed
         How data become input; as on the command line.
     engine : {"torch", "discrete", "brian2"} or engine, or several
@@ -99,6 +100,8 @@ def validate(
     if given and data is None and what is None:
         raise RefsimError("validate: data options are of data=..., which is not given.")
     shape = None if input_shape is None else tuple(input_shape)
+    if dt is None and isinstance(data, Drive) and is_live(what):
+        dt = data.dt  # a drive says how long its step is, and a module does not
     said = Said(describe, dt, dict(convention or {}), shape, layout, device, _single(dtype, what))
     recorded = None if expected is None else Expected(expected, expected_axes, expected_dtype, expected_delay)
     if expected is None and (surplus := expected_axes or expected_dtype or expected_delay) is not None:
@@ -117,8 +120,6 @@ def _several(given: Any) -> tuple[Any, ...]:
 
 def _single(dtype: Any, what: Any) -> str | None:
     """Return the dtype of a live module, which is run in one."""
-    from ..questions.subject import is_live
-
     names = _several(dtype)
     if not names or not is_live(what):
         return None

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RefsimError, first_line
+from ...whole import whole
 
 Leaf = NDArray[Any] | str | list[list[str]]  # numbers, a text, or rows of texts
 Tree = dict[str, "Leaf | Tree"]
@@ -173,7 +174,7 @@ def write_tree(path: str | Path, tree: Mapping[str, Any], what: str) -> Path:
     target, where = Path(path), f"{what} {path}"
     h5py = _h5py(where)
     try:
-        with h5py.File(target, "w") as file:
+        with whole(target) as made, h5py.File(made, "w") as file:
             _write(h5py, file, tree)
     except OSError as error:
         raise RefsimError(f"{where}: cannot be written ({first_line(error)}).") from None

@@ -25,6 +25,7 @@ from ...model.card import SAVED, saved_card
 from ...model.writing import card_text, rows_text
 from ...network import Network, make_layer, positive_time
 from ...tables import table_of
+from ...whole import whole
 from .reading import Asked, Reading
 
 FORMAT, VERSION = "refsim network", 1
@@ -50,7 +51,7 @@ def save_network(network: Network, path: str | Path, reading: Reading | None = N
     facts = {"format": FORMAT, "version": VERSION, "dt": network.dt} | ({"undecided": network.undecided} if network.undecided else {})
     head = f"{card_text(facts)}\n{rows_text('layer', rows)}"
     try:
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+        with whole(target) as made, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("network.toml", head)
             if reading is not None:
                 file.writestr("reading.toml", _notes(reading))
