@@ -3,7 +3,6 @@
 gmpy2 does the same some twenty times faster. A float is taken exactly: 53 of the 170 bits.
 """
 
-import contextlib
 from typing import Any
 
 import numpy as np
