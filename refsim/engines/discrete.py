@@ -100,7 +100,7 @@ class LayerState:
         return cls(layer, constants, state, kernels, draw or _no_draw)
 
     def step(
-        self, current: Any, functions: Mapping[str, Any] = FUNCTIONS, fired: Any = None, truth: Any = as_number, sent: Any = None
+        self, current: Any, functions: Mapping[str, Any] = FUNCTIONS, fired: Any = None, truth: Any = as_number, sent: Any = None, named: Any = None
     ) -> tuple[Any, tuple[Tested, ...]]:
         """Advance by one step; return the spikes and both sides of each comparison of the threshold.
 
@@ -115,6 +115,8 @@ class LayerState:
             Makes 1 and 0 of a comparison.
         sent : function, optional
             Takes what the step computes for its spikes to carry, and returns what stands in for it.
+        named : function (name, value) -> value, optional
+            Takes each number that a statement before the threshold computes, and returns what is kept by its name.
         """
         model, discrete = self.layer.model, self.layer.model.discrete
         inputs = current if isinstance(current, Mapping) else {INPUT: current}
@@ -123,7 +125,7 @@ class LayerState:
             total = convolution.value() if convolution.own else convolution.of_input(inputs[model.kernels[name].of])
             values[name] = np.zeros(_shape(inputs)) if isinstance(total, float) else total  # of a past without any arrival
         followed = {} if sent is None or not discrete.payload else {discrete.payload: sent}
-        execute(discrete.before_fire, values, functions, truth, followed)
+        execute(discrete.before_fire, values, functions, truth, followed, named)
         tested = tuple((evaluate(left, values, functions), symbol, evaluate(right, values, functions)) for left, symbol, right in discrete.tests)
         if not discrete.fire:
             tested = ((values[discrete.readout], ">=", np.inf),)

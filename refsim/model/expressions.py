@@ -239,15 +239,17 @@ def execute(
     functions: Mapping[str, Callable[..., Any]],
     truth: Callable[[Any], Any],
     followed: Mapping[str, Callable[[Any], Any]] | None = None,
+    named: Callable[[str, Any], Any] | None = None,
 ) -> None:
     """Run statements one after the other.
 
     `truth` makes 1 and 0 of what a comparison gives. `followed` has, by target, a function that sees what was computed
-    and returns what stands in for it.
+    and returns what stands in for it. `named` sees each target with its value, and returns what is kept by that name.
     """
     for statement in statements:
         value = evaluate(statement.tree, values, functions)
         value = truth(value) if comparisons(statement.tree) else value
+        value = value if named is None else named(statement.target, value)
         values[statement.target] = followed[statement.target](value) if followed and statement.target in followed else value
 
 

@@ -18,6 +18,7 @@ from ..engines.discrete import FUNCTIONS, exprel
 
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 UNKNOWN = 1e150  # stands for "no bound": finite, so that an exact zero still ends it
+FAR = 1e60  # a number beyond it is no membrane's; UNKNOWN bounds the difference of two below it, and of none above
 LIBRARY = 4.0  # a function of a mathematical library is right to 4 units in the last place, glibc and SLEEF say
 _STEEPEST = 1e150
 
@@ -53,7 +54,7 @@ class Bounded:
     slopes : dict of str to (centre, half-width)
         Its derivative with respect to each state at the start of the step, over all values in reach.
     carried : dict of str to array
-        How far each state may have been off at the start of the step.
+        How far each state may have been off at the start of the step, and each number that `own_variable` made one.
     """
 
     value: Any
@@ -62,7 +63,7 @@ class Bounded:
     quantum: Any = 0.0
     spread: Any = 0.0
     slopes: Mapping[str, Slope] = field(default_factory=dict)
-    carried: Mapping[str, Any] = field(default_factory=dict)
+    carried: dict[str, Any] = field(default_factory=dict)
     __array_ufunc__ = None  # NumPy arrays leave arithmetic with a Bounded to the methods below
 
     @functools.cached_property
@@ -231,6 +232,18 @@ def constant(value: Any, unit: float, roundings: float = 1.0) -> Bounded:
     return Bounded(array, np.where(exact, 0.0, roundings * unit * (np.abs(array) + underflow(unit))), unit, quantum)
 
 
+def own_variable(number: Bounded, name: str, carried: dict[str, Any]) -> Bounded:
+    """Return a number whose own rounding is told by a slope of its own.
+
+    An operation that reads it twice then counts that rounding once. `carried` is the table that all numbers of the step
+    share; it gets an entry.
+    """
+    if not np.any(number.local):
+        return number
+    carried[name] = number.local
+    return replace(number, local=0.0, slopes={**number.slopes, name: (1.0, 0.0)}, carried=carried)
+
+
 def quantum_of(array: NDArray[np.float64]) -> float:
     """Return the largest power of two of which all numbers are multiples; 1 for zeros alone."""
     flat = array.reshape(-1)
@@ -263,8 +276,9 @@ def steepest(slope: Slope) -> Any:
 
 def _between(low: Any, high: Any) -> Slope:
     """Return a range by its centre and half-width, a little wider for its own rounding; unknown ends are steep."""
-    low = np.fmax(np.where(np.isnan(low), -_STEEPEST, low), -_STEEPEST)
-    high = np.fmin(np.where(np.isnan(high), _STEEPEST, high), _STEEPEST)
+    # Both ends are cut on both sides: cut on one side each, a range that lies beyond all of it would have a width below 0.
+    low = np.clip(np.where(np.isnan(low), -_STEEPEST, low), -_STEEPEST, _STEEPEST)
+    high = np.clip(np.where(np.isnan(high), _STEEPEST, high), -_STEEPEST, _STEEPEST)
     return (low + high) / 2, (high - low) / 2 + 2.0**-50 * (np.abs(low) + np.abs(high))
 
 

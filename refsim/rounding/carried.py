@@ -41,28 +41,33 @@ class Carried:
         self, values: Mapping[str, Any], unit: float, spread: Mapping[str, Any] | None = None, quantum: Mapping[str, Any] | None = None
     ) -> dict[str, Bounded]:
         """Return the states at the start of a step, each its own variable."""
-        found = {}
+        found, table = {}, dict(self.errors)
         for name in self.names:
             value = np.broadcast_to(values[name], self.shape)
             exact = self.errors[name] == 0
             bits = quantum[name] if quantum else last_bits(value) if exact.any() else 0.0
             wide = 0.0 if spread is None else spread[name]
-            found[name] = Bounded(value, 0.0, unit, bits, wide, {name: (1.0, 0.0)}, self.errors)
+            found[name] = Bounded(value, 0.0, unit, bits, wide, {name: (1.0, 0.0)}, table)
         return found
 
     def advance(self, after: Mapping[str, Any], unit: float, once: float = 0.0) -> None:
         """Take the states at the end of a step and carry the errors over it; each is rounded `once` more, by that unit."""
         numbers = {name: after[name] if isinstance(after[name], Bounded) else constant(after[name], unit) for name in self.names}
-        local = {name: np.broadcast_to(number.local + once * np.abs(number.value), self.shape) for name, number in numbers.items()}
+        local = {name: np.broadcast_to(self._fresh(number) + once * np.abs(number.value), self.shape) for name, number in numbers.items()}
         box = {}
         with np.errstate(all="ignore"):
             for name, number in numbers.items():
-                total = local[name] + sum(steepest(slope) * self.errors[source] for source, slope in number.slopes.items())
+                total = local[name] + sum(steepest(slope) * self.errors[source] for source, slope in number.slopes.items() if source in self.errors)
                 box[name] = np.broadcast_to(capped(total * _OWN_ROUNDING), self.shape)
                 self.largest_local[name] = np.maximum(self.largest_local[name], local[name])
             if len(self.names) > 1 and (self.directions is not None or self._grown(box)):
                 box = self._turned(numbers, local, box)
         self.errors = box
+
+    def _fresh(self, number: Bounded) -> Any:
+        """Return what this step has added: by the operations themselves, and by those whose numbers are variables of the step."""
+        own = [name for name in number.slopes if name not in self.errors]
+        return number.local + sum(steepest(number.slopes[name]) * number.carried[name] for name in own)
 
     def _grown(self, box: Mapping[str, Any]) -> bool:
         return any(bool((box[name] > _GROWN * self.largest_local[name]).any()) for name in self.names)

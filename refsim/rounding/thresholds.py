@@ -1,7 +1,8 @@
 """How far rounding may have moved what each threshold of a network saw."""
 
+import ast
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from ..arrays import Ints
 from ..engines.delays import Hearing
 from ..engines.discrete import LayerState, Tested, parts_by_input
+from ..model import NeuronModel
 from ..network import Layer
 from ..recording import Recording
-from .bounded import BOUNDED_FUNCTIONS, LIBRARY, UNIT_ROUNDOFF, UNKNOWN, Bounded, as_number, constant, fits, quantum_of, underflow
+from .bounded import BOUNDED_FUNCTIONS, FAR, LIBRARY, UNIT_ROUNDOFF, UNKNOWN, Bounded, as_number, constant, fits, own_variable, quantum_of, underflow
 from .carried import Carried
 
 
@@ -117,6 +119,8 @@ class BoundedLayer:
         shape = np.shape(next(iter(starts.values())).value) if starts else (n_samples, layer.n_post)
         self.carried = Carried(starts, shape)
         self.values = {name: number.value for name, number in starts.items()}
+        self.twice = read_twice(layer.model)
+        self.away: Any = None  # cells whose numbers have left the range in which anything is proven
         for convolution in self.state.kernels.values():
             convolution.values = [constant(value, unit, LIBRARY) for value in convolution.values]
 
@@ -132,11 +136,32 @@ class BoundedLayer:
     ) -> tuple[Tested, ...]:
         """Advance by one step along the spikes that were fired; return both sides of each comparison of the threshold."""
         self.state.state = self.carried.variables(self.values, self.unit, spread, quantum)
+        self.table = next((number.carried for number in self.state.state.values()), {})
         with np.errstate(all="ignore"):  # a neuron that runs away in its upstroke may leave float64
-            _, tested = self.state.step(sums, BOUNDED_FUNCTIONS, fired=fired, truth=as_number, sent=follow)
+            _, tested = self.state.step(sums, BOUNDED_FUNCTIONS, fired=fired, truth=as_number, sent=follow, named=self._named if self.twice else None)
         self.carried.advance(self.state.state, self.unit, self.once)
         self.values = {name: number.value if isinstance(number, Bounded) else number for name, number in self.state.state.items()}
-        return tested
+        return self._within_range(tested)
+
+    def _within_range(self, tested: tuple[Tested, ...]) -> tuple[Tested, ...]:
+        """Leave what the threshold saw without a bound where a cell has run away, from that step on."""
+        seen = [left.value for left, _, _ in tested if isinstance(left, Bounded)]
+        numbers = [*self.values.values(), *seen]
+        if self.away is None and all(np.abs(number).max(initial=0.0) < FAR for number in numbers):  # not so for NaN
+            return tested
+        self.away = np.zeros(self.carried.shape, bool) if self.away is None else self.away
+        for number in numbers:
+            self.away = self.away | ~(np.abs(number) < FAR)
+        self.carried.errors = {name: np.where(self.away, UNKNOWN, error) for name, error in self.carried.errors.items()}
+        return tuple(
+            (replace(left, local=np.where(self.away, UNKNOWN, left.local)) if isinstance(left, Bounded) else left, symbol, right)
+            for left, symbol, right in tested
+        )
+
+    def _named(self, name: str, value: Any) -> Any:
+        if name not in self.twice or not isinstance(value, Bounded):
+            return value
+        return own_variable(value, f"{name} rounded", self.table)
 
     def sent(self, fired: Any) -> Bounded:
         """Return what other layers hear of the last step, with its bound."""
@@ -144,6 +169,15 @@ class BoundedLayer:
         if not payload:
             return constant(np.asarray(fired, np.float64), self.unit)
         return Bounded(self.values[payload], self.carried.errors[payload], self.unit)
+
+
+def read_twice(model: NeuronModel) -> frozenset[str]:
+    """Return the names, states apart, that one statement reads more than once: ``(v + ratio)*kept - ratio`` errs by ``1 - kept`` of the ratio's error."""
+    found: set[str] = set()
+    for statement in model.discrete.before_fire:
+        read = [node.id for node in ast.walk(statement.tree) if isinstance(node, ast.Name)]
+        found |= {name for name in read if read.count(name) > 1}
+    return frozenset(found & {statement.target for statement in model.discrete.before_fire} - set(model.stepped))
 
 
 @dataclass(frozen=True, eq=False)
