@@ -29,6 +29,7 @@ from .thresholds import OPERATE, BoundedLayer, BoundedSum, Rounding, decisive, k
 FINE_ENOUGH = 1 / 20  # of the way from reset to threshold: a coarser bound judges nothing
 _ROOM = 1 << 22  # numbers of a layer that are held at once
 _FEW = 8  # samples that are bounded one by one at once
+_CELLS = 65536  # that are bounded at once
 _BOUNDED_AT_MOST = 1 << 21  # cells times steps of a layer in a block whose rounding is bounded one by one
 
 
@@ -92,7 +93,7 @@ class _Block:
         self.own = None if own is None else own(samples)
         self.network: Network = trial.network
         self.drive: Drive = trial.drive.take(samples)
-        self.weighted = [{name: BoundedSum(part, rounding) for name, part in parts_by_input(layer).items()} for layer in self.network.layers]
+        self.weighted = [_sums(layer, rounding) for layer in self.network.layers]
         self.heard: list[list[Any]] = [[] for _ in self.network.layers]
 
     def judge(self) -> None:
@@ -248,8 +249,9 @@ class _Block:
         seen_bound = number_bound = bound
         if len(chosen):
             bound, seen_bound, number_bound = (np.array(bound) for _ in range(3))
-            for part in np.array_split(chosen, max(1, len(chosen) // 65536)):
-                self._bound_cells(index, row, part, sent, bound, seen_bound, number_bound)
+            self._bound_cells(index, row, chosen, sent, self.rounding, bound, seen_bound, number_bound)
+        if self.rounding.once and (row.off is not None or row.off_number is not None):
+            seen_bound, number_bound = self._proven(index, row, sent, seen_bound, number_bound)
         if fires:
             self._count(index, row, bound, way)
         else:
@@ -336,18 +338,38 @@ class _Block:
         far = far[np.isfinite(far)]
         return float(far.max()) if far.size and far.max() > 0 else 1.0
 
-    def _bound_cells(self, index: int, row: _Followed, cells: Ints, sent: list[Any], *bounds: Floats) -> None:
+    def _proven(self, index: int, row: _Followed, sent: list[Any], seen_bound: Floats, number_bound: Floats) -> tuple[Floats, Floats]:
+        """Return the bounds on known numbers, proven wherever one is off by more than one rounding a step.
+
+        A spike in a short dtype is held against refsim's own arithmetic as well, but a number may be computed in any order
+        and with more roundings or fewer: of it only what the bound of all operations excludes is other than declared.
+        """
+        off = np.zeros_like(row.differs) if row.off is None else ~(row.off <= seen_bound)
+        off |= np.zeros_like(row.differs) if row.off_number is None else ~(row.off_number <= number_bound)
+        cells = np.argwhere(off.any(axis=1))
+        if not len(cells):
+            return seen_bound, number_bound
+        found = np.array(seen_bound), np.array(number_bound)
+        self._bound_cells(index, row, cells, sent, Rounding(self.unit + self.rounding.once), np.zeros(off.shape), *found)
+        return found
+
+    def _bound_cells(self, index: int, row: _Followed, cells: Ints, sent: list[Any], rounding: Rounding, *bounds: Floats) -> None:
         """Bound the rounding of some neurons in some samples, step by step, each by itself."""
+        for part in np.array_split(cells, max(1, len(cells) // _CELLS)):
+            self._bound_part(index, row, part, sent, rounding, *bounds)
+
+    def _bound_part(self, index: int, row: _Followed, cells: Ints, sent: list[Any], rounding: Rounding, *bounds: Floats) -> None:
         layer = self.network.layers[index]
+        weighted = self.weighted[index] if rounding == self.rounding else _sums(layer, rounding)
         at = (cells[:, 0], cells[:, 1])
         involved, place = np.unique(at[0], return_inverse=True)
-        bounded = BoundedLayer(layer, self.network.dt, self.rounding, self.drive.n_samples, self.drive.draws(index, layer.n_post), at)
+        bounded = BoundedLayer(layer, self.network.dt, rounding, self.drive.n_samples, self.drive.draws(index, layer.n_post), at)
         for step in range(self.drive.n_steps):
             frames = self.heard[index][step][involved]
             # What was sent may be off by as much in every sample, or by each its own.
             off = np.repeat(sent[step], len(frames), axis=0) if len(sent[step]) == 1 else sent[step][involved]
             sums = {}
-            for name, weigh in self.weighted[index].items():
+            for name, weigh in weighted.items():
                 total = weigh(frames, off)
                 sums[name] = replace(total, value=total.value[place, at[1]], local=np.broadcast_to(total.local, total.value.shape)[place, at[1]])
             computed: list[Any] = []
@@ -355,7 +377,7 @@ class _Block:
 
             def follow(number: Any, given: Any = given, computed: list[Any] = computed) -> Any:
                 computed.append(number)
-                return number if given is None else _instead(given, self.unit, number)
+                return number if given is None else _instead(given, rounding.unit, number)
 
             tested = bounded.step(sums, row.fired[at[0], step, at[1]], follow=follow)
             whole = (at[0], step, at[1])
@@ -363,6 +385,11 @@ class _Block:
             bounds[0][whole] = known(decisive(tested)[1] if fires else tested[0][0].error)
             bounds[1][whole] = known(tested[0][0].error)
             bounds[2][whole] = known(computed[-1].error) if computed and isinstance(computed[-1], Bounded) else 0.0
+
+
+def _sums(layer: Layer, rounding: Rounding) -> dict[str, BoundedSum]:
+    """Return, by input, the weighted sum of a layer with its bound."""
+    return {name: BoundedSum(part, rounding) for name, part in parts_by_input(layer).items()}
 
 
 def _instead(given: Any, unit: float, _computed: Any) -> Bounded:
