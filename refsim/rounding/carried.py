@@ -1,6 +1,6 @@
 """What rounding may have done to the states of a layer, carried from step to step by the derivative of the step."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,14 +38,15 @@ class Carried:
         self.directions: Any = None  # (..., k, m): the error is a sum of m vectors, each times a number in [-1, 1]
 
     def variables(
-        self, values: Mapping[str, Any], unit: float, spread: Mapping[str, Any] | None = None, quantum: Mapping[str, Any] | None = None
+        self, values: Mapping[str, Any], unit: float, spread: Mapping[str, Any] | None = None, quantum: Callable[[str], Any] | None = None
     ) -> dict[str, Bounded]:
-        """Return the states at the start of a step, each its own variable."""
+        """Return the states at the start of a step, each its own variable; `quantum` gives the last bits of one that stands for many."""
         found, table = {}, dict(self.errors)
         for name in self.names:
             value = np.broadcast_to(values[name], self.shape)
-            exact = self.errors[name] == 0
-            bits = quantum[name] if quantum else last_bits(value) if exact.any() else 0.0
+            bits = 0.0
+            if (self.errors[name] == 0).any():  # elsewhere the result is rounded whatever its last bits are
+                bits = last_bits(value) if quantum is None else quantum(name)
             wide = 0.0 if spread is None else spread[name]
             found[name] = Bounded(value, 0.0, unit, bits, wide, {name: (1.0, 0.0)}, table)
         return found

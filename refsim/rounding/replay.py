@@ -6,7 +6,6 @@ avalanche; a tie in one neuron hides nothing beside it or behind it; and the lay
 are not the declared ones. docs/decisions/0047 says why.
 """
 
-import functools
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,17 +17,19 @@ from numpy.typing import NDArray
 from ..arrays import Floats, Ints
 from ..drive import Drive
 from ..engines.delays import Hearing
-from ..engines.discrete import LayerState, parts_by_input
+from ..engines.discrete import LayerState
 from ..network import Layer, Network
 from ..recording import Recording
 from .any_order import bound_of, heard_exactly
-from .bounded import Bounded, last_bits
+from .bounded import Bounded
 from .judgement import Decision, LayerJudgement, Replay
-from .thresholds import OPERATE, BoundedLayer, BoundedSum, Rounding, decisive, known
+from .reach import Each, Ranges, instead, sums_of
+from .thresholds import OPERATE, BoundedLayer, Rounding, decisive, known
 
 FINE_ENOUGH = 1 / 20  # of the way from reset to threshold: a coarser bound judges nothing
 _ROOM = 1 << 22  # numbers of a layer that are held at once
 _FEW = 8  # samples that are bounded one by one at once
+_CELLS = 65536  # that are bounded at once
 _BOUNDED_AT_MOST = 1 << 21  # cells times steps of a layer in a block whose rounding is bounded one by one
 
 
@@ -67,7 +68,7 @@ def replay(trial: Recording, samples: Ints, dtypes: Sequence[str], own: Own | No
 
 @dataclass
 class _Followed:
-    """What one layer of a block did, (n_samples, n_steps, n_neurons), and the range of its numbers over the samples."""
+    """What one layer of a block did, (n_samples, n_steps, n_neurons)."""
 
     fired: NDArray[np.bool_]
     given: NDArray[np.float64] | None  # what its spikes carried, where that is known
@@ -76,10 +77,7 @@ class _Followed:
     seen: Floats
     off: Floats | None  # what the known membrane is off by
     off_number: Floats | None  # and what its spikes carry
-    states: list[dict[str, tuple[Any, Any, Any]]]  # a step: name -> (least, largest, last bit) of each neuron
-    draws: list[dict[str, tuple[Any, Any]]]
-    sums: list[dict[str, tuple[Any, Any]]]
-    way: list[Floats]
+    way: list[Floats]  # from reset to threshold, at spikes
 
 
 class _Block:
@@ -92,15 +90,16 @@ class _Block:
         self.own = None if own is None else own(samples)
         self.network: Network = trial.network
         self.drive: Drive = trial.drive.take(samples)
-        self.weighted = [{name: BoundedSum(part, rounding) for name, part in parts_by_input(layer).items()} for layer in self.network.layers]
+        self.weighted = [sums_of(layer, rounding) for layer in self.network.layers]
         self.heard: list[list[Any]] = [[] for _ in self.network.layers]
 
     def judge(self) -> None:
         """Follow, bound, and put what was found into the replay."""
         with np.errstate(all="ignore"):  # a neuron that runs away may leave float64
-            self.layers = self._follow()
             few = len(self.samples) <= _FEW
-            limits, sent = self._each_bounds() if few else self._range_bounds()
+            reach = (Each if few else Ranges)(self.network, self.drive, self.rounding, self.weighted)
+            self.layers = self._follow(reach)
+            limits, sent = reach.limits, reach.offs
             for index, row in enumerate(self.layers):
                 if few:
                     rows = zip(self.samples.tolist(), row.distance, limits[index], strict=True)
@@ -108,8 +107,8 @@ class _Block:
                 if self.found.layers[index].judged:
                     self._judge_layer(index, row, limits[index], sent[index])
 
-    def _follow(self) -> list[_Followed]:
-        """Run each layer on what the run sent to it, along the run's own spikes."""
+    def _follow(self, reach: Each | Ranges) -> list[_Followed]:
+        """Run each layer on what the run sent to it, along the run's own spikes, and bound the rounding of each step."""
         layers, drive = self.network.layers, self.drive
         draws = [drive.draws(index, layer.n_post) for index, layer in enumerate(layers)]
         states = [LayerState.start(layer, self.network.dt, drive.n_samples, draw) for layer, draw in zip(layers, draws, strict=True)]
@@ -120,9 +119,8 @@ class _Block:
                 heard = hear(index, frame)
                 self.heard[index].append(heard)
                 sums = {name: heard @ weigh.weight + weigh.bias for name, weigh in self.weighted[index].items()}
-                row.states.append({name: _range(value) for name, value in state.state.items()})
-                row.draws.append({name: _ends(state.draw(step, name)) for name in layer.model.draws})
-                row.sums.append({name: _ends(value) for name, value in sums.items()})
+                now = {"sums": sums, "states": state.state, "draws": {name: state.draw(step, name) for name in layer.model.draws}}
+                reach.step(index, step, heard, now, row.fired[:, step], None if row.given is None else row.given[:, step])
                 hear.spikes[index] = self._one_step(index, state, row, sums, step)
         return rows
 
@@ -133,7 +131,7 @@ class _Block:
         shape = fired.shape
         payload = None if given is None or not layer.model.discrete.payload else np.asarray(given[self.samples], np.float64)
         return _Followed(fired, payload, np.zeros(shape, bool), np.zeros(shape), np.zeros(shape), np.zeros(shape) if seen else None,
-                         None if payload is None else np.zeros(shape), [], [], [], [])  # fmt: skip
+                         None if payload is None else np.zeros(shape), [])  # fmt: skip
 
     def _one_step(self, index: int, state: LayerState, row: _Followed, sums: Any, step: int) -> Any:
         """Advance one layer; note what differs, and return what it sent."""
@@ -163,67 +161,6 @@ class _Block:
             row.way.append(np.abs(threshold - state.state[state.layer.model.membrane])[spiked])
         return state.output(fired)
 
-    def _each_bounds(self) -> tuple[list[Floats], list[Any]]:
-        """Bound the rounding of each neuron in each sample; return it (n_samples, n_steps, n_neurons), and that of what is sent."""
-        drive, network = self.drive, self.network
-        draws = [drive.draws(index, layer.n_post) for index, layer in enumerate(network.layers)]
-        bounded = [BoundedLayer(layer, network.dt, self.rounding, drive.n_samples, draw) for layer, draw in zip(network.layers, draws, strict=True)]
-        limits = [np.zeros((drive.n_samples, drive.n_steps, layer.n_post)) for layer in network.layers]
-        offs: list[Any] = [[] for _ in network.layers]
-        moved, silence = Hearing(network, drive.n_samples), np.zeros((drive.n_samples, network.n_inputs))
-        for step in range(drive.n_steps):
-            for index, (layer, row) in enumerate(zip(bounded, self.layers, strict=True)):
-                offs[index].append(moved(index, silence))
-                sums = {name: weigh(self.heard[index][step], offs[index][-1]) for name, weigh in self.weighted[index].items()}
-                given = None if row.given is None else row.given[:, step]
-                follow = None if given is None else functools.partial(_instead, given, self.unit)
-                fired = row.fired[:, step]
-                tested = layer.step(sums, fired, follow=follow)
-                limits[index][:, step] = known(decisive(tested)[1] if layer.layer.model.discrete.fire else tested[0][0].error)
-                sent = layer.sent(fired)
-                moved.spikes[index] = np.broadcast_to(sent.error if given is None else 0.0, fired.shape)
-        return limits, offs
-
-    def _range_bounds(self) -> tuple[list[Floats], list[Any]]:
-        """Bound the rounding of each neuron over all samples at once; return it (n_steps, n_neurons), and that of what is sent.
-
-        The numbers of a step are known as ranges, from the samples themselves. One such bound costs no more than one
-        sample, and is fine enough where a neuron forgets.
-        """
-        drive, network = self.drive, self.network
-        bounded = [BoundedLayer(layer, network.dt, self.rounding, 1, _no_draw) for layer in network.layers]
-        limits = [np.zeros((drive.n_steps, layer.n_post)) for layer in network.layers]
-        offs: list[Any] = [[] for _ in network.layers]
-        moved, silence = Hearing(network, 1), np.zeros((1, network.n_inputs))
-        for step in range(drive.n_steps):
-            for index, (layer, row) in enumerate(zip(bounded, self.layers, strict=True)):
-                off = moved(index, silence)
-                offs[index].append(off)
-                tested = self._ranged_step(index, layer, row, step, off)
-                gaps = [(left - right) if layer.layer.model.discrete.fire else left for left, _, right in tested]
-                limits[index][step] = known(np.max([np.broadcast_to(gap.error, (1, layer.layer.n_post)) for gap in gaps], axis=0))[0]
-                sent = layer.sent(np.zeros((1, layer.layer.n_post)))
-                moved.spikes[index] = np.broadcast_to(sent.error if row.given is None else 0.0, (1, layer.layer.n_post))
-        return limits, offs
-
-    def _ranged_step(self, index: int, layer: BoundedLayer, row: _Followed, step: int, off: Any) -> Any:
-        """Advance a layer whose numbers are ranges over all samples."""
-        frames, sums = self.heard[index][step], {}
-        for name, (low, high) in row.sums[step].items():
-            error, quantum = self.weighted[index][name].over(frames, off)
-            sums[name] = Bounded(_middle(low, high)[None], np.broadcast_to(error, low.shape)[None], self.unit, quantum, _half(low, high)[None])
-        layer.values = {name: _middle(low, high)[None] for name, (low, high, _) in row.states[step].items()}
-        spread = {name: _half(low, high)[None] for name, (low, high, _) in row.states[step].items()}
-        bits = {name: bit for name, (_, _, bit) in row.states[step].items()}
-        draws = row.draws[step]
-        layer.state.draw = lambda _step, name: Bounded(_middle(*draws[name])[None], layer.cut, self.unit, 0.0, _half(*draws[name])[None])
-        fired = row.fired[:, step]
-        some, all_ = fired.any(axis=0), fired.all(axis=0)
-        z = Bounded((some & all_).astype(float)[None], 0.0, self.unit, 1.0, (some & ~all_).astype(float)[None])
-        given = None if row.given is None else _ends(row.given[:, step])
-        follow = None if given is None else lambda _computed: Bounded(_middle(*given)[None], 0.0, self.unit, 0.0, _half(*given)[None])
-        return layer.step(sums, z, spread, bits, follow)
-
     def _judge_layer(self, index: int, row: _Followed, limit: Floats, sent: list[Any]) -> None:
         """Count the decisions of a layer; where the bound over all samples is too coarse to tell, bound them one by one."""
         layer, judged = self.network.layers[index], self.found.layers[index]
@@ -235,21 +172,27 @@ class _Block:
         way = self._way(index, row)
         fine = limit <= FINE_ENOUGH * way
         fires = bool(layer.model.discrete.fire)
-        near = row.differs & ~((np.abs(row.distance) > limit) & np.isfinite(limit))
-        off = np.zeros_like(row.differs) if row.off is None else ~(row.off <= limit)
-        numbers = np.zeros_like(row.differs) if row.off_number is None else row.off_number > 0
-        coarse = np.broadcast_to(~fine, row.differs.shape) if fires else np.zeros_like(row.differs)
-        if limit.ndim == 3:  # each was bounded by itself already; but a test of two sides has a bound of its own for the membrane
-            near, coarse = np.zeros_like(near), np.zeros_like(coarse)
-        cells = np.argwhere((near | off | numbers).any(axis=1) | coarse.any(axis=1))
-        sure = [np.argwhere((near | off | numbers).any(axis=1)), cells]
+        near = np.zeros((len(self.samples), layer.n_post), bool)
+        if row.off is not None:
+            near |= (~(row.off <= limit)).any(axis=1)
+        if row.off_number is not None:
+            near |= (row.off_number > 0).any(axis=1)
+        coarse = np.zeros(layer.n_post, bool)
+        if limit.ndim == 2 and fires:  # else each was bounded by itself already; but a test of two sides has a bound of its own for the membrane
+            sample, step, neuron = np.nonzero(row.differs)
+            reach = limit[step, neuron]
+            tipped = ~((np.abs(row.distance[sample, step, neuron]) > reach) & np.isfinite(reach))
+            near[sample[tipped], neuron[tipped]] = True
+            coarse = (~fine).any(axis=0)
+        sure = [np.argwhere(near), np.argwhere(near | coarse)]
         chosen = next((each for each in reversed(sure) if len(each) * self.drive.n_steps <= _BOUNDED_AT_MOST), sure[0])
         bound = np.broadcast_to(limit, row.differs.shape)
         seen_bound = number_bound = bound
         if len(chosen):
             bound, seen_bound, number_bound = (np.array(bound) for _ in range(3))
-            for part in np.array_split(chosen, max(1, len(chosen) // 65536)):
-                self._bound_cells(index, row, part, sent, bound, seen_bound, number_bound)
+            self._bound_cells(index, row, chosen, sent, self.rounding, bound, seen_bound, number_bound)
+        if self.rounding.once and (row.off is not None or row.off_number is not None):
+            seen_bound, number_bound = self._proven(index, row, sent, seen_bound, number_bound)
         if fires:
             self._count(index, row, bound, way)
         else:
@@ -270,50 +213,50 @@ class _Block:
 
     def _count(self, index: int, row: _Followed, bound: Floats, way: float) -> None:
         judged = self.found.layers[index]
-        bound = np.where(self.in_doubt & row.differs, np.inf, bound)
-        distance = np.abs(row.distance)
+        # Nearly all decisions are as declared and bounded finely enough: only the others are looked at one by one.
+        at = np.nonzero(row.differs | ~(bound <= FINE_ENOUGH * way))
+        differs, doubted, distance = row.differs[at], self.in_doubt[at[0], 0, 0], np.abs(row.distance[at])
+        reach = np.where(doubted & differs, np.inf, bound[at])
         # A distance of 0 in exact sums is a difference; a distance within a bound above 0 is none.
-        beyond = row.differs & np.isfinite(bound) & ((distance > bound) | (bound == 0))
-        beyond |= row.differs & np.isnan(distance) & ~self.in_doubt
+        beyond = differs & np.isfinite(reach) & ((distance > reach) | (reach == 0))
+        beyond |= differs & np.isnan(distance) & ~doubted
         if self.own is not None:
-            beyond &= self.own[index] != row.fired
-        far = np.fmax(distance, way)  # a membrane far beyond its threshold is large, and rounds by as much more
-        coarse = ~(bound <= FINE_ENOUGH * far) & ~beyond
-        within = row.differs & ~beyond & ~coarse
+            beyond &= self.own[index][at] != row.fired[at]
+        # A membrane far beyond its threshold is large, and rounds by as much more.
+        coarse = ~(reach <= FINE_ENOUGH * np.fmax(distance, way)) & ~beyond
+        within = differs & ~beyond & ~coarse
         judged.wrong += int(beyond.sum())
         judged.unjudged += int(coarse.sum())
         judged.within += int(within.sum())
-        judged.right += int(beyond.size - beyond.sum() - coarse.sum() - within.sum())
-        judged.coarsest = max(judged.coarsest, float(np.max(np.where(self.in_doubt & row.differs, 0.0, bound) / far)))
-        self.found.wrong += list(self._told(index, row, beyond, row.distance, bound, "spike"))
-        self.found.open += list(self._told(index, row, within | (coarse & row.differs), row.distance, bound, "spike"))
-        self.found.wrong_samples |= set(self.samples[beyond.any(axis=(1, 2))].tolist())
+        judged.right += int(row.differs.size - beyond.sum() - coarse.sum() - within.sum())
+        judged.coarsest = max(judged.coarsest, self._coarsest(row, bound, way))
+        places = np.stack(at, axis=1)
+        for rows, chosen in ((self.found.wrong, beyond), (self.found.open, within | (coarse & differs))):
+            rows += list(self._told(index, row, places[chosen], row.distance[at][chosen], reach[chosen], "spike"))
+        self.found.wrong_samples |= set(self.samples[np.unique(at[0][beyond])].tolist())
+
+    def _coarsest(self, row: _Followed, bound: Floats, way: float) -> float:
+        """Return the largest bound as a share of the way from reset to threshold, or from there to a membrane that is farther."""
+        far = np.abs(row.distance)
+        np.fmax(far, way, out=far)
+        share = np.divide(bound, far, out=far)
+        return float(np.max(share, where=~(self.in_doubt & row.differs), initial=0.0))
 
     def _off(self, index: int, row: _Followed, off: Floats, bound: Floats, what: str) -> int:
         """Count known numbers that are farther from the replay than rounding reaches."""
         beyond = ~(off <= bound) & np.isfinite(np.where(np.isnan(off), 0.0, bound))
         beyond &= ~row.differs if what != "membrane" else True  # a wrong spike is told once
-        self.found.wrong += list(self._told(index, row, beyond, off, bound, what))
+        self.found.wrong += list(self._told(index, row, np.argwhere(beyond), off[beyond], np.broadcast_to(bound, off.shape)[beyond], what))
         self.found.wrong_samples |= set(self.samples[beyond.any(axis=(1, 2))].tolist())
         return int(beyond.sum())
 
-    def _told(self, index: int, row: _Followed, where: Any, distance: Floats, bound: Floats, what: str) -> Iterator[Decision]:
-        places = np.argwhere(where)
-        places = places[np.lexsort((places[:, 2], places[:, 0], places[:, 1]))][:100]
-        for sample, step, neuron in places.tolist():
+    def _told(self, index: int, row: _Followed, places: Ints, distance: Floats, bound: Floats, what: str) -> Iterator[Decision]:
+        """Yield the first hundred of some places, (n, 3), each with its distance and bound."""
+        order = np.lexsort((places[:, 2], places[:, 0], places[:, 1]))[:100]
+        for (sample, step, neuron), far, reach in zip(places[order].tolist(), distance[order].tolist(), bound[order].tolist(), strict=True):
             at = (sample, step, neuron)
-            yield Decision(
-                index,
-                int(self.samples[sample]),
-                step,
-                neuron,
-                bool(row.fired[at]),
-                float(distance[at]),
-                float(bound[at]),
-                float(row.seen[at]),
-                what,
-                self._trial_seen(index, at),
-            )
+            fired, seen = bool(row.fired[at]), float(row.seen[at])
+            yield Decision(index, int(self.samples[sample]), step, neuron, fired, far, reach, seen, what, self._trial_seen(index, at))
 
     def _trial_seen(self, index: int, at: tuple[int, int, int]) -> float | None:
         traces = self.trial.traces[index] if self.trial.traces else {}
@@ -336,18 +279,38 @@ class _Block:
         far = far[np.isfinite(far)]
         return float(far.max()) if far.size and far.max() > 0 else 1.0
 
-    def _bound_cells(self, index: int, row: _Followed, cells: Ints, sent: list[Any], *bounds: Floats) -> None:
+    def _proven(self, index: int, row: _Followed, sent: list[Any], seen_bound: Floats, number_bound: Floats) -> tuple[Floats, Floats]:
+        """Return the bounds on known numbers, proven wherever one is off by more than one rounding a step.
+
+        A spike in a short dtype is held against refsim's own arithmetic as well, but a number may be computed in any order
+        and with more roundings or fewer: of it only what the bound of all operations excludes is other than declared.
+        """
+        off = np.zeros_like(row.differs) if row.off is None else ~(row.off <= seen_bound)
+        off |= np.zeros_like(row.differs) if row.off_number is None else ~(row.off_number <= number_bound)
+        cells = np.argwhere(off.any(axis=1))
+        if not len(cells):
+            return seen_bound, number_bound
+        found = np.array(seen_bound), np.array(number_bound)
+        self._bound_cells(index, row, cells, sent, Rounding(self.unit + self.rounding.once), np.zeros(off.shape), *found)
+        return found
+
+    def _bound_cells(self, index: int, row: _Followed, cells: Ints, sent: list[Any], rounding: Rounding, *bounds: Floats) -> None:
         """Bound the rounding of some neurons in some samples, step by step, each by itself."""
+        for part in np.array_split(cells, max(1, len(cells) // _CELLS)):
+            self._bound_part(index, row, part, sent, rounding, *bounds)
+
+    def _bound_part(self, index: int, row: _Followed, cells: Ints, sent: list[Any], rounding: Rounding, *bounds: Floats) -> None:
         layer = self.network.layers[index]
+        weighted = self.weighted[index] if rounding == self.rounding else sums_of(layer, rounding)
         at = (cells[:, 0], cells[:, 1])
         involved, place = np.unique(at[0], return_inverse=True)
-        bounded = BoundedLayer(layer, self.network.dt, self.rounding, self.drive.n_samples, self.drive.draws(index, layer.n_post), at)
+        bounded = BoundedLayer(layer, self.network.dt, rounding, self.drive.n_samples, self.drive.draws(index, layer.n_post), at)
         for step in range(self.drive.n_steps):
             frames = self.heard[index][step][involved]
             # What was sent may be off by as much in every sample, or by each its own.
             off = np.repeat(sent[step], len(frames), axis=0) if len(sent[step]) == 1 else sent[step][involved]
             sums = {}
-            for name, weigh in self.weighted[index].items():
+            for name, weigh in weighted.items():
                 total = weigh(frames, off)
                 sums[name] = replace(total, value=total.value[place, at[1]], local=np.broadcast_to(total.local, total.value.shape)[place, at[1]])
             computed: list[Any] = []
@@ -355,7 +318,7 @@ class _Block:
 
             def follow(number: Any, given: Any = given, computed: list[Any] = computed) -> Any:
                 computed.append(number)
-                return number if given is None else _instead(given, self.unit, number)
+                return number if given is None else instead(given, rounding.unit, number)
 
             tested = bounded.step(sums, row.fired[at[0], step, at[1]], follow=follow)
             whole = (at[0], step, at[1])
@@ -363,31 +326,6 @@ class _Block:
             bounds[0][whole] = known(decisive(tested)[1] if fires else tested[0][0].error)
             bounds[1][whole] = known(tested[0][0].error)
             bounds[2][whole] = known(computed[-1].error) if computed and isinstance(computed[-1], Bounded) else 0.0
-
-
-def _instead(given: Any, unit: float, _computed: Any) -> Bounded:
-    """Return what a run sent, in place of what the step computes for it."""
-    return Bounded(given, 0.0, unit, last_bits(given))
-
-
-def _range(value: Any) -> tuple[Any, Any, Any]:
-    value = np.asarray(value, np.float64)
-    if value.ndim < 2:  # a state that a step sets to a constant
-        return value, value, last_bits(value)
-    return value.min(axis=0), value.max(axis=0), last_bits(value).min(axis=0)
-
-
-def _ends(value: Any) -> tuple[Any, Any]:
-    return value.min(axis=0), value.max(axis=0)
-
-
-def _middle(low: Any, high: Any) -> Any:
-    return low + (high - low) / 2
-
-
-def _half(low: Any, high: Any) -> Any:
-    """Return half the width of a range, a little more for its own rounding; none where it is a point."""
-    return np.where(high > low, (high - low) / 2 * (1 + 2.0**-50) + 2.0**-52 * np.maximum(np.abs(low), np.abs(high)), 0.0)
 
 
 def _apart(trial: Any, declared: Any) -> Any:
@@ -402,6 +340,3 @@ def _nearest(gaps: list[Any], holds: list[Any], fires: Any) -> Any:
     rank = np.where(fires, np.abs(distance), np.where(holding, np.inf, -np.abs(distance)))
     return np.take_along_axis(distance, np.argmin(rank, axis=0)[None], 0)[0]
 
-
-def _no_draw(_step: int, name: str) -> Any:
-    raise AssertionError(name)

@@ -1,7 +1,7 @@
 """How far rounding may have moved what each threshold of a network saw."""
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +43,24 @@ class Rounding:
         return cls(UNIT_ROUNDOFF["float64"] * len(units), max(units))
 
 
+@dataclass(frozen=True, eq=False)
+class _Numbers:
+    """What a layer hears in a step, (n, n_pre): its largest size, and whether it is spikes of 0 and 1, as mostly."""
+
+    array: NDArray[Any]
+    largest: float
+    whole: bool
+
+    @classmethod
+    def of(cls, x: NDArray[Any]) -> "_Numbers":
+        """Look at the numbers once."""
+        if x.dtype == bool:
+            return cls(x, 1.0, True)
+        low, high = float(np.min(x, initial=0.0)), float(np.max(x, initial=0.0))
+        whole = low == 0.0 and high == 1.0 and int(np.count_nonzero(x)) == int(np.count_nonzero(x == 1.0))
+        return cls(x, max(high, -low), whole)
+
+
 class BoundedSum:
     """The weighted sum of a layer with a bound that holds for any order of additions."""
 
@@ -50,35 +68,36 @@ class BoundedSum:
         self.weight, self.bias, self.unit = np.ascontiguousarray(layer.weight.T), layer.bias, rounding.unit
         self.once, self.bias_size = rounding.once, np.abs(layer.bias)
         self.sizes = np.abs(self.weight)
+        self.largest = self.sizes.max(axis=0, initial=0.0)
         self.quanta = quantum_of(layer.weight), quantum_of(layer.bias)
 
-    def __call__(self, x: NDArray[Any], off: Any = 0.0) -> Bounded:
-        """Return the sum of an x, (n, n_pre), that may be `off` by so much."""
+    def __call__(self, x: NDArray[Any], off: Any = 0.0, value: Any = None) -> Bounded:
+        """Return the sum of an x, (n, n_pre), that may be `off` by so much; its value, where that is known, is not added up again."""
         reach = off @ self.sizes if np.any(off) else np.zeros(1)
         size = np.abs(x) @ self.sizes + self.bias_size
         terms = ((x != 0) | (np.asarray(off) > 0)).sum(axis=1, keepdims=True) + 1
-        return Bounded(x @ self.weight + self.bias, *self._error(x, size + reach, terms, reach))
+        value = x @ self.weight + self.bias if value is None else value
+        return Bounded(value, *self._error(_Numbers.of(x), size + reach, terms, reach))
 
     def over(self, frames: NDArray[Any], off: Any = 0.0) -> tuple[Any, Any]:
         """Return bound and quantum of the sums of many x at once, (n, n_pre): one number a neuron, and no closer than cheap."""
         reach = off @ self.sizes if np.any(off) else np.zeros(1)
-        sizes = np.abs(frames)
-        largest = sizes.sum(axis=1).max(initial=0.0) * self.sizes.max(axis=0, initial=0.0)
-        size = np.minimum(sizes.max(axis=0, initial=0.0) @ self.sizes, largest) + self.bias_size
-        terms = int((frames != 0).sum(axis=1).max(initial=0)) + int(np.sum(np.asarray(off) > 0)) + 1
-        error, _, quantum = self._error(frames, size + reach, np.asarray(terms), reach)
+        numbers = _Numbers.of(frames)
+        active = np.count_nonzero(frames, axis=1)
+        most = np.maximum(frames.max(axis=0, initial=0.0), -frames.min(axis=0, initial=0.0))
+        total = float(active.max(initial=0)) if numbers.whole else float(np.abs(frames).sum(axis=1).max(initial=0.0))
+        size = np.minimum(most @ self.sizes, total * self.largest) + self.bias_size
+        terms = int(active.max(initial=0)) + int(np.sum(np.asarray(off) > 0)) + 1
+        error, _, quantum = self._error(numbers, size + reach, np.asarray(terms), reach)
         return error, quantum
 
-    def _quantum(self, x: NDArray[Any], size: Any) -> float:
+    def _quantum(self, x: "_Numbers", size: Any) -> float:
         """Return a power of two of which all sums are multiples; 0 where even the largest that there can be makes none exact."""
-        largest = float(np.max(x, initial=0.0)) if x.dtype != bool else 1.0
-        largest = max(largest, -float(np.min(x, initial=0.0)))
-        if not np.any(fits(size, min(self.quanta[0] * (largest or 1.0), self.quanta[1]), self.unit)):
+        if not np.any(fits(size, min(self.quanta[0] * (x.largest or 1.0), self.quanta[1]), self.unit)):
             return 0.0
-        whole = largest == 1.0 and bool(((x == 0) | (x == 1)).all())  # spikes, as mostly
-        return min(self.quanta[0] * (1.0 if whole else quantum_of(x)), self.quanta[1])
+        return min(self.quanta[0] * (1.0 if x.whole else quantum_of(x.array)), self.quanta[1])
 
-    def _error(self, x: NDArray[Any], size: Any, terms: Any, reach: Any) -> tuple[Any, float, float]:
+    def _error(self, x: "_Numbers", size: Any, terms: Any, reach: Any) -> tuple[Any, float, float]:
         quantum = self._quantum(x, size)
         # Each product is rounded, each of its factors may be, and each of `terms` additions is.
         roundings = (terms + 3) * self.unit
@@ -132,7 +151,7 @@ class BoundedLayer:
         return constants if self.cells is None or np.ndim(constants) == 0 else constants[self.cells[1]]
 
     def step(
-        self, sums: Mapping[str, Bounded], fired: Any, spread: Mapping[str, Any] | None = None, quantum: Mapping[str, Any] | None = None, follow: Any = None
+        self, sums: Mapping[str, Bounded], fired: Any, spread: Mapping[str, Any] | None = None, quantum: Callable[[str], Any] | None = None, follow: Any = None
     ) -> tuple[Tested, ...]:
         """Advance by one step along the spikes that were fired; return both sides of each comparison of the threshold."""
         self.state.state = self.carried.variables(self.values, self.unit, spread, quantum)
