@@ -177,7 +177,7 @@ class _Block:
             near |= (~(row.off <= limit)).any(axis=1)
         if row.off_number is not None:
             near |= (row.off_number > 0).any(axis=1)
-        coarse = np.zeros(layer.n_post, bool)
+        coarse: Any = np.zeros(layer.n_post, bool)
         if limit.ndim == 2 and fires:  # else each was bounded by itself already; but a test of two sides has a bound of its own for the membrane
             sample, step, neuron = np.nonzero(row.differs)
             reach = limit[step, neuron]
