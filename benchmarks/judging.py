@@ -27,7 +27,7 @@ EARLIER = "27ecdac"  # the last that followed the reference alone, and judged no
 PASSING, FAILING = 1.3, 1.0  # asked: times the earlier comparison; runs of the engine on trial beyond it
 CASES: dict[str, dict[str, Any]] = {
     "dense": {"card": "lif_decay", "sizes": (784, 256, 10), "samples": 256, "steps": 100},
-    "adaptive": {"card": "alif", "sizes": (64, 128, 128, 10), "samples": 64, "steps": 100},
+    "adaptive": {"card": "adlif", "sizes": (64, 128, 10), "samples": 64, "steps": 100},
     "long": {"card": "lif", "sizes": (32, 64, 10), "samples": 16, "steps": 2000},
     "small": {"card": "lif", "sizes": (20, 30, 10), "samples": 256, "steps": 50},
 }
@@ -157,6 +157,7 @@ def measure(case: str, tree: Path, rounds: int) -> dict[str, Any]:
         "spread": {name: {job: round(max(times) / min(times) - 1, 2) for job, times in jobs.items()} for name, jobs in spent.items()},
         "passing_ratio": round(now["passing"] / earlier["passing"], 2),
         "failing_runs": round((now["failing"] - earlier["failing"]) / now["run on trial"], 2),
+        "failing_over_passing_runs": round((now["failing"] - now["passing"]) / now["run on trial"], 2),
         "replay_runs": round(now["replay"] / now["run on trial"], 2),
     }  # fmt: skip
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-NAMES = ("throughput", "scaling", "coldstart")
+NAMES = ("throughput", "scaling", "coldstart", "judging")
 FASTEST = "fastest of snnTorch, SpikingJelly, Norse"
 # What refsim's samples per CPU second over another's must reach.
 TARGETS = {
@@ -73,6 +73,22 @@ def coldstart(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def judging(result: dict[str, Any]) -> str:
+    """Return the table of comparisons, beside those of the earlier refsim."""
+    lines = ["| network | passing, s | earlier | ratio | failing, s | earlier | more than earlier, in runs | more than passing, in runs | replay, s | run on trial, s |",
+             "|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    asked = result["asked"]
+    for row in result["rows"]:
+        now, earlier = row["seconds"]["now"], row["seconds"]["earlier"]
+        ratio, runs = row["passing_ratio"], row["failing_runs"]
+        told = ["met" if met else "missed" for met in (ratio <= asked["passing_ratio"], runs <= asked["failing_runs"])]
+        what = f"{row['case']}: {row['card']}, {'-'.join(map(str, row['sizes']))}, {row['samples']} samples, {row['steps']:,} steps"
+        cells = [what, f"{now['passing']:.2f}", f"{earlier['passing']:.2f}", f"**{ratio:.2f}** {told[0]}", f"{now['failing']:.2f}", f"{earlier['failing']:.2f}",
+                 f"**{runs:+.1f}** {told[1]}", f"{row['failing_over_passing_runs']:+.1f}", f"{now['replay']:.2f}", f"{now['run on trial']:.2f}"]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def machine(result: dict[str, Any]) -> str:
     """Return one sentence on where figures come from."""
     facts = result["machine"]
@@ -85,7 +101,8 @@ def write() -> str:
     """Return the whole page."""
     results = {name: json.loads((HERE / "results" / f"{name}.json").read_text("utf-8")) for name in NAMES if (HERE / "results" / f"{name}.json").exists()}
     text = (HERE / "readme.txt").read_text("utf-8")
-    parts = {"ratios": ("throughput", ratios), "engines": ("throughput", engines), "scaling": ("scaling", scaling), "coldstart": ("coldstart", coldstart)}
+    parts = {"ratios": ("throughput", ratios), "engines": ("throughput", engines), "scaling": ("scaling", scaling), "coldstart": ("coldstart", coldstart),
+             "judging": ("judging", judging)}  # fmt: skip
     for mark, (name, make) in parts.items():
         text = text.replace(f"@{mark}@", make(results[name]) if name in results else f"Not measured yet: `python -m benchmarks.{name} --json FILE`.")
     for name in NAMES:

@@ -155,7 +155,9 @@ def on_steps(card: str, wiring: str, dtype: str, sizes: Sequence[int], shape: tu
     return Right(f"{card}, {wiring}, {dtype}, {max(sizes[1:])} wide, {shape[1]} steps", made)
 
 
-def live(neurons: str, dtype: str, sizes: Sequence[int], shape: tuple[int, int], seed: int, *, convolution: bool = False, readout: bool = False, compiled: str = "") -> Right:
+def live(
+    neurons: str, dtype: str, sizes: Sequence[int], shape: tuple[int, int], seed: int, *, convolution: bool = False, readout: bool = False, compiled: str = ""
+) -> Right:
     """Return a module that runs itself, and is read to be declared; compiled whole, in place, or part by part."""
 
     def made() -> Any:
@@ -189,13 +191,29 @@ def networks() -> list[Right]:
     ways = (("LIF", "float32", "whole"), ("IF", "float32", "in place"), ("Leaky, soft", "float32", "part by part"), ("LIF", "bfloat16", "in place"), ("SRIF", "bfloat16", "whole"))  # fmt: skip
     found += [live(neurons, dtype, small, shape, index, compiled=way) for index, (neurons, dtype, way) in enumerate(ways)]
     wide = (64, 4096, 10)
-    found += [on_steps(card, wiring, "float32", wide, (4, 50), 7) for card, wiring in (("lif", "dense"), ("srif", "delayed"), ("alif", "dense"), ("cuba_lif", "convolution"))]
+    found += [
+        on_steps(card, wiring, "float32", wide, (4, 50), 7)
+        for card, wiring in (("lif", "dense"), ("srif", "delayed"), ("alif", "dense"), ("cuba_lif", "convolution"))
+    ]
     found += [on_steps("lif_decay", "dense", "float32", (4096, 4096, 10), (2, 30), 7)]
     found += [live(neurons, dtype, wide, (4, 50), 7) for neurons, dtype in (("LIF", "float32"), ("SRIF", "bfloat16"), ("LIF", "bfloat16"), ("IF", "float16"))]
     narrow, long = (12, 16, 8), (2, 2000)
-    found += [on_steps(card, WIRINGS[index % 4], "float32", narrow, long, index) for index, card in enumerate(("if", "lif", "srif", "alif", "adlif", "rf", "cuba_lif", "izhikevich", "lif_refractory"))]
+    found += [
+        on_steps(card, WIRINGS[index % 4], "float32", narrow, long, index)
+        for index, card in enumerate(("if", "lif", "srif", "alif", "adlif", "rf", "cuba_lif", "izhikevich", "lif_refractory"))
+    ]
     found += [on_steps("lif", "recurrent", "float64", narrow, long, 1)]
-    found += [live(neurons, dtype, narrow, long, 5) for neurons, dtype in (("LIF", "bfloat16"), ("SRIF", "bfloat16"), ("ALIF", "bfloat16"), ("LIF", "float16"), ("Leaky, hard", "float16"), ("IF", "float32"))]
+    found += [
+        live(neurons, dtype, narrow, long, 5)
+        for neurons, dtype in (
+            ("LIF", "bfloat16"),
+            ("SRIF", "bfloat16"),
+            ("ALIF", "bfloat16"),
+            ("LIF", "float16"),
+            ("Leaky, hard", "float16"),
+            ("IF", "float32"),
+        )
+    ]
     return found
 
 

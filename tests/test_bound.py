@@ -3,12 +3,14 @@
 The whole study is `python tests/bound_study.py`; docs/rounding.md has its table.
 """
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
-from bound_study import DTYPES, EXCEPTIONS, MOST, cards, study
+from bound_page import PAGE, is_exception, page
+from bound_study import DATA, DTYPES, EXCEPTIONS, MOST, cards, study
 
 import refsim
 from refsim import Discrete, Drive
@@ -69,6 +71,23 @@ def test_of_a_number_that_runs_away_nothing_is_proven_from_then_on():
     known = np.isfinite(found.bound[0, :, 0])
     assert known[:5].all()
     assert not known[8:].any()
+
+
+def test_the_largest_of_many_inputs_rounds_once():
+    v, x = Bounded(np.array([0.5]), np.array([1e-7]), 2.0**-24), Bounded(np.array([0.5]), np.array([1e-7]), 2.0**-24)
+    v = own_variable(v, "v", {})
+    assert bounded.BOUNDED_FUNCTIONS["clip"](x, v, 10.0).error <= 1.01e-7
+
+
+def test_the_page_is_what_the_rows_say():
+    assert PAGE.read_text("utf-8") == page(json.loads(DATA.read_text("utf-8")))
+
+
+def test_every_exception_is_in_the_page_and_every_other_row_is_tight():
+    rows = json.loads(DATA.read_text("utf-8"))
+    assert {(row["card"], row["dtype"]) for row in rows if not row["refused"] and is_exception(row)} == set(EXCEPTIONS)
+    assert not sum(row["violations"] for row in rows)
+    assert sum(row["decisions"] for row in rows) >= 10**7
 
 
 # --- planted faults: each makes the bound too small, and the study finds it ------------------------------------------

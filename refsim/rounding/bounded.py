@@ -407,6 +407,13 @@ def _clipped(x: Bounded, low: Bounded, high: Bounded) -> Bounded:
     local = functools.reduce(np.maximum, (np.where(here, number.local, 0.0) for number, here in could))
     spread = functools.reduce(np.maximum, (np.asarray(number.spread) for number, _ in could))
     carried = next((number.carried for number, _ in could if number.carried), {})
+    # The middle lies between those that can be it, and is off by no more than the worst of them. Where that is less than
+    # what slopes and the rest make together, it takes the place of both.
+    worst = functools.reduce(np.maximum, (np.where(here, number.error, 0.0) for number, here in could))
+    less = worst < local + sum(steepest(slope) * carried[name] for name, slope in slopes.items())
+    if np.any(less):
+        local = np.where(less, worst, local)
+        slopes = {name: (np.where(less, 0.0, c), np.where(less, 0.0, r)) for name, (c, r) in slopes.items()}
     quantum = functools.reduce(np.minimum, (number.quantum for number, _ in could))
     return Bounded(np.clip(x.value, low.value, high.value), local, x.unit, quantum, spread if np.any(spread) else 0.0, slopes, carried)
 

@@ -199,9 +199,9 @@ class _Block:
             judged.right += row.differs.size
             judged.coarsest = max(judged.coarsest, 0.0)
         if row.off is not None:
-            judged.membranes += self._off(index, row, row.off, seen_bound, "membrane")
+            judged.membranes += self._off(index, row, row.off, seen_bound, "membrane", self._parted_before(row.off, row, bound, way))
         if row.off_number is not None:
-            judged.numbers += self._off(index, row, row.off_number, number_bound, "payload")
+            judged.numbers += self._off(index, row, row.off_number, number_bound, "payload", self._parted_before(row.off_number, row, bound, way))
 
     def _judge_over_steps(self, index: int, row: _Followed) -> None:
         """Hold a read-out over the steps against the replay; a run may add over inputs and steps in any order."""
@@ -219,7 +219,7 @@ class _Block:
         reach = np.where(doubted & differs, np.inf, bound[at])
         # A distance of 0 in exact sums is a difference; a distance within a bound above 0 is none.
         beyond = differs & np.isfinite(reach) & ((distance > reach) | (reach == 0))
-        beyond |= differs & np.isnan(distance) & ~doubted
+        beyond |= differs & np.isnan(distance) & ~doubted & ~self._parted_before(row.distance, row, bound, way)[at]
         if self.own is not None:
             beyond &= self.own[index][at] != row.fired[at]
         # A membrane far beyond its threshold is large, and rounds by as much more.
@@ -235,6 +235,21 @@ class _Block:
             rows += list(self._told(index, row, places[chosen], row.distance[at][chosen], reach[chosen], "spike"))
         self.found.wrong_samples |= set(self.samples[np.unique(at[0][beyond])].tolist())
 
+    def _parted_before(self, numbers: Floats, row: _Followed, bound: Floats, way: float) -> NDArray[np.bool_]:
+        """Return where the replay is no number and had lost the run before that: an earlier bound was coarse, or a decision another.
+
+        A neuron whose step doubles an error takes the replay another way than the run, though both are right. If it then leaves
+        the range of numbers, because a spike that it needed was none of the run's, that says nothing of the run.
+        """
+        found = np.zeros(numbers.shape, bool)
+        sample, neuron = np.nonzero(np.isnan(numbers).any(axis=1))
+        if len(sample):
+            fine = bound[sample, :, neuron] <= FINE_ENOUGH * np.fmax(np.abs(row.distance[sample, :, neuron]), way)
+            parted = np.logical_or.accumulate(~fine | row.differs[sample, :, neuron], axis=1)
+            found[sample, 1:, neuron] = parted[:, :-1]
+            found &= np.isnan(numbers)
+        return found
+
     def _coarsest(self, row: _Followed, bound: Floats, way: float) -> float:
         """Return the largest bound as a share of the way from reset to threshold, or from there to a membrane that is farther."""
         far = np.abs(row.distance)
@@ -242,9 +257,9 @@ class _Block:
         share = np.divide(bound, far, out=far)
         return float(np.max(share, where=~(self.in_doubt & row.differs), initial=0.0))
 
-    def _off(self, index: int, row: _Followed, off: Floats, bound: Floats, what: str) -> int:
-        """Count known numbers that are farther from the replay than rounding reaches."""
-        beyond = ~(off <= bound) & np.isfinite(np.where(np.isnan(off), 0.0, bound))
+    def _off(self, index: int, row: _Followed, off: Floats, bound: Floats, what: str, unknown: Any = False) -> int:
+        """Count known numbers that are farther from the replay than rounding reaches, but for those of which the replay knows nothing."""
+        beyond = ~np.asarray(unknown) & ~(off <= bound) & np.isfinite(np.where(np.isnan(off), 0.0, bound))
         beyond &= ~row.differs if what != "membrane" else True  # a wrong spike is told once
         self.found.wrong += list(self._told(index, row, np.argwhere(beyond), off[beyond], np.broadcast_to(bound, off.shape)[beyond], what))
         self.found.wrong_samples |= set(self.samples[beyond.any(axis=(1, 2))].tolist())
@@ -339,4 +354,3 @@ def _nearest(gaps: list[Any], holds: list[Any], fires: Any) -> Any:
     distance, holding = np.stack(gaps), np.stack([np.broadcast_to(each, fires.shape) for each in holds])
     rank = np.where(fires, np.abs(distance), np.where(holding, np.inf, -np.abs(distance)))
     return np.take_along_axis(distance, np.argmin(rank, axis=0)[None], 0)[0]
-
