@@ -1,9 +1,13 @@
-"""The network and the input that all engines run; needs NumPy alone, so that every peer can read it.
+"""The network and the input that all engines run.
 
-784-256-10 neurons, soft-reset leaky integrate-and-fire, T = 100 steps, 5 % of the inputs spike in a step. The numbers are chosen
-so that engines which follow the same convention must fire the same spikes, whatever order they add in:
+Needs NumPy alone, so that every peer can read it.
 
-- weights are multiples of 3/2^14: every sum is exact in float32, in any order; and no sum equals the threshold of 1, so
+784-256-10 neurons, soft-reset leaky integrate-and-fire, T = 100 steps, 5 % of the inputs spike in a
+step. The numbers are chosen so that engines which follow the same convention must fire the same
+spikes, whatever order they add in:
+
+- weights are multiples of 3/2^14: every sum is exact in float32, in any order; and no sum equals
+  the threshold of 1, so
   that `>` and `>=` agree;
 - the decay is 0.875 = 1 - 1/8: `decay*v` and `v - v/tau` with tau = 8 round to the same number;
 - no membrane reaches twice the threshold, where frameworks part over what one spike takes.
@@ -43,22 +47,38 @@ class Case:
 
     def save(self, path: Path) -> None:
         """Write the case for another process."""
-        np.savez(path, dense=self.dense, **{f"weight{index}": weight for index, weight in enumerate(self.weights)})
+        np.savez(
+            path,
+            dense=self.dense,
+            **{f"weight{index}": weight for index, weight in enumerate(self.weights)},
+        )
 
     @classmethod
     def read(cls, path: Path) -> "Case":
         """Read what `save` wrote."""
         with np.load(path) as file:
-            return cls(file["dense"], [file[f"weight{index}"] for index in range(len(file.files) - 1)])
+            return cls(
+                file["dense"], [file[f"weight{index}"] for index in range(len(file.files) - 1)]
+            )
 
 
-def make(n_samples: int, *, sizes: tuple[int, ...] = SIZES, steps: int = STEPS, rate: float = RATE, seed: int = 0) -> Case:
+def make(
+    n_samples: int,
+    *,
+    sizes: tuple[int, ...] = SIZES,
+    steps: int = STEPS,
+    rate: float = RATE,
+    seed: int = 0,
+) -> Case:
     """Draw a case; larger layers get weights that keep their neurons firing alike."""
     rng = np.random.default_rng(seed)
     weights = []
     for index, (pre, post) in enumerate(itertools.pairwise(sizes)):
         usual = SIZES[min(index, 1)]
-        mean, spread = MEAN[min(index, 1)] * usual / pre, SPREAD[min(index, 1)] * (usual / pre) ** 0.5
+        mean, spread = (
+            MEAN[min(index, 1)] * usual / pre,
+            SPREAD[min(index, 1)] * (usual / pre) ** 0.5,
+        )
         weights.append(np.rint(rng.normal(mean, spread, (post, pre)) / GRID) * GRID)
     dense = np.stack([rng.random((steps, sizes[0]), np.float32) < rate for _ in range(n_samples)])
     return Case(dense, weights)

@@ -1,4 +1,7 @@
-"""A contest: every engine is a process that waits for its turn; rounds are interleaved, so that a disturbance hits all alike."""
+"""A contest: every engine is a process that waits for its turn.
+
+Rounds are interleaved, so that a disturbance hits all alike.
+"""
 
 import json
 import os
@@ -23,10 +26,23 @@ class Player:
         self.entry, self.dtype, self.rounds = entry, dtype, []
         words = [str(entry.python), "-m", entry.module, str(case), dtype, *entry.options]
         reading, writing = os.pipe()
-        environment = os.environ | ONE_CORE | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "REFSIM_ANSWERS": str(writing)}
-        self.noise = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by end()
-        self.process = subprocess.Popen(words, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=self.noise, stderr=self.noise,
-                                        pass_fds=[writing], preexec_fn=lambda: os.sched_setaffinity(0, {core}))  # fmt: skip
+        environment = (
+            os.environ
+            | ONE_CORE
+            | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "REFSIM_ANSWERS": str(writing)}
+        )
+        self.noise = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            words,
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=self.noise,
+            stderr=self.noise,
+            pass_fds=[writing],
+            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        )
         os.close(writing)
         self.answers = os.fdopen(reading)
         self.hello = self._answer()
@@ -36,7 +52,12 @@ class Player:
         if line:
             return dict(json.loads(line))
         self.noise.seek(0)
-        return {"cannot": f"it ended with code {self.process.wait()}: {(self.noise.read().strip() or 'no message').splitlines()[-1][:300]}"}
+        return {
+            "cannot": (
+                f"it ended with code {self.process.wait()}: "
+                f"{(self.noise.read().strip() or 'no message').splitlines()[-1][:300]}"
+            )
+        }
 
     def ask(self, *words: str) -> dict[str, Any]:
         """Tell the engine what to do, and wait until it is done."""
@@ -52,7 +73,10 @@ class Player:
             shapes = self.ask("spikes", str(path))["shapes"]
             with np.load(path) as file:
                 layers = [file[name] for name in file.files]
-        return [np.unpackbits(bits, count=int(np.prod(shape))).astype(bool).reshape(shape) for bits, shape in zip(layers, shapes, strict=True)]
+        return [
+            np.unpackbits(bits, count=int(np.prod(shape))).astype(bool).reshape(shape)
+            for bits, shape in zip(layers, shapes, strict=True)
+        ]
 
     def end(self) -> None:
         """Let the process go."""
@@ -63,10 +87,17 @@ class Player:
 
 
 def verdict(entry: Entry, spikes: list[Any], reference: list[Any]) -> tuple[bool | None, str]:
-    """Say whether an engine's spikes are the reference's: True, False, or None with the reason where they need not be."""
+    """Say whether an engine's spikes are the reference's.
+
+    True, False, or None with the reason where they need not be.
+    """
     if entry.spikes == "other":
-        return (None if all(layer.any() for layer in spikes) else False), f"other dynamics, timing only: {entry.because}"
-    if any(ours.shape[1:] != theirs.shape[1:] for ours, theirs in zip(spikes, reference, strict=True)):
+        return (
+            None if all(layer.any() for layer in spikes) else False
+        ), f"other dynamics, timing only: {entry.because}"
+    if any(
+        ours.shape[1:] != theirs.shape[1:] for ours, theirs in zip(spikes, reference, strict=True)
+    ):
         return False, "its spikes have another shape"
     cut = [theirs[: len(ours)] for ours, theirs in zip(spikes, reference, strict=True)]
     wrong = sum(int((ours != theirs).sum()) for ours, theirs in zip(spikes, cut, strict=True))
@@ -78,7 +109,9 @@ def verdict(entry: Entry, spikes: list[Any], reference: list[Any]) -> tuple[bool
     return False, f"{wrong:,} of {all_spikes:,} spikes differ"
 
 
-def play(entries: tuple[Entry, ...], case: Case, dtype: str, rounds: int, core: int) -> tuple[list[dict[str, Any]], list[str]]:
+def play(
+    entries: tuple[Entry, ...], case: Case, dtype: str, rounds: int, core: int
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Hold one contest.
 
     Parameters
@@ -101,7 +134,10 @@ def play(entries: tuple[Entry, ...], case: Case, dtype: str, rounds: int, core: 
         try:
             for entry in (entry for entry in entries if dtype in entry.dtypes):
                 if entry.python is None:
-                    absent.append(f"{entry.name} is not installed; `python -m benchmarks.peers {entry.peer}` does it.")
+                    absent.append(
+                        f"{entry.name} is not installed; `python -m benchmarks.peers "
+                        f"{entry.peer}` does it."
+                    )
                     continue
                 samples = min(entry.samples, len(case.dense))
                 path = Path(folder) / f"{samples}.npz"
@@ -109,13 +145,19 @@ def play(entries: tuple[Entry, ...], case: Case, dtype: str, rounds: int, core: 
                     Case(case.dense[:samples], case.weights).save(path)
                 players.append(Player(entry, path, dtype, core))
                 if "cannot" in players[-1].hello:
-                    absent.append(f"{entry.name} cannot run in {dtype}: {players[-1].hello['cannot']}")
+                    absent.append(
+                        f"{entry.name} cannot run in {dtype}: {players[-1].hello['cannot']}"
+                    )
                     players.pop().end()
             for _ in range(rounds):
-                for player in players:  # twice: while it waited, the system took pages and caches from it
+                # Twice: while it waited, the system took pages and caches from it.
+                for player in players:
                     player.rounds += [player.ask("time"), player.ask("time")]
             reference = next(player for player in players if player.entry == REFERENCE).spikes()
-            rows = [row(player, reference, min(player.entry.samples, len(case.dense))) for player in players]
+            rows = [
+                row(player, reference, min(player.entry.samples, len(case.dense)))
+                for player in players
+            ]
             judge_reference(rows)
         finally:
             for player in players:
@@ -124,17 +166,26 @@ def play(entries: tuple[Entry, ...], case: Case, dtype: str, rounds: int, core: 
 
 
 def judge_reference(rows: list[dict[str, Any]]) -> None:
-    """Give the reference a verdict too: nothing is verified by being equal to itself, but by an engine that is not refsim."""
+    """Give the reference a verdict too.
+
+    Nothing is verified by being equal to itself, but by an engine that is not refsim.
+    """
     others = [row["verified"] for row in rows if not row["engine"].startswith(REFERENCE.name)]
     held = False if False in others else (True if True in others else None)
     for row in rows:
         if row["engine"] == REFERENCE.name:
             row["verified"] = held
-            row["note"] = f"{others.count(True)} engines that are not refsim fire the same spikes, {others.count(False)} do not and must"
+            row["note"] = (
+                f"{others.count(True)} engines that are not refsim fire the same spikes, "
+                f"{others.count(False)} do not and must"
+            )
 
 
 def row(player: Player, reference: list[Any], samples: int) -> dict[str, Any]:
-    """Return what is told of one engine: its best round counts, as others disturb a shared machine."""
+    """Return what is told of one engine.
+
+    Its best round counts, as others disturb a shared machine.
+    """
     cpu, wall = ([each[key] for each in player.rounds] for key in ("cpu_s", "wall_s"))
     verified, note = verdict(player.entry, player.spikes(), reference)
     return {

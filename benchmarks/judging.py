@@ -1,11 +1,14 @@
-"""What a comparison costs, side by side with an earlier refsim: one that passes, one that fails, and the replay in it.
+"""What a comparison costs, side by side with an earlier refsim.
+
+One that passes, one that fails, and the replay in it.
 
     python -m benchmarks.judging [--earlier COMMIT] [--rounds N] [--json FILE]
 
-Two processes wait for their turns, one that imports this tree and one that imports the earlier commit from a work tree made
-for it, and each round asks both for the same: so that what disturbs one disturbs the other. A comparison is timed from two
-recordings in memory to the verdict and the sentence that says why. Beside it stand a run of the engine on trial and one of
-the reference, which is what a validation takes besides.
+Two processes wait for their turns, one that imports this tree and one that imports the earlier
+commit from a work tree made for it, and each round asks both for the same: so that what disturbs
+one disturbs the other. A comparison is timed from two recordings in memory to the verdict and the
+sentence that says why. Beside it stand a run of the engine on trial and one of the reference, which
+is what a validation takes besides.
 """
 
 import argparse
@@ -23,8 +26,10 @@ from . import machine
 from .measuring import ONE_CORE
 
 ROOT = Path(__file__).parents[1]
-EARLIER = "27ecdac"  # the last that followed the reference alone, and judged no further than where two runs part
-PASSING, FAILING = 1.3, 1.0  # asked: times the earlier comparison; runs of the engine on trial beyond it
+# The last that followed the reference alone, and judged no further than where two runs part.
+EARLIER = "27ecdac"
+# Asked: times the earlier comparison; runs of the engine on trial beyond it.
+PASSING, FAILING = 1.3, 1.0
 CASES: dict[str, dict[str, Any]] = {
     "dense": {"card": "lif_decay", "sizes": (784, 256, 10), "samples": 256, "steps": 100},
     "adaptive": {"card": "adlif", "sizes": (64, 128, 10), "samples": 64, "steps": 100},
@@ -34,7 +39,10 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def prepare(case: dict[str, Any]) -> dict[str, Callable[[], Any]]:
-    """Return what can be timed, by name; only what the earlier refsim has too is used, but for the replay."""
+    """Return what can be timed, by name.
+
+    Only what the earlier refsim has too is used, but for the replay.
+    """
     import itertools
     from dataclasses import replace
 
@@ -43,13 +51,21 @@ def prepare(case: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     import refsim
 
     rng, model = np.random.default_rng(0), refsim.load(case["card"])
-    weights = [rng.normal(2.0 / n_pre, 3.0 / n_pre**0.5, (n_post, n_pre)) for n_pre, n_post in itertools.pairwise(case["sizes"])]
-    right = refsim.Network.dense([(weight, np.full(len(weight), 0.1), model) for weight in weights], dt="1 ms")
-    # One row of the first layer has the other sign: all that hears of it parts too, as a fault of one's own would have it.
+    weights = [
+        rng.normal(2.0 / n_pre, 3.0 / n_pre**0.5, (n_post, n_pre))
+        for n_pre, n_post in itertools.pairwise(case["sizes"])
+    ]
+    right = refsim.Network.dense(
+        [(weight, np.full(len(weight), 0.1), model) for weight in weights], dt="1 ms"
+    )
+    # One row of the first layer has the other sign: all that hears of it parts too, as a fault of
+    # one's own would have it.
     other = weights[0].copy()
     other[0] *= -1
     wrong = replace(right, layers=(replace(right.layers[0], weight=other), *right.layers[1:]))
-    drive = refsim.Drive.bernoulli(rng.uniform(0.02, 0.3, (case["samples"], case["sizes"][0])), case["steps"], "1 ms", 0)
+    drive = refsim.Drive.bernoulli(
+        rng.uniform(0.02, 0.3, (case["samples"], case["sizes"][0])), case["steps"], "1 ms", 0
+    )
     reference_engine, engine = refsim.Brian2(target="cpp"), refsim.Torch(dtype="float32")
     reference, good = reference_engine.run(right, drive), engine.run(right, drive)
     bad = replace(engine.run(wrong, drive), network=right)
@@ -58,7 +74,10 @@ def prepare(case: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         def run() -> Any:
             report = refsim.compare(reference, trial)
             if report.verdict != wanted or not report.sentence:
-                raise SystemExit(f"a comparison that should {wanted} says {report.verdict}, so that its time means nothing.")
+                raise SystemExit(
+                    f"a comparison that should {wanted} says {report.verdict}, so that its time "
+                    "means nothing."
+                )
             return report
 
         return run
@@ -70,7 +89,7 @@ def prepare(case: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         "run of reference": lambda: reference_engine.run(right, drive),
     }
     with contextlib.suppress(ImportError):  # the earlier refsim has none
-        from refsim.rounding import replay
+        from refsim.compare.replay import replay
 
         jobs["replay"] = lambda: replay(bad, np.arange(case["samples"]), ("float64", "float32"))
     return jobs
@@ -92,14 +111,26 @@ class Side:
 
     def __init__(self, tree: Path, case: str, cache: Path) -> None:
         reading, writing = os.pipe()
-        # The earlier tree comes first, so that its refsim is imported; this file is found behind it.
+        # The earlier tree comes first, so that its refsim is imported; this file is found behind
+        # it.
         paths = os.pathsep.join([str(tree), str(ROOT)])
         core = str(machine.core())
         told = {"PYTHONPATH": paths, "REFSIM_ANSWERS": str(writing), "REFSIM_CACHE": str(cache)}
-        code = f"import sys; sys.path.insert(0, {str(tree)!r}); import refsim; import runpy; sys.argv = ['judging', '--serve', {case!r}]; " \
-               f"sys.path.insert(0, {str(ROOT)!r}); runpy.run_module('benchmarks.judging', run_name='__main__')"  # fmt: skip
+        code = (
+            f"import sys; sys.path.insert(0, {str(tree)!r}); import refsim; import runpy; "
+            f"sys.argv = ['judging', '--serve', {case!r}]; "
+            f"sys.path.insert(0, {str(ROOT)!r}); runpy.run_module('benchmarks.judging', "
+            "run_name='__main__')"
+        )
         words = ["taskset", "-c", core, sys.executable, "-c", code]
-        self.process = subprocess.Popen(words, cwd=tree, env=os.environ | ONE_CORE | told, stdin=subprocess.PIPE, text=True, pass_fds=[writing])
+        self.process = subprocess.Popen(
+            words,
+            cwd=tree,
+            env=os.environ | ONE_CORE | told,
+            stdin=subprocess.PIPE,
+            text=True,
+            pass_fds=[writing],
+        )
         os.close(writing)
         self.answers = os.fdopen(reading)
         self.jobs = self._answer()
@@ -129,17 +160,31 @@ def work_tree(commit: str) -> Iterator[Path]:
     """Check out a commit beside this one for as long as it is needed."""
     with tempfile.TemporaryDirectory(prefix="refsim-earlier-") as folder:
         tree = Path(folder) / "tree"
-        subprocess.run(["git", "worktree", "add", "--detach", "--quiet", str(tree), commit], cwd=ROOT, check=True)
+        subprocess.run(
+            ["git", "worktree", "add", "--detach", "--quiet", str(tree), commit],
+            cwd=ROOT,
+            check=True,
+        )
         try:
             yield tree
         finally:
-            subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True)
+            subprocess.run(
+                ["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True
+            )
 
 
 def measure(case: str, tree: Path, rounds: int) -> dict[str, Any]:
-    """Time one case on both sides in turns; the best round of each counts, as others disturb a shared machine."""
-    sides = {"now": Side(ROOT, case, tree.parent / "now"), "earlier": Side(tree, case, tree.parent / "earlier")}
-    spent: dict[str, dict[str, list[float]]] = {name: {job: [] for job in side.jobs} for name, side in sides.items()}
+    """Time one case on both sides in turns.
+
+    The best round of each counts, as others disturb a shared machine.
+    """
+    sides = {
+        "now": Side(ROOT, case, tree.parent / "now"),
+        "earlier": Side(tree, case, tree.parent / "earlier"),
+    }
+    spent: dict[str, dict[str, list[float]]] = {
+        name: {job: [] for job in side.jobs} for name, side in sides.items()
+    }
     try:
         for _ in range(rounds):
             for job in sides["now"].jobs:
@@ -152,19 +197,29 @@ def measure(case: str, tree: Path, rounds: int) -> dict[str, Any]:
     best = {name: {job: min(times) for job, times in jobs.items()} for name, jobs in spent.items()}
     now, earlier = best["now"], best["earlier"]
     return {
-        "case": case, **CASES[case],
-        "seconds": {name: {job: round(time, 4) for job, time in jobs.items()} for name, jobs in best.items()},
-        "spread": {name: {job: round(max(times) / min(times) - 1, 2) for job, times in jobs.items()} for name, jobs in spent.items()},
+        "case": case,
+        **CASES[case],
+        "seconds": {
+            name: {job: round(time, 4) for job, time in jobs.items()} for name, jobs in best.items()
+        },
+        "spread": {
+            name: {job: round(max(times) / min(times) - 1, 2) for job, times in jobs.items()}
+            for name, jobs in spent.items()
+        },
         "passing_ratio": round(now["passing"] / earlier["passing"], 2),
         "failing_runs": round((now["failing"] - earlier["failing"]) / now["run on trial"], 2),
-        "failing_over_passing_runs": round((now["failing"] - now["passing"]) / now["run on trial"], 2),
+        "failing_over_passing_runs": round(
+            (now["failing"] - now["passing"]) / now["run on trial"], 2
+        ),
         "replay_runs": round(now["replay"] / now["run on trial"], 2),
-    }  # fmt: skip
+    }
 
 
 def main(words: list[str] | None = None) -> int:
     """Measure, print, and write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--earlier", default=EARLIER)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--case", choices=CASES, action="append")
@@ -179,10 +234,19 @@ def main(words: list[str] | None = None) -> int:
         for case in options.case or CASES:
             rows.append(measure(case, tree, options.rounds))
             row = rows[-1]
-            print(f"{case:<9} passing {row['passing_ratio']:.2f} times the earlier (asked {PASSING}); "
-                  f"failing {row['failing_runs']:+.2f} runs (asked {FAILING}); {row['seconds']}", flush=True)  # fmt: skip
-    result = {"benchmark": "judging", "machine": machine.facts("brian2", "torch", "numpy"), "earlier": options.earlier,
-              "asked": {"passing_ratio": PASSING, "failing_runs": FAILING}, "rows": rows}  # fmt: skip
+            print(
+                f"{case:<9} passing {row['passing_ratio']:.2f} times the earlier (asked "
+                f"{PASSING}); "
+                f"failing {row['failing_runs']:+.2f} runs (asked {FAILING}); {row['seconds']}",
+                flush=True,
+            )
+    result = {
+        "benchmark": "judging",
+        "machine": machine.facts("brian2", "torch", "numpy"),
+        "earlier": options.earlier,
+        "asked": {"passing_ratio": PASSING, "failing_runs": FAILING},
+        "rows": rows,
+    }
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     return 0

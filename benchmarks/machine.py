@@ -14,7 +14,8 @@ def facts(*packages: str) -> dict[str, Any]:
         "cpu": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "load": round(os.getloadavg()[0], 1),  # of the minute before the run; more than 0.5 says that others were at work
+        # Of the minute before the run; more than 0.5 says that others were at work.
+        "load": round(os.getloadavg()[0], 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions("refsim", *packages),
@@ -22,16 +23,29 @@ def facts(*packages: str) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Return the processor's name, with family and model: some machines hide the rest of the name."""
+    """Return the processor's name, with family and model.
+
+    Some machines hide the rest of the name.
+    """
     wanted = {}
-    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []:
+    for line in (
+        Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        if Path("/proc/cpuinfo").exists()
+        else []
+    ):
         name, _, value = line.partition(":")
         wanted.setdefault(name.strip(), value.strip())
     if "model name" not in wanted:
         return platform.processor() or platform.machine()
-    return f"{wanted['model name']} (family {wanted.get('cpu family', '?')}, model {wanted.get('model', '?')})"
+    return (
+        f"{wanted['model name']} (family {wanted.get('cpu family', '?')}, model "
+        f"{wanted.get('model', '?')})"
+    )
 
 
 def core() -> int:
-    """Return the core that one-core figures are taken on: the last, as the first serves interrupts."""
+    """Return the core that one-core figures are taken on.
+
+    The last, as the first serves interrupts.
+    """
     return max(os.sched_getaffinity(0))

@@ -1,7 +1,10 @@
-"""Measure inside the process that works: CPU seconds of it and its children, wall seconds, memory; needs NumPy alone.
+"""Measure inside the process that works: CPU seconds of it and its children, wall seconds, memory.
 
-Every engine is a process of its own that reads the case, prepares, and then runs when it is told to, so that engines which
-cannot live in one environment take turns in one run. Told by lines on standard input, it answers with lines of JSON.
+Needs NumPy alone.
+
+Every engine is a process of its own that reads the case, prepares, and then runs when it is told
+to, so that engines which cannot live in one environment take turns in one run. Told by lines on
+standard input, it answers with lines of JSON.
 """
 
 import contextlib
@@ -20,7 +23,15 @@ import numpy as np
 
 from .case import Case
 
-ONE_CORE = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")}
+ONE_CORE = {
+    name: "1"
+    for name in (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+    )
+}
 
 
 def cpu_seconds() -> float:
@@ -39,7 +50,10 @@ def timed(run: Callable[[], Any]) -> dict[str, float]:
 
 
 def _resident(process: int) -> int:
-    """Return the bytes that a process and its children hold; those that have just ended hold none."""
+    """Return the bytes that a process and its children hold.
+
+    Those that have just ended hold none.
+    """
     total = 0
     with contextlib.suppress(OSError):
         total = int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize()
@@ -50,7 +64,10 @@ def _resident(process: int) -> int:
 
 @contextlib.contextmanager
 def peak_memory() -> Iterator[list[int]]:
-    """Watch memory, in bytes, of this process and its children every 2 ms; it takes time, so in a run of its own."""
+    """Watch memory, in bytes, of this process and its children every 2 ms.
+
+    It takes time, so in a run of its own.
+    """
     most, done = [_resident(os.getpid())], threading.Event()
 
     def watch() -> None:
@@ -67,7 +84,10 @@ def peak_memory() -> Iterator[list[int]]:
 
 
 def fastest(runs: dict[str, Callable[[], Any]]) -> Callable[[], Any]:
-    """Return the way to run that takes the least CPU time at its second go; those that cannot run are passed over."""
+    """Return the way to run that takes the least CPU time at its second go.
+
+    Those that cannot run are passed over.
+    """
     spent, said = {}, []
     for name, run in runs.items():
         try:
@@ -87,31 +107,52 @@ def versions(*packages: str) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in packages}
 
 
-def serve(prepare: Callable[[Case, str], Callable[[], Any]], dense: Callable[[Any, Case], list[Any]], *packages: str) -> None:
-    """Be an engine: read the case and dtype named on the command line, prepare, warm up, then do as told.
+def serve(
+    prepare: Callable[[Case, str], Callable[[], Any]],
+    dense: Callable[[Any, Case], list[Any]],
+    *packages: str,
+) -> None:
+    """Be an engine: read the case and dtype named on the command line, prepare, warm up, then do as
+    told.
 
     Parameters
     ----------
     prepare : function (case, dtype) -> run
-        Imports, builds; ``run()`` is what is timed, from ``case.dense`` to the spikes of all layers.
+        Imports, builds; ``run()`` is what is timed, from ``case.dense`` to the spikes of all
+        layers.
     dense : function (outcome of run, case) -> list of (n_samples, n_steps, n_neurons) bool
     packages : str
         Whose versions are told.
     """
-    answers = os.fdopen(int(os.environ["REFSIM_ANSWERS"]), "w", buffering=1)  # not standard output: frameworks print there
+    # Not standard output: frameworks print there.
+    answers = os.fdopen(int(os.environ["REFSIM_ANSWERS"]), "w", buffering=1)
     case, start = Case.read(Path(sys.argv[1])), time.perf_counter()
     try:
         run = prepare(case, sys.argv[2])
         run()
     except Exception as error:
-        answers.write(json.dumps({"cannot": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}) + "\n")
+        answers.write(
+            json.dumps({"cannot": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"})
+            + "\n"
+        )
         return
-    answers.write(json.dumps({"ready_s": time.perf_counter() - start, "versions": versions(*packages), "about": getattr(run, "about", "")}) + "\n")
+    answers.write(
+        json.dumps(
+            {
+                "ready_s": time.perf_counter() - start,
+                "versions": versions(*packages),
+                "about": getattr(run, "about", ""),
+            }
+        )
+        + "\n"
+    )
     for line in sys.stdin:
         answers.write(json.dumps(_obey(line.split(), run, dense, case)) + "\n")
 
 
-def _obey(words: list[str], run: Callable[[], Any], dense: Callable[[Any, Case], list[Any]], case: Case) -> dict[str, Any]:
+def _obey(
+    words: list[str], run: Callable[[], Any], dense: Callable[[Any, Case], list[Any]], case: Case
+) -> dict[str, Any]:
     if words[0] == "time":
         return timed(run)
     if words[0] == "memory":

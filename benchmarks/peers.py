@@ -1,10 +1,13 @@
-"""The peers' own virtual environments: frameworks that cannot be installed together, nor beside refsim.
+"""The peers' own virtual environments.
+
+Frameworks that cannot be installed together, nor beside refsim.
 
     python -m benchmarks.peers [NAME...] [--list]
 
-Each peer gets a folder of its own under REFSIM_PEERS, or under refsim/peers in the user's cache folder. torch comes first
-and pinned, and what would pull another torch is installed without its dependencies, which are few. A peer that cannot
-be had is named in one sentence, and the benchmarks go on without it.
+Each peer gets a folder of its own under REFSIM_PEERS, or under refsim/peers in the user's cache
+folder. torch comes first and pinned, and what would pull another torch is installed without its
+dependencies, which are few. A peer that cannot be had is named in one sentence, and the benchmarks
+go on without it.
 """
 
 import argparse
@@ -40,12 +43,29 @@ PEERS = {
     "snntorch": Peer("snntorch==1.0.0", (TORCH, "numpy", "scipy"), "snntorch"),
     "spikingjelly": Peer(
         "spikingjelly==2.0.0",
-        (TORCH, "numpy", "matplotlib", "scipy", "tqdm", "loguru", "requests", "scienceplots", "tensorboard", "einops"),
+        (
+            TORCH,
+            "numpy",
+            "matplotlib",
+            "scipy",
+            "tqdm",
+            "loguru",
+            "requests",
+            "scienceplots",
+            "tensorboard",
+            "einops",
+        ),
         "spikingjelly.activation_based.neuron",
     ),
     "norse": Peer("norse==1.1.0", (TORCH, "numpy", "scipy", "nir", "nirtorch"), "norse.torch"),
-    "sinabs": Peer("sinabs==3.1.3", (TORCH, "numpy", "scipy", "tqdm", "pbr", "matplotlib", "nir<=1.0.4", "nirtorch<2"), "sinabs"),
-    "rockpool": Peer("rockpool==3.1.0", (TORCH, "numpy", "scipy", "tqdm"), "rockpool.nn.modules.torch"),
+    "sinabs": Peer(
+        "sinabs==3.1.3",
+        (TORCH, "numpy", "scipy", "tqdm", "pbr", "matplotlib", "nir<=1.0.4", "nirtorch<2"),
+        "sinabs",
+    ),
+    "rockpool": Peer(
+        "rockpool==3.1.0", (TORCH, "numpy", "scipy", "tqdm"), "rockpool.nn.modules.torch"
+    ),
     "nest": Peer("nest-simulator==3.10", ("numpy", "scipy"), "nest"),
 }
 
@@ -67,10 +87,18 @@ def install(name: str) -> str | None:
     """Make a peer's environment; return None, or one sentence that says why it cannot be had."""
     peer, home = PEERS[name], folder(name)
     (home / "ready").unlink(missing_ok=True)
-    pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [
+        str(home / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     steps = [
         [sys.executable, "-m", "venv", "--clear", str(home)],
-        *([*pip, need] for need in peer.needs if need == TORCH),  # before anything can ask for another build of it
+        # Before anything can ask for another build of it.
+        *([*pip, need] for need in peer.needs if need == TORCH),
         [*pip, *(need for need in peer.needs if need != TORCH)],
         [*pip, "--no-deps", peer.alone],
         [str(home / "bin" / "python"), "-c", f"import {peer.module}"],
@@ -86,8 +114,12 @@ def install(name: str) -> str | None:
 
 def main() -> None:
     """Make the environments that are missing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PEERS)}; all unless named")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(PEERS)}; all unless named"
+    )
     parser.add_argument("--list", action="store_true", help="say which are there, and make none")
     options = parser.parse_args()
     if unknown := set(options.names) - set(PEERS):

@@ -1,4 +1,6 @@
-"""Pictures of the results: units on the axes, colours that the colour-blind tell apart, hatches and marks that grey print keeps."""
+"""Pictures of the results: units on the axes, colours that the colour-blind tell apart, hatches and
+marks that grey print keeps.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,25 @@ def throughput(result: dict[str, Any], path: Path) -> None:
             continue
         colour, hatch = STYLE[dtype]
         places = [names.index(row["engine"]) + shift for row in rows]
-        bars = axes.barh(places, [row["samples_per_cpu_s"] for row in rows], 0.38, color=colour, hatch=hatch, edgecolor="black", label=dtype)
-        axes.bar_label(bars, [f"{row['samples_per_cpu_s']:,.0f}" for row in rows], padding=3, fontsize=8)
-    axes.set(xscale="log", xlabel="samples per CPU second (logarithmic)", yticks=range(len(names)), yticklabels=names, title=result["machine"]["cpu"])
+        bars = axes.barh(
+            places,
+            [row["samples_per_cpu_s"] for row in rows],
+            0.38,
+            color=colour,
+            hatch=hatch,
+            edgecolor="black",
+            label=dtype,
+        )
+        axes.bar_label(
+            bars, [f"{row['samples_per_cpu_s']:,.0f}" for row in rows], padding=3, fontsize=8
+        )
+    axes.set(
+        xscale="log",
+        xlabel="samples per CPU second (logarithmic)",
+        yticks=range(len(names)),
+        yticklabels=names,
+        title=result["machine"]["cpu"],
+    )
     axes.margins(x=0.15)
     axes.legend()
     _save(figure, path)
@@ -36,12 +54,23 @@ def scaling(result: dict[str, Any], path: Path) -> None:
     figure, grid = pyplot.subplots(2, -(-len(names) // 2), figsize=(11, 6.5), layout="constrained")
     for axes, name in zip(grid.flat, names, strict=False):
         for dtype, mark in (("float32", "o"), ("float64", "s")):
-            rows = [row for row in result["rows"] if row["against"] == name and row["dtype"] == dtype]
+            rows = [
+                row for row in result["rows"] if row["against"] == name and row["dtype"] == dtype
+            ]
             if not rows:
                 continue
-            axes.plot([row["size"] for row in rows], [row["cpu_s"] for row in rows], mark + "-", color=STYLE[dtype][0], markeredgecolor="black", label=dtype)
+            axes.plot(
+                [row["size"] for row in rows],
+                [row["cpu_s"] for row in rows],
+                mark + "-",
+                color=STYLE[dtype][0],
+                markeredgecolor="black",
+                label=dtype,
+            )
         unit = "" if name not in result["units"] else f" ({result['units'][name]})"
-        axes.set(xlabel=f"{name}{unit}", ylabel="wall time (s)" if name == "cores" else "CPU time (s)")
+        axes.set(
+            xlabel=f"{name}{unit}", ylabel="wall time (s)" if name == "cores" else "CPU time (s)"
+        )
         axes.set_ylim(bottom=0)
     for axes in grid.flat[len(names) :]:
         axes.axis("off")
@@ -59,9 +88,22 @@ def coldstart(result: dict[str, Any], path: Path) -> None:
         for index, part in enumerate(parts):
             seconds = row["parts"].get(part, 0.0)
             hatch = ("", "//", "..", "xx", "--", "\\\\", "oo", "||", "++")[index % 9]
-            axes.barh(place, seconds, 0.6, left, color=colours[index % 9], hatch=hatch, edgecolor="black", label=part if place == 0 else None)
+            axes.barh(
+                place,
+                seconds,
+                0.6,
+                left,
+                color=colours[index % 9],
+                hatch=hatch,
+                edgecolor="black",
+                label=part if place == 0 else None,
+            )
             left += seconds
-    axes.set(xlabel="wall time (s)", yticks=range(len(result["rows"])), yticklabels=[row["verdict"] for row in result["rows"][::-1]])
+    axes.set(
+        xlabel="wall time (s)",
+        yticks=range(len(result["rows"])),
+        yticklabels=[row["verdict"] for row in result["rows"][::-1]],
+    )
     axes.legend(ncols=3, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     _save(figure, path)
 

@@ -20,7 +20,8 @@ class Entry:
     peer : str
         Name of its environment; empty for refsim's own.
     spikes : {"equal", "rounding", "other"}
-        Must be those of refsim; or differ at most by where the engine rounds; or are of other dynamics.
+        Must be those of refsim; or differ at most by where the engine rounds; or are of other
+        dynamics.
     because : str
         Why they need not be equal.
     samples : int
@@ -52,8 +53,22 @@ ENTRIES = (
     Entry("plain PyTorch loop", "benchmarks.engines.torch_loop"),
     Entry("snnTorch", "benchmarks.engines.snntorch_leaky", "snntorch"),
     Entry("SpikingJelly", "benchmarks.engines.spikingjelly_lif", "spikingjelly"),
-    Entry("Norse", "benchmarks.engines.norse_box", "norse", "rounding", "its step is v + (x - v)/tau, which rounds elsewhere than decay*v + x"),
+    Entry(
+        "Norse",
+        "benchmarks.engines.norse_box",
+        "norse",
+        "rounding",
+        "its step is v + (x - v)/tau, which rounds elsewhere than decay*v + x",
+    ),
     Entry("Brian2, the usual way", "benchmarks.engines.brian2_synapses", samples=50),
-    Entry("NEST", "benchmarks.engines.nest_delta", "nest", "other", "hard reset, and a step of delay a layer", samples=20, dtypes=("float64",)),
+    Entry(
+        "NEST",
+        "benchmarks.engines.nest_delta",
+        "nest",
+        "other",
+        "hard reset, and a step of delay a layer",
+        samples=20,
+        dtypes=("float64",),
+    ),
     Entry("hand-written kernel", "benchmarks.engines.kernel"),
 )

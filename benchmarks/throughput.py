@@ -1,11 +1,14 @@
-"""Samples per CPU second: refsim's Brian2 against its peers, a plain loop and a hand-written kernel, on one core.
+"""Samples per CPU second: refsim's Brian2 against its peers, a plain loop and a hand-written
+kernel, on one core.
 
-    python -m benchmarks.throughput [--samples 1000] [--rounds 5] [--only NAME...] [--json FILE] [--plot FILE]
+    python -m benchmarks.throughput [--samples 1000] [--rounds 5] [--only NAME...] [--json FILE]
+    [--plot FILE]
 
-One network (see case.py), one input. Each engine is timed from the same dense array in memory to the spikes of all layers in
-memory. Imports and one-time builds are apart; conversion of the input, files and starts of processes count. CPU seconds are
-those of the process and its children. The engines take turns, several rounds, and the best of each counts. The spikes of
-every engine are compared with refsim's; the exit code is 1 where one differs that must not.
+One network (see case.py), one input. Each engine is timed from the same dense array in memory to
+the spikes of all layers in memory. Imports and one-time builds are apart; conversion of the input,
+files and starts of processes count. CPU seconds are those of the process and its children. The
+engines take turns, several rounds, and the best of each counts. The spikes of every engine are
+compared with refsim's; the exit code is 1 where one differs that must not.
 """
 
 import argparse
@@ -21,20 +24,40 @@ from .roster import ENTRIES, REFERENCE
 
 def main(words: list[str] | None = None) -> int:
     """Measure, print a table, write JSON and a plot; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="engines to hold against refsim, as the table names them")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        help="engines to hold against refsim, as the table names them",
+    )
     parser.add_argument("--dtype", choices=("float32", "float64"), help="one dtype alone")
     parser.add_argument("--json", type=Path, help="write the rows to a file")
     parser.add_argument("--plot", type=Path, help="draw them, as PNG")
     options = parser.parse_args(words)
-    entries = tuple(entry for entry in ENTRIES if not options.only or entry == REFERENCE or entry.name in options.only)
+    entries = tuple(
+        entry
+        for entry in ENTRIES
+        if not options.only or entry == REFERENCE or entry.name in options.only
+    )
     if options.only and (unknown := set(options.only) - {entry.name for entry in ENTRIES}):
-        parser.error(f"--only: {', '.join(sorted(unknown))} is no engine; known are {', '.join(entry.name for entry in ENTRIES)}.")
+        parser.error(
+            f"--only: {', '.join(sorted(unknown))} is no engine; known are "
+            f"{', '.join(entry.name for entry in ENTRIES)}."
+        )
     drawn = case.make(options.samples)
-    result: dict[str, Any] = {"benchmark": "throughput", "machine": machine.facts("brian2", "torch", "numpy"), "samples": options.samples, "rounds": options.rounds,
-              "absent": [], "rows": []}  # fmt: skip
+    result: dict[str, Any] = {
+        "benchmark": "throughput",
+        "machine": machine.facts("brian2", "torch", "numpy"),
+        "samples": options.samples,
+        "rounds": options.rounds,
+        "absent": [],
+        "rows": [],
+    }
     for dtype in (options.dtype,) if options.dtype else ("float32", "float64"):
         rows, absent = play(entries, drawn, dtype, options.rounds, machine.core())
         result["rows"] += rows
@@ -49,12 +72,23 @@ def main(words: list[str] | None = None) -> int:
 
 def show(result: dict[str, Any]) -> None:
     """Print the rows."""
-    ours = {row["dtype"]: row["samples_per_cpu_s"] for row in result["rows"] if row["engine"] == REFERENCE.name}
-    print(f"{'engine':<24} {'dtype':<8} {'samples/CPU s':>13} {'samples/s':>10} {'spread':>7} {'peak MB':>8} {'refsim is':>10}  spikes")
+    ours = {
+        row["dtype"]: row["samples_per_cpu_s"]
+        for row in result["rows"]
+        if row["engine"] == REFERENCE.name
+    }
+    print(
+        f"{'engine':<24} {'dtype':<8} {'samples/CPU s':>13} {'samples/s':>10} {'spread':>7} "
+        f"{'peak MB':>8} {'refsim is':>10}  spikes"
+    )
     for row in result["rows"]:
         told = {True: "equal", False: "WRONG", None: "not held"}[row["verified"]]
-        print(f"{row['engine']:<24} {row['dtype']:<8} {row['samples_per_cpu_s']:>13,} {row['samples_per_s']:>10,} {row['spread']:>7.0%} "
-              f"{row['peak_mb']:>8,.0f} {ours[row['dtype']] / row['samples_per_cpu_s']:>9.2f}x  {told}: {row['note']}")  # fmt: skip
+        print(
+            f"{row['engine']:<24} {row['dtype']:<8} {row['samples_per_cpu_s']:>13,} "
+            f"{row['samples_per_s']:>10,} {row['spread']:>7.0%} "
+            f"{row['peak_mb']:>8,.0f} {ours[row['dtype']] / row['samples_per_cpu_s']:>9.2f}x  "
+            f"{told}: {row['note']}"
+        )
     for sentence in result["absent"]:
         print(sentence)
     print(f"One core of {result['machine']['cpu']}, best of {result['rounds']} rounds.")

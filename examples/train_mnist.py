@@ -2,9 +2,10 @@
 
     python examples/train_mnist.py MNIST_FOLDER [FOLDER]
 
-MNIST_FOLDER holds t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz: the first 8,000 images train, the last 2,000
-test. The image is held as a current for 12 steps. Seeded; some minutes on two cores. Writes the weights, their
-description and the 2,000 test images into FOLDER, then prints the verdict.
+MNIST_FOLDER holds t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz: the first 8,000 images
+train, the last 2,000 test. The image is held as a current for 12 steps. Seeded; some minutes on two
+cores. Writes the weights, their description and the 2,000 test images into FOLDER, then prints the
+verdict.
 """
 
 import sys
@@ -15,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 import refsim
-from refsim.data import read_data
+from refsim.cases.case import standard_claims, validate_on
+from refsim.cases.network import make_plan
+from refsim.networks.data import read_data
 from refsim.pytorch import SRIF, reset
-from refsim.questions.case import standard_claims, validate_on
-from refsim.questions.network import make_plan
 
 STEPS, EPOCHS, BATCH, SEED, TRAIN = 12, 8, 64, 1, 8000
 
@@ -40,9 +41,12 @@ neuron = "srif"
 def network() -> nn.Sequential:
     """Return the network: each Linear feeds a layer of SRIF neurons.
 
-    The arctangent reaches far below threshold: with a rectangle an output neuron that falls silent stays silent.
+    The arctangent reaches far below threshold: with a rectangle an output neuron that falls silent
+    stays silent.
     """
-    return nn.Sequential(nn.Linear(784, 256), SRIF("arctangent"), nn.Linear(256, 10), SRIF("arctangent"))
+    return nn.Sequential(
+        nn.Linear(784, 256), SRIF("arctangent"), nn.Linear(256, 10), SRIF("arctangent")
+    )
 
 
 def spike_counts(model: nn.Sequential, images: Tensor) -> Tensor:
@@ -74,18 +78,30 @@ def train(model: nn.Sequential, images: Tensor, labels: Tensor) -> None:
 def main(mnist: Path, folder: Path) -> refsim.Report:
     """Train, save, and validate on the 2,000 test images."""
     torch.manual_seed(SEED)
-    data = read_data(mnist / "t10k-images-idx3-ubyte.gz", mnist / "t10k-labels-idx1-ubyte.gz", scale=255)
+    data = read_data(
+        mnist / "t10k-images-idx3-ubyte.gz", mnist / "t10k-labels-idx1-ubyte.gz", scale=255
+    )
     images, labels = torch.tensor(data.values, dtype=torch.float32), torch.tensor(data.labels)
     model = network()
     train(model, images[:TRAIN], labels[:TRAIN])
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), folder / "mnist_srif.pt")
     (folder / "mnist_srif.toml").write_text(DESCRIPTION, "utf-8")
-    np.savez_compressed(folder / "mnist_test.npz", x=data.values[TRAIN:].astype(np.float32), y=data.labels[TRAIN:])
+    np.savez_compressed(
+        folder / "mnist_test.npz", x=data.values[TRAIN:].astype(np.float32), y=data.labels[TRAIN:]
+    )
 
     trained = refsim.bridge.load(folder / "mnist_srif.pt")
     test = {"source": folder / "mnist_test.npz", "steps": STEPS}
-    report = refsim.Report(validate_on(trained, test, standard_claims(), "MNIST, 2,000 test images", make_plan(["torch float64", "torch float32"], [])))
+    report = refsim.Report(
+        validate_on(
+            trained,
+            test,
+            standard_claims(),
+            "MNIST, 2,000 test images",
+            make_plan(["torch float64", "torch float32"], []),
+        )
+    )
     print(report)
     return report
 

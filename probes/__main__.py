@@ -15,11 +15,11 @@ import numpy as np
 
 import refsim
 from benchmarks import peers
-from refsim.pytorch.bridge import load_network
-from refsim.questions.code import compare_recordings
-from refsim.questions.traits import explaining_traits
-from refsim.recording import Approach, Recording, output_trace
-from refsim.spikes import SpikeTrains
+from refsim.compare.causes import explaining_traits
+from refsim.compare.comparison import compare_recordings
+from refsim.core.spikes import SpikeTrains
+from refsim.files.refsim_file import load_network
+from refsim.networks.recording import Approach, Recording, output_trace
 
 NAMES = ("snntorch", "spikingjelly", "norse", "sinabs", "rockpool")
 _ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +37,8 @@ class Row:
     spikes: int = 0
     values: int = 0  # of readouts, and that spikes carry
     mismatches: int = 0  # beyond rounding
-    ties: int = 0  # samples that part within rounding, or where nobody knows how far rounding reaches
+    # Samples that part within rounding, or where nobody knows how far rounding reaches.
+    ties: int = 0
     differs: str = ""
 
 
@@ -50,29 +51,66 @@ def judge(row: Row, folder: Path, target: str = "cpp") -> None:
         reference = refsim.run(network, drive, engine=refsim.Brian2(target=target), record=outputs)
         row.dtype, row.configs = str(trial.provenance["dtype"]), row.configs + 1
         row.spikes += sum(map(len, trial.spikes))
-        if not outputs and all(np.array_equal(a.code, b.code) for a, b in zip(reference.spikes, trial.spikes, strict=True)):
-            continue  # equal is equal: how far rounding could reach need not be known, and takes most of the time
+        if not outputs and all(
+            np.array_equal(a.code, b.code)
+            for a, b in zip(reference.spikes, trial.spikes, strict=True)
+        ):
+            # Equal is equal: how far rounding could reach need not be known, and takes most of the
+            # time.
+            continue
         found = compare_recordings(reference, trial)
-        row.values += sum(trial.traces[readout.layer][readout.trace].size for readout in found.readouts if readout.recorded)
+        row.values += sum(
+            trial.traces[readout.layer][readout.trace].size
+            for readout in found.readouts
+            if readout.recorded
+        )
         row.ties += found.undecided
         if found.status == "fail" or any(not readout.recorded for readout in found.readouts):
             row.mismatches += sum(found.mismatched) or 1
             if not row.differs:
                 real, parted = len(found.wrong_samples), found.wrong_samples
-                why = [*(each for each in found.readouts if each.differs), *(explaining_traits(trial, parted) if real else ())]
-                row.differs = f"config {file.stem}, {real} samples: {'; '.join(map(str, why)) or 'no single trait explains it'}"
+                why = [
+                    *(each for each in found.readouts if each.differs),
+                    *(explaining_traits(trial, parted) if real else ()),
+                ]
+                row.differs = (
+                    f"config {file.stem}, {real} samples: "
+                    f"{'; '.join(map(str, why)) or 'no single trait explains it'}"
+                )
 
 
 def _trial(network: Any, file: Path) -> tuple[refsim.Drive, Recording]:
-    arrays, facts = np.load(file.with_suffix(".npz")), json.loads(file.with_suffix(".json").read_text())
+    arrays, facts = (
+        np.load(file.with_suffix(".npz")),
+        json.loads(file.with_suffix(".json").read_text()),
+    )
     drive = refsim.Drive.current(arrays["values"], network.dt)
     trains, traces, approach = [], [], []
     for index, layer in enumerate(network.layers):
         columns = [arrays[f"{index}.{name}"] for name in ("sample", "step", "neuron")]
-        trains.append(SpikeTrains.from_events(*columns, drive.n_samples, drive.n_steps, layer.n_post, network.dt))
-        traces.append({name: arrays[f"{index}.{name}"] for name in ("before_reset", "payload") if f"{index}.{name}" in arrays})
-        approach.append(Approach(np.full(drive.n_samples, np.inf), np.zeros(drive.n_samples, np.int64)))
-    return drive, Recording(network, drive, tuple(trains), tuple(traces), tuple(approach), {"dtype": facts["dtype"], "label": "framework"})
+        trains.append(
+            SpikeTrains.from_events(
+                *columns, drive.n_samples, drive.n_steps, layer.n_post, network.dt
+            )
+        )
+        traces.append(
+            {
+                name: arrays[f"{index}.{name}"]
+                for name in ("before_reset", "payload")
+                if f"{index}.{name}" in arrays
+            }
+        )
+        approach.append(
+            Approach(np.full(drive.n_samples, np.inf), np.zeros(drive.n_samples, np.int64))
+        )
+    return drive, Recording(
+        network,
+        drive,
+        tuple(trains),
+        tuple(traces),
+        tuple(approach),
+        {"dtype": facts["dtype"], "label": "framework"},
+    )
 
 
 def run(name: str, configs: int, steps: int, kinds: list[str], target: str) -> Iterator[Row | str]:
@@ -82,10 +120,31 @@ def run(name: str, configs: int, steps: int, kinds: list[str], target: str) -> I
         yield f"{name}: no environment; python -m benchmarks.peers {name} makes it"
         return
     with tempfile.TemporaryDirectory(prefix="refsim-probe-") as folder:
-        words = [str(python), "-m", "probes.inside", name, folder, "--configs", str(configs), "--steps", str(steps), *(["--kinds", *kinds] if kinds else [])]
-        done = subprocess.run(words, cwd=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)}, capture_output=True, text=True, check=False)
+        words = [
+            str(python),
+            "-m",
+            "probes.inside",
+            name,
+            folder,
+            "--configs",
+            str(configs),
+            "--steps",
+            str(steps),
+            *(["--kinds", *kinds] if kinds else []),
+        ]
+        done = subprocess.run(
+            words,
+            cwd=_ROOT,
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
-            yield f"{name}: the probe ended with {(done.stderr.strip() or 'no message').splitlines()[-1]}"
+            yield (
+                f"{name}: the probe ended with "
+                f"{(done.stderr.strip() or 'no message').splitlines()[-1]}"
+            )
             return
         said = json.loads((Path(folder) / "said.json").read_text())
         for number, kind in enumerate(said["kinds"]):
@@ -97,12 +156,19 @@ def run(name: str, configs: int, steps: int, kinds: list[str], target: str) -> I
 def main() -> int:
     """Probe, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all unless named")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all unless named"
+    )
     parser.add_argument("--configs", type=int, default=100)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--kinds", nargs="*", default=[])
     parser.add_argument(
-        "--target", choices=("cpp", "numpy"), default="cpp", help="Brian2's; numpy compiles nothing, and is quicker where each config is another network"
+        "--target",
+        choices=("cpp", "numpy"),
+        default="cpp",
+        help=(
+            "Brian2's; numpy compiles nothing, and is quicker where each config is another network"
+        ),
     )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -115,10 +181,13 @@ def main() -> int:
                 failed = failed or bool(options.names)
                 continue
             rows.append(row)
-            bad = row.mismatches or row.configs < options.configs or not row.spikes + row.values  # of silence nothing is known
+            # Of silence nothing is known.
+            bad = row.mismatches or row.configs < options.configs or not row.spikes + row.values
             failed = failed or bool(bad)
             print(
-                f"{row.framework} {row.release}  {row.kind:<44} {row.dtype:<8} {row.configs:>4} configs {row.spikes:>8} spikes {row.values:>8} values {row.mismatches:>5} wrong {row.ties:>3} ties{'  ' + row.differs if row.differs else ''}",
+                f"{row.framework} {row.release}  {row.kind:<44} {row.dtype:<8} {row.configs:>4} "
+                f"configs {row.spikes:>8} spikes {row.values:>8} values {row.mismatches:>5} "
+                f"wrong {row.ties:>3} ties{'  ' + row.differs if row.differs else ''}",
                 flush=True,
             )
     if options.json:

@@ -1,4 +1,6 @@
-"""Rockpool's layers, random: LIFNeuronTorch in float64, where only its own spikes and resets are float32."""
+"""Rockpool's layers, random: LIFNeuronTorch in float64, where only its own spikes and resets are
+float32.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +16,9 @@ Rng = np.random.Generator
 
 def _own(rng: Rng, low: float, high: float, shape: tuple[int, ...] = (N_NEURONS,)) -> Any:
     """Return one value, or one a neuron."""
-    return torch.tensor(rng.uniform(low, high, shape if rng.integers(2) else ()), dtype=torch.float32)
+    return torch.tensor(
+        rng.uniform(low, high, shape if rng.integers(2) else ()), dtype=torch.float32
+    )
 
 
 def _common(rng: Rng) -> dict[str, Any]:
@@ -25,12 +29,17 @@ def _common(rng: Rng) -> dict[str, Any]:
         "threshold": _own(rng, 0.3, 2.0),
         "bias": _own(rng, -0.05, 0.1),
         "spike_generation_fn": (StepPWL, PeriodicExponential)[rng.integers(2)],
-        "max_spikes_per_dt": torch.tensor(float(rng.integers(1, 4)) if rng.integers(2) else 2.0**16),
+        "max_spikes_per_dt": torch.tensor(
+            float(rng.integers(1, 4)) if rng.integers(2) else 2.0**16
+        ),
     }
 
 
 def _leak(rng: Rng, n_synapses: int) -> dict[str, Any]:
-    """Return time constants, decays or bit shifts, and a recurrent map that is not symmetric; synapses of a neuron decay alike."""
+    """Return time constants, decays or bit shifts, and a recurrent map that is not symmetric.
+
+    Synapses of a neuron decay alike.
+    """
     mode = ("taus", "decays", "bitshifts")[rng.integers(3)]
     mem, syn, low, high = {
         "taus": ("tau_mem", "tau_syn", 2e-3, 40e-3),
@@ -38,12 +47,21 @@ def _leak(rng: Rng, n_synapses: int) -> dict[str, Any]:
         "bitshifts": ("dash_mem", "dash_syn", 1.0, 5.0),
     }[mode]
     shared = _own(rng, low, high, (N_NEURONS, 1))
-    made = {"leak_mode": mode, syn: shared.expand(N_NEURONS, n_synapses).clone() if shared.ndim else shared}
-    made[mem] = torch.tensor(rng.uniform(low, high), dtype=torch.float32)  # the layer asks for its truth, which one a neuron have not
+    made = {
+        "leak_mode": mode,
+        syn: shared.expand(N_NEURONS, n_synapses).clone() if shared.ndim else shared,
+    }
+    # The layer asks for its truth, which one a neuron have not.
+    made[mem] = torch.tensor(rng.uniform(low, high), dtype=torch.float32)
     if made[syn].ndim:
         made["later"] = {syn: made.pop(syn)}
     if rng.integers(2):
-        made |= {"has_rec": True, "w_rec": torch.tensor(rng.normal(0, 0.15, (N_NEURONS, N_NEURONS * n_synapses)), dtype=torch.float32)}
+        made |= {
+            "has_rec": True,
+            "w_rec": torch.tensor(
+                rng.normal(0, 0.15, (N_NEURONS, N_NEURONS * n_synapses)), dtype=torch.float32
+            ),
+        }
     return made
 
 
@@ -100,15 +118,33 @@ def _several(rng: Rng, dt: float) -> nn.Module:
 def _deep(rng: Rng, dt: float) -> nn.Module:
     """Return layers of each kind, a synapse in front of neurons, and one that is read out."""
     first = (_linear(rng, N_INPUTS, N_NEURONS), _lif(rng, dt))
-    return _sequential(*first, _linear(rng, N_NEURONS, N_NEURONS), _exp_syn(rng, dt), _neuron(rng, dt), _linear(rng, N_NEURONS, 5), _exp_syn(rng, dt, 5))
+    return _sequential(
+        *first,
+        _linear(rng, N_NEURONS, N_NEURONS),
+        _exp_syn(rng, dt),
+        _neuron(rng, dt),
+        _linear(rng, N_NEURONS, 5),
+        _exp_syn(rng, dt, 5),
+    )
 
 
 def kinds() -> list[Kind]:
     """Return all kinds."""
     return [
-        _kind("LIFTorch", lambda rng, dt: _sequential(_linear(rng, N_INPUTS, N_NEURONS), _lif(rng, dt))),
+        _kind(
+            "LIFTorch",
+            lambda rng, dt: _sequential(_linear(rng, N_INPUTS, N_NEURONS), _lif(rng, dt)),
+        ),
         _kind("LIFTorch, several synapses a neuron", _several),
-        _kind("LIFNeuronTorch", lambda rng, dt: _sequential(_linear(rng, N_INPUTS, N_NEURONS), _neuron(rng, dt)).double()),
-        _kind("ExpSynTorch", lambda rng, dt: _sequential(_linear(rng, N_INPUTS, N_NEURONS), _exp_syn(rng, dt))),
+        _kind(
+            "LIFNeuronTorch",
+            lambda rng, dt: _sequential(
+                _linear(rng, N_INPUTS, N_NEURONS), _neuron(rng, dt)
+            ).double(),
+        ),
+        _kind(
+            "ExpSynTorch",
+            lambda rng, dt: _sequential(_linear(rng, N_INPUTS, N_NEURONS), _exp_syn(rng, dt)),
+        ),
         _kind("LIFTorch, ExpSynTorch, LIFNeuronTorch, ExpSynTorch", _deep),
     ]

@@ -1,53 +1,72 @@
 """refsim: the ground truth that trained spiking neural networks are checked against.
 
-A neuron is declared once, as text with units; Brian2 compiles that text and runs it; the same network, trained in
-PyTorch, runs beside it; refsim says where the two part, why, and by how much.
+A neuron is declared once, as text with units; Brian2 compiles that text and runs it; the same
+network, trained in PyTorch, runs beside it; refsim says where the two part, why, and by how much.
 
 Names are imported when they are first used: ``import refsim`` loads neither torch nor brian2.
 """
 
-import sys
-
-if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and ("-m", "refsim") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False):
-    del sys.path[0]  # `python -m` puts the working folder first, and a file random.py there would run in place of Python's own
-
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ._version import VERSION as __version__
 
+if (
+    sys.argv[:1] == ["-m"]
+    and not sys.flags.safe_path
+    and ("-m", "refsim") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
+):
+    # `python -m` puts the working folder first, and a file random.py there would run in place of
+    # Python's own.
+    del sys.path[0]
+
+
 if TYPE_CHECKING:
-    from . import experiments, gradients, pytorch
-    from .checks import check_card, check_declared_step, check_gradient, check_judge, check_loss, check_module, check_step, check_surrogate, surrogate_bias
-    from .connection import Connection
-    from .drive import Drive
-    from .engines.brian import Brian2
+    from . import bridge, experiments, gradients, pytorch
+    from .cards.neuron import NeuronModel
+    from .cards.read import load
+    from .checks.bias import surrogate_bias
+    from .checks.card import check_card
+    from .checks.declared_step import check_declared_step
+    from .checks.gradient.check import check_gradient
+    from .checks.judges import check_judge
+    from .checks.loss import check_loss
+    from .checks.step import check_step
+    from .checks.surrogate import check_surrogate
+    from .checks.weights import check_module
+    from .compare.recorded import recorded
+    from .core.errors import RefsimError, RefsimWarning
+    from .core.spikes import SpikeTrains
+    from .engines.brian.engine import Brian2
     from .engines.discrete import Discrete
-    from .errors import RefsimError, RefsimWarning
-    from .model import NeuronModel, load
-    from .network import Layer, Network
-    from .pytorch import Torch, bridge, reset
-    from .questions.recorded import recorded
-    from .recording import Recording, run
-    from .report import Report, compare, validate
-    from .spikes import SpikeTrains
-    from .writing import to_brian2, to_latex, to_markdown
+    from .export.documents import to_latex, to_markdown
+    from .export.script import to_brian2
+    from .networks.connection import Connection
+    from .networks.drive import Drive
+    from .networks.network import Layer, Network
+    from .networks.recording import Recording, run
+    from .pytorch import Torch
+    from .pytorch.layers import reset
+    from .report.report import Report
+    from .report.validate import compare, validate
 
 _HOME = {
     "Brian2": ".engines.brian",
-    "Connection": ".connection",
+    "Connection": ".networks.connection",
     "Discrete": ".engines.discrete",
-    "Drive": ".drive",
-    "Layer": ".network",
-    "Network": ".network",
-    "NeuronModel": ".model",
-    "Recording": ".recording",
-    "RefsimError": ".errors",
-    "RefsimWarning": ".errors",
+    "Drive": ".networks.drive",
+    "Layer": ".networks.network",
+    "Network": ".networks.network",
+    "NeuronModel": ".cards",
+    "Recording": ".networks.recording",
+    "RefsimError": ".core.errors",
+    "RefsimWarning": ".core.errors",
     "Report": ".report",
-    "SpikeTrains": ".spikes",
-    "Torch": ".pytorch.engine",
-    "bridge": ".pytorch.bridge",
+    "SpikeTrains": ".core.spikes",
+    "Torch": ".engines.pytorch",
+    "bridge": ".bridge",
+    "checks": ".checks",
     "check_card": ".checks",
     "check_declared_step": ".checks",
     "check_gradient": ".checks",
@@ -59,25 +78,62 @@ _HOME = {
     "compare": ".report",
     "experiments": ".experiments",
     "gradients": ".gradients",
-    "load": ".model",
+    "load": ".cards",
+    "losses": ".pytorch.losses",
     "pytorch": ".pytorch",
-    "recorded": ".questions.recorded",
+    "recorded": ".compare.recorded",
     "reset": ".pytorch.layers",
-    "run": ".recording",
+    "run": ".networks.recording",
     "surrogate_bias": ".checks",
-    "to_brian2": ".writing",
-    "to_latex": ".writing",
-    "to_markdown": ".writing",
+    "to_brian2": ".export",
+    "to_latex": ".export",
+    "to_markdown": ".export",
     "validate": ".report",
 }
 
-_PACKAGES = ("bridge", "experiments", "gradients", "pytorch")  # names that are packages themselves
+# Names that are packages themselves.
+_PACKAGES = ("bridge", "checks", "experiments", "gradients", "losses", "pytorch")
 
 __all__ = [
-    "Brian2", "Connection", "Discrete", "Drive", "Layer", "Network", "NeuronModel", "Recording", "RefsimError", "RefsimWarning", "Report", "SpikeTrains", "Torch", "__version__", "bridge",
-    "check_card", "check_declared_step", "check_gradient", "check_judge", "check_loss", "check_module", "check_step", "check_surrogate", "compare", "experiments", "gradients", "load", "pytorch", "recorded", "reset", "run", "surrogate_bias",
-    "to_brian2", "to_latex", "to_markdown", "validate",
-]  # fmt: skip
+    "Brian2",
+    "Connection",
+    "Discrete",
+    "Drive",
+    "Layer",
+    "Network",
+    "NeuronModel",
+    "Recording",
+    "RefsimError",
+    "RefsimWarning",
+    "Report",
+    "SpikeTrains",
+    "Torch",
+    "__version__",
+    "bridge",
+    "check_card",
+    "check_declared_step",
+    "check_gradient",
+    "check_judge",
+    "check_loss",
+    "check_module",
+    "check_step",
+    "check_surrogate",
+    "checks",
+    "compare",
+    "experiments",
+    "gradients",
+    "load",
+    "losses",
+    "pytorch",
+    "recorded",
+    "reset",
+    "run",
+    "surrogate_bias",
+    "to_brian2",
+    "to_latex",
+    "to_markdown",
+    "validate",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,7 @@
-"""The command ``refsim``. Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault of refsim's own."""
+"""The command ``refsim``. Exit codes.
+
+0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault of refsim's own.
+"""
 
 import argparse
 import importlib
@@ -11,7 +14,7 @@ from typing import Any
 
 from ._version import VERSION
 from .commands.terminal import complain, crashed
-from .errors import RefsimError, RefsimWarning, visible
+from .core.errors import RefsimError, RefsimWarning, visible
 
 _COMMANDS = {
     "validate": "run a trained network in Brian2 and in PyTorch: is it the same?",
@@ -26,7 +29,8 @@ _COMMANDS = {
     "cache": "list or remove the compiled networks that make a second run instant",
     "show": "print one neuron, also as LaTeX, Markdown or a script of plain Brian2",
 }
-_MODULES = {"import": "import_file", "inspect": "inspect_file"}  # of commands that are words of Python's own
+# Of commands that are words of Python's own.
+_MODULES = {"import": "import_file", "inspect": "inspect_file"}
 _EPILOG = """\
 refsim COMMAND --help tells more. Exit codes: 0 pass, 1 fail, 2 wrong usage or
 invalid input, 3 inconclusive, 70 a fault of refsim's own.
@@ -51,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain("stopped.")
         return 130
     except Exception as error:
-        if not isinstance(error, MemoryError) and "can't start new thread" not in str(error):  # Python's word for no memory for its stack
+        # Python's word for no memory for its stack.
+        if not isinstance(error, MemoryError) and "can't start new thread" not in str(error):
             return crashed(error)
         complain("this run needs more memory than there is; give fewer samples, steps or values.")
         return 2
@@ -68,7 +73,9 @@ def _run(given: list[str]) -> int:
     parser.add_argument("--version", action="version", version=f"refsim {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in _COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
+        command = commands.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:]
+        )
         if name in given[:1]:
             _module(name).arguments(command)
     options = parser.parse_args(_joined(given))
@@ -78,10 +85,21 @@ def _run(given: list[str]) -> int:
         return int(_module(options.command).execute(options))
 
 
-def _told(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+def _told(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
     """Show a warning of refsim as a sentence, and any other as Python does."""
     own = issubclass(category, RefsimWarning)
-    text = f"refsim: note: {message}" if own else warnings.formatwarning(message, category, filename, lineno, line)
+    text = (
+        f"refsim: note: {message}"
+        if own
+        else warnings.formatwarning(message, category, filename, lineno, line)
+    )
     print(visible(text), file=file or sys.stderr)  # it may hold text of a file
 
 
@@ -90,10 +108,18 @@ def _module(name: str) -> Any:
 
 
 def _joined(given: list[str]) -> list[str]:
-    """Return ``--constant -1nA`` as ``--constant=-1nA``: argparse takes a quantity that begins with a minus for an option."""
+    """Return ``--constant -1nA`` as ``--constant=-1nA``.
+
+    Argparse takes a quantity that begins with a minus for an option.
+    """
     joined: list[str] = []
     for text in given:
-        if joined and re.match(r"-[\d.]", text) and joined[-1].startswith("--") and "=" not in joined[-1]:
+        if (
+            joined
+            and re.match(r"-[\d.]", text)
+            and joined[-1].startswith("--")
+            and "=" not in joined[-1]
+        ):
             joined[-1] += f"={text}"
         else:
             joined.append(text)

@@ -1,6 +1,8 @@
-"""The pytest plugin: a fixture that turns verdicts into a passed or failed test, and a summary of what is only reported.
+"""The pytest plugin: a fixture that turns verdicts into a passed or failed test, and a summary of
+what is only reported.
 
-Loaded with every run of pytest where refsim is installed, so that it imports nothing heavy: neither torch nor brian2.
+Loaded with every run of pytest where refsim is installed, so that it imports nothing heavy: neither
+torch nor brian2.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .claims import Verdict
+    from .core.claims import Verdict
+
 
 _REPORTED = "refsim reported"  # a property of a test, which pytest hands on from any process
 
@@ -18,13 +21,14 @@ _REPORTED = "refsim reported"  # a property of a test, which pytest hands on fro
 def refsim_check(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Judge what a check of refsim returned: ``refsim_check(refsim.check_loss(mine, "spikemax"))``.
 
-    It takes a verdict, a list of them, or a report that has them (`refsim.check_gradient`, `refsim.surrogate_bias`, `refsim.compare`). The test fails where a
-    verdict does, and where nothing could be judged, unless ``inconclusive=True`` is given too. What is reported and not judged, such as the bias of
-    a surrogate, stands in the summary at the end.
+    It takes a verdict, a list of them, or a report that has them (`refsim.check_gradient`,
+    `refsim.surrogate_bias`, `refsim.compare`). The test fails where a verdict does, and where
+    nothing could be judged, unless ``inconclusive=True`` is given too. What is reported and not
+    judged, such as the bias of a surrogate, stands in the summary at the end.
     """
 
     def check(found: Any, *, inconclusive: bool = False) -> None:
-        from .claims import overall
+        from .core.claims import overall
 
         verdicts = _verdicts(found)
         request.node.user_properties.extend((_REPORTED, line) for line in _reported(verdicts))
@@ -38,33 +42,56 @@ def refsim_check(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Show what was reported."""
-    done = [report for reports in terminalreporter.stats.values() for report in reports if getattr(report, "when", "") == "call"]
-    if lines := [f"{report.nodeid}: {line}" for report in done for name, line in report.user_properties if name == _REPORTED]:
+    done = [
+        report
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+    ]
+    if lines := [
+        f"{report.nodeid}: {line}"
+        for report in done
+        for name, line in report.user_properties
+        if name == _REPORTED
+    ]:
         terminalreporter.section("refsim: reported, not judged")
         for line in lines:
             terminalreporter.write_line(line)
 
 
 def _verdicts(found: Any) -> "Sequence[Verdict]":
-    from .claims import Verdict
-    from .errors import RefsimError
+    from .core.claims import Verdict
+    from .core.errors import RefsimError
 
-    verdicts = [found] if isinstance(found, Verdict) else getattr(getattr(found, "findings", found), "verdicts", found)
-    if not isinstance(verdicts, list | tuple) or not verdicts or not all(isinstance(verdict, Verdict) for verdict in verdicts):
+    verdicts = (
+        [found]
+        if isinstance(found, Verdict)
+        else getattr(getattr(found, "findings", found), "verdicts", found)
+    )
+    if (
+        not isinstance(verdicts, list | tuple)
+        or not verdicts
+        or not all(isinstance(verdict, Verdict) for verdict in verdicts)
+    ):
         given = "an empty list" if verdicts == [] else type(found).__name__
-        raise RefsimError(f"refsim_check: needs what a check of refsim returns, verdicts or a report, but {given} was given.")
+        raise RefsimError(
+            "refsim_check: needs what a check of refsim returns, verdicts or a report, but "
+            f"{given} was given."
+        )
     return list(verdicts)
 
 
 def _reported(verdicts: "Sequence[Verdict]") -> list[str]:
     return [
-        f"{verdict.claim.measure} {verdict.run}".strip() + f" = {verdict.value:.4g}" + "".join(f", {name} {value:.4g}" for name, value in verdict.facts.items())
+        f"{verdict.claim.measure} {verdict.run}".strip()
+        + f" = {verdict.value:.4g}"
+        + "".join(f", {name} {value:.4g}" for name, value in verdict.facts.items())
         for verdict in verdicts
         if verdict.status == "reported" and verdict.value is not None
     ]
 
 
 def _text(verdicts: "Sequence[Verdict]") -> str:
-    from .checks.rows import verdict_rows
+    from .checks.suite import verdict_rows
 
     return "\n".join(verdict_rows(verdicts))

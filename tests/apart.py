@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-# A small network on a short or a very long input without spikes; prints its spikes, or one sentence and exit code 2.
+# A small network on a short or a very long input without spikes; prints its spikes, or one sentence
+# and exit code 2.
 CODE = """
 import sys, numpy as np, refsim
 net = refsim.Network.dense([(np.full((2, 5), 0.375), None, refsim.load("srif"))], "1 ms")
@@ -23,11 +24,15 @@ except refsim.RefsimError as error:
 
 def python(*arguments, before=(), **environment):
     words = [*before, sys.executable, "-c", CODE, *arguments]
-    return subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    return subprocess.run(
+        words, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
 
 
 def in_namespace(script):
-    """Return the words that run a command behind mounts of its own, or skip where that is not allowed."""
+    """Return the words that run a command behind mounts of its own, or skip where that is not
+    allowed.
+    """
     if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
         pytest.skip("mounts of one's own (unshare -m) are not allowed here")
     return ("unshare", "-m", "sh", "-ec", f'{script}; exec "$@"', "sh")

@@ -90,7 +90,10 @@ def page(rows: list[dict[str, Any]]) -> str:
 def _exception(row: dict[str, Any]) -> str:
     why, says = EXCEPTIONS[row["card"], row["dtype"]]
     share = f"{row['unknown'] / (row['unknown'] + row['decisions']):.1%}"
-    return f"| `{row['card']}` | {row['dtype']} | {row['dt']} | {share} | {row['error']:.1e} | {why} | {says} |"
+    return (
+        f"| `{row['card']}` | {row['dtype']} | {row['dt']} | {share} | {row['error']:.1e} | "
+        f"{why} | {says} |"
+    )
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -98,7 +101,8 @@ def _line(row: dict[str, Any]) -> str:
     bound = "lost" if lost else f"{row['bound']:.1e}"
     found = "" if lost else "exact" if row["bound"] == 0 else f"{ratio(row):,.0f}"
     return (
-        f"| `{row['card']}` | {row['dtype']} | {row['dt']} | {row['decisions']:,} | {row['unknown']:,} "
+        f"| `{row['card']}` | {row['dtype']} | {row['dt']} | {row['decisions']:,} | "
+        f"{row['unknown']:,} "
         f"| {row['error']:.1e} | {bound} | {found} | {row['violations']} |"
     )
 

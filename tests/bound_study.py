@@ -1,7 +1,10 @@
-"""The bound on rounding held against runs in 50 digits, card by card: it must hold, and it must say something.
+"""The bound on rounding held against runs in 50 digits, card by card.
 
-``python tests/bound_study.py [CARD ...] [--inputs 100] [--steps 2000] [--data FILE]`` adds a row a card and dtype to a
-file, and leaves out the rows that are there; docs/rounding.md is written from it.
+It must hold, and it must say something.
+
+``python tests/bound_study.py [CARD ...] [--inputs 100] [--steps 2000] [--data FILE]`` adds a row a
+card and dtype to a file, and leaves out the rows that are there; docs/rounding.md is written from
+it.
 """
 
 import argparse
@@ -18,38 +21,50 @@ from digits import DIGITS, digits, many_digits
 
 import refsim
 from refsim import Drive, Torch
-from refsim.checks.card_runs import scale_of
+from refsim.cards.neuron import NeuronModel
+from refsim.cards.read import load_all
+from refsim.cases.neuron import alone
+from refsim.checks.card_measures import scale_of
+from refsim.compare.rounding import BoundedLayer, BoundedSum, Rounding, known
+from refsim.core.random import shortened
 from refsim.engines.discrete import LayerState, parts_by_input, signed_sums
-from refsim.model import NeuronModel, load_all
-from refsim.network import Network
-from refsim.philox import shortened
-from refsim.questions.neuron import alone
-from refsim.rounding.thresholds import BoundedLayer, BoundedSum, Rounding, known
+from refsim.networks.network import Network
 
 DATA = Path(__file__).resolve().parents[1] / "docs" / "rounding.json"
 # Where 1 ms is too long to follow a spike, the step that tests/test_biophysical.py takes.
-SHORTER = {"hh": "0.05 ms", "hh_traub": "0.05 ms", "wang_buzsaki": "0.025 ms", "morris_lecar": "0.25 ms", "fitzhugh_nagumo": "0.125 ms"}
+SHORTER = {
+    "hh": "0.05 ms",
+    "hh_traub": "0.05 ms",
+    "wang_buzsaki": "0.025 ms",
+    "morris_lecar": "0.25 ms",
+    "fitzhugh_nagumo": "0.125 ms",
+}
 MOST = 1000  # by which the bound may exceed the largest error seen
 UPSTROKE = "a spike's upstroke has no end but the cut: it multiplies a difference by 1e5 and more"
-CYCLE = "a limit cycle: an error of phase never shrinks, and a spike's flank multiplies it by some 1e3"
+CYCLE = (
+    "a limit cycle: an error of phase never shrinks, and a spike's flank multiplies it by some 1e3"
+)
 AWAY = "runs away: soft reset leaves the membrane in its upstroke, to 1e46 and out of range"
 CHAOS = "chaotic: a quadratic rise with soft reset; 1e-16 has grown to 1e-2 by step 2,000"
 TIMED = "a limit cycle in one state; near the rheobase 1/(goal - v_th) multiplies an error of phase"
-PASSES = "passes its input on: with the weight 1 nothing rounds, and the bound is that of any weighted sum"
+PASSES = (
+    "passes its input on: with the weight 1 nothing rounds, and the bound is that of any "
+    "weighted sum"
+)
 EQUAL = "in every engine the same spikes"
 
 
 def _coarse(share: str) -> str:
-    return f"inconclusive: identical, \"but {share} of decisions cannot be judged\""
+    return f'inconclusive: identical, "but {share} of decisions cannot be judged"'
 
 
 # By card and dtype, why the bound is coarse or lost there, and what a report says of the run.
 EXCEPTIONS: dict[tuple[str, str], tuple[str, str]] = {
-    ("adex", "float32"): (UPSTROKE, "pass: \"may round by 0.00024\" at the nearest approach"),
+    ("adex", "float32"): (UPSTROKE, 'pass: "may round by 0.00024" at the nearest approach'),
     ("eif", "float32"): (UPSTROKE, "@eif@"),
     ("izhikevich", "float32"): (
         UPSTROKE,
-        "inconclusive: parts in 6 of 100 samples, \"where no bound on rounding is known\"",
+        'inconclusive: parts in 6 of 100 samples, "where no bound on rounding is known"',
     ),
     ("norse_izhikevich", "float32"): (UPSTROKE, _coarse("7.0%")),
     ("spikingjelly_izhikevich_soft", "float32"): (CHAOS, "not run: no PyTorch step"),
@@ -69,7 +84,13 @@ EXCEPTIONS: dict[tuple[str, str], tuple[str, str]] = {
     ("nir_lif_timed", "float32"): (TIMED, "@timed@"),
     **{
         (card, "float64"): (PASSES, EQUAL)
-        for card in ("readout_last", "readout_max", "nir_output", "nir_threshold", "pytorch_max_pool")
+        for card in (
+            "readout_last",
+            "readout_max",
+            "nir_output",
+            "nir_threshold",
+            "pytorch_max_pool",
+        )
     },
 }
 DTYPES = ("float32", "float64")
@@ -131,7 +152,8 @@ def study(
 ) -> Row:
     """Hold a run of one neuron a sample against 50 digits that follow the run's own spikes.
 
-    Each sample has a constant input of its own, between 0 and twice a scale: the rheobase, unless it is given.
+    Each sample has a constant input of its own, between 0 and twice a scale: the rheobase, unless
+    it is given.
     """
     dt = dt or SHORTER.get(card, "1 ms")
     began, row = time.process_time(), Row(card, dtype, dt, n_inputs, n_steps)
@@ -173,7 +195,9 @@ def _has_step(model: NeuronModel) -> bool:
 def written(network: Network, drive: Drive, dtype: str) -> Trial:
     """Run the step that is written by hand in PyTorch."""
     payload = network.layers[0].model.discrete.payload
-    run = Torch(dtype=dtype).run(network, drive, ("before_reset", *(["payload"] if payload else [])))
+    run = Torch(dtype=dtype).run(
+        network, drive, ("before_reset", *(["payload"] if payload else []))
+    )
     traces = {name: trace.astype(float) for name, trace in run.traces[0].items()}
     return Trial(run.spikes[0].dense(), traces["before_reset"], traces.get("payload"))
 
@@ -183,12 +207,16 @@ def declared(network: Network, drive: Drive, kind: Any) -> Trial:
     layer, draw, n_samples = network.layers[0], drive.draws(0, 1), drive.n_samples
     # Of a random number a run in float32 draws the first 24 bits.
     name_of = np.dtype(kind).name
-    state = LayerState.start(layer, network.dt, n_samples, lambda k, name: shortened(draw(k, name), name_of))
+    state = LayerState.start(
+        layer, network.dt, n_samples, lambda k, name: shortened(draw(k, name), name_of)
+    )
     state.state = {name: kind(value) for name, value in state.state.items()}
     state.constants = {name: kind(value) for name, value in state.constants.items()}
     for convolution in state.kernels.values():
         convolution.values = [kind(value) for value in convolution.values]
-    sums = {name: kind(value) for name, value in signed_sums(layer, next(iter(drive.frames()))).items()}
+    sums = {
+        name: kind(value) for name, value in signed_sums(layer, next(iter(drive.frames()))).items()
+    }
     found = [], [], []
     for _ in range(drive.n_steps):
         fired, tested = state.step(sums, truth=lambda condition: np.asarray(condition, kind))
@@ -202,7 +230,9 @@ def declared(network: Network, drive: Drive, kind: Any) -> Trial:
 def _steps(network: Network, drive: Drive, trial: Trial, rounding: Rounding) -> Any:
     """Yield what the threshold saw in each step: as it ran, in 50 digits, and with its bound."""
     layer, draw = network.layers[0], drive.draws(0, 1)
-    exact = LayerState.start(layer, network.dt, drive.n_samples, lambda k, name: digits(draw(k, name)))
+    exact = LayerState.start(
+        layer, network.dt, drive.n_samples, lambda k, name: digits(draw(k, name))
+    )
     exact.state = {name: digits(value) for name, value in exact.state.items()}
     exact.constants = {name: digits(value) for name, value in exact.constants.items()}
     for convolution in exact.kernels.values():
@@ -217,8 +247,8 @@ def _steps(network: Network, drive: Drive, trial: Trial, rounding: Rounding) -> 
         sent = follow = None
         if trial.carried is not None:
             given = trial.carried[:, step]
-            sent = lambda _computed, given=given: digits(given)  # noqa: E731
-            follow = lambda _c, given=given: refsim.rounding.constant(given, rounding.unit)  # noqa: E731
+            sent = lambda _computed, given=given: digits(given)
+            follow = lambda _c, given=given: refsim.compare.constant(given, rounding.unit)
         _, tested = exact.step(sums, DIGITS, fired=trial.fired[:, step], truth=digits, sent=sent)
         reached = bounded.step(weighted, trial.fired[:, step], follow=follow)
         yield trial.seen[:, step], tested[0][0], reached[0][0]
@@ -250,7 +280,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
     rows = json.loads(options.data.read_text("utf-8")) if options.data.exists() else []
-    there = {tuple(row[each] for each in ("card", "dtype", "dt", "inputs", "steps")) for row in rows}
+    there = {
+        tuple(row[each] for each in ("card", "dtype", "dt", "inputs", "steps")) for row in rows
+    }
     for card in options.cards or cards():
         for dtype in DTYPES:
             dt = options.dt or SHORTER.get(card, "1 ms")
@@ -262,7 +294,9 @@ def main() -> None:
                 row = Row(card, dtype, dt, options.inputs, options.steps, refused=str(error))
             print(told(row), flush=True)
             rows.append(dataclasses.asdict(row))
-            options.data.write_text("[\n" + ",\n".join(json.dumps(each) for each in rows) + "\n]\n", "utf-8")
+            options.data.write_text(
+                "[\n" + ",\n".join(json.dumps(each) for each in rows) + "\n]\n", "utf-8"
+            )
 
 
 def told(row: Row) -> str:
@@ -270,8 +304,10 @@ def told(row: Row) -> str:
     if row.refused:
         return f"{row.card:<30} {row.dtype}  not run: {row.refused}"
     return (
-        f"{row.card:<30} {row.dtype}  {row.decisions:>8} decisions, {row.unknown:>6} unknown  error {row.error:.2e}  "
-        f"bound {row.bound:.2e}  ratio {row.ratio:8.4g}  {row.violations} violations  {row.spikes} spikes  {row.seconds} s"
+        f"{row.card:<30} {row.dtype}  {row.decisions:>8} decisions, {row.unknown:>6} unknown  "
+        f"error {row.error:.2e}  "
+        f"bound {row.bound:.2e}  ratio {row.ratio:8.4g}  {row.violations} violations  "
+        f"{row.spikes} spikes  {row.seconds} s"
     )
 
 

@@ -1,4 +1,7 @@
-"""Numbers are strict for every test; real data is read from where it is, or its tests skip and say so."""
+"""Numbers are strict for every test.
+
+Real data is read from where it is, or its tests skip and say so.
+"""
 
 import itertools
 import os
@@ -10,7 +13,9 @@ import pytest
 import refsim
 
 # Real data that may not be committed lies beside the checkout, or where REFSIM_DATA says.
-DATA = Path(os.environ.get("REFSIM_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+DATA = Path(
+    os.environ.get("REFSIM_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+)
 
 # A case of one neuron; %d is the spike it expects.
 CASE = """title = "t"
@@ -39,7 +44,9 @@ def real_data(name: str) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile into a folder of this session, so that no test passes by what an earlier version compiled."""
+    """Compile into a folder of this session, so that no test passes by what an earlier version
+    compiled.
+    """
     if "REFSIM_TEST_CACHE" not in os.environ:
         os.environ["REFSIM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     else:
@@ -66,25 +73,42 @@ def mismatches(a: "refsim.Recording", b: "refsim.Recording") -> list[int]:
     return [len(np.setxor1d(x.code, y.code)) for x, y in zip(a.spikes, b.spikes, strict=True)]
 
 
-def every_engine_agrees(network: "refsim.Network", drive: "refsim.Drive", steps: dict | None = None, digits: float = 1e-12) -> "refsim.Recording":
-    """Run a layer in Brian2 (NumPy and C++), in the readable engine and in PyTorch, hold all against the readable one and return that.
+def every_engine_agrees(
+    network: "refsim.Network",
+    drive: "refsim.Drive",
+    steps: dict | None = None,
+    digits: float = 1e-12,
+) -> "refsim.Recording":
+    """Run a layer in Brian2 (NumPy and C++), in the readable engine and in PyTorch, hold all
+    against the readable one and return that.
 
-    Spikes are equal. Brian2's NumPy target runs the same operations, so its membranes are too; C++ and PyTorch have other
-    libraries, which differ in the last place of exp and power: `digits`, relative to the largest membrane.
+    Spikes are equal. Brian2's NumPy target runs the same operations, so its membranes are too; C++
+    and PyTorch have other libraries, which differ in the last place of exp and power: `digits`,
+    relative to the largest membrane.
     """
     both = ("before_reset", "after_reset")
-    engines = (refsim.Discrete(), refsim.Brian2(target="numpy"), refsim.Brian2(target="cpp"), refsim.Torch(dtype="float64", steps=steps or {}))
+    engines = (
+        refsim.Discrete(),
+        refsim.Brian2(target="numpy"),
+        refsim.Brian2(target="cpp"),
+        refsim.Torch(dtype="float64", steps=steps or {}),
+    )
     first, *others = [engine.run(network, drive, both) for engine in engines]
     for run in others:
         assert not any(mismatches(first, run)), run.label
     for key in both:
         assert np.array_equal(first.traces[0][key], others[0].traces[0][key])
         size = np.abs(first.traces[0][key]).max()
-        assert all(np.abs(first.traces[0][key] - run.traces[0][key]).max() <= digits * size for run in others[1:])
+        assert all(
+            np.abs(first.traces[0][key] - run.traces[0][key]).max() <= digits * size
+            for run in others[1:]
+        )
     return first
 
 
-def small_network(rng: np.random.Generator, *names: str, sizes: tuple[int, ...] = (12, 9, 5), dyadic: bool = False) -> "refsim.Network":
+def small_network(
+    rng: np.random.Generator, *names: str, sizes: tuple[int, ...] = (12, 9, 5), dyadic: bool = False
+) -> "refsim.Network":
     """Return a chain of layers with random weights and biases, on a dyadic grid where asked."""
     layers = []
     for index, (pre, post) in enumerate(itertools.pairwise(sizes)):

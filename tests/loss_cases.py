@@ -33,7 +33,10 @@ CASES = [
     ("membrane_regulariser", {"low": 0.3, "high": 0.6}),
     ("rate_regulariser", {"low": 0.45, "high": 0.55}),
 ]
-NAMES = [f"{name}-{'-'.join(f'{key}={value}' for key, value in options.items())}" for name, options in CASES]
+NAMES = [
+    f"{name}-{'-'.join(f'{key}={value}' for key, value in options.items())}"
+    for name, options in CASES
+]
 every_case = pytest.mark.parametrize(("name", "options"), CASES, ids=NAMES)
 
 
@@ -48,7 +51,11 @@ def target_of(name, rng, shape):
     """Return the target of a loss, as NumPy: shares, trains or nothing."""
     batch, classes, _ = shape
     kind = LOSS_FORMS[name].target
-    return {"share": (rng.dirichlet(np.ones(classes), batch),), "trains": ((rng.random(shape) < 0.3) * 1.0,), "none": ()}[kind]
+    return {
+        "share": (rng.dirichlet(np.ones(classes), batch),),
+        "trains": ((rng.random(shape) < 0.3) * 1.0,),
+        "none": (),
+    }[kind]
 
 
 def gradient_of(loss, values):

@@ -1,4 +1,7 @@
-"""Linears whose weights are made anew in each step, from parameters: smoothly, on a grid, by sign, or with a slope that is not theirs."""
+"""Linears whose weights are made anew in each step, from parameters.
+
+Smoothly, on a grid, by sign, or with a slope that is not theirs.
+"""
 
 import torch
 from torch import nn
@@ -20,7 +23,10 @@ class Bent(Made):
 
 
 class Rounded(Made):
-    """By rounding to eighths, with the gradient straight through: its slope is 0 or has no end, and nobody can say what it must be."""
+    """By rounding to eighths, with the gradient straight through.
+
+    Its slope is 0 or has no end, and nobody can say what it must be.
+    """
 
     make = staticmethod(lambda weight: weight + (torch.round(8 * weight) / 8 - weight).detach())
 

@@ -6,22 +6,51 @@ import numpy as np
 
 NEURONS = {
     "CUBA": {"iDecay": 1024, "vDecay": 128, "vThMant": 80, "refDelay": 1, "gradedSpike": False},
-    "ALIF": {"iDecay": 1024, "vDecay": 512, "thDecay": 256, "refDecay": 1024, "vThMant": 64, "vThStep": 16, "refDelay": 1, "gradedSpike": False},
+    "ALIF": {
+        "iDecay": 1024,
+        "vDecay": 512,
+        "thDecay": 256,
+        "refDecay": 1024,
+        "vThMant": 64,
+        "vThStep": 16,
+        "refDelay": 1,
+        "gradedSpike": False,
+    },
     "RF_PHASE": {"sinDecay": 2287, "cosDecay": 3148, "vThMant": 30, "gradedSpike": False},
     "RF_IZHIKEVICH": {"sinDecay": 2287, "cosDecay": 3148, "vThMant": 60, "gradedSpike": False},
-    "ADRF_PHASE": {"sinDecay": 2287, "cosDecay": 3148, "thDecay": 256, "refDecay": 1024, "vThMant": 30, "vThStep": 8, "gradedSpike": False},
+    "ADRF_PHASE": {
+        "sinDecay": 2287,
+        "cosDecay": 3148,
+        "thDecay": 256,
+        "refDecay": 1024,
+        "vThMant": 30,
+        "vThStep": 8,
+        "gradedSpike": False,
+    },
     "SDNN": {"activation": "relu", "vThMant": 20},
 }
 
 
 def neuron(name: str, **changes: object) -> dict:
     """Return the entries of a neuron; None takes one away."""
-    return {key: value for key, value in {"type": name, **NEURONS[name], **changes}.items() if value is not None}
+    return {
+        key: value
+        for key, value in {"type": name, **NEURONS[name], **changes}.items()
+        if value is not None
+    }
 
 
 def dense(weight: np.ndarray, entries: dict, **more: object) -> dict:
     """Return a dense layer."""
-    return {"type": "dense", "shape": [len(weight)], "inFeatures": weight.shape[1], "outFeatures": len(weight), "weight": weight, "neuron": entries, **more}
+    return {
+        "type": "dense",
+        "shape": [len(weight)],
+        "inFeatures": weight.shape[1],
+        "outFeatures": len(weight),
+        "weight": weight,
+        "neuron": entries,
+        **more,
+    }
 
 
 def write_net(path: Path, *layers: dict) -> Path:
@@ -49,4 +78,6 @@ def _fill(group, entries):
 
 def weights(rng: np.random.Generator, *shape: int, size: float = 60) -> np.ndarray:
     """Return weights on lava-dl's grid: whole, even, within 8 bits, stored as float32."""
-    return np.clip(2 * np.round(rng.normal(size / 6, size, shape) / 2), -256, 254).astype(np.float32)
+    return np.clip(2 * np.round(rng.normal(size / 6, size, shape) / 2), -256, 254).astype(
+        np.float32
+    )

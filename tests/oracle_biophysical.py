@@ -1,6 +1,9 @@
-"""The biophysical neurons as their papers write them, for SciPy: mV, ms, and densities in uF, mS and uA a square centimetre.
+"""The biophysical neurons as their papers write them, for SciPy.
 
-Independent of cards and PyTorch steps. A patch of 1e-4 cm2 turns 1 uA/cm2 into 0.1 nA; Traub's cell has 2e-4 cm2.
+MV, ms, and densities in uF, mS and uA a square centimetre.
+
+Independent of cards and PyTorch steps. A patch of 1e-4 cm2 turns 1 uA/cm2 into 0.1 nA; Traub's cell
+has 2e-4 cm2.
 """
 
 import numpy as np
@@ -48,7 +51,10 @@ def _channels(v, m, h, n, g, e):
 
 def _gated(rates, g, e):
     def flow(y, current):
-        gates = [up * (1 - x) - down * x for x, (up, down) in zip(y[1:], rates(y[0]).values(), strict=True)]
+        gates = [
+            up * (1 - x) - down * x
+            for x, (up, down) in zip(y[1:], rates(y[0]).values(), strict=True)
+        ]
         return np.array([_channels(*y, g, e) + current, *gates])
 
     return flow
@@ -58,18 +64,29 @@ def _wang_buzsaki(y, current):
     v, h, n = y
     (a, b), *others = interneuron(v).values()
     gates = [up * (1 - x) - down * x for x, (up, down) in zip((h, n), others, strict=True)]
-    return np.array([_channels(v, a / (a + b), h, n, (35, 9, 0.1), (55, -90, -65)) + current, *gates])
+    return np.array(
+        [_channels(v, a / (a + b), h, n, (35, 9, 0.1), (55, -90, -65)) + current, *gates]
+    )
 
 
 def morris_lecar_steady(v):
     """Return the open fractions of calcium and potassium at rest, and potassium's speed."""
-    return (1 + tanh((v + 1.2) / 18)) / 2, (1 + tanh((v - 2) / 30)) / 2, 0.04 * np.cosh((v - 2) / 60)
+    return (
+        (1 + tanh((v + 1.2) / 18)) / 2,
+        (1 + tanh((v - 2) / 30)) / 2,
+        0.04 * np.cosh((v - 2) / 60),
+    )
 
 
 def _morris_lecar(y, current):
     v, w = y
     calcium, potassium, speed = morris_lecar_steady(v)
-    return np.array([(4.4 * calcium * (120 - v) + 8 * w * (-84 - v) + 2 * (-60 - v) + current) / 20, speed * (potassium - w)])
+    return np.array(
+        [
+            (4.4 * calcium * (120 - v) + 8 * w * (-84 - v) + 2 * (-60 - v) + current) / 20,
+            speed * (potassium - w),
+        ]
+    )
 
 
 def _fitzhugh_nagumo(y, current):
@@ -84,7 +101,14 @@ FLOWS = {
     "morris_lecar": _morris_lecar,
     "fitzhugh_nagumo": _fitzhugh_nagumo,
 }
-PATCH = {"hh": 1e-10, "hh_traub": 2e-10, "wang_buzsaki": 1e-10, "morris_lecar": 1e-10, "fitzhugh_nagumo": 1.0}  # A of 1 uA/cm2
+# A of 1 uA/cm2.
+PATCH = {
+    "hh": 1e-10,
+    "hh_traub": 2e-10,
+    "wang_buzsaki": 1e-10,
+    "morris_lecar": 1e-10,
+    "fitzhugh_nagumo": 1.0,
+}
 
 
 def steady(name, v):
@@ -93,8 +117,15 @@ def steady(name, v):
         return np.array([v, (v + 0.7) / 0.8])
     if name == "morris_lecar":
         return np.array([v, morris_lecar_steady(v)[1]])
-    gates = {key: up / (up + down) for key, (up, down) in {"hh": squid, "hh_traub": traub, "wang_buzsaki": interneuron}[name](v).items()}
-    return np.array([v, *(gates[key] for key in ("m", "h", "n") if key != "m" or name != "wang_buzsaki")])
+    gates = {
+        key: up / (up + down)
+        for key, (up, down) in {"hh": squid, "hh_traub": traub, "wang_buzsaki": interneuron}[name](
+            v
+        ).items()
+    }
+    return np.array(
+        [v, *(gates[key] for key in ("m", "h", "n") if key != "m" or name != "wang_buzsaki")]
+    )
 
 
 def needed_current(name, v):
@@ -104,9 +135,13 @@ def needed_current(name, v):
 
 
 def held_at(name, current, near):
-    """Return the membrane near another that a current holds, where one of the two is a Hopf bifurcation's."""
+    """Return the membrane near another that a current holds, where one of the two is a Hopf
+    bifurcation's.
+    """
     width = 0.1 * abs(near)
-    return brentq(lambda v: needed_current(name, v) - current, near - width, near + width, xtol=1e-12)
+    return brentq(
+        lambda v: needed_current(name, v) - current, near - width, near + width, xtol=1e-12
+    )
 
 
 def rest(name, low, high):
@@ -117,14 +152,23 @@ def rest(name, low, high):
 def jacobian(name, y, current):
     """Return the flow's derivative by central differences, good to some nine digits."""
     size = 1e-5
-    return np.column_stack([(FLOWS[name](y + size * e, current) - FLOWS[name](y - size * e, current)) / (2 * size) for e in np.eye(len(y))])
+    return np.column_stack(
+        [
+            (FLOWS[name](y + size * e, current) - FLOWS[name](y - size * e, current)) / (2 * size)
+            for e in np.eye(len(y))
+        ]
+    )
 
 
 def hopf(name, low, high):
-    """Return (current, membrane) where the real part of a complex pair of eigenvalues crosses zero between two membranes."""
+    """Return (current, membrane) where the real part of a complex pair of eigenvalues crosses zero
+    between two membranes.
+    """
 
     def growth(v):
-        return np.linalg.eigvals(jacobian(name, steady(name, v), needed_current(name, v))).real.max()
+        return np.linalg.eigvals(
+            jacobian(name, steady(name, v), needed_current(name, v))
+        ).real.max()
 
     v = brentq(growth, low, high, xtol=1e-10)
     return needed_current(name, v), v
@@ -132,5 +176,13 @@ def hopf(name, low, high):
 
 def solved(name, start, current, times):
     """Return the states at `times` (ms), by SciPy's DOP853 at 1e-12."""
-    found = solve_ivp(lambda _, y: FLOWS[name](y, current), (0, times[-1]), start, "DOP853", t_eval=times, rtol=1e-12, atol=1e-12)
+    found = solve_ivp(
+        lambda _, y: FLOWS[name](y, current),
+        (0, times[-1]),
+        start,
+        "DOP853",
+        t_eval=times,
+        rtol=1e-12,
+        atol=1e-12,
+    )
     return found.y.T

@@ -1,4 +1,6 @@
-"""The expected loss of a network that fires by chance, by walking the tree of all its spikes in plain Python: slow, and shares nothing with refsim."""
+"""The expected loss of a network that fires by chance, by walking the tree of all its spikes in
+plain Python: slow, and shares nothing with refsim.
+"""
 
 import itertools
 import math
@@ -7,8 +9,8 @@ import math
 def expected(layers, inputs, loss):
     """Return E[loss] of one sample.
 
-    layers: list of dict weight, bias, decay, v_th, reset (lists and floats) and chance, a function of u - v_th; inputs: list of steps;
-    loss: function of the output's spikes, a list of steps.
+    layers: list of dict weight, bias, decay, v_th, reset (lists and floats) and chance, a function
+    of u - v_th; inputs: list of steps; loss: function of the output's spikes, a list of steps.
     """
     start = [[0.0] * len(layer["weight"]) for layer in layers]
     return _steps(layers, inputs, start, [], loss)
@@ -24,7 +26,9 @@ def _steps(layers, inputs, membranes, fired, loss):
 
 
 def _step(layers, heard, membranes):
-    """Yield (probability, membranes after the step, output spikes) of every way that one step can go."""
+    """Yield (probability, membranes after the step, output spikes) of every way that one step can
+    go.
+    """
     if not layers:
         yield 1.0, [], heard
         return

@@ -1,6 +1,9 @@
-"""Networks of sigma-delta neurons in plain NumPy integers, from lava-dl's equations: nothing is taken from the card.
+"""Networks of sigma-delta neurons in plain NumPy integers, from lava-dl's equations.
 
-act[t] = max(0, bias + all that has arrived up to t); d = act[t] - act[t-1] + residue; sent = d where |d| >= v_th, else 0; residue = d - sent.
+Nothing is taken from the card.
+
+act[t] = max(0, bias + all that has arrived up to t); d = act[t] - act[t-1] + residue; sent = d
+where |d| >= v_th, else 0; residue = d - sent.
 """
 
 import numpy as np
@@ -13,12 +16,17 @@ def network(given, layers):
     ----------
     given : (n_samples, n_steps, n_inputs) int64
     layers : list of dict
-        ``v_th`` and ``bias``, () or (n_post,), and ``inputs``: rows (source, weight (n_post, n_pre), delay () or (n_pre,)); a source is
-        the number of a layer, or -1 for what is given.
+        ``v_th`` and ``bias``, () or (n_post,), and ``inputs``: rows (source, weight (n_post,
+        n_pre), delay () or (n_pre,)); a source is the number of a layer, or -1 for what is given.
     """
     n_samples, n_steps, _ = given.shape
-    sent = [np.zeros((n_samples, n_steps, len(layer["inputs"][0][1])), np.int64) for layer in layers] + [given]  # so that [-1] is what is given
-    total, act, residue = ([np.zeros(out[:, 0].shape, np.int64) for out in sent[:-1]] for _ in range(3))
+    # So that [-1] is what is given.
+    sent = [
+        np.zeros((n_samples, n_steps, len(layer["inputs"][0][1])), np.int64) for layer in layers
+    ] + [given]
+    total, act, residue = (
+        [np.zeros(out[:, 0].shape, np.int64) for out in sent[:-1]] for _ in range(3)
+    )
     for t in range(n_steps):
         for n, layer in enumerate(layers):
             for source, weight, delay in layer["inputs"]:
@@ -31,6 +39,9 @@ def network(given, layers):
 
 
 def arriving(sent, delay, t):
-    """Return what arrives in step t, (n_samples, n_pre): of each input what it sent `delay` steps ago."""
+    """Return what arrives in step t, (n_samples, n_pre).
+
+    Of each input what it sent `delay` steps ago.
+    """
     then = t - np.broadcast_to(delay, sent.shape[2:])
     return np.where(then >= 0, sent[:, np.maximum(then, 0), np.arange(sent.shape[2])], 0)

@@ -1,4 +1,7 @@
-"""Read a formula of refsim's LaTeX back and compute it: nothing but the printed signs is used, so that a lost bracket or minus shows."""
+"""Read a formula of refsim's LaTeX back and compute it.
+
+Nothing but the printed signs is used, so that a lost bracket or minus shows.
+"""
 
 import math
 import re
@@ -7,19 +10,37 @@ _TOKEN = re.compile(
     r"\\left\\lfloor|\\right\\rfloor|\\left\\vert|\\right\\vert|\\left\(|\\right\)|\\operatorname\{\w+\}|\\[A-Za-z]+|\\[,;]|\d+\.?\d*(?:e-?\d+)?|[A-Za-z']|\S"
 )
 _FUNCTIONS = {
-    "exp": math.exp, "ln": math.log, "tanh": math.tanh, "sin": math.sin, "cos": math.cos, "trunc": math.trunc,
-    "clip": lambda x, low, high: min(max(x, low), high), "exprel": lambda x: math.expm1(x) / x if x else 1.0,
-    "round": lambda x: math.floor(x + 0.5), "sign": lambda x: float((x > 0) - (x < 0)),
-}  # fmt: skip
+    "exp": math.exp,
+    "ln": math.log,
+    "tanh": math.tanh,
+    "sin": math.sin,
+    "cos": math.cos,
+    "trunc": math.trunc,
+    "clip": lambda x, low, high: min(max(x, low), high),
+    "exprel": lambda x: math.expm1(x) / x if x else 1.0,
+    "round": lambda x: math.floor(x + 0.5),
+    "sign": lambda x: float((x > 0) - (x < 0)),
+}
 
 
 def value_of(text: str, symbols: dict[str, float]) -> float:
     """Compute a formula whose names are given as they are printed."""
     text = text.replace(r"\mathrm{e}", repr(math.e))
     for count, printed in enumerate(sorted(symbols, key=len, reverse=True)):
-        text = text.replace(printed, f" <{count}> ") if len(printed) > 1 else re.sub(rf"(?<![A-Za-z\\]){printed}(?![A-Za-z])", f" <{count}> ", text)
+        text = (
+            text.replace(printed, f" <{count}> ")
+            if len(printed) > 1
+            else re.sub(rf"(?<![A-Za-z\\]){printed}(?![A-Za-z])", f" <{count}> ", text)
+        )
     values = [symbols[printed] for printed in sorted(symbols, key=len, reverse=True)]
-    reader = _Reader([token for token in re.findall(rf"<\d+>|{_TOKEN.pattern}", text) if token not in (r"\,", r"\;")], values)
+    reader = _Reader(
+        [
+            token
+            for token in re.findall(rf"<\d+>|{_TOKEN.pattern}", text)
+            if token not in (r"\,", r"\;")
+        ],
+        values,
+    )
     found = reader.sum()
     assert reader.at == len(reader.tokens), (text, reader.tokens[reader.at :])
     return found
@@ -50,7 +71,16 @@ class _Reader:
 
     def product(self):
         total = self.power()
-        while self.next() not in ("", "+", "-", "}", ",", r"\right)", r"\right\rfloor", r"\right\vert"):
+        while self.next() not in (
+            "",
+            "+",
+            "-",
+            "}",
+            ",",
+            r"\right)",
+            r"\right\rfloor",
+            r"\right\vert",
+        ):
             if self.next() == r"\cdot":
                 self.take()
             total *= self.power()
@@ -81,7 +111,11 @@ class _Reader:
             return self.group() / self.group()
         if token == r"\sqrt":
             return math.sqrt(self.group())
-        closing = {r"\left(": r"\right)", r"\left\lfloor": r"\right\rfloor", r"\left\vert": r"\right\vert"}
+        closing = {
+            r"\left(": r"\right)",
+            r"\left\lfloor": r"\right\rfloor",
+            r"\left\vert": r"\right\vert",
+        }
         if token in closing:
             value = self.sum()
             self.take(closing[token])

@@ -1,11 +1,13 @@
-"""A network of two layers, what it fires, and the command line that holds recorded spikes against it."""
+"""A network of two layers, what it fires, and the command line that holds recorded spikes against
+it.
+"""
 
 import numpy as np
 from conftest import small_network
 
 import refsim
 from refsim.__main__ import main
-from refsim.pytorch.bridge import save_network
+from refsim.files.refsim_file import save_network
 
 SHAPE = (3, 40)  # samples and steps
 
@@ -25,6 +27,18 @@ def saved(network, drive):
 
 def held(capsys, file, *options):
     """Return the exit code of the command line, and what it says on one line."""
-    code = main(["validate", "net.refsim", "--data", "x.npz", "--dtype", "float32", "--expected", file, *options])
+    code = main(
+        [
+            "validate",
+            "net.refsim",
+            "--data",
+            "x.npz",
+            "--dtype",
+            "float32",
+            "--expected",
+            file,
+            *options,
+        ]
+    )
     done = capsys.readouterr()
     return code, " ".join((done.out + done.err).split())

@@ -1,4 +1,7 @@
-"""A benchmark engine with a planted fault: the hand-written kernel, and one spike of one neuron moved."""
+"""A benchmark engine with a planted fault.
+
+The hand-written kernel, and one spike of one neuron moved.
+"""
 
 from benchmarks.engines.kernel import dense, prepare
 from benchmarks.measuring import serve

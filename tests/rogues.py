@@ -1,10 +1,13 @@
-"""Planted faults. Each is caught by one named check, and by no other: without that check it would pass.
+"""Planted faults. Each is caught by one named check, and by no other.
 
-(The check of steps called `trains` takes any input and would find most faults, without a name for them; it runs only
-where the named checks pass, and is left out with the check under test.)
+Without that check it would pass.
 
-A rogue step is held against the card it pretends to be; a rogue module against the network it was made from; a rogue
-judge against pairs of recordings whose verdict is known; rogue cards are in `rogue_cards.py`.
+(The check of steps called `trains` takes any input and would find most faults, without a name for
+them; it runs only where the named checks pass, and is left out with the check under test.)
+
+A rogue step is held against the card it pretends to be; a rogue module against the network it was
+made from; a rogue judge against pairs of recordings whose verdict is known; rogue cards are in
+`rogue_cards.py`.
 """
 
 import dataclasses
@@ -29,7 +32,8 @@ class Rogue:
     make: Callable[[], Any]
 
 
-# --- steps: (x, state) -> (spikes, state), each a small lie about a card --------------------------------------------
+# --- steps: (x, state) -> (spikes, state), each a small lie about a card
+# --------------------------------------------
 
 
 def _lif_decay(x, v, decay):
@@ -135,7 +139,11 @@ STEP_ROGUES = {
     ],
     "lif_decay": [
         Rogue("Euler leak for exact", "decay", lambda: lambda x, v: _lif_decay(x, v, 1 - 1 / _TAU)),
-        Rogue("tau off by 0.1 %", "decay", lambda: lambda x, v: _lif_decay(x, v, np.exp(-1 / (1.001 * _TAU)))),
+        Rogue(
+            "tau off by 0.1 %",
+            "decay",
+            lambda: lambda x, v: _lif_decay(x, v, np.exp(-1 / (1.001 * _TAU))),
+        ),
     ],
 }
 DECLARED = {
@@ -145,13 +153,18 @@ DECLARED = {
     "lif_decay": lambda: refsim.load("lif_decay", decay=np.exp(-1 / _TAU)),
 }
 
-# --- modules: what a bridge or a hand-made copy can get wrong --------------------------------------------------------
+# --- modules: what a bridge or a hand-made copy can get wrong
+# --------------------------------------------------------
 
 
 def honest_module() -> nn.Sequential:
-    """Three square layers of equal size, so that a swap and a transposition go unseen by their shapes."""
+    """Three square layers of equal size, so that a swap and a transposition go unseen by their
+    shapes.
+    """
     torch.manual_seed(5)
-    module = nn.Sequential(nn.Linear(6, 6), SRIF(), nn.Linear(6, 6), SRIF(), nn.Linear(6, 6), SRIF())
+    module = nn.Sequential(
+        nn.Linear(6, 6), SRIF(), nn.Linear(6, 6), SRIF(), nn.Linear(6, 6), SRIF()
+    )
     return module.double()
 
 
@@ -176,7 +189,8 @@ def _drop_bias(module):
 
 def _swap_layers(module):
     module[0], module[2] = module[2], module[0]
-    module[0].bias, module[2].bias = module[2].bias, module[0].bias  # the biases stay: the weights alone must tell
+    # The biases stay: the weights alone must tell.
+    module[0].bias, module[2].bias = module[2].bias, module[0].bias
 
 
 def _scale(module):
@@ -218,7 +232,8 @@ MODULE_ROGUES = [
     Rogue("biases in another order", "maps", lambda: _changed(_reverse_bias)),
 ]
 
-# --- judges: (reference, trial) -> verdict ---------------------------------------------------------------------------
+# --- judges: (reference, trial) -> verdict
+# ---------------------------------------------------------------------------
 
 
 def honest_judge(reference, trial) -> str:
@@ -230,7 +245,10 @@ def _counting(reference, trial):
     """Compare how often each neuron fired."""
     if honest_judge(reference, trial) == "inconclusive":
         return "inconclusive"
-    same = all(np.array_equal(a.counts(), b.counts()) for a, b in zip(reference.spikes, trial.spikes, strict=True))
+    same = all(
+        np.array_equal(a.counts(), b.counts())
+        for a, b in zip(reference.spikes, trial.spikes, strict=True)
+    )
     return "pass" if same else "fail"
 
 
@@ -243,16 +261,27 @@ def _output_only(reference, trial):
 def _without_last_step(reference, trial):
     if honest_judge(reference, trial) == "inconclusive":
         return "inconclusive"
-    same = all(np.array_equal(a.dense()[:, :-1], b.dense()[:, :-1]) for a, b in zip(reference.spikes, trial.spikes, strict=True))
+    same = all(
+        np.array_equal(a.dense()[:, :-1], b.dense()[:, :-1])
+        for a, b in zip(reference.spikes, trial.spikes, strict=True)
+    )
     return "pass" if same else "fail"
 
 
 def _no_ties(reference, trial):
-    return "fail" if honest_judge(reference, trial) == "inconclusive" else honest_judge(reference, trial)
+    return (
+        "fail"
+        if honest_judge(reference, trial) == "inconclusive"
+        else honest_judge(reference, trial)
+    )
 
 
 def _never_passes(reference, trial):
-    return "inconclusive" if honest_judge(reference, trial) == "pass" else honest_judge(reference, trial)
+    return (
+        "inconclusive"
+        if honest_judge(reference, trial) == "pass"
+        else honest_judge(reference, trial)
+    )
 
 
 def _lowest_neuron_only(reference, trial):

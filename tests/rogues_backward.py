@@ -1,4 +1,7 @@
-"""Planted faults in backward passes; each is caught by one named check of check_gradient, and by no other. Every forward pass is right."""
+"""Planted faults in backward passes.
+
+Each is caught by one named check of check_gradient, and by no other. Every forward pass is right.
+"""
 
 import warnings
 from dataclasses import dataclass, field
@@ -53,7 +56,9 @@ class Between(Net):
 
 
 class Recurrent(Net):
-    """The hidden layer hears its own spikes of the step before, through a gate that forward is nothing."""
+    """The hidden layer hears its own spikes of the step before, through a gate that forward is
+    nothing.
+    """
 
     def __init__(self, gate=lambda z: z):
         super().__init__()
@@ -134,7 +139,10 @@ class Halving(LIFDecay):
 
 
 class Learning(PLIF):
-    """Its w learns from the membrane as it is after the step, and not as it was before: lava-dl's decay does the like."""
+    """Its w learns from the membrane as it is after the step, and not as it was before.
+
+    Lava-dl's decay does the like.
+    """
 
     def __init__(self, surrogate, *, right=False, **options):
         super().__init__(surrogate, **options)
@@ -174,7 +182,9 @@ class NotTransposed(nn.Linear):
     exchange = staticmethod(backward(lambda gradient: gradient.flip(-1)))
 
     def forward(self, x):
-        return nn.functional.linear(x.detach(), self.weight, self.bias) + _nothing(nn.functional.linear(x, self.weight.detach()), self.exchange)
+        return nn.functional.linear(x.detach(), self.weight, self.bias) + _nothing(
+            nn.functional.linear(x, self.weight.detach()), self.exchange
+        )
 
 
 def _nothing(x, change):
@@ -200,7 +210,9 @@ def no_number():
 
 
 def normed():
-    """Return the net whose second weights are a length times a direction, made in a hook before each call."""
+    """Return the net whose second weights are a length times a direction, made in a hook before
+    each call.
+    """
     net = Net()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
@@ -234,30 +246,84 @@ KEPT, DETACHED = Declared(), Declared(options={"detach_reset": True})
 ROGUES = [
     Rogue("spikes a little too early", "spikes", lambda: (Net(surrogate=early), KEPT)),
     Rogue("a derivative that is no number", "finite", lambda: (Net(surrogate=endless), KEPT)),
-    Rogue("a weight whose gradient is no number, before others that are right", "finite", lambda: (no_number(), KEPT)),
-    Rogue("a spike without a surrogate", "used", lambda: (Net(surrogate=lambda x: (x >= 0).to(x.dtype)), KEPT)),
-    Rogue("another surrogate", "surrogate", lambda: (Net(surrogate=spike_function("sigmoid", slope=4.0)), KEPT)),
-    Rogue("the same surrogate, twice as steep", "surrogate", lambda: (Net(surrogate=spike_function("arctangent", slope=4.0)), KEPT)),
-    Rogue("the surrogate of a membrane measured from rest", "surrogate", lambda: (Net(surrogate=off_by), KEPT)),
-    Rogue("the surrogate times 0.3", "scale", lambda: (Net(surrogate=lambda x: backward(lambda g: 0.3 * g)(FIRE(x))), KEPT)),
-    Rogue("the surrogate with the wrong sign", "scale", lambda: (Net(surrogate=lambda x: backward(torch.neg)(FIRE(x))), KEPT)),
+    Rogue(
+        "a weight whose gradient is no number, before others that are right",
+        "finite",
+        lambda: (no_number(), KEPT),
+    ),
+    Rogue(
+        "a spike without a surrogate",
+        "used",
+        lambda: (Net(surrogate=lambda x: (x >= 0).to(x.dtype)), KEPT),
+    ),
+    Rogue(
+        "another surrogate",
+        "surrogate",
+        lambda: (Net(surrogate=spike_function("sigmoid", slope=4.0)), KEPT),
+    ),
+    Rogue(
+        "the same surrogate, twice as steep",
+        "surrogate",
+        lambda: (Net(surrogate=spike_function("arctangent", slope=4.0)), KEPT),
+    ),
+    Rogue(
+        "the surrogate of a membrane measured from rest",
+        "surrogate",
+        lambda: (Net(surrogate=off_by), KEPT),
+    ),
+    Rogue(
+        "the surrogate times 0.3",
+        "scale",
+        lambda: (Net(surrogate=lambda x: backward(lambda g: 0.3 * g)(FIRE(x))), KEPT),
+    ),
+    Rogue(
+        "the surrogate with the wrong sign",
+        "scale",
+        lambda: (Net(surrogate=lambda x: backward(torch.neg)(FIRE(x))), KEPT),
+    ),
     Rogue("the membrane detached in each step", "truncated", lambda: (Net(neuron=Detaching), KEPT)),
     Rogue("the reset detached", "reset", lambda: (Net(detach_reset=True), KEPT)),
     Rogue("the reset not detached", "reset", lambda: (Net(), DETACHED)),
-    Rogue("a gradient while refractory", "refractory", lambda: (Net(neuron=Leaking, n_ref=3), Declared(options={}))),
-    Rogue("recurrent spikes detached", "recurrence", lambda: (Recurrent(torch.Tensor.detach), KEPT)),
+    Rogue(
+        "a gradient while refractory",
+        "refractory",
+        lambda: (Net(neuron=Leaking, n_ref=3), Declared(options={})),
+    ),
+    Rogue(
+        "recurrent spikes detached", "recurrence", lambda: (Recurrent(torch.Tensor.detach), KEPT)
+    ),
     Rogue("another decay in the backward pass", "memory", lambda: (Net(neuron=Hoarding), KEPT)),
     Rogue("half of the reset's gradient", "layer", lambda: (Net(neuron=Halving), KEPT)),
     Rogue("gradients clipped at the spikes", "chain", lambda: (Net(neuron=Clipping), KEPT)),
-    Rogue("spikes detached between the layers", "connections", lambda: (Between(torch.Tensor.detach), KEPT)),
-    Rogue("half the gradient between the layers", "connections", lambda: (Between(backward(lambda g: 0.5 * g)), KEPT)),
-    Rogue("outputs exchanged on the way back", "connections", lambda: (with_linear(NotTransposed), KEPT)),
+    Rogue(
+        "spikes detached between the layers",
+        "connections",
+        lambda: (Between(torch.Tensor.detach), KEPT),
+    ),
+    Rogue(
+        "half the gradient between the layers",
+        "connections",
+        lambda: (Between(backward(lambda g: 0.5 * g)), KEPT),
+    ),
+    Rogue(
+        "outputs exchanged on the way back",
+        "connections",
+        lambda: (with_linear(NotTransposed), KEPT),
+    ),
     Rogue("weights that learn half as fast", "weights", lambda: (with_linear(Unweighted), KEPT)),
-    Rogue("a slope of weights that are bent, taken for 1", "weights", lambda: (with_linear(Unbent), KEPT)),
+    Rogue(
+        "a slope of weights that are bent, taken for 1",
+        "weights",
+        lambda: (with_linear(Unbent), KEPT),
+    ),
     Rogue("a bias that never learns", "weights", lambda: (with_linear(Fixed), KEPT)),
-    Rogue("a learnt decay whose gradient is of another step", "weights", lambda: (Net(neuron=Learning), KEPT)),
+    Rogue(
+        "a learnt decay whose gradient is of another step",
+        "weights",
+        lambda: (Net(neuron=Learning), KEPT),
+    ),
     Rogue("the authors' sliding window", "loss", lambda: (Net(), Declared(loss=authors_window))),
-]  # fmt: skip
+]
 SOUND = {
     "plain": lambda: (Net(), KEPT),
     "detached": lambda: (Net(detach_reset=True), DETACHED),
@@ -270,5 +336,10 @@ SOUND = {
     "signed weights": lambda: (with_linear(Signed), KEPT),
     "normed weights": lambda: (normed(), KEPT),
     "between": lambda: (Between(nn.Identity()), KEPT),
-    "exact window": lambda: (Net(), Declared(loss=lambda values, target: losses.spikemax(values, target, window=5, gradient="exact"))),
+    "exact window": lambda: (
+        Net(),
+        Declared(
+            loss=lambda values, target: losses.spikemax(values, target, window=5, gradient="exact")
+        ),
+    ),
 }

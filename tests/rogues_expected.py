@@ -1,11 +1,17 @@
-"""Planted faults in expected gradients: each takes out a factor, or a term, that one of the checks must miss."""
+"""Planted faults in expected gradients.
+
+Each takes out a factor, or a term, that one of the checks must miss.
+"""
 
 import importlib
 from dataclasses import replace
 
 import numpy as np
 
-BIAS, ENUMERATION, SCORE = (importlib.import_module(f"refsim.gradients.{name}") for name in ("bias", "enumeration", "score_function"))
+BIAS, ENUMERATION, SCORE = (
+    importlib.import_module(f"refsim.gradients.{name}")
+    for name in ("bias", "expectation", "expectation")
+)
 
 
 def _without_reset(network):
@@ -19,15 +25,74 @@ def _patch(module, name, make):
 
 # Name -> the measurement of test_expected_gradients.py that must find it, and the fault.
 ROGUES = {
-    "enumeration that forgets the reset": ("differences", _patch(ENUMERATION, "score_parts", lambda honest: lambda runs: honest(_other_membranes(runs)))),
-    "enumeration without the probability": ("differences", _patch(ENUMERATION, "gathered", lambda honest: lambda network, parts, paid: honest(network, parts, np.sign(paid)))),
-    "score of spikes alone": ("differences", _patch(ENUMERATION, "score_parts", lambda honest: lambda runs: [(post * now, *rest) for (post, *rest), now in zip(honest(runs), runs.spikes, strict=True)])),
-    "score function with the loss itself squared": ("score", _patch(SCORE, "above_baseline", lambda honest: lambda values: honest(values**2))),
-    "baseline that halves": ("score", _patch(SCORE, "above_baseline", lambda honest: lambda values: honest(values) / 2)),
-    "surrogate of another slope": ("identity", _patch(BIAS, "back_propagated", lambda honest: lambda runs, slope, _, detach: honest(runs, slope, lambda x: 4 / np.cosh(2 * x) ** 2 / 4, detach))),
-    "back-propagation without the leak": ("identity", _patch(BIAS, "back_propagated", lambda honest: lambda runs, slope, *rest: honest(replace(runs, network=_leakless(runs.network)), slope, *rest))),
-    "reset that is always detached": ("detached", _patch(BIAS, "back_propagated", lambda honest: lambda runs, slope, surrogate, _: honest(runs, slope, surrogate, True))),
-}  # fmt: skip
+    "enumeration that forgets the reset": (
+        "differences",
+        _patch(
+            ENUMERATION, "score_parts", lambda honest: lambda runs: honest(_other_membranes(runs))
+        ),
+    ),
+    "enumeration without the probability": (
+        "differences",
+        _patch(
+            ENUMERATION,
+            "gathered",
+            lambda honest: lambda network, parts, paid: honest(network, parts, np.sign(paid)),
+        ),
+    ),
+    "score of spikes alone": (
+        "differences",
+        _patch(
+            ENUMERATION,
+            "score_parts",
+            lambda honest: (
+                lambda runs: [
+                    (post * now, *rest)
+                    for (post, *rest), now in zip(honest(runs), runs.spikes, strict=True)
+                ]
+            ),
+        ),
+    ),
+    "score function with the loss itself squared": (
+        "score",
+        _patch(SCORE, "above_baseline", lambda honest: lambda values: honest(values**2)),
+    ),
+    "baseline that halves": (
+        "score",
+        _patch(SCORE, "above_baseline", lambda honest: lambda values: honest(values) / 2),
+    ),
+    "surrogate of another slope": (
+        "identity",
+        _patch(
+            BIAS,
+            "back_propagated",
+            lambda honest: (
+                lambda runs, slope, _, detach: honest(
+                    runs, slope, lambda x: 4 / np.cosh(2 * x) ** 2 / 4, detach
+                )
+            ),
+        ),
+    ),
+    "back-propagation without the leak": (
+        "identity",
+        _patch(
+            BIAS,
+            "back_propagated",
+            lambda honest: (
+                lambda runs, slope, *rest: honest(
+                    replace(runs, network=_leakless(runs.network)), slope, *rest
+                )
+            ),
+        ),
+    ),
+    "reset that is always detached": (
+        "detached",
+        _patch(
+            BIAS,
+            "back_propagated",
+            lambda honest: lambda runs, slope, surrogate, _: honest(runs, slope, surrogate, True),
+        ),
+    ),
+}
 
 
 def _leakless(network):
@@ -36,9 +101,12 @@ def _leakless(network):
 
 def _other_membranes(runs):
     """Distances as they would be without the reset, the spikes held."""
-    replay = importlib.import_module("refsim.gradients.replay")
+    replay = importlib.import_module("refsim.gradients.given_spikes")
     bare = _without_reset(runs.network)
     return replace(
         runs,
-        distance=[replay._layer(layer, heard, lambda step, x, z=z: z[step])[0] for layer, heard, z in zip(bare.layers, runs.heard, runs.spikes, strict=True)],
+        distance=[
+            replay._layer(layer, heard, lambda step, x, z=z: z[step])[0]
+            for layer, heard, z in zip(bare.layers, runs.heard, runs.spikes, strict=True)
+        ],
     )

@@ -1,4 +1,7 @@
-"""Networks that end in a read-out, modules that are them, and rogues: what stands behind the last neurons is another."""
+"""Networks that end in a read-out, modules that are them, and rogues.
+
+What stands behind the last neurons is another.
+"""
 
 import numpy as np
 import torch
@@ -15,13 +18,26 @@ OUTPUT = ("output",)
 
 def weights():
     rng = np.random.default_rng(3)
-    return rng.normal(0, 0.4, (HIDDEN, N_IN)), rng.normal(0.1, 0.1, HIDDEN), rng.normal(0, 0.4, (CLASSES, HIDDEN)), rng.normal(0, 0.4, CLASSES)
+    return (
+        rng.normal(0, 0.4, (HIDDEN, N_IN)),
+        rng.normal(0.1, 0.1, HIDDEN),
+        rng.normal(0, 0.4, (CLASSES, HIDDEN)),
+        rng.normal(0, 0.4, CLASSES),
+    )
 
 
 def declared(rule="mean", **changed):
     first, bias, last, offset = weights()
     return refsim.Network.dense(
-        [(first, bias, refsim.load("srif")), (changed.get("weight", last), changed.get("bias", offset), refsim.load(CARDS[changed.get("rule", rule)]))], DT
+        [
+            (first, bias, refsim.load("srif")),
+            (
+                changed.get("weight", last),
+                changed.get("bias", offset),
+                refsim.load(CARDS[changed.get("rule", rule)]),
+            ),
+        ],
+        DT,
     )
 
 
@@ -31,15 +47,28 @@ def drive(samples=24, seed=0):
 
 
 class Whole(nn.Module):
-    """Takes a record, time first, and gives what a function makes of the values of all steps (time, batch, classes)."""
+    """Takes a record, time first, and gives what a function makes of the values of all steps (time,
+    batch, classes).
+    """
 
     def __init__(self, finish, weight=None, bias=None):
         super().__init__()
         first, offset, last, shift = weights()
-        self.fc, self.neuron, self.head = nn.Linear(N_IN, HIDDEN), SRIF(), nn.Linear(HIDDEN, CLASSES)
+        self.fc, self.neuron, self.head = (
+            nn.Linear(N_IN, HIDDEN),
+            SRIF(),
+            nn.Linear(HIDDEN, CLASSES),
+        )
         self.finish = finish
-        values = (first, offset, last if weight is None else weight, shift if bias is None else bias)
-        for parameter, value in zip((self.fc.weight, self.fc.bias, self.head.weight, self.head.bias), values, strict=True):
+        values = (
+            first,
+            offset,
+            last if weight is None else weight,
+            shift if bias is None else bias,
+        )
+        for parameter, value in zip(
+            (self.fc.weight, self.fc.bias, self.head.weight, self.head.bias), values, strict=True
+        ):
             parameter.data = torch.tensor(value)
 
     def forward(self, x):
@@ -47,7 +76,12 @@ class Whole(nn.Module):
 
 
 # What a forward makes of the values of all steps, by the rule that it is.
-FINISH = {"mean": lambda o: o.mean(0), "sum": lambda o: o.sum(0), "last": lambda o: o[-1], "max": lambda o: o.max(0).values}
+FINISH = {
+    "mean": lambda o: o.mean(0),
+    "sum": lambda o: o.sum(0),
+    "last": lambda o: o[-1],
+    "max": lambda o: o.max(0).values,
+}
 
 
 def rolled():
@@ -76,5 +110,7 @@ ROGUES = {
     "sum in place of the mean": lambda: Whole(FINISH["sum"]),
     "maximum in place of the mean": lambda: Whole(FINISH["max"]),
     "first step left out": lambda: Whole(lambda o: o[1:].mean(0)),
-    "steps weighted": lambda: Whole(lambda o: (o * torch.linspace(0.5, 1.5, len(o), dtype=o.dtype)[:, None, None]).mean(0)),
+    "steps weighted": lambda: Whole(
+        lambda o: (o * torch.linspace(0.5, 1.5, len(o), dtype=o.dtype)[:, None, None]).mean(0)
+    ),
 }

@@ -1,4 +1,7 @@
-"""Faults of a recording, planted in spikes that are right: each must fail, at the place where it was planted."""
+"""Faults of a recording, planted in spikes that are right.
+
+Each must fail, at the place where it was planted.
+"""
 
 import numpy as np
 

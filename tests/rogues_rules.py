@@ -1,4 +1,6 @@
-"""Planted faults in refsim itself: each puts back what it did before a rule was made, and one test of that rule turns red.
+"""Planted faults in refsim itself.
+
+Each puts back what it did before a rule was made, and one test of that rule turns red.
 
 A rogue is planted while the test runs and taken away behind it; `test_rules.py` runs them, and
 `python -m tests.rogues --list` prints them beside all others.
@@ -36,7 +38,9 @@ class Rule:
 
 
 def put(where: str, value: Any) -> Callable[[Any], None]:
-    """Return what puts a value in the place of a module's attribute, ``"refsim.units._read"``, which must be there."""
+    """Return what puts a value in the place of a module's attribute, ``"refsim.core.units._read"``,
+    which must be there.
+    """
     module, name = where.rsplit(".", 1)
 
     def plant(monkeypatch: Any) -> None:
@@ -75,7 +79,7 @@ def _slopes_by_size(left: Any, right: Any, sign: float) -> dict[str, Any]:
 
 
 def _without_scaler(monkeypatch: Any) -> None:
-    framework = import_module("refsim.pytorch.bridge.spikingjelly").SPIKINGJELLY
+    framework = import_module("refsim.modules.frameworks.spikingjelly").SPIKINGJELLY
     monkeypatch.setitem(vars(framework), "passive", framework.passive - {"VoltageScaler"})
 
 
@@ -84,11 +88,11 @@ def _endless_pickle(monkeypatch: Any) -> None:
     words = import_module("test_hostile_words")
     endless = b"\x80\x02}" + words.tower(27) + words.text("x") + b"s."
     monkeypatch.setitem(words.PICKLES, "a set", endless)
-    monkeypatch.setattr(import_module("refsim.pytorch.bridge.checkpoint"), "check_pickle", lambda *_: None)
+    monkeypatch.setattr(import_module("refsim.files.weights"), "check_pickle", lambda *_: None)
 
 
 def _no_calls(*_: Any) -> Any:
-    return import_module("refsim.pytorch.bridge.calling").Calls()
+    return import_module("refsim.modules.as_called").Calls()
 
 
 def _in_place(path: Any) -> Any:
@@ -97,52 +101,66 @@ def _in_place(path: Any) -> Any:
 
 def _open_parts(findings: Any) -> str:
     """Let the heading follow the claims alone."""
-    return str(import_module("refsim.claims").overall(findings.verdicts))
+    return str(import_module("refsim.core.claims").overall(findings.verdicts))
 
 
 RULES = [
     # the judge
     Rule(
-        "an error of rounding is counted once for each time that a state is read: bounds grow without end",
+        "an error of rounding is counted once for each time that a state is read: bounds grow "
+        "without end",
         "test_rules.py::test_a_gross_fault_that_shows_late_is_no_tie[100-float32]",
-        put("refsim.rounding.bounded._joined", _slopes_by_size),
+        put("refsim.compare.bounded._joined", _slopes_by_size),
     ),
     Rule(
         "the read-out's bound grows as well, and hides a wrong one",
         "test_rules.py::test_a_readout_that_is_wrong_late_is_no_tie",
-        put("refsim.rounding.bounded._joined", _slopes_by_size),
+        put("refsim.compare.bounded._joined", _slopes_by_size),
     ),
     Rule(
         "a NaN that stays silent is no fault",
         "test_replay.py::test_a_membrane_that_is_no_number_is_named_and_never_passes",
-        put("refsim.pytorch.engine.first_lost", lambda _taps: None),
+        put("refsim.engines.pytorch.first_lost", lambda _taps: None),
     ),
     Rule(
         "NaN is written to report.json as it is",
         "test_pair.py::test_what_is_no_number_is_saved_and_named",
-        put("refsim.report.report.finite", lambda value, where="": (json.loads(json.dumps(value, default=np.ndarray.tolist)), {})),
+        put(
+            "refsim.report.report.finite",
+            lambda value, where="": (json.loads(json.dumps(value, default=np.ndarray.tolist)), {}),
+        ),
     ),
     Rule(
         "a recording is held against float64 alone, and rounding excuses nothing",
         "test_recorded.py::test_rounding_is_allowed_for_as_in_any_comparison",
         change(
-            "refsim.questions.recorded.as_recording", lambda made: lambda taken, network, drive, _dtype, *rest: made(taken, network, drive, "float64", *rest)
+            "refsim.compare.recorded.as_recording",
+            lambda made: (
+                lambda taken, network, drive, _dtype, *rest: made(
+                    taken, network, drive, "float64", *rest
+                )
+            ),
         ),
     ),
     Rule(
         "the heading follows the claims, and not the runs beside them",
         "test_rules.py::test_heading_and_sentence_are_one_verdict",
-        lambda monkeypatch: monkeypatch.setattr(import_module("refsim.questions.findings").Findings, "verdict", property(_open_parts)),
+        lambda monkeypatch: monkeypatch.setattr(
+            import_module("refsim.cases.findings").Findings, "verdict", property(_open_parts)
+        ),
     ),
     Rule(
         "what explains a difference is not looked for",
         "test_conventions.py::test_a_report_names_the_convention",
-        put("refsim.questions.findings.explaining_traits", lambda *_: []),
+        put("refsim.cases.findings.explaining_traits", lambda *_: []),
     ),
     Rule(
         "wrong event streams pass",
         "test_streams.py::test_a_wrong_stream_is_caught_by_its_events_alone[swapped]",
-        both(put("refsim.questions.code.compare_streams", lambda *_: ()), put("refsim.questions.streams.compare_streams", lambda *_: ())),
+        both(
+            put("refsim.compare.comparison.compare_streams", lambda *_: ()),
+            put("refsim.compare.streams.compare_streams", lambda *_: ()),
+        ),
     ),
     Rule(
         "of layers that nobody recorded a pass counts the spikes too",
@@ -153,33 +171,36 @@ RULES = [
     Rule(
         "a module that answers two equal calls differently passes",
         "test_calls.py::test_a_module_that_puts_back_one_layer_alone_is_no_pass",
-        put("refsim.pytorch.trial.called_twice", _no_calls),
+        put("refsim.modules.trial.called_twice", _no_calls),
     ),
     Rule(
         "compare() says nothing of equal calls",
         "test_rules.py::test_two_runs_that_are_compared_are_judged_as_their_owner_calls_them",
-        put("refsim.report.compare.judge_calls", lambda _trial: []),
+        put("refsim.report.validate.judge_calls", lambda _trial: []),
     ),
     Rule(
         "a module that is set to train is judged without a word",
         "test_training_mode.py::test_the_report_says_that_a_module_was_set_to_train[True]",
-        put("refsim.pytorch.trial.otherwise_in_training", lambda *_: ()),
+        put("refsim.modules.trial.otherwise_in_training", lambda *_: ()),
     ),
     Rule(
         "one neuron object behind two maps goes unseen",
         "test_sharing.py::test_a_neuron_that_keeps_one_state_behind_two_maps_is_a_slip",
-        put("refsim.pytorch.bridge.sharing._shared", lambda *_: {}),
+        put("refsim.modules.as_called._shared", lambda *_: {}),
         (IndexError,),
     ),
     Rule(
         "a cell that is handed its states is one layer",
         "test_sharing.py::test_a_cell_that_is_handed_its_states_is_as_many_layers[Handed]",
-        put("refsim.pytorch.bridge.sharing._shared", lambda *_: {}),
+        put("refsim.modules.as_called._shared", lambda *_: {}),
     ),
     Rule(
         "a delayed reset is never due in the first step",
         "test_snntorch.py::test_a_threshold_below_zero_owes_a_reset_before_the_first_step",
-        change("refsim.model.composing._owed_at_start", lambda made: lambda *given: {**made(*given), "text": "0*1"}),
+        change(
+            "refsim.cards.traits._owed_at_start",
+            lambda made: lambda *given: {**made(*given), "text": "0*1"},
+        ),
     ),
     Rule(
         "a plain factor between neurons is refused",
@@ -189,12 +210,12 @@ RULES = [
     Rule(
         "a parameter that moves while a module runs goes unseen",
         "test_true_reasons.py::test_a_parameter_that_moves_while_the_module_runs_is_named[threshold]",
-        put("refsim.pytorch.bridge.carrying._moved", lambda *_: ""),
+        put("refsim.modules.run._moved", lambda *_: ""),
     ),
     Rule(
         "a subclass of a framework's layer is read as that layer without a word",
         "test_true_reasons.py::test_a_class_of_ones_own_is_read_as_what_it_is_made_from_and_told_of[Renamed-pass-]",
-        put("refsim.pytorch.trial.made_from", lambda _parts: ()),
+        put("refsim.modules.trial.made_from", lambda _parts: ()),
     ),
     Rule(
         "under autocast membranes are short",
@@ -205,32 +226,34 @@ RULES = [
     Rule(
         "a time without its unit is taken for seconds",
         "test_doors.py::test_a_number_without_its_unit_is_refused[a text as dt]",
-        put("refsim.units._check_said", lambda *_: None),
+        put("refsim.core.units._check_said", lambda *_: None),
     ),
     Rule(
         "NaN in a weight is told without its place",
         "test_doors.py::test_a_number_that_is_none_is_named_where_it_stands[weight]",
-        put("refsim.arrays.first_wrong", lambda *_: "it holds NaN or infinity"),
+        put("refsim.core.arrays.first_wrong", lambda *_: "it holds NaN or infinity"),
     ),
     Rule(
         "the rectifier of srif_mpr says nothing of a threshold that it moves",
         "test_doors.py::test_a_rectifier_that_changes_spikes_says_so[0.25]",
-        put("refsim.network.warn", lambda *_, **__: None),
+        put("refsim.networks.network.warn", lambda *_, **__: None),
     ),
     Rule(
         "a tensor that says otherwise than the description is left aside",
         "test_validate.py::test_a_tensor_that_says_otherwise_than_the_description_is_refused",
-        put("refsim.pytorch.bridge.described.against_declared", lambda left, _network: (frozenset(left), {})),
+        put(
+            "refsim.files.described.against_declared", lambda left, _network: (frozenset(left), {})
+        ),
     ),
     Rule(
         "a skipped check need not exist",
         "test_runner.py::test_a_check_is_skipped_in_one_way[judge]",
-        put("refsim.checks.runner.names_skipped", lambda skip, *_: set(skip)),
+        put("refsim.checks.suite.names_skipped", lambda skip, *_: set(skip)),
     ),
     Rule(
         "cards in seconds are checked at one second a step",
         "test_runner.py::test_a_step_in_seconds_is_held_against_the_card_at_its_dt[1 ms]",
-        put("refsim.checks.probes.positive_time", lambda *_: 1.0),
+        put("refsim.checks.step.positive_time", lambda *_: 1.0),
     ),
     Rule(
         "a drive's dt is asked for again",
@@ -240,32 +263,38 @@ RULES = [
     Rule(
         "units stand alone, and none is joined to another",
         "test_compound_units.py::test_compound_units_are_those_of_brian2",
-        change("refsim.units._read", lambda honest: lambda text: honest(text if text.strip().isidentifier() else "no unit")),
+        change(
+            "refsim.core.units._read",
+            lambda honest: lambda text: honest(text if text.strip().isidentifier() else "no unit"),
+        ),
     ),
     Rule(
         "a literal with a unit is no part of a card",
         "test_spelling.py::test_brians_words_are_the_cards[a literal]",
-        put("refsim.model.card.without_units", lambda table, _card: table),
+        put("refsim.cards.read.without_units", lambda table, _card: table),
     ),
     Rule(
         "a module that draws random numbers is called one that is not linear",
         "test_true_reasons.py::test_an_encoder_that_draws_inside_the_module_is_refused_for_that",
-        put("refsim.pytorch.bridge.wiring._check_drawn", lambda *_: None),
+        put("refsim.modules.measure._check_drawn", lambda *_: None),
     ),
     Rule(
         "states that have no default are asked of whoever gives the module",
         "test_true_reasons.py::test_states_without_a_default_are_none_at_the_start",
-        put("refsim.pytorch.bridge.trying.ways_to_carry", lambda _module: ("",)),
+        put("refsim.modules.run.ways_to_carry", lambda _module: ("",)),
     ),
     Rule(
         "spikes that are given for a readout's output are no more than wrong numbers",
         "test_rules.py::test_spikes_that_are_taken_for_a_readouts_output_are_told_for_what_they_are",
-        put("refsim.questions.twin._like_spikes", lambda _found: []),
+        put("refsim.cases.against_recorded._like_spikes", lambda _found: []),
     ),
     Rule(
         "a description that the file contradicts passes as if nothing had been ignored",
         "test_validate.py::test_a_tensor_that_says_otherwise_than_the_description_is_refused",
-        change("refsim.report.sentence._same", lambda made: lambda findings: made(replace(findings, data={}))),
+        change(
+            "refsim.report.sentence._same",
+            lambda made: lambda findings: made(replace(findings, data={})),
+        ),
     ),
     Rule(
         "a layer that fires in every step is a witness like another",
@@ -276,19 +305,21 @@ RULES = [
     Rule(
         "a name of the engines' own is taken",
         "test_card_texts.py::test_a_name_of_refsims_own_is_refused_by_name[parameter-gap]",
-        put("refsim.model.naming.RESERVED", frozenset()),
+        put("refsim.cards.names.RESERVED", frozenset()),
     ),
     Rule(
         "powers of whole numbers are left to Brian2",
         "test_card_texts.py::test_powers_and_floors_are_spelled_for_brian2[2**(-1)*v-0.5*v]",
         lambda monkeypatch: monkeypatch.setattr(
-            import_module("refsim.engines.brian.text")._Spelled, "visit_BinOp", lambda self, node: self.generic_visit(node)
+            import_module("refsim.engines.brian.text")._Spelled,
+            "visit_BinOp",
+            lambda self, node: self.generic_visit(node),
         ),
     ),
     Rule(
         "characters that no reader sees reach scripts",
         "test_card_texts.py::test_what_is_no_part_of_the_language_is_refused_when_the_card_is_loaded",
-        put("refsim.model.expressions._check_characters", lambda *_: None),
+        put("refsim.cards.language._check_characters", lambda *_: None),
     ),
     Rule(
         "a checkpoint is loaded before anybody looks how large it becomes",
@@ -303,11 +334,11 @@ RULES = [
     Rule(
         "a network is written over the old one",
         "test_whole_files.py::test_a_writer_that_is_stopped_at_the_last_leaves_the_old_file[net.refsim]",
-        put("refsim.pytorch.bridge.native.whole", _in_place),
+        put("refsim.files.refsim_file.whole", _in_place),
     ),
     Rule(
         "a NIR file is written over the old one",
         "test_whole_files.py::test_a_writer_that_is_stopped_at_the_last_leaves_the_old_file[net.nir]",
-        put("refsim.pytorch.bridge.hdf5.whole", _in_place),
+        put("refsim.files.hdf5.whole", _in_place),
     ),
 ]

@@ -1,4 +1,7 @@
-"""Run every script of a folder as its user would, without refsim, and keep what its monitors saw: python run_scripts.py FOLDER."""
+"""Run every script of a folder as its user would, without refsim, and keep what its monitors saw.
+
+Python run_scripts.py FOLDER.
+"""
 
 import sys
 from pathlib import Path
@@ -20,7 +23,9 @@ def main(folder: Path) -> None:
         states, drawn = names["states"], plt.gcf().axes
         saved = {name: getattr(states, f"{name}_")[0] for name in states.record_variables}
         if "spikes" in names:
-            saved["spikes"] = np.round(names["spikes"].t_ / float(names["defaultclock"].dt)).astype(np.int64)
+            saved["spikes"] = np.round(names["spikes"].t_ / float(names["defaultclock"].dt)).astype(
+                np.int64
+            )
         assert all(axis.lines for axis in drawn)
         assert len(drawn) == len(states.record_variables)
         np.savez(path.with_suffix(".npz"), **saved)

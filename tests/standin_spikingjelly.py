@@ -1,4 +1,6 @@
-"""SpikingJelly's layers as far as the bridge looks at them, written from the facts, for a machine that has no SpikingJelly."""
+"""SpikingJelly's layers as far as the bridge looks at them, written from the facts, for a machine
+that has no SpikingJelly.
+"""
 
 import math
 from types import SimpleNamespace
@@ -26,7 +28,11 @@ class MemoryModule(nn.Module):
         self.held = dict(self._start)
 
     def forward(self, x):
-        return self.step(x) if self.step_mode == "s" else torch.stack([self.step(frame) for frame in x])
+        return (
+            self.step(x)
+            if self.step_mode == "s"
+            else torch.stack([self.step(frame) for frame in x])
+        )
 
 
 class Node(MemoryModule):
@@ -112,13 +118,27 @@ class EIFNode(Node):
         self.tau, self.delta_T, self.theta_rh, self.v_rest = tau, delta_T, theta_rh, v_rest
 
     def charge(self, x, v):
-        return v + (x + self.v_rest - v + self.delta_T * torch.exp((v - self.theta_rh) / self.delta_T)) / self.tau
+        return (
+            v
+            + (x + self.v_rest - v + self.delta_T * torch.exp((v - self.theta_rh) / self.delta_T))
+            / self.tau
+        )
 
 
 class IzhikevichNode(Node):
-    def __init__(self, tau=2.0, a0=1.0, v_c=0.8, v_rest=-0.1, w_rest=0.0, tau_w=2.0, a=0.0, b=0.0, **more):
+    def __init__(
+        self, tau=2.0, a0=1.0, v_c=0.8, v_rest=-0.1, w_rest=0.0, tau_w=2.0, a=0.0, b=0.0, **more
+    ):
         super().__init__(w=w_rest, **more)
-        self.tau, self.a0, self.v_c, self.v_rest, self.tau_w, self.a, self.b = tau, a0, v_c, v_rest, tau_w, a, b
+        self.tau, self.a0, self.v_c, self.v_rest, self.tau_w, self.a, self.b = (
+            tau,
+            a0,
+            v_c,
+            v_rest,
+            tau_w,
+            a,
+            b,
+        )
 
     def charge(self, x, v):
         return v + (x + self.a0 * (v - self.v_rest) * (v - self.v_c) - self.held["w"]) / self.tau
@@ -135,7 +155,11 @@ class Delay(MemoryModule):
         self.delay_steps = delay_steps
 
     def step(self, x):
-        *rest, now = (x, *self.held["queue"]) if len(self.held["queue"]) == self.delay_steps else (x, *self.held["queue"], torch.zeros_like(x))
+        *rest, now = (
+            (x, *self.held["queue"])
+            if len(self.held["queue"]) == self.delay_steps
+            else (x, *self.held["queue"], torch.zeros_like(x))
+        )
         self.held["queue"] = tuple(rest)
         return now
 
@@ -143,7 +167,11 @@ class Delay(MemoryModule):
 class LinearRecurrentContainer(MemoryModule):
     def __init__(self, sub_module, in_features, out_features, step_mode="s"):
         super().__init__(step_mode, y=None)
-        self.rc, self.sub_module, self.width = nn.Linear(in_features + out_features, in_features), sub_module, out_features
+        self.rc, self.sub_module, self.width = (
+            nn.Linear(in_features + out_features, in_features),
+            sub_module,
+            out_features,
+        )
 
     def step(self, x):
         y = x.new_zeros(len(x), self.width) if self.held["y"] is None else self.held["y"]
@@ -162,7 +190,9 @@ class SynapseFilter(MemoryModule):
 
     def step(self, x):
         kept = self.held["out_i"]
-        self.held["out_i"] = kept - (1.0 - x) * kept * (self.w.sigmoid() if self.learnable else 1.0 / self.tau) + x
+        self.held["out_i"] = (
+            kept - (1.0 - x) * kept * (self.w.sigmoid() if self.learnable else 1.0 / self.tau) + x
+        )
         return self.held["out_i"]
 
 

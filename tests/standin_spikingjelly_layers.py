@@ -1,4 +1,6 @@
-"""SpikingJelly's wrappers around PyTorch's layers and its containers, as far as the bridge looks at them, written from the facts."""
+"""SpikingJelly's wrappers around PyTorch's layers and its containers, as far as the bridge looks at
+them, written from the facts.
+"""
 
 import torch
 from standin_spikingjelly import PACKAGE
@@ -18,13 +20,17 @@ def wrapper(kind):
         self.step_mode = step_mode
 
     def forward(self, x):
-        single = lambda frames: kind.forward(self, frames)  # noqa: E731
+        single = lambda frames: kind.forward(self, frames)
         return single(x) if self.step_mode == "s" else frame_by_frame_at_once(x, single)
 
-    return type(kind.__name__, (kind,), {"__init__": init, "forward": forward, "__module__": PACKAGE})
+    return type(
+        kind.__name__, (kind,), {"__init__": init, "forward": forward, "__module__": PACKAGE}
+    )
 
 
-Conv2d, BatchNorm2d, AvgPool2d, MaxPool2d, Linear, Dropout = map(wrapper, (nn.Conv2d, nn.BatchNorm2d, nn.AvgPool2d, nn.MaxPool2d, nn.Linear, nn.Dropout))
+Conv2d, BatchNorm2d, AvgPool2d, MaxPool2d, Linear, Dropout = map(
+    wrapper, (nn.Conv2d, nn.BatchNorm2d, nn.AvgPool2d, nn.MaxPool2d, nn.Linear, nn.Dropout)
+)
 Flatten = wrapper(nn.Flatten)
 
 
@@ -41,7 +47,9 @@ class VoltageScaler(nn.Module):
 
 
 class NonSpikingIFNode(nn.Module):
-    """A readout: all steps at once whatever the others do, from 0 in each call, and a list of its membranes."""
+    """A readout: all steps at once whatever the others do, from 0 in each call, and a list of its
+    membranes.
+    """
 
     def __init__(self, decode=None):
         super().__init__()
@@ -77,7 +85,13 @@ class MultiStepContainer(nn.Sequential):
         return torch.stack([super(MultiStepContainer, self).forward(frame) for frame in x])
 
 
-for _kind in (SeqToANNContainer, MultiStepContainer, VoltageScaler, NonSpikingIFNode, NonSpikingLIFNode):
+for _kind in (
+    SeqToANNContainer,
+    MultiStepContainer,
+    VoltageScaler,
+    NonSpikingIFNode,
+    NonSpikingLIFNode,
+):
     _kind.__module__ = PACKAGE
 
 

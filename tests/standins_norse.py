@@ -1,4 +1,7 @@
-"""Stand-ins for Norse's layers: its attributes, stepping as its source does (facts: Norse 1.1.0). The probes run the framework itself."""
+"""Stand-ins for Norse's layers: its attributes, stepping as its source does (facts: Norse 1.1.0).
+
+The probes run the framework itself.
+"""
 
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -16,8 +19,14 @@ def reset_subtract(z, v, _reset, th):
 
 
 NUMBERS = {
-    "tau_mem_inv": 256.0, "tau_syn_inv": 512.0, "tau_adapt_inv": 128.0, "v_leak": 0.25, "v_th": 1.0, "v_reset": -0.5, "beta": 0.5,
-}  # fmt: skip
+    "tau_mem_inv": 256.0,
+    "tau_syn_inv": 512.0,
+    "tau_adapt_inv": 128.0,
+    "v_leak": 0.25,
+    "v_th": 1.0,
+    "v_reset": -0.5,
+    "beta": 0.5,
+}
 DT = 2.0**-10  # with these numbers first steps are exact: thresholds are met
 
 
@@ -33,8 +42,15 @@ class State(NamedTuple):
 class SNNCell(nn.Module):
     def __init__(self, dt=DT, dtype=torch.float64, **numbers):
         super().__init__()
-        tensors = {name: torch.as_tensor(value, dtype=dtype) for name, value in (NUMBERS | numbers).items() if name != "reset_method"}
-        self.p, self.dt = SimpleNamespace(**tensors, reset_method=numbers.get("reset_method", reset_value)), dt
+        tensors = {
+            name: torch.as_tensor(value, dtype=dtype)
+            for name, value in (NUMBERS | numbers).items()
+            if name != "reset_method"
+        }
+        self.p, self.dt = (
+            SimpleNamespace(**tensors, reset_method=numbers.get("reset_method", reset_value)),
+            dt,
+        )
 
     def state_fallback(self, x):
         return State(v=self.p.v_leak.clone(), i=torch.zeros_like(x), b=self.p.v_th.clone())
@@ -99,12 +115,18 @@ class SNNRecurrent(SNNCell):
 
     def state_fallback(self, x):
         quiet = torch.zeros(*x.shape[1:-1], len(self.input_weights), dtype=x.dtype)
-        return State(v=torch.full(quiet.shape, self.p.v_leak, dtype=torch.float32), i=quiet, z=quiet)
+        return State(
+            v=torch.full(quiet.shape, self.p.v_leak, dtype=torch.float32), i=quiet, z=quiet
+        )
 
     def forward(self, x, state=None):
         s, sent = self.state_fallback(x) if state is None else state, []
         for frame in x:
-            z, after = self.step(nn.functional.linear(frame, self.input_weights) + nn.functional.linear(s.z, self.recurrent_weights), s)
+            z, after = self.step(
+                nn.functional.linear(frame, self.input_weights)
+                + nn.functional.linear(s.z, self.recurrent_weights),
+                s,
+            )
             s = State(v=after.v, i=after.i, z=z)
             sent.append(z)
         return torch.stack(sent), s
@@ -118,7 +140,17 @@ class CobaLIFCell(SNNCell):
     """One that refsim does not read."""
 
 
-for _kind in (SNNCell, LIFCell, LIFBoxCell, IAFCell, LICell, LSNNCell, SNNRecurrent, LIFRecurrent, CobaLIFCell):
+for _kind in (
+    SNNCell,
+    LIFCell,
+    LIFBoxCell,
+    IAFCell,
+    LICell,
+    LSNNCell,
+    SNNRecurrent,
+    LIFRecurrent,
+    CobaLIFCell,
+):
     _kind.__module__ = "norse.torch.module"
 
 

@@ -1,4 +1,7 @@
-"""Adaptive and resonating neurons: equal in every engine, true to their ODE, and, without what sets them apart, a LIF."""
+"""Adaptive and resonating neurons.
+
+Equal in every engine, true to their ODE, and, without what sets them apart, a LIF.
+"""
 
 import dataclasses
 
@@ -11,10 +14,10 @@ from test_integrators import changed
 
 import refsim
 from refsim import Brian2, Discrete, Drive, RefsimError
+from refsim.cards.language import evaluate
+from refsim.cards.ode import read_odes
+from refsim.cases.neuron import alone
 from refsim.engines.discrete import FUNCTIONS, LayerState
-from refsim.model.expressions import evaluate
-from refsim.model.odes import read_odes
-from refsim.questions.neuron import alone
 
 # Card -> duration of a step, and an input of mixed size for it.
 CARDS = {
@@ -37,7 +40,8 @@ def test_every_engine_agrees_on_it(card, rng):
     network = refsim.Network.dense([(np.eye(4), None, refsim.load(card))], dt)
     drive = Drive.current(scaled(np.abs(rng.normal(0.4, 0.5, (5, 100, 4)))), dt)
     found = every_engine_agrees(network, drive)
-    assert np.bincount(found.spikes[0].sample, minlength=5).min() >= 8  # every sample feels what its spikes leave behind
+    # Every sample feels what its spikes leave behind.
+    assert np.bincount(found.spikes[0].sample, minlength=5).min() >= 8
 
 
 @pytest.mark.parametrize("card", CARDS)
@@ -45,14 +49,39 @@ def test_its_step_is_what_it_says(card):
     assert refsim.check_declared_step(refsim.load(card)).status == "pass"
 
 
-# What a slip of the pen makes of a declared step: card, part, text, what stands in its place, and the term that is named.
+# What a slip of the pen makes of a declared step: card, part, text, what stands in its place, and
+# the term that is named.
 SLIPS = {
-    "adaptation before the test": ("alif", "integrate", "b = rho*b", "b = rho*b\nwould = v > b0 + beta*b\nb = b + would*jump_b", "b: differs"),
+    "adaptation before the test": (
+        "alif",
+        "integrate",
+        "b = rho*b",
+        "b = rho*b\nwould = v > b0 + beta*b\nb = b + would*jump_b",
+        "b: differs",
+    ),
     "adaptation forgotten": ("adlif", "reset", "z*b", "0*z*b", "reset of w|w: differs"),
     "jump off by a thousand": ("adex", "reset", "z*b", "1000*z*b", "w: differs"),
-    "a turn the other way": ("rf", "integrate", "rot_c*x_old - rot_s*y_old", "rot_c*x_old + rot_s*y_old", "x: differs"),
-    "turned from the new part": ("adrf", "integrate", "rot_s*x_old + rot_c*y_old", "rot_s*x + rot_c*y_old", "y: differs"),
-    "refractory part from the raised threshold": ("adrf", "reset", "2*(v_th + th)", "2*(v_th + th + th_step)", "r: differs"),
+    "a turn the other way": (
+        "rf",
+        "integrate",
+        "rot_c*x_old - rot_s*y_old",
+        "rot_c*x_old + rot_s*y_old",
+        "x: differs",
+    ),
+    "turned from the new part": (
+        "adrf",
+        "integrate",
+        "rot_s*x_old + rot_c*y_old",
+        "rot_s*x + rot_c*y_old",
+        "y: differs",
+    ),
+    "refractory part from the raised threshold": (
+        "adrf",
+        "reset",
+        "2*(v_th + th)",
+        "2*(v_th + th + th_step)",
+        "r: differs",
+    ),
 }
 
 
@@ -65,15 +94,19 @@ def test_a_slip_is_held_against_the_ode(slip):
 
 
 def test_a_coupled_ode_that_is_not_linear_has_no_exact_step():
-    # Brian2's updater for independent equations would take w for a constant and find an exact solution that is none
+    # Brian2's updater for independent equations would take w for a constant and find an exact
+    # solution that is none
     model = refsim.load("adrf")
     equations = model.continuous.equations.replace("dy/dt = omega*x", "dy/dt = omega*x*y")
-    rogue = dataclasses.replace(model, continuous=dataclasses.replace(model.continuous, equations=equations))
+    rogue = dataclasses.replace(
+        model, continuous=dataclasses.replace(model.continuous, equations=equations)
+    )
     with pytest.raises(RefsimError, match="its ODE is not linear in its states"):
         refsim.check_declared_step(rogue)
 
 
-# --- what a threshold that only `fire` sees does to a module ------------------------------------------------------------
+# --- what a threshold that only `fire` sees does to a module
+# ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["ALIF", "GLIF3", "GLIF5"])
@@ -83,7 +116,9 @@ def test_a_detached_reset_fires_the_same_spikes(name, rng):
     card = name.lower()
     dt, scaled = CARDS[card]
     x = torch.tensor(scaled(np.abs(rng.normal(0.4, 0.5, (80, 1, 6)))))
-    plain, detached = (getattr(layers, name)(dt=dt, detach_reset=detach) for detach in (False, True))
+    plain, detached = (
+        getattr(layers, name)(dt=dt, detach_reset=detach) for detach in (False, True)
+    )
     spikes = [torch.stack([module(step) for step in x]) for module in (plain, detached)]
     assert spikes[0].sum() > 10
     assert torch.equal(*spikes)
@@ -96,15 +131,26 @@ def test_a_membrane_at_its_threshold_does_not_fire_where_the_card_says_above():
         assert len(found.spikes[0]) == fired
 
 
-# --- limits -------------------------------------------------------------------------------------------------------------
+# --- limits
+# --------------------------------------------------------------------------------------------------
 
 
 def test_adex_without_adaptation_is_eif(rng):
     adex = refsim.load("adex", a=0.0, b=0.0, v_peak="-30 mV")
     p = adex.constants(1.0)
-    eif = refsim.load("eif", tau_m=p["c_m"] / p["g_l"], r_m=1 / p["g_l"], v_rest=p["e_l"], v_t=p["v_t"], delta_t=p["delta_t"], v_reset=p["v_reset"])
+    eif = refsim.load(
+        "eif",
+        tau_m=p["c_m"] / p["g_l"],
+        r_m=1 / p["g_l"],
+        v_rest=p["e_l"],
+        v_t=p["v_t"],
+        delta_t=p["delta_t"],
+        v_reset=p["v_reset"],
+    )
     # both cards start at rest, which is another potential: start the one where the other does
-    eif = dataclasses.replace(eif, state={"v": dataclasses.replace(eif.state["v"], start=adex.state["v"].start)})
+    eif = dataclasses.replace(
+        eif, state={"v": dataclasses.replace(eif.state["v"], start=adex.state["v"].start)}
+    )
     drive = Drive.current(4e-9 * rng.random((1, 2000, 1)), "0.1 ms")
     a, b = (Discrete().run(alone(model, "0.1 ms"), drive).spikes[0].step for model in (adex, eif))
     assert len(a) > 10
@@ -112,13 +158,22 @@ def test_adex_without_adaptation_is_eif(rng):
 
 
 def test_adlif_without_adaptation_is_a_lif_up_to_its_spikes():
-    adlif, lif = refsim.load("adlif", a=0.0, b=0.0, alpha=0.875), refsim.load("lif", tau=8.0, v_th=1.0)
+    adlif, lif = (
+        refsim.load("adlif", a=0.0, b=0.0, alpha=0.875),
+        refsim.load("lif", tau=8.0, v_th=1.0),
+    )
     drive = Drive.constant(1.5, 60, "1 ms")
-    a, b = (Discrete().run(alone(model, "1 ms"), drive, ("before_reset",)) for model in (adlif, lif))
+    a, b = (
+        Discrete().run(alone(model, "1 ms"), drive, ("before_reset",)) for model in (adlif, lif)
+    )
     first = int(b.spikes[0].step[0])
     assert int(a.spikes[0].step[0]) == first
-    # one leaves what passed the threshold and the other does not: equal to the spike, apart after it
-    assert np.abs(a.traces[0]["before_reset"] - b.traces[0]["before_reset"])[0, : first + 1].max() < 1e-15
+    # one leaves what passed the threshold and the other does not: equal to the spike, apart after
+    # it
+    assert (
+        np.abs(a.traces[0]["before_reset"] - b.traces[0]["before_reset"])[0, : first + 1].max()
+        < 1e-15
+    )
     assert np.abs(a.traces[0]["before_reset"] - b.traces[0]["before_reset"])[0, first + 1] > 1e-3
 
 
@@ -159,7 +214,8 @@ def test_izhikevich_rests_where_its_nullclines_cross():
     assert rows[-1]["u"] == pytest.approx(-0.014, abs=1e-9)
 
 
-# --- resonance ----------------------------------------------------------------------------------------------------------
+# --- resonance
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("card", ["rf", "rf_iz", "adrf"])
@@ -167,8 +223,14 @@ def test_two_pulses_fire_it_where_they_come_a_period_apart(card):
     model = refsim.load(card)
     for gap, fires in ((8, False), (16, True), (24, False), (32, False)):
         current = np.zeros((1, 60, 1))
-        current[0, [0, gap], 0] = 0.45  # alone 0.37 at most, below 0.5; 0.45*0.95^16 = 0.2 is left after a period
-        assert bool(len(Discrete().run(alone(model, "1 ms"), Drive.current(current, "1 ms")).spikes[0])) == fires
+        # Alone 0.37 at most, below 0.5; 0.45*0.95^16 = 0.2 is left after a period.
+        current[0, [0, gap], 0] = 0.45
+        assert (
+            bool(
+                len(Discrete().run(alone(model, "1 ms"), Drive.current(current, "1 ms")).spikes[0])
+            )
+            == fires
+        )
 
 
 def test_rf_resonates_at_its_frequency():
@@ -177,19 +239,34 @@ def test_rf_resonates_at_its_frequency():
     found = []
     frequencies = turn * np.linspace(0.5, 1.5, 21)
     for omega in frequencies:
-        run = Discrete().run(alone(model, "1 ms"), Drive.current(np.cos(omega * k).reshape(1, -1, 1), "1 ms"), ("before_reset",))
-        found.append(2 * abs(np.mean(run.traces[0]["before_reset"][0, -800:, 0] * np.exp(-1j * omega * k[-800:]))))
-    # y is the response decay^k*sin(turn*k) to each input: its transfer function is a sum of two poles
+        run = Discrete().run(
+            alone(model, "1 ms"),
+            Drive.current(np.cos(omega * k).reshape(1, -1, 1), "1 ms"),
+            ("before_reset",),
+        )
+        found.append(
+            2
+            * abs(
+                np.mean(run.traces[0]["before_reset"][0, -800:, 0] * np.exp(-1j * omega * k[-800:]))
+            )
+        )
+    # y is the response decay^k*sin(turn*k) to each input: its transfer function is a sum of two
+    # poles
     shift = np.exp(-1j * frequencies)
-    exact = np.abs(decay * np.sin(turn) * shift / (1 - 2 * decay * np.cos(turn) * shift + decay**2 * shift**2))
-    # the mean over 800 steps holds the other frequency too, at most 2*exact/(800*|sin omega|), 1 %; the transient is 1e-7
+    exact = np.abs(
+        decay * np.sin(turn) * shift / (1 - 2 * decay * np.cos(turn) * shift + decay**2 * shift**2)
+    )
+    # the mean over 800 steps holds the other frequency too, at most 2*exact/(800*|sin omega|), 1 %;
+    # the transient is 1e-7
     assert np.abs(np.array(found) / exact - 1).max() < 0.015
     assert frequencies[np.argmax(found)] == pytest.approx(turn)
 
 
-# --- order of the declared methods --------------------------------------------------------------------------------------
+# --- order of the declared methods
+# --------------------------------------------------------------------------------------
 
-# Card -> input below threshold, step, and the order of the method that fine mode uses; None for the exact solution.
+# Card -> input below threshold, step, and the order of the method that fine mode uses; None for the
+# exact solution.
 ORDERS = {
     "adex": (500e-12, 0.002, 1),
     "izhikevich": (0.001, 0.001, 1),
@@ -226,10 +303,13 @@ def test_fine_mode_has_the_order_of_its_method(card):
     network, drive = alone(model, dt), Drive.constant(value, n_steps, dt)
     truth, errors = continuous(model, value, dt, n_steps * dt), []
     for refine in (4, 8, 16):
-        run = Brian2(mode="fine", refine=refine, target="numpy").run(network, drive, ("before_reset",))
+        run = Brian2(mode="fine", refine=refine, target="numpy").run(
+            network, drive, ("before_reset",)
+        )
         assert not len(run.spikes[0])
         errors.append(abs(run.traces[0]["before_reset"][0, -1, 0] - truth))
     if order is None:
         assert max(errors) < 1e-11 * abs(truth)  # SciPy's 1e-13 at each of its steps, and rounding
     else:
-        assert np.abs(np.log2(np.array(errors[:-1]) / errors[1:]) - order).max() < 0.15 * order  # nearer to it with each halving
+        # Nearer to it with each halving.
+        assert np.abs(np.log2(np.array(errors[:-1]) / errors[1:]) - order).max() < 0.15 * order

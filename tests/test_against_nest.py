@@ -1,4 +1,6 @@
-"""Cards against NEST: the same spikes, and a judge that sees a fault in the step, in the ODE and in what was given to NEST."""
+"""Cards against NEST: the same spikes, and a judge that sees a fault in the step, in the ODE and in
+what was given to NEST.
+"""
 
 import dataclasses
 
@@ -10,9 +12,9 @@ from test_nest import TIMES, stored
 
 import refsim
 from refsim import Discrete, RefsimError
-from refsim.questions.case import read_case
-from refsim.questions.nest import read_rival
-from refsim.shelf import shelf
+from refsim.cases.case import read_case
+from refsim.cases.neuron import read_rival
+from refsim.core.shelf import shelf
 
 CASES = sorted((shelf("validation") / "against_nest").glob("*.toml"))
 
@@ -29,7 +31,9 @@ def rival(card, model=None):
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_a_card_fires_the_spikes_of_nest(path):
     verdicts = read_case(path).run().verdicts
-    assert {verdict.status for verdict in verdicts} == {"pass"}, [(v.claim.measure, v.run, v.value) for v in verdicts]
+    assert {verdict.status for verdict in verdicts} == {"pass"}, [
+        (v.claim.measure, v.run, v.value) for v in verdicts
+    ]
 
 
 # What a slip of the pen makes of a declared step: card, part, text, what stands in its place.
@@ -46,7 +50,12 @@ SLIPS = {
     "an after-spike current off by a thousand": ("glif3", "reset", "amp_1", "1000*amp_1"),
     "an input off by a thousand": ("mat2", "integrate", "r_m*I", "r_m*I/1000"),
     "recovery off by a thousand": ("izhikevich", "reset", "z*d", "z*d/1000"),
-    "recovery from the new membrane": ("izhikevich", "integrate", "u = u + step*u_slope_", "u = u + step*(a*(b*v - u))"),
+    "recovery from the new membrane": (
+        "izhikevich",
+        "integrate",
+        "u = u + step*u_slope_",
+        "u = u + step*(a*(b*v - u))",
+    ),
     "adaptation forgotten": ("adex", "reset", "z*b", "0*b"),
 }
 
@@ -55,18 +64,28 @@ SLIPS = {
 def test_a_slip_in_the_step_is_caught_by_name(slip):
     card, part, old, new = SLIPS[slip]
     limits = {claim.measure: claim.limit for claim in case(card).claims}
-    limit = limits.get("steps off NEST", 20.0)  # adex claims no step: forward Euler is 15 steps of 0.1 ms late after 140 ms
+    # Adex claims no step: forward Euler is 15 steps of 0.1 ms late after 140 ms.
+    limit = limits.get("steps off NEST", 20.0)
     honest, rogue = rival(card), rival(card, changed(card, part, old, new))
     assert honest.distance(honest.stepped(Discrete(), 0.1), 0.1) <= limit
     assert rogue.distance(rogue.stepped(Discrete(), 0.1), 0.1) > limit
 
 
-@pytest.mark.parametrize(("card", "parameter", "factor"), [("glif3", "t_ref", 0.98), ("mat2", "alpha_2", 1.05), ("izhikevich", "d", 1.01), ("adex", "b", 1.01)])
+@pytest.mark.parametrize(
+    ("card", "parameter", "factor"),
+    [
+        ("glif3", "t_ref", 0.98),
+        ("mat2", "alpha_2", 1.05),
+        ("izhikevich", "d", 1.01),
+        ("adex", "b", 1.01),
+    ],
+)
 def test_a_fault_in_the_ode_is_caught(card, parameter, factor):
     honest = rival(card)
     value = honest.model.parameters[parameter].value * factor
     rogue = dataclasses.replace(honest, model=honest.model.with_parameters(**{parameter: value}))
-    assert rogue.distance(rogue.solved(), 2.0**-12) * 2.0**-12 > 0.01  # runs the program that the case compiled
+    # Runs the program that the case compiled.
+    assert rogue.distance(rogue.solved(), 2.0**-12) * 2.0**-12 > 0.01
 
 
 def test_a_spike_more_or_less_is_not_overlooked():
@@ -84,8 +103,9 @@ def test_forward_euler_of_adex_nears_the_exact_spikes():
         fired = (ours.stepped(Discrete(), resolution).spikes[0].step + 1) * resolution
         assert len(fired) == len(exact)
         errors.append(np.abs(fired - exact).max())
-    # Towards an upswing that takes finite time to infinity Euler is late by dt*log(tau/dt): with tau = c_m/g_l = 9.4 ms that is an
-    # order of 0.81 to 0.86 here. A spike lies anywhere in its step, one of the 15 or so that it is late: 0.1 or 0.2 more or less.
+    # Towards an upswing that takes finite time to infinity Euler is late by dt*log(tau/dt): with
+    # tau = c_m/g_l = 9.4 ms that is an order of 0.81 to 0.86 here. A spike lies anywhere in its
+    # step, one of the 15 or so that it is late: 0.1 or 0.2 more or less.
     orders = np.log2(np.array(errors[:-1]) / errors[1:])
     assert ((orders > 0.6) & (orders < 1.06)).all(), orders
 

@@ -55,7 +55,12 @@ def test_gradients_go_back_through_it():
     short = module[0].weight.grad.clone()
     module.zero_grad()
     stepped(module, x).sum().backward()
-    assert torch.nn.functional.cosine_similarity(short.flatten(), module[0].weight.grad.flatten(), dim=0) > 0.99
+    assert (
+        torch.nn.functional.cosine_similarity(
+            short.flatten(), module[0].weight.grad.flatten(), dim=0
+        )
+        > 0.99
+    )
 
 
 def test_a_run_of_refsim_is_its_own_dtype_whatever_is_around_it(rng):
@@ -76,4 +81,6 @@ def test_a_module_under_autocast_is_judged_by_the_rounding_of_its_weights(rng):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         run = refsim.run(net, drive, engine=refsim.Torch(module=module))
     assert run.provenance["dtype"] == "bfloat16"
-    assert refsim.run(net, drive, engine=refsim.Torch(module=module)).provenance["dtype"] == "float32"
+    assert (
+        refsim.run(net, drive, engine=refsim.Torch(module=module)).provenance["dtype"] == "float32"
+    )

@@ -1,4 +1,6 @@
-"""The benchmarks: a wrong spike is seen, the page says what the results say, and pictures are drawn."""
+"""The benchmarks: a wrong spike is seen, the page says what the results say, and pictures are
+drawn.
+"""
 
 import json
 from dataclasses import replace
@@ -21,7 +23,20 @@ def hold(monkeypatch, tmp_path):
     def run(*entries):
         monkeypatch.setattr(throughput, "ENTRIES", (REFERENCE, *entries))
         file = tmp_path / "rows.json"
-        code = throughput.main(["--samples", "8", "--rounds", "1", "--dtype", "float32", "--json", str(file), "--plot", str(tmp_path / "rows.png")])
+        code = throughput.main(
+            [
+                "--samples",
+                "8",
+                "--rounds",
+                "1",
+                "--dtype",
+                "float32",
+                "--json",
+                str(file),
+                "--plot",
+                str(tmp_path / "rows.png"),
+            ]
+        )
         assert (tmp_path / "rows.png").stat().st_size > 1000
         result = json.loads(file.read_text())
         return code, {row["engine"]: row for row in result["rows"]}, result["absent"]
@@ -56,7 +71,9 @@ def test_nothing_is_verified_by_itself_and_who_cannot_run_is_told(hold):
 @pytest.mark.parametrize("kind", ["equal", "rounding", "other"])
 def test_silence_verifies_nothing(kind):
     silent = [np.zeros((2, 3, 4), bool)]
-    assert contest.verdict(replace(KERNEL, spikes=kind, because="because"), silent, silent)[0] is False
+    assert (
+        contest.verdict(replace(KERNEL, spikes=kind, because="because"), silent, silent)[0] is False
+    )
 
 
 def test_the_case_is_what_its_text_says():
@@ -65,8 +82,12 @@ def test_the_case_is_what_its_text_says():
         assert np.array_equal(weight, weight.astype(np.float32))
         assert np.array_equal(weight / case.GRID, np.rint(weight / case.GRID))
     assert not (1 / case.GRID).is_integer()
-    assert drawn.dense.mean() == pytest.approx(case.RATE, abs=5 * (case.RATE / drawn.dense.size) ** 0.5)  # five standard deviations
-    assert np.array_equal(case.make(5).dense, drawn.dense[:5])  # fewer samples are the first of more
+    # Five standard deviations.
+    assert drawn.dense.mean() == pytest.approx(
+        case.RATE, abs=5 * (case.RATE / drawn.dense.size) ** 0.5
+    )
+    # Fewer samples are the first of more.
+    assert np.array_equal(case.make(5).dense, drawn.dense[:5])
 
 
 def test_a_bent_cost_is_seen():
@@ -85,7 +106,9 @@ def test_the_page_is_what_the_results_say():
 
 def test_the_page_tells_a_missed_target():
     rows = [
-        {"engine": name, "dtype": dtype, "samples_per_cpu_s": speed} for dtype in ("float32", "float64") for name, speed in (("refsim", 10.0), ("Norse", 5.0))
+        {"engine": name, "dtype": dtype, "samples_per_cpu_s": speed}
+        for dtype in ("float32", "float64")
+        for name, speed in (("refsim", 10.0), ("Norse", 5.0))
     ]
     lines = readme.ratios({"rows": rows}).splitlines()
     assert lines[2] == f"| {readme.FASTEST} | **2.00** | 3 | missed | **2.00** | 2.5 | missed |"

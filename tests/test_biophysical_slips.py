@@ -1,4 +1,7 @@
-"""Slips in a biophysical neuron, each caught by name: the check says which state is wrong, or the main question says fail."""
+"""Slips in a biophysical neuron, each caught by name.
+
+The check says which state is wrong, or the main question says fail.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,10 +11,10 @@ import pytest
 
 import refsim
 from refsim import Discrete, Drive, Torch
-from refsim.model.expressions import Statement, parse_expression
+from refsim.cards.language import Statement, parse_expression
+from refsim.cases.neuron import alone
+from refsim.pytorch.biophysical_steps import BIOPHYSICAL_STEPS, hh_traub_step
 from refsim.pytorch.steps import STEPS
-from refsim.pytorch.steps_biophysical import BIOPHYSICAL_STEPS, hh_traub_step
-from refsim.questions.neuron import alone
 
 
 def rewritten(card, change: Callable[[list[tuple[str, str]]], list[tuple[str, str]]]):
@@ -20,12 +23,19 @@ def rewritten(card, change: Callable[[list[tuple[str, str]]], list[tuple[str, st
     before = [(statement.target, statement.text) for statement in model.discrete.integrate]
     after = change(before)
     assert after != before
-    statements = tuple(Statement(target, text, parse_expression(text, card)) for target, text in after)
-    return dataclasses.replace(model, discrete=dataclasses.replace(model.discrete, integrate=statements))
+    statements = tuple(
+        Statement(target, text, parse_expression(text, card)) for target, text in after
+    )
+    return dataclasses.replace(
+        model, discrete=dataclasses.replace(model.discrete, integrate=statements)
+    )
 
 
 def replaced(old, new, *targets):
-    return lambda rows: [(target, text.replace(old, new) if not targets or target in targets else text) for target, text in rows]
+    return lambda rows: [
+        (target, text.replace(old, new) if not targets or target in targets else text)
+        for target, text in rows
+    ]
 
 
 def new_membrane_first(rows):
@@ -44,7 +54,12 @@ SLIPS = {
     "a lost factor 0.07 in a rate": ("hh", replaced("0.07 * ", "", "alpha_h"), {"h"}),
     "beta_n without its 0.125": ("hh", replaced("0.125 * ", "", "beta_n"), {"n"}),
     "a rate shifted by 1 mV": ("hh_traub", replaced("13 - x", "14 - x"), {"m"}),
-    "half of phi": ("wang_buzsaki", replaced("phi * ", "0.5*phi * ", "n_k1_", "n_k2_", "n_k3_", "n_k4_"), {"v", "h", "n"}),  # the stages carry it on
+    # The stages carry it on.
+    "half of phi": (
+        "wang_buzsaki",
+        replaced("phi * ", "0.5*phi * ", "n_k1_", "n_k2_", "n_k3_", "n_k4_"),
+        {"v", "h", "n"},
+    ),
     "half the width of potassium": ("morris_lecar", replaced("2 * v_4", "v_4"), {"v", "w"}),
     "the slow variable as fast": ("fitzhugh_nagumo", replaced("eps * ", ""), {"v", "w"}),
 }
@@ -55,20 +70,27 @@ def test_a_slip_in_the_step_is_caught_by_the_state_it_spoils(slip):
     card, change, states = SLIPS[slip]
     verdict = refsim.check_declared_step(rewritten(card, change))
     assert verdict.status == "fail"
-    assert {part.split(":")[0] for part in verdict.detail.split("; ")} & set(refsim.load(card).state) == states
+    assert {part.split(":")[0] for part in verdict.detail.split("; ")} & set(
+        refsim.load(card).state
+    ) == states
 
 
 def test_a_forgotten_phi_is_a_wrong_unit():
     with pytest.raises(refsim.RefsimError, match="'n' has unit 1; 'result_[0-9]+_' has unit s"):
-        refsim.check_declared_step(rewritten("wang_buzsaki", replaced("phi * ", "", "n_k1_", "n_k2_", "n_k3_", "n_k4_")))
+        refsim.check_declared_step(
+            rewritten("wang_buzsaki", replaced("phi * ", "", "n_k1_", "n_k2_", "n_k3_", "n_k4_"))
+        )
 
 
-# --- slips of a PyTorch step -----------------------------------------------------------------------------------------------
+# --- slips of a PyTorch step
+# -----------------------------------------------------------------------------------------------
 
 
 def with_parameters(step, **factors):
     """Return a step that multiplies some of its parameters: a unit misread."""
-    return lambda x, s, p, fire: step(x, s, {**p, **{name: p[name] * factor for name, factor in factors.items()}}, fire)
+    return lambda x, s, p, fire: step(
+        x, s, {**p, **{name: p[name] * factor for name, factor in factors.items()}}, fire
+    )
 
 
 def sees_the_new_membrane(x, s, p, fire):
@@ -84,8 +106,9 @@ def fires_while_above(x, s, p, fire):
     return (seen >= p["v_th"]).to(x.dtype), seen, after
 
 
-# The upstroke of an action potential spreads small differences, and the repolarisation takes them back: so does the bound on
-# rounding, and what differs is a fault. Recorded membranes show it even where no spike does.
+# The upstroke of an action potential spreads small differences, and the repolarisation takes them
+# back: so does the bound on rounding, and what differs is a fault. Recorded membranes show it even
+# where no spike does.
 FOREIGN = {
     "g_na in mS": ("hh", with_parameters(STEPS["hh"], g_na=1e-3), 1.2e-9, "0.05 ms", "fail"),
     "phi per ms": ("hh", with_parameters(STEPS["hh"], phi=1e-3), 1.2e-9, "0.05 ms", "fail"),
@@ -99,7 +122,12 @@ def test_a_slip_in_pytorch_never_passes(slip):
     card, step, current, dt, expected = FOREIGN[slip]
     network, drive = alone(refsim.load(card), dt), Drive.constant(current, 500, dt)
     reference, trial, ours = (
-        engine.run(network, drive, ("before_reset",)) for engine in (Discrete(), Torch(dtype="float64", steps={card: step}), Torch(dtype="float64"))
+        engine.run(network, drive, ("before_reset",))
+        for engine in (
+            Discrete(),
+            Torch(dtype="float64", steps={card: step}),
+            Torch(dtype="float64"),
+        )
     )
     assert len(reference.spikes[0]) >= 2
     assert refsim.compare(reference, trial).verdict == expected
@@ -111,15 +139,27 @@ def test_a_slip_in_pytorch_never_passes(slip):
 
 
 def test_an_exponential_that_runs_away_is_named_and_hangs_nothing():
-    # Runge-Kutta's stages nest exponentials; where the ODE's explode and the step's do not, the check must end, and not with "pass"
-    steep = rewritten("wang_buzsaki", lambda rows: [(target, text) if not target.startswith("v_k") else (target, "0*v") for target, text in rows])
+    # Runge-Kutta's stages nest exponentials; where the ODE's explode and the step's do not, the
+    # check must end, and not with "pass"
+    steep = rewritten(
+        "wang_buzsaki",
+        lambda rows: [
+            (target, text) if not target.startswith("v_k") else (target, "0*v")
+            for target, text in rows
+        ],
+    )
     verdict = refsim.check_declared_step(steep)
     assert verdict.status == "fail"
     assert "v" in {part.split(":")[0] for part in verdict.detail.split("; ")}
 
 
 def test_a_step_that_falls_silent_is_no_truth():
-    # the trap that decided the method: forward steps of order 4 overflow in the upstroke at 0.1 ms, exponential Euler does not
-    found = Discrete().run(alone(refsim.load("hh"), "0.1 ms"), Drive.constant(1.2e-9, 1000, "0.1 ms"), ("before_reset",))
+    # the trap that decided the method: forward steps of order 4 overflow in the upstroke at 0.1 ms,
+    # exponential Euler does not
+    found = Discrete().run(
+        alone(refsim.load("hh"), "0.1 ms"),
+        Drive.constant(1.2e-9, 1000, "0.1 ms"),
+        ("before_reset",),
+    )
     assert len(found.spikes[0]) >= 5
     assert np.isfinite(found.traces[0]["before_reset"]).all()

@@ -1,4 +1,6 @@
-"""The bound on rounding against runs in 50 digits: it holds, it says something, and a bound that is too small is found.
+"""The bound on rounding against runs in 50 digits.
+
+It holds, it says something, and a bound that is too small is found.
 
 The whole study is `python tests/bound_study.py`; docs/rounding.md has its table.
 """
@@ -14,13 +16,22 @@ from bound_study import DATA, DTYPES, EXCEPTIONS, MOST, cards, study
 
 import refsim
 from refsim import Discrete, Drive
-from refsim.questions.neuron import alone
-from refsim.rounding import bounded, carried, distances_to_threshold
-from refsim.rounding.bounded import Bounded, own_variable
-from refsim.rounding.thresholds import Rounding
+from refsim.cases.neuron import alone
+from refsim.compare import bounded
+from refsim.compare import rounding as carried
+from refsim.compare.bounded import Bounded, own_variable
+from refsim.compare.rounding import Rounding, distances_to_threshold
 
-# An input at which each fires now and then: to look for its rheobase would take longer than the study.
-QUICK = {"li": 1.0, "lif": 1.0, "cuba_lif": 0.5, "adlif": 1.0, "srm_alpha": 1.0, "izhikevich": 0.004}
+# An input at which each fires now and then: to look for its rheobase would take longer than the
+# study.
+QUICK = {
+    "li": 1.0,
+    "lif": 1.0,
+    "cuba_lif": 0.5,
+    "adlif": 1.0,
+    "srm_alpha": 1.0,
+    "izhikevich": 0.004,
+}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -37,7 +48,8 @@ def test_the_bound_holds_and_says_something(card, dtype):
 def test_the_bound_of_every_card_holds(card):
     model = refsim.load(card)
     for dtype in DTYPES:
-        if dtype == "float32" and "integer" in model.traits:  # it is refused: float32 does not hold them
+        # It is refused: float32 does not hold them.
+        if dtype == "float32" and "integer" in model.traits:
             continue
         row = study(card, dtype, n_inputs=20, n_steps=100)
         assert row.decisions > 0
@@ -57,13 +69,18 @@ def test_a_number_that_is_read_twice_counts_its_rounding_once():
 
 
 def test_a_slope_beyond_all_range_is_no_bound_below_zero():
-    # a run of Wang and Buzsaki's neuron at 1 ms, which is far too long a step, met this: its bound was -2e294
+    # a run of Wang and Buzsaki's neuron at 1 ms, which is far too long a step, met this: its bound
+    # was -2e294
     _, width = bounded._between(np.array([1e300]), np.array([1e301]))
     assert width >= 0
 
 
 def test_of_a_number_that_runs_away_nothing_is_proven_from_then_on():
-    away = refsim.NeuronModel("away", state={"v": 1.0}, discrete={"integrate": "v = v*v*9 + I", "fire": "z = v < 0", "reset": "v = v"})
+    away = refsim.NeuronModel(
+        "away",
+        state={"v": 1.0},
+        discrete={"integrate": "v = v*v*9 + I", "fire": "z = v < 0", "reset": "v = v"},
+    )
     drive = Drive.current(np.ones((1, 12, 1)), "1 ms")
     with np.errstate(all="ignore"):
         run = Discrete().run(alone(away, "1 ms"), drive)
@@ -74,7 +91,10 @@ def test_of_a_number_that_runs_away_nothing_is_proven_from_then_on():
 
 
 def test_the_largest_of_many_inputs_rounds_once():
-    v, x = Bounded(np.array([0.5]), np.array([1e-7]), 2.0**-24), Bounded(np.array([0.5]), np.array([1e-7]), 2.0**-24)
+    v, x = (
+        Bounded(np.array([0.5]), np.array([1e-7]), 2.0**-24),
+        Bounded(np.array([0.5]), np.array([1e-7]), 2.0**-24),
+    )
     v = own_variable(v, "v", {})
     assert bounded.BOUNDED_FUNCTIONS["clip"](x, v, 10.0).error <= 1.01e-7
 
@@ -85,17 +105,22 @@ def test_the_page_is_what_the_rows_say():
 
 def test_every_exception_is_in_the_page_and_every_other_row_is_tight():
     rows = json.loads(DATA.read_text("utf-8"))
-    assert {(row["card"], row["dtype"]) for row in rows if not row["refused"] and is_exception(row)} == set(EXCEPTIONS)
+    assert {
+        (row["card"], row["dtype"]) for row in rows if not row["refused"] and is_exception(row)
+    } == set(EXCEPTIONS)
     assert not sum(row["violations"] for row in rows)
     assert sum(row["decisions"] for row in rows) >= 10**7
 
 
-# --- planted faults: each makes the bound too small, and the study finds it ------------------------------------------
+# --- planted faults: each makes the bound too small, and the study finds it
+# ------------------------------------------
 
 
 @dataclass(frozen=True)
 class Rogue:
-    """A fault, where it is planted, and a card and its input whose rounding hangs on what it leaves out."""
+    """A fault, where it is planted, and a card and its input whose rounding hangs on what it leaves
+    out.
+    """
 
     name: str
     where: Any
@@ -107,7 +132,9 @@ class Rogue:
 
 def _exact_sum(self, other):
     """Add as ever, and take the result for exact."""
-    total = Bounded.__sub__(self, -bounded.constant(other, self.unit) if not isinstance(other, Bounded) else -other)
+    total = Bounded.__sub__(
+        self, -bounded.constant(other, self.unit) if not isinstance(other, Bounded) else -other
+    )
     parts = [number.local for number in (self, other) if isinstance(number, Bounded)]
     return replace(total, local=sum(parts))
 

@@ -1,4 +1,7 @@
-"""The bridge: every tensor accounted for, nothing guessed, no code run; what is wrong is one sentence and exit code 2."""
+"""The bridge: every tensor accounted for, nothing guessed, no code run.
+
+What is wrong is one sentence and exit code 2.
+"""
 
 import io
 import os
@@ -15,8 +18,17 @@ from refsim import RefsimError
 from refsim.__main__ import main
 from refsim.pytorch import SRIF
 
-DESCRIBE = {"dt": "1 ms", "layer": [{"linear": "0", "neuron": "srif"}, {"linear": "2", "neuron": "lif", "parameters": {"tau": 3.0}}]}
-TOML = 'dt = "1 ms"\n[[layer]]\nlinear = "0"\nneuron = "srif"\n[[layer]]\nlinear = "2"\nneuron = "srif"\n'
+DESCRIBE = {
+    "dt": "1 ms",
+    "layer": [
+        {"linear": "0", "neuron": "srif"},
+        {"linear": "2", "neuron": "lif", "parameters": {"tau": 3.0}},
+    ],
+}
+TOML = (
+    'dt = "1 ms"\n[[layer]]\nlinear = "0"\nneuron = "srif"\n[[layer]]\nlinear = "2"\nneuron = '
+    '"srif"\n'
+)
 
 
 def module():
@@ -28,7 +40,11 @@ def test_state_dict_file_and_module_give_the_same_network(tmp_path):
     trained = module()
     torch.save(trained.state_dict(), tmp_path / "net.pt")
     (tmp_path / "net.toml").write_text(TOML)
-    networks = [refsim.bridge.load(tmp_path / "net.pt"), refsim.bridge.load(trained, dt="1 ms"), refsim.bridge.load(trained.state_dict(), TOML_TABLE)]
+    networks = [
+        refsim.bridge.load(tmp_path / "net.pt"),
+        refsim.bridge.load(trained, dt="1 ms"),
+        refsim.bridge.load(trained.state_dict(), TOML_TABLE),
+    ]
     for network in networks:
         assert [layer.model.name for layer in network.layers] == ["srif", "srif"]
         for layer, linear in zip(network.layers, (trained[0], trained[2]), strict=True):
@@ -36,14 +52,25 @@ def test_state_dict_file_and_module_give_the_same_network(tmp_path):
             assert np.array_equal(layer.bias, linear.bias.detach().double())
 
 
-TOML_TABLE = {"dt": "1 ms", "layer": [{"linear": "0", "neuron": "srif"}, {"linear": "2", "neuron": "srif"}]}
+TOML_TABLE = {
+    "dt": "1 ms",
+    "layer": [{"linear": "0", "neuron": "srif"}, {"linear": "2", "neuron": "srif"}],
+}
 
 
 def test_parameters_of_the_description_and_of_the_file():
     tensors = dict(module().state_dict()) | {"tau": torch.tensor([2.0, 5.0])}
     describe = {
         "dt": "1 ms",
-        "layer": [{"linear": "0", "neuron": "srif"}, {"linear": "2", "neuron": "lif", "tensors": {"tau": "tau"}, "parameters": {"v_th": 1.0}}],
+        "layer": [
+            {"linear": "0", "neuron": "srif"},
+            {
+                "linear": "2",
+                "neuron": "lif",
+                "tensors": {"tau": "tau"},
+                "parameters": {"v_th": 1.0},
+            },
+        ],
     }
     layer = refsim.bridge.load(tensors, describe).layers[1]
     assert layer.parameters["tau"].tolist() == [2.0, 5.0]
@@ -75,10 +102,20 @@ def test_a_nested_checkpoint_is_read_by_its_key(tmp_path):
         (lambda d: d["layer"][0].update(neuron="nope"), "no card is named 'nope'"),
         (lambda d: d["layer"][0].update(parameters={"vth": 1}), "has no parameter 'vth'"),
         (lambda d: d["layer"][0].update(tensors={"vth": "x"}), "has no parameter 'vth'"),
-        (lambda d: d["layer"][0].update(linear="7"), "has no tensor '7.weight', which the description asks for; it has 0.bias, 0.weight, 2.bias, 2.weight"),
+        (
+            lambda d: d["layer"][0].update(linear="7"),
+            (
+                "has no tensor '7.weight', which the description asks for; it has 0.bias, "
+                "0.weight, "
+                "2.bias, 2.weight"
+            ),
+        ),
         (lambda d: d["layer"].pop(), "does not account for 2.bias, 2.weight"),
         (lambda d: d.update(ignore=["9.weight"]), "is to ignore 9.weight, but has no such tensor"),
-        (lambda d: d.update(ignore=["2.bias"]), "2.bias is to be ignored, but a layer of the description uses it"),
+        (
+            lambda d: d.update(ignore=["2.bias"]),
+            "2.bias is to be ignored, but a layer of the description uses it",
+        ),
         (lambda d: d["layer"][1].update(tensors={"tau": "2.bias"}), "tau is given twice"),
         (lambda d: d["layer"].reverse(), "needs 4 inputs, but the layer before has 2 neurons"),
     ],
@@ -106,9 +143,14 @@ def _saved(value):
 def _zip_bomb():
     """A PyTorch archive whose first storage claims to unpack to a thousand times its size."""
     good, buffer = io.BytesIO(_saved(module().state_dict())), io.BytesIO()
-    with zipfile.ZipFile(good) as source, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
+    with (
+        zipfile.ZipFile(good) as source,
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
         for name in source.namelist():
-            target.writestr(name, bytes(10_000_000) if name.endswith("data/0") else source.read(name))
+            target.writestr(
+                name, bytes(10_000_000) if name.endswith("data/0") else source.read(name)
+            )
     return buffer.getvalue()
 
 
@@ -116,27 +158,55 @@ HOSTILE = {
     "truncated": (lambda: _saved(module().state_dict())[:700], "damaged or cut short"),
     "empty": (lambda: b"", "is empty"),
     "no_pytorch_file": (lambda: b"hello, world" * 100, "is not a PyTorch file|is damaged"),
-    "pickled_code": (lambda: _saved({"0.weight": Evil()}), "holds Python code or objects besides tensors, and refsim runs no code"),
-    "legacy_pickled_code": (lambda: pickle.dumps(Evil()), "holds Python code|is not a PyTorch file|is damaged"),
+    "pickled_code": (
+        lambda: _saved({"0.weight": Evil()}),
+        "holds Python code or objects besides tensors, and refsim runs no code",
+    ),
+    "legacy_pickled_code": (
+        lambda: pickle.dumps(Evil()),
+        "holds Python code|is not a PyTorch file|is damaged",
+    ),
     "whole_module": (lambda: _saved(module()), "holds Python code or objects besides tensors"),
     "no_dict": (lambda: _saved(torch.ones(3)), "holds a Tensor and no named tensors"),
     "no_tensors": (lambda: _saved({"0.weight": 3}), "entry '0.weight' is a int and no tensor"),
-    "wrong_shape": (lambda: _saved(module().state_dict() | {"2.weight": torch.ones(2, 5)}), "needs 5 inputs, but the layer before has 3"),
-    "one_axis": (lambda: _saved(module().state_dict() | {"0.weight": torch.ones(12)}), r"weight must be \(n_post, n_pre\)"),
-    "nan": (lambda: _saved(module().state_dict() | {"0.bias": torch.full((3,), float("nan"))}), "3 of 3 numbers are NaN or infinite"),
+    "wrong_shape": (
+        lambda: _saved(module().state_dict() | {"2.weight": torch.ones(2, 5)}),
+        "needs 5 inputs, but the layer before has 3",
+    ),
+    "one_axis": (
+        lambda: _saved(module().state_dict() | {"0.weight": torch.ones(12)}),
+        r"weight must be \(n_post, n_pre\)",
+    ),
+    "nan": (
+        lambda: _saved(module().state_dict() | {"0.bias": torch.full((3,), float("nan"))}),
+        "3 of 3 numbers are NaN or infinite",
+    ),
     "wrong_key": (
         lambda: _saved({"fc." + name: tensor for name, tensor in module().state_dict().items()}),
         "has no tensor '0.weight', which the description asks for",
     ),
-    "surplus": (lambda: _saved(module().state_dict() | {"4.weight": torch.ones(2)}), "does not account for 4.weight"),
-    "complex": (lambda: _saved(module().state_dict() | {"0.weight": torch.ones(3, 4, dtype=torch.complex64)}), "plain real tensors are needed"),
-    "sparse": (lambda: _saved(module().state_dict() | {"0.weight": torch.ones(3, 4).to_sparse()}), "plain real tensors are needed"),
+    "surplus": (
+        lambda: _saved(module().state_dict() | {"4.weight": torch.ones(2)}),
+        "does not account for 4.weight",
+    ),
+    "complex": (
+        lambda: _saved(
+            module().state_dict() | {"0.weight": torch.ones(3, 4, dtype=torch.complex64)}
+        ),
+        "plain real tensors are needed",
+    ),
+    "sparse": (
+        lambda: _saved(module().state_dict() | {"0.weight": torch.ones(3, 4).to_sparse()}),
+        "plain real tensors are needed",
+    ),
     "zip_bomb": (_zip_bomb, "may unpack to any size"),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_checkpoint_gives_exit_code_2_and_one_sentence(name, tmp_path, capsys, monkeypatch):
+def test_a_hostile_checkpoint_gives_exit_code_2_and_one_sentence(
+    name, tmp_path, capsys, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     make, says = HOSTILE[name]
     (tmp_path / "net.pt").write_bytes(make())
@@ -149,7 +219,8 @@ def test_a_hostile_checkpoint_gives_exit_code_2_and_one_sentence(name, tmp_path,
     assert not (tmp_path / "owned").exists()
 
 
-# --- live modules ----------------------------------------------------------------------------------------------------
+# --- live modules
+# --------------------------------------------------------------------------------------------------
 
 
 class Residual(nn.Module):
@@ -199,7 +270,12 @@ class Backwards(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.last, self.z, self.first, self.y = nn.Linear(3, 2), SRIF(v_th=0.75), nn.Linear(4, 3), SRIF()
+        self.last, self.z, self.first, self.y = (
+            nn.Linear(3, 2),
+            SRIF(v_th=0.75),
+            nn.Linear(4, 3),
+            SRIF(),
+        )
 
     def forward(self, x):
         return self.z(self.last(self.y(self.first(x))))
@@ -214,7 +290,10 @@ def test_a_module_is_read_in_the_order_it_runs():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU(), SRIF()), r"'2': what leads to it is not linear \('1' is a ReLU\)"),
+        (
+            lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU(), SRIF()),
+            r"'2': what leads to it is not linear \('1' is a ReLU\)",
+        ),
         (lambda: nn.Sequential(nn.Linear(4, 3)), "has no layer of neurons"),
         (lambda: nn.Sequential(SRIF()), "does not say how wide its input is"),
         (Remembering, "'neurons': what leads to it remembers more than one step"),
@@ -245,19 +324,32 @@ def convolutional():
     return made
 
 
-@pytest.mark.parametrize(("make", "shape"), [(Residual, (4,)), (convolutional, (2, 12, 12))], ids=["residual", "convolutional"])
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [(Residual, (4,)), (convolutional, (2, 12, 12))],
+    ids=["residual", "convolutional"],
+)
 def test_wiring_is_measured_whatever_stands_between(make, shape, rng):
     trained = make().double()
     network = refsim.bridge.load(trained, dt="1 ms", input_shape=shape)
     drive = refsim.Drive.bernoulli(rng.random((3, network.n_inputs)), 30, "1 ms", 0)
-    ours, theirs = (refsim.run(network, drive, engine=engine) for engine in (refsim.Discrete(), refsim.Torch(module=trained, input_shape=shape)))
+    ours, theirs = (
+        refsim.run(network, drive, engine=engine)
+        for engine in (refsim.Discrete(), refsim.Torch(module=trained, input_shape=shape))
+    )
     assert all(len(train) for train in ours.spikes)
-    assert [np.array_equal(a.dense(), b.dense()) for a, b in zip(ours.spikes, theirs.spikes, strict=True)] == [True] * len(network.layers)
+    assert [
+        np.array_equal(a.dense(), b.dense())
+        for a, b in zip(ours.spikes, theirs.spikes, strict=True)
+    ] == [True] * len(network.layers)
 
 
 def test_weights_come_out_to_the_last_bit():
     trained = module()
-    assert np.array_equal(refsim.bridge.load(trained.double(), dt="1 ms").layers[1].weight, trained[2].weight.detach().numpy())
+    assert np.array_equal(
+        refsim.bridge.load(trained.double(), dt="1 ms").layers[1].weight,
+        trained[2].weight.detach().numpy(),
+    )
 
 
 def test_a_module_says_nothing_of_its_step():

@@ -1,4 +1,7 @@
-"""The folder of compiled programs: its owner's alone, whole or made anew, and never taken from under a run."""
+"""The folder of compiled programs.
+
+Its owner's alone, whole or made anew, and never taken from under a run.
+"""
 
 import json
 import os
@@ -11,12 +14,15 @@ from conftest import mismatches, small_network
 
 from refsim import Brian2, Drive, RefsimError
 from refsim.__main__ import main
-from refsim.engines.brian import cache, children, folder, standalone
+from refsim.engines.brian import cache, children
+from refsim.engines.brian import cache as folder
+from refsim.engines.brian import compile as standalone
 
 CPP = Brian2(target="cpp")
 
 
-# --- whose it is -----------------------------------------------------------------------------------------------------
+# --- whose it is
+# --------------------------------------------------------------------------------------------------
 
 
 def test_the_folder_is_its_owners_alone(tmp_path, monkeypatch, caplog):
@@ -56,9 +62,13 @@ def test_a_home_that_is_read_only_costs_nothing(place):
     assert made.name == f"refsim-cache-{os.geteuid()}"
     assert made.stat().st_mode & 0o777 == 0o700
     assert len(list(made.glob("*/main"))) == 1
-    named = python(before=behind, REFSIM_CACHE=str(home / "own"))  # one that was asked for is not replaced silently
+    # One that was asked for is not replaced silently.
+    named = python(before=behind, REFSIM_CACHE=str(home / "own"))
     assert (named.returncode, named.stderr.count("\n")) == (2, 1)
-    assert "cannot be made (Read-only file system). Name a folder of your own in REFSIM_CACHE." in named.stderr
+    assert (
+        "cannot be made (Read-only file system). Name a folder of your own in REFSIM_CACHE."
+        in named.stderr
+    )
 
 
 def test_no_home_and_a_link_among_the_temporary_files(place, monkeypatch):
@@ -73,27 +83,44 @@ def test_no_home_and_a_link_among_the_temporary_files(place, monkeypatch):
         folder.cache_folder()
 
 
-# --- what is not refsim's stays ----------------------------------------------------------------------------------------
+# --- what is not refsim's stays
+# ----------------------------------------------------------------------------------------
 
 
 def strangers(folder):
     """Put into a folder what looks like a cache and is none, and return what is there by name."""
     key = "0123456789abcdef" * 2
-    for name in ("results/manifest.json", f"{key}/manifest.json", f"{key}/main", "tmp-thesis/chapter.tex", "tmp.txt", "poetry.lock", "how.use", "notes/a.lock"):
+    for name in (
+        "results/manifest.json",
+        f"{key}/manifest.json",
+        f"{key}/main",
+        "tmp-thesis/chapter.tex",
+        "tmp.txt",
+        "poetry.lock",
+        "how.use",
+        "notes/a.lock",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("mine")
     return everything(folder)
 
 
 def everything(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
 
 
 def run_one(rng):
-    return CPP.run(small_network(rng, "srif", sizes=(5, 2)), Drive.bernoulli(rng.random((3, 5)), 9, "1 ms", 0))
+    return CPP.run(
+        small_network(rng, "srif", sizes=(5, 2)), Drive.bernoulli(rng.random((3, 5)), 9, "1 ms", 0)
+    )
 
 
-def test_a_folder_with_something_else_in_it_gets_a_folder_of_refsims_own(place, rng, capsys, monkeypatch):
+def test_a_folder_with_something_else_in_it_gets_a_folder_of_refsims_own(
+    place, rng, capsys, monkeypatch
+):
     (place / "cache").mkdir(mode=0o755)
     (place / "cache").chmod(0o755)
     mine = strangers(place / "cache")
@@ -102,14 +129,22 @@ def test_a_folder_with_something_else_in_it_gets_a_folder_of_refsims_own(place, 
     assert len(list((place / "cache" / "refsim-cache").glob("*/main"))) == 1
     assert main(["cache", "clear"]) == 0
     assert "removed 1 compiled network" in capsys.readouterr().out
-    assert {name: text for name, text in everything(place / "cache").items() if name != "refsim-cache"} == mine
+    assert {
+        name: text for name, text in everything(place / "cache").items() if name != "refsim-cache"
+    } == mine
     assert (place / "cache").stat().st_mode & 0o777 == 0o755
 
 
 def test_what_somebody_puts_into_refsims_folder_stays(place, rng, capsys, monkeypatch):
     run_one(rng)
     (program,) = (place / "cache").glob("*/main")
-    mine = strangers(place / "cache").keys() & {"results/manifest.json", "tmp-thesis/chapter.tex", "poetry.lock", "how.use", "tmp.txt"}
+    mine = strangers(place / "cache").keys() & {
+        "results/manifest.json",
+        "tmp-thesis/chapter.tex",
+        "poetry.lock",
+        "how.use",
+        "tmp.txt",
+    }
     program.with_name("notes.txt").write_text("mine too")
     old = 10**9
     for path in (place / "cache").rglob("*"):
@@ -137,15 +172,19 @@ def test_a_folder_among_the_temporary_files_that_is_not_refsims_stays(alive, pla
 def test_the_folder_of_a_run_that_was_killed_goes(place, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(place / "tmp"))
     code = (
-        "import os; from refsim.engines.brian.children import Scratch; kept = Scratch(); (kept.path / 'a').mkdir(); print(kept.path, flush=True); os._exit(9)"
+        "import os; from refsim.engines.brian.children import Scratch; kept = Scratch(); "
+        "(kept.path / 'a').mkdir(); print(kept.path, flush=True); os._exit(9)"
     )
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(place / "tmp")}, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(place / "tmp")}, check=False
+    )
     assert (done.returncode, len(left(place))) == (9, 1)
     children.sweep()
     assert not left(place)
 
 
-# --- whole, small, and never taken from under a run --------------------------------------------------------------------
+# --- whole, small, and never taken from under a run
+# --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("named", ["beside us", "~/of ours"])
@@ -164,7 +203,11 @@ def test_a_path_that_is_not_whole_is_made_so(named, place, rng, monkeypatch):
 def test_what_is_no_folder_is_called_so(place, monkeypatch, capsys):
     (place / "file").touch()
     (place / "link").symlink_to(place / "nothing")
-    for name, says in (("file", "is not a folder"), ("link", "is a link to nothing"), ("~nobody-is-called-so/x", "there is no home")):
+    for name, says in (
+        ("file", "is not a folder"),
+        ("link", "is a link to nothing"),
+        ("~nobody-is-called-so/x", "there is no home"),
+    ):
         monkeypatch.setenv("REFSIM_CACHE", name if name.startswith("~") else str(place / name))
         assert main(["cache", "list"]) == 2
         assert says in capsys.readouterr().err
@@ -181,11 +224,18 @@ def test_a_folder_from_which_nothing_may_be_run_is_named(place):
 
 
 def test_any_damaged_file_is_noticed(place, rng):
-    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    network, drive = (
+        small_network(rng, "srif", sizes=(12, 3)),
+        Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0),
+    )
     first = CPP.run(network, drive)
     (program,) = (place / "cache").glob("*/main")
     listed = json.loads(program.with_name("manifest.json").read_text())["files"]
-    assert set(listed) == {str(path.relative_to(program.parent)) for path in program.parent.rglob("*") if path.is_file()} - {"manifest.json"}
+    assert set(listed) == {
+        str(path.relative_to(program.parent))
+        for path in program.parent.rglob("*")
+        if path.is_file()
+    } - {"manifest.json"}
     for name in listed:
         path = program.parent / name
         path.write_bytes(path.read_bytes()[:-1] + b"\x55")
@@ -207,7 +257,10 @@ def test_the_arrays_that_a_program_reads_are_sealed_with_it(tmp_path):
 
 
 def test_what_somebody_put_in_the_place_of_a_program_is_replaced(place, rng):
-    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    network, drive = (
+        small_network(rng, "srif", sizes=(12, 3)),
+        Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0),
+    )
     first = CPP.run(network, drive)
     (program,) = (place / "cache").glob("*/main")
     program.parent.rename(place / "away")
@@ -225,13 +278,19 @@ def test_clearing_away_follows_no_link(tmp_path):
 
 
 def test_a_folder_in_the_place_of_a_lock_is_named_and_cleared(place, rng, capsys):
-    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    network, drive = (
+        small_network(rng, "srif", sizes=(12, 3)),
+        Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0),
+    )
     CPP.run(network, drive)
     (program,) = (place / "cache").glob("*/main")
     lock = place / "cache" / f"{program.parent.name}.use"
     lock.unlink()
     lock.mkdir()
-    with pytest.raises(RefsimError, match=r"\.use, cannot be opened \(Is a directory\); remove it, or name another folder"):
+    with pytest.raises(
+        RefsimError,
+        match=r"\.use, cannot be opened \(Is a directory\); remove it, or name another folder",
+    ):
         CPP.run(network, drive)
     assert main(["cache", "clear"]) == 0
     capsys.readouterr()
@@ -242,8 +301,12 @@ def test_a_folder_in_the_place_of_a_lock_is_named_and_cleared(place, rng, capsys
 def test_the_limit_is_the_users(place, monkeypatch, rng):
     monkeypatch.setenv("REFSIM_CACHE_BYTES", "1")
     for sizes in ((12, 3), (12, 4)):
-        CPP.run(small_network(rng, "srif", sizes=sizes), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0))
-    assert len(programs(place)) == 1  # the first went when the second came; the second was in the making
+        CPP.run(
+            small_network(rng, "srif", sizes=sizes),
+            Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0),
+        )
+    # The first went when the second came; the second was in the making.
+    assert len(programs(place)) == 1
     monkeypatch.setenv("REFSIM_CACHE_BYTES", "1 GB")
     with pytest.raises(RefsimError, match="REFSIM_CACHE_BYTES must be a whole number of bytes"):
         cache.keep_small()
@@ -251,7 +314,10 @@ def test_the_limit_is_the_users(place, monkeypatch, rng):
 
 def test_a_program_in_use_is_not_removed(place, rng, capsys):
     structure_made = []
-    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    network, drive = (
+        small_network(rng, "srif", sizes=(12, 3)),
+        Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0),
+    )
     CPP.run(network, drive)
     (program,) = (place / "cache").glob("*/main")
 
@@ -270,7 +336,10 @@ def test_a_program_in_use_is_not_removed(place, rng, capsys):
 
 
 def test_a_program_removed_before_it_is_held_is_made_again(place, rng, monkeypatch):
-    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    network, drive = (
+        small_network(rng, "srif", sizes=(12, 3)),
+        Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0),
+    )
     first, taken = CPP.run(network, drive), []
 
     def evict(found):
@@ -278,6 +347,7 @@ def test_a_program_removed_before_it_is_held_is_made_again(place, rng, monkeypat
             taken.append(found)
             cache.keep_small(0)
 
-    monkeypatch.setattr(standalone, "touch", evict)  # the last thing that is done before the program is held
+    # The last thing that is done before the program is held.
+    monkeypatch.setattr(standalone, "touch", evict)
     assert mismatches(first, CPP.run(network, drive)) == [0]
     assert len(taken) == 1

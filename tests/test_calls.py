@@ -1,4 +1,7 @@
-"""The module as its owner calls it: equal calls are answered alike, or the report names the state that is left from the last."""
+"""The module as its owner calls it.
+
+Equal calls are answered alike, or the report names the state that is left from the last.
+"""
 
 import sys
 from types import SimpleNamespace
@@ -10,7 +13,7 @@ from test_snntorch import Leaky
 from torch import nn
 
 import refsim
-from refsim.questions.calls import MEASURE
+from refsim.cases.network import MEASURE
 
 
 class Net(nn.Module):
@@ -19,7 +22,13 @@ class Net(nn.Module):
     def __init__(self, own="ab"):
         super().__init__()
         torch.manual_seed(1)
-        self.first, self.a, self.second, self.b, self.own = nn.Linear(4, 8), Leaky(beta=0.9), nn.Linear(8, 5), Leaky(beta=0.8), own
+        self.first, self.a, self.second, self.b, self.own = (
+            nn.Linear(4, 8),
+            Leaky(beta=0.9),
+            nn.Linear(8, 5),
+            Leaky(beta=0.8),
+            own,
+        )
         for linear in (self.first, self.second):
             linear.weight.data *= 4
         self.double()
@@ -31,7 +40,10 @@ class Net(nn.Module):
 
 
 class Remembers(Net):
-    """Keeps in no layer, but beside them, what it was last given; from its start it is the network that is read."""
+    """Keeps in no layer, but beside them, what it was last given.
+
+    From its start it is the network that is read.
+    """
 
     last = 0.0
 
@@ -64,7 +76,10 @@ def test_what_is_left_to_the_owner_is_told_and_judged_afresh(rng):
     report = report_on(Net(own=""), rng)
     assert report.verdict == "pass"
     assert not row(report)
-    assert "it keeps a.mem, b.mem from call to call; here each batch starts afresh, as after putting all states back" in told(report)["noted"][0]
+    assert (
+        "it keeps a.mem, b.mem from call to call; here each batch starts afresh, as after "
+        "putting all states back"
+    ) in told(report)["noted"][0]
     assert "it keeps a.mem, b.mem" in " ".join(report.text().split())
 
 
@@ -86,17 +101,30 @@ def test_a_framework_whose_own_function_leaves_a_state_is_a_fail(rng, monkeypatc
     monkeypatch.setitem(sys.modules, "snntorch.utils", SimpleNamespace(reset=forgets_one))
     report = report_on(Net(own="a"), rng)
     assert report.verdict == "fail"
-    assert "leaves b.mem as the last call left it, as does snntorch.utils.reset" in row(report)[0].detail
+    assert (
+        "leaves b.mem as the last call left it, as does snntorch.utils.reset"
+        in row(report)[0].detail
+    )
     outside = report_on(Net(own=""), rng)
     assert outside.verdict == "pass"  # its owner may put it back in another way
-    assert "between batches snntorch.utils.reset leaves b.mem as the last batch left it" in told(outside)["noted"][0]
+    assert (
+        "between batches snntorch.utils.reset leaves b.mem as the last batch left it"
+        in told(outside)["noted"][0]
+    )
 
 
 def test_a_module_that_remembers_beside_its_layers_is_a_fail(rng):
     report = report_on(Remembers().float(), rng)
     assert report.verdict == "fail"
-    assert [verdict.status for verdict in report.findings.verdicts if verdict.claim.measure == "mismatched spikes"] == ["pass"]
-    assert "no layer keeps a state: the module remembers or draws something else" in row(report)[0].detail
+    assert [
+        verdict.status
+        for verdict in report.findings.verdicts
+        if verdict.claim.measure == "mismatched spikes"
+    ] == ["pass"]
+    assert (
+        "no layer keeps a state: the module remembers or draws something else"
+        in row(report)[0].detail
+    )
 
 
 def test_a_module_is_left_as_it_was(rng):
@@ -108,7 +136,9 @@ def test_a_module_is_left_as_it_was(rng):
 
 
 def test_states_that_a_framework_keeps_in_a_place_of_its_own_are_found(rng):
-    module = nn.Sequential(layer.Linear(4, 8), sj.IFNode(v_reset=None), layer.Linear(8, 5), sj.IFNode(v_reset=None))
+    module = nn.Sequential(
+        layer.Linear(4, 8), sj.IFNode(v_reset=None), layer.Linear(8, 5), sj.IFNode(v_reset=None)
+    )
     for linear in (module[0], module[2]):
         linear.weight.data = linear.weight.data.abs()
     layer.set_step_mode(module, "m")

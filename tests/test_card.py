@@ -1,13 +1,15 @@
-"""Cards: what is right loads, what is wrong is explained in one sentence that names the card, the key and the cure."""
+"""Cards: what is right loads, what is wrong is explained in one sentence that names the card, the
+key and the cure.
+"""
 
 from pathlib import Path
 
 import pytest
 
 import refsim
-from refsim.model import load_all
-from refsim.model.framework import framework_layers
-from refsim.model.render import frameworks_table, models_table, render
+from refsim.cards.describe import frameworks_table, models_table, render
+from refsim.cards.frameworks import framework_layers
+from refsim.cards.read import load_all
 
 INVALID = sorted((Path(__file__).parent / "invalid").glob("*.toml"))
 
@@ -42,16 +44,22 @@ def test_a_card_on_the_shelf_is_whole(model):
 def test_parameters_are_changed_by_name_with_units():
     assert refsim.load("srif", v_th=0.25).parameters["v_th"].value == 0.25
     assert refsim.load("srif").with_parameters(v_th="0.25").parameters["v_th"].value == 0.25
-    with pytest.raises(refsim.RefsimError, match="has no parameter 'vth'; it has spike_value, v_th"):
+    with pytest.raises(
+        refsim.RefsimError, match="has no parameter 'vth'; it has spike_value, v_th"
+    ):
         refsim.load("srif", vth=1)
-    with pytest.raises(refsim.RefsimError, match="card 'lif': parameter tau: must be above 1, but is 1"):
+    with pytest.raises(
+        refsim.RefsimError, match="card 'lif': parameter tau: must be above 1, but is 1"
+    ):
         refsim.load("lif", tau=1)
     with pytest.raises(refsim.RefsimError, match="is in second"):
         refsim.load("lif", tau="2 ms")
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
-    with pytest.raises(refsim.RefsimError, match="no card is named 'srf'; known are .*lif_decay, .*srif, srif_mpr"):
+    with pytest.raises(
+        refsim.RefsimError, match="no card is named 'srf'; known are .*lif_decay, .*srif, srif_mpr"
+    ):
         refsim.load("srf")
     with pytest.raises(refsim.RefsimError, match="cannot be read"):
         refsim.load(tmp_path / "none.toml")
@@ -65,10 +73,22 @@ def test_a_huge_file_is_no_card(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["-" * 1900 + "v", "(" * 500 + "v" + ")" * 500, "v" * 3000, "v if v else v", "[v]", "lambda: v", "v and v", "1 < v < 2", "'v'", "1e999"]
+    "text",
+    [
+        "-" * 1900 + "v",
+        "(" * 500 + "v" + ")" * 500,
+        "v" * 3000,
+        "v if v else v",
+        "[v]",
+        "lambda: v",
+        "v and v",
+        "1 < v < 2",
+        "'v'",
+        "1e999",
+    ],
 )
 def test_hostile_expressions_end_in_one_sentence(text):
-    from refsim.model.expressions import parse_expression
+    from refsim.cards.language import parse_expression
 
     with pytest.raises(refsim.RefsimError, match="^card: "):
         parse_expression(text, "card")
@@ -97,7 +117,9 @@ def test_the_membrane_is_what_the_threshold_looks_at():
 
 def test_the_table_of_all_models_is_current_and_would_notice_a_change():
     page = (Path(__file__).parents[1] / "equations" / "README.md").read_text("utf-8")
-    assert page == models_table(load_all()) + "\n", "run: refsim models --markdown > equations/README.md"
+    assert page == models_table(load_all()) + "\n", (
+        "run: refsim models --markdown > equations/README.md"
+    )
     assert page != models_table([refsim.load("srif", v_th=0.25), *load_all()[1:]]) + "\n"
     assert all(f"[`{model.name}`]" in page for model in load_all())
 
@@ -105,5 +127,17 @@ def test_the_table_of_all_models_is_current_and_would_notice_a_change():
 def test_the_table_of_the_frameworks_is_current():
     models, layers = load_all("frameworks"), list(framework_layers().values())
     page = (Path(__file__).parents[1] / "equations" / "frameworks" / "README.md").read_text("utf-8")
-    assert page == frameworks_table(models, layers) + "\n", "run: refsim models --frameworks --markdown > equations/frameworks/README.md"
-    assert page != frameworks_table([refsim.load("snntorch_leaky", comparison=">="), *(m for m in models if m.name != "snntorch_leaky")], layers) + "\n"
+    assert page == frameworks_table(models, layers) + "\n", (
+        "run: refsim models --frameworks --markdown > equations/frameworks/README.md"
+    )
+    assert (
+        page
+        != frameworks_table(
+            [
+                refsim.load("snntorch_leaky", comparison=">="),
+                *(m for m in models if m.name != "snntorch_leaky"),
+            ],
+            layers,
+        )
+        + "\n"
+    )

@@ -6,21 +6,31 @@ import pytest
 from conftest import CASE
 
 from refsim import RefsimError
+from refsim.cases.case import read_case, standard_claims
+from refsim.cases.network import MEASURES
+from refsim.cases.neuron import CURVE_MEASURES, NEST_MEASURES, NEURON_MEASURES, STEP_MEASURES
 from refsim.checks import GRADIENT_CHECKS
-from refsim.questions.case import read_case, standard_claims
-from refsim.questions.curve import CURVE_MEASURES
-from refsim.questions.nest import NEST_MEASURES
-from refsim.questions.network import MEASURES
-from refsim.questions.neuron import NEURON_MEASURES, STEP_MEASURES
-from refsim.shelf import shelf
+from refsim.core.shelf import shelf
 
-FILES = [path for path in sorted(shelf("validation").rglob("*.toml")) if path.parent.name not in ("networks", "nest")]  # weights; another simulator's figures
+# Weights; another simulator's figures.
+FILES = [
+    path
+    for path in sorted(shelf("validation").rglob("*.toml"))
+    if path.parent.name not in ("networks", "nest")
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_claim_has_a_known_measure_and_a_reason(path):
     for row in tomllib.loads(path.read_text("utf-8"))["claim"]:
-        assert row["measure"] in (*MEASURES, *NEURON_MEASURES, *STEP_MEASURES, *CURVE_MEASURES, *NEST_MEASURES, *GRADIENT_CHECKS)
+        assert row["measure"] in (
+            *MEASURES,
+            *NEURON_MEASURES,
+            *STEP_MEASURES,
+            *CURVE_MEASURES,
+            *NEST_MEASURES,
+            *GRADIENT_CHECKS,
+        )
         assert len(row["because"].split()) >= 8
 
 
@@ -36,7 +46,11 @@ GOOD = CASE % 1
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('kind = "neuron"', 'kind = "nerve"', "kind must be one of curve, gradient, nest, network, neuron, step"),
+        (
+            'kind = "neuron"',
+            'kind = "nerve"',
+            "kind must be one of curve, gradient, nest, network, neuron, step",
+        ),
         ('title = "t"', "", "title is missing"),
         ('title = "t"', 'title = "t"\ncolour = 1', "colour is not a known key"),
         ("[[claim]]", "[other]", "other is not a known key"),
@@ -44,7 +58,11 @@ GOOD = CASE % 1
         ('because = "it is a test case"', 'because = ""', "needs because"),
         ('question = "code"', 'question = "why"', "question must be code, step, gradient or task"),
         ("limit = 0", 'limit = "many"', "limit of wrong spikes: needs a number"),
-        ("inputs = [0.75]", "inputs = [0.75, 0.0]", "expected spikes has 1 steps, but the input has 2"),
+        (
+            "inputs = [0.75]",
+            "inputs = [0.75, 0.0]",
+            "expected spikes has 1 steps, but the input has 2",
+        ),
         ('measure = "wrong spikes"', 'measure = "beauty"', "is not a known measure"),
         ('dt = "1 ms"', 'dt = "1 mV"', "dt: needs"),
         ('title = "t"', 'title = "t', "is not TOML"),

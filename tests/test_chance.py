@@ -1,4 +1,7 @@
-"""Stochastic neurons: probabilities against closed forms, at five standard errors: one false alarm in a million tests."""
+"""Stochastic neurons: probabilities against closed forms, at five standard errors.
+
+One false alarm in a million tests.
+"""
 
 import dataclasses
 
@@ -8,8 +11,8 @@ from conftest import every_engine_agrees
 
 import refsim
 from refsim import Discrete, Drive
+from refsim.cards.language import parse_statements
 from refsim.engines.discrete import LayerState
-from refsim.model.expressions import parse_statements
 
 N = 4000  # samples, of one neuron each
 
@@ -17,7 +20,12 @@ N = 4000  # samples, of one neuron each
 def fired(model, current, n_steps, seed=1):
     """Return the spikes of N samples of one neuron under a held current, (N, n_steps)."""
     network = refsim.Network.dense([([[1.0]], None, model)], "1 ms")
-    return Discrete().run(network, Drive.current(np.full((N, 1), current), "1 ms", n_steps=n_steps, seed=seed)).spikes[0].dense()[:, :, 0]
+    return (
+        Discrete()
+        .run(network, Drive.current(np.full((N, 1), current), "1 ms", n_steps=n_steps, seed=seed))
+        .spikes[0]
+        .dense()[:, :, 0]
+    )
 
 
 def far(found, chance, n):
@@ -67,7 +75,12 @@ def test_srm0_waits_as_its_hazard_says():
 def test_srm0_forgets_all_spikes_but_the_last():
     # a neuron that is made to fire in two steps has the refractory response of the second alone
     model = refsim.load("srm0_escape", rate_th=1e9)  # fires whatever it gets
-    state = LayerState.start(refsim.Network.dense([([[1.0]], None, model)], "1 ms").layers[0], 1e-3, 1, lambda _step, _name: np.full((1, 1), 0.5))
+    state = LayerState.start(
+        refsim.Network.dense([([[1.0]], None, model)], "1 ms").layers[0],
+        1e-3,
+        1,
+        lambda _step, _name: np.full((1, 1), 0.5),
+    )
     for _ in range(2):
         spikes, _ = state.step(np.full((1, 1), 1.0))
         assert spikes.all()
@@ -76,16 +89,25 @@ def test_srm0_forgets_all_spikes_but_the_last():
 
 def test_a_refractory_response_that_adds_up_is_another_neuron():
     model = refsim.load("srm0_escape", depth=0.5)
-    summed = dataclasses.replace(model, discrete=dataclasses.replace(model.discrete, reset=parse_statements("eta = eta - depth*z", "rogue")))
+    summed = dataclasses.replace(
+        model,
+        discrete=dataclasses.replace(
+            model.discrete, reset=parse_statements("eta = eta - depth*z", "rogue")
+        ),
+    )
     assert refsim.check_declared_step(model).status == "pass"
     found = refsim.check_declared_step(summed)
     assert found.status == "fail"
     assert "eta: differs" in found.detail
-    rates = [fired(neuron, 0.3, 60).mean(axis=1) for neuron in (model, summed)]  # a sample has one rate, and samples are apart
-    assert abs(rates[0].mean() - rates[1].mean()) > 5 * np.sqrt((rates[0].var() + rates[1].var()) / N)
+    # A sample has one rate, and samples are apart.
+    rates = [fired(neuron, 0.3, 60).mean(axis=1) for neuron in (model, summed)]
+    assert abs(rates[0].mean() - rates[1].mean()) > 5 * np.sqrt(
+        (rates[0].var() + rates[1].var()) / N
+    )
 
 
-# --- the composite neuron, a reconstruction -----------------------------------------------------------------------------
+# --- the composite neuron, a reconstruction
+# -----------------------------------------------------------------------------
 
 
 def streams(error, current, n_steps):
@@ -108,7 +130,8 @@ def test_the_streams_carry_activation_and_signed_error_at_once(error):
     on, off = (plus, minus) if error > 0 else (minus, plus)
     assert not off.any()
     assert far(on[1:].mean(), 0.5 * abs(error), on[1:].size) < 5
-    # three draws that know nothing of each other: the product of two streams has the product of their chances
+    # three draws that know nothing of each other: the product of two streams has the product of
+    # their chances
     assert far((spikes[1:] * on[1:]).mean(), 0.4 * 0.5 * abs(error), on[1:].size) < 5
 
 
@@ -125,7 +148,10 @@ def test_the_composite_neuron_is_called_a_reconstruction():
 
 def test_layers_of_chance_draw_apart(rng):
     # one neuron behind another with the same chance: had they one number, they would fire together
-    network = refsim.Network.dense([([[1.0]], [0.5], refsim.load("bernoulli")), ([[0.0]], [0.5], refsim.load("bernoulli"))], "1 ms")
+    network = refsim.Network.dense(
+        [([[1.0]], [0.5], refsim.load("bernoulli")), ([[0.0]], [0.5], refsim.load("bernoulli"))],
+        "1 ms",
+    )
     found = every_engine_agrees(network, Drive.current(np.zeros((300, 20, 1)), "1 ms", seed=9))
     first, second = (train.dense()[:, :, 0] for train in found.spikes)
     assert far((first & second).mean(), 0.25, first.size) < 5

@@ -8,7 +8,9 @@ import refsim
 
 def checked(made):
     module, declared = made()
-    return refsim.check_gradient(module, declared.loss, surrogate="arctangent", slope=2.0, dt="1 ms", **declared.options)
+    return refsim.check_gradient(
+        module, declared.loss, surrogate="arctangent", slope=2.0, dt="1 ms", **declared.options
+    )
 
 
 @pytest.mark.parametrize("name", SOUND)
@@ -21,13 +23,17 @@ def test_a_sound_backward_pass_passes(name):
 @pytest.mark.parametrize("rogue", ROGUES, ids=lambda rogue: rogue.name)
 def test_each_fault_is_caught_by_its_check_alone(rogue):
     report = checked(rogue.make)
-    assert [verdict.claim.measure for verdict in report.verdicts if verdict.status == "fail"] == [rogue.caught_by], report.text()
+    assert [verdict.claim.measure for verdict in report.verdicts if verdict.status == "fail"] == [
+        rogue.caught_by
+    ], report.text()
 
 
 def test_a_neurons_own_parameters_are_judged_and_frozen_ones_named():
     module, declared = SOUND["learnt decay"]()
     module.first.bias.requires_grad_(False)
-    report = refsim.check_gradient(module, declared.loss, surrogate="arctangent", slope=2.0, dt="1 ms")
+    report = refsim.check_gradient(
+        module, declared.loss, surrogate="arctangent", slope=2.0, dt="1 ms"
+    )
     assert report.unjudged == ("first.bias",)
     assert "Not judged" in report.text()
 

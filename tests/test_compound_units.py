@@ -4,13 +4,18 @@ import pytest
 
 import refsim
 from refsim import Brian2, Discrete, Drive, Network, RefsimError
-from refsim.units import check_unit, dimension, numbers_in_si, to_si
+from refsim.core.units import check_unit, dimension, numbers_in_si, to_si
 
 COMPOUND = [
-    ("0.7 nS/mV", "siemens/volt", "nS/mV"), ("0.03/ms", "hertz", "1/ms"), ("5 mV/ms", "volt/second", "mV/ms"),
-    ("2 nA*ms", "coulomb", "nA*ms"), ("1 uF/cm**2", "farad/metre**2", "uF/cm**2"), ("3 mV^2", "volt**2", "mV**2"),
-    ("4 volt/(amp*second)", "ohm/second", "volt/amp/second"), ("2 mV*ms**-0.5", "volt*second**-0.5", "mV*ms**-0.5"),
-]  # fmt: skip
+    ("0.7 nS/mV", "siemens/volt", "nS/mV"),
+    ("0.03/ms", "hertz", "1/ms"),
+    ("5 mV/ms", "volt/second", "mV/ms"),
+    ("2 nA*ms", "coulomb", "nA*ms"),
+    ("1 uF/cm**2", "farad/metre**2", "uF/cm**2"),
+    ("3 mV^2", "volt**2", "mV**2"),
+    ("4 volt/(amp*second)", "ohm/second", "volt/amp/second"),
+    ("2 mV*ms**-0.5", "volt*second**-0.5", "mV*ms**-0.5"),
+]
 
 
 @pytest.mark.parametrize(("text", "unit", "theirs"), COMPOUND)

@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 from refsim import RefsimError
-from refsim.data import digits, encode, read_data
+from refsim.networks.data import digits, encode, read_data
 
 
 def idx(array, code=8):
-    return struct.pack(">BBBB", 0, 0, code, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype({8: ">u1", 13: ">f4"}[code]).tobytes()
+    return (
+        struct.pack(">BBBB", 0, 0, code, array.ndim)
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.astype({8: ">u1", 13: ">f4"}[code]).tobytes()
+    )
 
 
 def test_each_format_gives_the_same_numbers(tmp_path, rng):
@@ -27,17 +31,30 @@ def test_each_format_gives_the_same_numbers(tmp_path, rng):
     (tmp_path / "a-idx.gz").write_bytes(gzip.compress(idx(x.reshape(6, 2, 2))))
     (tmp_path / "y-idx.gz").write_bytes(gzip.compress(idx(y)))
     np.savetxt(tmp_path / "y.csv", y)
-    for name, labels in (("a.npz", None), ("a.npy", "y.csv"), ("a.csv", "y-idx.gz"), ("a-idx", "y.csv"), ("a-idx.gz", "y-idx.gz")):
+    for name, labels in (
+        ("a.npz", None),
+        ("a.npy", "y.csv"),
+        ("a.csv", "y-idx.gz"),
+        ("a-idx", "y.csv"),
+        ("a-idx.gz", "y-idx.gz"),
+    ):
         data = read_data(tmp_path / name, labels and tmp_path / labels, scale=255)
         assert np.array_equal(data.values, x / 255.0)
         assert np.array_equal(data.labels, y)
 
 
 def test_events_and_currents_have_steps_of_their_own(tmp_path):
-    np.savez(tmp_path / "e.npz", sample=[0, 1], step=[2, 3], neuron=[1, 0], shape=[2, 5, 3], y=[0, 1])
+    np.savez(
+        tmp_path / "e.npz", sample=[0, 1], step=[2, 3], neuron=[1, 0], shape=[2, 5, 3], y=[0, 1]
+    )
     data = read_data(tmp_path / "e.npz")
     drive = encode(data, "current", None, 1e-3)
-    assert (drive.n_samples, drive.n_steps, drive.n_inputs, drive.spikes.step.tolist()) == (2, 5, 3, [2, 3])
+    assert (drive.n_samples, drive.n_steps, drive.n_inputs, drive.spikes.step.tolist()) == (
+        2,
+        5,
+        3,
+        [2, 3],
+    )
     np.save(tmp_path / "c.npy", np.ones((2, 7, 3)))
     assert encode(read_data(tmp_path / "c.npy"), "current", None, 1e-3).n_steps == 7
     with pytest.raises(RefsimError, match="has 7 steps of its own, but --steps is 5"):
@@ -48,7 +65,10 @@ def test_digits_are_those_of_scikit_learn_without_its_import():
     images, labels = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
     assert np.array_equal(digits().values, images[::5] / 16)
     assert np.array_equal(digits().labels, labels[::5])
-    code = "import sys, refsim.data; refsim.data.digits(); sys.exit('sklearn' in sys.modules)"
+    code = (
+        "import sys, refsim.networks.data; refsim.networks.data.digits(); sys.exit('sklearn' "
+        "in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -68,7 +88,10 @@ FILES = {
     "magic.idx": (b"\x01\x02\x03\x04aaaa", "nor idx by its first bytes"),
     "short-idx": (idx(np.zeros((3, 2)))[:-1], "should hold 6 bytes of data, but holds 5"),
     "long-idx": (idx(np.zeros((3, 2))) + b"x", "should hold 6 bytes of data, but holds more"),
-    "huge-idx": (struct.pack(">BBBBIIII", 0, 0, 14, 4, 2**31, 2**31, 2**31, 2**31), "at most 8 GiB are read"),
+    "huge-idx": (
+        struct.pack(">BBBBIIII", 0, 0, 14, 4, 2**31, 2**31, 2**31, 2**31),
+        "at most 8 GiB are read",
+    ),
     "cut.gz": (gzip.compress(idx(np.zeros((30, 20))))[:-9], "cannot be read as idx"),
 }
 
@@ -89,7 +112,10 @@ ARRAYS = [
     ({"x": np.array([[1.0, np.nan]])}, "1 of 2 numbers are NaN"),
     ({"x": np.ones((2, 2)), "y": np.ones(3, int)}, "labels .* are 3, but the data has 2 samples"),
     ({"x": np.ones((2, 2)), "y": np.array([0.5, 1])}, "must be one whole number a sample"),
-    ({"sample": [0], "step": [0], "neuron": [0], "shape": [1, 2]}, "shape must be three whole numbers"),
+    (
+        {"sample": [0], "step": [0], "neuron": [0], "shape": [1, 2]},
+        "shape must be three whole numbers",
+    ),
 ]
 
 
@@ -126,7 +152,9 @@ def test_a_csv_keeps_its_first_row(text, rows, tmp_path):
     assert len(read_data(tmp_path / "x.csv").values) == rows
 
 
-@pytest.mark.parametrize(("text", "says"), [("n/a,2\n3,4\n", "mixes numbers and text"), ("1;2\n3;4\n", "parted by ';'")])
+@pytest.mark.parametrize(
+    ("text", "says"), [("n/a,2\n3,4\n", "mixes numbers and text"), ("1;2\n3;4\n", "parted by ';'")]
+)
 def test_a_csv_of_another_kind_is_explained(text, says, tmp_path):
     (tmp_path / "x.csv").write_text(text)
     with pytest.raises(RefsimError, match=says):
@@ -148,6 +176,8 @@ def test_every_byte_of_an_archive_may_be_wrong(tmp_path):
     np.savez_compressed(tmp_path / "x.npz", x=np.arange(12.0).reshape(3, 4))
     whole = (tmp_path / "x.npz").read_bytes()
     for place in range(len(whole)):
-        (tmp_path / "x.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        (tmp_path / "x.npz").write_bytes(
+            whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]
+        )
         with contextlib.suppress(RefsimError):  # and no other error
             read_data(tmp_path / "x.npz")

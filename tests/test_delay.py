@@ -15,7 +15,9 @@ STEPS, BATCH, CHANNELS, MAXIMUM = 20, 3, 4, 6
 
 def spikes(channels=CHANNELS, seed=0):
     """(step, batch, channel) float64."""
-    return (torch.rand(STEPS, BATCH, channels, generator=torch.Generator().manual_seed(seed)) < 0.4).double()
+    return (
+        torch.rand(STEPS, BATCH, channels, generator=torch.Generator().manual_seed(seed)) < 0.4
+    ).double()
 
 
 def arriving(x, steps):
@@ -35,23 +37,34 @@ def run(module, x):
     return torch.stack([module(frame) for frame in x])
 
 
-# --- checks: a class of delays against its declaration; each names one thing that can be wrong ------------------------------
+# --- checks: a class of delays against its declaration; each names one thing that can be wrong
+# ------------------------------
 
 
 def _gradients(kind):
     module, x = made(kind, [3.0] * CHANNELS), spikes().requires_grad_()
-    upstream = torch.rand(STEPS, BATCH, CHANNELS, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    upstream = torch.rand(
+        STEPS, BATCH, CHANNELS, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
     y = run(module, x)
     (y * upstream).sum().backward()
     found = module.delay.grad
     before = np.concatenate([np.zeros((1, BATCH, CHANNELS)), y.detach().numpy()[:-1]])
     declared = -(upstream.numpy() * (y.detach().numpy() - before)).sum(axis=(0, 1))
-    return (np.zeros(CHANNELS) if found is None else found.numpy()), declared, x.grad.numpy(), upstream.numpy()
+    return (
+        (np.zeros(CHANNELS) if found is None else found.numpy()),
+        declared,
+        x.grad.numpy(),
+        upstream.numpy(),
+    )
 
 
 def check_channel(kind):
     delays = [3.0, 0.0, 1.0, 5.0]
-    found, wanted = run(made(kind, delays), spikes()).detach().numpy(), arriving(spikes().numpy(), [3, 0, 1, 5])
+    found, wanted = (
+        run(made(kind, delays), spikes()).detach().numpy(),
+        arriving(spikes().numpy(), [3, 0, 1, 5]),
+    )
     assert np.array_equal(found[MAXIMUM:], wanted[MAXIMUM:])
 
 
@@ -68,7 +81,9 @@ def check_bound(kind):
     module = made(kind, [0.0] * CHANNELS)
     module.delay.data += torch.tensor([-3.0, 100.0, 100.0, -3.0])
     found = run(module, spikes()).detach().numpy()
-    assert np.array_equal(found[MAXIMUM:], arriving(spikes().numpy(), [0, MAXIMUM, MAXIMUM, 0])[MAXIMUM:])
+    assert np.array_equal(
+        found[MAXIMUM:], arriving(spikes().numpy(), [0, MAXIMUM, MAXIMUM, 0])[MAXIMUM:]
+    )
     assert module.delay.tolist() == [0, MAXIMUM, MAXIMUM, 0]
 
 
@@ -80,15 +95,28 @@ def check_gradient(kind):
 def check_gradient_scale(kind):
     found, declared, _, _ = _gradients(kind)
     if np.linalg.norm(found):
-        assert abs(np.linalg.norm(found) / np.linalg.norm(declared) - 1) <= 1e-12  # sums of 60 terms in float64
+        # Sums of 60 terms in float64.
+        assert abs(np.linalg.norm(found) / np.linalg.norm(declared) - 1) <= 1e-12
 
 
 def check_input_gradient(kind):
     _, _, found, upstream = _gradients(kind)
-    assert np.array_equal(found, arriving(upstream[::-1], [3] * CHANNELS)[::-1])  # what arrived late is blamed early
+    # What arrived late is blamed early.
+    assert np.array_equal(found, arriving(upstream[::-1], [3] * CHANNELS)[::-1])
 
 
-CHECKS = {each.__name__.removeprefix("check_"): each for each in (check_channel, check_whole, check_start, check_bound, check_gradient, check_gradient_scale, check_input_gradient)}  # fmt: skip
+CHECKS = {
+    each.__name__.removeprefix("check_"): each
+    for each in (
+        check_channel,
+        check_whole,
+        check_start,
+        check_bound,
+        check_gradient,
+        check_gradient_scale,
+        check_input_gradient,
+    )
+}
 
 
 class Reversed(AxonalDelay):
@@ -183,13 +211,18 @@ def test_every_check_catches_something():
     assert {rogue.caught_by for rogue in ROGUES} == set(CHECKS)
 
 
-# --- over steps, shapes, learning -------------------------------------------------------------------------------------------
+# --- over steps, shapes, learning
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(), (2, 3)], ids=["neurons", "images"])
 def test_all_steps_at_once_are_the_steps_one_by_one(shape):
     module = made(AxonalDelay, [0.3, 6.0, 4.0, 2.9])
-    x = (torch.rand(STEPS, BATCH, CHANNELS, *shape, dtype=torch.float64) < 0.3).double().requires_grad_()
+    x = (
+        (torch.rand(STEPS, BATCH, CHANNELS, *shape, dtype=torch.float64) < 0.3)
+        .double()
+        .requires_grad_()
+    )
     upstream = torch.rand_like(x)
     answers = []
     for way in (lambda: run(module, x), lambda: module.over_steps(x)):
@@ -208,12 +241,21 @@ def test_without_gradients_the_spikes_are_the_same():
 
 
 def test_a_delay_is_learnt_from_when_spikes_should_arrive():
-    module, x = made(AxonalDelay, [0.5, 0.5, 5.5, 2.5]), torch.zeros(1, CHANNELS, STEPS, dtype=torch.float64)
+    module, x = (
+        made(AxonalDelay, [0.5, 0.5, 5.5, 2.5]),
+        torch.zeros(1, CHANNELS, STEPS, dtype=torch.float64),
+    )
     x[:, :, 3] = 1
     wanted = torch.tensor(arriving(x.movedim(-1, 0).numpy(), [2, 5, 1, 2])).movedim(0, -1)
     optimiser = torch.optim.Adam(module.parameters(), lr=0.1)
     for _ in range(150):
-        loss = spike_time(module.over_steps(x.movedim(-1, 0)).movedim(0, -1), wanted, kernel="alpha", tau=5.0, dt=1.0)
+        loss = spike_time(
+            module.over_steps(x.movedim(-1, 0)).movedim(0, -1),
+            wanted,
+            kernel="alpha",
+            tau=5.0,
+            dt=1.0,
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -228,7 +270,10 @@ def test_a_delay_is_learnt_from_when_spikes_should_arrive():
         (lambda: AxonalDelay(2, 3, 4.0), "in 0..3, but is 4.0"),
         (lambda: AxonalDelay(2, 3, torch.zeros(3)), "one number of steps, or 2"),
         (lambda: AxonalDelay(2, 3, float("nan")), "in 0..3, but is nan"),
-        (lambda: AxonalDelay(2, 3)(torch.zeros(5, 3)), r"has 2 channels, but its input is \(5, 3\)"),
+        (
+            lambda: AxonalDelay(2, 3)(torch.zeros(5, 3)),
+            r"has 2 channels, but its input is \(5, 3\)",
+        ),
         (lambda: two_batches(AxonalDelay(2, 3)), "call refsim.reset"),
         (lambda: diverged(AxonalDelay(2, 3)), "lower its learning rate"),
     ],

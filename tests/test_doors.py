@@ -1,4 +1,6 @@
-"""What people give: a number keeps its unit, NaN is named where it stands, a foreign file is told for what it is."""
+"""What people give: a number keeps its unit, NaN is named where it stands, a foreign file is told
+for what it is.
+"""
 
 import subprocess
 import sys
@@ -11,8 +13,8 @@ import torch
 import refsim
 from refsim import Drive, Network, RefsimError, RefsimWarning
 from refsim.__main__ import main
-from refsim.data import read_data
-from refsim.pytorch.bridge import read_description
+from refsim.files.description import read_description
+from refsim.networks.data import read_data
 
 LIF = refsim.load("lif")
 
@@ -34,20 +36,24 @@ UNSAID = {
     "a whole number as dt": lambda: network(dt=1),
     "a text as dt": lambda: network(dt="1"),
     "a drive": lambda: Drive.constant(1.0, 3, 1),
-    "a module": lambda: refsim.bridge.load(torch.nn.Sequential(torch.nn.Linear(2, 2), refsim.pytorch.LIF()), dt="1"),
+    "a module": lambda: refsim.bridge.load(
+        torch.nn.Sequential(torch.nn.Linear(2, 2), refsim.pytorch.LIF()), dt="1"
+    ),
     "a description's text": lambda: described(dt="1"),
     "a description's number": lambda: described(dt=0.001),
     "a description's parameter": lambda: with_parameter(20.0),
     "a parameter as text": lambda: refsim.load("lif_exp", tau_m="20"),
-    "an experiment": lambda: refsim.experiments.fi(LIF, "0:2:5", duration="100"),
+    "an experiment": lambda: refsim.experiments.sweep(LIF, "0:2:5", duration="100"),
     "a setting": lambda: refsim.experiments.Setting(dt="1").step,
     "a script": lambda: refsim.to_brian2(LIF, duration="100"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", UNSAID)
 def test_a_number_without_its_unit_is_refused(name):
-    with pytest.raises(RefsimError, match=r"has no unit; write '[\d.]+ ms', or '[\d.]+ s' if that is meant"):
+    with pytest.raises(
+        RefsimError, match=r"has no unit; write '[\d.]+ ms', or '[\d.]+ s' if that is meant"
+    ):
         UNSAID[name]()
 
 
@@ -85,19 +91,35 @@ WEIGHT = [[1.0, 1.0], [1.0, np.inf]]
 PLACES = {
     "weight": (lambda tmp: network(WEIGHT), "layer 0: weight.*inf at neuron 1, input 1"),
     "bias": (lambda tmp: network(np.ones((2, 2)), [0, np.nan]), "layer 0: bias.*nan at neuron 1"),
-    "parameter": (lambda tmp: network(np.ones((2, 2)), v_th=[1, np.nan]), "parameter v_th.*nan at neuron 1"),
+    "parameter": (
+        lambda tmp: network(np.ones((2, 2)), v_th=[1, np.nan]),
+        "parameter v_th.*nan at neuron 1",
+    ),
     "current": (lambda tmp: Drive.current(BROKEN, "1 ms"), "nan at sample 1, step 2, input 0"),
     "rates": (lambda tmp: Drive.bernoulli(BROKEN[:, 2], 3, "1 ms", 0), "nan at sample 1, input 0"),
     "raster": (lambda tmp: Drive.raster(BROKEN, "1 ms"), "nan at sample 1, step 2, input 0"),
-    "threshold": (lambda tmp: Drive.integrate_and_fire(np.ones((1, 2)), 3, "1 ms", threshold=np.inf), "inf"),
+    "threshold": (
+        lambda tmp: Drive.integrate_and_fire(np.ones((1, 2)), 3, "1 ms", threshold=np.inf),
+        "inf",
+    ),
     "data": (lambda tmp: read_data(_saved(tmp / "x.npy")), "nan at sample 1, step 2, input 0"),
-    "start": (lambda tmp: refsim.NeuronModel("m", "dv/dt = -v/tau + I/tau : 1", parameters={"tau": "1 ms"}, state={"v": np.nan}), "start.*nan"),
+    "start": (
+        lambda tmp: refsim.NeuronModel(
+            "m", "dv/dt = -v/tau + I/tau : 1", parameters={"tau": "1 ms"}, state={"v": np.nan}
+        ),
+        "start.*nan",
+    ),
     "derived": (
-        lambda tmp: refsim.NeuronModel("m", discrete={"integrate": "v = v + far*I", "fire": "z = v > 1"}, state={"v": 0.0},
-                                       parameters={"a": 1e200}, derived={"far": "a*a : 1"}),
+        lambda tmp: refsim.NeuronModel(
+            "m",
+            discrete={"integrate": "v = v + far*I", "fire": "z = v > 1"},
+            state={"v": 0.0},
+            parameters={"a": 1e200},
+            derived={"far": "a*a : 1"},
+        ),
         "derived far.*is inf",
     ),
-}  # fmt: skip
+}
 
 
 def _saved(path):
@@ -146,7 +168,10 @@ def test_a_rectifier_that_changes_spikes_says_so(v_th):
     drive = Drive.current(np.random.default_rng(0).normal(0.4, 0.6, (20, 40, 2)), "1 ms")
     run = refsim.run(net, drive, refsim.Discrete())
     with pytest.warns(RefsimWarning):
-        assert "note      card 'srif_mpr'" in refsim.compare(run, refsim.run(rectified(v_th), drive, refsim.Discrete())).text()
+        assert (
+            "note      card 'srif_mpr'"
+            in refsim.compare(run, refsim.run(rectified(v_th), drive, refsim.Discrete())).text()
+        )
     plain = Network.dense([(np.eye(2), None, refsim.load("srif", v_th=v_th))], "1 ms")
     assert len(run.spikes[0]) != len(refsim.run(plain, drive, refsim.Discrete()).spikes[0])
 
@@ -177,7 +202,8 @@ def test_it_is_seen_per_neuron_in_a_layer_and_on_the_command_line(capsys):
 def test_packages_are_attributes_and_load_nothing_before_they_are_named():
     code = (
         "import sys, refsim; assert 'refsim.experiments' not in sys.modules; "
-        "print(refsim.experiments.fi.__name__, refsim.pytorch.SRIF.__name__, refsim.gradients.__name__)"
+        "print(refsim.experiments.sweep.__name__, refsim.pytorch.SRIF.__name__, "
+        "refsim.gradients.__name__)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["fi", "SRIF", "refsim.gradients"]

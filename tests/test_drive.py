@@ -12,7 +12,11 @@ def test_current_is_held_or_given_per_step():
     assert [frame.tolist() for frame in held.frames()] == [[[1.0, 2.0]]] * 3
     moving = Drive.current(np.arange(6.0).reshape(1, 3, 2), 1e-3)
     assert not moving.held
-    assert [frame.tolist() for frame in moving.frames()] == [[[0.0, 1.0]], [[2.0, 3.0]], [[4.0, 5.0]]]
+    assert [frame.tolist() for frame in moving.frames()] == [
+        [[0.0, 1.0]],
+        [[2.0, 3.0]],
+        [[4.0, 5.0]],
+    ]
 
 
 def test_bernoulli_is_seeded_and_has_its_rate():
@@ -62,7 +66,9 @@ def test_frames_of_events_are_their_dense_array(rng):
     dense = rng.random((3, 8, 5)) < 0.4
     drive = Drive.events(*np.nonzero(dense), dense.shape, 1e-3)
     assert np.array_equal(np.stack(list(drive.frames()), axis=1), dense)
-    assert np.array_equal(np.stack(list(drive.take(np.array([2, 0])).frames()), axis=1), dense[[2, 0]])
+    assert np.array_equal(
+        np.stack(list(drive.take(np.array([2, 0])).frames()), axis=1), dense[[2, 0]]
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,11 +79,20 @@ def test_frames_of_events_are_their_dense_array(rng):
         (lambda: Drive.current([1.0], "1 ms"), "must be"),
         (lambda: Drive.current(np.zeros((1, 4, 2)), "1 ms", n_steps=3), "hold 4 steps"),
         (lambda: Drive.bernoulli([[1.2]], 5, "1 ms", 0), r"must lie in \[0, 1\]"),
-        (lambda: Drive.bernoulli([[0.2]], 0, "1 ms", 0), "n_steps must be a whole number of 1 or more"),
-        (lambda: Drive.poisson([[-1.0]], 5, "1 ms", 0), "rates must lie between 0 Hz and one a step, 1000 Hz"),
+        (
+            lambda: Drive.bernoulli([[0.2]], 0, "1 ms", 0),
+            "n_steps must be a whole number of 1 or more",
+        ),
+        (
+            lambda: Drive.poisson([[-1.0]], 5, "1 ms", 0),
+            "rates must lie between 0 Hz and one a step, 1000 Hz",
+        ),
         (lambda: Drive.noise(0, -1, 5, "1 ms", 0), "std of 0 or more"),
         (lambda: Drive.latency([[2.0]], 5, "1 ms"), r"must lie in \[0, 1\]"),
-        (lambda: Drive.integrate_and_fire([[0.1]], 5, "1 ms", reset="hard"), "reset must be 'zero' or 'subtract'"),
+        (
+            lambda: Drive.integrate_and_fire([[0.1]], 5, "1 ms", reset="hard"),
+            "reset must be 'zero' or 'subtract'",
+        ),
         (lambda: Drive.events([0], [0], [5], (1, 3, 2), "1 ms"), "must lie in 0..1"),
         (lambda: Drive.events([0], [0], [0], (1, 3, 2), "0 ms"), "must be a time above zero"),
     ],
@@ -114,9 +129,18 @@ def test_what_is_no_raster_is_refused(given, says):
 def test_sizes_in_a_short_type_do_not_overflow():
     """200 samples x 200 steps overflow NumPy's uint8, and so does -(-n // 256)."""
     shape = np.array([200, 200, 4], np.uint8)
-    events, drawn = Drive.events([199], [199], [3], shape, "1 ms"), Drive.bernoulli(np.ones((200, 4)), np.uint8(200), "1 ms", 0)
+    events, drawn = (
+        Drive.events([199], [199], [3], shape, "1 ms"),
+        Drive.bernoulli(np.ones((200, 4)), np.uint8(200), "1 ms", 0),
+    )
     for drive in (events, drawn):
-        sizes = (drive.n_samples, drive.n_steps, drive.n_inputs, drive.spikes.n_samples, drive.spikes.n_steps)
+        sizes = (
+            drive.n_samples,
+            drive.n_steps,
+            drive.n_inputs,
+            drive.spikes.n_samples,
+            drive.spikes.n_steps,
+        )
         assert sizes == (200, 200, 4, 200, 200)
         assert {type(size) for size in sizes} == {int}
     assert drawn.spikes.counts().sum() == 160_000
@@ -138,16 +162,29 @@ def test_events_need_three_sizes(shape):
 @pytest.mark.parametrize("samples", [[0, 0], [-1], [3], [True, False, True], [], [0.0]])
 @pytest.mark.parametrize("kind", ["bits", "listed"])
 def test_samples_that_are_not_there_or_named_twice_are_not_taken(samples, kind):
-    """Of a list of events the first of two equals would come out empty, and nobody would hear of it."""
+    """Of a list of events the first of two equals would come out empty, and nobody would hear of
+    it.
+    """
     dense = np.ones((3, 2, 2), bool)
-    drive = Drive.raster(dense, "1 ms") if kind == "bits" else Drive.events(*np.nonzero(dense), dense.shape, "1 ms")
-    with pytest.raises(RefsimError, match=r"samples to take must be different whole numbers in 0\.\.2"):
+    drive = (
+        Drive.raster(dense, "1 ms")
+        if kind == "bits"
+        else Drive.events(*np.nonzero(dense), dense.shape, "1 ms")
+    )
+    with pytest.raises(
+        RefsimError, match=r"samples to take must be different whole numbers in 0\.\.2"
+    ):
         drive.take(np.array(samples))
 
 
 @pytest.mark.parametrize("seed", [-1, 1 << 64, 0.5, "one", None])
 def test_a_seed_is_64_bits(seed):
     """A program reads it as such; a longer one would end the run in an OverflowError."""
-    for make in (lambda: Drive.bernoulli([[0.5]], 2, "1 ms", seed), lambda: Drive.constant(1.0, 2, "1 ms", seed=seed)):
-        with pytest.raises(RefsimError, match="seed must be a whole number of 0 or more, in 64 bits"):
+    for make in (
+        lambda: Drive.bernoulli([[0.5]], 2, "1 ms", seed),
+        lambda: Drive.constant(1.0, 2, "1 ms", seed=seed),
+    ):
+        with pytest.raises(
+            RefsimError, match="seed must be a whole number of 0 or more, in 64 bits"
+        ):
             make()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import refsim
 from refsim import Brian2, Discrete, Drive, RefsimError, Torch
 
-# Dimensionless neurons that fire on these networks; tests/test_language.py and the files of the families have every card.
+# Dimensionless neurons that fire on these networks; tests/test_language.py and the files of the
+# families have every card.
 NAMES = ["cuba_lif", "if", "lif", "lif_decay", "lif_refractory", "srif", "srif_mpr"]
 BOTH = ("before_reset", "after_reset")
 
@@ -64,7 +65,9 @@ def test_hand_written_steps_fire_as_declared(name, rng):
         for dtype in ("float64", "float32"):
             trial = Torch(dtype=dtype).run(network, drive, BOTH)
             assert mismatches(declared, trial) == [0, 0], (kind, dtype)
-        assert np.allclose(declared.traces[0]["after_reset"], trial.traces[0]["after_reset"], rtol=0, atol=2e-6)
+        assert np.allclose(
+            declared.traces[0]["after_reset"], trial.traces[0]["after_reset"], rtol=0, atol=2e-6
+        )
 
 
 @settings(deadline=None, max_examples=25)
@@ -73,7 +76,10 @@ def test_three_engines_agree_on_any_dyadic_network(name, seed, n_samples, n_step
     rng = np.random.default_rng(seed)
     network = small_network(rng, name, sizes=(4, 3, 2), dyadic=True)
     drive = Drive.bernoulli(rng.random((n_samples, 4)), n_steps, "1 ms", seed)
-    runs = [engine.run(network, drive) for engine in (Discrete(), Brian2(target="numpy"), Torch(dtype="float64"))]
+    runs = [
+        engine.run(network, drive)
+        for engine in (Discrete(), Brian2(target="numpy"), Torch(dtype="float64"))
+    ]
     assert mismatches(runs[0], runs[1]) == mismatches(runs[0], runs[2]) == [0, 0]
 
 
@@ -96,7 +102,15 @@ def test_own_cards_work_in_every_engine(rng):
         z = fire(v - p["v_th"])
         return z, v, {"v": v - z * p["amount"]}
 
-    runs = [engine.run(network, drive) for engine in (Discrete(), Brian2(), Brian2(target="cpp"), Torch(dtype="float64", steps={"lif_soft": step}))]
+    runs = [
+        engine.run(network, drive)
+        for engine in (
+            Discrete(),
+            Brian2(),
+            Brian2(target="cpp"),
+            Torch(dtype="float64", steps={"lif_soft": step}),
+        )
+    ]
     assert len(runs[0].spikes[0]) > 20
     assert [mismatches(runs[0], run) for run in runs[1:]] == [[0]] * 3
     with pytest.raises(RefsimError, match="there is no PyTorch step for this card 'lif_soft'"):
@@ -111,21 +125,35 @@ def test_state_does_not_leak_from_sample_to_sample(rng):
 
 
 @pytest.mark.parametrize(
-    "options", [{"mode": "exact"}, {"dtype": "float16"}, {"target": "cuda"}, {"analog": "none"}, {"refine": 2}, {"workers": 0}, {"mode": "fine", "refine": 0}]
+    "options",
+    [
+        {"mode": "exact"},
+        {"dtype": "float16"},
+        {"target": "cuda"},
+        {"analog": "none"},
+        {"refine": 2},
+        {"workers": 0},
+        {"mode": "fine", "refine": 0},
+    ],
 )
 def test_wrong_options_are_refused(options):
-    with pytest.raises(RefsimError, match=r"Brian2: (mode|dtype|target|analog|refine|workers|grid mode)"):
+    with pytest.raises(
+        RefsimError, match=r"Brian2: (mode|dtype|target|analog|refine|workers|grid mode)"
+    ):
         Brian2(**options)
 
 
-# --- a live module on trial ------------------------------------------------------------------------------------------
+# --- a live module on trial
+# ------------------------------------------------------------------------------------------
 
 
 def test_a_module_is_recorded_as_it_runs_and_left_as_it_was(rng):
     from refsim.pytorch import LIF, SRIF
 
     torch.manual_seed(0)
-    module = torch.nn.Sequential(torch.nn.Linear(12, 9), SRIF(), torch.nn.Linear(9, 5), LIF(tau=3.0)).double()
+    module = torch.nn.Sequential(
+        torch.nn.Linear(12, 9), SRIF(), torch.nn.Linear(9, 5), LIF(tau=3.0)
+    ).double()
     network, drive = refsim.bridge.load(module, dt="1 ms"), drives(rng)["events"]
     module.train()
     module(torch.rand(2, 12, dtype=torch.float64))
@@ -133,7 +161,10 @@ def test_a_module_is_recorded_as_it_runs_and_left_as_it_was(rng):
     trial = Torch(module=module).run(network, drive, BOTH)
     assert mismatches(Discrete().run(network, drive), trial) == [0, 0]
     assert module.training
-    assert all(torch.equal(part.v, v) for part, v in zip([part for part in module if hasattr(part, "v")], before, strict=True))
+    assert all(
+        torch.equal(part.v, v)
+        for part, v in zip([part for part in module if hasattr(part, "v")], before, strict=True)
+    )
     assert not any(part._forward_hooks for part in module)
     with pytest.raises(RefsimError, match=r"is torch\.float64 and is run as it is"):
         Torch(module=module, dtype="float32").run(network, drive)
@@ -167,7 +198,9 @@ def test_a_card_of_two_states_shows_its_membrane():
 
 def test_a_replaced_step_is_not_run_by_the_step_of_its_name(rng):
     srif = refsim.load("srif")
-    strict = dataclasses.replace(srif, discrete=dataclasses.replace(srif.discrete, reset=refsim.load("if").discrete.reset))
+    strict = dataclasses.replace(
+        srif, discrete=dataclasses.replace(srif.discrete, reset=refsim.load("if").discrete.reset)
+    )
     network = refsim.Network.dense([(np.ones((2, 12)), None, strict)], "1 ms")
     with pytest.raises(RefsimError, match="there is no PyTorch step for this card 'srif'"):
         Torch().run(network, drives(rng)["events"])
@@ -195,8 +228,13 @@ def test_a_module_of_half_precision_is_run_as_it_is(dtype, rng):
     network, drive = refsim.bridge.load(module, dt="1 ms"), drives(rng)["events"]
     trial = Torch(module=module).run(network, drive)
     assert trial.provenance["dtype"] == str(dtype).removeprefix("torch.")
-    # eleven or eight bits round at every step: spikes may differ, but only where the bound says that they may
-    found = [row for row in refsim.compare(Discrete().run(network, drive), trial).as_dict()["claims"] if row["measure"] == "mismatched spikes"]
+    # eleven or eight bits round at every step: spikes may differ, but only where the bound says
+    # that they may
+    found = [
+        row
+        for row in refsim.compare(Discrete().run(network, drive), trial).as_dict()["claims"]
+        if row["measure"] == "mismatched spikes"
+    ]
     assert found[0]["status"] in ("pass", "inconclusive")
 
 
@@ -217,7 +255,8 @@ def test_run_wants_an_engine(rng):
     with pytest.raises(RefsimError, match=r"engine must be refsim\.Brian2\(\)"):
         refsim.run(small_network(rng, "srif"), drives(rng)["events"], engine="brian2")
     with pytest.raises(RefsimError, match=r"engine must be refsim\.Brian2\(\)"):
-        refsim.run(small_network(rng, "srif"), drives(rng)["events"], engine=Brian2)  # the brackets forgotten
+        # The brackets forgotten.
+        refsim.run(small_network(rng, "srif"), drives(rng)["events"], engine=Brian2)
 
 
 def test_run_and_compare_say_what_they_need(rng):

@@ -1,4 +1,7 @@
-"""Experiments on neurons that are not the usual one: states of one part only, chance, no rest, a membrane that runs away."""
+"""Experiments on neurons that are not the usual one.
+
+States of one part only, chance, no rest, a membrane that runs away.
+"""
 
 import re
 
@@ -8,15 +11,31 @@ import pytest
 import refsim
 from refsim import experiments
 from refsim.__main__ import main
+from refsim.cards.read import load_all
 from refsim.experiments import Setting, constant, draw
-from refsim.experiments.quantities import scale
-from refsim.model import load_all
-from refsim.writing.level import usual_input
+from refsim.experiments.result import scale
+from refsim.export.script import usual_input
 
 COARSE = Setting(refine=2)
-PARTED = [model for model in load_all() if model.continuous and set(model.solved) != set(model.state)]
-NOISY = refsim.NeuronModel("noisy", "dv/dt = (I - v)/tau : 1", threshold="v > 1 + 0.3*uniform", reset="v = 0", parameters={"tau": "10 ms"}, method="euler")
-QUADRATIC = refsim.NeuronModel("quadratic", "dv/dt = (v*v + I)/tau : 1", threshold="v > 10", reset="v = -1", parameters={"tau": "2 ms"}, state={"v": -1})
+PARTED = [
+    model for model in load_all() if model.continuous and set(model.solved) != set(model.state)
+]
+NOISY = refsim.NeuronModel(
+    "noisy",
+    "dv/dt = (I - v)/tau : 1",
+    threshold="v > 1 + 0.3*uniform",
+    reset="v = 0",
+    parameters={"tau": "10 ms"},
+    method="euler",
+)
+QUADRATIC = refsim.NeuronModel(
+    "quadratic",
+    "dv/dt = (v*v + I)/tau : 1",
+    threshold="v > 10",
+    reset="v = -1",
+    parameters={"tau": "2 ms"},
+    state={"v": -1},
+)
 
 
 def test_there_are_cards_with_states_of_one_part_only():
@@ -35,7 +54,9 @@ def test_an_experiment_shows_the_states_of_the_part_that_it_runs(model):
         assert set(model.state) & set(result.main) == set(model.solved)
     for result in (traced, response, flow, ladder):
         draw(result)
-    stepped = experiments.trace(model, constant(level), duration="5 ms", setting=Setting(mode="grid"))
+    stepped = experiments.trace(
+        model, constant(level), duration="5 ms", setting=Setting(mode="grid")
+    )
     assert set(model.state) & set(stepped.main) == set(model.stepped)
 
 
@@ -48,7 +69,9 @@ def test_a_threshold_drawn_by_chance_has_a_portrait_and_no_order_of_its_spikes()
 
 def test_spikes_that_come_and_go_tell_no_order():
     # 50, 50, 57, 61 and 61 spikes: the only ones that can be compared stayed where they were
-    assert np.isnan(experiments.dt(refsim.load("lif"), constant(0.75), finest=4).facts["spike_order"].value)
+    assert np.isnan(
+        experiments.dt(refsim.load("lif"), constant(0.75), finest=4).facts["spike_order"].value
+    )
 
 
 def test_a_current_over_a_time_is_a_charge_in_coulombs():
@@ -66,7 +89,13 @@ def test_a_membrane_that_runs_away_keeps_its_spikes_and_its_scale_in_the_picture
 
 
 def test_a_neuron_that_fires_by_itself_gets_no_input_in_its_script(capsys, tmp_path):
-    alone = refsim.NeuronModel("alone", "dv/dt = (2 + I - v)/tau : 1", threshold="v > 1", reset="v = 0", parameters={"tau": "10 ms"})
+    alone = refsim.NeuronModel(
+        "alone",
+        "dv/dt = (2 + I - v)/tau : 1",
+        threshold="v > 1",
+        reset="v = 0",
+        parameters={"tau": "10 ms"},
+    )
     assert usual_input(alone, 1e-3).level == 0
     assert main(["experiment", "trace", str(alone.save(tmp_path / "alone.toml"))]) == 2
     assert "give one, such as --constant 0" in capsys.readouterr().err
@@ -74,11 +103,19 @@ def test_a_neuron_that_fires_by_itself_gets_no_input_in_its_script(capsys, tmp_p
 
 def test_three_states_are_not_called_given(capsys):
     assert main(["experiment", "phase", "hh_traub"]) == 2
-    assert "two different states, but 'hh_traub' has v, m, h, n; choose two, --states v,m" in capsys.readouterr().err
+    assert (
+        "two different states, but 'hh_traub' has v, m, h, n; choose two, --states v,m"
+        in capsys.readouterr().err
+    )
 
 
 def test_no_heading_and_no_fact_is_cut(capsys):
-    assert main(["experiment", "dt", "lif", "--finest", "3", "--duration", "20 ms", "--constant", "0.7"]) == 0
+    assert (
+        main(
+            ["experiment", "dt", "lif", "--finest", "3", "--duration", "20 ms", "--constant", "0.7"]
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     assert "  membrane_change" in shown
     assert max(map(len, shown.splitlines())) <= 80
@@ -86,13 +123,24 @@ def test_no_heading_and_no_fact_is_cut(capsys):
 
 def test_values_in_any_order_are_drawn_where_they_lie():
     # a map of 5, 2, 9 drew the column of 2 at 5, and 5 given twice could not be drawn at all
-    result = experiments.sweep(refsim.load("lif"), [("tau", "5,2,9,5"), ("I", "1,0.2")], "rate", duration="20 ms", setting=COARSE)
+    result = experiments.sweep(
+        refsim.load("lif"),
+        [("tau", "5,2,9,5"), ("I", "1,0.2")],
+        "rate",
+        duration="20 ms",
+        setting=COARSE,
+    )
     assert result["tau"].tolist() == [2, 2, 5, 5, 9, 9]
     (mesh,) = draw(result).figure.axes[0].collections
-    assert (np.diff(mesh.get_coordinates()[:, 0, 0]) > 0).all()  # cells side by side, none over another
+    # Cells side by side, none over another.
+    assert (np.diff(mesh.get_coordinates()[:, 0, 0]) > 0).all()
     factor = scale(result["rate"], "hertz")[0]
-    assert np.asarray(mesh.get_array()).ravel().tolist() == pytest.approx((result["rate"] * factor).tolist())
-    assert experiments.fi(refsim.load("lif"), "3,1,2,1", duration="20 ms", setting=COARSE)["current"].tolist() == [1, 2, 3]
+    assert np.asarray(mesh.get_array()).ravel().tolist() == pytest.approx(
+        (result["rate"] * factor).tolist()
+    )
+    assert experiments.fi(refsim.load("lif"), "3,1,2,1", duration="20 ms", setting=COARSE)[
+        "current"
+    ].tolist() == [1, 2, 3]
 
 
 LIF = refsim.load("lif")
@@ -103,15 +151,24 @@ LIF = refsim.load("lif")
     [
         (lambda: experiments.fi(LIF, [1.0], over="tau"), "fi: over needs a name and its values"),
         (lambda: experiments.sweep(LIF, "tau"), "sweep: over needs a name and its values"),
-        (lambda: experiments.sweep(LIF, [("tau", "2:20:9999"), ("I", "0:2:9999")]), "99,980,001 combinations are more than one sweep runs"),
+        (
+            lambda: experiments.sweep(LIF, [("tau", "2:20:9999"), ("I", "0:2:9999")]),
+            "99,980,001 combinations are more than one sweep runs",
+        ),
         (lambda: experiments.dt(LIF, finest="x"), "dt: finest must be a whole number"),
         (lambda: experiments.trace(LIF, 3.0), "needs a stimulus"),
         (lambda: refsim.check_declared_step("lif"), "check_declared_step: needs a neuron"),
         (lambda: refsim.to_latex("lif"), "to_latex: needs a neuron"),
         (lambda: refsim.to_markdown("lif"), "to_markdown: needs a neuron"),
         (lambda: refsim.to_brian2("lif"), "to_brian2: needs a neuron"),
-        (lambda: refsim.to_brian2(LIF, refine="x"), "refine: must be a whole number of 1 or more, but is 'x'"),
-        (lambda: refsim.load("lif", tau=10**400), "needs a finite number, but a whole number of more than 308 digits was given"),
+        (
+            lambda: refsim.to_brian2(LIF, refine="x"),
+            "refine: must be a whole number of 1 or more, but is 'x'",
+        ),
+        (
+            lambda: refsim.load("lif", tau=10**400),
+            "needs a finite number, but a whole number of more than 308 digits was given",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence(ask, says):
@@ -120,7 +177,24 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(ask, says):
 
 
 def test_a_picture_of_numbers_too_large_is_refused_in_a_sentence(tmp_path, capsys):
-    assert main(["experiment", "trace", "lif", "--constant", "1e308", "--duration", "5 ms", "--refine", "1", "--out", str(tmp_path / "x.png")]) == 2
+    assert (
+        main(
+            [
+                "experiment",
+                "trace",
+                "lif",
+                "--constant",
+                "1e308",
+                "--duration",
+                "5 ms",
+                "--refine",
+                "1",
+                "--out",
+                str(tmp_path / "x.png"),
+            ]
+        )
+        == 2
+    )
     assert "too large to be drawn" in capsys.readouterr().err
 
 

@@ -45,24 +45,75 @@ def code(tmp_path, monkeypatch):
 
 
 def test_a_module_and_a_loss_of_ones_own(code, capsys):
-    assert main(["gradcheck", "gradnet.py:make", "--dt", "1 ms", "--loss", "gradnet.py:mine", "--surrogate", "arctangent"]) == 0
+    assert (
+        main(
+            [
+                "gradcheck",
+                "gradnet.py:make",
+                "--dt",
+                "1 ms",
+                "--loss",
+                "gradnet.py:mine",
+                "--surrogate",
+                "arctangent",
+            ]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "PASS." in printed
     assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_a_detached_reset_is_found_and_named(code, capsys):
-    assert main(["gradcheck", "gradnet.py:detached", "--dt", "1 ms", "--loss", "spike_rate", "--surrogate", "arctangent,slope=2"]) == 1
+    assert (
+        main(
+            [
+                "gradcheck",
+                "gradnet.py:detached",
+                "--dt",
+                "1 ms",
+                "--loss",
+                "spike_rate",
+                "--surrogate",
+                "arctangent,slope=2",
+            ]
+        )
+        == 1
+    )
     assert "reset fails" in capsys.readouterr().out
-    assert main(["gradcheck", "gradnet.py:detached", "--dt", "1 ms", "--loss", "spike_rate", "--surrogate", "arctangent", "--detach-reset", "--json"]) == 0
+    assert (
+        main(
+            [
+                "gradcheck",
+                "gradnet.py:detached",
+                "--dt",
+                "1 ms",
+                "--loss",
+                "spike_rate",
+                "--surrogate",
+                "arctangent",
+                "--detach-reset",
+                "--json",
+            ]
+        )
+        == 0
+    )
     told = json.loads(capsys.readouterr().out)
     assert (told["status"], told["unjudged"]) == ("pass", [])
-    assert {verdict["measure"] for verdict in told["verdicts"]} == set(refsim.checks.GRADIENT_CHECKS)
+    assert {verdict["measure"] for verdict in told["verdicts"]} == set(
+        refsim.checks.GRADIENT_CHECKS
+    )
 
 
 def test_a_file_on_data_with_the_bias(capsys):
     given = ["--data", "digits", "--steps", "8", "--samples", "4", "--dtype", "float64", "--bias"]
-    assert main(["gradcheck", DIGITS, "--loss", "spikemax,window=4", "--surrogate", "triangle", *given]) == 0
+    assert (
+        main(
+            ["gradcheck", DIGITS, "--loss", "spikemax,window=4", "--surrogate", "triangle", *given]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "reported and not judged" in printed
     assert main(["gradcheck", DIGITS, "--loss", "spike_time", "--surrogate", "triangle"]) == 0
@@ -76,8 +127,16 @@ def test_a_case_is_rerun(capsys):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('{ name = "rectangle", width = 1.0 }', "{ width = 1.0 }", "surrogate must be a name, or a table"),
-        ('{ name = "rectangle", width = 1.0 }', '{ name = "rectangle", seed = 3 }', "seed is not one of its parameters"),
+        (
+            '{ name = "rectangle", width = 1.0 }',
+            "{ width = 1.0 }",
+            "surrogate must be a name, or a table",
+        ),
+        (
+            '{ name = "rectangle", width = 1.0 }',
+            '{ name = "rectangle", seed = 3 }',
+            "seed is not one of its parameters",
+        ),
         ("detach_reset = false", 'detach_reset = "no"', "must be True or False"),
         ("detach_reset = false", "options = 4", "options must be a table"),
         ('question = "gradient"', 'question = "code"', "a claim asks code"),
@@ -95,7 +154,11 @@ def test_a_case_is_rerun(capsys):
 )
 def test_a_case_that_cannot_be_is_said(old, new, words, tmp_path, capsys):
     case = tmp_path / "case.toml"
-    text = (ROOT / "validation" / "gradient" / "digits_srif.toml").read_text("utf-8").replace("../networks/digits_srif.toml", DIGITS)
+    text = (
+        (ROOT / "validation" / "gradient" / "digits_srif.toml")
+        .read_text("utf-8")
+        .replace("../networks/digits_srif.toml", DIGITS)
+    )
     assert old in text
     case.write_text(text.replace(old, new), "utf-8")
     assert main(["validate", str(case)]) == 2
@@ -103,11 +166,18 @@ def test_a_case_that_cannot_be_is_said(old, new, words, tmp_path, capsys):
 
 
 def test_a_case_does_not_pass_over_what_another_check_found(tmp_path, capsys):
-    """The rogue of a case: it claims that spikes agree, and that weights learn rightly, but nothing comes near threshold, so that no gradient is compared."""
+    """The rogue of a case: it claims that spikes agree, and that weights learn rightly, but nothing
+    comes near threshold, so that no gradient is compared.
+    """
     text = (ROOT / "validation" / "gradient" / "digits_srif.toml").read_text()
     claims = text.split("[[claim]]")
-    chosen = [claim for claim in claims if 'measure  = "spikes"' in claim or 'measure  = "layer"' in claim]
-    for old, new in (('"../networks/digits_srif.toml"', repr(DIGITS)), ("width = 1.0", "width = 1e-9")):
+    chosen = [
+        claim for claim in claims if 'measure  = "spikes"' in claim or 'measure  = "layer"' in claim
+    ]
+    for old, new in (
+        ('"../networks/digits_srif.toml"', repr(DIGITS)),
+        ("width = 1.0", "width = 1e-9"),
+    ):
         claims[0] = claims[0].replace(old, new)
     path = tmp_path / "case.toml"
     path.write_text("[[claim]]".join([claims[0], *chosen]))
@@ -116,7 +186,11 @@ def test_a_case_does_not_pass_over_what_another_check_found(tmp_path, capsys):
 
 
 def test_a_claim_that_does_not_apply_says_nothing(tmp_path, capsys):
-    text = (ROOT / "validation" / "gradient" / "digits_srif.toml").read_text("utf-8").replace("../networks/digits_srif.toml", DIGITS)
+    text = (
+        (ROOT / "validation" / "gradient" / "digits_srif.toml")
+        .read_text("utf-8")
+        .replace("../networks/digits_srif.toml", DIGITS)
+    )
     path = tmp_path / "case.toml"
     path.write_text(text.replace('measure  = "reset"', 'measure  = "recurrence"'), "utf-8")
     assert main(["validate", str(path)]) == 3
@@ -127,15 +201,45 @@ def test_a_claim_that_does_not_apply_says_nothing(tmp_path, capsys):
     ("given", "words"),
     [
         (["--loss", "spikemin", "--surrogate", "arctangent"], "'spikemin' is not a declared loss"),
-        (["--loss", "spikemax,windows=3", "--surrogate", "arctangent"], "windows is not an option of spikemax"),
-        (["--loss", "spikemax,window", "--surrogate", "arctangent"], "needs NAME or NAME,KEY=VALUE"),
+        (
+            ["--loss", "spikemax,windows=3", "--surrogate", "arctangent"],
+            "windows is not an option of spikemax",
+        ),
+        (
+            ["--loss", "spikemax,window", "--surrogate", "arctangent"],
+            "needs NAME or NAME,KEY=VALUE",
+        ),
         (["--loss", "spikemax", "--surrogate", "arc"], "'arc' is not known"),
         (["--loss", "spikemax", "--surrogate", "arctangent,slope=steep"], "must be a number"),
-        (["--loss", "spikemax", "--surrogate", "triangle", "--surrogate", "triangle", "--surrogate", "triangle"], "surrogate names 3 layers"),
+        (
+            [
+                "--loss",
+                "spikemax",
+                "--surrogate",
+                "triangle",
+                "--surrogate",
+                "triangle",
+                "--surrogate",
+                "triangle",
+            ],
+            "surrogate names 3 layers",
+        ),
         (["--loss", "spikemax", "--surrogate", "triangle", "--skip", "all"], "all is not a check"),
         (["--loss", "spikemax", "--surrogate", "triangle", "--steps", "5"], "give --data FILE too"),
         (["--loss", "no.py:mine", "--surrogate", "triangle"], "there is no file no.py"),
-        (["--loss", "spikemax", "--surrogate", "triangle", "--dtype", "float64", "--device", "nowhere"], "cannot be used here"),
+        (
+            [
+                "--loss",
+                "spikemax",
+                "--surrogate",
+                "triangle",
+                "--dtype",
+                "float64",
+                "--device",
+                "nowhere",
+            ],
+            "cannot be used here",
+        ),
     ],
 )
 def test_what_cannot_be_is_said(given, words, capsys):
@@ -147,7 +251,10 @@ def test_what_cannot_be_is_said(given, words, capsys):
 
 def test_inputs_and_modules_that_do_not_fit_are_refused():
     li = refsim.Network.dense([([[1.0, 2.0]], None, refsim.load("srif"))], "1 ms")
-    for inputs, words in ((np.zeros((2, 3)), r"must be \(n_samples, n_steps, 2\)"), (np.full((1, 3, 2), np.nan), "NaN")):
+    for inputs, words in (
+        (np.zeros((2, 3)), r"must be \(n_samples, n_steps, 2\)"),
+        (np.full((1, 3, 2), np.nan), "NaN"),
+    ):
         with pytest.raises(RefsimError, match=words):
             refsim.check_gradient(li, losses.spike_rate, inputs, surrogate="triangle")
     with pytest.raises(RefsimError, match=r"needs a torch\.nn\.Module or a refsim\.Network"):
@@ -158,9 +265,16 @@ def test_inputs_and_modules_that_do_not_fit_are_refused():
 
 def test_silence_is_inconclusive():
     far = refsim.Network.dense([([[1.0]], None, refsim.load("srif", v_th=100.0))], "1 ms")
-    report = refsim.check_gradient(far, losses.spike_rate, np.zeros((1, 4, 1)), surrogate="rectangle")
+    report = refsim.check_gradient(
+        far, losses.spike_rate, np.zeros((1, 4, 1)), surrogate="rectangle"
+    )
     assert report.status == "inconclusive"
-    assert refsim.check_gradient(far, losses.spike_rate, np.zeros((1, 4, 1)), surrogate="rectangle", skip={"used"}).status == "inconclusive"
+    assert (
+        refsim.check_gradient(
+            far, losses.spike_rate, np.zeros((1, 4, 1)), surrogate="rectangle", skip={"used"}
+        ).status
+        == "inconclusive"
+    )
     assert "bring membranes near threshold" in report.text().replace("\n" + " " * 44, " ")
 
 
@@ -184,7 +298,7 @@ def test_the_plugin_is_found_loads_nothing_heavy_and_judges(pytester):
 
         def test_reported(refsim_check):
             import refsim
-            from refsim.gradients.five_cases import case_network
+            from refsim.gradients.bias import case_network
             refsim_check(refsim.surrogate_bias(*case_network(5, 0)))
 
         def test_nothing(refsim_check):
@@ -193,9 +307,19 @@ def test_the_plugin_is_found_loads_nothing_heavy_and_judges(pytester):
     )
     ran = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     ran.assert_outcomes(passed=2, failed=2)
-    ran.stdout.fnmatch_lines(["*refsim: fail*", "*needs what a check of refsim returns*", "*reported, not judged*", "*test_reported: surrogate_bias W1 = *"])
+    ran.stdout.fnmatch_lines(
+        [
+            "*refsim: fail*",
+            "*needs what a check of refsim returns*",
+            "*reported, not judged*",
+            "*test_reported: surrogate_bias W1 = *",
+        ]
+    )
 
 
 def test_importing_the_plugin_imports_neither_torch_nor_brian2():
-    code = "import sys, refsim.pytest_plugin; sys.exit(bool({'torch', 'brian2', 'scipy'} & set(sys.modules)))"
+    code = (
+        "import sys, refsim.pytest_plugin; sys.exit(bool({'torch', 'brian2', 'scipy'} & "
+        "set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

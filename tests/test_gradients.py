@@ -1,42 +1,96 @@
-"""Exact spike times and their gradients: three ways to one gradient, and every way to be wrong is caught."""
+"""Exact spike times and their gradients.
+
+Three ways to one gradient, and every way to be wrong is caught.
+"""
 
 import itertools
 
 import numpy as np
 import pytest
-from rogues_gradients import CHECKS, DIFFERENCES, ROGUES, apart, by_adjoint, by_implicit_function, spikes
+from rogues_gradients import (
+    CHECKS,
+    DIFFERENCES,
+    ROGUES,
+    apart,
+    by_adjoint,
+    by_implicit_function,
+    spikes,
+)
 
 import refsim
-from refsim.claims import Claim
-from refsim.gradients import adjoint, event_driven, finite_differences, first_spike_cross_entropy, sensitivities, soft_window_spikemax, spike_time_distance
+from refsim.core.claims import Claim
+from refsim.gradients import (
+    adjoint,
+    event_driven,
+    finite_differences,
+    first_spike_cross_entropy,
+    sensitivities,
+    soft_window_spikemax,
+    spike_time_distance,
+)
 
 ROUNDING = Claim(
-    "gradient", "largest difference of adjoint and implicit function, over the largest entry", 1e-12, "1",
-    "Both are the same sums of the same spike times in another order: some hundred terms and factors of 1e-16, and a few slopes that magnify them tenfold.",
-)  # fmt: skip
+    "gradient",
+    "largest difference of adjoint and implicit function, over the largest entry",
+    1e-12,
+    "1",
+    (
+        "Both are the same sums of the same spike times in another order: some hundred terms and "
+        "factors of 1e-16, and a few slopes that magnify them tenfold."
+    ),
+)
 MEMBRANE = Claim(
-    "gradient", "membrane minus threshold at a spike, by the sum over all earlier spikes", 1e-12, "1",
-    "The sum has some hundred terms of at most ten thresholds, each to 1e-16, and the time is to the last digit.",
-)  # fmt: skip
+    "gradient",
+    "membrane minus threshold at a spike, by the sum over all earlier spikes",
+    1e-12,
+    "1",
+    (
+        "The sum has some hundred terms of at most ten thresholds, each to 1e-16, and the time "
+        "is to "
+        "the last digit."
+    ),
+)
 
 
 def random_net(seed, sizes=(4, 5, 4, 3), n_events=14):
-    """Return a run of layers that fire several times a neuron, and whose slopes are no smaller than a tenth."""
+    """Return a run of layers that fire several times a neuron, and whose slopes are no smaller than
+    a tenth.
+    """
     rng = np.random.default_rng(seed)
     while True:
-        weights = [rng.normal(9.0 / np.sqrt(n), 8.0 / np.sqrt(n), (m, n)) for n, m in itertools.pairwise(sizes)]
-        found = spikes(weights, rng.uniform(0, 40e-3, n_events), rng.integers(0, sizes[0], n_events))
+        weights = [
+            rng.normal(9.0 / np.sqrt(n), 8.0 / np.sqrt(n), (m, n))
+            for n, m in itertools.pairwise(sizes)
+        ]
+        found = spikes(
+            weights, rng.uniform(0, 40e-3, n_events), rng.integers(0, sizes[0], n_events)
+        )
         slopes = np.concatenate([layer.slopes for layer in found.layers]) * 20e-3
         if not found.grazes and np.bincount(found.output.neurons).max() >= 3 and slopes.min() > 0.1:
             return found
 
 
 def membrane(found, layer, neuron, times):
-    """Return the membrane just before `times`, by the sum over all earlier spikes; nothing here is refsim's."""
-    model, weight, heard, fired = found.neurons[layer], found.weights[layer], found.before(layer), found.layers[layer]
+    """Return the membrane just before `times`, by the sum over all earlier spikes.
+
+    Nothing here is refsim's.
+    """
+    model, weight, heard, fired = (
+        found.neurons[layer],
+        found.weights[layer],
+        found.before(layer),
+        found.layers[layer],
+    )
     ago = np.subtract.outer(times, heard.times)
     k = model.tau_syn / (model.tau_m - model.tau_syn)
-    psp = np.where(ago > 0, k * (np.exp(-ago.clip(0) / model.tau_m) - np.exp(-ago.clip(0) / model.tau_syn)), 0) @ weight[neuron, heard.neurons]
+    psp = (
+        np.where(
+            ago > 0,
+            k * (np.exp(-ago.clip(0) / model.tau_m) - np.exp(-ago.clip(0) / model.tau_syn)),
+            0,
+        )
+        @ weight[neuron, heard.neurons]
+    )
     own = np.subtract.outer(times, fired.times[fired.neurons == neuron])
     return psp - np.where(own > 0, model.v_th * np.exp(-own.clip(0) / model.tau_m), 0).sum(axis=-1)
 
@@ -65,7 +119,13 @@ def test_the_adjoint_is_the_implicit_function(seed):
 
 
 def test_also_where_the_two_time_constants_are_one():
-    found = event_driven(refsim.load("lif_exp", tau_m="5 ms"), [[[3.0, 2.0], [1.0, 3.0]], [[3.0, 2.0]]], [0.0, 1e-3, 4e-3], [0, 1, 0], "40 ms")
+    found = event_driven(
+        refsim.load("lif_exp", tau_m="5 ms"),
+        [[[3.0, 2.0], [1.0, 3.0]], [[3.0, 2.0]]],
+        [0.0, 1e-3, 4e-3],
+        [0, 1, 0],
+        "40 ms",
+    )
     assert len(found.output) > 1
     share = np.ones(len(found.output))
     left, right = by_adjoint(found, share).flat(), by_implicit_function(found, share).flat()
@@ -91,7 +151,10 @@ def test_each_loss_has_the_gradient_of_its_value(name):
     found, loss = random_net(3, (2, 3, 2), 4), LOSSES[name]
     truth = finite_differences(found, loss).flat()
     assert np.abs(truth).max() > 0
-    assert DIFFERENCES.holds(np.abs(adjoint(found, loss(found.output).by_time).flat() - truth).max() / np.abs(truth).max())
+    assert DIFFERENCES.holds(
+        np.abs(adjoint(found, loss(found.output).by_time).flat() - truth).max()
+        / np.abs(truth).max()
+    )
 
 
 @pytest.mark.parametrize("gradient", [by_adjoint, by_implicit_function])
@@ -107,10 +170,15 @@ def test_each_rogue_is_caught_by_its_check_alone(rogue):
 
 def test_a_spike_that_vanishes_has_no_difference():
     lone = spikes([[[8.0]]], [0.0], [0])
-    peak = np.float64(1 / np.max(lone.neurons[0].response(np.linspace(0, 30e-3, 300001))))  # the weight whose peak is the threshold
+    # The weight whose peak is the threshold.
+    peak = np.float64(1 / np.max(lone.neurons[0].response(np.linspace(0, 30e-3, 300001))))
     found = spikes([[[peak * (1 + 1e-7)]]], [0.0], [0])
     assert len(found.output) == 1
-    assert np.isnan(finite_differences(found, lambda output: first_spike_cross_entropy(output, 0, "5 ms", "60 ms")).weights[0]).all()
+    assert np.isnan(
+        finite_differences(
+            found, lambda output: first_spike_cross_entropy(output, 0, "5 ms", "60 ms")
+        ).weights[0]
+    ).all()
 
 
 def test_wrong_errors_are_refused():

@@ -1,4 +1,7 @@
-"""States that a module hands on itself: carried as it asks, and refused where a layer does not get the state that it had."""
+"""States that a module hands on itself.
+
+Carried as it asks, and refused where a layer does not get the state that it had.
+"""
 
 import numpy as np
 import pytest
@@ -17,7 +20,12 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(3)
-        self.first, self.a, self.second, self.b = nn.Linear(4, 5), LIFCell(), nn.Linear(5, 3), LIFCell()
+        self.first, self.a, self.second, self.b = (
+            nn.Linear(4, 5),
+            LIFCell(),
+            nn.Linear(5, 3),
+            LIFCell(),
+        )
         for linear in (self.first, self.second):
             linear.weight.data = 20 * linear.weight.data.abs()
         self.double()
@@ -93,7 +101,10 @@ class Told(Net):
 def spikes_of(module, rng):
     network = refsim.bridge.load(module, dt=DT)
     drive = refsim.Drive.current(rng.random((3, 40, 4)), DT)
-    runs = [refsim.run(network, drive, engine=engine) for engine in (refsim.Discrete(), refsim.Torch(module=module))]
+    runs = [
+        refsim.run(network, drive, engine=engine)
+        for engine in (refsim.Discrete(), refsim.Torch(module=module))
+    ]
     return [[train.dense() for train in run.spikes] for run in runs]
 
 
@@ -104,9 +115,13 @@ def test_states_are_handed_back_as_the_module_asks(make, rng):
     assert all(map(np.array_equal, ours, theirs))
 
 
-@pytest.mark.parametrize(("make", "name"), [(Masked, "a"), (SetBack, "b"), (Started, "a"), (Named, "a")])
+@pytest.mark.parametrize(
+    ("make", "name"), [(Masked, "a"), (SetBack, "b"), (Started, "a"), (Named, "a")]
+)
 def test_a_layer_that_does_not_get_the_state_that_it_had_is_refused(make, name):
-    with pytest.raises(RefsimError, match=f"module: '{name}' does not go on from the state that it had"):
+    with pytest.raises(
+        RefsimError, match=f"module: '{name}' does not go on from the state that it had"
+    ):
         refsim.bridge.load(make(), dt=DT)
 
 
@@ -130,7 +145,8 @@ def test_a_membrane_that_another_layer_hears_is_refused():
         refsim.bridge.load(Told(), dt=DT)
 
 
-# --- what a module does besides ---------------------------------------------------------------------------------------
+# --- what a module does besides
+# ---------------------------------------------------------------------------------------
 
 
 class Casting(nn.Module):
@@ -175,10 +191,25 @@ def unnormed():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (Random, "'a': what leads to it gives other numbers when it is run again; it draws random numbers in evaluation too"),
-        (unnormed, "not in float64 with other numbers and 1 sample, which shows what its weights are .Expected more than 1 value"),
+        (
+            Random,
+            (
+                "'a': what leads to it gives other numbers when it is run again; it draws random "
+                "numbers in evaluation too"
+            ),
+        ),
+        (
+            unnormed,
+            (
+                "not in float64 with other numbers and 1 sample, which shows what its weights are "
+                ".Expected more than 1 value"
+            ),
+        ),
         (lambda: nn.Sequential(nn.Linear(4, 3), SRIF()).to("meta"), "lies on the meta device"),
-        (lambda: nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Linear(4, 3), SRIF()), "in layout 'step', 'held': mat1 .*; in layout 'time first': unflatten"),
+        (
+            lambda: nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Linear(4, 3), SRIF()),
+            "in layout 'step', 'held': mat1 .*; in layout 'time first': unflatten",
+        ),
     ],
     ids=["random", "batch", "meta", "layouts"],
 )
@@ -199,7 +230,9 @@ class Behindhand(nn.Module):
         return self.out(self.a(self.linear(x)))
 
 
-KEEPS = "; it keeps a.state.v from call to call; here each batch starts afresh, as after refsim.reset"
+KEEPS = (
+    "; it keeps a.state.v from call to call; here each batch starts afresh, as after refsim.reset"
+)
 MEAN = "; it gives values in each step, and their mean over the steps decides"
 
 
@@ -207,7 +240,9 @@ MEAN = "; it gives values in each step, and their mean over the steps decides"
 def test_what_stands_behind_the_last_neurons_is_told(make, said):
     module = make()
     network = refsim.bridge.load(module, dt=DT)
-    run = refsim.run(network, refsim.Drive.current(np.ones((2, 3, 4)), DT), engine=refsim.Torch(module=module))
+    run = refsim.run(
+        network, refsim.Drive.current(np.ones((2, 3, 4)), DT), engine=refsim.Torch(module=module)
+    )
     assert run.provenance["module"] == f"the module itself{said}"
     if make is Behindhand:
         assert [each.requires_grad for each in module.parameters()] == [False, False, True, True]
@@ -215,7 +250,9 @@ def test_what_stands_behind_the_last_neurons_is_told(make, said):
 
 def test_a_module_whose_weights_no_memory_holds_is_refused_before_it_is_measured():
     module = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), SRIF())
-    with pytest.raises(RefsimError, match="'1': as a matrix .* its weights fill .* GiB; at most 4 are read"):
+    with pytest.raises(
+        RefsimError, match="'1': as a matrix .* its weights fill .* GiB; at most 4 are read"
+    ):
         refsim.bridge.load(module, dt="1 ms", input_shape=(1, 160, 160))
 
 
@@ -248,4 +285,6 @@ def test_a_state_of_any_name_is_handed_back_where_a_module_gives_what_it_takes()
 
 
 def test_what_is_no_state_is_not_handed_back():
-    assert [source.layer for source in refsim.bridge.load(Unasked(), dt="1 ms").layers[0].sources] == [-1]
+    assert [
+        source.layer for source in refsim.bridge.load(Unasked(), dt="1 ms").layers[0].sources
+    ] == [-1]

@@ -46,7 +46,8 @@ def _here(tmp_path, monkeypatch):
     (tmp_path / "net.toml").write_text(TOML)
 
 
-# --- safetensors --------------------------------------------------------------------------------------------------------
+# --- safetensors
+# --------------------------------------------------------------------------------------------------
 
 
 def safetensors(tensors, *, head=None, length=None, data=None):
@@ -54,10 +55,18 @@ def safetensors(tensors, *, head=None, length=None, data=None):
     offsets, body, entries = 0, b"", {}
     for name, (kind, array) in tensors.items():
         raw = array.tobytes()
-        entries[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [offsets, offsets + len(raw)]}
+        entries[name] = {
+            "dtype": kind,
+            "shape": list(array.shape),
+            "data_offsets": [offsets, offsets + len(raw)],
+        }
         offsets, body = offsets + len(raw), body + raw
     text = json.dumps(entries if head is None else head(entries)).encode()
-    return struct.pack("<Q", len(text) if length is None else length) + text + (body if data is None else data)
+    return (
+        struct.pack("<Q", len(text) if length is None else length)
+        + text
+        + (body if data is None else data)
+    )
 
 
 def test_safetensors_are_read_in_every_dtype(tmp_path):
@@ -69,7 +78,9 @@ def test_safetensors_are_read_in_every_dtype(tmp_path):
         ("BF16", bf16),
         ("I8", WEIGHT.astype(np.int8)),
     ):
-        (tmp_path / "net.safetensors").write_bytes(safetensors({"0.weight": (kind, array), "0.bias": ("F32", np.ones(3, np.float32))}))
+        (tmp_path / "net.safetensors").write_bytes(
+            safetensors({"0.weight": (kind, array), "0.bias": ("F32", np.ones(3, np.float32))})
+        )
         layer = refsim.bridge.load(tmp_path / "net.safetensors").layers[0]
         assert np.array_equal(layer.weight, WEIGHT)
         assert layer.bias.tolist() == [1, 1, 1]
@@ -84,24 +95,60 @@ SAFETENSORS = {
     "empty": (b"", "is empty"),
     "too_short": (b"abc", "is no safetensors file"),
     "pickled_code": (pickle.dumps(Evil()) * 9, "is no safetensors file"),
-    "head_beyond_the_file": (safetensors(GOOD, length=1 << 62), "its head of .* bytes does not fit"),
+    "head_beyond_the_file": (
+        safetensors(GOOD, length=1 << 62),
+        "its head of .* bytes does not fit",
+    ),
     "no_json": (struct.pack("<Q", 5) + b"[[[[[" + bytes(9), "its head is not JSON"),
     "deep_json": (struct.pack("<Q", 200000) + b"[" * 200000, "its head is not JSON"),
     "no_tensors": (safetensors({}), "names no tensors"),
-    "absurd_shape": (safetensors(GOOD, head=_entry(shape=[1 << 40, 1 << 40])), "does not fill its 48 bytes"),
-    "offsets_beyond": (safetensors(GOOD, head=_entry(data_offsets=[0, 1 << 40])), "two data_offsets within the file"),
-    "offsets_backwards": (safetensors(GOOD, head=_entry(data_offsets=[48, 0])), "two data_offsets within the file"),
+    "absurd_shape": (
+        safetensors(GOOD, head=_entry(shape=[1 << 40, 1 << 40])),
+        "does not fill its 48 bytes",
+    ),
+    "offsets_beyond": (
+        safetensors(GOOD, head=_entry(data_offsets=[0, 1 << 40])),
+        "two data_offsets within the file",
+    ),
+    "offsets_backwards": (
+        safetensors(GOOD, head=_entry(data_offsets=[48, 0])),
+        "two data_offsets within the file",
+    ),
     "cut_short": (safetensors(GOOD, data=bytes(9)), "two data_offsets within the file"),
-    "complex": (safetensors(GOOD, head=_entry(dtype="C64")), "is C64; plain real tensors are needed"),
-    "holes": (safetensors(GOOD, data=WEIGHT.tobytes() + bytes(8)), "its last 8 bytes belong to no tensor"),
-    "shared": (safetensors(GOOD, head=lambda entries: {**entries, "1.weight": entries["0.weight"]}), "bytes 0 to 48 of its numbers belong to two tensors"),
-    "twice": (struct.pack("<Q", 28) + b'{"0.weight":3,"0.weight": 3}' + bytes(48), "names '0.weight' twice"),
-    "beyond_numpy": (safetensors(GOOD, head=_entry(shape=[0, 10**30], data_offsets=[0, 0])), "of shape .* does not fill its 0 bytes"),
-    "no_entry": (safetensors(GOOD, head=lambda entries: {"0.weight": 3}), "is None; plain real tensors"),
+    "complex": (
+        safetensors(GOOD, head=_entry(dtype="C64")),
+        "is C64; plain real tensors are needed",
+    ),
+    "holes": (
+        safetensors(GOOD, data=WEIGHT.tobytes() + bytes(8)),
+        "its last 8 bytes belong to no tensor",
+    ),
+    "shared": (
+        safetensors(GOOD, head=lambda entries: {**entries, "1.weight": entries["0.weight"]}),
+        "bytes 0 to 48 of its numbers belong to two tensors",
+    ),
+    "twice": (
+        struct.pack("<Q", 28) + b'{"0.weight":3,"0.weight": 3}' + bytes(48),
+        "names '0.weight' twice",
+    ),
+    "beyond_numpy": (
+        safetensors(GOOD, head=_entry(shape=[0, 10**30], data_offsets=[0, 0])),
+        "of shape .* does not fill its 0 bytes",
+    ),
+    "no_entry": (
+        safetensors(GOOD, head=lambda entries: {"0.weight": 3}),
+        "is None; plain real tensors",
+    ),
     "negative_shape": (safetensors(GOOD, head=_entry(shape=[-3, -4])), "must have a shape"),
-    "nan": (safetensors({"0.weight": ("F32", np.full((3, 4), np.nan, np.float32))}), "12 of 12 numbers are NaN or infinite"),
+    "nan": (
+        safetensors({"0.weight": ("F32", np.full((3, 4), np.nan, np.float32))}),
+        "12 of 12 numbers are NaN or infinite",
+    ),
     "missing": (safetensors({"1.weight": ("F32", WEIGHT)}), "has no tensor '0.weight'"),
-    "surplus": (safetensors({**GOOD, "1.weight": ("F32", WEIGHT)}), "does not account for 1.weight"),
+    "surplus": (
+        safetensors({**GOOD, "1.weight": ("F32", WEIGHT)}),
+        "does not account for 1.weight",
+    ),
 }
 
 
@@ -111,7 +158,8 @@ def test_hostile_safetensors(name, tmp_path, capsys):
     refused("net.safetensors", SAFETENSORS[name][1], capsys)
 
 
-# --- npz ----------------------------------------------------------------------------------------------------------------
+# --- npz
+# --------------------------------------------------------------------------------------------------
 
 
 def npz(**arrays):
@@ -146,7 +194,8 @@ def test_hostile_npz(name, tmp_path, capsys):
     refused("net.npz", NPZ[name][1], capsys)
 
 
-# --- PyTorch: what test_bridge.py does not hold -------------------------------------------------------------------------
+# --- PyTorch: what test_bridge.py does not hold
+# -------------------------------------------------------------------------
 
 
 def test_a_tensor_that_claims_more_than_the_file_holds(capsys):
@@ -154,7 +203,8 @@ def test_a_tensor_that_claims_more_than_the_file_holds(capsys):
     refused("net.pt", "claims more numbers than the file holds", capsys)
 
 
-# --- HDF5 ---------------------------------------------------------------------------------------------------------------
+# --- HDF5
+# --------------------------------------------------------------------------------------------------
 
 
 def _huge(group, name):
@@ -162,14 +212,26 @@ def _huge(group, name):
 
 
 def _packed(group, name):
-    group.create_dataset(name, (4000, 4000), "f4", data=np.zeros((4000, 4000), np.float32), chunks=(4000, 4000), compression="gzip", compression_opts=9)
+    group.create_dataset(
+        name,
+        (4000, 4000),
+        "f4",
+        data=np.zeros((4000, 4000), np.float32),
+        chunks=(4000, 4000),
+        compression="gzip",
+        compression_opts=9,
+    )
 
 
 def _link(kind):
     import h5py
 
     def make(group, name):
-        group[name] = h5py.ExternalLink("other.net", "/layer/0/weight") if kind == "external" else h5py.SoftLink("/layer/0/neuron")
+        group[name] = (
+            h5py.ExternalLink("other.net", "/layer/0/weight")
+            if kind == "external"
+            else h5py.SoftLink("/layer/0/neuron")
+        )
 
     return make
 
@@ -208,7 +270,10 @@ HDF5 = {
     "words": ({"weight": "many"}, "must hold real numbers, but holds words"),
     "nan": ({"weight": WEIGHT * np.nan}, "are NaN or infinite"),
     "inf": ({"delay": np.full(3, np.inf)}, "3 of 3 numbers of 'delay' are NaN or infinite"),
-    "complex": ({"weight": WEIGHT.astype(np.complex64)}, "must hold numbers or text, but has dtype complex64"),
+    "complex": (
+        {"weight": WEIGHT.astype(np.complex64)},
+        "must hold numbers or text, but has dtype complex64",
+    ),
     "number_for_a_word": ({"type": 3}, "'type' must hold words, but holds numbers"),
     "long_word": ({"type": "x" * 1000}, "'type' must be one word"),
     "array_for_a_group": ({"neuron": np.ones(3)}, "'neuron' must be a group, but is an array"),
@@ -246,7 +311,11 @@ def test_damaged_hdf5(make, says, tmp_path, capsys):
 
 def test_layers_that_are_not_numbered_through(tmp_path, capsys):
     h5py = pytest.importorskip("h5py")
-    for names, says in ((["0", "2"], "numbered from 0 on, without a gap"), (["a"], "one is named 'a'"), ([], "are none")):
+    for names, says in (
+        (["0", "2"], "numbered from 0 on, without a gap"),
+        (["a"], "one is named 'a'"),
+        ([], "are none"),
+    ):
         with h5py.File(tmp_path / "net.net", "w") as file:
             file.create_group("layer")
             for name in names:
@@ -266,12 +335,15 @@ def test_every_byte_of_a_file_may_be_wrong(tmp_path, rng):
         try:
             refsim.bridge.load(tmp_path / "net.net")
         except RefsimError as error:
-            assert "\n" not in str(error)  # noqa: PT017
+            assert "\n" not in str(error)
 
 
 def test_without_h5py_the_error_names_the_extra(tmp_path):
     (tmp_path / "net.net").write_bytes(b"x")
-    code = "import sys; sys.modules['h5py'] = None; from refsim.__main__ import main; sys.exit(main(['inspect', 'net.net']))"
+    code = (
+        "import sys; sys.modules['h5py'] = None; from refsim.__main__ import main; "
+        "sys.exit(main(['inspect', 'net.net']))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "needs h5py, which is not installed; pip install 'refsim[files]'" in done.stderr

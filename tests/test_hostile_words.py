@@ -9,10 +9,11 @@ import torch
 
 from refsim import RefsimError
 from refsim.__main__ import main
-from refsim.errors import one_line
-from refsim.pytorch.bridge.checkpoint import read_checkpoint
+from refsim.core.errors import one_line
+from refsim.files.weights import read_checkpoint
 
-# --- pickles that never end ----------------------------------------------------------------------------------------------
+# --- pickles that never end
+# ----------------------------------------------------------------------------------------------
 
 
 def text(word):
@@ -21,7 +22,9 @@ def text(word):
 
 def tower(levels):
     """A tuple of two of the tuple below, and so on: 2^levels to who takes its hash."""
-    return b"K\x01K\x01\x86q\x00" + b"".join(b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) for n in range(levels))
+    return b"K\x01K\x01\x86q\x00" + b"".join(
+        b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) for n in range(levels)
+    )
 
 
 PICKLES = {
@@ -44,7 +47,11 @@ PICKLES = {
 def test_a_pickle_that_never_ends_is_refused_at_once(name, old, tmp_path):
     path = tmp_path / "net.pt"
     if old:
-        path.write_bytes(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}." + PICKLES[name] + b"\x80\x02].")
+        path.write_bytes(
+            b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}."
+            + PICKLES[name]
+            + b"\x80\x02]."
+        )
     else:
         with zipfile.ZipFile(path, "w") as file:
             file.writestr("archive/data.pkl", PICKLES[name])
@@ -63,12 +70,17 @@ def test_a_large_honest_checkpoint_is_read(zipped, tmp_path):
     optimizer = torch.optim.Adam(module.parameters())
     module(torch.ones(3)).sum().backward()
     optimizer.step()
-    state = {"model": module.state_dict(), "optimizer": optimizer.state_dict(), "losses": [0.5] * 10_000}
+    state = {
+        "model": module.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "losses": [0.5] * 10_000,
+    }
     torch.save(state, tmp_path / "net.pt", _use_new_zipfile_serialization=zipped)
     assert len(read_checkpoint(tmp_path / "net.pt", "model")) == 400
 
 
-# --- terminals -----------------------------------------------------------------------------------------------------------
+# --- terminals
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_crash_has_an_exit_code_of_its_own_and_asks_for_a_report(monkeypatch, capsys, tmp_path):
@@ -82,7 +94,10 @@ def test_a_crash_has_an_exit_code_of_its_own_and_asks_for_a_report(monkeypatch, 
     error = capsys.readouterr().err
     (kept,) = tmp_path.glob("refsim-crash-*.txt")
     assert error.count("\n") == 1
-    assert "a fault of refsim's own, and no verdict (KeyError: '\\x1b[31mred'). Please report it" in error
+    assert (
+        "a fault of refsim's own, and no verdict (KeyError: '\\x1b[31mred'). Please report it"
+        in error
+    )
     assert str(kept) in error
     assert "in fail" in kept.read_text()
     monkeypatch.setenv("REFSIM_DEBUG", "1")
@@ -94,7 +109,9 @@ def test_a_crash_has_an_exit_code_of_its_own_and_asks_for_a_report(monkeypatch, 
 
 
 @pytest.mark.parametrize("when", ["arguments", "execute"])
-@pytest.mark.parametrize("error", [ImportError("no"), RecursionError(), AssertionError(), ZeroDivisionError()])
+@pytest.mark.parametrize(
+    "error", [ImportError("no"), RecursionError(), AssertionError(), ZeroDivisionError()]
+)
 def test_no_crash_has_the_exit_code_of_a_verdict(when, error, monkeypatch, capsys):
     def fail(*_):
         raise error

@@ -57,8 +57,14 @@ def imported_rooms(path):
             else:
                 yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom | ast.Import):
-            names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
-            assert not any(name.split(".")[0] == "refsim" for name in names), f"{path}: refsim imports itself by relative names"
+            names = (
+                [node.module]
+                if isinstance(node, ast.ImportFrom)
+                else [alias.name for alias in node.names]
+            )
+            assert not any(name.split(".")[0] == "refsim" for name in names), (
+                f"{path}: refsim imports itself by relative names"
+            )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -71,7 +77,12 @@ def test_imports_go_one_way(path):
 
 @pytest.mark.parametrize(
     "path",
-    [*SOURCES, *(ROOT / "tests").glob("*.py"), *(ROOT / "examples").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")],
+    [
+        *SOURCES,
+        *(ROOT / "tests").glob("*.py"),
+        *(ROOT / "examples").glob("*.py"),
+        *(ROOT / "benchmarks").glob("*.py"),
+    ],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_files_are_small(path):
@@ -83,7 +94,8 @@ def test_only_the_torch_room_imports_torch_and_only_the_session_touches_brian2()
         text = path.read_text("utf-8")
         if "pytorch" not in path.parts:
             assert not re.search(r"^\s*(import|from) torch\b", text, re.M), path
-        if "writing" in path.parts:  # a script of Brian2 sets its own preferences when its user runs it
+        # A script of Brian2 sets its own preferences when its user runs it.
+        if "writing" in path.parts:
             assert not re.search(r"^\s*(import|from) brian2\b", text, re.M), path
         elif path.name != "session.py":
             assert not re.search(r"prefs|defaultclock\.dt =|set_device|reset_device", text), path
@@ -91,16 +103,26 @@ def test_only_the_torch_room_imports_torch_and_only_the_session_touches_brian2()
 
 def test_the_shelves_hold_data_only():
     for shelf in ("equations", "validation"):
-        assert {path.suffix for path in (ROOT / shelf).rglob("*") if path.is_file()} <= {".toml", ".pt", ".md"}
+        assert {path.suffix for path in (ROOT / shelf).rglob("*") if path.is_file()} <= {
+            ".toml",
+            ".pt",
+            ".md",
+        }
 
 
 def test_every_card_is_run_by_a_test():
     tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("*.py"))
-    assert not [path.stem for path in (ROOT / "equations").glob("*.toml") if f'"{path.stem}"' not in tests]
+    assert not [
+        path.stem for path in (ROOT / "equations").glob("*.toml") if f'"{path.stem}"' not in tests
+    ]
 
 
 def test_nothing_is_named_torch_or_utils():
-    assert not [path for path in (ROOT / "refsim").rglob("*") if path.stem in ("torch", "utils", "helpers", "misc")]
+    assert not [
+        path
+        for path in (ROOT / "refsim").rglob("*")
+        if path.stem in ("torch", "utils", "helpers", "misc")
+    ]
 
 
 def test_every_module_says_what_it_is_for():
@@ -111,10 +133,16 @@ def test_every_module_says_what_it_is_for():
 def test_every_package_is_shipped():
     config = (ROOT / "setup.cfg").read_text("utf-8")
     packages = {
-        "refsim." + ".".join(path.parent.relative_to(ROOT / "refsim").parts) for path in SOURCES if path.name == "__init__.py" and path.parent.name != "refsim"
+        "refsim." + ".".join(path.parent.relative_to(ROOT / "refsim").parts)
+        for path in SOURCES
+        if path.name == "__init__.py" and path.parent.name != "refsim"
     }
     assert all(f"    {package}\n" in config for package in packages)
-    kinds = {path.suffix for path in (ROOT / "refsim").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    kinds = {
+        path.suffix
+        for path in (ROOT / "refsim").rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
     assert kinds == {".cpp", ".html"}  # both under package_data in setup.cfg
 
 
@@ -123,11 +151,16 @@ def test_the_examples_of_the_readme_run(index, tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
     assert len(blocks) == 6
     code = blocks[0] + (blocks[index] if index else "")
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     if index == 3:
         lines = dict(line.split() for line in done.stdout.splitlines()[-10:])
-        assert lines == dict.fromkeys(set(refsim.checks.STEP_CHECKS), "pass") | {"comparison": "fail", "trains": "skipped"}
+        assert lines == dict.fromkeys(set(refsim.checks.STEP_CHECKS), "pass") | {
+            "comparison": "fail",
+            "trains": "skipped",
+        }
     elif index == 5:
         assert done.stdout.splitlines()[-1] == "fail ['reset']"
     else:
@@ -135,7 +168,10 @@ def test_the_examples_of_the_readme_run(index, tmp_path):
 
 
 def test_ci_runs_what_the_readme_names():
-    readme, script = (ROOT / "README.md").read_text("utf-8"), (ROOT / ".ci" / "run").read_text("utf-8")
+    readme, script = (
+        (ROOT / "README.md").read_text("utf-8"),
+        (ROOT / ".ci" / "run").read_text("utf-8"),
+    )
     assert "make test" in readme
     assert "make test" in script
     assert set(re.findall(r"^make (\w+)", script, re.M)) <= {"test", "lint"}

@@ -1,4 +1,6 @@
-"""refsim inspect and import: what is printed, in 80 columns, and that a file comes back as it was read."""
+"""refsim inspect and import: what is printed, in 80 columns, and that a file comes back as it was
+read.
+"""
 
 import numpy as np
 import pytest
@@ -9,9 +11,8 @@ from netfiles import dense, neuron, weights, write_net
 import refsim
 from refsim import RefsimError
 from refsim.__main__ import main
-from refsim.pytorch.bridge import otherwise, read_file
-from refsim.pytorch.bridge.formats import READERS
-from refsim.pytorch.bridge.reading import Asked
+from refsim.files.formats import READERS, otherwise, read_file
+from refsim.files.reading import Asked
 
 OXFORD = """\
 network.net: lava-dl .net, 2 layers, 200-256-200
@@ -66,13 +67,19 @@ def described(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(1)
     conv, linear = torch.nn.Conv2d(2, 4, 3, padding=1), torch.nn.Linear(16, 3, bias=False)
-    state = {f"c.{name}": value for name, value in conv.state_dict().items()} | {"l.weight": 4 * linear.weight.detach(), "r": torch.eye(3), "b": torch.tensor([0.1, 0.2, 0.3]),
-             "step": torch.tensor(7.0)}  # fmt: skip
+    state = {f"c.{name}": value for name, value in conv.state_dict().items()} | {
+        "l.weight": 4 * linear.weight.detach(),
+        "r": torch.eye(3),
+        "b": torch.tensor([0.1, 0.2, 0.3]),
+        "step": torch.tensor(7.0),
+    }
     torch.save(state, "net.pt")
     (tmp_path / "net.toml").write_text(
         'dt = "2 ms"\ninput_shape = [2, 4, 4]\nignore = ["step"]\n'
-        '[[layer]]\nmaps = [{ conv2d = "c", padding = 1 }, { avg_pool2d = 2 }]\nneuron = "snntorch_leaky"\nconvention = { reset = "set" }\n'
-        '[[layer]]\nlinear = "l"\nneuron = "snntorch_leaky"\ntensors = { beta = "b" }\ndelay = 2\nrecurrent = { linear = { weight = "r" }, delay = 3 }\n'
+        '[[layer]]\nmaps = [{ conv2d = "c", padding = 1 }, { avg_pool2d = 2 }]\nneuron = '
+        '"snntorch_leaky"\nconvention = { reset = "set" }\n'
+        '[[layer]]\nlinear = "l"\nneuron = "snntorch_leaky"\ntensors = { beta = "b" }\ndelay = '
+        '2\nrecurrent = { linear = { weight = "r" }, delay = 3 }\n'
     )
     return tmp_path
 
@@ -80,7 +87,10 @@ def described(tmp_path, monkeypatch):
 def test_tensors_with_a_description(described, capsys):
     text = inspected(capsys, "net.pt")
     assert text.startswith(DESCRIBED.replace("32-32-3", "32-16-3"))
-    assert "layer 1     linear 16 -> 3, and from itself\n            hears layer 0, 2 steps late and itself, 3 steps late\n" in text
+    assert (
+        "layer 1     linear 16 -> 3, and from itself\n            hears layer 0, 2 steps late "
+        "and itself, 3 steps late\n"
+    ) in text
     assert "beta = 0.1 to 0.3, one a neuron" in text
     assert text.endswith("assumed     nothing\nleft aside  step\n")
     assert max(map(len, text.splitlines())) <= 80
@@ -89,7 +99,9 @@ def test_tensors_with_a_description(described, capsys):
 def test_what_is_left_aside_of_a_net_file_is_named(rng, tmp_path, capsys):
     import h5py
 
-    path = write_net(tmp_path / "net.net", dense(weights(rng, 3, 4), neuron("CUBA"), note=np.ones(3)))
+    path = write_net(
+        tmp_path / "net.net", dense(weights(rng, 3, 4), neuron("CUBA"), note=np.ones(3))
+    )
     with h5py.File(path, "a") as file:
         file["simulation/tSample"] = 1450
         file["simulation/Ts"] = 0.5
@@ -106,16 +118,38 @@ def test_an_imported_network_is_the_file_as_it_was_read(described, capsys):
     for a, b in zip(before.network.layers, after.network.layers, strict=True):
         assert np.array_equal(a.weight, b.weight)
         assert np.array_equal(a.bias, b.bias)
-    assert (after.maps, after.aside, after.format) == (before.maps, before.aside, "tensors with a description, imported")
+    assert (after.maps, after.aside, after.format) == (
+        before.maps,
+        before.aside,
+        "tensors with a description, imported",
+    )
     rng = np.random.default_rng(0)
     np.savez("x.npz", x=rng.random((5, 32)) * 3)
-    assert main(["validate", "net.refsim", "--data", "x.npz", "--encoder", "current", "--steps", "20"]) == 0
+    assert (
+        main(["validate", "net.refsim", "--data", "x.npz", "--encoder", "current", "--steps", "20"])
+        == 0
+    )
     assert "PASS. The same network" in capsys.readouterr().out
 
 
 def test_how_late_an_output_is_survives_an_import(rng, tmp_path):
-    path = write_net(tmp_path / "net.net", dense(weights(rng, 3, 4), neuron("CUBA"), delay=np.array([0.0, 2.5, 1.0])))
-    assert main(["import", str(path), "-o", str(tmp_path / "net.refsim"), "--convention", "comparison='>='"]) == 0
+    path = write_net(
+        tmp_path / "net.net",
+        dense(weights(rng, 3, 4), neuron("CUBA"), delay=np.array([0.0, 2.5, 1.0])),
+    )
+    assert (
+        main(
+            [
+                "import",
+                str(path),
+                "-o",
+                str(tmp_path / "net.refsim"),
+                "--convention",
+                "comparison='>='",
+            ]
+        )
+        == 0
+    )
     again = read_file(tmp_path / "net.refsim")
     assert again.output_delay.tolist() == [1, 3, 2]
     assert again.assumed[0].startswith("comparison '>=', as was asked")
@@ -135,7 +169,7 @@ def test_how_late_an_output_is_survives_an_import(rng, tmp_path):
     ],
 )
 def test_wrong_use_is_one_sentence(arguments, says, described, capsys):
-    refsim.pytorch.bridge.save_network(read_file("net.pt").network, "net.refsim")
+    refsim.bridge.save_network(read_file("net.pt").network, "net.refsim")
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -150,17 +184,26 @@ def test_every_format_is_in_the_help(capsys):
     assert [suffix for suffix in READERS if suffix not in text and suffix != ".toml"] == []
 
 
-# --- recorded spikes ----------------------------------------------------------------------------------------------------
+# --- recorded spikes
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def recorded(rng, tmp_path, monkeypatch):
     """A network, its input and what it fires, dense (2, 40, 5), one step late."""
     monkeypatch.chdir(tmp_path)
-    path = write_net(tmp_path / "net.net", dense(weights(rng, 5, 8, size=20), neuron("CUBA", iDecay=4096, vDecay=0, vThMant=32)))
+    path = write_net(
+        tmp_path / "net.net",
+        dense(weights(rng, 5, 8, size=20), neuron("CUBA", iDecay=4096, vDecay=0, vThMant=32)),
+    )
     x = (rng.random((2, 40, 8)) < 0.3).astype(float)
     np.save("x.npy", x)
-    spikes = refsim.Discrete().run(refsim.bridge.load(path), refsim.Drive.current(x, "1 ms")).spikes[0].dense()
+    spikes = (
+        refsim.Discrete()
+        .run(refsim.bridge.load(path), refsim.Drive.current(x, "1 ms"))
+        .spikes[0]
+        .dense()
+    )
     return np.concatenate([np.zeros_like(spikes[:, :1]), spikes[:, :-1]], axis=1)
 
 
@@ -173,7 +216,9 @@ def held_against(capsys):
 def test_dense_spikes(recorded, capsys):
     np.save("spikes.npy", recorded)
     assert held_against(capsys)[0] == 0
-    np.save("spikes.npy", np.concatenate([np.zeros_like(recorded[:, :1]), recorded[:, :-1]], axis=1))
+    np.save(
+        "spikes.npy", np.concatenate([np.zeros_like(recorded[:, :1]), recorded[:, :-1]], axis=1)
+    )
     code, text = held_against(capsys)
     assert code == 1
     assert "fired with an output 1 step later" in text
@@ -217,5 +262,8 @@ def test_silence_proves_nothing(recorded, capsys):
 def test_each_other_reading_is_one_convention_away(recorded):
     readings = otherwise("net.net", read_file("net.net"), Asked())
     assert set(readings) == {"comparison='>='", "latency='none'"}
-    assert readings["comparison='>='"]().network.layers[0].model.parameters["v_th"].value == 64 * 32 - 1
+    assert (
+        readings["comparison='>='"]().network.layers[0].model.parameters["v_th"].value
+        == 64 * 32 - 1
+    )
     assert readings["latency='none'"]().output_delay.tolist() == [0]

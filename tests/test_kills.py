@@ -1,4 +1,7 @@
-"""Full disks, many processes at once, and kills: one sentence or the right result, and nobody left behind."""
+"""Full disks, many processes at once, and kills.
+
+One sentence or the right result, and nobody left behind.
+"""
 
 import os
 import signal
@@ -13,7 +16,8 @@ from conftest import small_network
 
 from refsim import Brian2, Drive, RefsimError
 
-# --- a full disk -------------------------------------------------------------------------------------------------------
+# --- a full disk
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("where", "size"), [("tmp", "200k"), ("tmp", "450k"), ("cache", "60k")])
@@ -24,17 +28,24 @@ def test_a_full_disk_while_compiling_is_one_sentence(where, size, place):
     done = python(before=in_namespace(script))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert done.stderr.startswith("the disk is full: ")
-    assert [name for name in (place / "left").read_text().split() if not name.endswith((".lock", ".use", ".log", "refsim-cache.txt"))] == []
+    assert [
+        name
+        for name in (place / "left").read_text().split()
+        if not name.endswith((".lock", ".use", ".log", "refsim-cache.txt"))
+    ] == []
     assert not programs(place)
     assert python().returncode == 0  # elsewhere it runs
 
 
 def test_a_full_disk_while_running_loses_no_spike_silently(place):
     whole = python()
-    # sizes at which the input, the results of the first or of the last kind no longer fit; each is an error or right
+    # sizes at which the input, the results of the first or of the last kind no longer fit; each is
+    # an error or right
     outcomes = []
     for size in (16, 40, 100, 160, 220, 1000):
-        done = python(before=in_namespace(f"mount -t tmpfs -o size={size}k,mode=700 tmpfs {place}/tmp"))
+        done = python(
+            before=in_namespace(f"mount -t tmpfs -o size={size}k,mode=700 tmpfs {place}/tmp")
+        )
         outcomes.append(done.returncode)
         if done.returncode:
             assert done.stderr.startswith("the disk is full: "), done.stderr
@@ -45,17 +56,23 @@ def test_a_full_disk_while_running_loses_no_spike_silently(place):
     assert outcomes[-1] == 0
 
 
-# --- many at once, and kills -------------------------------------------------------------------------------------------
+# --- many at once, and kills
+# -------------------------------------------------------------------------------------------
 
 
 def count_makes(place, monkeypatch):
     """Put a `make` in front that notes each call."""
-    real = subprocess.run(["sh", "-c", "command -v make"], capture_output=True, text=True, check=True).stdout.strip()
+    real = subprocess.run(
+        ["sh", "-c", "command -v make"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     (place / "bin").mkdir()
-    (place / "bin" / "make").write_text(f'#!/bin/sh\n[ -n "$MAKELEVEL" ] || echo made >>{place}/makes\nexec {real} "$@"\n')
+    (place / "bin" / "make").write_text(
+        f'#!/bin/sh\n[ -n "$MAKELEVEL" ] || echo made >>{place}/makes\nexec {real} "$@"\n'
+    )
     (place / "bin" / "make").chmod(0o755)
     monkeypatch.setenv("PATH", f"{place / 'bin'}:{os.environ['PATH']}")
-    for name, value in (("MAKELEVEL", "1"), ("MAKEFLAGS", "n")):  # as if a make had started us, `make -n`: ours is not told
+    # As if a make had started us, `make -n`: ours is not told.
+    for name, value in (("MAKELEVEL", "1"), ("MAKEFLAGS", "n")):
         monkeypatch.setenv(name, value)
     return place / "makes"
 
@@ -63,7 +80,7 @@ def count_makes(place, monkeypatch):
 def test_twenty_concurrent_first_runs_compile_once_and_agree(place, monkeypatch):
     makes = count_makes(place, monkeypatch)
     forks = f"""
-import os, sys, refsim.engines.brian.standalone, brian2
+import os, sys, refsim.engines.brian.compile, brian2
 for index in range(20):
     if os.fork() == 0:
         sys.stdout = open("{place}/said%d" % index, "w")
@@ -103,7 +120,11 @@ def test_killed_while_compiling_leaves_nobody_at_work(place, monkeypatch):
 @pytest.mark.parametrize("victim", ["parent", "program"])
 def test_killed_while_running_then_a_clean_second_run(victim, place):
     python()  # compiles
-    process = subprocess.Popen([sys.executable, "-c", CODE, "300000" if victim == "program" else "90000000"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, "300000" if victim == "program" else "90000000"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     if victim == "parent":
         wait_for(lambda: at_work(place / "tmp"))
         process.send_signal(signal.SIGKILL)
@@ -119,8 +140,11 @@ def test_killed_while_running_then_a_clean_second_run(victim, place):
 
 def test_a_run_that_is_given_up_ends_its_programs(place, rng, monkeypatch):
     """One portion fails: the others are not waited for."""
-    network, long = small_network(rng, "srif", sizes=(5, 1)), Drive.current(np.zeros((300, 5)), "1 ms", n_steps=30_000_000)
-    from refsim.engines.brian.job import Job
+    network, long = (
+        small_network(rng, "srif", sizes=(5, 1)),
+        Drive.current(np.zeros((300, 5)), "1 ms", n_steps=30_000_000),
+    )
+    from refsim.engines.brian.run import Job
 
     monkeypatch.setattr("tempfile.tempdir", str(place / "tmp"))
     real, calls = Job.run, []
@@ -163,7 +187,18 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("connections", ["product", "synapses"])
 @pytest.mark.parametrize("who", ["first", "last"])
 def test_ctrl_c_ends_a_run_in_numpy_and_is_no_result(who, connections):
-    """Brian2 would stop the run and return, half of the spikes missing; whether the user or refsim has imported it."""
-    script = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{INTERRUPTED}"
-    done = subprocess.run([sys.executable, "-c", script, who, connections], capture_output=True, text=True, check=False, timeout=100)
+    """Brian2 would stop the run and return, half of the spikes missing.
+
+    Whether the user or refsim has imported it.
+    """
+    script = (
+        f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{INTERRUPTED}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, who, connections],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
     assert done.stdout.splitlines() == ["True True", "stopped True False"], done.stderr

@@ -1,4 +1,6 @@
-"""The language of cards: each feature means the same in Brian2 (NumPy and C++), in the readable engine and in PyTorch."""
+"""The language of cards: each feature means the same in Brian2 (NumPy and C++), in the readable
+engine and in PyTorch.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -10,14 +12,15 @@ from conftest import every_engine_agrees, mismatches
 
 import refsim
 from refsim import Brian2, Discrete, Drive, RefsimError, Torch
-from refsim.model.equations import FROM_CONTINUOUS
-from refsim.philox import philox, shortened, uniform
-from refsim.questions.neuron import alone
+from refsim.cards.equations import FROM_CONTINUOUS
+from refsim.cases.neuron import alone
+from refsim.core.random import philox, shortened, uniform
 
 BOTH = ("before_reset", "after_reset")
 
 
-# --- PyTorch steps of the cards of this test, by hand -------------------------------------------------------------------
+# --- PyTorch steps of the cards of this test, by hand
+# -------------------------------------------------------------------
 
 
 def integer_step(x, s, p, fire):
@@ -82,55 +85,75 @@ def test_every_engine_reads_a_card_alike(card, rng):
 @pytest.mark.parametrize("card", CARDS)
 def test_a_card_of_the_language_has_the_step_that_it_says(card):
     model = refsim.load(card)
-    assert refsim.check_declared_step(model).status == ("skipped" if model.discrete.solution == "map" else "pass")
+    assert refsim.check_declared_step(model).status == (
+        "skipped" if model.discrete.solution == "map" else "pass"
+    )
 
 
 def test_chunks_do_not_change_what_a_sample_does(rng):
-    # 600 samples are three chunks of a compiled program; a refractory count or a past that survived would show
+    # 600 samples are three chunks of a compiled program; a refractory count or a past that survived
+    # would show
     for card in ("lif_refractory", "poisson_escape"):
         network, drive = case(card, rng, (600, 12, 2))
-        whole, part = (Brian2(target="cpp").run(network, each) for each in (drive, drive.take(np.arange(530, 560))))
+        whole, part = (
+            Brian2(target="cpp").run(network, each)
+            for each in (drive, drive.take(np.arange(530, 560)))
+        )
         assert mismatches(Discrete().run(network, drive), whole) == [0]
         assert np.array_equal(whole.spikes[0].take(np.arange(530, 560)).code, part.spikes[0].code)
 
 
-# --- division -----------------------------------------------------------------------------------------------------------
+# --- division
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_division_stays_a_division(rng):
     # Brian2 makes x*(1/tau) of x/tau, which rounds twice; tau = 3 shows it, tau = 2 does not
-    network = refsim.Network.dense([(np.eye(3), None, refsim.load("lif", tau=3.0, v_th=1e9))], "1 ms")
+    network = refsim.Network.dense(
+        [(np.eye(3), None, refsim.load("lif", tau=3.0, v_th=1e9))], "1 ms"
+    )
     drive = Drive.current(rng.normal(size=(4, 50, 3)), "1 ms")
     reference = Discrete().run(network, drive, BOTH)
     for target in ("numpy", "cpp"):
-        assert np.array_equal(reference.traces[0]["before_reset"], Brian2(target=target).run(network, drive, BOTH).traces[0]["before_reset"])
+        assert np.array_equal(
+            reference.traces[0]["before_reset"],
+            Brian2(target=target).run(network, drive, BOTH).traces[0]["before_reset"],
+        )
 
 
-# --- refractoriness -----------------------------------------------------------------------------------------------------
+# --- refractoriness
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n_ref", [0, 1, 2, 5])
 @pytest.mark.parametrize("engine", [Discrete(), Brian2(target="numpy"), Torch(dtype="float64")])
 def test_a_neuron_is_silent_for_exactly_its_refractory_steps(n_ref, engine):
-    found = engine.run(alone(refsim.load("lif_refractory", n_ref=n_ref), "1 ms"), Drive.constant(1.0, 24, "1 ms"))
+    found = engine.run(
+        alone(refsim.load("lif_refractory", n_ref=n_ref), "1 ms"), Drive.constant(1.0, 24, "1 ms")
+    )
     assert found.spikes[0].step.tolist() == list(range(0, 24, n_ref + 1))
 
 
 @pytest.mark.parametrize("n_ref", [0, 1, 2, 5])
 def test_refractory_steps_and_seconds_are_one(n_ref, rng):
     # the ODE at k = 1 knows the period in seconds only; dyadic input has knife edges
-    network = refsim.Network.dense([(np.eye(4), None, refsim.load("lif_refractory", n_ref=n_ref))], "1 ms")
+    network = refsim.Network.dense(
+        [(np.eye(4), None, refsim.load("lif_refractory", n_ref=n_ref))], "1 ms"
+    )
     drive = Drive.current(np.round(rng.random((6, 80, 4)) * 16) / 16, "1 ms")
     fine = Brian2(mode="fine", refine=1, analog="impulse", target="numpy").run(network, drive)
     assert mismatches(Discrete().run(network, drive), fine) == [0]
 
 
 def test_a_refractory_period_is_a_whole_number_of_steps():
-    with pytest.raises(RefsimError, match="n_ref: must be a whole number and at least 0, but is 2.5"):
+    with pytest.raises(
+        RefsimError, match="n_ref: must be a whole number and at least 0, but is 2.5"
+    ):
         refsim.load("lif_refractory", n_ref=2.5)
 
 
-# --- chance -------------------------------------------------------------------------------------------------------------
+# --- chance
+# --------------------------------------------------------------------------------------------------
 
 
 def test_philox_gives_the_published_answers():
@@ -139,7 +162,11 @@ def test_philox_gives_the_published_answers():
     rows = [
         ((0, 0, 0, 0), (0, 0), "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
         ((ones,) * 4, (ones, ones), "408f276d 41c83b0e a20bc7c6 6d5451fd"),
-        ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0), "d16cfe09 94fdcceb 5001e420 24126ea1"),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            "d16cfe09 94fdcceb 5001e420 24126ea1",
+        ),
     ]
     for counter, key, words in rows:
         assert " ".join(f"{int(word):08x}" for word in philox(counter, key)) == words
@@ -149,8 +176,15 @@ def test_numbers_depend_on_where_they_are_used_alone():
     samples = np.array([3, 700, 2**20])
     table = uniform(2**40 + 5, 1, samples, 9, 50)
     assert np.array_equal(table[1:2, :7], uniform(2**40 + 5, 1, samples[1:2], 9, 7))
-    others = [uniform(2**40 + 6, 1, samples, 9, 50), uniform(2**40 + 5, 0, samples, 9, 50), uniform(2**40 + 5, 1, samples, 8, 50)]
-    assert not any(np.isin(table, other).any() for other in [*others, uniform(2**40 + 5, 1, samples, 9, 50, draw=1)])
+    others = [
+        uniform(2**40 + 6, 1, samples, 9, 50),
+        uniform(2**40 + 5, 0, samples, 9, 50),
+        uniform(2**40 + 5, 1, samples, 8, 50),
+    ]
+    assert not any(
+        np.isin(table, other).any()
+        for other in [*others, uniform(2**40 + 5, 1, samples, 9, 50, draw=1)]
+    )
     assert 0 <= table.min() <= table.max() < 1
     assert shortened(np.array([1 - 2.0**-53]), "float32")[0] < 1
 
@@ -174,13 +208,17 @@ def test_a_module_on_trial_gets_the_numbers_of_the_run(rng):
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(4, 3), PoissonEscape(dt="1 ms")).double()
     module[0].weight.data.abs_()
-    network, drive = refsim.bridge.load(module, dt="1 ms"), Drive.current(3 * rng.random((4, 40, 4)), "1 ms", seed=3)
+    network, drive = (
+        refsim.bridge.load(module, dt="1 ms"),
+        Drive.current(3 * rng.random((4, 40, 4)), "1 ms", seed=3),
+    )
     reference = Discrete().run(network, drive)
     assert len(reference.spikes[0]) > 10
     assert mismatches(reference, Torch(module=module).run(network, drive)) == [0]
 
 
-# --- steps made from the ODE --------------------------------------------------------------------------------------------
+# --- steps made from the ODE
+# --------------------------------------------------------------------------------------------
 
 
 def test_a_generated_step_that_is_changed_is_found():
@@ -188,21 +226,30 @@ def test_a_generated_step_that_is_changed_is_found():
     for index, statement in enumerate(model.discrete.integrate):
         if statement.target == "v_k3_":
             changed = dataclasses.replace(statement, tree=model.discrete.integrate[index - 4].tree)
-            steps = (*model.discrete.integrate[:index], changed, *model.discrete.integrate[index + 1 :])
-    rogue = dataclasses.replace(model, discrete=dataclasses.replace(model.discrete, integrate=steps))
+            steps = (
+                *model.discrete.integrate[:index],
+                changed,
+                *model.discrete.integrate[index + 1 :],
+            )
+    rogue = dataclasses.replace(
+        model, discrete=dataclasses.replace(model.discrete, integrate=steps)
+    )
     assert refsim.check_declared_step(rogue).status == "fail"
 
 
 @pytest.mark.parametrize("method", ["euler", "exponential_euler", "rk4"])
 def test_a_step_is_made_for_each_method(method, tmp_path):
     text = Path("tests/cards/rising.toml").read_text().replace('name = "rising"', 'name = "made"')
-    text = text.replace("(v - v**3/3 - w + I)/scale", "(w*v - 2*v*(w + 1) - w + I)/scale").replace('"rk4"', f'"{method}"')
+    text = text.replace("(v - v**3/3 - w + I)/scale", "(w*v - 2*v*(w + 1) - w + I)/scale").replace(
+        '"rk4"', f'"{method}"'
+    )
     (tmp_path / "made.toml").write_text(text)
     assert FROM_CONTINUOUS in text
     assert refsim.check_declared_step(refsim.load(tmp_path / "made.toml")).status == "pass"
 
 
-# --- kernels ------------------------------------------------------------------------------------------------------------
+# --- kernels
+# --------------------------------------------------------------------------------------------------
 
 
 def kernel_oracle(current, tau, theta):
@@ -226,41 +273,63 @@ def kernel_oracle(current, tau, theta):
 
 @pytest.mark.parametrize("engine", [Discrete(), Brian2(target="numpy"), Brian2(target="cpp")])
 def test_kernels_are_cut_where_the_card_says(engine, rng):
-    network = refsim.Network.dense([(np.eye(2), None, refsim.load("tests/cards/kernels.toml"))], "1 ms")
+    network = refsim.Network.dense(
+        [(np.eye(2), None, refsim.load("tests/cards/kernels.toml"))], "1 ms"
+    )
     current = (rng.random((300, 70, 2)) < 0.2) * rng.random((300, 70, 2))
     found = engine.run(network, Drive.current(current, "1 ms"), ("before_reset",))
     for sample, neuron in ((0, 0), (137, 1), (299, 0)):
         fired, u = kernel_oracle(current[sample, :, neuron], 4, 1.0)
         assert np.array_equal(found.spikes[0].dense()[sample, :, neuron], fired)
-        assert np.abs(found.traces[0]["before_reset"][sample, :, neuron] - u)[~fired].max() < 1e-13  # 60 terms near 1
+        # 60 terms near 1.
+        assert np.abs(found.traces[0]["before_reset"][sample, :, neuron] - u)[~fired].max() < 1e-13
 
 
-# --- integers and readouts ----------------------------------------------------------------------------------------------
+# --- integers and readouts
+# ----------------------------------------------------------------------------------------------
 
 
 def test_integers_are_not_run_in_float32(rng):
     network, drive = case("tests/cards/integer.toml", rng)
     for engine in (Brian2(dtype="float32"), Torch(steps=STEPS)):
-        with pytest.raises(RefsimError, match="card 'integer' computes with whole numbers, which float32 holds up to 16,777,216 only"):
+        with pytest.raises(
+            RefsimError,
+            match=(
+                "card 'integer' computes with whole numbers, which float32 holds up to "
+                "16,777,216 only"
+            ),
+        ):
             engine.run(network, drive)
 
 
-@pytest.mark.parametrize(("x", "shifted"), [(4095.0, 0.0), (4096.0, 1.0), (-4095.0, 0.0), (-4097.0, -1.0), (2.0**52, 2.0**40)])
+@pytest.mark.parametrize(
+    ("x", "shifted"),
+    [(4095.0, 0.0), (4096.0, 1.0), (-4095.0, 0.0), (-4097.0, -1.0), (2.0**52, 2.0**40)],
+)
 def test_a_shift_is_of_the_size(x, shifted):
+    from refsim.cards.language import SCALAR_FUNCTIONS
     from refsim.engines.discrete import FUNCTIONS
-    from refsim.model.expressions import SCALAR_FUNCTIONS
 
     assert FUNCTIONS["shr"](np.float64(x), 12) == SCALAR_FUNCTIONS["shr"](x, 12) == shifted
 
 
 def readout_network(rng, weight=None):
     second = rng.normal(0, 0.5, (3, 6)) if weight is None else weight
-    return refsim.Network.dense([(rng.normal(0.2, 0.5, (6, 4)), None, refsim.load("srif")), (second, None, refsim.load("li"))], "1 ms")
+    return refsim.Network.dense(
+        [
+            (rng.normal(0.2, 0.5, (6, 4)), None, refsim.load("srif")),
+            (second, None, refsim.load("li")),
+        ],
+        "1 ms",
+    )
 
 
 def test_a_readout_is_judged_by_its_membranes(rng):
     network, drive = readout_network(rng), Drive.bernoulli(np.full((5, 4), 0.5), 30, "1 ms", 1)
-    reference, trial = Brian2().run(network, drive, BOTH), Torch(dtype="float32").run(network, drive, BOTH)
+    reference, trial = (
+        Brian2().run(network, drive, BOTH),
+        Torch(dtype="float32").run(network, drive, BOTH),
+    )
     assert refsim.compare(reference, trial).verdict == "pass"
     means = reference.traces[1]["before_reset"].mean(axis=1)
     assert np.array_equal(reference.decisions(), means.argmax(axis=1))
@@ -268,9 +337,18 @@ def test_a_readout_is_judged_by_its_membranes(rng):
     off = network.layers[1].weight.copy()
     off[0, np.argmax(reference.spikes[0].counts().sum(axis=0))] *= 1 + 1e-5
     layers = (network.layers[0], dataclasses.replace(network.layers[1], weight=off))
-    report = refsim.compare(reference, dataclasses.replace(Discrete().run(dataclasses.replace(network, layers=layers), drive, BOTH), network=network))
+    report = refsim.compare(
+        reference,
+        dataclasses.replace(
+            Discrete().run(dataclasses.replace(network, layers=layers), drive, BOTH),
+            network=network,
+        ),
+    )
     assert report.verdict == "fail"
-    assert "fires the spikes of Brian2 grid float64, but the output of layer 1 differs by" in report.sentence
+    assert (
+        "fires the spikes of Brian2 grid float64, but the output of layer 1 differs by"
+        in report.sentence
+    )
 
 
 def test_a_readout_that_nobody_recorded_decides_nothing(rng, tmp_path):
@@ -280,7 +358,10 @@ def test_a_readout_that_nobody_recorded_decides_nothing(rng, tmp_path):
     assert report.verdict == "inconclusive"
     assert "Not decided: the spikes agree, but layer 1 is a readout" in report.sentence
     report.save(tmp_path)
-    with pytest.raises(RefsimError, match="the last layer is a readout, whose output is its membrane, which was not recorded"):
+    with pytest.raises(
+        RefsimError,
+        match="the last layer is a readout, whose output is its membrane, which was not recorded",
+    ):
         reference.decisions()
 
 

@@ -1,4 +1,7 @@
-"""`refsim validate package.file:factory`: the user's own code, imported because it is named, and its module on trial."""
+"""`refsim validate package.file:factory`.
+
+The user's own code, imported because it is named, and its module on trial.
+"""
 
 from pathlib import Path
 
@@ -29,7 +32,18 @@ number = 3
 def fails():
     raise ValueError("no such weights")
 """
-DATA = ["--data", "digits", "--steps", "10", "--samples", "6", "--dt", "1 ms", "--input-shape", "64"]
+DATA = [
+    "--data",
+    "digits",
+    "--steps",
+    "10",
+    "--samples",
+    "6",
+    "--dt",
+    "1 ms",
+    "--input-shape",
+    "64",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -51,20 +65,38 @@ def test_a_module_is_put_on_trial(name, capsys):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["nets.mine:fails", *DATA], "fails when it is called without arguments (ValueError: no such weights)"),
+        (
+            ["nets.mine:fails", *DATA],
+            "fails when it is called without arguments (ValueError: no such weights)",
+        ),
         (["nets.mine:nothing", *DATA], "nets.mine has no 'nothing'; write package.module:factory"),
         (["nets.mine:number", *DATA], "gives int and no nn.Module"),
         (["nowhere:make", *DATA], "cannot be imported, no module named 'nowhere'"),
         (["nowhere.py:make", *DATA], "there is no file nowhere.py"),
         (["broken.py:make", *DATA], "its code fails when it is imported (SyntaxError"),
-        (["nets.mine:make", *DATA[:-1], "8,x"], "--input-shape: needs whole numbers above 0 with commas, such as 2,34,34, but is '8,x'"),
+        (
+            ["nets.mine:make", *DATA[:-1], "8,x"],
+            "--input-shape: needs whole numbers above 0 with commas, such as 2,34,34, but is '8,x'",
+        ),
         (["nets.mine:make", *DATA, "--layout", "sideways"], "held', but is 'sideways'"),
-        (["nets.mine:make", *DATA, "--convention", "comparison=>"], "says its neurons and conventions itself; leave --convention out"),
-        (["nets.mine:make", *DATA, "--describe", "net.toml"], "says its neurons and conventions itself; leave --describe out"),
+        (
+            ["nets.mine:make", *DATA, "--convention", "comparison=>"],
+            "says its neurons and conventions itself; leave --convention out",
+        ),
+        (
+            ["nets.mine:make", *DATA, "--describe", "net.toml"],
+            "says its neurons and conventions itself; leave --describe out",
+        ),
         (["nets.mine:make", *DATA, "--device", "nowhere"], "device 'nowhere' cannot be used here"),
-        (["nets.mine:make", *DATA, "--engine", "discrete"], "is put on trial itself; leave --engine out"),
+        (
+            ["nets.mine:make", *DATA, "--engine", "discrete"],
+            "is put on trial itself; leave --engine out",
+        ),
         (["nets.mine:make", *DATA, "--dtype", "float32", "float64"], "is run in one dtype"),
-        (["nets.mine:make", *DATA[:-2]], "Give input_shape=(2, 34, 34) (on the command line --input-shape 2,34,34), and layout="),
+        (
+            ["nets.mine:make", *DATA[:-2]],
+            "Give input_shape=(2, 34, 34) (on the command line --input-shape 2,34,34), and layout=",
+        ),
         (["digits_srif.pt", *DATA], "--input-shape is of a module, package.file:factory"),
     ],
 )

@@ -1,4 +1,7 @@
-"""Losses: closed form, autograd and central differences agree on 1,000 random inputs; released numbers are reproduced."""
+"""Losses: closed form, autograd and central differences agree on 1,000 random inputs.
+
+Released numbers are reproduced.
+"""
 
 import numpy as np
 import pytest
@@ -15,18 +18,30 @@ N = 1000
 @every_case
 @pytest.mark.parametrize("binary", [False, True], ids=["graded", "binary"])
 def test_value_and_gradient_are_the_closed_form(name, options, binary, rng):
-    # both are float64 and a few dozen operations long; windows of one spike stand on the corner of max(1, c), where both take c's side
-    values = (rng.random((N, CLASSES, STEPS)) < 0.15) * 1.0 if binary else rng.random((N, CLASSES, STEPS))
+    # both are float64 and a few dozen operations long; windows of one spike stand on the corner of
+    # max(1, c), where both take c's side
+    values = (
+        (rng.random((N, CLASSES, STEPS)) < 0.15) * 1.0
+        if binary
+        else rng.random((N, CLASSES, STEPS))
+    )
     target = target_of(name, rng, values.shape)
     form_losses, form_gradient = LOSS_FORMS[name].answer(values, *(target or (None,)), **options)
     loss = loss_of(name, options, tensors(target), reduction="none")
-    assert np.abs(loss(torch.tensor(values)).numpy() - form_losses).max() <= 1e-12 * np.abs(form_losses).max()
-    assert np.abs(gradient_of(loss, torch.tensor(values)).numpy() - form_gradient).max() <= 1e-12 * np.abs(form_gradient).max()
+    assert (
+        np.abs(loss(torch.tensor(values)).numpy() - form_losses).max()
+        <= 1e-12 * np.abs(form_losses).max()
+    )
+    assert (
+        np.abs(gradient_of(loss, torch.tensor(values)).numpy() - form_gradient).max()
+        <= 1e-12 * np.abs(form_gradient).max()
+    )
 
 
 @every_case
 def test_gradient_is_the_central_difference(name, options, rng):
-    # along random directions: steps of 1e-3 and 5e-4 at order four leave 1e-11; where they differ a corner lies within the step
+    # along random directions: steps of 1e-3 and 5e-4 at order four leave 1e-11; where they differ a
+    # corner lies within the step
     values = torch.tensor(rng.random((N, CLASSES, STEPS)))
     loss = loss_of(name, options, tensors(target_of(name, rng, values.shape)), reduction="none")
     gradient = gradient_of(loss, values)
@@ -50,12 +65,17 @@ def slope_along(loss, values, way, step):
     return (8 * one - two) / (12 * step)
 
 
-# --- released numbers -----------------------------------------------------------------------------------------------------
+# --- released numbers
+# --------------------------------------------------------------------------------------------------
 
-SINGLE = 2.0**-24 * 3 * 5 * 40  # lava-dl computed in float32: half a unit in the last place for each of 600 terms that are summed
+# Lava-dl computed in float32: half a unit in the last place for each of 600 terms that are summed.
+SINGLE = 2.0**-24 * 3 * 5 * 40
 RELEASED = {
     "SpikeMax_global_softmax_nosilent": ("spikemax", {"of": "rates", "reading": "softmax"}),
-    "SpikeMax_mw10_softmax_nosilent": ("spikemax", {"of": "rates", "reading": "softmax", "window": 10}),
+    "SpikeMax_mw10_softmax_nosilent": (
+        "spikemax",
+        {"of": "rates", "reading": "softmax", "window": 10},
+    ),
     "SpikeRate_global": ("spike_rate", {"true_rate": 0.2, "false_rate": 0.02}),
     "SpikeRate_mw10_2d": ("spike_rate", {"true_rate": 0.2, "false_rate": 0.02, "window": 10}),
     "SpikeMoid": ("spike_moid", {"alpha": 0.1, "theta": 0.2}),
@@ -69,22 +89,39 @@ RELEASED = {
 def test_lava_dl_losses_are_reproduced(case):
     data = np.load(real_data("losses/losses.npz"))
     name, options = RELEASED[case]
-    target = torch.tensor(data["desired"], dtype=torch.float64) if name == "spike_time" else torch.tensor(data["labels"])
+    target = (
+        torch.tensor(data["desired"], dtype=torch.float64)
+        if name == "spike_time"
+        else torch.tensor(data["labels"])
+    )
     values = torch.tensor(data["spikes"], dtype=torch.float64)
     loss = loss_of(name, options, (target,), reduction="sum")
-    # the released numbers are single precision, and so is the claim about them; ours are the closed form's to 1e-12 at the same input
+    # the released numbers are single precision, and so is the claim about them; ours are the closed
+    # form's to 1e-12 at the same input
     given = data["desired"].astype(float) if name == "spike_time" else np.eye(5)[data["labels"]]
-    form_losses, form_gradient = LOSS_FORMS[name].answer(data["spikes"].astype(float), given, **options)
+    form_losses, form_gradient = LOSS_FORMS[name].answer(
+        data["spikes"].astype(float), given, **options
+    )
     assert abs(float(loss(values)) - form_losses.sum()) <= 1e-12 * form_losses.sum()
-    assert np.abs(gradient_of(loss, values).numpy() - form_gradient).max() <= 1e-12 * np.abs(form_gradient).max()
+    assert (
+        np.abs(gradient_of(loss, values).numpy() - form_gradient).max()
+        <= 1e-12 * np.abs(form_gradient).max()
+    )
     assert abs(float(loss(values)) / float(data[f"{case}_loss"]) - 1) <= SINGLE
     gradient = data[f"{case}_grad"]
-    assert np.abs(gradient_of(loss, values).numpy() - gradient).max() <= SINGLE * np.abs(gradient).max()
+    assert (
+        np.abs(gradient_of(loss, values).numpy() - gradient).max()
+        <= SINGLE * np.abs(gradient).max()
+    )
 
 
 def test_the_authors_spikemax_is_reproduced():
     data = np.load(real_data("losses/probspikes.npz"))
-    values, labels, window = torch.tensor(data["spikes"], dtype=torch.float64), torch.tensor(data["labels"]), int(data["window"])
+    values, labels, window = (
+        torch.tensor(data["spikes"], dtype=torch.float64),
+        torch.tensor(data["labels"]),
+        int(data["window"]),
+    )
     assert (data["spikes"].sum(-1) == 0).any()  # a silent class is among them
     for options, value, gradient in (
         ({}, "global_loss", "global_grad"),
@@ -93,13 +130,21 @@ def test_the_authors_spikemax_is_reproduced():
     ):
         loss = loss_of("spikemax", options, (labels,), reduction="sum")
         assert abs(float(loss(values)) - float(data[value])) <= 1e-12 * float(data[value])
-        assert np.abs(gradient_of(loss, values).numpy() - data[gradient]).max() <= 1e-12 * np.abs(data[gradient]).max()
+        assert (
+            np.abs(gradient_of(loss, values).numpy() - data[gradient]).max()
+            <= 1e-12 * np.abs(data[gradient]).max()
+        )
 
 
 def test_the_authors_window_gradient_is_far_from_the_exact_one():
     data = np.load(real_data("losses/probspikes.npz"))
     values, labels = torch.tensor(data["spikes"], dtype=torch.float64), torch.tensor(data["labels"])
-    ours = [gradient_of(loss_of("spikemax", {"window": 10, "gradient": which}, (labels,)), values).flatten() for which in ("authors", "exact")]
+    ours = [
+        gradient_of(
+            loss_of("spikemax", {"window": 10, "gradient": which}, (labels,)), values
+        ).flatten()
+        for which in ("authors", "exact")
+    ]
     assert round(float(torch.nn.functional.cosine_similarity(*ours, dim=0)), 2) == 0.71
     assert round(float(ours[0].norm() / ours[1].norm()), 2) == 0.16
 
@@ -107,5 +152,7 @@ def test_the_authors_window_gradient_is_far_from_the_exact_one():
 def test_a_softmax_of_rates_has_a_floor():
     spikes = torch.zeros(1, 10, 20, dtype=torch.float64)
     spikes[0, 3] = 1  # the class fires in every step and all others never: the best there is
-    assert float(losses.spikemax(spikes, torch.tensor([3]), of="rates", reading="softmax")) == pytest.approx(np.log(1 + 9 / np.e), abs=1e-12)
+    assert float(
+        losses.spikemax(spikes, torch.tensor([3]), of="rates", reading="softmax")
+    ) == pytest.approx(np.log(1 + 9 / np.e), abs=1e-12)
     assert round(np.log(1 + 9 / np.e), 3) == 1.461

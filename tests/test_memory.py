@@ -1,4 +1,7 @@
-"""Memory is bounded by portions and stated before the run; a run that cannot fit says how much would."""
+"""Memory is bounded by portions and stated before the run.
+
+A run that cannot fit says how much would.
+"""
 
 import os
 import re
@@ -13,11 +16,11 @@ from conftest import mismatches, small_network
 
 from refsim import Brian2, Drive, RefsimError
 from refsim.__main__ import main
-from refsim.engines.brian import room
-from refsim.engines.brian.objects import Structure
+from refsim.cases import forecast
+from refsim.cases.network import make_plan
+from refsim.engines.brian import memory as room
+from refsim.engines.brian.network import Structure
 from refsim.engines.brian.outcome import Collector, Portion, check_codes, code_type
-from refsim.questions import forecast
-from refsim.questions.network import make_plan
 
 
 @pytest.fixture
@@ -29,9 +32,23 @@ def data(tmp_path, monkeypatch):
     torch.manual_seed(2)
     module = torch.nn.Sequential(torch.nn.Linear(12, 9), torch.nn.Identity(), torch.nn.Linear(9, 5))
     torch.save(module.state_dict(), "net.pt")
-    Path("net.toml").write_text('dt = "1 ms"\nweights = "net.pt"\n[[layer]]\nlinear = 0\nneuron = "srif"\n[[layer]]\nlinear = 2\nneuron = "srif"\n')
+    Path("net.toml").write_text(
+        'dt = "1 ms"\nweights = "net.pt"\n[[layer]]\nlinear = 0\nneuron = '
+        '"srif"\n[[layer]]\nlinear = 2\nneuron = "srif"\n'
+    )
     np.savez("x.npz", x=np.random.default_rng(0).random((700, 12)))
-    return ["validate", "net.pt", "--data", "x.npz", "--steps", "40", "--encoder", "bernoulli", "--workers", "2"]
+    return [
+        "validate",
+        "net.pt",
+        "--data",
+        "x.npz",
+        "--steps",
+        "40",
+        "--encoder",
+        "bernoulli",
+        "--workers",
+        "2",
+    ]
 
 
 def structure(rng, traces=()):
@@ -67,7 +84,10 @@ def test_many_portions_give_what_one_gives(rng, monkeypatch):
     monkeypatch.setattr(room, "_ROOM", 1)
     parts = Brian2(target="cpp", workers=2).run(network, drive, record)
     assert mismatches(whole, parts) == [0, 0]
-    assert all(np.array_equal(a["before_reset"], b["before_reset"]) for a, b in zip(whole.traces, parts.traces, strict=True))
+    assert all(
+        np.array_equal(a["before_reset"], b["before_reset"])
+        for a, b in zip(whole.traces, parts.traces, strict=True)
+    )
     for train in parts.spikes:
         assert np.array_equal(train.code, np.sort(train.code))
         assert train.sample.dtype == train.step.dtype == train.neuron.dtype == np.int64
@@ -84,14 +104,23 @@ def test_codes_that_cannot_be_are_refused():
 
 
 def test_a_run_whose_spikes_will_not_fit_stops_at_its_first_samples(rng, monkeypatch):
-    network, drive = small_network(rng, "srif"), Drive.bernoulli(rng.random((2000, 12)), 9, "1 ms", 0)
+    network, drive = (
+        small_network(rng, "srif"),
+        Drive.bernoulli(rng.random((2000, 12)), 9, "1 ms", 0),
+    )
     found = Collector(network, drive, 1)
     found.add(0, Portion(100, [np.zeros(10_000, np.uint32), np.zeros(0, np.uint32)], ({}, {}), ()))
     needed = 28 * 10_000 * 20
     monkeypatch.setattr(room, "available", lambda: needed)
     room.check_room(found)
     monkeypatch.setattr(room, "available", lambda: needed // 2)
-    with pytest.raises(RefsimError, match=r"as its first 100 samples show, and .* are free. Give fewer samples at a time: --samples 8[0-9]0\."):
+    with pytest.raises(
+        RefsimError,
+        match=(
+            r"as its first 100 samples show, and .* are free. Give fewer samples at a time: "
+            r"--samples 8[0-9]0\."
+        ),
+    ):
         room.check_room(found)
 
 
@@ -108,7 +137,12 @@ def test_the_plan_states_sizes_memory_and_time_and_judges_nothing(data, capsys):
     assert re.search(r"^0 +srif +9 +108 +\d", out, re.M)
     assert re.search(r"^1 +srif +5 +45 +\d", out, re.M)
     assert "700 of 40 steps: 256 at once, 3 chunks, 2 portions on 2 processes" in out
-    for label in ("Brian2 grid float64", "PyTorch float64", "PyTorch float32", "Brian2 fine dt/2 float64"):
+    for label in (
+        "Brian2 grid float64",
+        "PyTorch float64",
+        "PyTorch float32",
+        "Brian2 fine dt/2 float64",
+    ):
         assert f"{label}: " in out
     assert "in proportion to the first 512 samples" in out
     assert "PASS" not in out
@@ -130,29 +164,45 @@ def test_input_that_would_not_fit_is_refused_before_it_is_drawn(data, capsys, mo
     assert re.search(r"Give fewer: --samples \d+\.\n", err)
 
 
-@pytest.mark.parametrize(("more", "says"), [(["--scheduler", "tcp://127.0.0.1:1"], "--plan tells what this machine needs; leave --scheduler out")])
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (
+            ["--scheduler", "tcp://127.0.0.1:1"],
+            "--plan tells what this machine needs; leave --scheduler out",
+        )
+    ],
+)
 def test_what_a_plan_does_not_do_is_said(more, says, data, capsys):
     assert main([*data, "--plan", *more]) == 2
     assert says in capsys.readouterr().err
 
 
 def test_the_forecast_is_in_proportion_to_the_samples(rng):
-    network, tried = small_network(rng, "srif"), Drive.bernoulli(rng.random((512, 12)), 40, "1 ms", 0)
+    network, tried = (
+        small_network(rng, "srif"),
+        Drive.bernoulli(rng.random((512, 12)), 40, "1 ms", 0),
+    )
     plan = make_plan(["discrete float64"], [])
     rows = [forecast.forecast(network, tried, count, plan) for count in (10**4, 10**6)]
-    assert rows[0].runs[0].spikes == rows[1].runs[0].spikes == tuple(len(train) for train in Brian2().run(network, tried).spikes)
+    assert (
+        rows[0].runs[0].spikes
+        == rows[1].runs[0].spikes
+        == tuple(len(train) for train in Brian2().run(network, tried).spikes)
+    )
     assert rows[1].grows > 50 * rows[0].grows > 0  # a hundredfold, less what room bounds
     assert rows[0].memory == rows[0].grows + rows[0].held > 1 << 26
     assert rows[1].seconds > 10 * rows[0].seconds  # the clock of a busy machine
     assert rows[1].chunks == 3907
 
 
-# --- measured ---------------------------------------------------------------------------------------------------------
+# --- measured
+# --------------------------------------------------------------------------------------------------
 
 MILLION = """
 import sys, numpy as np, refsim
-from refsim.questions import forecast
-from refsim.questions.network import make_plan
+from refsim.cases import forecast
+from refsim.cases.network import make_plan
 rng = np.random.default_rng(0)
 net = refsim.Network.dense([(rng.normal(0.001, 0.06, (1000, 1000)), None, refsim.load("srif"))], "1 ms")
 drive = refsim.Drive.bernoulli(np.full((1000, 1000), 0.05), 100, "1 ms", 0)
@@ -164,12 +214,17 @@ print("spikes", len(spikes), flush=True)
 
 
 def tree_bytes(root):
-    """Return the resident bytes of a process and all that descend from it; shared pages count for each."""
+    """Return the resident bytes of a process and all that descend from it.
+
+    Shared pages count for each.
+    """
     parents, sizes = {}, {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            sizes[int(entry.name)] = int((entry / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            sizes[int(entry.name)] = int((entry / "statm").read_text().split()[1]) * os.sysconf(
+                "SC_PAGE_SIZE"
+            )
             parents[int(entry.name)] = int(fields[1])
         except (OSError, IndexError):
             continue
@@ -180,9 +235,15 @@ def tree_bytes(root):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory of a tree of processes is read from /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(),
+    reason="the memory of a tree of processes is read from /proc",
+)
 def test_a_million_synapses_and_a_thousand_samples_stay_below_two_gib():
-    """The limit is the issue's. What is stated beforehand must not be less than what is measured: it is a promise."""
+    """The limit is the issue's. What is stated beforehand must not be less than what is measured.
+
+    It is a promise.
+    """
     process = subprocess.Popen([sys.executable, "-c", MILLION], stdout=subprocess.PIPE, text=True)
     peak = 0
     while process.poll() is None:
@@ -190,7 +251,10 @@ def test_a_million_synapses_and_a_thousand_samples_stay_below_two_gib():
         time.sleep(0.01)
     said = dict(line.split() for line in process.communicate()[0].splitlines())
     assert int(said["spikes"]) > 3_000_000  # a layer that fires, at 3 % of all steps or more
-    print(f"peak {peak / 2**20:.0f} MiB, stated {int(said['stated']) / 2**20:.0f} MiB, {int(said['spikes']):,} spikes")
+    print(
+        f"peak {peak / 2**20:.0f} MiB, stated {int(said['stated']) / 2**20:.0f} MiB, "
+        f"{int(said['spikes']):,} spikes"
+    )
     assert peak < 2 << 30
     assert peak <= int(said["stated"])
     assert int(said["stated"]) <= 2 * peak  # and it is no empty promise

@@ -1,4 +1,6 @@
-"""NEST's stored figures: each file says where it comes from, and SciPy, knowing neither NEST nor a grid, finds the same spikes."""
+"""NEST's stored figures: each file says where it comes from, and SciPy, knowing neither NEST nor a
+grid, finds the same spikes.
+"""
 
 import copy
 import math
@@ -10,11 +12,18 @@ from oracle_nest import solution
 
 from benchmarks.nest_cases import CASES, METHODS, RESOLUTIONS
 from benchmarks.nest_reference import document
-from refsim.shelf import shelf
+from refsim.core.shelf import shelf
 
 TIMES = np.arange(1, 401) * 0.5
 FINEST = min(RESOLUTIONS)
-EXACT_PROPAGATORS = ("iaf_psc_delta", "iaf_psc_exp", "iaf_psc_alpha", "mat2_psc_exp", "glif3", "glif5")
+EXACT_PROPAGATORS = (
+    "iaf_psc_delta",
+    "iaf_psc_exp",
+    "iaf_psc_alpha",
+    "mat2_psc_exp",
+    "glif3",
+    "glif5",
+)
 
 
 def stored(name):
@@ -27,7 +36,9 @@ def spikes(case, resolution=FINEST):
 
 
 def farthest(case, resolution=FINEST):
-    """Return the largest distance (ms) of NEST's spikes from SciPy's, infinite where their number differs."""
+    """Return the largest distance (ms) of NEST's spikes from SciPy's, infinite where their number
+    differs.
+    """
     exact, given = solution(case, TIMES)[0], spikes(case, resolution)
     return np.abs(exact - given).max() if len(exact) == len(given) else math.inf
 
@@ -42,19 +53,27 @@ def test_a_file_says_what_was_run(name):
     assert case["provenance"]["simulator"].startswith("NEST 3.")
     assert case["provenance"]["command"] == "make nest"
     assert case["provenance"]["method"] == METHODS[case["model"]]
-    assert {key: row["value"] for key, row in case["parameters"].items()} == CASES[name]["parameters"]
+    assert {key: row["value"] for key, row in case["parameters"].items()} == CASES[name][
+        "parameters"
+    ]
     assert all(row["unit"] for table in ("parameters", "start") for row in case[table].values())
     assert [row["resolution_ms"] for row in case["spikes"]] == list(RESOLUTIONS)
     for row in case["spikes"]:
         assert row["steps"] == sorted(set(row["steps"]))
-        assert all(isinstance(step, int) and step * row["resolution_ms"] <= 200.0 for step in row["steps"])
-    assert all(len(trace["values"]) == len(TIMES) and np.isfinite(trace["values"]).all() for trace in case["trace"])
+        assert all(
+            isinstance(step, int) and step * row["resolution_ms"] <= 200.0 for step in row["steps"]
+        )
+    assert all(
+        len(trace["values"]) == len(TIMES) and np.isfinite(trace["values"]).all()
+        for trace in case["trace"]
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_scipy_agrees_with_nest(name):
-    # A grid simulator moves a spike and its reset to the end of the step: 17 spikes of two steps of 2^-12 ms
-    # are 0.008 ms. Izhikevich's forward Euler is of order 1 too. The issue asks for 0.01 ms after 100 ms.
+    # A grid simulator moves a spike and its reset to the end of the step: 17 spikes of two steps of
+    # 2^-12 ms are 0.008 ms. Izhikevich's forward Euler is of order 1 too. The issue asks for 0.01
+    # ms after 100 ms.
     assert farthest(stored(name)) < 0.01
 
 
@@ -68,11 +87,14 @@ def last_digit(values):
 
 
 def off_before_the_first_spike(case, truth=None):
-    """Return how far (mV) NEST's membrane is from SciPy's before the first spike, and how far two exact solutions may be.
+    """Return how far (mV) NEST's membrane is from SciPy's before the first spike, and how far two
+    exact solutions may be.
 
-    Both solve a linear ODE exactly: NEST by propagators, SciPy by a method of order 8 in steps of 0.25 ms or less. What an error leaves
-    in the membrane fades with its time constant, so that the last tau/step steps are what counts. NEST rounds the deflection four times
-    a step (two products, two sums), SciPy the membrane twice; SciPy's own error is the next term of a Taylor series of the fastest state.
+    Both solve a linear ODE exactly: NEST by propagators, SciPy by a method of order 8 in steps of
+    0.25 ms or less. What an error leaves in the membrane fades with its time constant, so that the
+    last tau/step steps are what counts. NEST rounds the deflection four times a step (two products,
+    two sums), SciPy the membrane twice; SciPy's own error is the next term of a Taylor series of
+    the fastest state.
     """
     states = solution(truth or case, TIMES)[1]
     before = solution(case, TIMES)[0][0] > TIMES
@@ -83,7 +105,10 @@ def off_before_the_first_spike(case, truth=None):
     given = np.array(case["trace"][0]["values"][: before.sum()])
     depth, size = np.abs(given - values["E_L"]).max() + 1.0, np.abs(given).max()
     nest = tau / FINEST * 4 * ULP * depth
-    scipy = tau / coarse * (2 * ULP * size + (coarse / fastest) ** 9 / math.factorial(9) * depth) + (coarse / fastest) ** 8 / math.factorial(8) * depth
+    scipy = (
+        tau / coarse * (2 * ULP * size + (coarse / fastest) ** 9 / math.factorial(9) * depth)
+        + (coarse / fastest) ** 8 / math.factorial(8) * depth
+    )
     return np.abs(states[before, 0] - given).max(), nest + scipy + last_digit(given)
 
 
@@ -98,12 +123,14 @@ def test_membranes_agree_before_the_first_spike(name):
 
 
 def off_all_the_way(case, truth=None):
-    """Return how far (mV) NEST's membrane is from SciPy's over 200 ms without a reset, and how far rounding alone may take them.
+    """Return how far (mV) NEST's membrane is from SciPy's over 200 ms without a reset, and how far
+    rounding alone may take them.
 
-    NEST rounds the membrane twice in each step of 2^-12 ms (its Runge-Kutta of order 4(5) errs less than that: an action potential of
-    100 mV and 0.1 ms has 1e7 mV/ms^5, times the step to the fifth 1e-11, times 1/2080). If all pulled one way they would shift the membrane by the sum;
-    what a shift becomes, of the start by 1e-4 mV, is measured: it moves all spikes, and the upstrokes are steep. SciPy's own error at a
-    tolerance of 1e-12 is less than what changes from 1e-11 to it.
+    NEST rounds the membrane twice in each step of 2^-12 ms (its Runge-Kutta of order 4(5) errs less
+    than that: an action potential of 100 mV and 0.1 ms has 1e7 mV/ms^5, times the step to the fifth
+    1e-11, times 1/2080). If all pulled one way they would shift the membrane by the sum; what a
+    shift becomes, of the start by 1e-4 mV, is measured: it moves all spikes, and the upstrokes are
+    steep. SciPy's own error at a tolerance of 1e-12 is less than what changes from 1e-11 to it.
     """
     times, rounded = solution(truth or case, TIMES), 200.0 / FINEST * 2 * ULP * 100.0
     loose = solution(case, TIMES, tolerance=1e-11)[1][:, 0]
@@ -112,7 +139,9 @@ def off_all_the_way(case, truth=None):
     honest = solution(case, TIMES)[1][:, 0]
     grows = np.abs(solution(nudged, TIMES)[1][:, 0] - honest).max() / 1e-4
     given = np.array(case["trace"][0]["values"])
-    return np.abs(times[1][:, 0] - given).max(), grows * rounded + np.abs(loose - honest).max() + last_digit(given)
+    return np.abs(times[1][:, 0] - given).max(), grows * rounded + np.abs(
+        loose - honest
+    ).max() + last_digit(given)
 
 
 @pytest.mark.parametrize("name", ["hh_psc_alpha", "hh_cond_exp_traub"])
@@ -131,17 +160,23 @@ def test_spikes_on_the_grid_are_the_same_steps_at_every_resolution():
         assert farthest(case, resolution) == 0.0
 
 
-OF_ORDER_ONE = [name for name in CASES if name != "iaf_psc_delta_pulses"]  # whose spikes fall on the grid
+# Whose spikes fall on the grid.
+OF_ORDER_ONE = [name for name in CASES if name != "iaf_psc_delta_pulses"]
 
 
 def off_order_one(case):
-    """Return by how much NEST's error misses order 1 in its step, and by how much chance may make it.
+    """Return by how much NEST's error misses order 1 in its step, and by how much chance may make
+    it.
 
-    After n spikes the error is a sum of n places inside a step, each anywhere in it: n/2 steps, with a spread of 0.29/0.5/sqrt(n) of that.
-    So does each logarithm of a straight line through the resolutions spread, and the slope by that over the root of their squared distances.
+    After n spikes the error is a sum of n places inside a step, each anywhere in it: n/2 steps,
+    with a spread of 0.29/0.5/sqrt(n) of that. So does each logarithm of a straight line through the
+    resolutions spread, and the slope by that over the root of their squared distances.
     """
-    sizes = np.log([resolution for resolution in RESOLUTIONS if resolution <= 2.0**-5])  # coarser ones are a tenth of an interval
-    errors = np.log([farthest(case, resolution) for resolution in RESOLUTIONS if resolution <= 2.0**-5])
+    # Coarser ones are a tenth of an interval.
+    sizes = np.log([resolution for resolution in RESOLUTIONS if resolution <= 2.0**-5])
+    errors = np.log(
+        [farthest(case, resolution) for resolution in RESOLUTIONS if resolution <= 2.0**-5]
+    )
     spread = 0.29 / 0.5 / np.sqrt(len(spikes(case))) / np.sqrt(((sizes - sizes.mean()) ** 2).sum())
     return abs(np.polyfit(sizes, errors, 1)[0] - 1), 3 * spread
 
@@ -152,7 +187,8 @@ def test_the_error_of_nest_shrinks_with_its_step(name):
     found, bound = off_order_one(case)
     assert found <= bound
     rows = {row["resolution_ms"]: row for row in case["spikes"]}
-    rows[FINEST]["steps"] = [32 * step for step in rows[2.0**-7]["steps"]]  # figures of 2^-7 ms sold as those of 2^-12
+    # Figures of 2^-7 ms sold as those of 2^-12.
+    rows[FINEST]["steps"] = [32 * step for step in rows[2.0**-7]["steps"]]
     found, bound = off_order_one(case)
     assert found > bound
 
@@ -192,7 +228,11 @@ def test_a_stored_spike_moved_by_more_than_the_limit_is_seen():
 def test_what_is_written_reads_back():
     case = {"model": "glif_psc", **CASES["glif5"]}
     traces = {"V_m": [-70.0, 0.0], "threshold": [1 / 3, 2e-300]}
-    back = tomllib.loads(document("glif5", case, {0.1: ([3, 5], traces)}, {"command": "make nest", "duration_ms": 1.0}))
+    back = tomllib.loads(
+        document(
+            "glif5", case, {0.1: ([3, 5], traces)}, {"command": "make nest", "duration_ms": 1.0}
+        )
+    )
     assert back["spikes"] == [{"resolution_ms": 0.1, "steps": [3, 5]}]
     assert back["parameters"]["adapting_threshold"] == {"value": True, "unit": "flag"}
     assert back["trace"][1]["values"] == pytest.approx(traces["threshold"], rel=1e-12)

@@ -1,4 +1,7 @@
-"""Plain-NumPy referees against real data: SLAYER's spike response network, and trained networks in Loihi's integers."""
+"""Plain-NumPy referees against real data.
+
+SLAYER's spike response network, and trained networks in Loihi's integers.
+"""
 
 import gzip
 
@@ -24,7 +27,10 @@ def raster(name, n_neurons):
 
 
 def srm_network(cut=0.01, refractory_cut=NO_CUT):
-    response, refractory = alpha_kernel(1.0, STEP, 1.0, cut, N_STEPS), alpha_kernel(1.0, STEP, -2 * THETA, refractory_cut, N_STEPS)
+    response, refractory = (
+        alpha_kernel(1.0, STEP, 1.0, cut, N_STEPS),
+        alpha_kernel(1.0, STEP, -2 * THETA, refractory_cut, N_STEPS),
+    )
     drives, spikes, membranes = [], [raster("spikeIn", 250)], []
     for name in ("w1learned", "w2learned"):
         drives.append(table(name) @ filtered(spikes[-1], response))
@@ -47,12 +53,16 @@ def test_srm_fires_as_slayer_did():
     assert np.flatnonzero(output[0]).tolist() == [203, 355, 447]
 
 
-@pytest.mark.parametrize(("name", "layer", "neuron"), [("spikeFuncHid", 0, 0), ("spikeFuncHid04", 0, 4), ("spikeFuncOut", 1, 0)])
+@pytest.mark.parametrize(
+    ("name", "layer", "neuron"),
+    [("spikeFuncHid", 0, 0), ("spikeFuncHid04", 0, 4), ("spikeFuncOut", 1, 0)],
+)
 def test_srm_membranes_agree_to_the_printed_digits(name, layer, neuron):
     drives, spikes, membranes = srm_network()
     drive, membrane, fired = table(name).T
     assert (np.abs(drives[layer][neuron] - drive) <= printed(drive)).all()
-    # The second column is the membrane with its refractory response; at a spike it is printed before the response of that spike, which starts at 0.
+    # The second column is the membrane with its refractory response; at a spike it is printed
+    # before the response of that spike, which starts at 0.
     assert (np.abs(membranes[layer][neuron] - membrane) <= printed(membrane)).all()
     assert np.array_equal(fired > 0, spikes[layer + 1][neuron] > 0)
 
@@ -75,7 +85,10 @@ def test_the_shift_cuts_toward_zero():
 
 def oxford(strict=False, shift=shifted, gap=2, times=np.round, monkeypatch=None):
     layers, n_steps = read_net(real_data("oxford/network.net")), 1890
-    events, wanted = np.load(real_data("oxford/input.npy")), binned(np.load(real_data("oxford/ground_truth.npy")), n_steps, 200)
+    events, wanted = (
+        np.load(real_data("oxford/input.npy")),
+        binned(np.load(real_data("oxford/ground_truth.npy")), n_steps, 200),
+    )
     events[:, 2] = times(events[:, 2])
     if monkeypatch:
         monkeypatch.setattr("oracle_loihi.shifted", shift)
@@ -102,7 +115,10 @@ def test_oxford_sees_each_planted_fault(monkeypatch):
     assert wrong(oxford(gap=1)) > 0
     assert wrong(oxford(times=np.floor)) > 0
     assert wrong(oxford(shift=lambda x: x >> 12, monkeypatch=monkeypatch)) > 0
-    assert wrong(oxford(shift=lambda x: np.rint(x / 4096).astype(np.int64), monkeypatch=monkeypatch)) > 0
+    assert (
+        wrong(oxford(shift=lambda x: np.rint(x / 4096).astype(np.int64), monkeypatch=monkeypatch))
+        > 0
+    )
 
 
 def mnist_decisions(n_samples, strict=True):

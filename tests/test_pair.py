@@ -1,4 +1,7 @@
-"""report.json and report.html are one: a run that is killed at any instant leaves the old two or the new two."""
+"""report.json and report.html are one.
+
+A run that is killed at any instant leaves the old two or the new two.
+"""
 
 import json
 import os
@@ -24,7 +27,10 @@ def texts(word):
 
 def seen(folder):
     """Return the first word of each file, None where there is none."""
-    return tuple((folder / name).read_text().split()[0] if (folder / name).exists() else None for name in NAMES)
+    return tuple(
+        (folder / name).read_text().split()[0] if (folder / name).exists() else None
+        for name in NAMES
+    )
 
 
 def in_turn(folder, content):
@@ -34,7 +40,10 @@ def in_turn(folder, content):
 
 
 def killed_at(number, write, folder):
-    """Write in a process of its own that ends, as by a kill, before its n-th change; return whether it was done before."""
+    """Write in a process of its own that ends, as by a kill, before its n-th change.
+
+    Return whether it was done before.
+    """
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -115,7 +124,12 @@ def test_what_a_kill_left_is_swept_and_what_is_not_ours_stays(tmp_path):
     write_pair(tmp_path, texts("new"))
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert seen(tmp_path) == ("new", "new")
-    assert [name for name in kept if not name.startswith(".report-")] == [".report", "mine.txt", "report.html", "report.json"]
+    assert [name for name in kept if not name.startswith(".report-")] == [
+        ".report",
+        "mine.txt",
+        "report.html",
+        "report.json",
+    ]
     assert len(kept) == 6
     assert (tmp_path / ".report-notes" / "mine.txt").read_text() == "mine"
 
@@ -151,15 +165,23 @@ def test_a_failure_changes_nothing(tmp_path):
 
 @pytest.fixture
 def compared(rng):
-    network, drive = small_network(rng, "lif", sizes=(5, 3)), Drive.current(rng.random((2, 9, 5)), "1 ms")
+    network, drive = (
+        small_network(rng, "lif", sizes=(5, 3)),
+        Drive.current(rng.random((2, 9, 5)), "1 ms"),
+    )
     return refsim.compare(Discrete().run(network, drive), Discrete().run(network, drive))
 
 
 def test_both_carry_one_id_that_tells_reports_apart(compared, tmp_path, rng):
     compared.save(tmp_path)
     known = json.loads((tmp_path / "report.json").read_text())["id"]
-    assert f'<meta name="refsim-report" content="{known}">' in (tmp_path / "report.html").read_text()
-    network, drive = small_network(rng, "lif", sizes=(5, 3)), Drive.current(rng.random((2, 9, 5)), "1 ms")
+    assert (
+        f'<meta name="refsim-report" content="{known}">' in (tmp_path / "report.html").read_text()
+    )
+    network, drive = (
+        small_network(rng, "lif", sizes=(5, 3)),
+        Drive.current(rng.random((2, 9, 5)), "1 ms"),
+    )
     other = refsim.compare(Discrete().run(network, drive), Discrete().run(network, drive))
     assert other.as_dict()["id"] != known
     assert compared.as_dict()["id"] == known
@@ -167,12 +189,24 @@ def test_both_carry_one_id_that_tells_reports_apart(compared, tmp_path, rng):
 
 def test_what_is_no_number_is_saved_and_named(compared, tmp_path):
     claims = compared.findings.verdicts
-    strange = refsim.claims.Verdict(claims[0].claim, float("nan"), "fail", facts={"membranes": np.array([1.0, -np.inf]), "far": np.float64("nan")})
+    strange = refsim.core.claims.Verdict(
+        claims[0].claim,
+        float("nan"),
+        "fail",
+        facts={"membranes": np.array([1.0, -np.inf]), "far": np.float64("nan")},
+    )
     object.__setattr__(compared.findings, "verdicts", (*claims, strange))
     compared.save(tmp_path)
-    found = json.loads((tmp_path / "report.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    found = json.loads(
+        (tmp_path / "report.json").read_text(),
+        parse_constant=lambda name: pytest.fail(f"{name} is no JSON"),
+    )
     row = f"claims[{len(claims)}]"
-    assert found["not_finite"] == {f"{row}.value": "NaN", f"{row}.membranes[1]": "-infinity", f"{row}.far": "NaN"}
+    assert found["not_finite"] == {
+        f"{row}.value": "NaN",
+        f"{row}.membranes[1]": "-infinity",
+        f"{row}.far": "NaN",
+    }
     assert found["claims"][-1]["membranes"] == [1.0, None]
     assert "nan" in (tmp_path / "report.html").read_text()
 

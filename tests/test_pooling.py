@@ -1,4 +1,6 @@
-"""Max pools over spikes: read as neurons that fire where any spike of their window arrives, exact against Brian2; refused over anything else."""
+"""Max pools over spikes: read as neurons that fire where any spike of their window arrives, exact
+against Brian2; refused over anything else.
+"""
 
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ from torch.nn import functional
 
 import refsim
 from refsim import RefsimError
+from refsim.modules import find as pooling
 from refsim.pytorch import IF, LI
-from refsim.pytorch.bridge import pooling
 
 SHAPE = (2, 8, 8)
 
@@ -38,14 +40,21 @@ def both(module, rng, engine=None, layout=None, steps=40, shape=SHAPE):
     network = refsim.bridge.load(module, dt="1 ms", input_shape=shape, layout=layout)
     drive = refsim.Drive.current(rng.normal(0.1, 0.7, (3, steps, network.n_inputs)), network.dt)
     return network, [
-        refsim.run(network, drive, engine=each) for each in (engine or refsim.Discrete(), refsim.Torch(module=module, input_shape=shape, layout=layout))
+        refsim.run(network, drive, engine=each)
+        for each in (
+            engine or refsim.Discrete(),
+            refsim.Torch(module=module, input_shape=shape, layout=layout),
+        )
     ]
 
 
 def equal(runs):
     ours, theirs = runs
     assert all(len(train) for train in ours.spikes)
-    return all(np.array_equal(a.dense(), b.dense()) for a, b in zip(ours.spikes, theirs.spikes, strict=True))
+    return all(
+        np.array_equal(a.dense(), b.dense())
+        for a, b in zip(ours.spikes, theirs.spikes, strict=True)
+    )
 
 
 def test_a_network_with_a_max_pool_fires_as_in_brian2(rng):
@@ -83,11 +92,23 @@ def test_a_pool_in_one_dimension(rng):
 def test_a_pool_of_a_pool_and_a_delayed_one(rng):
     torch.manual_seed(0)
     module = nn.Sequential(
-        nn.Conv2d(2, 3, 3, padding=1), sj.IFNode(), nn.MaxPool2d(2), sj.Delay(2), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 4), sj.IFNode()
+        nn.Conv2d(2, 3, 3, padding=1),
+        sj.IFNode(),
+        nn.MaxPool2d(2),
+        sj.Delay(2),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(12, 4),
+        sj.IFNode(),
     )
     network, runs = both(module.double(), rng)
     assert equal(runs)
-    assert [np.unique(layer.sources[0].delay).tolist() for layer in network.layers] == [[0], [0], [2], [0]]
+    assert [np.unique(layer.sources[0].delay).tolist() for layer in network.layers] == [
+        [0],
+        [0],
+        [2],
+        [0],
+    ]
 
 
 class TimeFirst(nn.Module):
@@ -95,8 +116,15 @@ class TimeFirst(nn.Module):
 
     def __init__(self, order):
         super().__init__()
-        self.order, self.conv, self.pool, self.fc = order, nn.Conv2d(2, 3, 3), nn.MaxPool2d(2), nn.Linear(27, 4)
-        self.first, self.second = (sj.LIFNode(step_mode="m", decay_input=False, v_threshold=0.5) for _ in range(2))
+        self.order, self.conv, self.pool, self.fc = (
+            order,
+            nn.Conv2d(2, 3, 3),
+            nn.MaxPool2d(2),
+            nn.Linear(27, 4),
+        )
+        self.first, self.second = (
+            sj.LIFNode(step_mode="m", decay_input=False, v_threshold=0.5) for _ in range(2)
+        )
 
     def forward(self, x):
         x = x if self.order == "time first" else x.transpose(0, 1)
@@ -104,7 +132,11 @@ class TimeFirst(nn.Module):
         if self.order == "time first":
             pooled = self.pool(z.flatten(0, 1)).unflatten(0, z.shape[:2])
         else:
-            pooled = self.pool(z.transpose(0, 1).flatten(0, 1)).unflatten(0, (z.shape[1], z.shape[0])).transpose(0, 1)
+            pooled = (
+                self.pool(z.transpose(0, 1).flatten(0, 1))
+                .unflatten(0, (z.shape[1], z.shape[0]))
+                .transpose(0, 1)
+            )
         return self.second(self.fc(pooled.flatten(2)))
 
 
@@ -133,7 +165,13 @@ class Summed(nn.Module):
 
     def __init__(self, join):
         super().__init__()
-        self.conv, self.a, self.b, self.pool, self.join = nn.Conv2d(2, 2, 3, padding=1), IF(), IF(v_th=0.7), nn.MaxPool2d(2), join
+        self.conv, self.a, self.b, self.pool, self.join = (
+            nn.Conv2d(2, 2, 3, padding=1),
+            IF(),
+            IF(v_th=0.7),
+            nn.MaxPool2d(2),
+            join,
+        )
         self.c = IF()
 
     def forward(self, x):
@@ -142,17 +180,47 @@ class Summed(nn.Module):
 
 
 REFUSED = {
-    "currents": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.MaxPool2d(2), IF()), "'1': is a max pool, .* the module's input reaches it past all neurons"),
-    "input": (lambda: nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(2, 3, 3), IF()), "'0': is a max pool.*input reaches it"),
-    "weights": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), IF(), nn.Conv2d(3, 3, 3, bias=False), nn.MaxPool2d(2), IF()), "spikes reach it scaled"),
-    "bias": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), IF(), Shifted(), nn.MaxPool2d(2), IF()), "a bias reaches it"),
+    "currents": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.MaxPool2d(2), IF()),
+        "'1': is a max pool, .* the module's input reaches it past all neurons",
+    ),
+    "input": (
+        lambda: nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(2, 3, 3), IF()),
+        "'0': is a max pool.*input reaches it",
+    ),
+    "weights": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 3, 3), IF(), nn.Conv2d(3, 3, 3, bias=False), nn.MaxPool2d(2), IF()
+        ),
+        "spikes reach it scaled",
+    ),
+    "bias": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), IF(), Shifted(), nn.MaxPool2d(2), IF()),
+        "a bias reaches it",
+    ),
     "sum": (lambda: Summed(torch.add), "sums, products or other numbers than spikes reach it"),
-    "difference": (lambda: Summed(torch.sub), "sums, products or other numbers than spikes reach it"),
+    "difference": (
+        lambda: Summed(torch.sub),
+        "sums, products or other numbers than spikes reach it",
+    ),
     "product": (lambda: Summed(torch.mul), "no spike reaches it"),
-    "membranes": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), LI(), nn.MaxPool2d(2), IF()), "gives other numbers than that"),
-    "places": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), IF(), nn.MaxPool2d(2, return_indices=True), Firsts(), IF()), "return_indices = True is not read"),
-    "a user's own": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), IF(), Average(2), nn.ReLU(), SecondLargest(2), IF()), "not linear .*SecondLargest"),
-}  # fmt: skip
+    "membranes": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), LI(), nn.MaxPool2d(2), IF()),
+        "gives other numbers than that",
+    ),
+    "places": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 3, 3), IF(), nn.MaxPool2d(2, return_indices=True), Firsts(), IF()
+        ),
+        "return_indices = True is not read",
+    ),
+    "a user's own": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 3, 3), IF(), Average(2), nn.ReLU(), SecondLargest(2), IF()
+        ),
+        "not linear .*SecondLargest",
+    ),
+}
 
 
 class Shifted(nn.Module):
@@ -171,7 +239,12 @@ class Average(nn.AvgPool2d):
 
 class SecondLargest(nn.MaxPool2d):
     def forward(self, x):
-        return functional.unfold(x, 2, stride=2).reshape(len(x), x.shape[1], 4, -1).sort(2).values[:, :, 2]
+        return (
+            functional.unfold(x, 2, stride=2)
+            .reshape(len(x), x.shape[1], 4, -1)
+            .sort(2)
+            .values[:, :, 2]
+        )
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -188,7 +261,11 @@ def test_either_of_two_spikes_is_what_a_maximum_says(rng):
 
 
 def test_rogue_an_average_read_for_a_maximum_is_refused(monkeypatch):
-    monkeypatch.setitem(pooling._LARGEST_OF, nn.MaxPool2d, lambda x, size, stride, *_: functional.avg_pool2d(x, size, stride))
+    monkeypatch.setitem(
+        pooling._LARGEST_OF,
+        nn.MaxPool2d,
+        lambda x, size, stride, *_: functional.avg_pool2d(x, size, stride),
+    )
     with pytest.raises(RefsimError, match="spikes reach it scaled, by 0.25"):
         refsim.bridge.load(conv_net(nn.MaxPool2d(2)), dt="1 ms", input_shape=SHAPE)
 
@@ -207,7 +284,8 @@ def test_rogue_a_module_that_pools_otherwise_fails(rng):
     pool.forward = AllOf(2).forward
     drive = refsim.Drive.current(rng.normal(0.1, 0.7, (3, 40, network.n_inputs)), network.dt)
     report = refsim.compare(
-        refsim.run(network, drive, engine=refsim.Discrete()), refsim.run(network, drive, engine=refsim.Torch(module=module, input_shape=SHAPE))
+        refsim.run(network, drive, engine=refsim.Discrete()),
+        refsim.run(network, drive, engine=refsim.Torch(module=module, input_shape=SHAPE)),
     )
     assert report.verdict == "fail"
     assert "layer 1" in report.sentence or "pool" in report.sentence

@@ -1,4 +1,6 @@
-"""Weights on a grid: where they lie, how they are rounded, what comes back, and that the bridge reads what is on the grid."""
+"""Weights on a grid: where they lie, how they are rounded, what comes back, and that the bridge
+reads what is on the grid.
+"""
 
 import copy
 
@@ -19,7 +21,13 @@ STEP, LOW, HIGH = 2 / 64, -4.0, 254 / 64
 def weights():
     """Numbers in the range, on the grid, halfway, and far beyond."""
     drawn = torch.randn(500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    return torch.cat([drawn, torch.arange(-8, 9).double() * STEP / 2, torch.tensor([-100.0, -4.0, 254 / 64, 4.0, 100.0], dtype=torch.float64)])
+    return torch.cat(
+        [
+            drawn,
+            torch.arange(-8, 9).double() * STEP / 2,
+            torch.tensor([-100.0, -4.0, 254 / 64, 4.0, 100.0], dtype=torch.float64),
+        ]
+    )
 
 
 def back(grid, weight, upstream):
@@ -27,11 +35,14 @@ def back(grid, weight, upstream):
     held = grid(given)
     if not held.requires_grad:
         return np.zeros(len(weight))
-    (found,) = torch.autograd.grad((held * torch.tensor(upstream, dtype=torch.float64)).sum(), given, allow_unused=True)
+    (found,) = torch.autograd.grad(
+        (held * torch.tensor(upstream, dtype=torch.float64)).sum(), given, allow_unused=True
+    )
     return np.zeros(len(weight)) if found is None else found.numpy()
 
 
-# --- checks, each of one thing ------------------------------------------------------------------------------------------------
+# --- checks, each of one thing
+# ------------------------------------------------------------------------------------------------
 
 
 def check_grid(grid):
@@ -68,7 +79,18 @@ def check_comes_back(grid):
     assert back(grid, [-5.0, 5.0], [-1.0, 1.0]).all()
 
 
-CHECKS = {each.__name__.removeprefix("check_"): each for each in (check_grid, check_range, check_nearest, check_ties, check_straight, check_outwards, check_comes_back)}  # fmt: skip
+CHECKS = {
+    each.__name__.removeprefix("check_"): each
+    for each in (
+        check_grid,
+        check_range,
+        check_nearest,
+        check_ties,
+        check_straight,
+        check_outwards,
+        check_comes_back,
+    )
+}
 
 
 class _Rogue(torch.autograd.Function):
@@ -101,15 +123,35 @@ def _half_up(weight):
 
 
 ROGUES = [
-    Rogue("clamped to lava-dl's 255/64, off the grid", "grid", rogue(lambda w: ((w / STEP).round() * STEP).clamp(LOW, 255 / 64))),
+    Rogue(
+        "clamped to lava-dl's 255/64, off the grid",
+        "grid",
+        rogue(lambda w: ((w / STEP).round() * STEP).clamp(LOW, 255 / 64)),
+    ),
     Rogue("no clamp", "range", rogue(lambda w: (w / STEP).round() * STEP)),
     Rogue("halves rounded up", "ties", rogue(_half_up)),
-    Rogue("scaled by twice the step", "nearest", rogue(lambda w: (w / (2 * STEP) * (1 + 1e-12)).round().clamp(-64, 63) * 2 * STEP + 0 * w)),
-    Rogue("gradient blocked", "straight", rogue(backward=lambda w, g: torch.where(w.abs() > HIGH, _through(w, g), 0 * g))),
-    Rogue("gradient divided by the step", "straight", rogue(backward=lambda w, g: _through(w, g) / STEP)),
+    Rogue(
+        "scaled by twice the step",
+        "nearest",
+        rogue(lambda w: (w / (2 * STEP) * (1 + 1e-12)).round().clamp(-64, 63) * 2 * STEP + 0 * w),
+    ),
+    Rogue(
+        "gradient blocked",
+        "straight",
+        rogue(backward=lambda w, g: torch.where(w.abs() > HIGH, _through(w, g), 0 * g)),
+    ),
+    Rogue(
+        "gradient divided by the step",
+        "straight",
+        rogue(backward=lambda w, g: _through(w, g) / STEP),
+    ),
     Rogue("straight through the clamp as well", "outwards", rogue(backward=lambda w, g: g)),
-    Rogue("a clamp that lets nothing back", "comes_back", rogue(backward=lambda w, g: g * ((w >= LOW) & (w <= HIGH)))),
-]  # fmt: skip
+    Rogue(
+        "a clamp that lets nothing back",
+        "comes_back",
+        rogue(backward=lambda w, g: g * ((w >= LOW) & (w <= HIGH))),
+    ),
+]
 
 
 def faults(grid):
@@ -130,30 +172,43 @@ def test_a_grid_is_what_it_declares():
 def test_each_fault_is_caught_by_its_check(rogue):
     caught = faults(rogue.make())
     assert caught[0] == rogue.caught_by
-    assert len(caught) == 1 or rogue.caught_by == "nearest"  # what is not the nearest is wrong between two as well
+    # What is not the nearest is wrong between two as well.
+    assert len(caught) == 1 or rogue.caught_by == "nearest"
 
 
 def test_every_check_catches_something():
     assert {rogue.caught_by for rogue in ROGUES} == set(CHECKS)
 
 
-# --- in a module, and through the bridge ----------------------------------------------------------------------------------------
+# --- in a module, and through the bridge
+# ----------------------------------------------------------------------------------------
 
 
 def small(step=2 / 64, low=-4.0, high=254 / 64):
     torch.manual_seed(0)
-    return quantise(nn.Sequential(nn.Linear(12, 9), SRIF("arctangent"), nn.Linear(9, 4), SRIF("arctangent")), step, low, high)
+    return quantise(
+        nn.Sequential(nn.Linear(12, 9), SRIF("arctangent"), nn.Linear(9, 4), SRIF("arctangent")),
+        step,
+        low,
+        high,
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_bridge_reads_what_is_on_the_grid(rng, dtype):
-    module = small(0.1, -0.5, 0.5).to(dtype)  # a step that float32 and float64 round to other numbers
+    # A step that float32 and float64 round to other numbers.
+    module = small(0.1, -0.5, 0.5).to(dtype)
     network = refsim.bridge.load(module, dt="1 ms")
     for layer, part in zip(network.layers, (module[0], module[2]), strict=True):
         assert np.array_equal(layer.weight, part.weight.detach().double().numpy())
-        assert not np.array_equal(layer.weight, part.parametrizations.weight.original.detach().double().numpy())
+        assert not np.array_equal(
+            layer.weight, part.parametrizations.weight.original.detach().double().numpy()
+        )
     drive = refsim.Drive.bernoulli(rng.random((4, 12)), 30, "1 ms", 0)
-    runs = [refsim.run(network, drive, engine=engine) for engine in (refsim.Brian2(target="numpy"), refsim.Torch(module=module))]
+    runs = [
+        refsim.run(network, drive, engine=engine)
+        for engine in (refsim.Brian2(target="numpy"), refsim.Torch(module=module))
+    ]
     assert refsim.compare(*runs).verdict == "pass"
 
 
@@ -169,7 +224,10 @@ def test_looking_into_a_module_leaves_its_grid_in_place():
 
 def test_a_network_on_a_grid_trains_and_stays_on_it():
     module = small(0.25, -1.0, 1.0)
-    x, labels = (torch.rand(20, 12, generator=torch.Generator().manual_seed(1)) < 0.5).float(), torch.arange(20) % 2
+    x, labels = (
+        (torch.rand(20, 12, generator=torch.Generator().manual_seed(1)) < 0.5).float(),
+        torch.arange(20) % 2,
+    )
     x[:, :6] *= labels[:, None]
     optimiser = torch.optim.Adam(module.parameters(), lr=0.05)
     losses = []

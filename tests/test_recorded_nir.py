@@ -8,9 +8,9 @@ from rogues_recorded import dropped
 
 import refsim
 from refsim import RefsimError
-from refsim.pytorch.bridge.hdf5 import write_tree
-from refsim.pytorch.bridge.nir_data import read_nir_data
-from refsim.questions.taken import by_layer
+from refsim.compare.recorded import by_layer
+from refsim.files.hdf5 import write_tree
+from refsim.files.nir.recorded import read_nir_data
 
 
 @pytest.fixture
@@ -52,17 +52,29 @@ def events(spikes, dt=1e-3, shift=0.0, **more):
         step, neuron = np.nonzero(each)
         index[sample, : len(step)], time[sample, : len(step)] = neuron, step * dt + shift
     beside = {"n_neurons": spikes.shape[2], "t_max": spikes.shape[1] * dt}
-    return ("ValuedEventData" if more else "EventData"), {"idx": index, "time": time, **{key: make(index) for key, make in more.items()}}, beside
+    return (
+        ("ValuedEventData" if more else "EventData"),
+        {"idx": index, "time": time, **{key: make(index) for key, make in more.items()}},
+        beside,
+    )
 
 
-@pytest.mark.parametrize("kind", ["gridded", "events", "events within their steps", "events of value 1"])
+@pytest.mark.parametrize(
+    "kind", ["gridded", "events", "events within their steps", "events of value 1"]
+)
 def test_nir_data_is_read_without_nir(kind, here, capsys):
     make = {
-        "gridded": gridded, "events": events, "events within their steps": lambda s: events(s, shift=0.4e-3),
+        "gridded": gridded,
+        "events": events,
+        "events within their steps": lambda s: events(s, shift=0.4e-3),
         "events of value 1": lambda s: events(s, value=lambda index: np.ones(index.shape)),
-    }[kind]  # fmt: skip
+    }[kind]
     hidden, output = (train.dense() for train in here.spikes)
-    nodes = {"0": {"spikes": make(hidden), "v": gridded(hidden * 0.5)}, "1": {"spikes": make(output)}, "input": {"spikes": make(hidden)}}
+    nodes = {
+        "0": {"spikes": make(hidden), "v": gridded(hidden * 0.5)},
+        "1": {"spikes": make(output)},
+        "input": {"spikes": make(hidden)},
+    }
     nir_data("s.nir", nodes)
     code, text = held(capsys, "s.nir")
     assert code == 0
@@ -86,7 +98,16 @@ def test_times_of_events_are_of_the_step_they_were_made_from(dt, rng, tmp_path):
 
 
 def test_the_nodes_of_a_nir_graph_are_its_layers(rng, tmp_path):
-    path = write(tmp_path / "net.nir", *chain(affine(rng, 4, 6), neurons(rng, "LIF", (6,)), affine(rng, 6, 3), neurons(rng, "LIF", (3,)), shown=(3,)))
+    path = write(
+        tmp_path / "net.nir",
+        *chain(
+            affine(rng, 4, 6),
+            neurons(rng, "LIF", (6,)),
+            affine(rng, 6, 3),
+            neurons(rng, "LIF", (3,)),
+            shown=(3,),
+        ),
+    )
     network = refsim.bridge.load(path, dt="1 ms", integration="euler", reset="to v_reset")
     names = [layer.name.strip("'") for layer in network.layers]
     assert by_layer(dict(zip(names, "ab", strict=True)), network, "") == {0: "a", 1: "b"}
@@ -95,17 +116,66 @@ def test_the_nodes_of_a_nir_graph_are_its_layers(rng, tmp_path):
 @pytest.mark.parametrize(
     ("nodes", "says"),
     [
-        ({"1": {"v": ("TimeGriddedData", {"data": np.zeros((3, 40, 5))}, {"dt": 1e-3})}}, "has 1 node and no 'spikes' of any; what was recorded is v"),
-        ({"1": {"spikes": ("TimeGriddedData", {"data": np.zeros((3, 40, 5))}, {"dt": 1e-4})}}, "has steps of 0.0001 s, but the network's are 0.001 s"),
-        ({"1": {"spikes": ("TimeGriddedData", {"data": np.zeros((3, 40))}, {"dt": 1e-3})}}, "must be .n_samples, n_time_steps, n_neurons."),
-        ({"1": {"spikes": ("TimeGriddedData", {"data": np.zeros((3, 40, 5))}, {})}}, "say no dt above 0"),
+        (
+            {"1": {"v": ("TimeGriddedData", {"data": np.zeros((3, 40, 5))}, {"dt": 1e-3})}},
+            "has 1 node and no 'spikes' of any; what was recorded is v",
+        ),
+        (
+            {"1": {"spikes": ("TimeGriddedData", {"data": np.zeros((3, 40, 5))}, {"dt": 1e-4})}},
+            "has steps of 0.0001 s, but the network's are 0.001 s",
+        ),
+        (
+            {"1": {"spikes": ("TimeGriddedData", {"data": np.zeros((3, 40))}, {"dt": 1e-3})}},
+            "must be .n_samples, n_time_steps, n_neurons.",
+        ),
+        (
+            {"1": {"spikes": ("TimeGriddedData", {"data": np.zeros((3, 40, 5))}, {})}},
+            "say no dt above 0",
+        ),
         ({"1": {"spikes": ("TimeGriddedData", {}, {"dt": 1e-3})}}, "have no numbers 'data'"),
         ({"1": {"spikes": ("Waves", {}, {})}}, "are of kind 'Waves'"),
-        ({"1": {"spikes": ("EventData", {"idx": np.zeros((3, 2), int), "time": np.full((3, 2), np.inf)}, {"n_neurons": 5, "t_max": 0.04})}}, "an event of a neuron has no time"),
-        ({"1": {"spikes": ("EventData", {"idx": np.zeros((3, 2), int), "time": np.zeros((3, 1))}, {"n_neurons": 5, "t_max": 0.04})}}, "as many times"),
-        ({"1": {"spikes": ("ValuedEventData", {"idx": np.zeros((3, 1), int), "time": np.zeros((3, 1)), "value": np.full((3, 1), 2.0)}, {"n_neurons": 5, "t_max": 0.04})}}, "values other than 1"),
+        (
+            {
+                "1": {
+                    "spikes": (
+                        "EventData",
+                        {"idx": np.zeros((3, 2), int), "time": np.full((3, 2), np.inf)},
+                        {"n_neurons": 5, "t_max": 0.04},
+                    )
+                }
+            },
+            "an event of a neuron has no time",
+        ),
+        (
+            {
+                "1": {
+                    "spikes": (
+                        "EventData",
+                        {"idx": np.zeros((3, 2), int), "time": np.zeros((3, 1))},
+                        {"n_neurons": 5, "t_max": 0.04},
+                    )
+                }
+            },
+            "as many times",
+        ),
+        (
+            {
+                "1": {
+                    "spikes": (
+                        "ValuedEventData",
+                        {
+                            "idx": np.zeros((3, 1), int),
+                            "time": np.zeros((3, 1)),
+                            "value": np.full((3, 1), 2.0),
+                        },
+                        {"n_neurons": 5, "t_max": 0.04},
+                    )
+                }
+            },
+            "values other than 1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_nir_data_that_is_no_recording_of_spikes_is_refused(nodes, says, here, capsys):
     code, text = held(capsys, str(nir_data("s.nir", nodes)))
     assert code == 2

@@ -1,4 +1,6 @@
-"""Every decision on its own: planted faults are found where they are, all of them, and nowhere else."""
+"""Every decision on its own: planted faults are found where they are, all of them, and nowhere
+else.
+"""
 
 import dataclasses
 import itertools
@@ -8,8 +10,8 @@ import pytest
 
 import refsim
 from refsim import Connection, Discrete, Drive, Torch
-from refsim.questions.code import compare_recordings
-from refsim.rounding import replay
+from refsim.compare.comparison import compare_recordings
+from refsim.compare.replay import replay
 
 FAULTS = ("threshold", "bias", "row", "columns", "delay")
 
@@ -33,7 +35,10 @@ def faulty(layer, fault, rng):
 
 
 def made_network(rng, kind):
-    """Return a network of four layers: recurrent, convolutional, or of tenths, whose sums meet the threshold."""
+    """Return a network of four layers.
+
+    Recurrent, convolutional, or of tenths, whose sums meet the threshold.
+    """
     sizes = (18, 16, 16, 16, 12)
     card = refsim.load("if", v_th=0.7) if kind == "ties" else refsim.load("lif", tau=2.5, v_th=0.6)
     layers = []
@@ -72,7 +77,10 @@ def test_the_culprits_are_the_layers_that_were_changed(kind, seed):
     network = made_network(rng, kind)
     drive = Drive.bernoulli(rng.uniform(0.1, 0.6, (6, 18)), 60, "1 ms", seed)
     planted = sorted(rng.choice(4, size=1 + seed % 3, replace=False).tolist())
-    changed = {index: faulty(network.layers[index], FAULTS[(seed + index) % len(FAULTS)], rng) for index in planted}
+    changed = {
+        index: faulty(network.layers[index], FAULTS[(seed + index) % len(FAULTS)], rng)
+        for index in planted
+    }
     found = compare_recordings(Discrete().run(network, drive), trial_of(network, drive, changed))
     assert found.outcome == "wrong decisions"
     assert found.replay.culprits == planted
@@ -91,15 +99,22 @@ def test_a_right_network_has_no_wrong_decision(kind, seed):
 
 
 def one_layer(v_th=0.3):
-    """Return two neurons that share nothing; the first ties at threshold, the second fires in each step."""
-    network = refsim.Network.dense([(np.diag([0.1, 1.0]), None, refsim.load("if", v_th=v_th))], "1 ms")
+    """Return two neurons that share nothing.
+
+    The first ties at threshold, the second fires in each step.
+    """
+    network = refsim.Network.dense(
+        [(np.diag([0.1, 1.0]), None, refsim.load("if", v_th=v_th))], "1 ms"
+    )
     return network, Drive.raster(np.ones((1, 40, 2)), "1 ms")
 
 
 def recorded(network, drive, dense):
     run = Discrete().run(network, drive)
     spikes = (refsim.SpikeTrains.from_dense(dense, network.dt),)
-    return dataclasses.replace(run, spikes=spikes, provenance={**run.provenance, "dtype": "float32", "label": "trial"})
+    return dataclasses.replace(
+        run, spikes=spikes, provenance={**run.provenance, "dtype": "float32", "label": "trial"}
+    )
 
 
 def test_a_tie_hides_nothing_beside_it():
@@ -124,7 +139,9 @@ def test_one_lost_spike_is_one_wrong_decision_however_much_follows():
     network = made_network(rng, "recurrent")
     drive = Drive.bernoulli(rng.uniform(0.1, 0.6, (1, 18)), 60, "1 ms", 2)
     free = Discrete().run(network, drive)
-    sample, step, neuron = (int(each[3]) for each in (free.spikes[1].sample, free.spikes[1].step, free.spikes[1].neuron))
+    sample, step, neuron = (
+        int(each[3]) for each in (free.spikes[1].sample, free.spikes[1].step, free.spikes[1].neuron)
+    )
     # what a run does that loses this spike: all that follows from it, as it follows
     dense = [train.dense() for train in free.spikes]
     dense[1][sample, step, neuron] = False
@@ -136,7 +153,7 @@ def test_one_lost_spike_is_one_wrong_decision_however_much_follows():
 
 def _followed(network, drive, dense, from_step):
     """Let a network run on from a step in which one spike is taken away."""
-    from refsim.engines.delays import Hearing
+    from refsim.engines.arrivals import Hearing
     from refsim.engines.discrete import LayerState, signed_sums
 
     states = [LayerState.start(layer, network.dt, 1) for layer in network.layers]
@@ -147,7 +164,9 @@ def _followed(network, drive, dense, from_step):
             fired, _ = state.step(signed_sums(layer, hear(index, frame)), fired=given)
             hear.spikes[index], out[index][:, step] = state.output(fired), fired
     run = Discrete().run(network, drive)
-    return dataclasses.replace(run, spikes=tuple(refsim.SpikeTrains.from_dense(each, network.dt) for each in out))
+    return dataclasses.replace(
+        run, spikes=tuple(refsim.SpikeTrains.from_dense(each, network.dt) for each in out)
+    )
 
 
 def test_known_membranes_are_held_against_the_replay():
@@ -178,7 +197,11 @@ def test_a_membrane_that_is_no_number_is_named_and_never_passes():
 
 
 def test_a_card_that_runs_away_is_not_the_fault_of_the_trial():
-    away = refsim.NeuronModel("away", state={"v": 1.0}, discrete={"integrate": "v = v*v*9 + I", "fire": "z = v < 0", "reset": "v = v"})
+    away = refsim.NeuronModel(
+        "away",
+        state={"v": 1.0},
+        discrete={"integrate": "v = v*v*9 + I", "fire": "z = v < 0", "reset": "v = v"},
+    )
     network = refsim.Network.dense([([[1.0]], None, away)], "1 ms")
     drive = Drive.current(np.ones((1, 40, 1)), "1 ms")
 
@@ -188,7 +211,9 @@ def test_a_card_that_runs_away_is_not_the_fault_of_the_trial():
 
     with np.errstate(all="ignore"):
         reference = Discrete().run(network, drive)
-    report = refsim.compare(reference, Torch(dtype="float64", steps={"away": step}).run(network, drive))
+    report = refsim.compare(
+        reference, Torch(dtype="float64", steps={"away": step}).run(network, drive)
+    )
     assert report.verdict == "inconclusive"
     assert "leaves the range of numbers" in report.sentence
 
@@ -201,7 +226,9 @@ def test_in_short_dtypes_a_slip_fails_and_a_right_module_does_not(dtype, slip):
 
     def module(tau=2.0, bias=True):
         torch.manual_seed(4)
-        made = torch.nn.Sequential(torch.nn.Linear(20, 30), LIF(tau=tau), torch.nn.Linear(30, 10), LIF(tau=tau))
+        made = torch.nn.Sequential(
+            torch.nn.Linear(20, 30), LIF(tau=tau), torch.nn.Linear(30, 10), LIF(tau=tau)
+        )
         with torch.no_grad():
             for linear in (made[0], made[2]):
                 linear.weight.mul_(4)
@@ -212,5 +239,7 @@ def test_in_short_dtypes_a_slip_fails_and_a_right_module_does_not(dtype, slip):
     declared = refsim.bridge.load(module(), dt="1 ms")
     drive = Drive.bernoulli(np.random.default_rng(0).uniform(0.1, 0.5, (20, 20)), 40, "1 ms", 0)
     trial = {"none": module(), "tau": module(tau=2.2), "bias": module(bias=False)}[slip]
-    found = compare_recordings(Discrete().run(declared, drive), Torch(module=trial).run(declared, drive))
+    found = compare_recordings(
+        Discrete().run(declared, drive), Torch(module=trial).run(declared, drive)
+    )
     assert (found.status == "fail") == (slip != "none"), found.outcome

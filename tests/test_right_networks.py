@@ -8,15 +8,30 @@ HUNDRED = networks()
 
 def test_there_are_a_hundred_of_many_kinds():
     assert len({right.name for right in HUNDRED}) == len(HUNDRED) == 100
-    for kind in ("convolution", "recurrent", "delayed", "read-out", "torch.compile", "bfloat16", "float16", "float64", "4096 wide", "2000 steps"):
+    for kind in (
+        "convolution",
+        "recurrent",
+        "delayed",
+        "read-out",
+        "torch.compile",
+        "bfloat16",
+        "float16",
+        "float64",
+        "4096 wide",
+        "2000 steps",
+    ):
         assert sum(kind in right.name for right in HUNDRED) >= 5, kind
 
 
 @pytest.mark.parametrize(
     "right",
-    [on_steps("alif", "recurrent", "float32", (12, 10, 8), (2, 40), 3), live("LIF", "bfloat16", (12, 10, 8), (3, 30), 3), live("Leaky, hard", "float16", (12, 10, 8), (3, 30), 3)],
+    [
+        on_steps("alif", "recurrent", "float32", (12, 10, 8), (2, 40), 3),
+        live("LIF", "bfloat16", (12, 10, 8), (3, 30), 3),
+        live("Leaky, hard", "float16", (12, 10, 8), (3, 30), 3),
+    ],
     ids=lambda right: right.name,
-)  # fmt: skip
+)
 @pytest.mark.parametrize("membranes", [False, True])
 def test_a_right_network_is_judged_and_nothing_in_it_is_wrong(right, membranes):
     found = judge(right, membranes=membranes)

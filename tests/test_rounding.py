@@ -10,10 +10,23 @@ from hypothesis import strategies as st
 
 import refsim
 from refsim import Discrete, Drive, Torch
-from refsim.rounding import Bounded, constant, distances_to_threshold, quantum_of
-from refsim.rounding.bounded import UNKNOWN
+from refsim.compare.bounded import UNKNOWN, Bounded, constant, quantum_of
+from refsim.compare.rounding import distances_to_threshold
 
-NAMES = ["bernoulli", "cuba_lif", "if", "li", "lif", "lif_decay", "lif_refractory", "plif", "poisson_escape", "srif", "srif_mpr", "srm0_escape"]
+NAMES = [
+    "bernoulli",
+    "cuba_lif",
+    "if",
+    "li",
+    "lif",
+    "lif_decay",
+    "lif_refractory",
+    "plif",
+    "poisson_escape",
+    "srif",
+    "srif_mpr",
+    "srm0_escape",
+]
 
 
 @settings(deadline=None, max_examples=40)
@@ -26,8 +39,11 @@ def test_the_bound_covers_what_float32_does(name, seed):
     trial = Torch(dtype="float32").run(network, drive, ("before_reset",))
     (found,) = distances_to_threshold(reference, np.arange(4), ("float64", "float32"))
     parted = (reference.spikes[0].dense() != trial.spikes[0].dense()).any(axis=2).cumsum(axis=1) > 0
-    before = ~np.concatenate([np.zeros((4, 1), bool), parted[:, :-1]], axis=1)  # up to and with the first divergence
-    error = np.abs(trial.traces[0]["before_reset"].astype(float) - reference.traces[0]["before_reset"])
+    # Up to and with the first divergence.
+    before = ~np.concatenate([np.zeros((4, 1), bool), parted[:, :-1]], axis=1)
+    error = np.abs(
+        trial.traces[0]["before_reset"].astype(float) - reference.traces[0]["before_reset"]
+    )
     assert (error <= found.bound)[before].all()
     assert found.bound.max() < 1e-2  # and it says something
 
@@ -41,7 +57,15 @@ def test_the_bound_is_a_bound_and_not_the_error():
 
 @pytest.mark.parametrize(
     ("numbers", "quantum"),
-    [([0.5, 0.75], 0.25), ([3.0], 1.0), ([6.0, 4.0], 2.0), ([0.0], 1.0), ([], 1.0), ([2.0**-17, 1.0], 2.0**-17), ([-0.375], 0.125)],
+    [
+        ([0.5, 0.75], 0.25),
+        ([3.0], 1.0),
+        ([6.0, 4.0], 2.0),
+        ([0.0], 1.0),
+        ([], 1.0),
+        ([2.0**-17, 1.0], 2.0**-17),
+        ([-0.375], 0.125),
+    ],
 )
 def test_quantum_is_the_common_power_of_two(numbers, quantum):
     assert quantum_of(np.array(numbers)) == quantum
@@ -57,19 +81,23 @@ def test_dyadic_arithmetic_is_exact_and_says_so():
 
 
 def test_the_demo_network_is_exact_in_float32():
-    from refsim.questions.case import demo_case
+    from refsim.cases.case import demo_case
 
     network = demo_case().load()
-    drive = Drive.current(refsim.data.digits().values[:5], "1 ms", n_steps=16)
-    for layer in distances_to_threshold(Discrete().run(network, drive), np.arange(5), ("float64", "float32")):
+    drive = Drive.current(refsim.networks.data.digits().values[:5], "1 ms", n_steps=16)
+    for layer in distances_to_threshold(
+        Discrete().run(network, drive), np.arange(5), ("float64", "float32")
+    ):
         near = np.abs(layer.distance) < 1
         assert near.any()
         assert (layer.bound[near] == 0).all()
-        assert np.abs(layer.distance).min() >= 2.0**-17  # the biases keep every membrane off the grid of the threshold
+        # The biases keep every membrane off the grid of the threshold.
+        assert np.abs(layer.distance).min() >= 2.0**-17
 
 
 def test_a_knife_edge_is_a_failure_and_no_tie():
-    # dyadic sums meet the threshold exactly; a run with > instead of >= is wrong, and rounding is no excuse
+    # dyadic sums meet the threshold exactly; a run with > instead of >= is wrong, and rounding is
+    # no excuse
     network = refsim.Network.dense([([[0.25, 0.25]], None, refsim.load("srif"))], "1 ms")
     drive = Drive.events([0, 0], [0, 0], [0, 1], (1, 2, 2), "1 ms")
 
@@ -78,7 +106,9 @@ def test_a_knife_edge_is_a_failure_and_no_tie():
         z = (v > p["v_th"]).to(x.dtype)
         return z, v, {"v": v - z}
 
-    report = refsim.compare(Discrete().run(network, drive), Torch(steps={"srif": strict}).run(network, drive))
+    report = refsim.compare(
+        Discrete().run(network, drive), Torch(steps={"srif": strict}).run(network, drive)
+    )
     assert report.verdict == "fail"
     assert "0 from threshold" in report.sentence
 
@@ -87,9 +117,13 @@ def test_powers_and_clips_with_uncertain_arguments_are_bounded():
     u = 2.0**-24
     v, b = constant(np.array([0.7]), u), constant(np.array([0.3]), u)
     for result, exact in ((2.0**v, 2.0**0.7), (b ** (v * 40.0), 0.3**28.0)):
-        single = np.float32(0.3) ** (np.float32(0.7) * np.float32(40)) if exact < 1 else np.float32(2) ** np.float32(0.7)
+        single = (
+            np.float32(0.3) ** (np.float32(0.7) * np.float32(40))
+            if exact < 1
+            else np.float32(2) ** np.float32(0.7)
+        )
         assert abs(float(single) - exact) <= result.error < 1e-3
-    from refsim.rounding.bounded import BOUNDED_FUNCTIONS
+    from refsim.compare.bounded import BOUNDED_FUNCTIONS
 
     clipped = BOUNDED_FUNCTIONS["clip"](constant(np.array([3.0]), u), 0.0, v)
     assert clipped.error >= v.error > 0
@@ -104,7 +138,12 @@ def test_float16_underflow_is_within_the_bound():
     module.half()
     network = refsim.bridge.load(module, dt="1 ms")
     drive = Drive.current(np.full((1, 3, 1), 1e4), "1 ms")
-    assert refsim.compare(Discrete().run(network, drive), Torch(module=module).run(network, drive)).verdict != "fail"
+    assert (
+        refsim.compare(
+            Discrete().run(network, drive), Torch(module=module).run(network, drive)
+        ).verdict
+        != "fail"
+    )
 
 
 def test_tau_per_neuron_near_one_is_within_the_bound():
@@ -114,7 +153,12 @@ def test_tau_per_neuron_near_one_is_within_the_bound():
     x = np.zeros((1, 2, 2))
     x[0, 0, 0], x[0, 1, 1] = -1000, 1
     drive = Drive.current(x, "1 ms")
-    assert refsim.compare(Discrete().run(network, drive), Torch(dtype="float32").run(network, drive)).verdict != "fail"
+    assert (
+        refsim.compare(
+            Discrete().run(network, drive), Torch(dtype="float32").run(network, drive)
+        ).verdict
+        != "fail"
+    )
 
 
 LOGISTIC = refsim.NeuronModel(
@@ -132,11 +176,14 @@ def spike_changed(reference, step):
 
 
 def test_a_bound_that_is_lost_is_unknown_and_no_tie():
-    # a chaotic map blows up every difference: after some steps nobody knows how far rounding reaches
-    from refsim.questions.code import compare_recordings
-    from refsim.questions.neuron import alone
+    # a chaotic map blows up every difference: after some steps nobody knows how far rounding
+    # reaches
+    from refsim.cases.neuron import alone
+    from refsim.compare.comparison import compare_recordings
 
-    reference = Discrete().run(alone(LOGISTIC, "1 ms"), Drive.current(np.zeros((1, 200, 1)), "1 ms"))
+    reference = Discrete().run(
+        alone(LOGISTIC, "1 ms"), Drive.current(np.zeros((1, 200, 1)), "1 ms")
+    )
     trial = spike_changed(reference, 199)
     found = compare_recordings(reference, trial)
     assert (found.outcome, found.status, found.undecided) == ("not judged", "inconclusive", 1)
@@ -150,7 +197,7 @@ def test_a_bound_that_is_lost_is_unknown_and_no_tie():
 
 def test_a_late_fault_of_a_neuron_that_forgets_is_no_tie():
     # a cubic near its rest forgets what rounding did, and so does the bound
-    from refsim.questions.neuron import alone
+    from refsim.cases.neuron import alone
 
     rng = np.random.default_rng(0)
     drive = Drive.current(np.abs(rng.normal(0.4, 0.5, (1, 80, 1))), "1 ms")

@@ -1,4 +1,7 @@
-"""One runner for all seven checks: what is skipped, what is left out and why, and what becomes of code that raises."""
+"""One runner for all seven checks.
+
+What is skipped, what is left out and why, and what becomes of code that raises.
+"""
 
 import numpy as np
 import pytest
@@ -68,7 +71,9 @@ class Backwards(nn.Module):
 def gradients(first=None, skip=()):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(6, 5), *([first] if first else []), SRIF("arctangent"))
-    return refsim.check_gradient(module.double(), losses.spikemax, surrogate="arctangent", dt="1 ms", skip=skip).verdicts
+    return refsim.check_gradient(
+        module.double(), losses.spikemax, surrogate="arctangent", dt="1 ms", skip=skip
+    ).verdicts
 
 
 def maps(module, skip=()):
@@ -79,26 +84,51 @@ def through(part):
     return nn.Sequential(part, SRIF(), nn.Linear(6, 6), SRIF(), nn.Linear(6, 6), SRIF())
 
 
-# The check, its table, a call with what is right, and one with code that raises; a module is read before it is checked.
+# The check, its table, a call with what is right, and one with code that raises; a module is read
+# before it is checked.
 CHECKS = {
-    "step": (STEP_CHECKS, lambda skip: refsim.check_step(soft, refsim.load("srif"), skip=skip), lambda: refsim.check_step(raising, refsim.load("srif"))),
+    "step": (
+        STEP_CHECKS,
+        lambda skip: refsim.check_step(soft, refsim.load("srif"), skip=skip),
+        lambda: refsim.check_step(raising, refsim.load("srif")),
+    ),
     "module": (MAP_CHECKS, lambda skip: maps(honest_module(), skip), None),
-    "card": (CARD_CHECKS, lambda skip: refsim.check_card(own(), skip=skip), lambda: refsim.check_card(own(), steps={"own": raising}, skip=set(CARD_CHECKS) - {"engines"})),
-    "loss": (LOSS_CHECKS, lambda skip: refsim.check_loss(losses.spikemax, skip=skip), lambda: refsim.check_loss(raising)),
+    "card": (
+        CARD_CHECKS,
+        lambda skip: refsim.check_card(own(), skip=skip),
+        lambda: refsim.check_card(
+            own(), steps={"own": raising}, skip=set(CARD_CHECKS) - {"engines"}
+        ),
+    ),
+    "loss": (
+        LOSS_CHECKS,
+        lambda skip: refsim.check_loss(losses.spikemax, skip=skip),
+        lambda: refsim.check_loss(raising),
+    ),
     "surrogate": (
         SURROGATE_CHECKS,
         lambda skip: refsim.check_surrogate(spike_function("sigmoid"), "sigmoid", skip=skip),
         lambda: refsim.check_surrogate(raising, "sigmoid", bias=True),
     ),
-    "gradient": (GRADIENT_CHECKS, lambda skip: gradients(skip=skip), lambda: gradients(Backwards())),
-    "judge": (JUDGE_CHECKS, lambda skip: refsim.check_judge(honest_judge, skip=skip), lambda: refsim.check_judge(raising)),
-}  # fmt: skip
+    "gradient": (
+        GRADIENT_CHECKS,
+        lambda skip: gradients(skip=skip),
+        lambda: gradients(Backwards()),
+    ),
+    "judge": (
+        JUDGE_CHECKS,
+        lambda skip: refsim.check_judge(honest_judge, skip=skip),
+        lambda: refsim.check_judge(raising),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_check_is_skipped_in_one_way(name):
     table, call, _ = CHECKS[name]
-    assert all(isinstance(check, Check) and check.claim.measure == key for key, check in table.items())
+    assert all(
+        isinstance(check, Check) and check.claim.measure == key for key, check in table.items()
+    )
     kept = FEW.get(name, next(iter(table)))
     others = [key for key in table if key != kept]
     for skip in (set(others), ",".join(others), (" , ".join(others[1:]), others[0])):
@@ -122,7 +152,8 @@ def test_code_that_raises_fails_and_is_told_once(name):
     assert len(told) == 1
     assert "raised KeyError" in told[0].detail
     assert "nobody" in told[0].detail
-    assert {verdict.status for verdict in verdicts if name != "gradient"} <= {"fail", "skipped"}  # there, what only runs forth is judged
+    # There, what only runs forth is judged.
+    assert {verdict.status for verdict in verdicts if name != "gradient"} <= {"fail", "skipped"}
     assert all(verdict.detail for verdict in verdicts if verdict.status != "pass")
 
 
@@ -137,17 +168,25 @@ def test_a_loss_that_raises_at_silence_alone_fails_there():
             raising()
         return losses.spikemax(spikes, labels)
 
-    failed = {verdict.claim.measure: verdict for verdict in refsim.check_loss(fragile) if verdict.status != "pass"}
+    failed = {
+        verdict.claim.measure: verdict
+        for verdict in refsim.check_loss(fragile)
+        if verdict.status != "pass"
+    }
     assert failed["finite"].status == "fail"
     assert {verdict.status for name, verdict in failed.items() if name != "finite"} <= {"skipped"}
 
 
 def test_what_is_left_out_says_why():
-    for verdict in (*refsim.check_step(lambda x, s: (x * 0, s), refsim.load("srif")), *refsim.check_step(soft, refsim.load("lif"))):
+    for verdict in (
+        *refsim.check_step(lambda x, s: (x * 0, s), refsim.load("srif")),
+        *refsim.check_step(soft, refsim.load("lif")),
+    ):
         assert verdict.detail or verdict.status == "pass"
 
 
-# --- dt ---------------------------------------------------------------------------------------------------------------
+# --- dt
+# --------------------------------------------------------------------------------------------------
 
 
 def norse(dt):
@@ -174,7 +213,11 @@ def test_a_step_in_seconds_is_held_against_the_card_at_its_dt(dt):
     assert not failed(refsim.check_step(norse(seconds), card, dt=dt))
     other = refsim.check_step(norse(1.5 * seconds), card, dt=dt)
     assert failed(other)
-    assert all(f"the card was run at dt = {1000 * seconds:g} ms" in verdict.detail for verdict in other if verdict.status == "fail")
+    assert all(
+        f"the card was run at dt = {1000 * seconds:g} ms" in verdict.detail
+        for verdict in other
+        if verdict.status == "fail"
+    )
 
 
 def test_without_a_dt_it_is_a_millisecond_as_in_experiments():
@@ -183,8 +226,14 @@ def test_without_a_dt_it_is_a_millisecond_as_in_experiments():
         step = refsim.Torch().step_of(model)
 
         def own_step(x, s, model=model, step=step):
-            s = {key: torch.full_like(x, state.start) for key, state in model.stepped.items()} if s is None else s
-            z, _, s = step(x, s, {**model.constants(1e-3), "step": 1e-3}, lambda d: (d >= 0).to(d.dtype))
+            s = (
+                {key: torch.full_like(x, state.start) for key, state in model.stepped.items()}
+                if s is None
+                else s
+            )
+            z, _, s = step(
+                x, s, {**model.constants(1e-3), "step": 1e-3}, lambda d: (d >= 0).to(d.dtype)
+            )
             return z, s
 
         assert not failed(refsim.check_step(own_step, model, as_input=torch.tensor))
@@ -192,12 +241,17 @@ def test_without_a_dt_it_is_a_millisecond_as_in_experiments():
         refsim.check_step(soft, refsim.load("srif"), dt="1 mV")
 
 
-# --- naming -----------------------------------------------------------------------------------------------------------
+# --- naming
+# --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("spikes", "words"), [(0.0, "it is silent"), (1.0, "it fires 5 of 5 steps without input")])
+@pytest.mark.parametrize(
+    ("spikes", "words"), [(0.0, "it is silent"), (1.0, "it fires 5 of 5 steps without input")]
+)
 def test_a_step_that_pulses_cannot_move_is_blamed_for_nothing_else(spikes, words):
-    verdicts = refsim.check_step(lambda x, s: (x * 0 + spikes, s), refsim.load("lif_decay", decay=0.5))
+    verdicts = refsim.check_step(
+        lambda x, s: (x * 0 + spikes, s), refsim.load("lif_decay", decay=0.5)
+    )
     assert failed(verdicts) == {"gain"}
     assert all(words in verdict.detail or "left out" in verdict.detail for verdict in verdicts)
 
@@ -209,14 +263,19 @@ def test_a_refractory_step_is_not_blamed_for_its_reset():
         z = (v >= 0.5) & (left == 0)
         return z, (v * (1 - z), np.where(z, 5, np.maximum(left - 1, 0)))
 
-    verdicts = {verdict.claim.measure: verdict for verdict in refsim.check_step(refractory, refsim.load("lif_decay", decay=0.5))}
+    verdicts = {
+        verdict.claim.measure: verdict
+        for verdict in refsim.check_step(refractory, refsim.load("lif_decay", decay=0.5))
+    }
     assert failed(verdicts.values()) == {"refractory"}
     assert "it cannot be measured behind another refractory" in verdicts["reset_kind"].detail
     assert verdicts["refractory"].detail == "5 for the declared 0"
 
 
 def test_what_forgets_all_is_blamed_for_its_decay_alone():
-    verdicts = refsim.check_step(lambda x, _s: (x >= 0.5, None), refsim.load("lif_decay", decay=0.5))
+    verdicts = refsim.check_step(
+        lambda x, _s: (x >= 0.5, None), refsim.load("lif_decay", decay=0.5)
+    )
     assert failed(verdicts) == {"decay"}
 
 
@@ -227,7 +286,10 @@ def test_a_strict_comparison_is_judged_where_sums_are_exact_alone():
         z = v >= 0.5
         return z, v * (1 - z)
 
-    rows = {verdict.claim.measure: verdict for verdict in refsim.check_step(lif, refsim.load("lif", tau=10.0))}
+    rows = {
+        verdict.claim.measure: verdict
+        for verdict in refsim.check_step(lif, refsim.load("lif", tau=10.0))
+    }
     assert rows["comparison"].status == "pass"  # at 5.0, where both give 0.5
     card = refsim.load("lif_exp")
     rows = {verdict.claim.measure: verdict for verdict in refsim.check_step(soft, card)}
@@ -236,9 +298,13 @@ def test_a_strict_comparison_is_judged_where_sums_are_exact_alone():
 
 def test_a_module_with_a_convolution_is_told_its_input():
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Conv2d(1, 2, 3), SRIF(), nn.Flatten(), nn.Linear(2 * 3 * 4, 3), LIF()).double()
+    module = nn.Sequential(
+        nn.Conv2d(1, 2, 3), SRIF(), nn.Flatten(), nn.Linear(2 * 3 * 4, 3), LIF()
+    ).double()
     network = refsim.bridge.load(module, dt="1 ms", input_shape=(1, 5, 6))
-    assert {verdict.status for verdict in refsim.check_module(module, network, input_shape=(1, 5, 6))} == {"pass"}
+    assert {
+        verdict.status for verdict in refsim.check_module(module, network, input_shape=(1, 5, 6))
+    } == {"pass"}
     module[0].weight.data[0, 0, 1, 1] *= -1
     assert failed(refsim.check_module(module, network, input_shape=(1, 5, 6))) == {"weights"}
     with pytest.raises(RefsimError, match="input_shape"):
@@ -248,5 +314,9 @@ def test_a_module_with_a_convolution_is_told_its_input():
 def test_a_wrong_weight_is_told_with_its_place():
     network, module = refsim.bridge.load(honest_module(), dt="1 ms"), honest_module()
     module[2].weight.data[1, 3] *= -1
-    (row,) = (verdict for verdict in refsim.check_module(module, network) if verdict.status == "fail")
-    assert row.detail.startswith(f"{network.layers[1].name}: 1 of 36, first from input 3 to neuron 1: ")
+    (row,) = (
+        verdict for verdict in refsim.check_module(module, network) if verdict.status == "fail"
+    )
+    assert row.detail.startswith(
+        f"{network.layers[1].name}: 1 of 36, first from input 3 to neuron 1: "
+    )

@@ -1,4 +1,6 @@
-"""Feed-forward networks over all steps at once are the networks step by step, and every kind of neuron trains."""
+"""Feed-forward networks over all steps at once are the networks step by step, and every kind of
+neuron trains.
+"""
 
 import numpy as np
 import pytest
@@ -9,7 +11,19 @@ from torch import nn
 
 import refsim
 from refsim import RefsimError
-from refsim.pytorch import ALIF, AdLIF, AlifLoihi, AxonalDelay, CubaLIF, CubaLoihi, SRMAlpha, SRMSlayer, over_steps, quantise, sequence
+from refsim.modules import sequence
+from refsim.pytorch import (
+    ALIF,
+    AdLIF,
+    AlifLoihi,
+    AxonalDelay,
+    CubaLIF,
+    CubaLoihi,
+    SRMAlpha,
+    SRMSlayer,
+    over_steps,
+    quantise,
+)
 from refsim.pytorch.losses import spikemax
 from refsim.pytorch.surrogate import spike_function
 
@@ -32,7 +46,14 @@ STEPS = 24
 def network(kind):
     """12-16-2 with delays; weights of Loihi's neurons are whole numbers on its grid."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(12, 16), KINDS[kind](), nn.Dropout(0.0), AxonalDelay(16, 4, 1.5), nn.Linear(16, 2), KINDS[kind]()).double()
+    model = nn.Sequential(
+        nn.Linear(12, 16),
+        KINDS[kind](),
+        nn.Dropout(0.0),
+        AxonalDelay(16, 4, 1.5),
+        nn.Linear(16, 2),
+        KINDS[kind](),
+    ).double()
     whole = "loihi" in kind
     with torch.no_grad():
         for layer in (model[0], model[4]):
@@ -60,15 +81,27 @@ def step_by_step(model, x):
 
 
 def difference(model):
-    """Return wrong spikes, and the largest error of a gradient relative to the largest of its tensor, between the two ways."""
+    """Return wrong spikes, and the largest error of a gradient relative to the largest of its
+    tensor, between the two ways.
+    """
     x, _ = recordings()
-    upstream = torch.rand(len(x), 2, STEPS, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    upstream = torch.rand(
+        len(x), 2, STEPS, dtype=torch.float64, generator=torch.Generator().manual_seed(2)
+    )
     outputs, gradients = [], []
     for way in (lambda: over_steps(model, x)[0], lambda: step_by_step(model, x)):
         outputs.append(way())
-        gradients.append(torch.autograd.grad((outputs[-1] * upstream).sum(), [each for each in model.parameters() if each.requires_grad]))
+        gradients.append(
+            torch.autograd.grad(
+                (outputs[-1] * upstream).sum(),
+                [each for each in model.parameters() if each.requires_grad],
+            )
+        )
     assert outputs[1].sum() > 10
-    return int((outputs[0] != outputs[1]).sum()), max(float((one - other).abs().max() / other.abs().max()) for one, other in zip(*gradients, strict=True))
+    return int((outputs[0] != outputs[1]).sum()), max(
+        float((one - other).abs().max() / other.abs().max())
+        for one, other in zip(*gradients, strict=True)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,10 +120,24 @@ def _one_step_late(kernel, n_steps):
 _RESPONSE, _REFRACTORY = sequence._response, sequence._refractory
 FAULTS = {
     "potential a step late": ("_response", _one_step_late),
-    "no refractory response": ("_refractory", lambda potential, nu, theta: torch.zeros_like(potential)),
-    "refractory response of the membrane without it": ("_refractory", lambda potential, nu, theta: sum(
-        torch.cat([torch.zeros_like(potential[:k]), (potential >= theta).double()[: len(potential) - k]]) * nu[k] for k in range(min(len(nu), len(potential))))),
-}  # fmt: skip
+    "no refractory response": (
+        "_refractory",
+        lambda potential, nu, theta: torch.zeros_like(potential),
+    ),
+    "refractory response of the membrane without it": (
+        "_refractory",
+        lambda potential, nu, theta: sum(
+            torch.cat(
+                [
+                    torch.zeros_like(potential[:k]),
+                    (potential >= theta).double()[: len(potential) - k],
+                ]
+            )
+            * nu[k]
+            for k in range(min(len(nu), len(potential)))
+        ),
+    ),
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -103,8 +150,14 @@ def test_a_fault_in_the_fast_way_is_seen(fault, monkeypatch):
 def test_it_trains(kind):
     model, (x, labels) = network(kind), recordings()
     delay = model[3].delay
-    rest = [each for name, each in model.named_parameters() if each is not delay and not (name.endswith("bias") and "loihi" in kind)]
-    optimiser = torch.optim.Adam([{"params": rest, "lr": 4.0 if "loihi" in kind else 0.02}, {"params": [delay], "lr": 0.05}])
+    rest = [
+        each
+        for name, each in model.named_parameters()
+        if each is not delay and not (name.endswith("bias") and "loihi" in kind)
+    ]
+    optimiser = torch.optim.Adam(
+        [{"params": rest, "lr": 4.0 if "loihi" in kind else 0.02}, {"params": [delay], "lr": 0.05}]
+    )
     losses = []
     for _ in range(20):
         loss = spikemax(over_steps(model, x)[0], labels)
@@ -138,7 +191,8 @@ def test_the_gradients_of_slayer_itself_come_out():
     assert abs(float(loss_of(output).detach()) - loss) <= 1e-9
     assert max(errors) <= 1e-4
     for found, index in zip(fast, (0, 2), strict=True):
-        assert float((found - other[index].weight.grad).abs().max() / found.abs().max()) <= 1e-10  # 500 steps in another order
+        # 500 steps in another order.
+        assert float((found - other[index].weight.grad).abs().max() / found.abs().max()) <= 1e-10
 
 
 def test_dropout_silences_a_neuron_for_the_whole_record():
@@ -147,13 +201,20 @@ def test_dropout_silences_a_neuron_for_the_whole_record():
     assert layers == []
     assert ((output == output[..., :1]).all(-1)).all()
     assert 0.3 < float((output > 0).double().mean()) < 0.7
-    assert torch.equal(over_steps(model.eval(), torch.ones(4, 50, STEPS))[0], torch.ones(4, 50, STEPS))
+    assert torch.equal(
+        over_steps(model.eval(), torch.ones(4, 50, STEPS))[0], torch.ones(4, 50, STEPS)
+    )
 
 
 def test_images_and_sequences_in_sequences():
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Sequential(nn.Conv2d(2, 3, 3), CubaLIF(NARROW)), AxonalDelay(3, 2, 1.0), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12, 4), CubaLIF(NARROW)
+        nn.Sequential(nn.Conv2d(2, 3, 3), CubaLIF(NARROW)),
+        AxonalDelay(3, 2, 1.0),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(12, 4),
+        CubaLIF(NARROW),
     ).double()
     model[4].weight.data.abs_()
     x = (torch.rand(2, 2, 6, 6, STEPS) < 0.3).double()
@@ -169,6 +230,9 @@ def test_a_memory_that_it_does_not_know_is_refused():
             super().__init__()
             self.inner = CubaLIF()
 
-    for part, said in ((nn.LSTM(3, 3), "module.1 is a LSTM"), (Residual(), "module.1.inner is a CubaLIF")):
+    for part, said in (
+        (nn.LSTM(3, 3), "module.1 is a LSTM"),
+        (Residual(), "module.1.inner is a CubaLIF"),
+    ):
         with pytest.raises(RefsimError, match=said):
             over_steps(nn.Sequential(nn.Linear(3, 3), part), torch.zeros(1, 3, 4))

@@ -1,4 +1,7 @@
-"""One neuron object behind two maps: two layers where it is handed its states, a slip where it keeps one."""
+"""One neuron object behind two maps.
+
+Two layers where it is handed its states, a slip where it keeps one.
+"""
 
 import itertools
 
@@ -20,7 +23,10 @@ class Handed(nn.Module):
         super().__init__()
         torch.manual_seed(3)
         widths = [4, 5, *[wide] * (uses - 1)]
-        self.maps, self.cell = nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(widths)), LIFCell()
+        self.maps, self.cell = (
+            nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(widths)),
+            LIFCell(),
+        )
         for linear in self.maps:
             linear.weight.data = 20 * linear.weight.data.abs()
         self.double()
@@ -42,9 +48,18 @@ def test_a_cell_that_is_handed_its_states_is_as_many_layers(make, rng):
     assert report.verdict == "pass", report.sentence
     n = len(module.maps)
     assert len(report.findings.network.layers) == n
-    assert all(map(np.array_equal, [layer.weight for layer in report.findings.network.layers], [linear.weight.detach() for linear in module.maps]))
+    assert all(
+        map(
+            np.array_equal,
+            [layer.weight for layer in report.findings.network.layers],
+            [linear.weight.detach() for linear in module.maps],
+        )
+    )
     told = " ".join(report.text().split())
-    assert f"one neuron object, 'cell', stands behind {' and '.join(repr(f'maps.{index}') for index in range(n))}" in told
+    assert (
+        "one neuron object, 'cell', stands behind "
+        f"{' and '.join(repr(f'maps.{index}') for index in range(n))}"
+    ) in told
     assert f"judged as {n} layers" in told
     assert dict(module.named_modules()) == kept
 
@@ -68,7 +83,13 @@ def hidden():
 
 
 def test_a_neuron_that_keeps_one_state_behind_two_maps_is_a_slip():
-    with pytest.raises(RefsimError, match=r"one neuron object, '1' and '3', stands behind 2 maps, '0' and '2', and keeps its state itself.*copy.deepcopy"):
+    with pytest.raises(
+        RefsimError,
+        match=(
+            r"one neuron object, '1' and '3', stands behind 2 maps, '0' and '2', and keeps its "
+            r"state itself.*copy.deepcopy"
+        ),
+    ):
         refsim.bridge.load(hidden(), dt="1 ms")
     module = hidden()
     module[3] = type(module[1])(beta=0.9)  # the cure

@@ -1,4 +1,7 @@
-"""Equations as people write them for Brian2: read where a card can say them, refused with the cure where not."""
+"""Equations as people write them for Brian2.
+
+Read where a card can say them, refused with the cure where not.
+"""
 
 import numpy as np
 import pytest
@@ -10,7 +13,9 @@ TAU = {"tau": "10 ms"}
 
 
 def neuron(equations, threshold="v > 1", reset="v = 0", parameters=TAU, **more):
-    return NeuronModel("mine", equations, threshold=threshold, reset=reset, parameters=parameters, **more)
+    return NeuronModel(
+        "mine", equations, threshold=threshold, reset=reset, parameters=parameters, **more
+    )
 
 
 PLAIN = "dv/dt = (I - v)/tau : 1"
@@ -24,39 +29,62 @@ PAIRS = {
     ),
     "literals in threshold and reset": (
         lambda: neuron(
-            "dv/dt = (El - v)/tau + I/C : volt", "v > -50*mV", "v = -65*mV",
-            VOLTS, input="amp", state=AT_REST,
+            "dv/dt = (El - v)/tau + I/C : volt",
+            "v > -50*mV",
+            "v = -65*mV",
+            VOLTS,
+            input="amp",
+            state=AT_REST,
         ),
         lambda: neuron(
-            "dv/dt = (El - v)/tau + I/C : volt", "v > th", "v = El",
-            VOLTS | {"th": "-50 mV"}, input="amp", state=AT_REST,
+            "dv/dt = (El - v)/tau + I/C : volt",
+            "v > th",
+            "v = El",
+            VOLTS | {"th": "-50 mV"},
+            input="amp",
+            state=AT_REST,
         ),
     ),
     "a compound literal": (
         lambda: neuron(
-            "dv/dt = 0.5*nS/mV*(v - El)*(v - El)/C + I/C : volt", "v > th", "v = El",
-            VOLTS | {"th": "-50 mV"}, input="amp", state=AT_REST,
+            "dv/dt = 0.5*nS/mV*(v - El)*(v - El)/C + I/C : volt",
+            "v > th",
+            "v = El",
+            VOLTS | {"th": "-50 mV"},
+            input="amp",
+            state=AT_REST,
         ),
         lambda: neuron(
-            "dv/dt = k*(v - El)*(v - El)/C + I/C : volt", "v > th", "v = El",
-            VOLTS | {"th": "-50 mV", "k": "0.5 nS/mV"}, input="amp", state=AT_REST,
+            "dv/dt = k*(v - El)*(v - El)/C + I/C : volt",
+            "v > th",
+            "v = El",
+            VOLTS | {"th": "-50 mV", "k": "0.5 nS/mV"},
+            input="amp",
+            state=AT_REST,
         ),
     ),
     "declared parameters and input": (
         lambda: neuron(
             "dv/dt = (El - v)/tau + I/C : volt\nI : amp\ntau : second (constant, shared)",
-            "v > th", "v = El", VOLTS | {"th": "-50 mV"}, state=AT_REST,
+            "v > th",
+            "v = El",
+            VOLTS | {"th": "-50 mV"},
+            state=AT_REST,
         ),
         lambda: neuron(
-            "dv/dt = (El - v)/tau + I/C : volt", "v > th", "v = El",
-            VOLTS | {"th": "-50 mV"}, input="amp", state=AT_REST,
+            "dv/dt = (El - v)/tau + I/C : volt",
+            "v > th",
+            "v = El",
+            VOLTS | {"th": "-50 mV"},
+            input="amp",
+            state=AT_REST,
         ),
     ),
     "constant over dt": (
         lambda: neuron("dv/dt = (J - v)/tau : 1\nJ = I + 0.1 : 1 (constant over dt)"),
         lambda: neuron("dv/dt = (J - v)/tau : 1\nJ = I + 0.1 : 1"),
     ),
-}  # fmt: skip
+}
 
 
 def spikes(model, level, engine=None):
@@ -100,8 +128,9 @@ def test_a_comparison_counts_as_one_or_zero():
 def test_time_and_the_last_spike_are_states_as_the_refusals_say():
     clock = neuron(
         "dv/dt = (I + sin(w*elapsed) - v)/tau : 1\ndelapsed/dt = 1 : second",
-        parameters=TAU | {"w": "60 Hz"}, method="euler",
-    )  # fmt: skip
+        parameters=TAU | {"w": "60 Hz"},
+        method="euler",
+    )
     v, fired = 0.0, []
     for step in range(80):
         v += 1e-3 * (1.5 + np.sin(60 * step * 1e-3) - v) / 0.01
@@ -110,8 +139,10 @@ def test_time_and_the_last_spike_are_states_as_the_refusals_say():
     assert spikes(clock, 1.5) == spikes(clock, 1.5, Brian2(target="numpy")) == fired
     since = neuron(
         "dv/dt = (I - v)/tau : 1\ndsince/dt = 1 : second",
-        "v > 1 + tau/(since + tau)", "v = 0; since = 0*second", state={"since": "1 s"},
-    )  # fmt: skip
+        "v > 1 + tau/(since + tau)",
+        "v = 0; since = 0*second",
+        state={"since": "1 s"},
+    )
     assert 0 < len(spikes(since, 2.5)) < len(spikes(neuron(PLAIN), 2.5))
 
 
@@ -141,7 +172,10 @@ def test_noise_is_the_same_in_every_engine():
     network = Network.dense([(np.ones((3, 1)), None, noisy())], "1 ms")
     drive = Drive.constant(0.5, 30, "1 ms", seed=7)
     engines = (Discrete(), Brian2(target="numpy"), Brian2(mode="fine", target="numpy"))
-    traces = [refsim.run(network, drive, engine, record=("after_reset",)).traces[0]["after_reset"] for engine in engines]
+    traces = [
+        refsim.run(network, drive, engine, record=("after_reset",)).traces[0]["after_reset"]
+        for engine in engines
+    ]
     assert np.ptp(traces[0][0, -1]) > 0.01  # neurons differ
     for trace in traces[1:]:
         np.testing.assert_allclose(trace, traces[0], rtol=0, atol=1e-12)
@@ -154,9 +188,11 @@ def test_a_threshold_reads_a_subexpression_at_the_new_states():
     fine = Brian2(mode="fine", target="numpy")
     assert spikes(model, 1.5) == spikes(model, 1.5, fine)
     stale = {
-        "solution": "exponential_euler", "integrate": "from continuous",
-        "fire": "z = v > th", "reset": "v = v*(1 - z)",
-    }  # fmt: skip
+        "solution": "exponential_euler",
+        "integrate": "from continuous",
+        "fire": "z = v > th",
+        "reset": "v = v*(1 - z)",
+    }
     rogue = neuron(equations, "v > th", discrete=stale)
     assert spikes(rogue, 1.5) != spikes(rogue, 1.5, fine)
     assert refsim.check_declared_step(model).status == "pass"
@@ -165,10 +201,16 @@ def test_a_threshold_reads_a_subexpression_at_the_new_states():
 
 REFUSED = {
     "time": (lambda: neuron("dv/dt = (I + sin(w*t) - v)/tau : 1"), "'delapsed/dt = 1 : second'"),
-    "last spike": (lambda: neuron(PLAIN, "v > 1 + tau/(t - lastspike)"), "'dsince/dt = 1 : second'"),
+    "last spike": (
+        lambda: neuron(PLAIN, "v > 1 + tau/(t - lastspike)"),
+        "'dsince/dt = 1 : second'",
+    ),
     "random": (lambda: neuron("dv/dt = (rand() - v)/tau : 1"), "uniform"),
     "int in a threshold": (lambda: neuron(PLAIN, "v > 1 + int(v > 2)"), "'above = int"),
-    "a unit of one letter": (lambda: neuron("dv/dt = (I - v)/(1*s) : 1"), "the unit is written second"),
+    "a unit of one letter": (
+        lambda: neuron("dv/dt = (I - v)/(1*s) : 1"),
+        "the unit is written second",
+    ),
     "no value": (lambda: neuron(PLAIN + "\nC : farad"), "nothing gives its value"),
     "another unit": (lambda: neuron(PLAIN + "\ntau : volt"), "is in second"),
     "a flag": (lambda: neuron("dv/dt = (I - v)/tau : 1 (event-driven)"), "the flag event-driven"),
@@ -176,13 +218,20 @@ REFUSED = {
         lambda: neuron("dv/dt = (J - v)/tau : 1\nJ = I + v : 1 (constant over dt)"),
         "leave the flag out",
     ),
-    "noise times a state": (lambda: neuron("dv/dt = v*xi*tau**-0.5 + I/tau : 1"), "multiplied by the state v"),
+    "noise times a state": (
+        lambda: neuron("dv/dt = v*xi*tau**-0.5 + I/tau : 1"),
+        "multiplied by the state v",
+    ),
     "noise by another method": (lambda: noisy(method="rk4"), "method euler"),
     "a whole period": (
-        lambda: neuron(PLAIN + " (unless refractory)", refractory="5 ms"), "as a count of steps"
+        lambda: neuron(PLAIN + " (unless refractory)", refractory="5 ms"),
+        "as a count of steps",
     ),
-    "mixed units": (lambda: refsim.check_declared_step(neuron("dv/dt = (I - v)/(10*mV) : 1", parameters={})), "nit"),
-}  # fmt: skip
+    "mixed units": (
+        lambda: refsim.check_declared_step(neuron("dv/dt = (I - v)/(10*mV) : 1", parameters={})),
+        "nit",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)

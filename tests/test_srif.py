@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import refsim
 from refsim import Brian2, Discrete, Drive, Torch
+from refsim.cases.neuron import alone
 from refsim.pytorch.steps import mpr
-from refsim.questions.neuron import alone
 
 SOFT = "examples/lif_soft.toml"
 
@@ -37,7 +37,10 @@ def run(model, inputs, engine):
     return engine.run(alone(model, "1 ms"), drive, ("before_reset", "after_reset"))
 
 
-@pytest.mark.parametrize(("name", "fires"), [("srif", [1, 0, 1, 1, 0]), ("srif_mpr", [1, 0, 1, 1, 0]), ("if", [1, 1, 1, 0, 1])])
+@pytest.mark.parametrize(
+    ("name", "fires"),
+    [("srif", [1, 0, 1, 1, 0]), ("srif_mpr", [1, 0, 1, 1, 0]), ("if", [1, 1, 1, 0, 1])],
+)
 @pytest.mark.parametrize("engine", ["brian2-numpy", "discrete", "torch"])
 def test_the_papers_example(name, fires, engine):
     found = run(refsim.load(name), 0.5 * np.array([1.5, 1.2, 1.5, 0.9, 1.4]), ENGINES[engine])
@@ -55,7 +58,13 @@ TRACES = {
 }
 
 
-@pytest.mark.parametrize("engine", [pytest.param(engine, id=name, marks=pytest.mark.slow if name == "brian2-cpp" else ()) for name, engine in ENGINES.items()])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param(engine, id=name, marks=pytest.mark.slow if name == "brian2-cpp" else ())
+        for name, engine in ENGINES.items()
+    ],
+)
 @pytest.mark.parametrize("name", TRACES)
 def test_recorded_traces_are_reproduced(name, engine):
     oracle = json.loads(real_data("oracles/srif_mpr.json").read_text())
@@ -108,5 +117,7 @@ def test_the_rectifier_and_its_slope_are_those_recorded():
 def test_the_rectifier_never_changes_a_spike(rng):
     near = np.float32(0.5) + np.arange(-50_000, 50_001, dtype=np.float32) * np.float32(2**-24)
     for dtype in (torch.float32, torch.float64):
-        u = torch.tensor(np.concatenate([near, rng.normal(0.5, 2, 10_000).astype(np.float32)])).to(dtype)
+        u = torch.tensor(np.concatenate([near, rng.normal(0.5, 2, 10_000).astype(np.float32)])).to(
+            dtype
+        )
         assert torch.equal(mpr(u) >= 0.5, u >= 0.5)

@@ -1,4 +1,6 @@
-"""SLAYER's own gradients: its network at its initial weights, trained by our PyTorch path, its spikes held against Brian2's."""
+"""SLAYER's own gradients: its network at its initial weights, trained by our PyTorch path, its
+spikes held against Brian2's.
+"""
 
 import numpy as np
 import pytest
@@ -17,14 +19,31 @@ THETA, TAU_RHO, TS = 10.0, 0.1, 0.1
 
 
 def neuron(detach_reset=True, scale=1.0):
-    # SLAYER's spikes are 1/Ts high and its surrogate is theirs; ours are 1 high, and so it is Ts times as high
+    # SLAYER's spikes are 1/Ts high and its surrogate is theirs; ours are 1 high, and so it is Ts
+    # times as high
     fire = spike_function("exponential", width=TAU_RHO * THETA, scale=scale * TS)
-    return SRMSlayer(fire, detach_reset=detach_reset, dt="0.1 ms", tau_s="1 ms", tau_ref="1 ms", theta=THETA, scale_ref=2.0)
+    return SRMSlayer(
+        fire,
+        detach_reset=detach_reset,
+        dt="0.1 ms",
+        tau_s="1 ms",
+        tau_ref="1 ms",
+        theta=THETA,
+        scale_ref=2.0,
+    )
 
 
 def initial(**options):
-    module = torch.nn.Sequential(torch.nn.Linear(250, 25, bias=False), neuron(**options), torch.nn.Linear(25, 1, bias=False), neuron(**options)).double()
-    module[0].weight.data, module[2].weight.data = torch.tensor(table("w1Initial")), torch.tensor(table("w2Initial"))
+    module = torch.nn.Sequential(
+        torch.nn.Linear(250, 25, bias=False),
+        neuron(**options),
+        torch.nn.Linear(25, 1, bias=False),
+        neuron(**options),
+    ).double()
+    module[0].weight.data, module[2].weight.data = (
+        torch.tensor(table("w1Initial")),
+        torch.tensor(table("w2Initial")),
+    )
     return module
 
 
@@ -37,7 +56,9 @@ def raster(name, n):
 
 
 def loss_of(output):
-    return spike_time(output, raster("spikeOut", 1), kernel="alpha", tau=1.0, dt=TS, reduction="sum")
+    return spike_time(
+        output, raster("spikeOut", 1), kernel="alpha", tau=1.0, dt=TS, reduction="sum"
+    )
 
 
 def backward(module):
@@ -58,14 +79,22 @@ def test_loss_and_gradients_are_slayers():
     assert max(errors) <= 1e-4  # SLAYER computed in float32 and printed five digits
 
 
-@pytest.mark.parametrize("wrong", [{"detach_reset": False}, {"scale": 1.01}], ids=["gradient through the refractory response", "surrogate 1 % too high"])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"detach_reset": False}, {"scale": 1.01}],
+    ids=["gradient through the refractory response", "surrogate 1 % too high"],
+)
 def test_a_wrong_choice_is_far_off(wrong):
     loss, errors = backward(initial(**wrong))
     assert abs(loss - 10.990292) <= 0.5e-6
     assert max(errors) > 1e-3
 
 
-@pytest.mark.parametrize("engine", [Discrete(), Brian2(target="numpy"), Brian2(target="cpp")], ids=["discrete", "brian2-numpy", "brian2-cpp"])
+@pytest.mark.parametrize(
+    "engine",
+    [Discrete(), Brian2(target="numpy"), Brian2(target="cpp")],
+    ids=["discrete", "brian2-numpy", "brian2-cpp"],
+)
 def test_brian2_fires_the_spikes_that_are_differentiated(engine):
     module = initial()
     network = refsim.bridge.load(module, dt="0.1 ms")
@@ -75,4 +104,10 @@ def test_brian2_fires_the_spikes_that_are_differentiated(engine):
     found = engine.run(network, drive)
     assert len(found.spikes[0]) > 100
     assert mismatches(found, Torch(module=module).run(network, drive)) == [0, 0]
-    assert abs(float(loss_of(torch.tensor(found.spikes[1].dense().transpose(0, 2, 1)).double())) - 10.990292) <= 0.5e-6
+    assert (
+        abs(
+            float(loss_of(torch.tensor(found.spikes[1].dense().transpose(0, 2, 1)).double()))
+            - 10.990292
+        )
+        <= 0.5e-6
+    )

@@ -1,4 +1,7 @@
-"""Compiled programs: made once, run with anything, healed when damaged; weights lie in memory once."""
+"""Compiled programs: made once, run with anything, healed when damaged.
+
+Weights lie in memory once.
+"""
 
 import dataclasses
 import hashlib
@@ -15,9 +18,9 @@ from conftest import mismatches, small_network
 
 import refsim
 from refsim import Brian2, Discrete, Drive, RefsimError
-from refsim.engines.brian import standalone
-from refsim.engines.brian.objects import Structure
-from refsim.engines.brian.run_files import write_constants
+from refsim.engines.brian import compile as standalone
+from refsim.engines.brian.network import Structure
+from refsim.engines.brian.run import write_constants
 
 CPP = Brian2(target="cpp")
 
@@ -38,15 +41,28 @@ def test_other_weights_parameters_input_and_length_compile_nothing(cache, rng, m
     monkeypatch.setattr(standalone, "_compile", lambda *_: pytest.fail("compiled again"))
     for samples, steps, v_th in ((300, 7, 0.75), (1, 50, 0.25)):
         network = small_network(rng, "srif")
-        network = refsim.Network.dense([(layer.weight, layer.bias, layer.model.with_parameters(v_th=v_th)) for layer in network.layers], "2 ms")
+        network = refsim.Network.dense(
+            [
+                (layer.weight, layer.bias, layer.model.with_parameters(v_th=v_th))
+                for layer in network.layers
+            ],
+            "2 ms",
+        )
         drive = Drive.bernoulli(rng.random((samples, 12)), steps, "2 ms", 1)
         assert mismatches(CPP.run(network, drive), Discrete().run(network, drive)) == [0, 0]
 
 
 def test_a_model_changed_after_loading_is_another_program(cache, rng):
     srif, hard = refsim.load("srif"), refsim.load("if")
-    changed = dataclasses.replace(srif, discrete=hard.discrete, continuous=hard.continuous, parameters=hard.parameters)  # and still srif's text
-    drive, weight, counts = Drive.bernoulli(rng.random((64, 12)), 40, "1 ms", 0), rng.random((3, 12)), []
+    # And still srif's text.
+    changed = dataclasses.replace(
+        srif, discrete=hard.discrete, continuous=hard.continuous, parameters=hard.parameters
+    )
+    drive, weight, counts = (
+        Drive.bernoulli(rng.random((64, 12)), 40, "1 ms", 0),
+        rng.random((3, 12)),
+        [],
+    )
     for model in (srif, changed):
         network = refsim.Network.dense([(weight, None, model)], "1 ms")
         run = CPP.run(network, drive)
@@ -57,7 +73,10 @@ def test_a_model_changed_after_loading_is_another_program(cache, rng):
 
 
 def test_a_damaged_program_is_made_anew(cache, rng):
-    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    network, drive = (
+        small_network(rng, "srif", sizes=(12, 3)),
+        Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0),
+    )
     first = CPP.run(network, drive)
     (program,) = cache.glob("*/main")
     program.write_bytes(program.read_bytes()[:1000])
@@ -70,10 +89,17 @@ def test_a_damaged_program_is_made_anew(cache, rng):
 
 def test_three_processes_compile_once_and_agree(cache):
     code = (
-        "import numpy as np, refsim; net = refsim.Network.dense([(np.full((2, 3), 0.375), None, refsim.load('srif'))], '1 ms');"
-        "print(refsim.Brian2(target='cpp').run(net, refsim.Drive.bernoulli(np.full((4, 3), 0.5), 30, '1 ms', 0)).spikes[0].code.tolist())"
+        "import numpy as np, refsim; net = refsim.Network.dense([(np.full((2, 3), 0.375), None, "
+        "refsim.load('srif'))], '1 ms');"
+        "print(refsim.Brian2(target='cpp').run(net, refsim.Drive.bernoulli(np.full((4, 3), 0.5), "
+        "30, '1 ms', 0)).spikes[0].code.tolist())"
     )
-    running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ) for _ in range(3)]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ
+        )
+        for _ in range(3)
+    ]
     said = {process.communicate()[0] for process in running}
     assert len(said) == 1
     assert len(said.pop()) > 20
@@ -105,15 +131,29 @@ def test_a_missing_compiler_is_named(rng, monkeypatch):
 def test_brian2_is_left_as_it_was_found(rng):
     import brian2
 
-    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    network, drive = (
+        small_network(rng, "srif", sizes=(12, 3)),
+        Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0),
+    )
     brian2.defaultclock.dt = 0.25 * brian2.ms
-    target, dtype, hook = brian2.prefs.codegen.target, brian2.prefs.core.default_float_dtype, sys.excepthook
+    target, dtype, hook = (
+        brian2.prefs.codegen.target,
+        brian2.prefs.core.default_float_dtype,
+        sys.excepthook,
+    )
     try:
-        for engine in (Brian2(target="numpy", dtype="float32"), Brian2(target="cpp", dtype="float32")):
+        for engine in (
+            Brian2(target="numpy", dtype="float32"),
+            Brian2(target="cpp", dtype="float32"),
+        ):
             engine.run(network, drive)
         assert brian2.get_device().__class__.__name__ == "RuntimeDevice"
         assert float(brian2.defaultclock.dt) == 0.25e-3
-        assert (brian2.prefs.codegen.target, brian2.prefs.core.default_float_dtype, sys.excepthook) == (target, dtype, hook)
+        assert (
+            brian2.prefs.codegen.target,
+            brian2.prefs.core.default_float_dtype,
+            sys.excepthook,
+        ) == (target, dtype, hook)
     finally:
         brian2.defaultclock.dt = 0.1 * brian2.ms
 
@@ -121,21 +161,37 @@ def test_brian2_is_left_as_it_was_found(rng):
 @pytest.mark.parametrize("kind", ["events", "current"])
 def test_the_number_of_workers_changes_nothing(kind, rng):
     network = small_network(rng, "srif", "lif")
-    drive = Drive.bernoulli(rng.random((700, 12)), 9, "1 ms", 0) if kind == "events" else Drive.current(rng.random((700, 12)), "1 ms", n_steps=9)
-    one, two, five = (Brian2(target="cpp", workers=workers).run(network, drive) for workers in (1, 2, 5))  # three chunks of 256
+    drive = (
+        Drive.bernoulli(rng.random((700, 12)), 9, "1 ms", 0)
+        if kind == "events"
+        else Drive.current(rng.random((700, 12)), "1 ms", n_steps=9)
+    )
+    # Three chunks of 256.
+    one, two, five = (
+        Brian2(target="cpp", workers=workers).run(network, drive) for workers in (1, 2, 5)
+    )
     for other in (two, five):
         assert mismatches(one, other) == [0, 0]
-        assert all(np.array_equal(a.distance, b.distance) and np.array_equal(a.neuron, b.neuron) for a, b in zip(one.approach, other.approach, strict=True))
+        assert all(
+            np.array_equal(a.distance, b.distance) and np.array_equal(a.neuron, b.neuron)
+            for a, b in zip(one.approach, other.approach, strict=True)
+        )
     assert mismatches(one, Brian2(target="numpy").run(network, drive)) == [0, 0]
 
 
 def test_a_killed_worker_runs_again_once_and_is_then_reported(cache, rng):
-    network, drive = small_network(rng, "srif", sizes=(12, 3)), Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0)
+    network, drive = (
+        small_network(rng, "srif", sizes=(12, 3)),
+        Drive.bernoulli(rng.random((3, 12)), 10, "1 ms", 0),
+    )
     first = CPP.run(network, drive)
     (program,) = cache.glob("*/main")
     real = program.with_name("real")
     program.rename(real)
-    for script, dies in ((f'[ -e killed ] || {{ touch killed; kill -9 $$; }}; exec "{real}"', False), ("kill -9 $$", True)):
+    for script, dies in (
+        (f'[ -e killed ] || {{ touch killed; kill -9 $$; }}; exec "{real}"', False),
+        ("kill -9 $$", True),
+    ):
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
         manifest = program.with_name("manifest.json")
@@ -151,8 +207,10 @@ def test_a_killed_worker_runs_again_once_and_is_then_reported(cache, rng):
 
 def test_killed_while_compiling_then_run_again(cache):
     code = (
-        "import numpy as np, refsim; net = refsim.Network.dense([(np.full((2, 4), 0.375), None, refsim.load('srif'))], '1 ms');"
-        "print(len(refsim.Brian2(target='cpp').run(net, refsim.Drive.bernoulli(np.full((4, 4), 0.5), 30, '1 ms', 0)).spikes[0]))"
+        "import numpy as np, refsim; net = refsim.Network.dense([(np.full((2, 4), 0.375), None, "
+        "refsim.load('srif'))], '1 ms');"
+        "print(len(refsim.Brian2(target='cpp').run(net, refsim.Drive.bernoulli(np.full((4, 4), "
+        "0.5), 30, '1 ms', 0)).spikes[0]))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ, start_new_session=True)
     while not list(cache.glob("*.lock")):
@@ -169,6 +227,11 @@ def test_killed_while_compiling_then_run_again(cache):
 def test_a_name_on_the_command_line_that_is_no_utf8(tmp_path):
     """Brian2 writes the command line into its log when it is imported."""
     script = tmp_path / "script.py"
-    script.write_text("import sys, refsim.engines.brian.session as s; before = list(sys.argv); s._import_brian2(); print(sys.argv == before)")
-    done = subprocess.run([sys.executable, script, b"\xfc.pt"], capture_output=True, text=True, check=False)
+    script.write_text(
+        "import sys, refsim.engines.brian.session as s; before = list(sys.argv); "
+        "s._import_brian2(); print(sys.argv == before)"
+    )
+    done = subprocess.run(
+        [sys.executable, script, b"\xfc.pt"], capture_output=True, text=True, check=False
+    )
     assert done.stdout == "True\n", done.stderr

@@ -1,4 +1,7 @@
-"""Two hundred random networks: what Brian2's finite differences accept is right, and it accepts nearly all."""
+"""Two hundred random networks.
+
+What Brian2's finite differences accept is right, and it accepts nearly all.
+"""
 
 import time
 

@@ -1,4 +1,7 @@
-"""Files that a person wrote: read with whatever mark an editor leaves, or refused in one sentence; and names that no card can give."""
+"""Files that a person wrote: read with whatever mark an editor leaves, or refused in one sentence.
+
+And names that no card can give.
+"""
 
 import codecs
 
@@ -6,8 +9,8 @@ import pytest
 
 import refsim
 from refsim import RefsimError
-from refsim.questions.case import read_case
-from refsim.shelf import shelf
+from refsim.cases.case import read_case
+from refsim.core.shelf import shelf
 
 CARD = (shelf("equations") / "srif.toml").read_text("utf-8").replace('"srif"', '"mine"')
 LONG = "9" * 5000
@@ -18,7 +21,10 @@ READERS = {"card": refsim.load, "description": refsim.bridge.load, "case": read_
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (f"v = {LONG}".encode(), "is not TOML that can be read; it holds a whole number of thousands of digits"),
+        (
+            f"v = {LONG}".encode(),
+            "is not TOML that can be read; it holds a whole number of thousands of digits",
+        ),
         ("v = 1".encode("utf-16"), r"is not TOML \(.*\); save it as UTF-8"),
         (b"= 1", r"is not TOML \(Invalid statement"),
         (b"v = " + b"[" * 5000, "is not TOML"),
@@ -45,15 +51,26 @@ def test_a_mark_in_front_and_line_ends_of_another_system_are_no_part_of_a_card(t
     assert refsim.load(path).discrete.texts == refsim.load("srif").discrete.texts
 
 
-@pytest.mark.parametrize("name", ["self", "abs", "int", "floor", "clip", "exprel", "lambda", "class", "whole_below"])
+@pytest.mark.parametrize(
+    "name", ["self", "abs", "int", "floor", "clip", "exprel", "lambda", "class", "whole_below"]
+)
 def test_a_parameter_with_the_name_of_something_else_is_refused_at_once(name, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(CARD.replace("v_th ", f"{name} ", 1).replace('v_th"', f'{name}"'))
-    with pytest.raises(RefsimError, match=f"card 'mine': '{name}' (is a function|is a word of Python's|has a meaning of its own)"):
+    with pytest.raises(
+        RefsimError,
+        match=(
+            f"card 'mine': '{name}' (is a function|is a word of Python's|has a meaning of its own)"
+        ),
+    ):
         refsim.load(path)
 
 
 def test_a_parameter_may_be_called_name(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text(CARD.replace("[parameters]", '[parameters]\nname = { value = 1.0, unit = "1", meaning = "x" }'))
+    path.write_text(
+        CARD.replace(
+            "[parameters]", '[parameters]\nname = { value = 1.0, unit = "1", meaning = "x" }'
+        )
+    )
     assert refsim.load(path, name=2.0).parameters["name"].value == 2.0

@@ -1,12 +1,14 @@
-"""A module that is set to train is judged as eval() would have it, and the report says so where that makes a difference."""
+"""A module that is set to train is judged as eval() would have it, and the report says so where
+that makes a difference.
+"""
 
 import numpy as np
 import pytest
 from torch import nn
 
 import refsim
+from refsim.modules.states import otherwise_in_training
 from refsim.pytorch import SRIF
-from refsim.pytorch.bridge.training import otherwise_in_training
 
 
 class Wavering(nn.Module):
@@ -27,7 +29,10 @@ class Wavering(nn.Module):
     ],
 )
 def test_a_module_that_is_set_to_train_is_told_of(part, said):
-    """It is judged as eval() would have it, which is said where that makes a difference; and it is left as it was."""
+    """It is judged as eval() would have it, which is said where that makes a difference.
+
+    And it is left as it was.
+    """
     module = nn.Sequential(nn.Linear(4, 3), part, SRIF())
     assert otherwise_in_training(module, ["2"]) == ((said,) if said else ())
     assert otherwise_in_training(module.eval(), ["2"]) == ()
@@ -39,6 +44,14 @@ def test_the_report_says_that_a_module_was_set_to_train(training):
     network = refsim.bridge.load(module, dt="1 ms")
     drive = refsim.Drive.bernoulli(np.full((2, 4), 0.5), 5, "1 ms", 0)
     trial = refsim.run(network, drive, engine=refsim.Torch(module=module))
-    text = " ".join(refsim.compare(refsim.run(network, drive, engine=refsim.Discrete()), trial).text().split())
-    assert ("the module itself; set to train, it is judged as eval() would have it, '1' (BatchNorm1d), '2' (Dropout)" in text) is training
+    text = " ".join(
+        refsim.compare(refsim.run(network, drive, engine=refsim.Discrete()), trial).text().split()
+    )
+    assert (
+        (
+            "the module itself; set to train, it is judged as eval() would have it, '1' "
+            "(BatchNorm1d), '2' (Dropout)"
+        )
+        in text
+    ) is training
     assert module.training is module[1].training is training

@@ -1,4 +1,7 @@
-"""Refusals that say the true reason: what a module does that no card can say, by the name that its owner knows it by."""
+"""Refusals that say the true reason.
+
+What a module does that no card can say, by the name that its owner knows it by.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +17,10 @@ from refsim import RefsimError
 
 
 class Peeks(nn.Module):
-    """The second layer is given the membrane of the first, which keeps it: not what it returns, but its attribute."""
+    """The second layer is given the membrane of the first, which keeps it.
+
+    Not what it returns, but its attribute.
+    """
 
     def __init__(self, layer):
         super().__init__()
@@ -28,7 +34,10 @@ class Peeks(nn.Module):
 
 @pytest.mark.parametrize("layer", [lambda: Leaky(beta=0.9), IFNode])
 def test_a_membrane_that_is_taken_by_its_name_is_refused_for_that(layer):
-    with pytest.raises(RefsimError, match="'b': hears the membrane or current of another layer, not its spikes alone"):
+    with pytest.raises(
+        RefsimError,
+        match="'b': hears the membrane or current of another layer, not its spikes alone",
+    ):
         refsim.bridge.load(Peeks(layer), dt=DT)
 
 
@@ -49,7 +58,9 @@ def test_states_without_a_default_are_none_at_the_start(rng):
     ours, theirs = spikes_of(Asks(), rng)
     assert all(spikes.any() for spikes in ours)
     assert all(map(np.array_equal, ours, theirs))
-    with pytest.raises(RefsimError, match="its forward needs hidden besides its input, and does not take None"):
+    with pytest.raises(
+        RefsimError, match="its forward needs hidden besides its input, and does not take None"
+    ):
         refsim.bridge.load(Cannot(), dt=DT)
 
 
@@ -71,7 +82,9 @@ class Rises(nn.Module):
 
 @pytest.mark.parametrize("name", ["threshold", "beta"])
 def test_a_parameter_that_moves_while_the_module_runs_is_named(name):
-    with pytest.raises(RefsimError, match=f"'a' has another {name} in a later step than at the start"):
+    with pytest.raises(
+        RefsimError, match=f"'a' has another {name} in a later step than at the start"
+    ):
         refsim.bridge.load(Rises(name), dt=DT)
 
 
@@ -88,7 +101,11 @@ class Draws(nn.Module):
 
 def test_an_encoder_that_draws_inside_the_module_is_refused_for_that():
     with pytest.raises(
-        RefsimError, match="'a': what leads to it gives other numbers when it is run again: the module draws random numbers of what it is given"
+        RefsimError,
+        match=(
+            "'a': what leads to it gives other numbers when it is run again: the module draws "
+            "random numbers of what it is given"
+        ),
     ):
         refsim.bridge.load(Draws(), dt=DT)
 
@@ -102,11 +119,17 @@ class Renamed(Leaky):
     pass
 
 
-@pytest.mark.parametrize(("kind", "verdict", "says"), [(Masked, "fail", ", whose forward it changes"), (Renamed, "pass", "")])
+@pytest.mark.parametrize(
+    ("kind", "verdict", "says"),
+    [(Masked, "fail", ", whose forward it changes"), (Renamed, "pass", "")],
+)
 def test_a_class_of_ones_own_is_read_as_what_it_is_made_from_and_told_of(kind, verdict, says, rng):
     torch.manual_seed(1)
     module = nn.Sequential(nn.Linear(4, 8), kind(beta=0.9))
     module[0].weight.data *= 4
     report = refsim.validate(module, rng.random((4, 30, 4)), dt="1 ms")
     assert report.verdict == verdict
-    assert f"'1' is a {kind.__name__}, made from snnTorch's Leaky{says}, and is read as one" in report.as_dict()["runs"][1]["noted"]
+    assert (
+        f"'1' is a {kind.__name__}, made from snnTorch's Leaky{says}, and is read as one"
+        in report.as_dict()["runs"][1]["noted"]
+    )

@@ -3,10 +3,12 @@
 import pytest
 
 from refsim import RefsimError
-from refsim.units import DIMENSIONS, check_unit, to_si
+from refsim.core.units import DIMENSIONS, check_unit, to_si
 
 
-@pytest.mark.parametrize("text", ["20 ms", "20ms", "0.02 s", "20*ms", "2e4 us", "0.02 second", "20000 µs", "20 msecond"])
+@pytest.mark.parametrize(
+    "text", ["20 ms", "20ms", "0.02 s", "20*ms", "2e4 us", "0.02 second", "20000 µs", "20 msecond"]
+)
 def test_twenty_milliseconds(text):
     assert to_si(text, "second", "tau") == pytest.approx(0.02, rel=1e-15)
 
@@ -14,9 +16,13 @@ def test_twenty_milliseconds(text):
 @pytest.mark.parametrize("unit", [unit for unit in DIMENSIONS if unit != "1"])
 def test_dimensions_are_those_of_brian2(unit):
     brian2 = pytest.importorskip("brian2")
-    kilogram, metre, second, amp, kelvin = (getattr(brian2, name) for name in ("kilogram", "metre", "second", "amp", "kelvin"))
+    kilogram, metre, second, amp, kelvin = (
+        getattr(brian2, name) for name in ("kilogram", "metre", "second", "amp", "kelvin")
+    )
     product = 1.0
-    for base, exponent in zip((kilogram, metre, second, amp, kelvin), DIMENSIONS[unit], strict=True):
+    for base, exponent in zip(
+        (kilogram, metre, second, amp, kelvin), DIMENSIONS[unit], strict=True
+    ):
         product = product * base**exponent
     assert brian2.have_same_dimensions(product, getattr(brian2, unit))
 
@@ -47,7 +53,11 @@ def _fits(symbol, unit):
         ("1e999", "1", "needs a finite number"),
         (True, "1", "needs a number, but True was given"),
         (None, "1", "needs a number, but None was given"),
-        ("0.02", "second", "tau: '0.02' has no unit; write '0.02 ms', or '0.02 s' if that is meant."),
+        (
+            "0.02",
+            "second",
+            "tau: '0.02' has no unit; write '0.02 ms', or '0.02 s' if that is meant.",
+        ),
         ("3 nS/mV", "siemens", "is in siemens/volt"),
         ("3 nS/parsec", "siemens/volt", "'parsec' is not a known unit"),
         ("3 ms**900", "second", "is not a known unit"),

@@ -1,4 +1,6 @@
-"""Versions: what Brian2 owns stays with Brian2, each Python has its pins, and a difference between two Pythons is named."""
+"""Versions: what Brian2 owns stays with Brian2, each Python has its pins, and a difference between
+two Pythons is named.
+"""
 
 import json
 import os
@@ -15,7 +17,8 @@ from conftest import small_network
 import refsim
 from benchmarks import across_versions
 from refsim import Brian2, Discrete, Drive
-from refsim.engines.brian import runtime, session, synapses
+from refsim.engines.brian import numpy_run as runtime
+from refsim.engines.brian import session, synapses
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -25,12 +28,18 @@ PINNED = ("torch", "brian2", "numpy", "scipy", "matplotlib", "sympy")
 
 
 def window(monitor):
-    """Return what a monitor recorded as Brian2 hands it out: a view of its memory, in some releases of freed memory."""
+    """Return what a monitor recorded as Brian2 hands it out.
+
+    A view of its memory, in some releases of freed memory.
+    """
     return {key: np.asarray(getattr(monitor, f"{key}_")).T for key in monitor.record_variables}
 
 
 def spoil(monkeypatch, take):
-    """Overwrite each monitor's memory once it was read: what freed memory does now and then, always."""
+    """Overwrite each monitor's memory once it was read.
+
+    What freed memory does now and then, always.
+    """
 
     def taken(monitor):
         found = take(monitor)
@@ -50,7 +59,11 @@ def test_membranes_are_not_in_brian2s_memory(engine, rng, monkeypatch):
 
     def equal():
         found = engine.run(network, drive, BOTH)
-        return all(np.array_equal(a[name], b[name]) for a, b in zip(found.traces, declared.traces, strict=True) for name in BOTH)
+        return all(
+            np.array_equal(a[name], b[name])
+            for a, b in zip(found.traces, declared.traces, strict=True)
+            for name in BOTH
+        )
 
     spoil(monkeypatch, session.recorded)
     assert equal()
@@ -63,10 +76,15 @@ def test_run_after_run_records_the_same_membranes(rng):
     drive = Drive.current(rng.random((3, 40, 12)), "1 ms")
     runs = [Brian2(target="numpy").run(network, drive, BOTH) for _ in range(3)]
     for run in runs[1:]:
-        assert all(np.array_equal(a[name], b[name]) for a, b in zip(run.traces, runs[0].traces, strict=True) for name in BOTH)
+        assert all(
+            np.array_equal(a[name], b[name])
+            for a, b in zip(run.traces, runs[0].traces, strict=True)
+            for name in BOTH
+        )
 
 
-# --- pins ------------------------------------------------------------------------------------------------------------
+# --- pins
+# --------------------------------------------------------------------------------------------------
 
 
 def pins(minor):
@@ -75,7 +93,9 @@ def pins(minor):
     for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines():
         row = re.fullmatch(r'([a-z0-9-]+)==([\w.]+)(?:; python_version (==|>=) "3\.(\d+)")?', line)
         assert row or not line or line.startswith("#"), line
-        if row and (row[4] is None or (int(row[4]) == minor if row[3] == "==" else minor >= int(row[4]))):
+        if row and (
+            row[4] is None or (int(row[4]) == minor if row[3] == "==" else minor >= int(row[4]))
+        ):
             assert row[1] not in found, f"{row[1]} is pinned twice for Python 3.{minor}"
             found[row[1]] = row[2]
     return found
@@ -87,14 +107,24 @@ def test_every_python_has_one_set(minor):
 
 
 def test_brian2_is_the_release_of_its_python():
-    assert [pins(minor)["brian2"].rpartition(".")[0] for minor in (11, 12, 13)] == ["2.9", "2.10", "2.11"]
+    assert [pins(minor)["brian2"].rpartition(".")[0] for minor in (11, 12, 13)] == [
+        "2.9",
+        "2.10",
+        "2.11",
+    ]
 
 
-# --- what is held between the Pythons --------------------------------------------------------------------------------
+# --- what is held between the Pythons
+# --------------------------------------------------------------------------------
 
 TABLE = {
     "spikes": {"srif, NumPy, layer 0": "3 spikes, abc"},
-    "reports": {"digits": {"verdict": "pass", "runs": [{"versions": {"numpy": "2.3.5"}, "python": "3.11.7", "n": 3}]}},
+    "reports": {
+        "digits": {
+            "verdict": "pass",
+            "runs": [{"versions": {"numpy": "2.3.5"}, "python": "3.11.7", "n": 3}],
+        }
+    },
 }
 
 
@@ -135,7 +165,9 @@ def test_one_file_is_nothing_to_compare(tmp_path):
 
 
 def test_cards_are_run_in_every_engine_and_their_spikes_told_apart():
-    found = across_versions.spikes([refsim.load("srif"), refsim.load("lif", tau=3.0)], compiled=False)
+    found = across_versions.spikes(
+        [refsim.load("srif"), refsim.load("lif", tau=3.0)], compiled=False
+    )
     assert {name.split(", ")[1] for name in found} == {"Discrete", "NumPy", "PyTorch"}
     assert len(set(found.values())) == 4  # two cards, two layers; the same in every engine
     assert not any(told.startswith("0 ") for told in found.values())
@@ -149,13 +181,30 @@ def test_the_failing_report_fails():
 def make(tmp_path):
     """Return what `make -n` would do in a folder that has a .venv of the Python of this session."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("setup.cfg", "pyproject.toml", "constraints.txt", f".venv/bin/python{VERSION}", ".venv/bin/python"):
+    for name in (
+        "setup.cfg",
+        "pyproject.toml",
+        "constraints.txt",
+        f".venv/bin/python{VERSION}",
+        ".venv/bin/python",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    told = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHON", "VENV")}
+    told = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHON", "VENV")
+    }
 
     def run(*arguments):
-        return subprocess.run(["make", "-n", *arguments], cwd=tmp_path, env=told, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            ["make", "-n", *arguments],
+            cwd=tmp_path,
+            env=told,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
 
     return run
 
@@ -165,4 +214,5 @@ def test_a_python_that_is_named_has_an_environment_of_its_own(make, tmp_path):
     assert "1 .venv/bin/python -m pytest" in make("test", f"PYTHON={sys.executable}")
     (tmp_path / f".venv/bin/python{VERSION}").rename(tmp_path / ".venv/bin/python3.99")
     assert f"1 .venv-{VERSION}/bin/python -m pytest" in make("test", f"PYTHON={sys.executable}")
-    assert "1 .venv-python9/bin/python -m pytest" in make("test", "PYTHON=python9")  # and so is made by no other Python
+    # And so is made by no other Python.
+    assert "1 .venv-python9/bin/python -m pytest" in make("test", "PYTHON=python9")

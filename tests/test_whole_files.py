@@ -1,4 +1,7 @@
-"""Every file that refsim writes is written whole: a writer that fails or is killed leaves what was there."""
+"""Every file that refsim writes is written whole.
+
+A writer that fails or is killed leaves what was there.
+"""
 
 import functools
 import os
@@ -12,9 +15,10 @@ import pytest
 import refsim
 from refsim import RefsimError
 from refsim.__main__ import main
+from refsim.core.whole_files import whole
 from refsim.experiments.plots import draw
-from refsim.pytorch.bridge import load_network, save_network, save_nir
-from refsim.whole import whole
+from refsim.files.nir.write import save_nir
+from refsim.files.refsim_file import load_network, save_network
 
 
 def network():
@@ -23,18 +27,30 @@ def network():
 
 @functools.cache
 def curve():
-    return refsim.experiments.fi(refsim.load("lif"), "0:2:5", duration="20 ms")
+    return refsim.experiments.sweep(refsim.load("lif"), "0:2:5", duration="20 ms")
 
 
 WRITERS = {
     "net.refsim": lambda path: save_network(network(), path),
-    "net.nir": lambda path: save_nir(refsim.Network.dense([(np.eye(2), None, refsim.load("nir_if"))], "1 ms"), path),
-    "card.toml": lambda path: refsim.NeuronModel("mine", "dv/dt = (I - v)/tau : 1", threshold="v > 1", reset="v = 0", parameters={"tau": "10 ms"}).save(path),
+    "net.nir": lambda path: save_nir(
+        refsim.Network.dense([(np.eye(2), None, refsim.load("nir_if"))], "1 ms"), path
+    ),
+    "card.toml": lambda path: refsim.NeuronModel(
+        "mine",
+        "dv/dt = (I - v)/tau : 1",
+        threshold="v > 1",
+        reset="v = 0",
+        parameters={"tau": "10 ms"},
+    ).save(path),
     "curve.csv": lambda path: curve().save_csv(path),
     "curve.npz": lambda path: curve().save_npz(path),
     "curve.png": lambda path: draw(curve()).save(path),
-    "run.csv": lambda path: main(["run", "lif", "--constant", "1", "--steps", "5", "--out", str(path)]),
-    "run.npz": lambda path: main(["run", "lif", "--constant", "1", "--steps", "5", "--out", str(path)]),
+    "run.csv": lambda path: main(
+        ["run", "lif", "--constant", "1", "--steps", "5", "--out", str(path)]
+    ),
+    "run.npz": lambda path: main(
+        ["run", "lif", "--constant", "1", "--steps", "5", "--out", str(path)]
+    ),
     "card.txt": lambda path: main(["show", "lif", "--out", str(path)]),
 }
 
@@ -52,7 +68,7 @@ def test_a_writer_that_is_stopped_at_the_last_leaves_the_old_file(name, tmp_path
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("refsim.whole._replace", stopped)
+        patch.setattr("refsim.core.whole_files._replace", stopped)
         try:
             code = WRITERS[name](path)
         except RefsimError as error:
@@ -77,7 +93,12 @@ def test_a_new_file_has_the_rights_of_a_new_file_and_a_link_stays_one(tmp_path):
 
 
 def test_what_is_no_plain_file_is_written_as_it_is(tmp_path):
-    ran = subprocess.run([sys.executable, "-m", "refsim", "show", "lif", "--out", "/dev/stdout"], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", "refsim", "show", "lif", "--out", "/dev/stdout"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert ran.stdout.startswith("lif")
     with pytest.raises(RefsimError, match="cannot be written"):
         save_network(network(), tmp_path)
@@ -91,11 +112,12 @@ def test_killed_between_two_files_a_zip_is_no_half(tmp_path):
     save_network(network(), path)
     code = (
         "import os, sys, zipfile, numpy as np, refsim\n"
-        "from refsim.pytorch.bridge import save_network\n"
+        "from refsim.bridge import save_network\n"
         "wrote = zipfile.ZipFile.writestr\n"
         "def dies(self, name, data):\n    wrote(self, name, data)\n    os._exit(9)\n"
         "zipfile.ZipFile.writestr = dies\n"
-        "save_network(refsim.Network.dense([(np.ones((3, 2)), None, refsim.load('lif'))], '1 ms'), sys.argv[1])\n"
+        "save_network(refsim.Network.dense([(np.ones((3, 2)), None, refsim.load('lif'))], '1 "
+        "ms'), sys.argv[1])\n"
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 9
     assert zipfile.ZipFile(path).testzip() is None

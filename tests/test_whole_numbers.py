@@ -1,4 +1,6 @@
-"""Whole numbers that float64 does not hold are refused by name, in files of every kind and in modules; before, they were rounded without a word."""
+"""Whole numbers that float64 does not hold are refused by name, in files of every kind and in
+modules; before, they were rounded without a word.
+"""
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from torch import nn
 
 import refsim
 from refsim import RefsimError
-from refsim.arrays import EXACT, float_array
+from refsim.core.arrays import EXACT, float_array
 
 TOO_LARGE = EXACT + 1  # float64 makes EXACT of it
 SAYS = "9,007,199,254,740,993 as int64.*up to 2\\^53 only"
@@ -56,13 +58,17 @@ def test_a_tensor_that_means_nothing_may_hold_any_number(tmp_path):
 @pytest.mark.parametrize("where", ["weight", "vThMant"])
 def test_an_entry_of_lavas_hdf5(where, tmp_path):
     pytest.importorskip("h5py")
-    values, own = (weight(TOO_LARGE), {}) if where == "weight" else (weight(3), {"vThMant": TOO_LARGE})
+    values, own = (
+        (weight(TOO_LARGE), {}) if where == "weight" else (weight(3), {"vThMant": TOO_LARGE})
+    )
     path = write_net(tmp_path / "net.net", dense(values.astype(np.int64), neuron("CUBA", **own)))
     with pytest.raises(RefsimError, match=f"{where}.*{SAYS}"):
         refsim.bridge.load(path)
 
 
-@pytest.mark.parametrize("values", [weight(TOO_LARGE), torch.tensor(weight(TOO_LARGE))], ids=["array", "tensor"])
+@pytest.mark.parametrize(
+    "values", [weight(TOO_LARGE), torch.tensor(weight(TOO_LARGE))], ids=["array", "tensor"]
+)
 def test_what_is_given_in_python(values):
     with pytest.raises(RefsimError, match=SAYS):
         refsim.Network.dense([(values, None, refsim.load("srif"))], dt="1 ms")
@@ -74,12 +80,17 @@ def test_a_threshold_of_a_module():
         refsim.bridge.load(module, dt="1 ms")
 
 
-@pytest.mark.parametrize(("value", "dtype"), [(EXACT, np.int64), (-EXACT, np.int64), (EXACT, np.uint64), (2**31 - 1, np.int32)])
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(EXACT, np.int64), (-EXACT, np.int64), (EXACT, np.uint64), (2**31 - 1, np.int32)],
+)
 def test_numbers_that_float64_holds(value, dtype):
     assert float_array(np.array([value], dtype), "here")[0] == value
 
 
-@pytest.mark.parametrize(("value", "dtype"), [(-TOO_LARGE, np.int64), (2**63 + 1, np.uint64), (-(2**63), np.int64)])
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(-TOO_LARGE, np.int64), (2**63 + 1, np.uint64), (-(2**63), np.int64)]
+)
 def test_numbers_that_it_does_not(value, dtype):
     with pytest.raises(RefsimError, match=f"holds {value:,} as"):
         float_array(np.array([0, value], dtype), "here")

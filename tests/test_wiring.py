@@ -1,4 +1,7 @@
-"""What stands between neurons is measured: delays, recurrent containers, modules that run their own steps, and what cannot be said."""
+"""What stands between neurons is measured.
+
+Delays, recurrent containers, modules that run their own steps, and what cannot be said.
+"""
 
 import numpy as np
 import pytest
@@ -15,15 +18,28 @@ def same(module, rng, n_inputs, steps=200):
     """Whether a module fires as the network that it is read as; and that network."""
     network = refsim.bridge.load(module, dt="1 ms")
     drive = refsim.Drive.current(rng.normal(0.3, 1.0, (2, steps, n_inputs)), network.dt)
-    ours, theirs = (refsim.run(network, drive, engine=engine) for engine in (refsim.Discrete(), refsim.Torch(module=module)))
+    ours, theirs = (
+        refsim.run(network, drive, engine=engine)
+        for engine in (refsim.Discrete(), refsim.Torch(module=module))
+    )
     assert all(len(train) for train in ours.spikes)
-    return all(np.array_equal(a.dense(), b.dense()) for a, b in zip(ours.spikes, theirs.spikes, strict=True)), network
+    return all(
+        np.array_equal(a.dense(), b.dense())
+        for a, b in zip(ours.spikes, theirs.spikes, strict=True)
+    ), network
 
 
 @pytest.mark.parametrize("mode", ["s", "m"])
 def test_delays_of_input_and_spikes_are_measured(mode, rng):
     torch.manual_seed(1)
-    layers = [sj.Delay(2, mode), nn.Linear(3, 8), sj.IFNode(step_mode=mode), sj.Delay(5, mode), nn.Linear(8, 4), sj.IFNode(step_mode=mode)]
+    layers = [
+        sj.Delay(2, mode),
+        nn.Linear(3, 8),
+        sj.IFNode(step_mode=mode),
+        sj.Delay(5, mode),
+        nn.Linear(8, 4),
+        sj.IFNode(step_mode=mode),
+    ]
     equal, network = same(nn.Sequential(*layers).double(), rng, 3)
     assert equal
     assert [np.unique(layer.sources[0].delay).tolist() for layer in network.layers] == [[2], [5]]
@@ -32,24 +48,34 @@ def test_delays_of_input_and_spikes_are_measured(mode, rng):
 @pytest.mark.parametrize("mode", ["s", "m"])
 def test_a_recurrent_container_hears_its_last_spikes_through_asymmetric_weights(mode, rng):
     torch.manual_seed(2)
-    loop = sj.LinearRecurrentContainer(sj.LIFNode(v_threshold=0.4, decay_input=False), 6, 6, step_mode=mode)
+    loop = sj.LinearRecurrentContainer(
+        sj.LIFNode(v_threshold=0.4, decay_input=False), 6, 6, step_mode=mode
+    )
     equal, network = same(nn.Sequential(nn.Linear(3, 6), loop).double(), rng, 3)
     assert equal
     (layer,) = network.layers
     own = next(number for number, source in enumerate(layer.sources) if source.layer == 0)
     first = sum(source.width for source in layer.sources[:own])
-    assert np.array_equal(layer.weight[:, first : first + 6], loop.rc.weight.detach()[:, 6:])  # columns: the input first, then the last spikes
+    # Columns: the input first, then the last spikes.
+    assert np.array_equal(layer.weight[:, first : first + 6], loop.rc.weight.detach()[:, 6:])
     assert layer.sources[own].delay.tolist() == [1] * 6
 
 
 def test_a_bias_behind_a_delay_is_refused():
     module = nn.Sequential(nn.Linear(3, 4), sj.Delay(2), sj.IFNode())
-    with pytest.raises(RefsimError, match="gives in step 2, without any input, other numbers than at the start .*'1' is a Delay"):
+    with pytest.raises(
+        RefsimError,
+        match=(
+            "gives in step 2, without any input, other numbers than at the start .*'1' is a Delay"
+        ),
+    ):
         refsim.bridge.load(module, dt="1 ms")
 
 
 class Rounded(nn.Module):
-    """A bias that comes out otherwise in the last place for a batch of many samples than for one, as a library's sums may."""
+    """A bias that comes out otherwise in the last place for a batch of many samples than for one,
+    as a library's sums may.
+    """
 
     def forward(self, x):
         return x + (0.3 if len(x) < 5 else np.nextafter(0.3, 1))
@@ -57,7 +83,13 @@ class Rounded(nn.Module):
 
 def test_the_rounding_of_a_bias_is_no_weight():
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(3, 8, bias=False), sj.IFNode(), nn.Linear(8, 8, bias=False), Rounded(), sj.IFNode()).double()
+    module = nn.Sequential(
+        nn.Linear(3, 8, bias=False),
+        sj.IFNode(),
+        nn.Linear(8, 8, bias=False),
+        Rounded(),
+        sj.IFNode(),
+    ).double()
     layers = refsim.bridge.load(module, dt="1 ms", layout="step").layers
     assert [[source.layer for source in layer.sources] for layer in layers] == [[-1], [0]]
 
@@ -85,7 +117,11 @@ class Undeclared(nn.Module):
         self.kept = None
 
     def forward(self, x):
-        older, last = (torch.zeros_like(x), torch.zeros_like(x)) if self.kept is None or self.kept[0].shape != x.shape else self.kept
+        older, last = (
+            (torch.zeros_like(x), torch.zeros_like(x))
+            if self.kept is None or self.kept[0].shape != x.shape
+            else self.kept
+        )
         self.kept = (last, x)
         return older
 
@@ -113,8 +149,13 @@ class OwnSteps(nn.Module):
 def test_a_module_that_runs_its_own_steps_keeps_its_recurrence():
     module = OwnSteps(SRIF())
     layer, last = refsim.bridge.load(module, dt="1 ms", layout="held").layers
-    assert [(source.layer, np.unique(source.delay).tolist()) for source in layer.sources] == [(-1, [0]), (0, [1])]
-    assert np.array_equal(layer.weight, torch.hstack([module.fc.weight, module.rec.weight]).detach())
+    assert [(source.layer, np.unique(source.delay).tolist()) for source in layer.sources] == [
+        (-1, [0]),
+        (0, [1]),
+    ]
+    assert np.array_equal(
+        layer.weight, torch.hstack([module.fc.weight, module.rec.weight]).detach()
+    )
     assert (last.model.name, last.weight.tolist()) == ("readout_last", np.eye(3).tolist())
 
 
@@ -133,6 +174,9 @@ def test_a_module_that_repeats_its_input_is_found_without_being_told(rng):
     module = Repeats().double()
     network = refsim.bridge.load(module, dt="1 ms")
     drive = refsim.Drive.constant(rng.normal(0.5, 2.0, (6, 3)), 4, network.dt)
-    ours, theirs = (refsim.run(network, drive, engine=engine) for engine in (refsim.Discrete(), refsim.Torch(module=module)))
+    ours, theirs = (
+        refsim.run(network, drive, engine=engine)
+        for engine in (refsim.Discrete(), refsim.Torch(module=module))
+    )
     assert len(ours.spikes[0])
     assert np.array_equal(ours.spikes[0].dense(), theirs.spikes[0].dense())

@@ -1,4 +1,7 @@
-"""Nothing in the working folder runs: no settings of Brian2 or matplotlib, no module that has a package's name."""
+"""Nothing in the working folder runs.
+
+No settings of Brian2 or matplotlib, no module that has a package's name.
+"""
 
 import contextlib
 import os
@@ -11,15 +14,24 @@ from conftest import mismatches
 
 import refsim
 from refsim import Brian2, Drive
-from refsim.outside import outside, safe_path
+from refsim.core.outside import outside, safe_path
 
 OWNED = "open('owned', 'w').close()\n"
 
 
 def python(code, folder, *, safe=True, **environment):
-    """Run code in a folder as the command does, which has no working folder among its places of modules."""
+    """Run code in a folder as the command does, which has no working folder among its places of
+    modules.
+    """
     words = [sys.executable, *(["-P"] if safe else []), "-c", code]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    return subprocess.run(
+        words,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
 
 
 SETTINGS = {
@@ -29,14 +41,15 @@ SETTINGS = {
 # A run that Brian2 makes, and a picture.
 USE = """
 import refsim, numpy as np
-from refsim.style import new_figure
+from refsim.core.style import new_figure
 net = refsim.Network.dense([(np.eye(2), None, refsim.load("lif"))], "1 ms")
 refsim.Brian2(target="numpy").run(net, refsim.Drive.constant(np.ones((1, 2)), 5, "1 ms"))
 new_figure(2.0)
 import matplotlib
 print(matplotlib.rcParams["font.size"])
 """
-OPEN = "import contextlib, refsim.outside\nrefsim.outside.outside = contextlib.nullcontext\n"  # the rogue
+# The rogue.
+OPEN = "import contextlib, refsim.core.outside\nrefsim.outside.outside = contextlib.nullcontext\n"
 
 
 @pytest.mark.parametrize(("before", "ran", "size"), [("", False, "10.0"), (OPEN, True, "77.0")])
@@ -63,21 +76,44 @@ def test_no_preference_bears_on_a_run(rng):
     """A notebook may have set them; a run of refsim's must not depend on it, nor change them."""
     import brian2
 
-    network = refsim.Network.dense([(rng.normal(0, 1, (3, 4)), None, refsim.load("lif_refractory"))], "1 ms")
+    network = refsim.Network.dense(
+        [(rng.normal(0, 1, (3, 4)), None, refsim.load("lif_refractory"))], "1 ms"
+    )
     drive = Drive.current(rng.random((2, 40, 4)) * 3, "1 ms")
     engine = Brian2(mode="fine", refine=4, target="numpy")
     usual = engine.run(network, drive)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("legacy.refractory_timing", True), ("core.default_integer_dtype", np.int64), ("codegen.string_expression_target", "numpy")):
+        for name, value in (
+            ("legacy.refractory_timing", True),
+            ("core.default_integer_dtype", np.int64),
+            ("codegen.string_expression_target", "numpy"),
+        ):
             patch.setitem(brian2.prefs, name, value)
         assert mismatches(usual, engine.run(network, drive)) == [0]
         assert brian2.prefs["legacy.refractory_timing"] is True
     assert len(usual.spikes[0])
 
 
-SHADOWS = ("numpy", "brian2", "torch", "sympy", "h5py", "matplotlib", "random", "typing", "json", "argparse")
-NET = "import torch\nimport beside\nfrom refsim.pytorch import SRIF\n\ndef make():\n    return torch.nn.Sequential(torch.nn.Linear(4, 3), SRIF())\n"
-VALIDATE = "import sys; from refsim.__main__ import main; sys.exit(main(['validate', sys.argv[1], '--data', 'x.npy', '--dt', '1 ms', '--report', 'report']))"
+SHADOWS = (
+    "numpy",
+    "brian2",
+    "torch",
+    "sympy",
+    "h5py",
+    "matplotlib",
+    "random",
+    "typing",
+    "json",
+    "argparse",
+)
+NET = (
+    "import torch\nimport beside\nfrom refsim.pytorch import SRIF\n\ndef make():\n    return "
+    "torch.nn.Sequential(torch.nn.Linear(4, 3), SRIF())\n"
+)
+VALIDATE = (
+    "import sys; from refsim.__main__ import main; sys.exit(main(['validate', "
+    "sys.argv[1], '--data', 'x.npy', '--dt', '1 ms', '--report', 'report']))"
+)
 
 
 @pytest.fixture
@@ -110,7 +146,13 @@ def test_a_package_of_the_name_of_an_installed_one_is_refused(shadowed):
 
 
 def test_python_m_refsim_imports_nothing_from_the_working_folder(shadowed):
-    done = subprocess.run([sys.executable, "-m", "refsim", "show", "lif"], cwd=shadowed, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "refsim", "show", "lif"],
+        cwd=shadowed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert not (shadowed / "owned").exists()
 
@@ -126,8 +168,14 @@ def test_a_process_of_the_pool_imports_nothing_from_the_working_folder(path, ran
 def test_code_of_the_users_own_that_fails_is_no_fault_of_refsims(shadowed):
     (shadowed / "net.py").write_text(
         NET
-        + "class Late(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.inner, self.calls = make(), 0\n"
-        + "    def forward(self, x):\n        self.calls += 1\n        if self.calls > 4:\n            raise IndexError('mine')\n        return self.inner(x)\n"
+        + (
+            "class Late(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n   "
+            "     self.inner, self.calls = make(), 0\n"
+        )
+        + (
+            "    def forward(self, x):\n        self.calls += 1\n        if self.calls > 4:\n      "
+            "      raise IndexError('mine')\n        return self.inner(x)\n"
+        )
     )
     done = python(VALIDATE.replace("sys.argv[1]", repr("net.py:Late")), shadowed)
     assert done.returncode == 2, done.stderr

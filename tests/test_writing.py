@@ -1,4 +1,8 @@
-"""Cards as LaTeX and Markdown: every formula is read back and computed, parsed by a renderer, and held in a document that closes what it opens."""
+"""Cards as LaTeX and Markdown.
+
+Every formula is read back and computed, parsed by a renderer, and held in a document that closes
+what it opens.
+"""
 
 import ast
 import re
@@ -11,22 +15,57 @@ from reading_latex import value_of
 
 import refsim
 from refsim.__main__ import main
-from refsim.model import load_all
-from refsim.model.expressions import SCALAR_FUNCTIONS, comparisons, evaluate, names_in, parse_expression, parse_statements
-from refsim.model.reading import equation_lines
-from refsim.writing import formula as formulas
-from refsim.writing.breaking import broken, width
-from refsim.writing.formula import formula, terms
-from refsim.writing.symbols import latex_text, markdown_text, symbol
-from refsim.writing.system import Line, system
+from refsim.cards.language import (
+    SCALAR_FUNCTIONS,
+    comparisons,
+    evaluate,
+    names_in,
+    parse_expression,
+    parse_statements,
+)
+from refsim.cards.questions import equation_lines
+from refsim.cards.read import load_all
+from refsim.export import formula as formulas
+from refsim.export.documents import broken, width
+from refsim.export.formula import formula, latex_text, markdown_text, symbol, terms
+from refsim.export.system import Line, system
 
-MODELS = [*load_all(), *(refsim.load(path) for path in sorted((Path(__file__).parent / "cards").glob("*.toml")))]
+MODELS = [
+    *load_all(),
+    *(refsim.load(path) for path in sorted((Path(__file__).parent / "cards").glob("*.toml"))),
+]
 # Forms that a printer gets wrong when it forgets a bracket.
 TRICKY = (
-    "a - (b - c)", "a - (b + c)*-d", "-(a + b)*c", "-a**2", "(-a)**2", "a/b/c", "a/(b/c)", "a/b*c", "a*(b*c)", "(a*b)**c", "a**b**c", "a**(-b)",
-    "2*3*a", "a*2", "-a*b/c", "abs(a - b)*c", "shr(1e4*a - b, 3)", "floor(a + 0.5) - c", "round(10*a)*b", "1e-9*a + 1e9*b", "a*-b", "sqrt(a)*b**0.5",
-    "clip(-a, -80, b)", "1/exprel(-(a + 40)/10)", "exp(-a*b)*c", "a - -b", "sign(-a)*b", "trunc(-a*7)", "6.283185307179586/(a*b)",
-)  # fmt: skip
+    "a - (b - c)",
+    "a - (b + c)*-d",
+    "-(a + b)*c",
+    "-a**2",
+    "(-a)**2",
+    "a/b/c",
+    "a/(b/c)",
+    "a/b*c",
+    "a*(b*c)",
+    "(a*b)**c",
+    "a**b**c",
+    "a**(-b)",
+    "2*3*a",
+    "a*2",
+    "-a*b/c",
+    "abs(a - b)*c",
+    "shr(1e4*a - b, 3)",
+    "floor(a + 0.5) - c",
+    "round(10*a)*b",
+    "1e-9*a + 1e9*b",
+    "a*-b",
+    "sqrt(a)*b**0.5",
+    "clip(-a, -80, b)",
+    "1/exprel(-(a + 40)/10)",
+    "exp(-a*b)*c",
+    "a - -b",
+    "sign(-a)*b",
+    "trunc(-a*7)",
+    "6.283185307179586/(a*b)",
+)
 
 
 def expressions(model):
@@ -34,10 +73,16 @@ def expressions(model):
     found = [parse_expression(each.text, name) for name, each in model.derived.items()]
     if part := model.continuous:
         found += [parse_expression(right, left) for left, right, _ in equation_lines(model)]
-        found += [each.tree for each in (parse_statements(part.reset, "reset") if part.reset else ())]
+        found += [
+            each.tree for each in (parse_statements(part.reset, "reset") if part.reset else ())
+        ]
     found += [parse_expression(kernel.text, name) for name, kernel in model.kernels.items()]
     trees = [*found, *(each.tree for each in model.discrete.ordered)]
-    return [side for tree in trees for side in ([part for test in comparisons(tree) for part in test[::2]] or [tree])]
+    return [
+        side
+        for tree in trees
+        for side in ([part for test in comparisons(tree) for part in test[::2]] or [tree])
+    ]
 
 
 def misread(tree, written):
@@ -50,7 +95,12 @@ def misread(tree, written):
         except ValueError:
             continue
         computed += 1
-        if not np.isclose(value_of(written, {symbol(name): value for name, value in values.items()}), wanted, rtol=1e-12, atol=0):
+        if not np.isclose(
+            value_of(written, {symbol(name): value for name, value in values.items()}),
+            wanted,
+            rtol=1e-12,
+            atol=0,
+        ):
             return True
     assert computed, ast.unparse(tree)
     return False
@@ -72,11 +122,21 @@ def test_brackets_and_signs(text):
 
 def test_a_lost_bracket_is_caught(monkeypatch):
     tree = parse_expression("a - (b - c)", "test")
-    monkeypatch.setattr(formulas, "_bracketed", lambda tree, name, least: formulas._write(tree, name)[0])
+    monkeypatch.setattr(
+        formulas, "_bracketed", lambda tree, name, least: formulas._write(tree, name)[0]
+    )
     assert misread(tree, formula(tree))
 
 
-@pytest.mark.parametrize(("right", "wrong"), [(r"-a\,b", r"a\,b"), (r"\frac{a}{b}", r"\frac{b}{a}"), ("a^{b}", "b^{a}"), (r"2 \cdot a", "2 + a")])
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (r"-a\,b", r"a\,b"),
+        (r"\frac{a}{b}", r"\frac{b}{a}"),
+        ("a^{b}", "b^{a}"),
+        (r"2 \cdot a", "2 + a"),
+    ],
+)
 def test_another_formula_is_caught(right, wrong):
     tree = {r"-a\,b": "-a*b", r"\frac{a}{b}": "a/b", "a^{b}": "a**b", r"2 \cdot a": "2*a"}[right]
     assert not misread(parse_expression(tree, "test"), right)
@@ -84,9 +144,18 @@ def test_another_formula_is_caught(right, wrong):
 
 
 def mathematics(text):
-    """Return every piece of mathematics of a page: between dollars, and the rows of aligned equations without their marks."""
-    rows = [row for block in re.findall(r"\\begin\{align(?:\*|ed)\}\n(.*?)\\end\{align", text, re.S) for row in block.split("\\\\\n")]
-    inline = re.findall(r"(?<![\\$])\$([^$]+)\$(?!\$)", re.sub(r"\$\$.*?\$\$", "", text, flags=re.S))
+    """Return every piece of mathematics of a page.
+
+    Between dollars, and the rows of aligned equations without their marks.
+    """
+    rows = [
+        row
+        for block in re.findall(r"\\begin\{align(?:\*|ed)\}\n(.*?)\\end\{align", text, re.S)
+        for row in block.split("\\\\\n")
+    ]
+    inline = re.findall(
+        r"(?<![\\$])\$([^$]+)\$(?!\$)", re.sub(r"\$\$.*?\$\$", "", text, flags=re.S)
+    )
     return [row.replace("&", "").strip() for row in rows] + inline
 
 
@@ -102,17 +171,36 @@ def refused(text):
 
 
 def unsound(text):
-    """Return what would stop LaTeX: braces, environments or brackets left open, rows without one mark, signs that are commands."""
+    """Return what would stop LaTeX.
+
+    Braces, environments or brackets left open, rows without one mark, signs that are commands.
+    """
     found = [] if _balanced(text) else ["braces"]
     begun, ended = re.findall(r"\\begin\{([^}]*)\}", text), re.findall(r"\\end\{([^}]*)\}", text)
     found += [] if sorted(begun) == sorted(ended) else ["environments"]
-    found += [] if text.count(r"\left") - text.count(r"\leftarrow") == text.count(r"\right") else ["left and right"]
+    found += (
+        []
+        if text.count(r"\left") - text.count(r"\leftarrow") == text.count(r"\right")
+        else ["left and right"]
+    )
     for block in re.findall(r"\\begin\{align\*\}\n(.*?)\\end\{align\*\}", text, re.S):
-        found += [f"marks: {row}" for row in block.split("\\\\\n") if row.count("&") != 1 or not row.strip()]
+        found += [
+            f"marks: {row}"
+            for row in block.split("\\\\\n")
+            if row.count("&") != 1 or not row.strip()
+        ]
     for row in re.findall(r"^\$.*\\\\$", text, re.M):
         found += [] if len(re.findall(r"(?<!\\)&", row)) == 3 else [f"cells: {row}"]
-    words = re.sub(r"\\begin\{align\*\}.*?\\end\{align\*\}|(?<!\\)\$[^$]*\$|^%[^\n]*$|\\begin\{tabular\}[^\n]*$", "", text, flags=re.S | re.M)
-    found += [f"sign: {sign}" for sign in re.findall(r"(?<!\\)[_#%^~$<>|]", words.replace(r"\textasciicircum", ""))]
+    words = re.sub(
+        r"\\begin\{align\*\}.*?\\end\{align\*\}|(?<!\\)\$[^$]*\$|^%[^\n]*$|\\begin\{tabular\}[^\n]*$",
+        "",
+        text,
+        flags=re.S | re.M,
+    )
+    found += [
+        f"sign: {sign}"
+        for sign in re.findall(r"(?<!\\)[_#%^~$<>|]", words.replace(r"\textasciicircum", ""))
+    ]
     return found
 
 
@@ -145,7 +233,10 @@ def test_markdown_is_sound_and_says_it_all(model):
     assert text.count("$$") % 2 == 0
     for row in (line for line in text.splitlines() if line.startswith("|")):
         assert len(re.findall(r"(?<!\\)\|", row)) == 5, row
-    assert all(f"| ${symbol(name)}$ | " in text for name in (*model.parameters, *model.state, *model.derived))
+    assert all(
+        f"| ${symbol(name)}$ | " in text
+        for name in (*model.parameters, *model.state, *model.derived)
+    )
     assert all(markdown_text(reference) in text for reference in model.references)
 
 
@@ -179,12 +270,17 @@ def test_one_step_is_counted():
         r"z[n] = \mathbf{1}\left(v'[n] \geq v_{\mathrm{th}}\right)",
         r"v[n] = v'[n]\,\left(1 - z[n]\right) + v_{\mathrm{reset}}\,z[n]",
     ]
-    assert steps_of("adlif")[:2] == [  # v_old is the membrane of the last step, which w reads after v has gone on
+    # v_old is the membrane of the last step, which w reads after v has gone on.
+    assert steps_of("adlif")[:2] == [
         r"v'[n] = \alpha\,v[n-1] + \left(1 - \alpha\right)\,\left(I[n] - w[n-1]\right)",
         r"w'[n] = \beta\,w[n-1] + \left(1 - \beta\right)\,a\,v[n-1]",
     ]
     assert steps_of("cuba_lif")[0] == r"i'_{\mathrm{syn}}[n] = i_{\mathrm{syn}}[n-1] + I[n]"
-    assert steps_of("hh")[-1] == r"z[k] = \mathbf{1}\left(v[k] \geq v_{\mathrm{th}} \;\mathrm{and}\; v[k-1] < v_{\mathrm{th}}\right)"  # n is a gate
+    # N is a gate.
+    assert steps_of("hh")[-1] == (
+        r"z[k] = \mathbf{1}\left(v[k] \geq v_{\mathrm{th}} \;\mathrm{and}\; v[k-1] < "
+        r"v_{\mathrm{th}}\right)"
+    )
     assert steps_of("li") == [r"v[n] = \mathrm{decay}\,v[n-1] + I[n]"]
 
 
@@ -215,16 +311,37 @@ def test_long_equations_are_broken_between_terms():
 
 
 def test_show_writes_each_form(capsys, tmp_path):
-    for form, sign in (("--latex", r"\begin{align*}"), ("--markdown", "$$"), ("--brian2", "from brian2 import *")):
+    for form, sign in (
+        ("--latex", r"\begin{align*}"),
+        ("--markdown", "$$"),
+        ("--brian2", "from brian2 import *"),
+    ):
         assert main(["show", "lif", form]) == 0
         printed = capsys.readouterr().out
         assert sign in printed
         assert main(["show", "lif", form, "--out", str(tmp_path / "out")]) == 0
         assert (tmp_path / "out").read_text("utf-8") == printed
         assert capsys.readouterr().out.startswith("wrote ")
-    assert main(["show", "lif", "--brian2", "--set", "tau=5", "--constant", "0.8", "--duration", "30 ms"]) == 0
+    assert (
+        main(
+            [
+                "show",
+                "lif",
+                "--brian2",
+                "--set",
+                "tau=5",
+                "--constant",
+                "0.8",
+                "--duration",
+                "30 ms",
+            ]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
-    assert all(line in printed for line in ("tau = 5.0  #", "neurons.I = 0.8  #", "duration = 30*step"))
+    assert all(
+        line in printed for line in ("tau = 5.0  #", "neurons.I = 0.8  #", "duration = 30*step")
+    )
     with pytest.raises(SystemExit, match="2"):
         main(["show", "lif", "--latex", "--brian2"])
     assert main(["show", "lif", "--latex", "--constant", "1"]) == 2
@@ -233,7 +350,12 @@ def test_show_writes_each_form(capsys, tmp_path):
 
 
 def test_two_names_are_not_printed_alike(tmp_path, capsys):
-    text = refsim.load("if").text.replace('"if"', '"own"').replace("v_th", "v1").replace("v_reset", "v_1")
+    text = (
+        refsim.load("if")
+        .text.replace('"if"', '"own"')
+        .replace("v_th", "v1")
+        .replace("v_reset", "v_1")
+    )
     (tmp_path / "own.toml").write_text(text)
     assert main(["show", str(tmp_path / "own.toml"), "--latex"]) == 2
     assert "card 'own': 'v1' and 'v_1' would both be printed as $v_{1}$" in capsys.readouterr().err

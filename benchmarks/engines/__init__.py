@@ -1,1 +1,4 @@
-"""One file an engine: how it is built, run from the dense input, and read; each is a process of its own."""
+"""One file an engine: how it is built, run from the dense input, and read.
+
+Each is a process of its own.
+"""

@@ -1,4 +1,7 @@
-"""The hand-written kernel of kernel.cpp: compiled for this network and dtype with the best of several sets of flags."""
+"""The hand-written kernel of kernel.cpp.
+
+Compiled for this network and dtype with the best of several sets of flags.
+"""
 
 import ctypes
 import os
@@ -33,16 +36,29 @@ class Spikes(ctypes.Structure):
 def library(case: Case, dtype: str, vector: int, flags: tuple[str, ...]) -> Any:
     """Compile the kernel; it is loaded before its folder goes."""
     pre, hidden, out = case.sizes
-    sizes = {"REAL": {"float32": "float", "float64": "double"}[dtype], "VECTOR": vector, "PRE": pre, "HIDDEN": hidden, "OUT": out, "STEPS": case.dense.shape[1]}
+    sizes = {
+        "REAL": {"float32": "float", "float64": "double"}[dtype],
+        "VECTOR": vector,
+        "PRE": pre,
+        "HIDDEN": hidden,
+        "OUT": out,
+        "STEPS": case.dense.shape[1],
+    }
     with tempfile.TemporaryDirectory(prefix="refsim-kernel-") as folder:
         made = Path(folder) / "kernel.so"
         defined = [f"-D{name}={value}" for name, value in sizes.items()]
-        subprocess.run([os.environ.get("CXX", "g++"), *BASE, *flags, *defined, str(SOURCE), "-o", str(made)], check=True, capture_output=True)
+        subprocess.run(
+            [os.environ.get("CXX", "g++"), *BASE, *flags, *defined, str(SOURCE), "-o", str(made)],
+            check=True,
+            capture_output=True,
+        )
         return ctypes.CDLL(str(made))
 
 
 def aligned(weight: Any, dtype: str, vector: int) -> Any:
-    """Return a weight matrix as (n_pre, n_post), each row filled up to whole vectors, at an address that vectors may load from."""
+    """Return a weight matrix as (n_pre, n_post), each row filled up to whole vectors, at an address
+    that vectors may load from.
+    """
     lanes = vector // np.dtype(dtype).itemsize
     shape = (weight.shape[1], -(-len(weight) // lanes) * lanes)
     raw = np.zeros(shape[0] * shape[1] * np.dtype(dtype).itemsize + 64, np.uint8)
@@ -61,13 +77,19 @@ def prepare(case: Case, dtype: str) -> Callable[[], Any]:
 
         def run() -> list[tuple[Any, ...]]:
             weights = [aligned(weight, dtype, vector) for weight in case.weights]
-            room = [n_samples * n_steps * len(weight) for weight in case.weights]  # every neuron may spike; untouched pages cost nothing
+            # Every neuron may spike; untouched pages cost nothing.
+            room = [n_samples * n_steps * len(weight) for weight in case.weights]
             columns = [[np.empty(size, np.int32) for _ in range(3)] for size in room]
-            to = (Spikes * 2)(*[Spikes(*[column.ctypes.data for column in layer]) for layer in columns])
+            to = (Spikes * 2)(
+                *[Spikes(*[column.ctypes.data for column in layer]) for layer in columns]
+            )
             found = (ctypes.c_int64 * 2)()
             pointers = [ctypes.c_void_p(array.ctypes.data) for array in (case.dense, *weights)]
             kernel.run(pointers[0], n_samples, *pointers[1:], ctypes.c_double(DECAY), to, found)
-            return [tuple(column[:count] for column in layer) for layer, count in zip(columns, found, strict=True)]
+            return [
+                tuple(column[:count] for column in layer)
+                for layer, count in zip(columns, found, strict=True)
+            ]
 
         return run
 

@@ -1,7 +1,8 @@
-"""NEST: one copy of the network a sample of iaf_psc_delta neurons, which decay exactly and reset to zero; built apart.
+"""NEST: one copy of the network a sample of iaf_psc_delta neurons, which decay exactly and reset to
+zero; built apart.
 
-A spike takes at least a step from layer to layer and there is no soft reset, so the dynamics are others: timing only. NEST
-computes in double precision whatever is asked of it.
+A spike takes at least a step from layer to layer and there is no soft reset, so the dynamics are
+others: timing only. NEST computes in double precision whatever is asked of it.
 """
 
 from collections.abc import Callable
@@ -13,11 +14,22 @@ import numpy as np
 from ..case import TAU, V_TH, Case
 from ..measuring import serve
 
-NEURON = {"tau_m": TAU, "C_m": 1.0, "E_L": 0.0, "V_reset": 0.0, "V_th": V_TH, "V_m": 0.0, "V_min": -1e9, "t_ref": 0.0}
+NEURON = {
+    "tau_m": TAU,
+    "C_m": 1.0,
+    "E_L": 0.0,
+    "V_reset": 0.0,
+    "V_th": V_TH,
+    "V_m": 0.0,
+    "V_min": -1e9,
+    "t_ref": 0.0,
+}
 
 
 def prepare(case: Case, dtype: str) -> Callable[[], Any]:
-    """Build all copies, and return a run that gives the input to the generators, simulates and reads the recorders."""
+    """Build all copies, and return a run that gives the input to the generators, simulates and
+    reads the recorders.
+    """
     nest.set_verbosity("M_ERROR")
     nest.ResetKernel()
     nest.SetKernelStatus({"resolution": 1.0, "local_num_threads": 1})
@@ -27,8 +39,16 @@ def prepare(case: Case, dtype: str) -> Callable[[], Any]:
     for weight in case.weights:
         group = nest.Create("iaf_psc_delta", copies * len(weight), params=NEURON)
         for copy in range(copies):
-            pre, post = below[copy * size_below : (copy + 1) * size_below], group[copy * len(weight) : (copy + 1) * len(weight)]
-            nest.Connect(pre, post, "all_to_all", {"synapse_model": "static_synapse", "weight": weight, "delay": 1.0})
+            pre, post = (
+                below[copy * size_below : (copy + 1) * size_below],
+                group[copy * len(weight) : (copy + 1) * len(weight)],
+            )
+            nest.Connect(
+                pre,
+                post,
+                "all_to_all",
+                {"synapse_model": "static_synapse", "weight": weight, "delay": 1.0},
+            )
         recorder = nest.Create("spike_recorder", params={"time_in_steps": True})
         nest.Connect(group, recorder)
         layers.append(group)
@@ -50,7 +70,10 @@ def prepare(case: Case, dtype: str) -> Callable[[], Any]:
 
 
 def dense(outcome: Any, case: Case) -> list[Any]:
-    """Tell whether there are spikes at all; they are of other dynamics and compared with nothing."""
+    """Tell whether there are spikes at all.
+
+    They are of other dynamics and compared with nothing.
+    """
     return [np.array([[[len(events["times"]) > 0]]]) for events in outcome]
 
 

@@ -1,7 +1,8 @@
 """Norse: LIFBox cells with reset by subtraction, in a loop over time.
 
-Its step is `v + (x - v)/tau`: with the input times tau this is the case's equation, but it rounds elsewhere, so that a
-membrane within rounding of the threshold may fire in one and not in the other. Its threshold is `>`.
+Its step is `v + (x - v)/tau`: with the input times tau this is the case's equation, but it rounds
+elsewhere, so that a membrane within rounding of the threshold may fire in one and not in the other.
+Its threshold is `>`.
 """
 
 from collections.abc import Callable
@@ -24,8 +25,14 @@ def prepare(case: Case, dtype: str) -> Callable[[], Any]:
     for linear in layers:
         linear.weight.data *= TAU  # a power of two: exact
     inverse = torch.tensor(1000 / TAU, dtype=real)  # 1/s, for dt = 1 ms
-    numbers = {"v_leak": torch.tensor(0.0, dtype=real), "v_th": torch.tensor(V_TH, dtype=real), "v_reset": torch.tensor(0.0, dtype=real)}
-    cell = LIFBoxCell(LIFBoxParameters(tau_mem_inv=inverse, reset_method=reset_subtract, **numbers), dt=0.001)
+    numbers = {
+        "v_leak": torch.tensor(0.0, dtype=real),
+        "v_th": torch.tensor(V_TH, dtype=real),
+        "v_reset": torch.tensor(0.0, dtype=real),
+    }
+    cell = LIFBoxCell(
+        LIFBoxParameters(tau_mem_inv=inverse, reset_method=reset_subtract, **numbers), dt=0.001
+    )
 
     @torch.no_grad()
     def run(hoisted: bool) -> list[torch.Tensor]:
@@ -37,7 +44,9 @@ def prepare(case: Case, dtype: str) -> Callable[[], Any]:
                 spikes[index].append(x)
         return [torch.stack(rows) for rows in spikes]
 
-    return fastest({"product in the loop": lambda: run(False), "product out of the loop": lambda: run(True)})
+    return fastest(
+        {"product in the loop": lambda: run(False), "product out of the loop": lambda: run(True)}
+    )
 
 
 if __name__ == "__main__":

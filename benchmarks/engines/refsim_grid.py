@@ -1,4 +1,7 @@
-"""Brian2 in grid mode, from the dense array: packing, files, the start of the compiled program, its results, all counted."""
+"""Brian2 in grid mode, from the dense array.
+
+Packing, files, the start of the compiled program, its results, all counted.
+"""
 
 import sys
 from collections.abc import Callable
@@ -16,7 +19,9 @@ CARD = Path(__file__).parents[2] / "examples" / "lif_soft.toml"
 def network(case: Case, dtype: str) -> refsim.Network:
     """Return the case's network."""
     lif = refsim.load(CARD, decay=DECAY, v_th=V_TH, amount=V_TH)
-    return refsim.Network.dense([(weight.astype(dtype), None, lif) for weight in case.weights], "1 ms")
+    return refsim.Network.dense(
+        [(weight.astype(dtype), None, lif) for weight in case.weights], "1 ms"
+    )
 
 
 def prepare(case: Case, dtype: str) -> Callable[[], Any]:

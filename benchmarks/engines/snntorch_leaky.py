@@ -1,7 +1,8 @@
-"""snnTorch: Leaky layers in its usual loop over time, with reset_delay=False, which resets in the step of the spike.
+"""snnTorch: Leaky layers in its usual loop over time, with reset_delay=False, which resets in the
+step of the spike.
 
-Its threshold is `>`; no membrane of the case equals the threshold. Its spikes are float32 whatever its input, so that in
-float64 they are converted between the layers.
+Its threshold is `>`; no membrane of the case equals the threshold. Its spikes are float32 whatever
+its input, so that in float64 they are converted between the layers.
 """
 
 from collections.abc import Callable
@@ -16,11 +17,16 @@ from .torch_parts import dense, frames, linears, zeros
 
 
 def prepare(case: Case, dtype: str) -> Callable[[], Any]:
-    """Return the faster of the loop with the first product inside, as its users write it, and outside."""
+    """Return the faster of the loop with the first product inside, as its users write it, and
+    outside.
+    """
     real = getattr(torch, dtype)
     layers = linears(case, real)
     beta, threshold = torch.tensor(DECAY, dtype=real), torch.tensor(V_TH, dtype=real)
-    leaky = [snntorch.Leaky(beta=beta, threshold=threshold, reset_delay=False, surrogate_disable=True) for _ in layers]
+    leaky = [
+        snntorch.Leaky(beta=beta, threshold=threshold, reset_delay=False, surrogate_disable=True)
+        for _ in layers
+    ]
 
     @torch.no_grad()
     def run(hoisted: bool) -> list[torch.Tensor]:
@@ -32,7 +38,9 @@ def prepare(case: Case, dtype: str) -> Callable[[], Any]:
                 spikes[index].append(x)
         return [torch.stack(rows) for rows in spikes]
 
-    return fastest({"product in the loop": lambda: run(False), "product out of the loop": lambda: run(True)})
+    return fastest(
+        {"product in the loop": lambda: run(False), "product out of the loop": lambda: run(True)}
+    )
 
 
 if __name__ == "__main__":

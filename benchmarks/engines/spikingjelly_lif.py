@@ -1,8 +1,9 @@
-"""SpikingJelly: LIFNode with decay_input=False and v_reset=None, whose step is `v - v/tau + x`, `>=`, reset by subtraction.
+"""SpikingJelly: LIFNode with decay_input=False and v_reset=None, whose step is `v - v/tau + x`,
+`>=`, reset by subtraction.
 
-Its multi-step mode takes all steps in one call and so the products of all steps at once. It has kernels for GPUs alone; on a
-CPU what may be faster is torch.compile, which is tried on its single step: over a whole sequence it unrolls all steps of it,
-and compiles for many minutes.
+Its multi-step mode takes all steps in one call and so the products of all steps at once. It has
+kernels for GPUs alone; on a CPU what may be faster is torch.compile, which is tried on its single
+step: over a whole sequence it unrolls all steps of it, and compiles for many minutes.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,12 @@ def prepare(case: Case, dtype: str) -> Callable[[], Any]:
     layers = linears(case, real)
 
     def nodes(mode: str) -> list[neuron.LIFNode]:
-        return [neuron.LIFNode(tau=TAU, decay_input=False, v_threshold=V_TH, v_reset=None, step_mode=mode).eval() for _ in layers]
+        return [
+            neuron.LIFNode(
+                tau=TAU, decay_input=False, v_threshold=V_TH, v_reset=None, step_mode=mode
+            ).eval()
+            for _ in layers
+        ]
 
     @torch.no_grad()
     def all_steps(lif: list[Callable[[Any], Any]]) -> list[torch.Tensor]:
@@ -50,7 +56,15 @@ def prepare(case: Case, dtype: str) -> Callable[[], Any]:
         return all_steps(many)
 
     compiled = torch.compile(
-        partial(functional.lif_step, tau=TAU, decay_input=False, v_threshold=V_TH, v_reset=None, surrogate_function=surrogate.Sigmoid()), dynamic=False
+        partial(
+            functional.lif_step,
+            tau=TAU,
+            decay_input=False,
+            v_threshold=V_TH,
+            v_reset=None,
+            surrogate_function=surrogate.Sigmoid(),
+        ),
+        dynamic=False,
     )
 
     @torch.no_grad()
@@ -62,7 +76,13 @@ def prepare(case: Case, dtype: str) -> Callable[[], Any]:
                 spikes[index].append(x)
         return [torch.stack(rows) for rows in spikes]
 
-    return fastest({"single step": lambda: step_by_step(single, single), "multi-step": multi_step, "single step, torch.compile": compiled_step})
+    return fastest(
+        {
+            "single step": lambda: step_by_step(single, single),
+            "multi-step": multi_step,
+            "single step, torch.compile": compiled_step,
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""A plain PyTorch loop, all samples at once, with the product of the first layer taken out of the loop over time."""
+"""A plain PyTorch loop, all samples at once, with the product of the first layer taken out of the
+loop over time.
+"""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,19 +1,23 @@
-"""Checks as public functions: of a step (somebody's neuron), a network's maps, a loss, a surrogate, a judge, and a card against its ODE.
+"""Checks as public functions.
 
-Each check looks at one trait and is blind to the others, so that the name of the check that fails is the diagnosis.
+Of a step (somebody's neuron), a network's maps, a loss, a surrogate, a judge, and a card against
+its ODE.
+
+Each check looks at one trait and is blind to the others, so that the name of the check that fails
+is the diagnosis.
 """
 
 from .bias import SurrogateBias, surrogate_bias
 from .card import CARD_CHECKS, check_card
-from .gradient import GRADIENT_CHECKS, GradientReport, check_gradient
+from .declared_step import check_declared_step
+from .gradient.check import GRADIENT_CHECKS, GradientReport, check_gradient
 from .judges import JUDGE_CHECKS, check_judge
 from .loss import LOSS_CHECKS, check_loss
 from .loss_forms import LOSS_FORMS
-from .maps import MAP_CHECKS, check_module
-from .probes import STEP_CHECKS, check_step
-from .runner import Check
+from .step import STEP_CHECKS, check_step
+from .suite import Check
 from .surrogate import SURROGATE_CHECKS, check_surrogate
-from .updater import check_declared_step
+from .weights import MAP_CHECKS, check_module
 
 __all__ = [
     "CARD_CHECKS",

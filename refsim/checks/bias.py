@@ -1,4 +1,7 @@
-"""How far a surrogate gradient is from the gradient of the expected loss: reported, and judged only where the two are one."""
+"""How far a surrogate gradient is from the gradient of the expected loss.
+
+Reported, and judged only where the two are one.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,22 +9,36 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Floats
-from ..claims import Claim, Verdict, judge
-from ..errors import RefsimError
-from ..gradients import EscapeNetwork, SpikeLoss, expected_gradient, expected_surrogate, score_function
-from ..gradients.bias import Distance, distances
-from ..gradients.enumeration import MOST
+from ..core.arrays import Floats
+from ..core.claims import Claim, Verdict, judge
+from ..core.errors import RefsimError
+from ..gradients.bias import Distance, distances, expected_surrogate
+from ..gradients.escape import EscapeNetwork
+from ..gradients.expectation import MOST, expected_gradient, score_function
+from ..gradients.losses import SpikeLoss
 
 _ROUNDING = 1e-9
 _REPORTED = Claim(
-    "gradient", "surrogate_bias", None, "1",
-    "a surrogate gradient is the gradient of no loss in general (Gygax and Zenke 2025): its distance from the true one is a fact, and no fault",
-)  # fmt: skip
+    "gradient",
+    "surrogate_bias",
+    None,
+    "1",
+    (
+        "a surrogate gradient is the gradient of no loss in general (Gygax and Zenke 2025): its "
+        "distance from the true one is a fact, and no fault"
+    ),
+)
 IDENTITY = Claim(
-    "gradient", "surrogate_identity", _ROUNDING, "1",
-    "for one layer without reset and a linear loss the two are one; float64 keeps 16 digits, and a sum over 2^20 patterns may lose six or seven of them",
-)  # fmt: skip
+    "gradient",
+    "surrogate_identity",
+    _ROUNDING,
+    "1",
+    (
+        "for one layer without reset and a linear loss the two are one; float64 keeps 16 digits, "
+        "and "
+        "a sum over 2^20 patterns may lose six or seven of them"
+    ),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +48,8 @@ class SurrogateBias:
     Attributes
     ----------
     surrogate, truth : dict of str to array
-        Expected surrogate gradient, and gradient of the expected loss; W1, b1, ... of the shapes of the parameters.
+        Expected surrogate gradient, and gradient of the expected loss; W1, b1, ... of the shapes of
+        the parameters.
     distances : dict of str to Distance
         ``.relative`` and ``.cosine`` of each.
     noise : dict of str to float
@@ -50,15 +68,28 @@ class SurrogateBias:
         """Return a table for a terminal."""
         lines = [f"{'':<6}{'relative':>12}{'cosine':>10}{'noise':>10}  verdict"]
         for (name, far), verdict in zip(self.distances.items(), self.verdicts, strict=True):
-            lines.append(f"{name:<6}{far.relative:>12.4g}{far.cosine:>10.4f}{self.noise[name]:>10.2g}  {verdict.status}")
+            lines.append(
+                f"{name:<6}{far.relative:>12.4g}{far.cosine:>10.4f}{self.noise[name]:>10.2g}  "
+                f"{verdict.status}"
+            )
         return "\n".join(lines)
 
 
 def surrogate_bias(
-    network: EscapeNetwork, inputs: object, loss: SpikeLoss, *, surrogate: str | Callable[[Floats], Floats] | None = None,
-    detach_reset: bool = False, derivative: bool | None = None, n_draws: int | None = None, seed: int = 0, most: int = MOST, **parameters: float,
-) -> SurrogateBias:  # fmt: skip
-    """Compare the surrogate gradient of a stochastic network with the gradient of its expected loss.
+    network: EscapeNetwork,
+    inputs: object,
+    loss: SpikeLoss,
+    *,
+    surrogate: str | Callable[[Floats], Floats] | None = None,
+    detach_reset: bool = False,
+    derivative: bool | None = None,
+    n_draws: int | None = None,
+    seed: int = 0,
+    most: int = MOST,
+    **parameters: float,
+) -> SurrogateBias:
+    """Compare the surrogate gradient of a stochastic network with the gradient of its expected
+    loss.
 
     Parameters
     ----------
@@ -68,15 +99,18 @@ def surrogate_bias(
     loss : SpikeLoss
         `refsim.gradients.linear_loss`, `count_cross_entropy`, or your own.
     surrogate : str or function, optional
-        What ds/du is taken to be: a name of ``refsim.pytorch.surrogate.SURROGATES`` with its `parameters`, or a function of distances
-        to threshold. By default the derivative of each layer's escape function.
+        What ds/du is taken to be: a name of ``refsim.pytorch.surrogate.SURROGATES`` with its
+        `parameters`, or a function of distances to threshold. By default the derivative of each
+        layer's escape function.
     detach_reset : bool
         Whether the reset passes no gradient.
     derivative : bool, optional
-        Whether the surrogate is said to be the derivative of the escape function. Then, for one layer without reset and a linear loss, it
-        must give the true gradient, and that is judged. By default only where no surrogate is given.
+        Whether the surrogate is said to be the derivative of the escape function. Then, for one
+        layer without reset and a linear loss, it must give the true gradient, and that is judged.
+        By default only where no surrogate is given.
     n_draws : int, optional
-        So many drawn runs of each sample in place of all patterns: for larger networks. Nothing is judged then.
+        So many drawn runs of each sample in place of all patterns: for larger networks. Nothing is
+        judged then.
 
     Raises
     ------
@@ -93,32 +127,75 @@ def surrogate_bias(
         noise = dict.fromkeys(truth, 0.0)
     else:
         drawn = score_function(network, inputs, loss, n_draws=n_draws, seed=seed)
-        truth, noise = drawn.gradient, {name: _over(np.linalg.norm(drawn.error[name]), np.linalg.norm(values)) for name, values in drawn.gradient.items()}
-    found = expected_surrogate(network, inputs, loss, surrogate=known, detach_reset=detach_reset, most=most, n_draws=n_draws, seed=seed + 1)
+        truth, noise = (
+            drawn.gradient,
+            {
+                name: _over(np.linalg.norm(drawn.error[name]), np.linalg.norm(values))
+                for name, values in drawn.gradient.items()
+            },
+        )
+    found = expected_surrogate(
+        network,
+        inputs,
+        loss,
+        surrogate=known,
+        detach_reset=detach_reset,
+        most=most,
+        n_draws=n_draws,
+        seed=seed + 1,
+    )
     far = distances(found, truth)
     said = surrogate is None if derivative is None else derivative
-    judged = said and n_draws is None and loss.linear and len(network.layers) == 1 and network.layers[0].reset == 0
-    return SurrogateBias(found, truth, far, noise, [_verdict(name, one, truth[name], judged) for name, one in far.items()])
+    judged = (
+        said
+        and n_draws is None
+        and loss.linear
+        and len(network.layers) == 1
+        and network.layers[0].reset == 0
+    )
+    return SurrogateBias(
+        found,
+        truth,
+        far,
+        noise,
+        [_verdict(name, one, truth[name], judged) for name, one in far.items()],
+    )
 
 
 def _verdict(name: str, far: Distance, true: Floats, judged: bool) -> Verdict:
     if not judged:
         return Verdict(_REPORTED, far.relative, "reported", run=name, facts={"cosine": far.cosine})
     if not true.any():
-        return Verdict(IDENTITY, None, "inconclusive", run=name, detail="the true gradient is 0: give inputs that reach the weights and a loss that changes")
+        return Verdict(
+            IDENTITY,
+            None,
+            "inconclusive",
+            run=name,
+            detail=(
+                "the true gradient is 0: give inputs that reach the weights and a loss that changes"
+            ),
+        )
     return judge(IDENTITY, far.relative, run=name)
 
 
-def known_surrogate(surrogate: Any, parameters: Mapping[str, float]) -> Callable[[Floats], Floats] | None:
+def known_surrogate(
+    surrogate: Any, parameters: Mapping[str, float]
+) -> Callable[[Floats], Floats] | None:
     """Return a surrogate as a function of NumPy arrays: by its name, as it is, or None."""
     if isinstance(surrogate, str):
-        from ..pytorch.probing import surrogate_derivative
+        from ..modules.functions import surrogate_derivative
 
         return surrogate_derivative(surrogate, **parameters)
     if parameters:
-        raise RefsimError(f"surrogate_bias: {', '.join(parameters)} is a parameter of a surrogate with a name; give one, such as surrogate='sigmoid', slope=4.")
+        raise RefsimError(
+            f"surrogate_bias: {', '.join(parameters)} is a parameter of a surrogate with a name; "
+            "give one, such as surrogate='sigmoid', slope=4."
+        )
     if surrogate is not None and not callable(surrogate):
-        raise RefsimError(f"surrogate_bias: surrogate must be a name, a function of distances to threshold, or None, but is {surrogate!r}.")
+        raise RefsimError(
+            "surrogate_bias: surrogate must be a name, a function of distances to threshold, or "
+            f"None, but is {surrogate!r}."
+        )
     return surrogate  # type: ignore[no-any-return]
 
 
@@ -126,8 +203,16 @@ def _over(noise: Any, size: Any) -> float:
     return float(noise / size) if size else float("inf")
 
 
-def surrogate_rows(derivative: Callable[[Floats], Floats], *, detach_reset: bool, threshold: float, n_networks: int = 8) -> list[Verdict]:
-    """Report the bias of a surrogate in small networks of two layers: case 5 of `refsim.gradients.five_cases`, the median over some of its networks.
+def surrogate_rows(
+    derivative: Callable[[Floats], Floats],
+    *,
+    detach_reset: bool,
+    threshold: float,
+    n_networks: int = 8,
+) -> list[Verdict]:
+    """Report the bias of a surrogate in small networks of two layers.
+
+    Case 5 of `refsim.gradients.bias`, the median over some of its networks.
 
     Parameters
     ----------
@@ -136,18 +221,29 @@ def surrogate_rows(derivative: Callable[[Floats], Floats], *, detach_reset: bool
     threshold : float
         In the membrane's unit; the small networks' is 1.
     """
-    from ..gradients.five_cases import case_network
+    from ..gradients.bias import case_network
 
     def scaled(x: Floats) -> Floats:
         return np.asarray(derivative((threshold * x).ravel()) * threshold).reshape(x.shape)
 
     rows: dict[str, list[Distance]] = {}
     for seed in range(n_networks):
-        for name, far in surrogate_bias(*case_network(5, seed), surrogate=scaled, detach_reset=detach_reset).distances.items():
+        for name, far in surrogate_bias(
+            *case_network(5, seed), surrogate=scaled, detach_reset=detach_reset
+        ).distances.items():
             rows.setdefault(name, []).append(far)
-    words = f"two layers, sigmoid escape noise, soft reset, count cross-entropy; median of {n_networks} networks"
+    words = (
+        "two layers, sigmoid escape noise, soft reset, count cross-entropy; median of "
+        f"{n_networks} networks"
+    )
     return [
-        Verdict(_REPORTED, float(np.nanmedian([far.relative for far in each])), "reported", run=name, detail=words,
-                facts={"cosine": float(np.nanmedian([far.cosine for far in each]))})
+        Verdict(
+            _REPORTED,
+            float(np.nanmedian([far.relative for far in each])),
+            "reported",
+            run=name,
+            detail=words,
+            facts={"cosine": float(np.nanmedian([far.cosine for far in each]))},
+        )
         for name, each in rows.items()
-    ]  # fmt: skip
+    ]

@@ -1,4 +1,6 @@
-"""The conformance suite of a card: functions from a model to a Verdict, for your own tests as for ours.
+"""The conformance suite of a card.
+
+Functions from a model to a Verdict, for your own tests as for ours.
 
 @pytest.mark.parametrize("check", CARD_CHECKS.values(), ids=CARD_CHECKS)
 def test_my_card(check):
@@ -9,19 +11,29 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..claims import Claim, Verdict
-from ..errors import CrashError, RefsimError
-from ..model import NeuronModel
-from . import card_ode, card_runs
-from .runner import Answer, Check, run_checks
+from ..cards.neuron import NeuronModel
+from ..core.claims import Claim, Verdict
+from ..core.errors import CrashError, RefsimError
+from . import card_measures
+from .suite import Answer, Check, run_checks
 
 
-def _check(name: str, limit: float, unit: str, because: str, measure: Callable[[NeuronModel], Answer], sense: str = "at most") -> Check:
+def _check(
+    name: str,
+    limit: float,
+    unit: str,
+    because: str,
+    measure: Callable[[NeuronModel], Answer],
+    sense: str = "at most",
+) -> Check:
     return Check(Claim("step", name, limit, unit, because, sense), _said(measure), _needs(name))
 
 
 def _said(measure: Callable[[NeuronModel], Answer]) -> Callable[[NeuronModel], Answer]:
-    """Let a card that cannot be run at all fail, with what the engine says: it is the card that is on trial."""
+    """Let a card that cannot be run at all fail, with what the engine says.
+
+    It is the card that is on trial.
+    """
 
     def asked(model: NeuronModel) -> Answer:
         try:
@@ -44,19 +56,90 @@ def _needs(name: str) -> tuple[str, ...]:
 
 
 CARD_CHECKS: dict[str, Check] = {
-    "names": _check("names", 0, "names", "a name that Brian2, C++ or Python also uses, or that nothing reads, is a trap or a typing error", card_ode.names),
-    "units": _check("units", 0, "equations", "every term of an equation has the unit that the card declares; Brian2 checks it", card_ode.units),
-    "declared_step": _check("declared_step", 0, "terms that differ", "a step that names its method is what that method makes of the ODE, term by term", card_ode.declared_step),
-    "determinism": _check("determinism", 0, "numbers", "two runs of one engine on one input are equal to the last bit", card_runs.determinism),
-    "engines": _check("engines", 0, "spikes", "Brian2, Discrete and PyTorch run one declared step; a spike that differs is a fault in one", card_runs.engines),
-    "finite": _check("finite", 0, "numbers", "a state that is NaN or infinite tells nothing; ten times the rheobase of either sign must not make one", card_runs.finite),
-    "rest": _check("rest", 0, "states", "without input a neuron stays at its start or settles at a fixed point, and is silent", card_ode.rest),
-    "method_order": _check("method_order", -0.5, "orders", "the membrane converges at the order of its method; half an order is left to the fit", card_runs.method_order, "at least"),
-    "step_order": _check("step_order", -0.5, "orders", "a step of a method converges to the ODE at that method's order; half an order is left to the fit", card_runs.step_order, "at least"),
-}  # fmt: skip
+    "names": _check(
+        "names",
+        0,
+        "names",
+        (
+            "a name that Brian2, C++ or Python also uses, or that nothing reads, is a trap or a "
+            "typing error"
+        ),
+        card_measures.names,
+    ),
+    "units": _check(
+        "units",
+        0,
+        "equations",
+        "every term of an equation has the unit that the card declares; Brian2 checks it",
+        card_measures.units,
+    ),
+    "declared_step": _check(
+        "declared_step",
+        0,
+        "terms that differ",
+        "a step that names its method is what that method makes of the ODE, term by term",
+        card_measures.declared_step,
+    ),
+    "determinism": _check(
+        "determinism",
+        0,
+        "numbers",
+        "two runs of one engine on one input are equal to the last bit",
+        card_measures.determinism,
+    ),
+    "engines": _check(
+        "engines",
+        0,
+        "spikes",
+        (
+            "Brian2, Discrete and PyTorch run one declared step; a spike that differs is a fault "
+            "in "
+            "one"
+        ),
+        card_measures.engines,
+    ),
+    "finite": _check(
+        "finite",
+        0,
+        "numbers",
+        (
+            "a state that is NaN or infinite tells nothing; ten times the rheobase of either sign "
+            "must not make one"
+        ),
+        card_measures.finite,
+    ),
+    "rest": _check(
+        "rest",
+        0,
+        "states",
+        "without input a neuron stays at its start or settles at a fixed point, and is silent",
+        card_measures.rest,
+    ),
+    "method_order": _check(
+        "method_order",
+        -0.5,
+        "orders",
+        "the membrane converges at the order of its method; half an order is left to the fit",
+        card_measures.method_order,
+        "at least",
+    ),
+    "step_order": _check(
+        "step_order",
+        -0.5,
+        "orders",
+        (
+            "a step of a method converges to the ODE at that method's order; half an order is left "
+            "to the fit"
+        ),
+        card_measures.step_order,
+        "at least",
+    ),
+}
 
 
-def check_card(model: NeuronModel, *, skip: Collection[str] | str = (), steps: Mapping[str, Any] | None = None) -> list[Verdict]:
+def check_card(
+    model: NeuronModel, *, skip: Collection[str] | str = (), steps: Mapping[str, Any] | None = None
+) -> list[Verdict]:
     """Run the conformance suite on a card.
 
     Parameters
@@ -70,7 +153,8 @@ def check_card(model: NeuronModel, *, skip: Collection[str] | str = (), steps: M
     Returns
     -------
     list of Verdict, one a check
-        ``skipped`` where a check does not apply or another failure stands before it, with the reason.
+        ``skipped`` where a check does not apply or another failure stands before it, with the
+        reason.
 
     Raises
     ------
@@ -78,8 +162,13 @@ def check_card(model: NeuronModel, *, skip: Collection[str] | str = (), steps: M
         For a check that does not exist.
     """
     if not isinstance(model, NeuronModel):
-        raise RefsimError(f'check_card: needs a neuron, such as refsim.load("mine.toml"), but {model!r} was given.')
+        raise RefsimError(
+            f'check_card: needs a neuron, such as refsim.load("mine.toml"), but {model!r} was '
+            "given."
+        )
     checks = dict(CARD_CHECKS)
     if steps is not None:
-        checks["engines"] = replace(checks["engines"], measure=_said(lambda card: card_runs.engines(card, steps)))
+        checks["engines"] = replace(
+            checks["engines"], measure=_said(lambda card: card_measures.engines(card, steps))
+        )
     return run_checks(checks, model, who="check_card", run=model.name, skip=skip)

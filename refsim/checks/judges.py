@@ -5,17 +5,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..claims import Claim, Verdict
-from ..drive import Drive
+from ..cards.read import load
+from ..core.claims import Claim, Verdict
+from ..core.errors import RefsimError, crash
+from ..core.spikes import SpikeTrains
 from ..engines.discrete import Discrete
-from ..errors import RefsimError, crash
-from ..model import load
-from ..network import Network
-from ..recording import Recording
-from ..spikes import SpikeTrains
-from .runner import Answer, Check, run_checks
+from ..networks.drive import Drive
+from ..networks.network import Network
+from ..networks.recording import Recording
+from .suite import Answer, Check, run_checks
 
-Judge = Callable[[Recording, Recording], str]  # reference, trial -> "pass", "fail" or "inconclusive"
+# Reference, trial -> "pass", "fail" or "inconclusive"
+Judge = Callable[[Recording, Recording], str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,9 @@ def _network() -> Network:
 
 def _run() -> Recording:
     events = np.argwhere(np.random.default_rng(3).random((4, 24, 3)) < 0.6)
-    return Discrete().run(_network(), Drive.events(events[:, 0], events[:, 1], events[:, 2], (4, 24, 3), 1e-3))
+    return Discrete().run(
+        _network(), Drive.events(events[:, 0], events[:, 1], events[:, 2], (4, 24, 3), 1e-3)
+    )
 
 
 def _changed(recording: Recording, layer: int, change: Callable[[np.ndarray], None]) -> Recording:
@@ -81,7 +84,10 @@ def _hidden_layer() -> Planted:
 
 
 def _rounding_tie() -> Planted:
-    """Put a membrane within rounding of threshold, and the other run on its other side: neither is wrong."""
+    """Put a membrane within rounding of threshold, and the other run on its other side.
+
+    Neither is wrong.
+    """
     srif = load("srif")
     network = Network.dense([([[0.1, 0.2, 0.2]], None, srif)], 1e-3)
     drive = Drive.events([0, 0, 0], [0, 1, 2], [0, 1, 2], (1, 4, 3), 1e-3)
@@ -94,7 +100,10 @@ def _rounding_tie() -> Planted:
 
 
 def _fault_beside_tie() -> Planted:
-    """Put a tie in neuron 0 and a real fault in neuron 1, in one step: the tie explains nothing of the fault."""
+    """Put a tie in neuron 0 and a real fault in neuron 1, in one step.
+
+    The tie explains nothing of the fault.
+    """
     network = Network.dense([([[0.1, 0.2, 0.2], [0.125, 0.0, 0.0]], None, load("srif"))], 1e-3)
     drive = Drive.events([0, 0, 0], [0, 1, 2], [0, 1, 2], (1, 4, 3), 1e-3)
     reference = Discrete().run(network, drive)
@@ -118,13 +127,34 @@ def _check(name: str, because: str, plant: Callable[[], Planted]) -> Check:
 
 
 JUDGE_CHECKS: dict[str, Check] = {
-    "identical": _check("identical", "two equal runs are the same network, and a judge that never says so is no judge", _identical),
-    "moved_spike": _check("moved_spike", "a late spike has the same count; spikes must be compared, not counted", _moved_spike),
+    "identical": _check(
+        "identical",
+        "two equal runs are the same network, and a judge that never says so is no judge",
+        _identical,
+    ),
+    "moved_spike": _check(
+        "moved_spike",
+        "a late spike has the same count; spikes must be compared, not counted",
+        _moved_spike,
+    ),
     "last_step": _check("last_step", "the last step counts as much as any other", _last_step),
-    "hidden_layer": _check("hidden_layer", "every layer counts, also where the output agrees", _hidden_layer),
-    "fault_beside_tie": _check("fault_beside_tie", "neurons of one step cannot explain each other; each that differs has to be within rounding", _fault_beside_tie),
-    "rounding_tie": _check("rounding_tie", "a membrane within rounding of threshold proves neither run wrong", _rounding_tie),
-}  # fmt: skip
+    "hidden_layer": _check(
+        "hidden_layer", "every layer counts, also where the output agrees", _hidden_layer
+    ),
+    "fault_beside_tie": _check(
+        "fault_beside_tie",
+        (
+            "neurons of one step cannot explain each other; each that differs has to be within "
+            "rounding"
+        ),
+        _fault_beside_tie,
+    ),
+    "rounding_tie": _check(
+        "rounding_tie",
+        "a membrane within rounding of threshold proves neither run wrong",
+        _rounding_tie,
+    ),
+}
 
 
 def check_judge(verdict_of: Judge, *, skip: Collection[str] | str = ()) -> list[Verdict]:
@@ -146,5 +176,7 @@ def check_judge(verdict_of: Judge, *, skip: Collection[str] | str = ()) -> list[
         For a check that does not exist, or what is no function.
     """
     if not callable(verdict_of):
-        raise RefsimError(f"check_judge: needs a function of (reference, trial), but {verdict_of!r} was given.")
+        raise RefsimError(
+            f"check_judge: needs a function of (reference, trial), but {verdict_of!r} was given."
+        )
     return run_checks(JUDGE_CHECKS, verdict_of, who="check_judge", run="the judge", skip=skip)

@@ -1,16 +1,197 @@
-"""Check somebody's loss: its value, its gradient against central differences, and what it does with silence and with its batch."""
+"""Where a loss is asked: inputs at which each trait shows by itself, and central differences that
+say when they are none.
+
+Check somebody's loss: its value, its gradient against central differences, and what it does with
+silence and with its batch.
+"""
 
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..claims import Claim, Verdict
-from ..errors import RefsimError, listed
-from .loss_forms import LOSS_FORMS
-from .loss_points import Probe
-from .runner import Answer, Check, names_skipped, run_checks
+from ..core.arrays import Floats
+from ..core.claims import Claim, Verdict
+from ..core.errors import RefsimError, listed
+from ..gradients.differences import central_difference
+from .loss_forms import LOSS_FORMS, LossForm
+from .suite import Answer, Check, names_skipped, run_checks
+
+BATCH, CLASSES, STEPS = 3, 4, 12
+_POINTS, _WAYS, _STEP = 6, 8, 1e-3
+# Two step sizes agree to this; else a corner lies between them, or the loss is not computed in
+# float64.
+_TRUSTED = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One input: values (batch, class, step), and the target where the loss takes one."""
+
+    values: Floats
+    target: tuple[NDArray[Any], ...]
+
+    def sample(self, index: int) -> "Point":
+        """Return one sample as a batch of its own."""
+        return Point(
+            self.values[index : index + 1], tuple(entry[index : index + 1] for entry in self.target)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """Slopes along random ways at one point.
+
+    By autograd and by central differences that can be trusted.
+    """
+
+    autograd: Floats
+    central: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Somebody's loss behind a door.
+
+    Attributes
+    ----------
+    value : function of (values, target) to float
+    gradient : function of the same to an array or None
+    form : LossForm or None
+        What it is held against.
+    kind : {"share", "trains", "none"}
+        What its target is.
+    mean : bool
+        Whether it is a mean over the batch, and not a sum.
+    """
+
+    value: Callable[..., float]
+    gradient: Callable[..., Floats | None]
+    form: LossForm | None
+    options: Mapping[str, Any]
+    kind: str
+    mean: bool
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(11))
+
+    def target(
+        self, shape: tuple[int, ...], labels: list[int] | None = None
+    ) -> tuple[NDArray[Any], ...]:
+        """Draw a target for values of a shape: labels, or trains."""
+        if self.kind == "share":
+            return (
+                np.array(self.rng.integers(0, shape[1], shape[0]) if labels is None else labels),
+            )
+        return ((self.rng.random(shape) < 0.3).astype(float),) if self.kind == "trains" else ()
+
+    @cached_property
+    def graded(self) -> list[Point]:
+        """Points at which most losses are smooth.
+
+        Numbers between 0 and 1, or membranes of both signs.
+        """
+        shape, membranes = (
+            (BATCH, CLASSES, STEPS),
+            self.form is not None and self.form.of == "membranes",
+        )
+        return [
+            Point(
+                self.rng.normal(0, 2, shape) if membranes else self.rng.random(shape),
+                self.target(shape),
+            )
+            for _ in range(_POINTS)
+        ]
+
+    @property
+    def all_points(self) -> list[Point]:
+        """Graded points, spike trains and extreme output; of membranes the graded ones alone."""
+        return (
+            self.graded
+            if self.form is not None and self.form.of == "membranes"
+            else [*self.graded, *self.binary, *self.extreme.values()]
+        )
+
+    @cached_property
+    def binary(self) -> list[Point]:
+        """Spike trains in which every class fires twice or more."""
+        shape, points = (BATCH, CLASSES, STEPS), []
+        for _ in range(_POINTS):
+            values = (self.rng.random(shape) < 0.3).astype(float)
+            values[..., :2] = 1
+            points.append(Point(self.rng.permuted(values, axis=-1), self.target(shape)))
+        return points
+
+    @cached_property
+    def extreme(self) -> dict[str, Point]:
+        """Output that a training meets and a formula may not."""
+        shape = (BATCH, CLASSES, STEPS)
+        silent_class = (self.rng.random(shape) < 0.4).astype(float)
+        silent_class[:, 0] = 0
+        one = (self.rng.random((BATCH, CLASSES, 1)) < 0.5).astype(float)
+        target = self.target(shape, [0, 1, 2])
+        return {
+            "a silent class": Point(silent_class, target),
+            "no spike at all": Point(np.zeros(shape), target),
+            "a spike in every step": Point(np.ones(shape), target),
+            "one step": Point(one, self.target(one.shape, [0, 1, 2])),
+        }
+
+    @cached_property
+    def even(self) -> list[Point]:
+        """Trains that are the same for all classes, so that the target alone tells them apart.
+
+        Each class is the label once.
+        """
+        points = []
+        for first in range(CLASSES):
+            train = (self.rng.random((BATCH, 1, STEPS)) < 0.4).astype(float)
+            train[..., :2] = 1
+            points.append(
+                Point(
+                    np.repeat(train, CLASSES, 1),
+                    self.target(
+                        (BATCH, CLASSES, STEPS), [(first + k) % CLASSES for k in range(BATCH)]
+                    ),
+                )
+            )
+        return points
+
+    @cached_property
+    def slopes(self) -> list[Slopes]:
+        """Slopes at the graded points.
+
+        A way along which central differences cannot be trusted is left out.
+        """
+        rows = []
+        for point in self.graded:
+            gradient = self.gradient(point.values, *point.target)
+            ways = self.rng.normal(size=(_WAYS, *point.values.shape)) / np.sqrt(point.values.size)
+            central = np.array(
+                [[self._central(point, way, step) for step in (_STEP, _STEP / 2)] for way in ways]
+            )
+            kept = np.abs(central[:, 0] - central[:, 1]) <= _TRUSTED * np.abs(central[:, 1]).max()
+            if kept.sum() >= _WAYS // 2:
+                autograd = np.zeros(_WAYS) if gradient is None else (gradient * ways).sum((1, 2, 3))
+                rows.append(Slopes(autograd[kept], central[kept, 1]))
+        return rows
+
+    def _central(self, point: Point, way: Floats, step: float) -> float:
+        return central_difference(
+            lambda offset: self.value(point.values + offset * way, *point.target), step
+        )
+
+    def declared(self, point: Point) -> tuple[float, Floats]:
+        """Return the loss of a batch and its gradient by the closed form."""
+        assert self.form is not None
+        target = point.target
+        if self.kind == "share":
+            target = (np.eye(point.values.shape[1])[point.target[0]],)
+        losses, gradient = self.form.answer(point.values, *(target or (None,)), **self.options)
+        share = 1 / len(losses) if self.mean else 1.0
+        return float(losses.sum() * share), gradient * share
+
 
 _DIGITS = 1e-6
 _SINGLE = "float32 keeps seven digits; the measurement loses one of them"
@@ -21,7 +202,9 @@ def _finite(probe: Probe) -> Answer:
     wrong = []
     for name, point in probe.extreme.items():
         gradient = probe.gradient(point.values, *point.target)
-        if not np.isfinite(probe.value(point.values, *point.target)) or not (gradient is None or np.isfinite(gradient).all()):
+        if not np.isfinite(probe.value(point.values, *point.target)) or not (
+            gradient is None or np.isfinite(gradient).all()
+        ):
             wrong.append(name)
     return float(len(wrong)), f"NaN or infinite for {', '.join(wrong)}" if wrong else ""
 
@@ -30,7 +213,9 @@ def _connected(probe: Probe) -> Answer:
     """Count the points at which the value changes and autograd sees nothing of it."""
     if not probe.slopes:
         return None, _UNTRUSTED
-    return float(sum(bool(not slopes.autograd.any() and slopes.central.any()) for slopes in probe.slopes)), ""
+    return float(
+        sum(bool(not slopes.autograd.any() and slopes.central.any()) for slopes in probe.slopes)
+    ), ""
 
 
 def _label(probe: Probe) -> Answer:
@@ -54,7 +239,9 @@ def _batch(probe: Probe) -> Answer:
     for point in probe.graded:
         alone = [probe.value(*_unpacked(point.sample(index))) for index in range(len(point.values))]
         wanted = np.mean(alone) if probe.mean else np.sum(alone)
-        errors.append(abs(probe.value(*_unpacked(point)) - wanted) / max(np.abs(alone).max(), 1e-300))
+        errors.append(
+            abs(probe.value(*_unpacked(point)) - wanted) / max(np.abs(alone).max(), 1e-300)
+        )
     return float(max(errors)), ""
 
 
@@ -63,10 +250,15 @@ def _unpacked(point: Any) -> tuple[Any, ...]:
 
 
 def _gradient(probe: Probe) -> Answer:
-    """Return how far autograd's direction lies from that of central differences, whatever its length."""
+    """Return how far autograd's direction lies from that of central differences, whatever its
+    length.
+    """
     if reason := _no_slopes(probe):
         return None, reason
-    return max(float(np.linalg.norm(s.autograd - _length(s) * s.central) / np.linalg.norm(s.autograd)) for s in probe.slopes), ""
+    return max(
+        float(np.linalg.norm(s.autograd - _length(s) * s.central) / np.linalg.norm(s.autograd))
+        for s in probe.slopes
+    ), ""
 
 
 def _gradient_scale(probe: Probe) -> Answer:
@@ -75,7 +267,9 @@ def _gradient_scale(probe: Probe) -> Answer:
     if reason := _no_slopes(probe):
         return None, reason
     worst = max((_length(slopes) for slopes in probe.slopes), key=lambda length: abs(length - 1))
-    return abs(worst - 1), f"the gradient is {worst:.6g} times the derivative" if abs(worst - 1) > _DIGITS else ""
+    return abs(worst - 1), f"the gradient is {worst:.6g} times the derivative" if abs(
+        worst - 1
+    ) > _DIGITS else ""
 
 
 def _length(slopes: Any) -> float:
@@ -83,7 +277,10 @@ def _length(slopes: Any) -> float:
     return float(slopes.autograd @ slopes.central / (slopes.central @ slopes.central))
 
 
-_UNTRUSTED = "central differences of two step sizes disagree: the value has corners everywhere, or is not computed in float64"
+_UNTRUSTED = (
+    "central differences of two step sizes disagree: the value has corners everywhere, "
+    "or is not computed in float64"
+)
 
 
 def _no_slopes(probe: Probe) -> str:
@@ -97,7 +294,9 @@ def _no_slopes(probe: Probe) -> str:
 
 
 def _ratios(probe: Probe) -> Any:
-    """Return value over declared value of each sample alone, wherever both are numbers and the declared one is not 0."""
+    """Return value over declared value of each sample alone, wherever both are numbers and the
+    declared one is not 0.
+    """
     rows = []
     for point in probe.all_points:
         for sample in (point.sample(index) for index in range(len(point.values))):
@@ -108,27 +307,44 @@ def _ratios(probe: Probe) -> Any:
 
 
 def _scale(probe: Probe) -> Answer:
-    """Return the one factor between the values and the declared ones, less 1; None where there is no such factor."""
+    """Return the one factor between the values and the declared ones, less 1.
+
+    None where there is no such factor.
+    """
     if probe.form is None:
         return None, _NO_FORM
     ratios = _ratios(probe)
     if not ratios.size:
-        return None, "the declared loss is 0 wherever it is asked; give it options under which it costs something"
+        return (
+            None,
+            (
+                "the declared loss is 0 wherever it is asked; give it options under which it costs "
+                "something"
+            ),
+        )
     factor = float(np.median(ratios))
     if not factor or np.abs(ratios - factor).max() > _DIGITS * abs(factor):
         return None, "the values differ by more than a factor"
-    return abs(factor - 1), f"the loss is {factor:.6g} times the declared one" if abs(factor - 1) > _DIGITS else ""
+    return abs(factor - 1), f"the loss is {factor:.6g} times the declared one" if abs(
+        factor - 1
+    ) > _DIGITS else ""
 
 
 def _value(probe: Probe) -> Answer:
     if probe.form is None:
         return None, _NO_FORM
     ratios = _ratios(probe)
-    return (float(np.abs(ratios - 1).max()), "") if ratios.size else (None, "the declared loss is 0 wherever it is asked")
+    return (
+        (float(np.abs(ratios - 1).max()), "")
+        if ratios.size
+        else (None, "the declared loss is 0 wherever it is asked")
+    )
 
 
 def _declared_gradient(probe: Probe) -> Answer:
-    """Hold autograd against the declared gradient, also where that is not the derivative and where a class is silent."""
+    """Hold autograd against the declared gradient, also where that is not the derivative and where
+    a class is silent.
+    """
     if probe.form is None:
         return None, _NO_FORM
     worst = 0.0
@@ -144,22 +360,93 @@ def _declared_gradient(probe: Probe) -> Answer:
 _NO_FORM = "no declared loss was named; give against=..."
 
 
-def _check(measure: str, limit: float, unit: str, because: str, how: Callable[[Probe], Answer]) -> Check:
+def _check(
+    measure: str, limit: float, unit: str, because: str, how: Callable[[Probe], Answer]
+) -> Check:
     # the last two find that something differs, not what
-    return Check(Claim("gradient", measure, limit, unit, because), how, last=measure in ("value", "declared_gradient"))
+    return Check(
+        Claim("gradient", measure, limit, unit, because),
+        how,
+        last=measure in ("value", "declared_gradient"),
+    )
 
 
 LOSS_CHECKS: dict[str, Check] = {
-    "finite": _check("finite", 0, "outputs", "a silent or saturated output comes up in training, and one NaN there ends it", _finite),
-    "connected": _check("connected", 0, "points", "a loss that changes with the spikes and sends nothing back trains nothing", _connected),
-    "label": _check("label", 0, "samples", "where all classes fire alike, the one whose gradient differs is the one that is asked for", _label),
-    "batch": _check("batch", _DIGITS, "1", f"samples know nothing of each other, and the batch is their mean, or their sum; {_SINGLE}", _batch),
-    "gradient": _check("gradient", _DIGITS, "1", "central differences of order four keep nine digits of a float64 loss; three are left to steep ones", _gradient),
-    "gradient_scale": _check("gradient_scale", _DIGITS, "1", "a gradient of the right direction and another length is another learning rate; limit as for gradient", _gradient_scale),
-    "scale": _check("scale", _DIGITS, "1", f"another base of a logarithm, or a mean for a sum, is a factor, and shifts the weight of regularisers; {_SINGLE}", _scale),
-    "value": _check("value", _DIGITS, "1", f"the closed form, at graded values, spikes, silence and saturation; {_SINGLE}", _value),
-    "declared_gradient": _check("declared_gradient", _DIGITS, "1", f"the gradient that is declared, a custom one too, at silence too; {_SINGLE}", _declared_gradient),
-}  # fmt: skip
+    "finite": _check(
+        "finite",
+        0,
+        "outputs",
+        "a silent or saturated output comes up in training, and one NaN there ends it",
+        _finite,
+    ),
+    "connected": _check(
+        "connected",
+        0,
+        "points",
+        "a loss that changes with the spikes and sends nothing back trains nothing",
+        _connected,
+    ),
+    "label": _check(
+        "label",
+        0,
+        "samples",
+        "where all classes fire alike, the one whose gradient differs is the one that is asked for",
+        _label,
+    ),
+    "batch": _check(
+        "batch",
+        _DIGITS,
+        "1",
+        f"samples know nothing of each other, and the batch is their mean, or their sum; {_SINGLE}",
+        _batch,
+    ),
+    "gradient": _check(
+        "gradient",
+        _DIGITS,
+        "1",
+        (
+            "central differences of order four keep nine digits of a float64 loss; three are "
+            "left to "
+            "steep ones"
+        ),
+        _gradient,
+    ),
+    "gradient_scale": _check(
+        "gradient_scale",
+        _DIGITS,
+        "1",
+        (
+            "a gradient of the right direction and another length is another learning rate; "
+            "limit as "
+            "for gradient"
+        ),
+        _gradient_scale,
+    ),
+    "scale": _check(
+        "scale",
+        _DIGITS,
+        "1",
+        (
+            "another base of a logarithm, or a mean for a sum, is a factor, and shifts the weight "
+            f"of regularisers; {_SINGLE}"
+        ),
+        _scale,
+    ),
+    "value": _check(
+        "value",
+        _DIGITS,
+        "1",
+        f"the closed form, at graded values, spikes, silence and saturation; {_SINGLE}",
+        _value,
+    ),
+    "declared_gradient": _check(
+        "declared_gradient",
+        _DIGITS,
+        "1",
+        f"the gradient that is declared, a custom one too, at silence too; {_SINGLE}",
+        _declared_gradient,
+    ),
+}
 
 
 def check_loss(
@@ -176,42 +463,59 @@ def check_loss(
     Parameters
     ----------
     loss : function ``(values, target) -> Tensor``, one number
-        values (batch, class, step) float64; target int64 labels (batch,), or desired trains of the shape of the values.
+        values (batch, class, step) float64; target int64 labels (batch,), or desired trains of the
+        shape of the values.
     against : str, optional
-        The declared loss it should be, a function of ``refsim.pytorch.losses``; without it, what is wrong with any loss is asked.
+        The declared loss it should be, a function of ``refsim.pytorch.losses``; without it, what is
+        wrong with any loss is asked.
     target : {"share", "trains", "none"}, optional
-        What the loss is called with: labels, desired trains, or nothing but the values. By default what `against` takes, or labels.
+        What the loss is called with: labels, desired trains, or nothing but the values. By default
+        what `against` takes, or labels.
     reduction : {"mean", "sum"}
         Over the batch.
     skip : name or names of checks to leave out
     **options
-        Of the declared loss: ``window=10``. Those without a default are given one, see ``refsim.checks.LOSS_FORMS``.
+        Of the declared loss: ``window=10``. Those without a default are given one, see
+        ``refsim.checks.LOSS_FORMS``.
 
     Returns
     -------
     list of Verdict, one a check
-        value and declared_gradient are run only where none before them fails. Skipped with a reason where a check does not apply.
-        A loss that raises fails.
+        value and declared_gradient are run only where none before them fails. Skipped with a reason
+        where a check does not apply. A loss that raises fails.
 
     Raises
     ------
     RefsimError
-        For a check, a declared loss or an option that does not exist, or a loss that does not return one number.
+        For a check, a declared loss or an option that does not exist, or a loss that does not
+        return one number.
     """
-    from ..pytorch.probing import loss_gradient, loss_value
+    from ..modules.functions import loss_gradient, loss_value
 
     names_skipped(skip, LOSS_CHECKS, "check_loss")
     form = _form(against, options)
     kind = target or (form.target if form else "share")
     if kind not in ("share", "trains", "none") or reduction not in ("mean", "sum"):
-        raise RefsimError(f"check_loss: target must be share, trains or none and reduction mean or sum, but are {kind!r} and {reduction!r}.")
+        raise RefsimError(
+            "check_loss: target must be share, trains or none and reduction mean or sum, but "
+            f"are {kind!r} and {reduction!r}."
+        )
     given = {**((form.defaults or {}) if form else {}), **options}
-    probe = Probe(partial(loss_value, loss), partial(loss_gradient, loss), form, given, kind, reduction == "mean")
+    probe = Probe(
+        partial(loss_value, loss),
+        partial(loss_gradient, loss),
+        form,
+        given,
+        kind,
+        reduction == "mean",
+    )
     return run_checks(LOSS_CHECKS, probe, who="check_loss", run=against or "the loss", skip=skip)
 
 
 def declared_loss(name: str, options: Mapping[str, Any]) -> tuple[Callable[..., Any], str]:
-    """Return a declared loss by its name, with its options, and what it is held against: "share" (labels), "trains" or "none".
+    """Return a declared loss by its name, with its options, and what it is held against.
+
+    "share" (labels), "trains" or "none".
 
     Raises
     ------
@@ -227,11 +531,18 @@ def declared_loss(name: str, options: Mapping[str, Any]) -> tuple[Callable[..., 
 def _form(against: str | None, options: dict[str, Any]) -> Any:
     if against is None:
         if options:
-            raise RefsimError(f'check_loss: {listed(options)} is an option of a declared loss; name it, against="spikemax".')
+            raise RefsimError(
+                f"check_loss: {listed(options)} is an option of a declared loss; name it, "
+                'against="spikemax".'
+            )
         return None
     if against not in LOSS_FORMS:
-        raise RefsimError(f"loss: {against!r} is not a declared loss; known are {listed(LOSS_FORMS)}.")
+        raise RefsimError(
+            f"loss: {against!r} is not a declared loss; known are {listed(LOSS_FORMS)}."
+        )
     known = LOSS_FORMS[against].options
     if unknown := set(options) - known:
-        raise RefsimError(f"loss: {listed(unknown)} is not an option of {against}; they are {listed(known)}.")
+        raise RefsimError(
+            f"loss: {listed(unknown)} is not an option of {against}; they are {listed(known)}."
+        )
     return LOSS_FORMS[against]

@@ -1,7 +1,10 @@
-"""Closed forms of the losses and of their gradients, in NumPy: written from the formulas, with no line of the PyTorch side.
+"""Closed forms of the losses and of their gradients, in NumPy.
 
-Each takes values (batch, class, step) and a target and returns the loss of each sample, (batch,), and its gradient, of the shape of the
-values. A sum over a window or a kernel is a product with a lower triangular matrix, and its gradient one with the transposed.
+Written from the formulas, with no line of the PyTorch side.
+
+Each takes values (batch, class, step) and a target and returns the loss of each sample, (batch,),
+and its gradient, of the shape of the values. A sum over a window or a kernel is a product with a
+lower triangular matrix, and its gradient one with the transposed.
 """
 
 import inspect
@@ -11,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Floats
+from ..core.arrays import Floats
 
 Answer = tuple[Floats, Floats]  # losses (batch,), gradients (batch, class, step)
 
@@ -24,13 +27,15 @@ class LossForm:
     ----------
     answer : function ``(values, target, **options) -> (losses, gradients)``
     target : {"share", "trains", "none"}
-        What it is held against: shares of the classes (batch, class), trains of the shape of the values, or nothing.
+        What it is held against: shares of the classes (batch, class), trains of the shape of the
+        values, or nothing.
     defaults : dict
         Options of the PyTorch side that have no default there, for checks that are given none.
     derivative : function of the options
         Whether the declared gradient is the derivative of the value, where no class is silent.
     of : {"spikes", "membranes"}
-        What the values are. Membranes have no spikes among them: of two that are equal any is the largest, and more than one gradient is right.
+        What the values are. Membranes have no spikes among them: of two that are equal any is the
+        largest, and more than one gradient is right.
     """
 
     answer: Callable[..., Answer]
@@ -61,7 +66,15 @@ def _log_softmax(x: Floats) -> Floats:
     return np.asarray(x - np.logaddexp.reduce(x, axis=1, keepdims=True))
 
 
-def _spikemax(values: Floats, share: Floats, window: int | None = None, of: str = "counts", reading: str = "probability", scale: float = 1.0, gradient: str | None = None) -> Answer:  # fmt: skip
+def _spikemax(
+    values: Floats,
+    share: Floats,
+    window: int | None = None,
+    of: str = "counts",
+    reading: str = "probability",
+    scale: float = 1.0,
+    gradient: str | None = None,
+) -> Answer:
     steps, y = values.shape[-1], share[:, :, None]
     matrix = _summed(steps, window)
     counts = values @ matrix.T
@@ -80,23 +93,35 @@ def _spikemax(values: Floats, share: Floats, window: int | None = None, of: str 
     return losses, back if gradient == "authors" and window is not None else back @ matrix
 
 
-def _spike_rate(values: Floats, share: Floats, true_rate: float = 0.2, false_rate: float = 0.03, window: int | None = None) -> Answer:
+def _spike_rate(
+    values: Floats,
+    share: Floats,
+    true_rate: float = 0.2,
+    false_rate: float = 0.03,
+    window: int | None = None,
+) -> Answer:
     per = window or values.shape[-1]
     matrix = _summed(values.shape[-1], window) / per
     error = values @ matrix.T - (true_rate * share + false_rate * (1 - share))[:, :, None]
     return (error**2).sum((1, 2)), 2 * error @ matrix
 
 
-def _spike_moid(values: Floats, share: Floats, theta: float = 0.0, alpha: float = 1.0, window: int | None = None) -> Answer:
+def _spike_moid(
+    values: Floats, share: Floats, theta: float = 0.0, alpha: float = 1.0, window: int | None = None
+) -> Answer:
     matrix = _summed(values.shape[-1], window) / (window or values.shape[-1])
     y, x = share[:, :, None], (values @ matrix.T - theta) / alpha
     losses = (y * np.logaddexp(0, -x) + (1 - y) * np.logaddexp(0, x)).sum((1, 2))
     return losses, (np.exp(-np.logaddexp(0, -x)) - y) / alpha @ matrix
 
 
-def _spike_count_mse(values: Floats, share: Floats, true_count: float, false_count: float) -> Answer:
+def _spike_count_mse(
+    values: Floats, share: Floats, true_count: float, false_count: float
+) -> Answer:
     error = values.sum(-1) - (true_count * share + false_count * (1 - share))
-    return (error**2).mean(1), np.broadcast_to(2 / values.shape[1] * error[:, :, None], values.shape)
+    return (error**2).mean(1), np.broadcast_to(
+        2 / values.shape[1] * error[:, :, None], values.shape
+    )
 
 
 def _alpha(ratio: float, cut: float, steps: int) -> Floats:
@@ -105,7 +130,16 @@ def _alpha(ratio: float, cut: float, steps: int) -> Floats:
     return np.asarray(kernel[: np.flatnonzero((kernel < cut) & (k * ratio > 1))[0]])
 
 
-def _spike_time(values: Floats, desired: Floats, kernel: str = "exponential", tau: float = 5.0, dt: float = 1.0, order: int = 1, length: int = 100, cut: float = 0.01) -> Answer:  # fmt: skip
+def _spike_time(
+    values: Floats,
+    desired: Floats,
+    kernel: str = "exponential",
+    tau: float = 5.0,
+    dt: float = 1.0,
+    order: int = 1,
+    length: int = 100,
+    cut: float = 0.01,
+) -> Answer:
     steps = values.shape[-1]
     if kernel == "alpha":
         matrix, weight = _over(_alpha(dt / tau, cut, steps), steps), dt / 2
@@ -119,7 +153,16 @@ def _spike_time(values: Floats, desired: Floats, kernel: str = "exponential", ta
     return weight * (error**2).sum((1, 2)), 2 * weight * error @ matrix
 
 
-def _num_spikes(values: Floats, share: Floats, true_count: float, false_count: float, region: tuple[int, int], tau: float = 10.0, dt: float = 1.0, cut: float = 0.01) -> Answer:  # fmt: skip
+def _num_spikes(
+    values: Floats,
+    share: Floats,
+    true_count: float,
+    false_count: float,
+    region: tuple[int, int],
+    tau: float = 10.0,
+    dt: float = 1.0,
+    cut: float = 0.01,
+) -> Answer:
     steps, (start, stop) = values.shape[-1], region
     inside = np.isin(np.arange(steps), np.arange(start, stop))
     matrix = _over(_alpha(dt / tau, cut, steps), steps)
@@ -134,7 +177,8 @@ def _ttfs(values: Floats, share: Floats, tau: float = 1.0) -> Answer:
     first = silent.sum(-1)
     logs = _log_softmax(-first / tau)
     before = np.concatenate([np.ones_like(silent[..., :1]), silent[..., :-1]], -1)
-    rest = np.ones_like(first)  # sum over u >= t of the product of 1 - s from t + 1 to u, from the last step on
+    # Sum over u >= t of the product of 1 - s from t + 1 to u, from the last step on.
+    rest = np.ones_like(first)
     slope = np.empty_like(values)
     for step in reversed(range(values.shape[-1])):
         slope[..., step] = -before[..., step] * rest
@@ -153,7 +197,9 @@ def _tet(values: Floats, share: Floats, lam: float, constant: float) -> Answer:
     _, classes, steps = values.shape
     logs, y = _log_softmax(values), share[:, :, None]
     losses = (1 - lam) * -(y * logs).sum(1).mean(-1) + lam * ((values - constant) ** 2).mean((1, 2))
-    return losses, ((1 - lam) * (np.exp(logs) - y) + lam * 2 * (values - constant) / classes) / steps
+    return losses, (
+        (1 - lam) * (np.exp(logs) - y) + lam * 2 * (values - constant) / classes
+    ) / steps
 
 
 def _band(x: Floats, low: float, high: float) -> tuple[Floats, Floats]:
@@ -163,7 +209,9 @@ def _band(x: Floats, low: float, high: float) -> tuple[Floats, Floats]:
 
 def _rate_regulariser(values: Floats, _: Any, low: float, high: float) -> Answer:
     cost, slope = _band(values.mean(-1), low, high)
-    return cost.mean(1), np.broadcast_to(slope[:, :, None] / values.shape[1] / values.shape[2], values.shape)
+    return cost.mean(1), np.broadcast_to(
+        slope[:, :, None] / values.shape[1] / values.shape[2], values.shape
+    )
 
 
 def _membrane_regulariser(values: Floats, _: Any, low: float, high: float) -> Answer:
@@ -179,12 +227,18 @@ LOSS_FORMS: dict[str, LossForm] = {
     "spikemax": LossForm(_spikemax, derivative=_is_derivative),
     "spike_rate": LossForm(_spike_rate),
     "spike_time": LossForm(_spike_time, "trains"),
-    "num_spikes": LossForm(_num_spikes, defaults={"true_count": 7, "false_count": 2, "region": (2, 9)}, derivative=lambda options: False),
+    "num_spikes": LossForm(
+        _num_spikes,
+        defaults={"true_count": 7, "false_count": 2, "region": (2, 9)},
+        derivative=lambda options: False,
+    ),
     "spike_moid": LossForm(_spike_moid),
     "spike_count_mse": LossForm(_spike_count_mse, defaults={"true_count": 7, "false_count": 2}),
     "ttfs_cross_entropy": LossForm(_ttfs),
     "max_membrane_cross_entropy": LossForm(_max_membrane, of="membranes"),
     "tet": LossForm(_tet, defaults={"lam": 0.05, "constant": 1.0}, of="membranes"),
-    "membrane_regulariser": LossForm(_membrane_regulariser, "none", {"low": -1.0, "high": 1.0}, of="membranes"),
+    "membrane_regulariser": LossForm(
+        _membrane_regulariser, "none", {"low": -1.0, "high": 1.0}, of="membranes"
+    ),
     "rate_regulariser": LossForm(_rate_regulariser, "none", {"low": 0.4, "high": 0.5}),
 }

@@ -1,4 +1,7 @@
-"""Check somebody's spike function: the step forward, and the surrogate derivative that comes back, trait by trait."""
+"""Check somebody's spike function.
+
+The step forward, and the surrogate derivative that comes back, trait by trait.
+"""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -7,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Floats
-from ..claims import Claim, Verdict
-from ..errors import CrashError
+from ..core.arrays import Floats
+from ..core.claims import Claim, Verdict
+from ..core.errors import CrashError
 from .bias import surrogate_rows
-from .runner import Answer, Check, names_skipped, run_checks
+from .suite import Answer, Check, names_skipped, run_checks
 
 _DIGITS = 1e-6
 _SINGLE = "float32 keeps seven digits; the measurement loses one of them"
 _WIDEST = 1e12
-_REACH, _POINTS, _HALVINGS = 30.0, 6001, 60  # a scan over so many half-widths to either side; bisections to the last bit
+# A scan over so many half-widths to either side; bisections to the last bit.
+_REACH, _POINTS, _HALVINGS = 30.0, 6001, 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +44,23 @@ class Bell:
 
     @cached_property
     def height(self) -> float:
-        """The highest value: of the scan, or between its points in the middle of what is half as high."""
+        """The highest value: of the scan, or between its points in the middle of what is half as
+        high.
+        """
         highest = float(self._scan[1].max())
         middle = 0.5 * sum(self._crossings(highest / 2))
-        return max(highest, float(self.slope(np.array([middle]))[0])) if np.isfinite(middle) else highest
+        return (
+            max(highest, float(self.slope(np.array([middle]))[0]))
+            if np.isfinite(middle)
+            else highest
+        )
 
     @cached_property
     def edges(self) -> tuple[float, float]:
-        """Distances at which it rises to half its height and falls below it again; NaN where it does neither within the span."""
+        """Distances at which it rises to half its height and falls below it again.
+
+        NaN where it does neither within the span.
+        """
         return self._crossings(self.height / 2)
 
     def _crossings(self, level: float) -> tuple[float, float]:
@@ -55,12 +68,16 @@ class Bell:
         high = np.flatnonzero(slope >= level)
         if not level > 0 or high[0] == 0 or high[-1] == _POINTS - 1:
             return float("nan"), float("nan")
-        return self._crossing(level, grid[high[0] - 1], grid[high[0]]), self._crossing(level, grid[high[-1] + 1], grid[high[-1]])
+        return self._crossing(level, grid[high[0] - 1], grid[high[0]]), self._crossing(
+            level, grid[high[-1] + 1], grid[high[-1]]
+        )
 
     def _crossing(self, level: float, low: float, high: float) -> float:
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)
-            low, high = (low, middle) if self.slope(np.array([middle]))[0] >= level else (middle, high)
+            low, high = (
+                (low, middle) if self.slope(np.array([middle]))[0] >= level else (middle, high)
+            )
         return high
 
     @property
@@ -105,7 +122,10 @@ def _used(pair: Pair) -> Answer:
 
 
 def _chain(pair: Pair) -> Answer:
-    """Send back gradients of all signs and sizes: each must come back times the derivative at its place."""
+    """Send back gradients of all signs and sizes.
+
+    Each must come back times the derivative at its place.
+    """
     if not pair.used:
         return None, _UNUSED
     x = np.linspace(-2, 2, 41) * pair.declared.width
@@ -125,14 +145,20 @@ def _width(pair: Pair) -> Answer:
     if not np.isfinite(pair.trial.width):
         return None, _NO_EDGES
     ratio = pair.trial.width / pair.declared.width
-    return abs(ratio - 1), f"{ratio:.6g} times as wide as declared" if abs(ratio - 1) > _DIGITS else ""
+    return abs(ratio - 1), f"{ratio:.6g} times as wide as declared" if abs(
+        ratio - 1
+    ) > _DIGITS else ""
 
 
 def _scale(pair: Pair) -> Answer:
     """Return the factor in height that the width does not account for, less 1."""
     if not np.isfinite(pair.trial.width):
         return None, _NO_EDGES
-    ratio = pair.trial.height / pair.declared.height * (pair.trial.width / pair.declared.width if pair.normalised else 1)
+    ratio = (
+        pair.trial.height
+        / pair.declared.height
+        * (pair.trial.width / pair.declared.width if pair.normalised else 1)
+    )
     return abs(ratio - 1), f"{ratio:.6g} times the declared one" if abs(ratio - 1) > _DIGITS else ""
 
 
@@ -140,31 +166,105 @@ def _shape(pair: Pair) -> Answer:
     if not pair.used:
         return None, _UNUSED
     x = pair.declared.width * np.linspace(-8, 8, 2001)
-    x = x[np.abs(np.abs(x - pair.declared.centre) - pair.declared.width / 2) > 1e-9 * pair.declared.width]  # an edge may belong to either side
-    return float(np.abs(pair.trial.slope(x) - pair.declared.slope(x)).max() / pair.declared.height), ""
+    # An edge may belong to either side.
+    x = x[
+        np.abs(np.abs(x - pair.declared.centre) - pair.declared.width / 2)
+        > 1e-9 * pair.declared.width
+    ]
+    return float(
+        np.abs(pair.trial.slope(x) - pair.declared.slope(x)).max() / pair.declared.height
+    ), ""
 
 
 _UNUSED = "no gradient comes back"
 _NO_EDGES = "what comes back does not rise and fall within thirty widths of threshold"
 
 
-def _check(measure: str, limit: float, unit: str, because: str, how: Callable[[Pair], Answer]) -> Check:
+def _check(
+    measure: str, limit: float, unit: str, because: str, how: Callable[[Pair], Answer]
+) -> Check:
     return Check(Claim("gradient", measure, limit, unit, because), how, last=measure == "shape")
 
 
 SURROGATE_CHECKS: dict[str, Check] = {
-    "forward": _check("forward", 0, "wrong spikes", "forward a spike is a step: 0 below threshold and 1 above it, and not the smooth stand-in", _forward),
-    "comparison": _check("comparison", 0, "wrong spikes", "a membrane exactly at threshold fires; > for >= is a difference that random input never shows", _comparison),
-    "used": _check("used", 0, "1 if not", "a step has derivative zero: without its surrogate nothing below it learns", _used),
-    "chain": _check("chain", _DIGITS, "1", f"the gradient that arrives is multiplied by the derivative, sign and size; {_SINGLE}", _chain),
-    "centre": _check("centre", _DIGITS, "widths", f"the derivative stands where the declared one does: at threshold, not at rest; {_SINGLE}", _centre),
-    "width": _check("width", _DIGITS, "1", f"at half its height it is as wide as declared: a slope or a temperature of the declared size; {_SINGLE}", _width),
-    "scale": _check("scale", _DIGITS, "1", f"its height is the declared one, or its area where the width is another; {_SINGLE}", _scale),
-    "shape": _check("shape", _DIGITS, "1", f"the derivative is the declared one everywhere, whatever the checks with a name of their own found; {_SINGLE}", _shape),
-}  # fmt: skip
+    "forward": _check(
+        "forward",
+        0,
+        "wrong spikes",
+        "forward a spike is a step: 0 below threshold and 1 above it, and not the smooth stand-in",
+        _forward,
+    ),
+    "comparison": _check(
+        "comparison",
+        0,
+        "wrong spikes",
+        (
+            "a membrane exactly at threshold fires; > for >= is a difference that random input "
+            "never "
+            "shows"
+        ),
+        _comparison,
+    ),
+    "used": _check(
+        "used",
+        0,
+        "1 if not",
+        "a step has derivative zero: without its surrogate nothing below it learns",
+        _used,
+    ),
+    "chain": _check(
+        "chain",
+        _DIGITS,
+        "1",
+        f"the gradient that arrives is multiplied by the derivative, sign and size; {_SINGLE}",
+        _chain,
+    ),
+    "centre": _check(
+        "centre",
+        _DIGITS,
+        "widths",
+        f"the derivative stands where the declared one does: at threshold, not at rest; {_SINGLE}",
+        _centre,
+    ),
+    "width": _check(
+        "width",
+        _DIGITS,
+        "1",
+        (
+            "at half its height it is as wide as declared: a slope or a temperature of the "
+            "declared "
+            f"size; {_SINGLE}"
+        ),
+        _width,
+    ),
+    "scale": _check(
+        "scale",
+        _DIGITS,
+        "1",
+        f"its height is the declared one, or its area where the width is another; {_SINGLE}",
+        _scale,
+    ),
+    "shape": _check(
+        "shape",
+        _DIGITS,
+        "1",
+        (
+            "the derivative is the declared one everywhere, whatever the checks with a name of "
+            f"their own found; {_SINGLE}"
+        ),
+        _shape,
+    ),
+}
 
 
-def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collection[str] | str = (), bias: bool = False, **parameters: float) -> list[Verdict]:
+def check_surrogate(
+    fire: Callable[[Any], Any],
+    against: str,
+    *,
+    skip: Collection[str] | str = (),
+    bias: bool = False,
+    **parameters: float,
+) -> list[Verdict]:
     """Check somebody's spike function with a surrogate gradient against a declared surrogate.
 
     Parameters
@@ -173,36 +273,52 @@ def check_surrogate(fire: Callable[[Any], Any], against: str, *, skip: Collectio
         x is a tensor (n,) of distances to threshold, v - v_th, float64.
     against : str
         A surrogate of ``refsim.pytorch.surrogate.SURROGATES``.
-    skip : name or names of checks to leave out, such as ``"comparison"`` for a step that is > by intent
+    skip : name or names of checks to leave out, such as ``"comparison"`` for a step that is > by
+    intent
     bias : bool
-        Also report how far what it sends back is from the gradient of an expected loss, in small networks of threshold 1; see `surrogate_bias`.
+        Also report how far what it sends back is from the gradient of an expected loss, in small
+        networks of threshold 1; see `surrogate_bias`.
     **parameters
         Of the declared surrogate: ``slope=25``.
 
     Returns
     -------
     list of Verdict, one a check
-        The last one, shape, compares the whole derivative, and is run only where none before it fails. A function that raises fails.
+        The last one, shape, compares the whole derivative, and is run only where none before it
+        fails. A function that raises fails.
 
     Raises
     ------
     RefsimError
-        For a check, a surrogate or a parameter that is not known, or a function that does not return as many spikes.
+        For a check, a surrogate or a parameter that is not known, or a function that does not
+        return as many spikes.
     """
-    from ..pytorch.probing import fire_slope, surrogate_derivative, surrogate_slope, surrogate_spikes
+    from ..modules.functions import (
+        fire_slope,
+        surrogate_derivative,
+        surrogate_slope,
+        surrogate_spikes,
+    )
     from ..pytorch.surrogate import SURROGATES
 
     names_skipped(skip, SURROGATE_CHECKS, "check_surrogate")
     declared = _declared(surrogate_derivative(against, **parameters))
     pair = Pair(
-        partial(surrogate_spikes, fire), partial(surrogate_slope, fire), Bell(fire_slope(fire), declared.span), declared, SURROGATES[against].normalised
+        partial(surrogate_spikes, fire),
+        partial(surrogate_slope, fire),
+        Bell(fire_slope(fire), declared.span),
+        declared,
+        SURROGATES[against].normalised,
     )
     verdicts = run_checks(SURROGATE_CHECKS, pair, who="check_surrogate", run=against, skip=skip)
     return verdicts + (_bias_rows(fire_slope(fire)) if bias else [])
 
 
 def _bias_rows(slope: Callable[[Floats], Floats]) -> list[Verdict]:
-    """Return the bias, which is reported; of a function that raises there is none, and a check has failed for it."""
+    """Return the bias, which is reported.
+
+    Of a function that raises there is none, and a check has failed for it.
+    """
     try:
         return surrogate_rows(slope, detach_reset=False, threshold=1.0)
     except CrashError:
@@ -210,7 +326,10 @@ def _bias_rows(slope: Callable[[Floats], Floats]) -> list[Verdict]:
 
 
 def _declared(slope: Callable[[Floats], Floats]) -> Bell:
-    """Return a derivative, with a span of so many of its own half-widths; one that never falls to half its height is infinitely wide."""
+    """Return a derivative, with a span of so many of its own half-widths.
+
+    One that never falls to half its height is infinitely wide.
+    """
     span = 1.0
     while not np.isfinite(Bell(slope, span).width) and span < _WIDEST:
         span *= 4

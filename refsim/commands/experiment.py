@@ -1,11 +1,15 @@
-"""``refsim experiment KIND CARD``: experiments on one neuron; a table in the terminal, pictures, CSV, npz."""
+"""``refsim experiment KIND CARD``: experiments on one neuron.
+
+A table in the terminal, pictures, CSV, npz.
+"""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from ..errors import RefsimError
-from ..model import NeuronModel, load
+from ..cards.neuron import NeuronModel
+from ..cards.read import load
+from ..core.errors import RefsimError
 from .run import assignments
 from .terminal import say
 
@@ -26,28 +30,68 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the kinds, each with its options."""
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     for kind, summary in _KINDS.items():
-        add = kinds.add_parser(kind, help=summary, description=summary[0].upper() + summary[1:]).add_argument
+        add = kinds.add_parser(
+            kind, help=summary, description=summary[0].upper() + summary[1:]
+        ).add_argument
         add("model", metavar="CARD", help="name of a card, or path of your own")
-        add("--set", metavar="NAME=VALUE", action="append", default=[], help="another parameter value, such as v_th=0.4 or b=0.1nA")
+        add(
+            "--set",
+            metavar="NAME=VALUE",
+            action="append",
+            default=[],
+            help="another parameter value, such as v_th=0.4 or b=0.1nA",
+        )
         if kind in ("trace", "resets", "dt"):
             _stimulus(add)
         _own(kind, add)
-        add("--duration", metavar="TIME", help="of a run, such as '200 ms'") if kind != "threshold" else None
+        add(
+            "--duration", metavar="TIME", help="of a run, such as '200 ms'"
+        ) if kind != "threshold" else None
         add("--dt", metavar="TIME", default="1 ms", help="the declared step (default '1 ms')")
         if kind != "dt":
-            add("--refine", metavar="K", type=int, default=32, help="the ODE is integrated at dt/K (default 32)")
+            add(
+                "--refine",
+                metavar="K",
+                type=int,
+                default=32,
+                help="the ODE is integrated at dt/K (default 32)",
+            )
         if kind in ("trace", "resets", "sweep"):
             mode: dict[str, Any] = {"dest": "mode", "action": "store_const"}
-            add("--grid", **mode, const="grid", help="run the declared step" + (" (default)" if kind == "resets" else ""))
-            add("--fine", **mode, const="fine", help="run the ODE" + ("" if kind == "resets" else " (default)"))
-        add("--out", metavar="FILE", action="append", default=[], help=f"write {', '.join(_ENDINGS)}; may be given again")
+            add(
+                "--grid",
+                **mode,
+                const="grid",
+                help="run the declared step" + (" (default)" if kind == "resets" else ""),
+            )
+            add(
+                "--fine",
+                **mode,
+                const="fine",
+                help="run the ODE" + ("" if kind == "resets" else " (default)"),
+            )
+        add(
+            "--out",
+            metavar="FILE",
+            action="append",
+            default=[],
+            help=f"write {', '.join(_ENDINGS)}; may be given again",
+        )
 
 
 def _stimulus(add: Any) -> None:
-    add("--constant", metavar="A", help="the same input all the time (default: 1.5 times the rheobase)")
+    add(
+        "--constant",
+        metavar="A",
+        help="the same input all the time (default: 1.5 times the rheobase)",
+    )
     add("--step", metavar="A,FROM,TO", help="an input between two times, such as 0.9,20ms,80ms")
     add("--noise", metavar="MEAN,STD", help="Gaussian input, drawn at every step")
-    add("--train", metavar="WEIGHT,T1,T2,...", help="spikes of one weight at given times, such as 0.3,5ms,9ms")
+    add(
+        "--train",
+        metavar="WEIGHT,T1,T2,...",
+        help="spikes of one weight at given times, such as 0.3,5ms,9ms",
+    )
     add("--seed", metavar="SEED", type=int, default=0, help="of the noise")
 
 
@@ -57,9 +101,18 @@ def _own(kind: str, add: Any) -> None:
         add("--currents", metavar="RANGE", help="FROM:TO:HOW_MANY, such as 0:2nA:41, or A,B,C")
         add("--over", metavar="NAME=VALUES", help="one curve a value, such as tau=5,10,20")
     elif kind == "psp":
-        add("--weight", metavar="A", help="of the spike (default: half of what makes the neuron fire)")
+        add(
+            "--weight",
+            metavar="A",
+            help="of the spike (default: half of what makes the neuron fire)",
+        )
     elif kind == "phase":
-        add("--constant", metavar="A", dest="current", help="input (default: 1.5 times the rheobase)")
+        add(
+            "--constant",
+            metavar="A",
+            dest="current",
+            help="input (default: 1.5 times the rheobase)",
+        )
         add("--states", metavar="X,Y", help="which two states; others are held at their start")
     elif kind == "threshold":
         add("--durations", metavar="RANGE", help="of the current, such as 1ms:100ms:50")
@@ -67,15 +120,34 @@ def _own(kind: str, add: Any) -> None:
     elif kind == "dt":
         add("--finest", metavar="K", type=int, help="down to dt/2^K (default 8)")
     elif kind == "sweep":
-        add("--over", metavar="NAME=VALUES", action="append", required=True, help="a parameter or I, such as tau=2:20:10; once or twice")
+        add(
+            "--over",
+            metavar="NAME=VALUES",
+            action="append",
+            required=True,
+            help="a parameter or I, such as tau=2:20:10; once or twice",
+        )
         add(
             "--measure",
             metavar="NAME",
             action="append",
-            help="spike_count (default), first_spike, rate, steady_rate, isi_mean, isi_cv, v_min, v_max, v_mean, v_end",
+            help=(
+                "spike_count (default), first_spike, rate, steady_rate, isi_mean, isi_cv, "
+                "v_min, v_max, v_mean, v_end"
+            ),
         )
-        add("--constant", metavar="A", dest="current", help="input where it is not swept (default: 1.5 times the rheobase)")
-        add("--workers", metavar="N", type=int, help="processes at once (default: as many as pay, up to one a core)")
+        add(
+            "--constant",
+            metavar="A",
+            dest="current",
+            help="input where it is not swept (default: 1.5 times the rheobase)",
+        )
+        add(
+            "--workers",
+            metavar="N",
+            type=int,
+            help="processes at once (default: as many as pay, up to one a core)",
+        )
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -94,41 +166,68 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _setting(options: argparse.Namespace, model: NeuronModel) -> Any:
-    """Return how time passes; the ODE where there is one and nobody says otherwise, but for resets the declared step."""
-    from ..experiments import Setting
+    """Return how time passes; the ODE where there is one and nobody says otherwise, but for resets
+    the declared step.
+    """
+    from ..experiments.one_neuron import Setting
 
-    stepped = options.kind == "resets" or (options.kind in ("trace", "sweep") and model.continuous is None)
+    stepped = options.kind == "resets" or (
+        options.kind in ("trace", "sweep") and model.continuous is None
+    )
     mode = getattr(options, "mode", None) or ("grid" if stepped else "fine")
     return Setting(options.dt, getattr(options, "refine", 32), mode)
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of the kind as arguments of its function; what was not given keeps its default."""
+    """Return the options of the kind as arguments of its function.
+
+    What was not given keeps its default.
+    """
     names = ("duration", "currents", "weight", "current", "durations", "after", "finest", "workers")
-    given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
-    if options.kind in ("trace", "resets", "dt") and (stimulus := _given_stimulus(options)) is not None:
+    given = {
+        name: getattr(options, name) for name in names if getattr(options, name, None) is not None
+    }
+    if (
+        options.kind in ("trace", "resets", "dt")
+        and (stimulus := _given_stimulus(options)) is not None
+    ):
         given["stimulus"] = stimulus
     if getattr(options, "states", None):
         given["states"] = tuple(part.strip() for part in options.states.split(","))
     if options.kind == "fi" and options.over:
         given["over"] = next(iter(assignments([options.over], "--over").items()))
     if options.kind == "sweep":
-        given |= {"over": [pair for text in options.over for pair in assignments([text], "--over").items()], "measures": options.measure or ["spike_count"]}
+        given |= {
+            "over": [
+                pair for text in options.over for pair in assignments([text], "--over").items()
+            ],
+            "measures": options.measure or ["spike_count"],
+        }
     return given
 
 
 def _given_stimulus(options: argparse.Namespace) -> Any:
-    from ..experiments import constant, noise, step, train
+    from ..experiments.inputs import constant, noise, step, train
 
-    said = [name for name in ("constant", "step", "noise", "train") if getattr(options, name) is not None]
+    said = [
+        name
+        for name in ("constant", "step", "noise", "train")
+        if getattr(options, name) is not None
+    ]
     if len(said) > 1:
         raise RefsimError(f"give one input: --{' or --'.join(said)}.")
     if not said:
         return None
     parts = [part.strip() for part in getattr(options, said[0]).split(",")]
-    needed, example = {"constant": (1, "A"), "step": (3, "A,FROM,TO"), "noise": (2, "MEAN,STD")}.get(said[0], (max(2, len(parts)), "WEIGHT,T1,T2,..."))
+    needed, example = {
+        "constant": (1, "A"),
+        "step": (3, "A,FROM,TO"),
+        "noise": (2, "MEAN,STD"),
+    }.get(said[0], (max(2, len(parts)), "WEIGHT,T1,T2,..."))
     if len(parts) != needed:
-        raise RefsimError(f"--{said[0]}: needs {example}, but {getattr(options, said[0])!r} was given.")
+        raise RefsimError(
+            f"--{said[0]}: needs {example}, but {getattr(options, said[0])!r} was given."
+        )
     if said[0] == "noise":
         return noise(parts[0], parts[1], options.seed)
     if said[0] == "train":
@@ -137,7 +236,7 @@ def _given_stimulus(options: argparse.Namespace) -> Any:
 
 
 def _write(result: Any, path: Path) -> None:
-    from ..experiments import draw
+    from ..experiments.plots import draw
 
     if path.suffix == ".csv":
         for written in result.save_csv(path):

@@ -1,16 +1,27 @@
-"""``refsim gradcheck``: the backward pass of a network or module against back-propagation through its cards' own text."""
+"""``refsim gradcheck``.
+
+The backward pass of a network or module against back-propagation through its cards' own text.
+"""
 
 import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..errors import RefsimError
-from .named import named, surrogate_named
-from .reading import data_arguments, data_given, module_arguments, read, reading_arguments
+from ..core.errors import RefsimError
+from .options import (
+    data_arguments,
+    data_given,
+    module_arguments,
+    named,
+    read,
+    reading_arguments,
+    surrogate_named,
+)
 from .terminal import EXIT_CODES, say
 
 if TYPE_CHECKING:
-    from .live import LiveModule
+    from .options import LiveModule
+
 
 _SAMPLES = 16  # the first of the data, where nothing else is said
 
@@ -21,56 +32,107 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Of a file, refsim's own PyTorch steps are put on trial; of code\n"
         "(package.file:factory) your module as it is. Without data: random\n"
-        "spikes. Without labels, where your own loss takes them: random ones. Of data the\nfirst 16 samples, unless --samples says.\n\n"
+        "spikes. Without labels, where your own loss takes them: random ones. Of data the\nfirst "
+        "16 samples, unless --samples says.\n\n"
         "  refsim gradcheck net.py:make --loss spikemax --surrogate arctangent,slope=2\n"
         "  refsim gradcheck net.py:make --loss losses.py:mine --surrogate superspike\n\n"
-        "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault of refsim's own."
+        "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault "
+        "of refsim's own."
     )
     add = parser.add_argument
-    add("network", metavar="NETWORK", help="a file of weights as for refsim validate, or your own code, package.file:factory")
-    add("--loss", metavar="LOSS", required=True, help="spikemax, or with options spikemax,window=10; or your own, losses.py:mine, called with (values, target)")
     add(
-        "--surrogate", metavar="NAME", action="append", required=True,
+        "network",
+        metavar="NETWORK",
+        help="a file of weights as for refsim validate, or your own code, package.file:factory",
+    )
+    add(
+        "--loss",
+        metavar="LOSS",
+        required=True,
+        help=(
+            "spikemax, or with options spikemax,window=10; or your own, losses.py:mine, called "
+            "with (values, target)"
+        ),
+    )
+    add(
+        "--surrogate",
+        metavar="NAME",
+        action="append",
+        required=True,
         help="the declared one, arctangent or arctangent,slope=2; given again: one a layer",
-    )  # fmt: skip
+    )
     add("--detach-reset", action="store_true", help="the reset is declared to pass no gradient")
-    add("--bias", action="store_true", help="also report how far the surrogate is from the gradient of an expected loss, in small networks")
-    add("--skip", metavar="CHECK", action="append", default=[], help="leave a check out; several parted by commas, or given again")
+    add(
+        "--bias",
+        action="store_true",
+        help=(
+            "also report how far the surrogate is from the gradient of an expected loss, in "
+            "small networks"
+        ),
+    )
+    add(
+        "--skip",
+        metavar="CHECK",
+        action="append",
+        default=[],
+        help="leave a check out; several parted by commas, or given again",
+    )
     reading_arguments(parser)
     module_arguments(parser)
     data_arguments(parser)
     runs = parser.add_argument_group("runs")
-    runs.add_argument("--dtype", nargs=1, choices=("float64", "float32"), help="of the trial (default: the module's own; of a file float32)")
-    runs.add_argument("--device", metavar="DEVICE", default="cpu", help="of PyTorch: cpu, cuda, ...")
+    runs.add_argument(
+        "--dtype",
+        nargs=1,
+        choices=("float64", "float32"),
+        help="of the trial (default: the module's own; of a file float32)",
+    )
+    runs.add_argument(
+        "--device", metavar="DEVICE", default="cpu", help="of PyTorch: cpu, cuda, ..."
+    )
     parser.add_argument("--json", action="store_true", help="print the rows in place of the tables")
 
 
 def execute(options: argparse.Namespace) -> int:
     """Check, print the tables and return the exit code."""
-    from ..checks import GRADIENT_CHECKS, check_gradient
-    from ..checks.runner import names_skipped
+    from ..checks.gradient.check import GRADIENT_CHECKS, check_gradient
+    from ..checks.suite import names_skipped
 
     skip = names_skipped(options.skip, GRADIENT_CHECKS, "--skip")
     live = _live(options)
     network = live.network if live else read(options.network, options).network
     loss, kind = _loss(options.loss)
     inputs, target = _data(options, network, kind)
-    how: dict[str, Any] = {"input_shape": live.input_shape, "layout": live.layout, "dt": network.dt} if live else {}
+    how: dict[str, Any] = (
+        {"input_shape": live.input_shape, "layout": live.layout, "dt": network.dt} if live else {}
+    )
     if not live:
         how = {"device": options.device, "dtype": (options.dtype or ["float32"])[0]}
     from ..report.report import finite
 
     report = check_gradient(
-        live.module if live else network, loss, inputs, target, surrogate=_surrogates(options.surrogate), detach_reset=options.detach_reset,
-        bias=options.bias, skip=skip, seed=options.seed or 0, **how,
-    )  # fmt: skip
-    say(json.dumps(finite(report.as_dict())[0], indent=2, allow_nan=False) if options.json else report.text())
+        live.module if live else network,
+        loss,
+        inputs,
+        target,
+        surrogate=_surrogates(options.surrogate),
+        detach_reset=options.detach_reset,
+        bias=options.bias,
+        skip=skip,
+        seed=options.seed or 0,
+        **how,
+    )
+    say(
+        json.dumps(finite(report.as_dict())[0], indent=2, allow_nan=False)
+        if options.json
+        else report.text()
+    )
     return EXIT_CODES[report.status]
 
 
 def _live(options: argparse.Namespace) -> "LiveModule | None":
-    from ..pytorch.bridge.importing import is_code
-    from .live import LiveModule
+    from ..modules.importing import is_code
+    from .options import LiveModule
 
     return LiveModule.of(options) if is_code(options.network) else None
 
@@ -78,7 +140,7 @@ def _live(options: argparse.Namespace) -> "LiveModule | None":
 def _loss(text: str) -> tuple[Any, str | None]:
     """Return a loss and what it is held against; of the user's own loss nothing is known."""
     from ..checks.loss import declared_loss
-    from ..pytorch.bridge.importing import import_function, is_code
+    from ..modules.importing import import_function, is_code
 
     if is_code(text):
         return import_function(text), None
@@ -97,17 +159,22 @@ def _data(options: argparse.Namespace, network: Any, kind: str | None) -> tuple[
     """Return inputs and target; without data, what the check makes up."""
     import numpy as np
 
-    from ..checks.gradient_inputs import DEFAULT, drawn_trains
-    from ..questions.case import drive_on
-    from ..questions.gradient import target_for
+    from ..cases.case import drive_on
+    from ..cases.gradient import target_for
+    from ..checks.gradient.runs import DEFAULT, drawn_trains
 
     given = data_given(options)
     if "source" not in given:
         if surplus := set(given) - {"seed"}:
-            raise RefsimError(f"--{sorted(surplus)[0]} is of data; give --data FILE too, or leave it out and random spikes are run.")
+            raise RefsimError(
+                f"--{sorted(surplus)[0]} is of data; give --data FILE too, or leave it out and "
+                "random spikes are run."
+            )
         if kind == "trains":
             n_samples, n_steps = DEFAULT
-            return None, drawn_trains(n_samples, network.layers[-1].n_post, n_steps, options.seed or 0)
+            return None, drawn_trains(
+                n_samples, network.layers[-1].n_post, n_steps, options.seed or 0
+            )
         return None, None
     found, drive = drive_on(network, given)
     target = found.labels if kind is None else target_for(kind, found, drive, network)

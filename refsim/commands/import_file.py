@@ -1,11 +1,14 @@
-"""``refsim import FILE -o net.refsim``: read a trained network once, and keep it as refsim understood it."""
+"""``refsim import FILE -o net.refsim``.
+
+Read a trained network once, and keep it as refsim understood it.
+"""
 
 import argparse
 from pathlib import Path
 
-from ..errors import RefsimError
+from ..core.errors import RefsimError
 from .inspect_file import render
-from .reading import read, reading_arguments
+from .options import read, reading_arguments
 from .terminal import say
 
 _EPILOG = """\
@@ -49,7 +52,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     parser.add_argument("network", metavar="FILE", help="a trained network")
-    parser.add_argument("-o", "--out", metavar="NET.refsim", required=True, help="where to write it")
+    parser.add_argument(
+        "-o", "--out", metavar="NET.refsim", required=True, help="where to write it"
+    )
     reading_arguments(parser)
 
 
@@ -57,7 +62,7 @@ def execute(options: argparse.Namespace) -> int:
     """Read, write and say how it was understood."""
     if Path(options.out).suffix != ".refsim":
         raise RefsimError(f"--out {options.out}: the name must end in .refsim.")
-    from ..pytorch.bridge import save_network
+    from ..files.refsim_file import save_network
 
     reading = read(options.network, options)
     written = save_network(reading.network, options.out, reading)

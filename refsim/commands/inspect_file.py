@@ -1,12 +1,15 @@
-"""``refsim inspect FILE``: how a trained network is read. Exit codes: 0 it is read, 2 it is refused, and why."""
+"""``refsim inspect FILE``: how a trained network is read.
+
+Exit codes: 0 it is read, 2 it is refused, and why.
+"""
 
 import argparse
 import textwrap
 from pathlib import Path
 from typing import Any
 
-from ..errors import counted
-from .reading import read, reading_arguments
+from ..core.errors import counted
+from .options import read, reading_arguments
 from .terminal import say
 
 _WIDTH = 80
@@ -16,7 +19,12 @@ _COLUMN = 12
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "network", metavar="FILE", help="net.pt, net.safetensors, net.npz (description beside it as net.toml), net.net, net.nir, net.refsim, net.toml"
+        "network",
+        metavar="FILE",
+        help=(
+            "net.pt, net.safetensors, net.npz (description beside it as net.toml), net.net, "
+            "net.nir, net.refsim, net.toml"
+        ),
     )
     reading_arguments(parser)
 
@@ -31,7 +39,12 @@ def render(reading: Any, name: str) -> str:
     """Return how a file was read, as text of 80 columns."""
     network = reading.network
     sizes = "-".join(map(str, (network.n_inputs, *(layer.n_post for layer in network.layers))))
-    lines = [*textwrap.wrap(f"{name}: {reading.format}, {counted(len(network.layers), 'layer')}, {sizes}", _WIDTH), ""]
+    lines = [
+        *textwrap.wrap(
+            f"{name}: {reading.format}, {counted(len(network.layers), 'layer')}, {sizes}", _WIDTH
+        ),
+        "",
+    ]
     lines += _entry("dt", f"{network.dt * 1e3:g} ms")
     lines += _entry("input", f"{counted(network.n_inputs, 'number')} a step")
     for index, (layer, words) in enumerate(zip(network.layers, reading.maps, strict=True)):
@@ -40,16 +53,30 @@ def render(reading: Any, name: str) -> str:
         lines += _entry("", f"{layer.model.name}: {layer.model.title}")
         lines += _entry("", _parameters(layer)) if layer.model.parameters else []
         if layer.model.convention:
-            lines += _entry("", "convention " + ", ".join(f"{trait} {option!r}" for trait, option in layer.model.convention.items()))
+            lines += _entry(
+                "",
+                "convention "
+                + ", ".join(
+                    f"{trait} {option!r}" for trait, option in layer.model.convention.items()
+                ),
+            )
     if reading.output_delay.any():
-        lines += _entry("output", f"the framework gives it {_span(reading.output_delay)} after it is fired")
+        lines += _entry(
+            "output", f"the framework gives it {_span(reading.output_delay)} after it is fired"
+        )
     for heading, entries in (("assumed", reading.assumed), ("left aside", reading.aside)):
         lines += [line for entry in entries or ("nothing",) for line in _entry(heading, entry)]
     return "\n".join(lines)
 
 
 def _entry(heading: str, text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=f"{heading:<{_COLUMN}}", subsequent_indent=" " * _COLUMN, break_long_words=True)
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=f"{heading:<{_COLUMN}}",
+        subsequent_indent=" " * _COLUMN,
+        break_long_words=True,
+    )
 
 
 def _heard(layer: Any, index: int) -> str:
@@ -73,5 +100,9 @@ def _parameters(layer: Any) -> str:
     for name, parameter in layer.model.parameters.items():
         unit = "" if parameter.unit == "1" else f" {parameter.unit}"
         own = layer.parameters.get(name)
-        words.append(f"{name} = {parameter.value:g}{unit}" if own is None else f"{name} = {own.min():g} to {own.max():g}{unit}, one a neuron")
+        words.append(
+            f"{name} = {parameter.value:g}{unit}"
+            if own is None
+            else f"{name} = {own.min():g} to {own.max():g}{unit}, one a neuron"
+        )
     return "; ".join(words)

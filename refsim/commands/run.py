@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import RefsimError, counted
-from ..model import load
-from ..units import numbers_in_si, quotient, to_si
-from ..whole import whole
+from ..cards.read import load
+from ..core.errors import RefsimError, counted
+from ..core.units import numbers_in_si, quotient, to_si
+from ..core.whole_files import whole
 from .terminal import say
 
 _SPACED = re.compile(r"(\d\.?)\s+([A-Za-z\u00b5\u03bc\u03a9/])")  # "0.2 nA" is one number
@@ -21,20 +21,52 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a card, or path of your own")
-    add("--set", metavar="NAME=VALUE", action="append", default=[], help="another parameter value, such as v_th=0.4 or tau_m='20 ms'")
+    add(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="another parameter value, such as v_th=0.4 or tau_m='20 ms'",
+    )
     drive = parser.add_argument_group("input, one of")
     drive = drive.add_mutually_exclusive_group()
-    drive.add_argument("--values", metavar="A,B,...", help="input of each step; write --values=-1,2 where it begins with a minus")
-    drive.add_argument("--constant", metavar="A", help="the same input at every step, such as 0.3 or 0.2nA")
+    drive.add_argument(
+        "--values",
+        metavar="A,B,...",
+        help="input of each step; write --values=-1,2 where it begins with a minus",
+    )
+    drive.add_argument(
+        "--constant", metavar="A", help="the same input at every step, such as 0.3 or 0.2nA"
+    )
     drive.add_argument("--noise", metavar="MEAN,STD", help="Gaussian input, drawn at every step")
-    drive.add_argument("--bernoulli", metavar="P,WEIGHT", help="a spike of WEIGHT with probability P at every step")
+    drive.add_argument(
+        "--bernoulli", metavar="P,WEIGHT", help="a spike of WEIGHT with probability P at every step"
+    )
     add("--times", metavar="NAME", help="multiply the input by a parameter, such as v_th")
-    add("--steps", metavar="T", type=int, default=None, help="steps to run (default 50, or as many as values)")
+    add(
+        "--steps",
+        metavar="T",
+        type=int,
+        default=None,
+        help="steps to run (default 50, or as many as values)",
+    )
     add("--dt", metavar="TIME", default="1 ms", help="duration of a step (default '1 ms')")
     add("--seed", metavar="SEED", type=int, default=0)
     add("--engine", choices=("brian2", "discrete", "torch"), default="brian2")
-    add("--fine", metavar="K", type=int, default=None, help="Brian2 integrates the ODE at dt/K in place of the declared step")
-    add("--out", metavar="FILE", action="append", default=[], help="write .csv, .npz or .png; may be given again")
+    add(
+        "--fine",
+        metavar="K",
+        type=int,
+        default=None,
+        help="Brian2 integrates the ODE at dt/K in place of the declared step",
+    )
+    add(
+        "--out",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="write .csv, .npz or .png; may be given again",
+    )
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -42,7 +74,10 @@ def execute(options: argparse.Namespace) -> int:
     model = load(options.model, **assignments(options.set))
     recording = _record(options, model)
     table = _table(recording)
-    say(f"{model.name}, {recording.label}: {counted(len(recording.spikes[0]), 'spike')} in {counted(recording.drive.n_steps, 'step')}{_sub(recording)}")
+    say(
+        f"{model.name}, {recording.label}: {counted(len(recording.spikes[0]), 'spike')} in "
+        f"{counted(recording.drive.n_steps, 'step')}{_sub(recording)}"
+    )
     _print(table, recording)
     for name in options.out:
         _write(Path(name), table, recording)
@@ -51,8 +86,8 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace, model: Any) -> Any:
-    from ..questions.neuron import alone
-    from ..recording import TRACES, run
+    from ..cases.neuron import alone
+    from ..networks.recording import TRACES, run
 
     network, drive = alone(model, options.dt), _drive(options, model)
     return run(network, drive, _engine(options), record=TRACES)
@@ -62,30 +97,39 @@ def _engine(options: argparse.Namespace) -> Any:
     if options.fine is not None and options.engine != "brian2":
         raise RefsimError("--fine integrates the ODE, which only --engine brian2 does.")
     if options.engine == "torch":
-        from ..pytorch.engine import Torch
+        from ..engines.pytorch import Torch
 
         return Torch(dtype="float64")
     if options.engine == "discrete":
         from ..engines.discrete import Discrete
 
         return Discrete()
-    from ..engines.brian import Brian2
+    from ..engines.brian.engine import Brian2
 
-    return Brian2(target="numpy") if options.fine is None else Brian2(mode="fine", refine=options.fine, target="numpy")
+    return (
+        Brian2(target="numpy")
+        if options.fine is None
+        else Brian2(mode="fine", refine=options.fine, target="numpy")
+    )
 
 
 def _drive(options: argparse.Namespace, model: Any) -> Any:
     import numpy as np
 
-    from ..drive import Drive
+    from ..networks.drive import Drive
 
     steps, unit = 50 if options.steps is None else options.steps, _unit(options, model)
     if steps > _MOST:
-        raise RefsimError(f"--steps: {steps:,} steps are more than one table holds; give {_MOST:,} or fewer.")
+        raise RefsimError(
+            f"--steps: {steps:,} steps are more than one table holds; give {_MOST:,} or fewer."
+        )
     if options.values is not None:
         values = np.array(_numbers(options.values, "--values", unit))
         if options.steps is not None and options.steps != len(values):
-            raise RefsimError(f"--values gives {len(values)} steps, but --steps is {options.steps}; leave one out.")
+            raise RefsimError(
+                f"--values gives {len(values)} steps, but --steps is {options.steps}; leave one "
+                "out."
+            )
     elif options.noise is not None:
         mean, std = _numbers(options.noise, "--noise", unit, 2)
         values = _first(Drive.noise(mean, std, steps, options.dt, options.seed))
@@ -94,9 +138,14 @@ def _drive(options: argparse.Namespace, model: Any) -> Any:
         probability, weight = to_si(first, "1", "--bernoulli"), to_si(second, unit, "--bernoulli")
         values = weight * _first(Drive.bernoulli([[probability]], steps, options.dt, options.seed))
     elif options.constant is not None:
-        values = _first(Drive.constant(to_si(options.constant, unit, "--constant"), steps, options.dt))
+        values = _first(
+            Drive.constant(to_si(options.constant, unit, "--constant"), steps, options.dt)
+        )
     else:
-        raise RefsimError("say what the neuron gets: --values 1,0,0.5 or --constant 0.3 or --noise 0.2,0.1 or --bernoulli 0.2,0.5")
+        raise RefsimError(
+            "say what the neuron gets: --values 1,0,0.5 or --constant 0.3 or --noise 0.2,0.1 or "
+            "--bernoulli 0.2,0.5"
+        )
     if options.times is not None:
         values = values * model.parameter(options.times).value
     return Drive.current(values.reshape(1, -1, 1), options.dt, seed=options.seed)
@@ -110,20 +159,28 @@ def _first(drive: Any) -> Any:
 
 
 def _unit(options: argparse.Namespace, model: Any) -> str:
-    """Return the unit in which the input is given; with --times, that of a multiple of a parameter."""
+    """Return the unit in which the input is given.
+
+    With --times, that of a multiple of a parameter.
+    """
     times = options.times
     return quotient(model.input_unit, model.parameter(times).unit) if times else model.input_unit
 
 
 def _numbers(text: str, option: str, unit: str, count: int | None = None) -> list[float]:
-    """Read numbers parted by commas or spaces, ``1, 2, 0.5nA``; the last one's unit holds for all without."""
+    """Read numbers parted by commas or spaces, ``1, 2, 0.5nA``.
+
+    The last one's unit holds for all without.
+    """
     return numbers_in_si(_parts(text, option, count), unit, option)
 
 
 def _parts(text: str, option: str, count: int | None = None) -> list[str]:
     parts = _SPACED.sub(r"\1\2", text).replace(",", " ").split()
     if not parts or (count is not None and len(parts) != count):
-        needed = "numbers parted by commas" if count is None else f"{count} numbers parted by a comma"
+        needed = (
+            "numbers parted by commas" if count is None else f"{count} numbers parted by a comma"
+        )
         raise RefsimError(f"{option}: needs {needed}, but {text!r} was given.")
     return parts
 
@@ -134,7 +191,9 @@ def assignments(given: list[str], option: str = "--set") -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier():
-            raise RefsimError(f"{option}: needs NAME=VALUE, such as v_th=0.4, but {text!r} was given.")
+            raise RefsimError(
+                f"{option}: needs NAME=VALUE, such as v_th=0.4, but {text!r} was given."
+            )
         if name.strip() in values:
             raise RefsimError(f"{option}: {name.strip()} is given twice; leave one out.")
         values[name.strip()] = value.strip()
@@ -142,7 +201,10 @@ def assignments(given: list[str], option: str = "--set") -> dict[str, str]:
 
 
 def _table(recording: Any) -> Mapping[str, Any]:
-    """Return the columns of a run: time, input, membrane before and after reset, spike and what it carries, a row a (sub-)step."""
+    """Return the columns of a run.
+
+    Time, input, membrane before and after reset, spike and what it carries, a row a (sub-)step.
+    """
     import numpy as np
 
     refine = recording.refine
@@ -154,7 +216,11 @@ def _table(recording: Any) -> Mapping[str, Any]:
         "input": frames,
         "before_reset": recording.traces[0]["before_reset"][0, :, 0],
         "spike": recording.spikes[0].dense()[0, :, 0].astype(int),
-        **{name: recording.traces[0][name][0, :, 0] for name in ("after_reset", "payload") if name in recording.traces[0]},
+        **{
+            name: recording.traces[0][name][0, :, 0]
+            for name in ("after_reset", "payload")
+            if name in recording.traces[0]
+        },
     }
 
 
@@ -165,11 +231,17 @@ def _sub(recording: Any) -> str:
 def _print(table: Mapping[str, Any], recording: Any) -> None:
     length = len(table["step"])
     head = f" {'payload':>12}" if "payload" in table else ""
-    say(f"{'step' if recording.refine == 1 else 'sub-step':>8} {'input':>12} {'before reset':>14} {'spike':>6} {'after reset':>14}{head}")
+    say(
+        f"{'step' if recording.refine == 1 else 'sub-step':>8} {'input':>12} "
+        f"{'before reset':>14} {'spike':>6} {'after reset':>14}{head}"
+    )
     for row in range(min(length, _ROWS)):
         mark = "|" if table["spike"][row] else "."
         carried = f" {table['payload'][row]:>12.6g}" if "payload" in table else ""
-        say(f"{row:>8} {table['input'][row]:>12.6g} {table['before_reset'][row]:>14.6g} {mark:>6} {table['after_reset'][row]:>14.6g}{carried}")
+        say(
+            f"{row:>8} {table['input'][row]:>12.6g} {table['before_reset'][row]:>14.6g} "
+            f"{mark:>6} {table['after_reset'][row]:>14.6g}{carried}"
+        )
     if length > _ROWS:
         say(f"   ... {length - _ROWS} more; --out FILE.csv writes them all")
 
@@ -182,7 +254,14 @@ def _write(path: Path, table: Mapping[str, Any], recording: Any) -> None:
     try:
         with whole(path) as made:
             if path.suffix == ".csv":
-                np.savetxt(made, np.stack(list(table.values()), axis=1), delimiter=",", header=",".join(table), comments="", fmt="%.17g")
+                np.savetxt(
+                    made,
+                    np.stack(list(table.values()), axis=1),
+                    delimiter=",",
+                    header=",".join(table),
+                    comments="",
+                    fmt="%.17g",
+                )
             elif path.suffix == ".npz":
                 np.savez(made, **table)
             else:

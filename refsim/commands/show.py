@@ -1,11 +1,15 @@
-"""``refsim show NAME``: one neuron as its card declares it; for a paper, a notebook, or as a script of plain Brian2."""
+"""``refsim show NAME``: one neuron as its card declares it.
+
+For a paper, a notebook, or as a script of plain Brian2.
+"""
 
 import argparse
 
-from ..errors import RefsimError
-from ..model import NeuronModel, load
-from ..model.render import render
-from ..whole import whole
+from ..cards.describe import render
+from ..cards.neuron import NeuronModel
+from ..cards.read import load
+from ..core.errors import RefsimError
+from ..core.whole_files import whole
 from .run import assignments
 from .terminal import say
 
@@ -14,16 +18,43 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a card, or path of your own")
-    add("--set", metavar="NAME=VALUE", action="append", default=[], help="another parameter value, such as v_th=0.4 or tau_m='20 ms'")
+    add(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="another parameter value, such as v_th=0.4 or tau_m='20 ms'",
+    )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--latex", action="store_true", help="equations and tables for a paper, to be taken in by \\input (amsmath, booktabs)")
-    form.add_argument("--markdown", action="store_true", help="the same for a notebook, with $$ ... $$")
-    form.add_argument("--brian2", action="store_true", help="a whole script of plain Brian2 that runs and plots the neuron, without refsim")
+    form.add_argument(
+        "--latex",
+        action="store_true",
+        help="equations and tables for a paper, to be taken in by \\input (amsmath, booktabs)",
+    )
+    form.add_argument(
+        "--markdown", action="store_true", help="the same for a notebook, with $$ ... $$"
+    )
+    form.add_argument(
+        "--brian2",
+        action="store_true",
+        help="a whole script of plain Brian2 that runs and plots the neuron, without refsim",
+    )
     script = parser.add_argument_group("of the script")
-    script.add_argument("--constant", metavar="A", help="the same input all the time, such as 0.5nA (default: one at which it fires a few times)")
-    script.add_argument("--duration", metavar="TIME", help="of the run, such as '200 ms' (default: 100 steps)")
+    script.add_argument(
+        "--constant",
+        metavar="A",
+        help=(
+            "the same input all the time, such as 0.5nA (default: one at which it fires a few "
+            "times)"
+        ),
+    )
+    script.add_argument(
+        "--duration", metavar="TIME", help="of the run, such as '200 ms' (default: 100 steps)"
+    )
     script.add_argument("--dt", metavar="TIME", help="the declared step (default '1 ms')")
-    script.add_argument("--refine", metavar="K", type=int, help="the ODE is integrated at dt/K (default 32)")
+    script.add_argument(
+        "--refine", metavar="K", type=int, help="the ODE is integrated at dt/K (default 32)"
+    )
     add("--out", metavar="FILE", help="write to a file")
 
 
@@ -43,13 +74,26 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _text(model: NeuronModel, options: argparse.Namespace) -> str:
-    given = {"current": options.constant, "duration": options.duration, "dt": options.dt, "refine": options.refine}
+    given = {
+        "current": options.constant,
+        "duration": options.duration,
+        "dt": options.dt,
+        "refine": options.refine,
+    }
     given = {name: value for name, value in given.items() if value is not None}
     if given and not options.brian2:
-        raise RefsimError("--constant, --duration, --dt and --refine are for the script of --brian2.")
+        raise RefsimError(
+            "--constant, --duration, --dt and --refine are for the script of --brian2."
+        )
     if not (options.latex or options.markdown or options.brian2):
         return render(model)
-    from .. import writing
+    from .. import export as writing
 
-    made = writing.to_latex(model) if options.latex else writing.to_markdown(model) if options.markdown else writing.to_brian2(model, **given)
+    made = (
+        writing.to_latex(model)
+        if options.latex
+        else writing.to_markdown(model)
+        if options.markdown
+        else writing.to_brian2(model, **given)
+    )
     return made.rstrip("\n")

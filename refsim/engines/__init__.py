@@ -1,1 +1,4 @@
-"""The engines that run a network: Brian2 (the reference) and Discrete (the slow, readable referee)."""
+"""The engines that run a network.
+
+Brian2 (the reference) and Discrete (the slow, readable referee).
+"""

@@ -1,4 +1,7 @@
-"""Discrete: the declared step in plain NumPy float64. Slow and readable; the referee between the fast engines."""
+"""Discrete: the declared step in plain NumPy float64.
+
+Slow and readable; the referee between the fast engines.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,21 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Floats
-from ..drive import Draw, Drive
-from ..errors import RefsimError
-from ..model.expressions import evaluate, execute, names_in
-from ..model.naming import INPUT, STEP
-from ..network import Layer, Network
-from ..progress import advance
-from ..recording import Approach, Recording, check_run, make_provenance, traces_of
-from ..spikes import SpikeTrains
-from .convolution import Convolution, layer_kernels
-from .delays import Hearing, steady
+from ..cards.language import evaluate, execute, names_in
+from ..cards.names import INPUT, STEP
+from ..core.arrays import Floats
+from ..core.errors import RefsimError
+from ..core.progress import advance
+from ..core.spikes import SpikeTrains
+from ..networks.drive import Draw, Drive
+from ..networks.network import Layer, Network
+from ..networks.recording import Approach, Recording, check_run, make_provenance, traces_of
+from .arrivals import Convolution, Hearing, layer_kernels, steady
 
 
 def exprel(x: Any) -> Any:
-    """Return (exp(x) - 1)/x, and 1 where x is 0 or so small that the quotient rounds to 1; in the dtype of x."""
+    """Return (exp(x) - 1)/x, and 1 where x is 0 or so small that the quotient rounds to 1.
+
+    In the dtype of x.
+    """
     x = np.asarray(x)
     small = np.abs(x) < 1e-16
     return np.where(small, x.dtype.type(1), np.expm1(x) / np.where(small, x.dtype.type(1), x))
@@ -29,10 +34,21 @@ def exprel(x: Any) -> Any:
 
 _AT_ONCE = 64  # columns of weights
 FUNCTIONS: dict[str, Any] = {
-    "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs, "tanh": np.tanh,
-    "sin": np.sin, "cos": np.cos, "floor": np.floor, "clip": np.clip, "sign": np.sign, "trunc": np.trunc,
-    "round": lambda x: np.floor(x + 0.5), "shr": lambda x, n: np.trunc(x / 2.0**n), "exprel": exprel,
-}  # fmt: skip
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "tanh": np.tanh,
+    "sin": np.sin,
+    "cos": np.cos,
+    "floor": np.floor,
+    "clip": np.clip,
+    "sign": np.sign,
+    "trunc": np.trunc,
+    "round": lambda x: np.floor(x + 0.5),
+    "shr": lambda x, n: np.trunc(x / 2.0**n),
+    "exprel": exprel,
+}
 
 
 def as_number(condition: Any) -> NDArray[np.float64]:
@@ -41,39 +57,61 @@ def as_number(condition: Any) -> NDArray[np.float64]:
 
 
 def weighted_sum(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
-    """Return ``x @ weight.T + bias``, adding one input after the other in ascending order, the bias last.
+    """Return ``x @ weight.T + bias``, adding one input after the other in ascending order, the bias
+    last.
 
-    A matrix product of a library adds in an order of its own; this order is the declared one, so that two engines
-    can be equal to the last bit.
+    A matrix product of a library adds in an order of its own; this order is the declared one, so
+    that two engines can be equal to the last bit.
     """
-    total, active = np.zeros((x.shape[0], layer.n_post), layer.weight.dtype), np.flatnonzero(x.any(axis=0))
+    total, active = (
+        np.zeros((x.shape[0], layer.n_post), layer.weight.dtype),
+        np.flatnonzero(x.any(axis=0)),
+    )
     for some in np.split(active, range(_AT_ONCE, len(active), _AT_ONCE)):
-        rows = np.ascontiguousarray(layer.weight[:, some].T)  # a column by itself is scattered over all of the memory
+        # A column by itself is scattered over all of the memory.
+        rows = np.ascontiguousarray(layer.weight[:, some].T)
         for pre, row in zip(some, rows, strict=True):
             total += x[:, pre, None] * row
     return total + layer.bias
 
 
 def signed_sums(layer: Layer, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Return the weighted sum that reaches each input of a layer; where weights are split by sign, a sum for each sign."""
+    """Return the weighted sum that reaches each input of a layer.
+
+    Where weights are split by sign, a sum for each sign.
+    """
     return {name: weighted_sum(part, x) for name, part in parts_by_input(layer).items()}
 
 
 def parts_by_input(layer: Layer) -> dict[str, Layer]:
-    """Return, by input, the layer with the weights that reach it: all of them, or those of one sign as sizes."""
+    """Return, by input, the layer with the weights that reach it.
+
+    All of them, or those of one sign as sizes.
+    """
     if len(layer.model.inputs) == 1:
         return {INPUT: layer}
     signs = zip(layer.model.inputs, (1.0, -1.0), strict=True)
-    return {name: replace(layer, weight=np.maximum(sign * layer.weight, 0), bias=np.maximum(sign * layer.bias, 0)) for name, sign in signs}
+    return {
+        name: replace(
+            layer, weight=np.maximum(sign * layer.weight, 0), bias=np.maximum(sign * layer.bias, 0)
+        )
+        for name, sign in signs
+    }
 
 
 def constant_threshold(layer: Layer, dt: float) -> Floats:
-    """Return the threshold of a layer, () or (n_post,); NaN where it moves with the state, infinite where there is none."""
+    """Return the threshold of a layer, () or (n_post,).
+
+    NaN where it moves with the state, infinite where there is none.
+    """
     if not layer.model.discrete.tests:
         return np.asarray(np.inf)
     right = layer.model.discrete.tests[0][2]
     constants = layer.constants(dt) | {STEP: np.float64(dt)}
-    return np.asarray(evaluate(right, constants, FUNCTIONS) if names_in(right) <= set(constants) else np.nan, np.float64)
+    return np.asarray(
+        evaluate(right, constants, FUNCTIONS) if names_in(right) <= set(constants) else np.nan,
+        np.float64,
+    )
 
 
 Tested = tuple[Any, str, Any]  # left side, operator, right side of one comparison of a threshold
@@ -91,45 +129,78 @@ class LayerState:
     now: int = 0
 
     @classmethod
-    def start(cls, layer: Layer, dt: float, n_samples: int, draw: Draw | None = None) -> "LayerState":
+    def start(
+        cls, layer: Layer, dt: float, n_samples: int, draw: Draw | None = None
+    ) -> "LayerState":
         """Return the layer at rest, as its card declares the start."""
         shape = (n_samples, layer.n_post)
-        state = {name: np.full(shape, start) for name, start in layer.starts(layer.model.stepped).items()}
+        state = {
+            name: np.full(shape, start) for name, start in layer.starts(layer.model.stepped).items()
+        }
         constants = {**layer.constants(dt), STEP: np.float64(dt)}
-        kernels = {name: Convolution(list(values), layer.model.kernels[name].of == "z") for name, values in layer_kernels(layer, dt).items()}
+        kernels = {
+            name: Convolution(list(values), layer.model.kernels[name].of == "z")
+            for name, values in layer_kernels(layer, dt).items()
+        }
         return cls(layer, constants, state, kernels, draw or _no_draw)
 
     def step(
-        self, current: Any, functions: Mapping[str, Any] = FUNCTIONS, fired: Any = None, truth: Any = as_number, sent: Any = None, named: Any = None
+        self,
+        current: Any,
+        functions: Mapping[str, Any] = FUNCTIONS,
+        fired: Any = None,
+        truth: Any = as_number,
+        sent: Any = None,
+        named: Any = None,
     ) -> tuple[Any, tuple[Tested, ...]]:
-        """Advance by one step; return the spikes and both sides of each comparison of the threshold.
+        """Advance by one step; return the spikes and both sides of each comparison of the
+        threshold.
 
         Parameters
         ----------
         current : array, or dict of arrays by input where there are several
         functions : dict
             How the card's functions are computed.
-        fired : (n_samples, n_neurons), or function from the threshold's own decision to it, optional
+        fired : (n_samples, n_neurons), or function from the threshold's own decision to it,
+        optional
             Spikes that stand in for that decision.
         truth : function
             Makes 1 and 0 of a comparison.
         sent : function, optional
             Takes what the step computes for its spikes to carry, and returns what stands in for it.
         named : function (name, value) -> value, optional
-            Takes each number that a statement before the threshold computes, and returns what is kept by its name.
+            Takes each number that a statement before the threshold computes, and returns what is
+            kept by its name.
         """
         model, discrete = self.layer.model, self.layer.model.discrete
         inputs = current if isinstance(current, Mapping) else {INPUT: current}
-        values = {**self.constants, **self.state, **inputs, **{name: self.draw(self.now, name) for name in model.draws}}
+        values = {
+            **self.constants,
+            **self.state,
+            **inputs,
+            **{name: self.draw(self.now, name) for name in model.draws},
+        }
         for name, convolution in self.kernels.items():
-            total = convolution.value() if convolution.own else convolution.of_input(inputs[model.kernels[name].of])
-            values[name] = np.zeros(_shape(inputs)) if isinstance(total, float) else total  # of a past without any arrival
+            total = (
+                convolution.value()
+                if convolution.own
+                else convolution.of_input(inputs[model.kernels[name].of])
+            )
+            # Of a past without any arrival.
+            values[name] = np.zeros(_shape(inputs)) if isinstance(total, float) else total
         followed = {} if sent is None or not discrete.payload else {discrete.payload: sent}
         execute(discrete.before_fire, values, functions, truth, followed, named)
-        tested = tuple((evaluate(left, values, functions), symbol, evaluate(right, values, functions)) for left, symbol, right in discrete.tests)
+        tested = tuple(
+            (evaluate(left, values, functions), symbol, evaluate(right, values, functions))
+            for left, symbol, right in discrete.tests
+        )
         if not discrete.fire:
             tested = ((values[discrete.readout], ">=", np.inf),)
-            fired = np.zeros(np.shape(values[discrete.readout]), bool) if fired is None or callable(fired) else fired
+            fired = (
+                np.zeros(np.shape(values[discrete.readout]), bool)
+                if fired is None or callable(fired)
+                else fired
+            )
         elif fired is None or callable(fired):
             own = evaluate(discrete.fire.tree, values, functions)
             fired = own if fired is None else fired(own)
@@ -154,7 +225,10 @@ def _shape(inputs: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def _no_draw(_step: int, name: str) -> Any:
-    raise RefsimError(f"this use of a stochastic neuron gives no {name}; run it in a network, with a drive that has a seed.")
+    raise RefsimError(
+        f"this use of a stochastic neuron gives no {name}; run it in a network, with a drive "
+        "that has a seed."
+    )
 
 
 @dataclass(frozen=True)
@@ -171,28 +245,54 @@ class Discrete:
         """
         record = check_run(network, drive, record, states=True)
         draws = [drive.draws(index, layer.n_post) for index, layer in enumerate(network.layers)]
-        states = [LayerState.start(layer, network.dt, drive.n_samples, draw) for layer, draw in zip(network.layers, draws, strict=True)]
+        states = [
+            LayerState.start(layer, network.dt, drive.n_samples, draw)
+            for layer, draw in zip(network.layers, draws, strict=True)
+        ]
         own = [traces_of(layer, record, states=True) for layer in network.layers]
-        taps = [Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, names) for layer, names in zip(network.layers, own, strict=True)]
+        taps = [
+            Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, names)
+            for layer, names in zip(network.layers, own, strict=True)
+        ]
         hear = Hearing(network, drive.n_samples)
         held: dict[int, Any] = {}
         for step, frame in enumerate(drive.frames()):
-            for index, (layer, state, tap) in enumerate(zip(network.layers, states, taps, strict=True)):
+            for index, (layer, state, tap) in enumerate(
+                zip(network.layers, states, taps, strict=True)
+            ):
                 current = held[index] if index in held else signed_sums(layer, hear(index, frame))
                 if steady(layer.sources, drive.held):
                     held[index] = current
                 fired, tested = state.step(current)
                 hear.spikes[index] = state.output(fired)
-                tap.keep(step, fired, tested[0][0], tested[0][2], state.state[layer.model.membrane], {"payload": hear.spikes[index]} | state.state)
+                tap.keep(
+                    step,
+                    fired,
+                    tested[0][0],
+                    tested[0][2],
+                    state.state[layer.model.membrane],
+                    {"payload": hear.spikes[index]} | state.state,
+                )
         advance(drive.n_samples)
-        provenance = make_provenance("Discrete float64", network, drive, engine="Discrete", mode="grid", dtype="float64")
-        return Recording(network, drive, tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
-                         tuple(tap.traces for tap in taps), tuple(tap.approach() for tap in taps), provenance,
-                         not_a_number=first_lost(taps))  # fmt: skip
+        provenance = make_provenance(
+            "Discrete float64", network, drive, engine="Discrete", mode="grid", dtype="float64"
+        )
+        return Recording(
+            network,
+            drive,
+            tuple(SpikeTrains.from_dense(tap.spikes, network.dt) for tap in taps),
+            tuple(tap.traces for tap in taps),
+            tuple(tap.approach() for tap in taps),
+            provenance,
+            not_a_number=first_lost(taps),
+        )
 
 
 def first_lost(taps: "Sequence[Tap]") -> tuple[int, int, int, int] | None:
-    """Return where the first membrane of a run that is no finite number was seen: (layer, sample, neuron, step)."""
+    """Return where the first membrane of a run that is no finite number was seen.
+
+    (layer, sample, neuron, step).
+    """
     rows = [found for layer, tap in enumerate(taps) if (found := tap.first_lost(layer)) is not None]
     return min(rows, key=lambda row: (row[3], row[0])) if rows else None
 
@@ -204,21 +304,49 @@ class Tap:
     spikes: NDArray[np.bool_]
     traces: dict[str, NDArray[Any]]
     gap: NDArray[Any]
-    lost: "list[tuple[int, int, int]]" = field(default_factory=list)  # sample, neuron, step of the first that is no number
+    # Sample, neuron, step of the first that is no number.
+    lost: "list[tuple[int, int, int]]" = field(default_factory=list)
 
     @classmethod
-    def empty(cls, n_samples: int, n_steps: int, n_neurons: int, record: tuple[str, ...], dtype: Any = np.float64) -> "Tap":
+    def empty(
+        cls,
+        n_samples: int,
+        n_steps: int,
+        n_neurons: int,
+        record: tuple[str, ...],
+        dtype: Any = np.float64,
+    ) -> "Tap":
         """Make room for a run."""
         shape = (n_samples, n_steps, n_neurons)
-        return cls(np.zeros(shape, bool), {name: np.zeros(shape, dtype) for name in record}, np.full((n_samples, n_neurons), np.inf))
+        return cls(
+            np.zeros(shape, bool),
+            {name: np.zeros(shape, dtype) for name in record},
+            np.full((n_samples, n_neurons), np.inf),
+        )
 
-    def keep(self, step: int, fired: Any, seen: Any, threshold: Any, after: Any, states: Mapping[str, Any] | None = None, *, hidden: bool = False) -> None:
+    def keep(
+        self,
+        step: int,
+        fired: Any,
+        seen: Any,
+        threshold: Any,
+        after: Any,
+        states: Mapping[str, Any] | None = None,
+        *,
+        hidden: bool = False,
+    ) -> None:
         """Keep one step; `hidden`: what the threshold saw is not shown, and NaN stands for it."""
         self.spikes[:, step] = fired
-        if not self.lost and not hidden and not np.isfinite(np.sum(seen)) and not (finite := np.isfinite(seen)).all():
+        if (
+            not self.lost
+            and not hidden
+            and not np.isfinite(np.sum(seen))
+            and not (finite := np.isfinite(seen)).all()
+        ):
             sample, neuron = np.argwhere(~finite)[0]
             self.lost.append((int(sample), int(neuron), step))
-        np.fmin(self.gap, np.abs(seen - threshold), out=self.gap)  # a NaN, an unknown threshold, leaves the gap as it is
+        # A NaN, an unknown threshold, leaves the gap as it is.
+        np.fmin(self.gap, np.abs(seen - threshold), out=self.gap)
         for name, value in {"before_reset": seen, "after_reset": after, **(states or {})}.items():
             if name in self.traces:
                 self.traces[name][:, step] = value

@@ -1,4 +1,7 @@
-"""Run a network of which some spikes are known: they are taken as they are, and what nobody recorded runs freely."""
+"""Run a network of which some spikes are known.
+
+They are taken as they are, and what nobody recorded runs freely.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Ints
-from ..drive import Draw, Drive
-from ..network import Network
-from .delays import Hearing
+from ..core.arrays import Ints
+from ..networks.drive import Draw, Drive
+from ..networks.network import Network
+from .arrivals import Hearing
 from .discrete import LayerState, signed_sums
 
 
@@ -36,7 +39,13 @@ Flip = tuple[int, int, int, int]  # row, layer, step, neuron: a decision that is
 Rasters = list[NDArray[np.bool_]]  # (n_rows, n_steps, n_neurons), one a layer
 
 
-def follow(network: Network, drive: Drive, known: Mapping[int, Known], rows: Ints | None = None, flips: Sequence[Flip] = ()) -> Rasters:
+def follow(
+    network: Network,
+    drive: Drive,
+    known: Mapping[int, Known],
+    rows: Ints | None = None,
+    flips: Sequence[Flip] = (),
+) -> Rasters:
     """Run the declared step in float64 around what is known; return what fires.
 
     Parameters
@@ -50,19 +59,49 @@ def follow(network: Network, drive: Drive, known: Mapping[int, Known], rows: Int
     flips : list of (row, layer, step, neuron)
         Decisions of free layers that are taken the other way.
     """
-    return _follow(network, drive, known, rows, flips, {index for index in range(len(network.layers)) if _runs(network, index, known)})[0]
+    return _follow(
+        network,
+        drive,
+        known,
+        rows,
+        flips,
+        {index for index in range(len(network.layers)) if _runs(network, index, known)},
+    )[0]
 
 
-def replay(network: Network, drive: Drive, known: Mapping[int, Known], rows: Ints | None = None, flips: Sequence[Flip] = ()) -> tuple[Rasters, Rasters]:
-    """Do the same, and return beside what fires what each layer decides by declaration where it follows those spikes."""
+def replay(
+    network: Network,
+    drive: Drive,
+    known: Mapping[int, Known],
+    rows: Ints | None = None,
+    flips: Sequence[Flip] = (),
+) -> tuple[Rasters, Rasters]:
+    """Do the same, and return beside what fires what each layer decides by declaration where it
+    follows those spikes.
+    """
     return _follow(network, drive, known, rows, flips, set(range(len(network.layers))))
 
 
-def membranes(network: Network, drive: Drive, known: Mapping[int, Known], layer: int) -> NDArray[np.float64]:
-    """Return what the threshold of one layer saw, (n_samples, n_steps, n_neurons), where all layers follow what is known."""
+def membranes(
+    network: Network, drive: Drive, known: Mapping[int, Known], layer: int
+) -> NDArray[np.float64]:
+    """Return what the threshold of one layer saw, (n_samples, n_steps, n_neurons), where all layers
+    follow what is known.
+    """
     seen: list[NDArray[Any]] = []
-    _follow(network, drive, known, None, (), set(range(len(network.layers))), lambda index, tested: seen.append(tested) if index == layer else None)
-    return np.stack([np.broadcast_to(each, (drive.n_samples, network.layers[layer].n_post)) for each in seen], axis=1)
+    _follow(
+        network,
+        drive,
+        known,
+        None,
+        (),
+        set(range(len(network.layers))),
+        lambda index, tested: seen.append(tested) if index == layer else None,
+    )
+    return np.stack(
+        [np.broadcast_to(each, (drive.n_samples, network.layers[layer].n_post)) for each in seen],
+        axis=1,
+    )
 
 
 def _follow(
@@ -78,7 +117,10 @@ def _follow(
     samples, where = np.unique(rows, return_inverse=True)
     part = drive.take(samples)
     hear = Hearing(network, len(rows))
-    fired, decided = ([np.zeros((len(rows), drive.n_steps, layer.n_post), bool) for layer in network.layers] for _ in range(2))
+    fired, decided = (
+        [np.zeros((len(rows), drive.n_steps, layer.n_post), bool) for layer in network.layers]
+        for _ in range(2)
+    )
     states = {index: _start(network, index, part, where) for index in stepped}
     turned = _by_step(flips)
     for step, frame in enumerate(part.frames()):
@@ -86,7 +128,9 @@ def _follow(
             given = known.get(index)
             if index in states:
                 decide = _Decision(given, step, turned.get((index, step), []))
-                fired[index][:, step], tested = states[index].step(signed_sums(layer, hear(index, frame[where])), fired=decide)
+                fired[index][:, step], tested = states[index].step(
+                    signed_sums(layer, hear(index, frame[where])), fired=decide
+                )
                 if tell is not None:
                     tell(index, tested[0][0])
                 decided[index][:, step] = decide.own
@@ -107,7 +151,10 @@ def _carried(given: Known, step: int, made: NDArray[Any]) -> NDArray[Any]:
 
 
 def _runs(network: Network, index: int, known: Mapping[int, Known]) -> bool:
-    """Return whether a layer must be stepped: where a spike of it, or what its spikes carry, is not known."""
+    """Return whether a layer must be stepped.
+
+    Where a spike of it, or what its spikes carry, is not known.
+    """
     given = known.get(index)
     carries = bool(network.layers[index].model.discrete.payload)
     return given is None or given.seen is not None or (carries and given.carried is None)
@@ -116,7 +163,7 @@ def _runs(network: Network, index: int, known: Mapping[int, Known]) -> bool:
 def _start(network: Network, index: int, part: Drive, where: Ints) -> LayerState:
     layer = network.layers[index]
     drawn = part.draws(index, layer.n_post)
-    draw: Draw = lambda step, name: drawn(step, name)[where]  # noqa: E731
+    draw: Draw = lambda step, name: drawn(step, name)[where]
     return LayerState.start(layer, network.dt, len(where), draw)
 
 
@@ -145,4 +192,8 @@ class _Decision:
         if self.given is None:
             return decided
         fired = self.given.fired[:, self.step]
-        return fired if self.given.seen is None else np.where(self.given.seen[self.step], fired, decided)
+        return (
+            fired
+            if self.given.seen is None
+            else np.where(self.given.seen[self.step], fired, decided)
+        )

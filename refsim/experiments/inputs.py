@@ -1,4 +1,6 @@
-"""Stimulus: an input as a person says it, constant, a step, noise or a spike train, before it becomes a Drive."""
+"""Stimulus: an input as a person says it, constant, a step, noise or a spike train, before it
+becomes a Drive.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..drive import Drive
-from ..errors import RefsimError
-from ..model import NeuronModel
-from ..units import to_si
-from .quantities import readable, span
-from .solo import Setting
+from ..cards.neuron import NeuronModel
+from ..core.errors import RefsimError
+from ..core.units import to_si
+from ..networks.drive import Drive
+from .one_neuron import Setting
+from .result import readable, span
 
 Make = Callable[[NeuronModel, Setting, int], tuple[float, Drive]]
 
@@ -37,18 +39,29 @@ def constant(level: float | str) -> Stimulus:
     def make(model: NeuronModel, setting: Setting, n_steps: int) -> tuple[float, Drive]:
         return 1.0, Drive.constant(_level(level, model), n_steps, setting.step)
 
-    return Stimulus(make, lambda model: f"constant {readable(_level(level, model), model.input_unit)}")
+    return Stimulus(
+        make, lambda model: f"constant {readable(_level(level, model), model.input_unit)}"
+    )
 
 
 def step(level: float | str, start: float | str, stop: float | str) -> Stimulus:
     """Return a current from one time to another, and none outside."""
 
     def make(model: NeuronModel, setting: Setting, n_steps: int) -> tuple[float, Drive]:
-        first, last = (round(to_si(time, "second", f"step: {name}") / setting.step) for time, name in ((start, "start"), (stop, "stop")))
+        first, last = (
+            round(to_si(time, "second", f"step: {name}") / setting.step)
+            for time, name in ((start, "start"), (stop, "stop"))
+        )
         if not 0 <= first < last:
-            raise RefsimError(f"step: must start at 0 or later and stop after it starts, but goes from {start!r} to {stop!r}.")
+            raise RefsimError(
+                "step: must start at 0 or later and stop after it starts, but goes from "
+                f"{start!r} to {stop!r}."
+            )
         if first >= n_steps:
-            raise RefsimError(f"step: starts at {start!r}, when the run of {readable(n_steps * setting.step, 'second')} has ended; give a longer duration.")
+            raise RefsimError(
+                f"step: starts at {start!r}, when the run of "
+                f"{readable(n_steps * setting.step, 'second')} has ended; give a longer duration."
+            )
         values = np.zeros((1, n_steps, 1))
         values[:, first:last] = _level(level, model)
         return 1.0, Drive.current(values, setting.step)
@@ -60,22 +73,39 @@ def noise(mean: float | str, std: float | str, seed: int = 0) -> Stimulus:
     """Return a Gaussian current, drawn anew at every step."""
 
     def make(model: NeuronModel, setting: Setting, n_steps: int) -> tuple[float, Drive]:
-        return 1.0, Drive.noise(_level(mean, model), _level(std, model), n_steps, setting.step, seed)
+        return 1.0, Drive.noise(
+            _level(mean, model), _level(std, model), n_steps, setting.step, seed
+        )
 
-    return Stimulus(make, lambda model: f"noise {readable(_level(mean, model), model.input_unit)} +- {readable(_level(std, model), model.input_unit)}")
+    return Stimulus(
+        make,
+        lambda model: (
+            f"noise {readable(_level(mean, model), model.input_unit)} +- "
+            f"{readable(_level(std, model), model.input_unit)}"
+        ),
+    )
 
 
 def train(times: str | float | ArrayLike, weight: float | str) -> Stimulus:
     """Return spikes of one weight at given times, each in the step that begins there."""
 
     def make(model: NeuronModel, setting: Setting, n_steps: int) -> tuple[float, Drive]:
-        steps = np.unique(np.round(span(times, "second", "train: times") / setting.step).astype(np.int64))
+        steps = np.unique(
+            np.round(span(times, "second", "train: times") / setting.step).astype(np.int64)
+        )
         if steps[0] < 0 or steps[-1] >= n_steps:
-            raise RefsimError(f"train: spikes must lie within the {n_steps} steps of the run, but reach from step {steps[0]} to {steps[-1]}.")
+            raise RefsimError(
+                f"train: spikes must lie within the {n_steps} steps of the run, but reach from "
+                f"step {steps[0]} to {steps[-1]}."
+            )
         zeros = np.zeros_like(steps)
-        return _level(weight, model), Drive.events(zeros, steps, zeros, (1, n_steps, 1), setting.step)
+        return _level(weight, model), Drive.events(
+            zeros, steps, zeros, (1, n_steps, 1), setting.step
+        )
 
-    return Stimulus(make, lambda model: f"spikes of {readable(_level(weight, model), model.input_unit)}")
+    return Stimulus(
+        make, lambda model: f"spikes of {readable(_level(weight, model), model.input_unit)}"
+    )
 
 
 def _level(value: float | str, model: NeuronModel) -> float:

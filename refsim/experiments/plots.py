@@ -1,4 +1,7 @@
-"""Draw a Result: one function a kind, from columns to a figure. Nothing here computes."""
+"""Draw the phase plane: nullclines, arrows of the flow, fixed points and the trajectory.
+
+Draw a Result: one function a kind, from columns to a figure. Nothing here computes.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,11 +9,101 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import counted
-from ..style import BLACK, BLUE, ORANGE, Drawing, curve, finished, new_figure
-from .portrait import draw_phase
-from .quantities import axis, readable, scale
-from .result import Column, Result
+from ..core.errors import counted
+from ..core.style import BLACK, BLUE, GREEN, ORANGE, Drawing, curve, finished, new_figure
+from .result import Column, Result, axis, readable, scale
+
+
+def draw_phase(result: Result) -> Any:
+    """Draw one or two states."""
+    names = [name for name in result.tables["flow"] if f"d{name}_dt" in result.tables["flow"]]
+    return _line(result, names[0]) if len(names) == 1 else _plane(result, names)
+
+
+def _line(result: Result, name: str) -> Any:
+    flow = result.tables["flow"]
+    figure, axes = new_figure(3.4)
+    (factor, symbol), slope = scale(flow[name].values, flow[name].unit), flow[f"d{name}_dt"]
+    axes.plot(
+        flow[name].values * factor,
+        slope.values * 1e-3 * factor,
+        **curve(0, marker="", label=f"d{name}/dt"),
+    )
+    axes.axhline(0, color="0.5", linewidth=0.8)
+    _fixed(axes, result, [name], [factor])
+    axes.set(xlabel=axis(name, symbol), ylabel=f"d{name}/dt ({symbol or '1'}/ms)")
+    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
+    return figure
+
+
+def _plane(result: Result, names: list[str]) -> Any:
+    flow, path = result.tables["flow"], result.tables["trajectory"]
+    figure, axes = new_figure(4.6)
+    scales = [scale(flow[name].values, flow[name].unit) for name in names]
+    side = round(len(flow[names[0]].values) ** 0.5)
+    x, y = (
+        flow[name].values.reshape(side, side) * factor
+        for name, (factor, _) in zip(names, scales, strict=True)
+    )
+    slopes = [flow[f"d{name}_dt"].values.reshape(side, side) for name in names]
+    for slope, name, color, line in zip(slopes, names, (BLUE, GREEN), ("--", "-."), strict=True):
+        if np.nanmin(slope) < 0 < np.nanmax(slope):
+            axes.contour(x, y, slope, levels=[0], colors=color, linestyles=line, linewidths=1.6)
+        axes.plot([], [], color=color, linestyle=line, linewidth=1.6, label=f"d{name}/dt = 0")
+    thin = (slice(None, None, 12),) * 2
+    arrows = [
+        slope[thin] * factor / np.ptp(values)
+        for slope, values, (factor, _) in zip(slopes, (x, y), scales, strict=True)
+    ]
+    length = np.hypot(*arrows)
+    with np.errstate(all="ignore"):
+        axes.quiver(
+            x[thin],
+            y[thin],
+            *(np.where(length > 0, arrow / length, 0) for arrow in arrows),
+            color="0.7",
+            angles="uv",
+            scale=38,
+            width=0.0025,
+        )
+    axes.plot(
+        *(path[name].values * factor for name, (factor, _) in zip(names, scales, strict=True)),
+        color=BLACK,
+        linewidth=1.1,
+        label="trajectory",
+    )
+    axes.plot(
+        *([path[name].values[0] * factor] for name, (factor, _) in zip(names, scales, strict=True)),
+        "s",
+        color=BLACK,
+        markersize=5,
+        label="start",
+    )
+    _fixed(axes, result, names, [factor for factor, _ in scales])
+    axes.set(xlabel=axis(names[0], scales[0][1]), ylabel=axis(names[1], scales[1][1]))
+    axes.set(xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))
+    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
+    return figure
+
+
+def _fixed(axes: Any, result: Result, names: list[str], factors: list[float]) -> None:
+    """Mark fixed points: filled where stable, hollow where not."""
+    table = result.tables["fixed_points"]
+    at = [table[name].values * factor for name, factor in zip(names, factors, strict=True)]
+    at = at if len(at) == 2 else [at[0], np.zeros_like(at[0])]
+    stable = table["stable"].values > 0
+    for mask, face, word in ((stable, ORANGE, "stable"), (~stable, "white", "unstable")):
+        if mask.any():
+            axes.scatter(
+                at[0][mask],
+                at[1][mask],
+                s=46,
+                facecolors=face,
+                edgecolors=ORANGE,
+                linewidths=1.4,
+                zorder=4,
+                label=f"fixed point, {word}",
+            )
 
 
 def draw(result: Result) -> Drawing:
@@ -38,19 +131,42 @@ def _trace(result: Result) -> Any:
     table, membrane = result.main, _membrane(result)
     others = [name for name in result.model.state if name in table and name != membrane]
     heights = [1, 3, *(1.4 for _ in others)]
-    figure, axes = new_figure(1.0 + 0.75 * sum(heights), len(heights), sharex=True, squeeze=False, height_ratios=heights)
+    figure, axes = new_figure(
+        1.0 + 0.75 * sum(heights), len(heights), sharex=True, squeeze=False, height_ratios=heights
+    )
     rows = list(axes[:, 0])
     time, symbol = scaled(table["time"])
     given, unit = scaled(table["input"])
     rows[0].step(time, given, where="pre", color="0.35", linewidth=1)
     rows[0].set_ylabel(axis("input", unit, low=True), fontsize=8)
     factor, unit = scale(table[membrane].values, table[membrane].unit)
-    rows[1].plot(time, table[membrane].values * factor, color=BLUE, linewidth=1.4, label=f"{membrane} after the step")
-    rows[1].plot(time, table["threshold"].values * factor, color="0.4", linewidth=0.9, linestyle=":", label="threshold")
+    rows[1].plot(
+        time,
+        table[membrane].values * factor,
+        color=BLUE,
+        linewidth=1.4,
+        label=f"{membrane} after the step",
+    )
+    rows[1].plot(
+        time,
+        table["threshold"].values * factor,
+        color="0.4",
+        linewidth=0.9,
+        linestyle=":",
+        label="threshold",
+    )
     fired = table["spike"].values > 0
     # what a runaway membrane overshoots in its last sub-step would press all else flat
     top = np.nanmax([table[membrane].values.max(), *table["threshold"].values])
-    rows[1].scatter(time[fired], np.minimum(table["seen"].values[fired], top) * factor, marker="v", s=34, color=ORANGE, zorder=3, label="spike")
+    rows[1].scatter(
+        time[fired],
+        np.minimum(table["seen"].values[fired], top) * factor,
+        marker="v",
+        s=34,
+        color=ORANGE,
+        zorder=3,
+        label="spike",
+    )
     rows[1].set_ylabel(axis(membrane, unit))
     for index, (row, name) in enumerate(zip(rows[2:], others, strict=True)):
         values, unit = scaled(table[name])
@@ -70,12 +186,20 @@ def _fi(result: Result) -> Any:
     swept = [name for name in table if name not in ("current", "rate", "onset_rate", "spikes")]
     if not swept:
         axes.plot(current, rate, **curve(0, label="between first and last spike"))
-        axes.plot(current, table["onset_rate"].values * scale(table["rate"].values, "hertz")[0], **curve(1, label="first interval", markerfacecolor="none"))
+        axes.plot(
+            current,
+            table["onset_rate"].values * scale(table["rate"].values, "hertz")[0],
+            **curve(1, label="first interval", markerfacecolor="none"),
+        )
     else:
         column = table[swept[0]]
         for index, value in enumerate(np.unique(column.values)):
             mine = column.values == value
-            axes.plot(current[mine], rate[mine], **curve(index, label=f"{swept[0]} = {readable(float(value), column.unit)}"))
+            axes.plot(
+                current[mine],
+                rate[mine],
+                **curve(index, label=f"{swept[0]} = {readable(float(value), column.unit)}"),
+            )
     axes.set(xlabel=axis("input", symbol), ylabel=axis("firing rate", unit))
     _legend(figure)
     return figure
@@ -83,7 +207,11 @@ def _fi(result: Result) -> Any:
 
 def _psp(result: Result) -> Any:
     """Draw the response of each state to one spike, where it has one."""
-    names = [name for name, column in result.main.items() if name != "time" and (column.values.any() or name == _membrane(result))]
+    names = [
+        name
+        for name, column in result.main.items()
+        if name != "time" and (column.values.any() or name == _membrane(result))
+    ]
     figure, axes = new_figure(1.2 + 2.0 * len(names), len(names), sharex=True, squeeze=False)
     time, symbol = scaled(result.main["time"])
     for index, (row, name) in enumerate(zip(axes[:, 0], names, strict=True)):
@@ -117,17 +245,33 @@ def _threshold(result: Result) -> Any:
         scale(result.main["strength"].values, result.main["strength"].unit)[0],
         (result.facts["rheobase"], result.facts["chronaxie"]),
     )
-    axes.axhline(rheobase.value * factor, color=ORANGE, linestyle="--", linewidth=1, label=f"rheobase {readable(rheobase.value, rheobase.unit)}")
+    axes.axhline(
+        rheobase.value * factor,
+        color=ORANGE,
+        linestyle="--",
+        linewidth=1,
+        label=f"rheobase {readable(rheobase.value, rheobase.unit)}",
+    )
     if np.isfinite(chronaxie.value):
         at = chronaxie.value * scale(result.main["duration"].values, "second")[0]
-        axes.plot(at, 2 * rheobase.value * factor, marker="s", linestyle="", color=BLACK, label=f"chronaxie {readable(chronaxie.value, 'second')}")
+        axes.plot(
+            at,
+            2 * rheobase.value * factor,
+            marker="s",
+            linestyle="",
+            color=BLACK,
+            label=f"chronaxie {readable(chronaxie.value, 'second')}",
+        )
     axes.set(xlabel=axis("duration", symbol), ylabel=axis("strength", unit))
     _legend(figure)
     return figure
 
 
 def _resets(result: Result) -> Any:
-    """One panel a reset, each on its own scale: a membrane that is never reset goes far beyond the others."""
+    """One panel a reset, each on its own scale.
+
+    A membrane that is never reset goes far beyond the others.
+    """
     name, table = result.model.membrane, result.main
     kinds = [column.removeprefix("spike_") for column in table if column.startswith("spike_")]
     figure, axes = new_figure(5.0, len(kinds), sharex=True, squeeze=False)
@@ -136,24 +280,47 @@ def _resets(result: Result) -> Any:
         values, unit = scaled(_before_runaway(table[f"{name}_{kind}"], table[f"{name}_hard"]))
         row.plot(time, values, **curve(index, markersize=2.5))
         fired = time[table[f"spike_{kind}"].values > 0]
-        row.plot(fired, np.full(len(fired), 0.94), "|", color=BLACK, markersize=8, transform=row.get_xaxis_transform())  # also above what runs away
+        # Also above what runs away.
+        row.plot(
+            fired,
+            np.full(len(fired), 0.94),
+            "|",
+            color=BLACK,
+            markersize=8,
+            transform=row.get_xaxis_transform(),
+        )
         row.margins(y=0.15)
         row.set_ylabel(axis(name, unit, low=True), fontsize=8)
-        row.set_title(f"{kind}: {counted(len(fired), 'spike')}{'' if np.isfinite(values).all() else ', and runs away'}", loc="left", fontsize=9)
+        row.set_title(
+            f"{kind}: "
+            f"{counted(len(fired), 'spike')}{'' if np.isfinite(values).all() else ', and runs away'}",
+            loc="left",
+            fontsize=9,
+        )
     axes[-1, 0].set_xlabel(axis("time", symbol))
     return figure
 
 
 def _before_runaway(column: Column, hard: Column) -> Column:
-    """Return a membrane that overflows only as far as it can be shown beside a reset one, a hundred times its range; any other as it is."""
+    """Return a membrane that overflows only as far as it can be shown beside a reset one, a hundred
+    times its range; any other as it is.
+    """
     if np.isfinite(column.values).all():
         return column
     far = np.abs(column.values - hard.values[0]) > 100 * float(np.ptp(hard.values) or 1)
-    return replace(column, values=np.where(np.logical_or.accumulate(far | ~np.isfinite(column.values)), np.nan, column.values))
+    return replace(
+        column,
+        values=np.where(
+            np.logical_or.accumulate(far | ~np.isfinite(column.values)), np.nan, column.values
+        ),
+    )
 
 
 def _dt(result: Result) -> Any:
-    """Change to the next finer run over the sub-step: spikes left, membrane right, each with its order."""
+    """Change to the next finer run over the sub-step.
+
+    Spikes left, membrane right, each with its order.
+    """
     figure, axes = new_figure(3.4, 1, ncols=2, squeeze=False)
     sub_step, symbol = scaled(result.main["sub_step"])
     panels = (("spike", "shift of a spike"), ("membrane", "change of the membrane"))
@@ -166,9 +333,19 @@ def _dt(result: Result) -> Any:
             row.set(xscale="log", yticks=[])
             row.text(0.5, 0.5, "no change", transform=row.transAxes, ha="center")
         fact = result.facts[f"{name}_order"].value
-        found = f"order {fact:.2f}" if np.isfinite(fact) else "rounding only" if fact == np.inf else "no order"
+        found = (
+            f"order {fact:.2f}"
+            if np.isfinite(fact)
+            else "rounding only"
+            if fact == np.inf
+            else "no order"
+        )
         row.set_title(f"{name}s: {found}" if name == "spike" else f"{name}: {found}", fontsize=9)
-        row.set(xlabel=axis("sub-step", symbol), ylabel=axis(what, unit), xlim=(0.7 * sub_step.min(), 1.4 * sub_step.max()))
+        row.set(
+            xlabel=axis("sub-step", symbol),
+            ylabel=axis(what, unit),
+            xlim=(0.7 * sub_step.min(), 1.4 * sub_step.max()),
+        )
     return figure
 
 
@@ -187,7 +364,14 @@ def _sweep(result: Result) -> Any:
             continue
         y, y_symbol = scaled(result.main[names[1]])
         shape = (len(np.unique(x)), len(np.unique(y)))
-        mesh = row.pcolormesh(x.reshape(shape), y.reshape(shape), values.reshape(shape), cmap="cividis", shading="nearest")  # cividis is even in grey
+        # Cividis is even in grey.
+        mesh = row.pcolormesh(
+            x.reshape(shape),
+            y.reshape(shape),
+            values.reshape(shape),
+            cmap="cividis",
+            shading="nearest",
+        )
         row.set_ylabel(axis(names[1], y_symbol))
         figure.colorbar(mesh, ax=row, label=axis(name, unit))
     return figure
@@ -198,5 +382,12 @@ def _swept(result: Result) -> int:
 
 
 _DRAW: dict[str, Callable[[Result], Any]] = {
-    "trace": _trace, "fi": _fi, "psp": _psp, "phase": draw_phase, "threshold": _threshold, "resets": _resets, "dt": _dt, "sweep": _sweep,
-}  # fmt: skip
+    "trace": _trace,
+    "fi": _fi,
+    "psp": _psp,
+    "phase": draw_phase,
+    "threshold": _threshold,
+    "resets": _resets,
+    "dt": _dt,
+    "sweep": _sweep,
+}

@@ -1,20 +1,119 @@
-"""Result: what an experiment found, as columns with units; it prints and saves itself, and drawing is somebody else's."""
+"""Quantities for people: ranges such as ``"0:2nA:21"`` come in, and ``"0.1 nA"`` goes out.
+
+Inside, all is SI.
+
+Result: what an experiment found, as columns with units; it prints and saves itself, and drawing is
+somebody else's.
+"""
 
 import itertools
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .._version import VERSION
-from ..errors import RefsimError
-from ..model import NeuronModel
-from ..whole import whole
-from .quantities import readable, scale
+from ..cards.neuron import NeuronModel
+from ..core.arrays import Floats
+from ..core.errors import RefsimError
+from ..core.units import PREFIXES, SYMBOLS, numbers_in_si
+from ..core.whole_files import whole
+
+_PREFIXES = {
+    power: prefix for prefix, power in PREFIXES.items() if power % 3 == 0 and -15 <= power <= 9
+}
+_MOST = 10_000  # points of a range
+
+
+def span(given: str | float | ArrayLike, unit: str, where: str) -> Floats:
+    """Read a list or a range of quantities.
+
+    Parameters
+    ----------
+    given : str, float or sequence
+        ``"0:2nA:21"`` (from, to, how many), ``"1, 2, 5 nA"``, a number, or numbers in SI.
+    unit : str
+        The base unit needed.
+    where : str
+        Opens the error message.
+
+    Returns
+    -------
+    (n,) float64, in SI
+
+    Raises
+    ------
+    RefsimError
+        Where it is neither, or of another unit.
+    """
+    if isinstance(given, str):
+        return (
+            _range(given, unit, where) if ":" in given else _listed(given.split(","), unit, where)
+        )
+    values: Iterable[object] = np.atleast_1d(np.asarray(given, dtype=object)).ravel()
+    return _listed(list(values), unit, where)
+
+
+def parameter_values(model: NeuronModel, name: str, given: str | float | ArrayLike) -> Floats:
+    """Read values of a parameter, each within the bounds of its card."""
+    parameter = model.parameter(name)
+    values = span(given, parameter.unit, name)
+    for value in values:
+        parameter.check(float(value), f"card '{model.name}': parameter {name}")
+    return values
+
+
+def _range(text: str, unit: str, where: str) -> Floats:
+    parts = text.split(":")
+    if len(parts) != 3 or not parts[2].strip().isdecimal() or not 2 <= int(parts[2]) <= _MOST:
+        raise RefsimError(
+            f"{where}: a range is written FROM:TO:HOW_MANY, such as '0:2:21', with 2 to {_MOST} "
+            f"points, but {text!r} was given."
+        )
+    first, last = _listed(parts[:2], unit, where)
+    return np.linspace(first, last, int(parts[2]))
+
+
+def _listed(parts: Sequence[object], unit: str, where: str) -> Floats:
+    """Read numbers; a unit behind the last one holds for those before it that have none."""
+    if not len(parts):
+        raise RefsimError(f"{where}: needs at least one number.")
+    return np.array(numbers_in_si(parts, unit, where))
+
+
+def scale(values: ArrayLike, unit: str) -> tuple[float, str]:
+    """Return the factor and the symbol that make numbers readable, such as ``(1e3, "mV")``."""
+    if unit not in SYMBOLS:
+        return 1.0, "" if unit == "1" else unit
+    finite = np.abs(np.asarray(values, float))
+    largest = max((float(value) for value in finite.ravel() if math.isfinite(value)), default=0.0)
+    power = 3 * math.floor(math.log10(largest) / 3 + 1e-9) if largest > 0 else 0
+    power = min(max(power, -15), 9)
+    if unit == "hertz":
+        power = max(power, 0)  # nobody writes mHz
+    return 10.0**-power, _PREFIXES[power] + SYMBOLS[unit]
+
+
+def readable(value: float, unit: str) -> str:
+    """Write one quantity: ``0.1 nA``, ``13.5 ms``, ``0.5``; ``none`` for NaN."""
+    if not math.isfinite(value):
+        return "none" if math.isnan(value) else "infinite"
+    factor, symbol = scale(value, unit)
+    return f"{value * factor:.4g} {symbol}".strip()
+
+
+def axis(name: str, symbol: str, *, low: bool = False) -> str:
+    """Write the label of an axis, its unit in brackets.
+
+    On two lines for a panel too low for one.
+    """
+    return f"{name}{chr(10) if low else ' '}({symbol or 'dimensionless'})"
+
 
 _ROWS, _WIDTH = 20, 80  # of the table in a terminal; a file holds all rows and columns
 
@@ -70,49 +169,118 @@ class Result:
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Return a column of the main table by name, in SI."""
         if name not in self.main:
-            raise RefsimError(f"experiment {self.kind}: has no column '{name}'; it has {', '.join(self.main)}.")
+            raise RefsimError(
+                f"experiment {self.kind}: has no column '{name}'; it has {', '.join(self.main)}."
+            )
         return self.main[name].values
 
     def text(self) -> str:
         """Return the facts and a short table, at most 80 characters wide."""
-        facts = [f"  {name:<16} {readable(fact.value, fact.unit):<14} {fact.meaning}"[:_WIDTH].rstrip() for name, fact in self.facts.items()]
-        head = f"{self.kind} of {self.model.name}, {', '.join(f'{key} {value}' for key, value in self.settings.items())}"
-        lines = [head if len(head) <= _WIDTH else head[: _WIDTH - 3] + "...", *facts, "", *self._rows()]
+        facts = [
+            f"  {name:<16} {readable(fact.value, fact.unit):<14} {fact.meaning}"[:_WIDTH].rstrip()
+            for name, fact in self.facts.items()
+        ]
+        head = (
+            f"{self.kind} of {self.model.name}, "
+            f"{', '.join(f'{key} {value}' for key, value in self.settings.items())}"
+        )
+        lines = [
+            head if len(head) <= _WIDTH else head[: _WIDTH - 3] + "...",
+            *facts,
+            "",
+            *self._rows(),
+        ]
         return "\n".join(lines)
 
     def _rows(self) -> list[str]:
         wide = {name: max(13, len(name) + 2) for name in self.main}
         fitting = itertools.accumulate(wide.values())
-        shown = {name: column for (name, column), end in zip(self.main.items(), fitting, strict=True) if end <= _WIDTH}
+        shown = {
+            name: column
+            for (name, column), end in zip(self.main.items(), fitting, strict=True)
+            if end <= _WIDTH
+        }
         scales = {name: scale(column.values, column.unit) for name, column in shown.items()}
-        lines = ["".join(f"{name:>{wide[name]}}" for name in shown), "".join(f"{scales[name][1]:>{wide[name]}}" for name in shown)]
+        lines = [
+            "".join(f"{name:>{wide[name]}}" for name in shown),
+            "".join(f"{scales[name][1]:>{wide[name]}}" for name in shown),
+        ]
         length = len(next(iter(shown.values())).values)
-        rows = range(length) if length <= _ROWS else np.unique(np.linspace(0, length - 1, _ROWS).round().astype(int))
-        lines += ["".join(f"{_cell(column.values[row], scales[name][0]):>{wide[name]}}" for name, column in shown.items()) for row in rows]
+        rows = (
+            range(length)
+            if length <= _ROWS
+            else np.unique(np.linspace(0, length - 1, _ROWS).round().astype(int))
+        )
+        lines += [
+            "".join(
+                f"{_cell(column.values[row], scales[name][0]):>{wide[name]}}"
+                for name, column in shown.items()
+            )
+            for row in rows
+        ]
         if length > _ROWS or len(shown) < len(self.main):
-            lines.append(f"  {len(rows)} of {length} rows, {len(shown)} of {len(self.main)} columns; --out FILE.csv writes all")
+            lines.append(
+                f"  {len(rows)} of {length} rows, {len(shown)} of {len(self.main)} columns; "
+                "--out FILE.csv writes all"
+            )
         return [line.rstrip() for line in lines if line.strip()]
 
     def save_csv(self, path: str | Path) -> list[Path]:
-        """Write the main table, and each other table beside it as ``NAME.TABLE.csv``; SI, a unit in each header."""
+        """Write the main table, and each other table beside it as ``NAME.TABLE.csv``.
+
+        SI, a unit in each header.
+        """
         target, written = Path(path), []
         for index, (name, table) in enumerate(self.tables.items()):
             place = target if index == 0 else target.with_suffix(f".{name}{target.suffix}")
-            header = ",".join(column if entry.unit == "1" else f"{column}_{entry.unit}" for column, entry in table.items())
+            header = ",".join(
+                column if entry.unit == "1" else f"{column}_{entry.unit}"
+                for column, entry in table.items()
+            )
             values = np.stack([entry.values.astype(np.float64) for entry in table.values()], axis=1)
-            _writing(place, lambda made, values=values, header=header: np.savetxt(made, values, "%.17g", ",", header=header, comments=""))
+            _writing(
+                place,
+                lambda made, values=values, header=header: np.savetxt(
+                    made, values, "%.17g", ",", header=header, comments=""
+                ),
+            )
             written.append(place)
         return written
 
     def save_npz(self, path: str | Path) -> Path:
-        """Write every column as ``table.column`` in SI, and ``about``: JSON with model, units, facts and settings."""
-        arrays = {f"{table}.{name}": column.values for table, columns in self.tables.items() for name, column in columns.items()}
-        units = {f"{table}.{name}": column.unit for table, columns in self.tables.items() for name, column in columns.items()}
-        about = {"refsim": VERSION, "experiment": self.kind, "card": self.model.name, "settings": dict(self.settings), "units": units,
-                 "parameters": {name: parameter.value for name, parameter in self.model.parameters.items()},
-                 "facts": {name: [fact.value if np.isfinite(fact.value) else None, fact.unit] for name, fact in self.facts.items()}}  # fmt: skip
-        target = Path(path) if Path(path).suffix == ".npz" else Path(f"{path}.npz")  # as NumPy names it
-        _writing(target, lambda made: np.savez(made, about=json.dumps(about, default=str), **arrays))  # type: ignore[arg-type]
+        """Write every column as ``table.column`` in SI, and ``about``.
+
+        JSON with model, units, facts and settings.
+        """
+        arrays = {
+            f"{table}.{name}": column.values
+            for table, columns in self.tables.items()
+            for name, column in columns.items()
+        }
+        units = {
+            f"{table}.{name}": column.unit
+            for table, columns in self.tables.items()
+            for name, column in columns.items()
+        }
+        about = {
+            "refsim": VERSION,
+            "experiment": self.kind,
+            "card": self.model.name,
+            "settings": dict(self.settings),
+            "units": units,
+            "parameters": {
+                name: parameter.value for name, parameter in self.model.parameters.items()
+            },
+            "facts": {
+                name: [fact.value if np.isfinite(fact.value) else None, fact.unit]
+                for name, fact in self.facts.items()
+            },
+        }
+        # As NumPy names it.
+        target = Path(path) if Path(path).suffix == ".npz" else Path(f"{path}.npz")
+        _writing(
+            target, lambda made: np.savez(made, about=json.dumps(about, default=str), **arrays)
+        )  # type: ignore[arg-type]
         return target
 
 

@@ -1,31 +1,43 @@
-"""EventProp: the gradient of a loss over exact spike times, by one pass back in time through each layer."""
+"""EventProp: the gradient of a loss over exact spike times, by one pass back in time through each
+layer.
+
+The implicit function theorem, spike by spike: how every spike time moves with every weight and
+every input time.
+
+Slower than the adjoint and of other make: it goes forward in time, keeps all derivatives, and knows
+no adjoint variable. So the one checks the other.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import Floats, real_array
-from ..errors import RefsimError
-from ..spike_times import EventTrain
-from .events import EventDriven, Gradient
-from .neuron import ExactNeuron
+from ..core.arrays import Floats, real_array
+from ..core.errors import RefsimError
+from ..core.spikes import EventTrain
+from .event_driven import EventDriven, ExactNeuron, Gradient
 
 
 def adjoint(found: EventDriven, dloss_dt: ArrayLike) -> Gradient:
     """Return the derivative of a loss by all weights and by the times of the input spikes.
 
-    Backwards in time ``tau_m lv' = -lv`` and ``tau_syn li' = -li + lv``, and at a spike k of a neuron the jump
+    Backwards in time ``tau_m lv' = -lv`` and ``tau_syn li' = -li + lv``, and at a spike k of a
+    neuron the jump
 
         ``lv <- lv + (v_th*lv + dL/dt_k)/(tau_m*slope_k)``,
 
-    where dL/dt_k is the loss's own and what the layer above hands down, ``W^T (lv - li)``. Then ``dL/dw_ji = -tau_syn`` times the sum of li_j
-    over the spikes of i (Wunderlich and Pehle 2021, Scientific Reports 11, Eq. 5 to 8 and Table 2, for a reset that subtracts or sets:
-    at the spike the membrane is v_th, so that both are one).
+    where dL/dt_k is the loss's own and what the layer above hands down, ``W^T (lv - li)``. Then
+    ``dL/dw_ji = -tau_syn`` times the sum of li_j over the spikes of i (Wunderlich and Pehle 2021,
+    Scientific Reports 11, Eq. 5 to 8 and Table 2, for a reset that subtracts or sets: at the spike
+    the membrane is v_th, so that both are one).
 
     Parameters
     ----------
     found : EventDriven
     dloss_dt : (n_spikes,) in 1/s
-        Derivative of the loss by each spike time of the last layer, as the losses here give it: ``.by_time``.
+        Derivative of the loss by each spike time of the last layer, as the losses here give it:
+        ``.by_time``.
 
     Returns
     -------
@@ -34,20 +46,31 @@ def adjoint(found: EventDriven, dloss_dt: ArrayLike) -> Gradient:
     Raises
     ------
     RefsimError
-        Where a spike's slope is 0: its membrane only touches the threshold, and its time has no derivative.
+        Where a spike's slope is 0: its membrane only touches the threshold, and its time has no
+        derivative.
     """
     error = checked_errors(found, dloss_dt)
     gradients: list[Floats] = []
     for layer in reversed(range(len(found.layers))):
-        by_weight, error = _through(found.neurons[layer], found.weights[layer], found.before(layer), found.layers[layer], error)
+        by_weight, error = _through(
+            found.neurons[layer],
+            found.weights[layer],
+            found.before(layer),
+            found.layers[layer],
+            error,
+        )
         gradients.append(by_weight)
     return Gradient(tuple(reversed(gradients)), error)
 
 
-def _through(neuron: ExactNeuron, weight: Floats, heard: EventTrain, fired: EventTrain, error: Floats) -> tuple[Floats, Floats]:
-    """Go back through one layer: from dL/dt of its spikes to dL/dw and dL/dt of the spikes it heard.
+def _through(
+    neuron: ExactNeuron, weight: Floats, heard: EventTrain, fired: EventTrain, error: Floats
+) -> tuple[Floats, Floats]:
+    """Go back through one layer: from dL/dt of its spikes to dL/dw and dL/dt of the spikes it
+    heard.
 
-    Of a spike and an arrival at the same time the spike is the earlier, so that on the way back the arrival comes first.
+    Of a spike and an arrival at the same time the spike is the earlier, so that on the way back the
+    arrival comes first.
     """
     times = np.concatenate([heard.times, fired.times])
     is_fired = np.arange(len(times)) >= len(heard)
@@ -76,15 +99,119 @@ def _back(neuron: ExactNeuron, lv: Floats, li: Floats, d: float) -> tuple[Floats
 def checked_errors(found: EventDriven, dloss_dt: ArrayLike) -> Floats:
     """Return dL/dt of the last layer's spikes, if it fits and if each spike has a derivative."""
     if not isinstance(found, EventDriven):
-        raise RefsimError(f"a gradient needs what refsim.gradients.event_driven returns, but {type(found).__name__} was given.")
-    error = real_array(dloss_dt, "dloss_dt", cure="Where the loss is not differentiable there is no gradient to check.")
+        raise RefsimError(
+            "a gradient needs what refsim.gradients.event_driven returns, but "
+            f"{type(found).__name__} was given."
+        )
+    error = real_array(
+        dloss_dt,
+        "dloss_dt",
+        cure="Where the loss is not differentiable there is no gradient to check.",
+    )
     if error.shape != (len(found.output),):
-        raise RefsimError(f"dloss_dt: needs one number for each of the {len(found.output)} spikes of the last layer, but has shape {error.shape}.")
+        raise RefsimError(
+            f"dloss_dt: needs one number for each of the {len(found.output)} spikes of the last "
+            f"layer, but has shape {error.shape}."
+        )
     for index, train in enumerate(found.layers):
         flat = np.flatnonzero(~(train.slopes > 0))
         if flat.size:
             neuron, time = train.neurons[flat[0]], train.times[flat[0]]
             raise RefsimError(
-                f"layer {index}, neuron {neuron}: its membrane only touches the threshold at {time:.9g} s, and such a time has no derivative. Change a weight a little."
+                f"layer {index}, neuron {neuron}: its membrane only touches the threshold at "
+                f"{time:.9g} s, and such a time has no derivative. Change a weight a little."
             )
     return error
+
+
+@dataclass(frozen=True)
+class Sensitivities:
+    """Derivatives of spike times.
+
+    Attributes
+    ----------
+    found : EventDriven
+    rows : one (n_spikes, n_parameters) a layer
+        Of each spike of the layer by all weights, layer by layer in C order, and then by the input
+        times.
+    """
+
+    found: EventDriven
+    rows: tuple[Floats, ...]
+
+    def of(self, layer: int, spike: int) -> Gradient:
+        """Return the derivative of one spike's time.
+
+        By weights in seconds, by input times a plain number.
+        """
+        return self._parted(self.rows[layer][spike])
+
+    def gradient(self, dloss_dt: ArrayLike) -> Gradient:
+        """Return the derivative of a loss from that by the last layer's spike times, (n_spikes,) in
+        1/s.
+        """
+        return self._parted(checked_errors(self.found, dloss_dt) @ self.rows[-1])
+
+    def _parted(self, row: Floats) -> Gradient:
+        sizes = np.cumsum([weight.size for weight in self.found.weights])
+        *weights, inputs = np.split(row, sizes)
+        return Gradient(
+            tuple(
+                part.reshape(weight.shape)
+                for part, weight in zip(weights, self.found.weights, strict=True)
+            ),
+            inputs,
+        )
+
+
+def sensitivities(found: EventDriven) -> Sensitivities:
+    """Return the derivative of every spike time by every weight and input time.
+
+    With V(t) the sum of ``w*response(t - t_i)`` over arrivals and of ``-v_th*exp(-(t -
+    t_m)/tau_m)`` over the neuron's own earlier spikes,
+    ``V(t_k) = v_th`` makes ``dt_k/dp = -(dV/dp)/V'(t_k)``: directly through a weight, and through
+    the times of arrivals and of earlier spikes.
+
+    Raises
+    ------
+    RefsimError
+        Where a membrane only touches the threshold.
+    """
+    checked_errors(found, np.zeros(len(found.output)))
+    n_weights = sum(weight.size for weight in found.weights)
+    n_inputs = len(found.inputs)
+    rows = [np.concatenate([np.zeros((n_inputs, n_weights)), np.eye(n_inputs)], axis=1)]
+    offset = 0
+    for layer, weight in enumerate(found.weights):
+        rows.append(_layer_rows(found, layer, rows[-1], offset))
+        offset += weight.size
+    return Sensitivities(found, tuple(rows[1:]))
+
+
+def _layer_rows(found: EventDriven, layer: int, heard_rows: Floats, offset: int) -> Floats:
+    """Return the derivatives of one layer's spike times, from those of the spikes it heard."""
+    neuron, weight, heard, fired = (
+        found.neurons[layer],
+        found.weights[layer],
+        found.before(layer),
+        found.layers[layer],
+    )
+    rows = np.zeros((len(fired), heard_rows.shape[1]))
+    n_pre = weight.shape[1]
+    for k, (time, n) in enumerate(zip(fired.times, fired.neurons, strict=True)):
+        past = np.flatnonzero(heard.times < time)
+        senders, ago = heard.neurons[past], time - heard.times[past]
+        moved = rows[k]
+        moved[offset + n * n_pre : offset + (n + 1) * n_pre] += np.bincount(
+            senders, neuron.response(ago), n_pre
+        )
+        moved -= (weight[n, senders] * neuron.response_slope(ago)) @ heard_rows[past]
+        own = np.flatnonzero(fired.neurons[:k] == n)
+        moved -= (
+            neuron.v_th
+            / neuron.tau_m
+            * np.exp(-(time - fired.times[own]) / neuron.tau_m)
+            @ rows[own]
+        )
+        moved /= -fired.slopes[k]
+    return rows

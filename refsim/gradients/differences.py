@@ -4,23 +4,29 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from ..arrays import Floats
-from ..errors import RefsimError
-from ..spike_times import EventTrain
-from .events import EventDriven, Gradient
+from ..core.arrays import Floats
+from ..core.errors import RefsimError
+from ..core.spikes import EventTrain
+from .event_driven import EventDriven, Gradient, again
 from .losses import TimedLoss
-from .solver import again
 
-FOURTH = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))  # central differences of order four: offset in steps, and its share
+# Central differences of order four: offset in steps, and its share.
+FOURTH = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))
 
 
 def central_difference(value: Callable[[float], float], step: float) -> float:
-    """Return the derivative at 0 of a function of an offset, by the central difference of fourth order."""
+    """Return the derivative at 0 of a function of an offset, by the central difference of fourth
+    order.
+    """
     return sum(share * value(times * step) for times, share in FOURTH) / step
 
 
-def finite_differences(found: EventDriven, loss: Callable[[EventTrain], TimedLoss], size: float = 1e-6) -> Gradient:
-    """Return the derivative of a loss by central differences: two runs for every weight and every input spike.
+def finite_differences(
+    found: EventDriven, loss: Callable[[EventTrain], TimedLoss], size: float = 1e-6
+) -> Gradient:
+    """Return the derivative of a loss by central differences.
+
+    Two runs for every weight and every input spike.
 
     Parameters
     ----------
@@ -34,7 +40,8 @@ def finite_differences(found: EventDriven, loss: Callable[[EventTrain], TimedLos
     Returns
     -------
     Gradient
-        NaN where a spike appears or vanishes in either run: there the difference is none of one smooth function.
+        NaN where a spike appears or vanishes in either run: there the difference is none of one
+        smooth function.
 
     Raises
     ------
@@ -46,14 +53,25 @@ def finite_differences(found: EventDriven, loss: Callable[[EventTrain], TimedLos
     weights = tuple(np.empty_like(weight) for weight in found.weights)
     for index, weight in enumerate(found.weights):
         step = size * found.neurons[index].v_th
-        by_place = [_difference(found, loss, step, _weights_moved(found, index, place, step)) for place in range(weight.size)]
+        by_place = [
+            _difference(found, loss, step, _weights_moved(found, index, place, step))
+            for place in range(weight.size)
+        ]
         weights[index][...] = np.reshape(by_place, weight.shape)
     step = size * found.neurons[0].tau_syn
-    inputs = [_difference(found, loss, step, _times_moved(found, event, step)) for event in range(len(found.inputs))]
+    inputs = [
+        _difference(found, loss, step, _times_moved(found, event, step))
+        for event in range(len(found.inputs))
+    ]
     return Gradient(weights, np.array(inputs, float))
 
 
-def _difference(found: EventDriven, loss: Callable[[EventTrain], TimedLoss], step: float, runs: Iterator[EventDriven]) -> float:
+def _difference(
+    found: EventDriven,
+    loss: Callable[[EventTrain], TimedLoss],
+    step: float,
+    runs: Iterator[EventDriven],
+) -> float:
     high, low = runs
     if any(not same_spikes(found.layers, run.layers) for run in (high, low)):
         return float("nan")
@@ -62,11 +80,16 @@ def _difference(found: EventDriven, loss: Callable[[EventTrain], TimedLoss], ste
 
 def same_spikes(left: Sequence[EventTrain], right: Sequence[EventTrain]) -> bool:
     """Return whether each neuron of each layer fires equally often in both runs."""
-    counts = [[np.bincount(train.neurons, minlength=train.n_neurons) for train in layers] for layers in (left, right)]
+    counts = [
+        [np.bincount(train.neurons, minlength=train.n_neurons) for train in layers]
+        for layers in (left, right)
+    ]
     return all(np.array_equal(a, b) for a, b in zip(*counts, strict=True))
 
 
-def _weights_moved(found: EventDriven, index: int, place: int, step: float) -> Iterator[EventDriven]:
+def _weights_moved(
+    found: EventDriven, index: int, place: int, step: float
+) -> Iterator[EventDriven]:
     for sign in (1, -1):
         moved = found.weights[index].copy()
         moved.flat[place] += sign * step

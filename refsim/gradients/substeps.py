@@ -1,4 +1,8 @@
-"""Finite differences in Brian2: perturbed copies of a network in one run, spikes between the steps; believed only where two steps agree."""
+"""Finite differences in Brian2.
+
+Perturbed copies of a network in one run, spikes between the steps; believed only where two steps
+agree.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,28 +10,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import Floats, Ints
-from ..engines.brian.admitted import check_exact
-from ..engines.brian.copies import Copies, Fired, run_copies
-from ..errors import RefsimError, first_line
-from ..model.expressions import SCALAR_FUNCTIONS
-from ..model.naming import STEP
-from ..model.odes import read_odes
-from ..network import Network, positive_time
-from ..spike_times import EventTrain
+from ..cards.language import SCALAR_FUNCTIONS
+from ..cards.names import STEP
+from ..cards.ode import read_odes
+from ..core.arrays import Floats, Ints
+from ..core.errors import RefsimError, first_line
+from ..core.spikes import EventTrain
+from ..engines.brian.exact.closed_form import check_exact
+from ..engines.brian.exact.run import Copies, Fired, run_copies
+from ..networks.network import Network, positive_time
 from .differences import FOURTH, same_spikes
-from .events import Gradient
+from .event_driven import Gradient, input_train
 from .losses import HARD_WINDOW, TimedLoss
-from .solver import input_train
 
-# The difference of fourth order: offsets in units of the step, and what each run counts, in units of 1 over the step; and what it counts in that of second order.
+# The difference of fourth order: offsets in units of the step, and what each run counts, in units
+# of 1 over the step; and what it counts in that of second order.
 OFFSETS, SHARES = zip(*FOURTH, strict=True)
 SECOND = (0.5, -0.5, 0.0, 0.0)
-# Of the largest entry, each counted by what a move of its own size changes. A spike time is known to some 1e-16 s, and over a step of 1e-5 of a weight that acts in milliseconds its
-# difference to 1e-9; a spike that is taken wrongly is off by the step of the run, a thousandth of a time constant.
+# Of the largest entry, each counted by what a move of its own size changes. A spike time is known
+# to some 1e-16 s, and over a step of 1e-5 of a weight that acts in milliseconds its difference to
+# 1e-9; a spike that is taken wrongly is off by the step of the run, a thousandth of a time
+# constant.
 AGREE = 1e-9
-# Where a membrane only just reaches the threshold, a spike time goes like the square root of what a weight is above the least that fires. Of a root, the
-# error of the fourth order is 14 times the square of that of the second, which is the difference of the two orders.
+# Where a membrane only just reaches the threshold, a spike time goes like the square root of what a
+# weight is above the least that fires. Of a root, the error of the fourth order is 14 times the
+# square of that of the second, which is the difference of the two orders.
 ROOT, CURVED = 14.0, 1e-7
 _WHERE = "brian_differences"
 
@@ -43,7 +50,8 @@ class BrianGradient:
     layers : tuple of EventTrain
         The spikes of the network itself, at the smaller step.
     apart : float
-        Largest difference of the two gradients over the largest entry, each entry by what a move of its own size changes; infinite where they are not to be compared.
+        Largest difference of the two gradients over the largest entry, each entry by what a move of
+        its own size changes; infinite where they are not to be compared.
     doubt : str
         Why it is inconclusive, empty where it is accepted.
     """
@@ -61,7 +69,9 @@ class BrianGradient:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One network's weights, one (n_post, n_pre) a layer, its input spikes, and the loss of its output."""
+    """One network's weights, one (n_post, n_pre) a layer, its input spikes, and the loss of its
+    output.
+    """
 
     weights: tuple[Floats, ...]
     given: EventTrain
@@ -81,10 +91,12 @@ def brian_differences(
 ) -> BrianGradient:
     """Return the gradient of a loss over spike times by differences of fourth order, all in Brian2.
 
-    Four copies of the network for every weight and every input spike run side by side, at one step and again at a smaller. The result is accepted if
-    in every copy each neuron fires equally often, no spike and arrival exchange places between copies, none were taken in the wrong order within a
-    step, no membrane turns so near below its threshold that a spike may have been missed, both steps give the same to 1e-9, and the differences of second
-    and of fourth order are so near that the fourth is right to 1e-7. Otherwise it is inconclusive.
+    Four copies of the network for every weight and every input spike run side by side, at one step
+    and again at a smaller. The result is accepted if in every copy each neuron fires equally often,
+    no spike and arrival exchange places between copies, none were taken in the wrong order within a
+    step, no membrane turns so near below its threshold that a spike may have been missed, both
+    steps give the same to 1e-9, and the differences of second and of fourth order are so near that
+    the fourth is right to 1e-7. Otherwise it is inconclusive.
 
     Parameters
     ----------
@@ -101,7 +113,8 @@ def brian_differences(
     dt : two of float or str
         The steps, in seconds.
     size : float
-        How far a weight is moved, in units of its layer's largest; an input time by as much of the fastest time constant.
+        How far a weight is moved, in units of its layer's largest; an input time by as much of the
+        fastest time constant.
     target : {"auto", "cpp", "numpy"}
 
     Raises
@@ -116,27 +129,45 @@ def brian_differences(
 
 
 def differences_of(
-    network: Network, cases: Sequence[Case], stop: float, *, dt: Sequence[float | str], size: float = 3e-5, target: str = "auto"
+    network: Network,
+    cases: Sequence[Case],
+    stop: float,
+    *,
+    dt: Sequence[float | str],
+    size: float = 3e-5,
+    target: str = "auto",
 ) -> list[BrianGradient]:
     """Do the same for many networks that differ in weights, input and loss, all in one run a step."""
     check_exact(network)
     if isinstance(dt, str) or not isinstance(dt, Sequence) or len(dt) != 2:
-        raise RefsimError(f"{_WHERE}: dt must be two steps, such as ('0.02 ms', '0.005 ms'): what one alone gives is not to be believed; but is {dt!r}.")
+        raise RefsimError(
+            f"{_WHERE}: dt must be two steps, such as ('0.02 ms', '0.005 ms'): what one alone "
+            f"gives is not to be believed; but is {dt!r}."
+        )
     if not size > 0:
         raise RefsimError(f"{_WHERE}: size must be above 0, but is {size!r}.")
     steps = sorted((positive_time(each, f"{_WHERE}: dt") for each in dt), reverse=True)
     if steps[0] < 2 * steps[1]:
-        raise RefsimError(f"{_WHERE}: the two steps must differ by a factor of 2 or more, but are {steps[0]:g} s and {steps[1]:g} s.")
+        raise RefsimError(
+            f"{_WHERE}: the two steps must differ by a factor of 2 or more, but are {steps[0]:g} "
+            f"s and {steps[1]:g} s."
+        )
     quick = fastest(network)
     moved = [_moved(case, size, size * quick) for case in cases]
     runs = [run_copies(_copies(network, moved, stop), step, target) for step in steps]
     ends = np.cumsum([0, *(len(each.times) for each in moved)])
-    return [_judged(case, each, [_Part(run, int(ends[k])) for run in runs]) for k, (case, each) in enumerate(zip(cases, moved, strict=True))]
+    return [
+        _judged(case, each, [_Part(run, int(ends[k])) for run in runs])
+        for k, (case, each) in enumerate(zip(cases, moved, strict=True))
+    ]
 
 
 @dataclass(frozen=True, eq=False)
 class _Moved:
-    """Weights and input times of the copies of one case, the first as they are; and how far each parameter was moved."""
+    """Weights and input times of the copies of one case, the first as they are.
+
+    And how far each parameter was moved.
+    """
 
     weights: tuple[Floats, ...]
     times: Floats
@@ -163,14 +194,21 @@ def _moved(case: Case, size: float, time_step: float) -> _Moved:
     place = np.repeat(np.arange(len(flat)), len(OFFSETS))
     copies[1 + np.arange(len(place)), place] += np.tile(OFFSETS, len(flat)) * by[place]
     *weights, times = np.split(copies, np.cumsum([weight.size for weight in case.weights]), axis=1)
-    shaped = tuple(part.reshape(-1, *weight.shape) for part, weight in zip(weights, case.weights, strict=True))
+    shaped = tuple(
+        part.reshape(-1, *weight.shape) for part, weight in zip(weights, case.weights, strict=True)
+    )
     return _Moved(shaped, times, np.tile(case.given.neurons, (len(copies), 1)), by)
 
 
 def _copies(network: Network, moved: Sequence[_Moved], stop: float) -> Copies:
-    weights = tuple(np.concatenate(rows) for rows in zip(*(each.weights for each in moved), strict=True))
+    weights = tuple(
+        np.concatenate(rows) for rows in zip(*(each.weights for each in moved), strict=True)
+    )
     events = np.concatenate([np.full(len(each.times), each.times.shape[1]) for each in moved])
-    times, inputs = (np.concatenate([getattr(each, name).ravel() for each in moved]) for name in ("times", "inputs"))
+    times, inputs = (
+        np.concatenate([getattr(each, name).ravel() for each in moved])
+        for name in ("times", "inputs")
+    )
     return Copies(network, weights, np.repeat(np.arange(len(events)), events), inputs, times, stop)
 
 
@@ -178,11 +216,28 @@ def _judged(case: Case, moved: _Moved, parts: Sequence[_Part]) -> BrianGradient:
     number = len(moved.times)
     doubt = next((reason for part in parts if (reason := _doubt(part, number))), "")
     rougher, gradient = (_gradient(case, moved, part) for part in parts)
-    apart = _apart(rougher, gradient, moved.by) if np.isfinite([*rougher.flat(), *gradient.flat()]).all() else float("inf")
+    apart = (
+        _apart(rougher, gradient, moved.by)
+        if np.isfinite([*rougher.flat(), *gradient.flat()]).all()
+        else float("inf")
+    )
     if not doubt and not apart <= AGREE:
-        doubt = f"the two steps give gradients {apart:.1e} of the largest entry apart, more than {AGREE:g}"
-    if not doubt and not (wrong := ROOT * _apart(_gradient(case, moved, parts[-1], SECOND), gradient, moved.by) ** 2) <= CURVED:
-        doubt = f"a perturbed copy comes so near to a spike that vanishes that the difference is off by {wrong:.1e} of the largest entry, more than {CURVED:g}"
+        doubt = (
+            f"the two steps give gradients {apart:.1e} of the largest entry apart, more than "
+            f"{AGREE:g}"
+        )
+    if (
+        not doubt
+        and not (
+            wrong := ROOT
+            * _apart(_gradient(case, moved, parts[-1], SECOND), gradient, moved.by) ** 2
+        )
+        <= CURVED
+    ):
+        doubt = (
+            "a perturbed copy comes so near to a spike that vanishes that the difference is "
+            f"off by {wrong:.1e} of the largest entry, more than {CURVED:g}"
+        )
     return BrianGradient(gradient, tuple(parts[-1].trains(0)), apart, doubt)
 
 
@@ -194,7 +249,11 @@ def _doubt(part: _Part, number: int) -> str:
     last = part.first + number
     if reason := next((doubt for doubt in part.run.doubts[part.first : last] if doubt), ""):
         return reason
-    if any(not np.array_equal(row[part.first], other) for row in part.run.places for other in row[part.first + 1 : last]):
+    if any(
+        not np.array_equal(row[part.first], other)
+        for row in part.run.places
+        for other in row[part.first + 1 : last]
+    ):
         return "a spike and an arrival exchange places in a perturbed copy"
     return ""
 
@@ -202,12 +261,25 @@ def _doubt(part: _Part, number: int) -> str:
 def _gradient(case: Case, moved: _Moved, part: _Part, shares: Sequence[float] = SHARES) -> Gradient:
     number = len(moved.times)
     itself = part.trains(0)
-    values = np.array([_value(case.loss, copy[-1]) if same_spikes(itself, copy) else np.nan for copy in map(part.trains, range(number))])
+    values = np.array(
+        [
+            _value(case.loss, copy[-1]) if same_spikes(itself, copy) else np.nan
+            for copy in map(part.trains, range(number))
+        ]
+    )
     if len(itself[-1]) and np.ptp(values) == 0 and _moves(part, number):
-        raise RefsimError(f"{_WHERE}: the loss is {values[0]:g} in every copy, although output spikes move: {HARD_WINDOW}.")
+        raise RefsimError(
+            f"{_WHERE}: the loss is {values[0]:g} in every copy, although output spikes move: "
+            f"{HARD_WINDOW}."
+        )
     flat = values[1:].reshape(-1, len(OFFSETS)) @ np.array(shares) / moved.by
     *weights, inputs = np.split(flat, np.cumsum([weight.size for weight in case.weights]))
-    return Gradient(tuple(part.reshape(weight.shape) for part, weight in zip(weights, case.weights, strict=True)), inputs)
+    return Gradient(
+        tuple(
+            part.reshape(weight.shape) for part, weight in zip(weights, case.weights, strict=True)
+        ),
+        inputs,
+    )
 
 
 def _value(loss: Callable[[EventTrain], TimedLoss], output: EventTrain) -> float:
@@ -216,9 +288,15 @@ def _value(loss: Callable[[EventTrain], TimedLoss], output: EventTrain) -> float
     except RefsimError:
         raise
     except Exception as error:  # a user's loss can raise anything
-        raise RefsimError(f"{_WHERE}: the loss raised {type(error).__name__} on the last layer's EventTrain: {first_line(error)}") from error
+        raise RefsimError(
+            f"{_WHERE}: the loss raised {type(error).__name__} on the last layer's EventTrain: "
+            f"{first_line(error)}"
+        ) from error
     if not isinstance(found, TimedLoss):
-        raise RefsimError(f"{_WHERE}: loss must return a TimedLoss, as those of refsim.gradients over spike times do, but returned {type(found).__name__}.")
+        raise RefsimError(
+            f"{_WHERE}: loss must return a TimedLoss, as those of refsim.gradients over spike "
+            f"times do, but returned {type(found).__name__}."
+        )
     return found.value
 
 
@@ -229,7 +307,10 @@ def _moves(part: _Part, number: int) -> bool:
 
 
 def _apart(left: Gradient, right: Gradient, by: Floats) -> float:
-    """Return the largest difference of two gradients over the largest entry; each entry counts by what a move of its own size changes."""
+    """Return the largest difference of two gradients over the largest entry.
+
+    Each entry counts by what a move of its own size changes.
+    """
     difference, size = (left.flat() - right.flat()) * by, right.flat() * by
     return float(np.abs(difference).max(initial=0) / (np.abs(size).max(initial=0) or 1.0))
 
@@ -240,8 +321,15 @@ def fastest(network: Network) -> float:
     for layer in network.layers:
         assert layer.model.continuous is not None
         odes = read_odes(layer.model.continuous.equations, layer.name)
-        scope = {**layer.model.constants(network.dt), **dict.fromkeys((*layer.model.inputs, *odes.slopes), 0.0), STEP: network.dt}
+        scope = {
+            **layer.model.constants(network.dt),
+            **dict.fromkeys((*layer.model.inputs, *odes.slopes), 0.0),
+            STEP: network.dt,
+        }
         still = np.array(odes.at(scope, SCALAR_FUNCTIONS))
-        columns = [np.array(odes.at({**scope, name: 1.0}, SCALAR_FUNCTIONS)) - still for name in odes.slopes]
+        columns = [
+            np.array(odes.at({**scope, name: 1.0}, SCALAR_FUNCTIONS)) - still
+            for name in odes.slopes
+        ]
         rates.append(np.abs(np.linalg.eigvals(np.array(columns))).max())
     return float(1 / max(rates))

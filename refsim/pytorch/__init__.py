@@ -1,4 +1,6 @@
-"""The PyTorch side: steps written by hand, thin modules, surrogate gradients, the engine on trial, and the bridge."""
+"""The PyTorch side: steps written by hand, thin modules, surrogate gradients, the engine on trial,
+and the bridge.
+"""
 
 import importlib
 from typing import Any
@@ -23,14 +25,44 @@ from .layers import (
     SSNNComposite,
     reset,
 )
-from .layers_adaptive import ALIF, GLIF3, GLIF5, MAT2, RF, AdEx, AdLIF, AdRF, Izhikevich, RFIz
-from .layers_biophysical import HH, FitzHughNagumo, HHTraub, MorrisLecar, WangBuzsaki
-from .layers_readout import ReadoutLast, ReadoutMax, ReadoutMean, ReadoutSum
-from .layers_srm import AdRFLoihi, AlifLoihi, CubaLoihi, RFIzLoihi, RFLoihi, SigmaDelta, SRMAlpha, SRMSlayer
+from .more_layers import (
+    ALIF,
+    GLIF3,
+    GLIF5,
+    HH,
+    MAT2,
+    RF,
+    AdEx,
+    AdLIF,
+    AdRF,
+    AdRFLoihi,
+    AlifLoihi,
+    CubaLoihi,
+    FitzHughNagumo,
+    HHTraub,
+    Izhikevich,
+    MorrisLecar,
+    ReadoutLast,
+    ReadoutMax,
+    ReadoutMean,
+    ReadoutSum,
+    RFIz,
+    RFIzLoihi,
+    RFLoihi,
+    SigmaDelta,
+    SRMAlpha,
+    SRMSlayer,
+    WangBuzsaki,
+)
 from .quantise import Grid, quantise
 
-# Public names of this room that are made in rooms which need its layers; each is imported when it is first used.
-_ELSEWHERE = {"Torch": "..engines.pytorch", "bridge": "..bridge", "over_steps": "..modules.sequence"}
+# Public names of this room that are made in rooms which need its layers; each is imported when it
+# is first used.
+_ELSEWHERE = {
+    "Torch": "..engines.pytorch",
+    "bridge": "..bridge",
+    "over_steps": "..modules.sequence",
+}
 
 __all__ = [
     "ALIF",

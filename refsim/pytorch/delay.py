@@ -1,16 +1,21 @@
-"""Axonal delays that are learnt: the spikes of a channel arrive whole steps later, and how many is a parameter with a gradient."""
+"""Axonal delays that are learnt.
+
+The spikes of a channel arrive whole steps later, and how many is a parameter with a gradient.
+"""
 
 import torch
 from torch import Tensor, nn
 
-from ..arrays import first_wrong
-from ..errors import RefsimError
+from ..core.arrays import first_wrong
+from ..core.errors import RefsimError
 
 
 class AxonalDelay(nn.Module):
-    """Hold back each channel by whole steps, y(t) = x(t - floor(d)) with zeros before the first step; one step a call.
+    """Hold back each channel by whole steps, y(t) = x(t - floor(d)) with zeros before the first
+    step; one step a call.
 
-    Put it behind a layer of neurons, or in front of the first Linear: a bias that it held back would come late.
+    Put it behind a layer of neurons, or in front of the first Linear: a bias that it held back
+    would come late.
 
     Parameters
     ----------
@@ -23,26 +28,37 @@ class AxonalDelay(nn.Module):
     Attributes
     ----------
     delay : Parameter (channels,), steps
-        d, a real number of which only the whole part acts. A time divided by the duration of a step.
+        d, a real number of which only the whole part acts. A time divided by the duration of a
+        step.
 
     Notes
     -----
-    floor has no slope, so the gradient is declared: dL/dd = -sum_t g(t) (y(t) - y(t - 1)), summed over the batch and all that shares
-    the channel, g the gradient that arrives at y, y(-1) = 0: the slope of y in time by its backward difference. Source: Shrestha and
-    Orchard 2018, SLAYER, and slayerPytorch. Where an optimiser has left [0, maximum], d is put back at the start of the next record.
+    floor has no slope, so the gradient is declared: dL/dd = -sum_t g(t) (y(t) - y(t - 1)), summed
+    over the batch and all that shares the channel, g the gradient that arrives at y, y(-1) = 0: the
+    slope of y in time by its backward difference. Source: Shrestha and Orchard 2018, SLAYER, and
+    slayerPytorch. Where an optimiser has left [0, maximum], d is put back at the start of the next
+    record.
 
-    It leads where a loss with a smooth kernel wants the spikes, ``spike_time(kernel="alpha")``. Under a kernel with a cusp, the exponential
-    one, a spike's distance to itself outweighs that to its target, and delays grow whatever is wanted.
+    It leads where a loss with a smooth kernel wants the spikes, ``spike_time(kernel="alpha")``.
+    Under a kernel with a cusp, the exponential one, a spike's distance to itself outweighs that to
+    its target, and delays grow whatever is wanted.
     """
 
     def __init__(self, channels: int, maximum: int, start: float | Tensor = 0.0) -> None:
         super().__init__()
         for name, value in (("channels", channels), ("maximum", maximum)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise RefsimError(f"AxonalDelay: {name} must be a whole number from 1 on, but is {value!r}.")
+                raise RefsimError(
+                    f"AxonalDelay: {name} must be a whole number from 1 on, but is {value!r}."
+                )
         given = torch.as_tensor(start, dtype=torch.get_default_dtype()).detach()
-        if given.shape not in ((), (channels,)) or not bool(((given >= 0) & (given <= maximum)).all()):
-            raise RefsimError(f"AxonalDelay: start must be one number of steps, or {channels}, in 0..{maximum}, but is {start!r}; divide times by dt.")
+        if given.shape not in ((), (channels,)) or not bool(
+            ((given >= 0) & (given <= maximum)).all()
+        ):
+            raise RefsimError(
+                f"AxonalDelay: start must be one number of steps, or {channels}, in "
+                f"0..{maximum}, but is {start!r}; divide times by dt."
+            )
         self.maximum = maximum
         self.delay = nn.Parameter(given.expand(channels).clone())
         self.past: Tensor | None = None
@@ -52,7 +68,10 @@ class AxonalDelay(nn.Module):
         """Return the whole steps that act now, (channels,) int64."""
         if not bool(torch.isfinite(self.delay).all()):
             channel = first_wrong(self.delay.detach().cpu().numpy(), ("channel",))
-            raise RefsimError(f"AxonalDelay: a delay is NaN or infinite; {channel}. The training diverged; lower its learning rate.")
+            raise RefsimError(
+                f"AxonalDelay: a delay is NaN or infinite; {channel}. The training diverged; "
+                "lower its learning rate."
+            )
         return self.delay.detach().clamp(0, self.maximum).floor().long()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,7 +81,10 @@ class AxonalDelay(nn.Module):
             self._put_back()
             self.past, self.before = x.new_zeros((self.maximum, *x.shape)), torch.zeros_like(x)
         if self.before.shape != x.shape:
-            raise RefsimError(f"AxonalDelay: holds {tuple(self.before.shape)}, but its input is {tuple(x.shape)}; call refsim.reset(module) between batches.")
+            raise RefsimError(
+                f"AxonalDelay: holds {tuple(self.before.shape)}, but its input is "
+                f"{tuple(x.shape)}; call refsim.reset(module) between batches."
+            )
         frames = torch.cat([x[None], self.past])
         y = frames.gather(0, _along(self.steps(), x).expand_as(x)[None])[0]
         self.past, before = frames[:-1], self.before
@@ -70,7 +92,9 @@ class AxonalDelay(nn.Module):
         return self._declared(y, before, x)
 
     def over_steps(self, x: Tensor) -> Tensor:
-        """Return what arrives in all steps of a record, (step, batch, channels, ...), of the same shape; a record held by `forward` stays as it is."""
+        """Return what arrives in all steps of a record, (step, batch, channels, ...), of the same
+        shape; a record held by `forward` stays as it is.
+        """
         self._check(x[0])
         self._put_back()
         frames = torch.cat([x.new_zeros((self.maximum, *x.shape[1:])), x])
@@ -83,7 +107,10 @@ class AxonalDelay(nn.Module):
         self.past = self.before = None
 
     def _declared(self, y: Tensor, before: Tensor, frame: Tensor) -> Tensor:
-        """Return y, to the bit, with the declared gradient of d; `frame` is laid out as one step of y."""
+        """Return y, to the bit, with the declared gradient of d.
+
+        `frame` is laid out as one step of y.
+        """
         if not (torch.is_grad_enabled() and self.delay.requires_grad):
             return y
         return y - _along(self.delay - self.delay.detach(), frame) * (y.detach() - before)
@@ -94,7 +121,10 @@ class AxonalDelay(nn.Module):
 
     def _check(self, x: Tensor) -> None:
         if x.ndim < 2 or x.shape[1] != len(self.delay):
-            raise RefsimError(f"AxonalDelay: has {len(self.delay)} channels, but its input is {tuple(x.shape)}; needed is (batch, {len(self.delay)}, ...).")
+            raise RefsimError(
+                f"AxonalDelay: has {len(self.delay)} channels, but its input is "
+                f"{tuple(x.shape)}; needed is (batch, {len(self.delay)}, ...)."
+            )
 
     def extra_repr(self) -> str:
         """Show channels and bound."""

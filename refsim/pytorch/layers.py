@@ -6,15 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import RefsimError
-from ..model import NeuronModel, load
-from ..model.naming import STEP
-from ..model.notes import warn
-from ..network import positive_time
-from .autocast import autocast_in_use, no_autocast, widened
+from ..cards.names import STEP
+from ..cards.neuron import NeuronModel
+from ..cards.read import load, warn
+from ..core.errors import RefsimError
+from ..networks.network import positive_time
+from .base import autocast_in_use, no_autocast, stepped, widened
 from .delay import AxonalDelay
 from .steps import STEPS
-from .steps_types import stepped
 from .surrogate import Fire, spike_function
 
 
@@ -24,9 +23,11 @@ class Neuron(nn.Module):
     Parameters
     ----------
     surrogate : str, function or None
-        Name of the surrogate gradient, or what ``spike_function("exponential", width=0.5)`` returns; None for none.
+        Name of the surrogate gradient, or what ``spike_function("exponential", width=0.5)``
+        returns; None for none.
     detach_reset : bool
-        Keep the gradient out of the reset, and out of the refractory response of a spike response neuron.
+        Keep the gradient out of the reset, and out of the refractory response of a spike response
+        neuron.
     dt : float or str, optional
         Duration of a step, for cards whose declared step depends on it.
     **parameters
@@ -39,12 +40,20 @@ class Neuron(nn.Module):
     draw : function or None
         Where a stochastic neuron gets its random numbers; None for PyTorch's own generator.
     v, seen, fired : Tensor or None
-        Membrane after the last step, what the threshold saw in it, and the spikes, also where the output is what they carry.
+        Membrane after the last step, what the threshold saw in it, and the spikes, also where the
+        output is what they carry.
     """
 
     card = ""
 
-    def __init__(self, surrogate: str | Fire | None = "rectangle", *, detach_reset: bool = False, dt: object = None, **parameters: Any) -> None:
+    def __init__(
+        self,
+        surrogate: str | Fire | None = "rectangle",
+        *,
+        detach_reset: bool = False,
+        dt: object = None,
+        **parameters: Any,
+    ) -> None:
         super().__init__()
         self.model = load(self.card, **parameters)
         warn(self.model)
@@ -63,10 +72,12 @@ class Neuron(nn.Module):
         return None if self.state is None else self.state[self.model.membrane]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Advance by one step: input (batch, neurons) to spikes (batch, neurons), or to what they carry; of a readout to its membrane.
+        """Advance by one step: input (batch, neurons) to spikes (batch, neurons), or to what they
+        carry; of a readout to its membrane.
 
-        Under `torch.autocast` the input is taken in its short dtype and all else stays float32, as PyTorch does it with what adds up:
-        a membrane of eight bits would forget small inputs, and fire other spikes.
+        Under `torch.autocast` the input is taken in its short dtype and all else stays float32, as
+        PyTorch does it with what adds up: a membrane of eight bits would forget small inputs, and
+        fire other spikes.
         """
         if not autocast_in_use(x.device):
             return self._step(x)
@@ -74,15 +85,26 @@ class Neuron(nn.Module):
             return self._step(widened(x))
 
     def _step(self, x: Tensor) -> Tensor:
-        state = {name: torch.full_like(x, entry.start) for name, entry in self.model.stepped.items()} if self.state is None else self.state
+        state = (
+            {name: torch.full_like(x, entry.start) for name, entry in self.model.stepped.items()}
+            if self.state is None
+            else self.state
+        )
         held = next(iter(state.values())).shape
         if held != x.shape:
             raise RefsimError(
-                f"{type(self).__name__}: holds the membranes of {tuple(held)}, but its input is {tuple(x.shape)}; call refsim.reset(module) between batches."
+                f"{type(self).__name__}: holds the membranes of {tuple(held)}, but its input is "
+                f"{tuple(x.shape)}; call refsim.reset(module) between batches."
             )
-        drawn = {name: torch.rand_like(x) for name in self.model.draws} if self.draw is None else self.draw()
+        drawn = (
+            {name: torch.rand_like(x) for name in self.model.draws}
+            if self.draw is None
+            else self.draw()
+        )
         step, constants = STEPS[self.card], self.now() | drawn
-        spikes, self.seen, self.state = stepped(step, x, state, constants, self.fire, detach_reset=self.detach_reset)
+        spikes, self.seen, self.state = stepped(
+            step, x, state, constants, self.fire, detach_reset=self.detach_reset
+        )
         self.fired = spikes
         output = self.model.discrete.readout or self.model.discrete.payload
         return self.state[output] if output else spikes
@@ -97,7 +119,9 @@ class Neuron(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the parameters."""
-        return ", ".join(f"{name}={parameter.value:g}" for name, parameter in self.model.parameters.items())
+        return ", ".join(
+            f"{name}={parameter.value:g}" for name, parameter in self.model.parameters.items()
+        )
 
 
 class IF(Neuron):
@@ -155,7 +179,10 @@ class CubaLIF(Neuron):
 
 
 class LIFExp(Neuron):
-    """Leaky integrate-and-fire behind an exponential synapse, solved exactly between spikes: card ``lif_exp``. Give it ``dt``."""
+    """Leaky integrate-and-fire behind an exponential synapse, solved exactly between spikes.
+
+    Card ``lif_exp``. Give it ``dt``.
+    """
 
     card = "lif_exp"
 
@@ -185,11 +212,16 @@ class SSNNComposite(Neuron):
 
 
 class PLIF(Neuron):
-    """Leaky integrate-and-fire whose leak is learnt: card ``plif``. ``w`` is a parameter of the module, 1/tau = sigmoid(w)."""
+    """Leaky integrate-and-fire whose leak is learnt: card ``plif``.
+
+    ``w`` is a parameter of the module, 1/tau = sigmoid(w).
+    """
 
     card = "plif"
 
-    def __init__(self, surrogate: str | Fire | None = "rectangle", *, w: float = 0.0, **options: Any) -> None:
+    def __init__(
+        self, surrogate: str | Fire | None = "rectangle", *, w: float = 0.0, **options: Any
+    ) -> None:
         super().__init__(surrogate, w=w, **options)
         self.w = nn.Parameter(torch.tensor(float(w)))
 
@@ -212,7 +244,9 @@ def _duration(model: NeuronModel, dt: object) -> float:
     if dt is not None:
         return positive_time(dt, f"layer of '{model.name}': dt")
     if model.timed:
-        raise RefsimError(f"layer of '{model.name}': its step depends on its duration; give it, dt=\"1 ms\".")
+        raise RefsimError(
+            f"layer of '{model.name}': its step depends on its duration; give it, dt=\"1 ms\"."
+        )
     return 1.0
 
 

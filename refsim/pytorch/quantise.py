@@ -1,4 +1,7 @@
-"""Weights on a grid while they are trained: rounded forward, straight through backward, as what a chip with few bits can hold."""
+"""Weights on a grid while they are trained.
+
+Rounded forward, straight through backward, as what a chip with few bits can hold.
+"""
 
 import math
 from typing import Any
@@ -7,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..errors import RefsimError
+from ..core.errors import RefsimError
 
 
 class Grid(nn.Module):
-    """A parametrisation: the nearest multiple of a step in a range, of two equally near the even one.
+    """A parametrisation: the nearest multiple of a step in a range, of two equally near the even
+    one.
 
     Parameters
     ----------
@@ -22,19 +26,27 @@ class Grid(nn.Module):
 
     Notes
     -----
-    Forward: min(max(round(w/step), low/step), high/step)*step. Backward: dL/dw = dL/dq, straight through the rounding (Bengio et al. 2013),
-    as lava-dl has it. Beyond the range dL/dq passes where it leads back and is 0 where it leads further out: lava-dl's clamp lets nothing
-    pass, and a weight that has left the range never comes back.
+    Forward: min(max(round(w/step), low/step), high/step)*step. Backward: dL/dw = dL/dq, straight
+    through the rounding (Bengio et al. 2013), as lava-dl has it. Beyond the range dL/dq passes
+    where it leads back and is 0 where it leads further out: lava-dl's clamp lets nothing pass, and
+    a weight that has left the range never comes back.
     """
 
     def __init__(self, step: float = 2 / 64, low: float = -4.0, high: float = 254 / 64) -> None:
         super().__init__()
         if not 0 < step < math.inf or not -math.inf < low < high < math.inf:
-            raise RefsimError(f"Grid: needs a step above 0 and low below high, but was given step {step!r}, low {low!r}, high {high!r}.")
-        self.step, self.first, self.last = step, round(low / step), round(high / step)
-        if not (math.isclose(self.first * step, low, abs_tol=1e-9 * step) and math.isclose(self.last * step, high, abs_tol=1e-9 * step)):
             raise RefsimError(
-                f"Grid: low {low:g} and high {high:g} must be multiples of the step {step:g}; the nearest are {self.first * step:g} and {self.last * step:g}."
+                f"Grid: needs a step above 0 and low below high, but was given step {step!r}, "
+                f"low {low!r}, high {high!r}."
+            )
+        self.step, self.first, self.last = step, round(low / step), round(high / step)
+        if not (
+            math.isclose(self.first * step, low, abs_tol=1e-9 * step)
+            and math.isclose(self.last * step, high, abs_tol=1e-9 * step)
+        ):
+            raise RefsimError(
+                f"Grid: low {low:g} and high {high:g} must be multiples of the step {step:g}; "
+                f"the nearest are {self.first * step:g} and {self.last * step:g}."
             )
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -43,7 +55,10 @@ class Grid(nn.Module):
         return held
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """Return what is trained in place of a weight: the weight itself, with what the grid leaves out."""
+        """Return what is trained in place of a weight.
+
+        The weight itself, with what the grid leaves out.
+        """
         return weight
 
     def extra_repr(self) -> str:
@@ -52,7 +67,10 @@ class Grid(nn.Module):
 
 
 class _Held(torch.autograd.Function):
-    """The nearest point of the grid; backward straight through, but not further out of the range."""
+    """The nearest point of the grid.
+
+    Backward straight through, but not further out of the range.
+    """
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, step: float, first: int, last: int) -> Tensor:
@@ -63,25 +81,41 @@ class _Held(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         below, above = ctx.saved_tensors
-        outwards = (below & (gradient > 0)) | (above & (gradient < 0))  # a descent goes against the gradient
+        # A descent goes against the gradient.
+        outwards = (below & (gradient > 0)) | (above & (gradient < 0))
         return torch.where(outwards, torch.zeros_like(gradient), gradient), None, None, None
 
 
-def quantise(module: nn.Module, step: float = 2 / 64, low: float = -4.0, high: float = 254 / 64) -> nn.Module:
-    """Put the weights of all Linear and Conv layers of a module on a grid, and return the module; biases stay as they are.
+def quantise(
+    module: nn.Module, step: float = 2 / 64, low: float = -4.0, high: float = 254 / 64
+) -> nn.Module:
+    """Put the weights of all Linear and Conv layers of a module on a grid, and return the module.
 
-    The bridge reads the weights on the grid. `torch.nn.utils.parametrize.remove_parametrizations(layer, "weight")` keeps them for good.
+    Biases stay as they are.
+
+    The bridge reads the weights on the grid.
+    `torch.nn.utils.parametrize.remove_parametrizations(layer, "weight")` keeps them for good.
 
     Raises
     ------
     RefsimError
         Where nothing has a weight, or weights are on a grid already.
     """
-    parts = [part for part in module.modules() if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)]
+    parts = [
+        part
+        for part in module.modules()
+        if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+    ]
     if not parts:
-        raise RefsimError("quantise: the module has no Linear and no Conv layer, so that there is no weight to put on a grid.")
+        raise RefsimError(
+            "quantise: the module has no Linear and no Conv layer, so that there is no weight to "
+            "put on a grid."
+        )
     if any(parametrize.is_parametrized(part, "weight") for part in parts):
-        raise RefsimError("quantise: a weight of the module is parametrised already; torch.nn.utils.parametrize.remove_parametrizations takes that off.")
+        raise RefsimError(
+            "quantise: a weight of the module is parametrised already; "
+            "torch.nn.utils.parametrize.remove_parametrizations takes that off."
+        )
     for part in parts:
         parametrize.register_parametrization(part, "weight", Grid(step, low, high))
     return module

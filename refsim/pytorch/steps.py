@@ -1,8 +1,11 @@
-"""One PyTorch function a neuron, written by hand and not made from the card: that independence is the check.
+"""One PyTorch function a neuron, written by hand and not made from the card.
 
-Each takes ``(x, s, p, fire)``: input of this step (batch, neurons), states before it by name, constants by name, and
-the function from distance to spike. Each returns ``(z, seen, s)``: spikes, what the threshold saw, states after it.
-Cards with two inputs get x as a dict by input; a random number or the duration of the step come as constants,
+That independence is the check.
+
+Each takes ``(x, s, p, fire)``: input of this step (batch, neurons), states before it by name,
+constants by name, and the function from distance to spike. Each returns ``(z, seen, s)``: spikes,
+what the threshold saw, states after it. Cards with two inputs get x as a dict by input; a random
+number or the duration of the step come as constants,
 ``p["uniform"]`` and ``p["step"]``.
 """
 
@@ -13,16 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .corners import at_least, at_most
-from .steps_adaptive import ADAPTIVE_STEPS
-from .steps_biophysical import BIOPHYSICAL_STEPS
-from .steps_chance import CHANCE_STEPS
-from .steps_loihi import LOIHI_STEPS
-from .steps_nir import NIR_STEPS
-from .steps_norse import NORSE_STEPS
-from .steps_readout import READOUT_STEPS
-from .steps_srm import SRM_STEPS
-from .steps_types import State, Step, Stepped
+from .adaptive_steps import ADAPTIVE_STEPS
+from .base import State, Step, Stepped, at_least, at_most
+from .biophysical_steps import BIOPHYSICAL_STEPS
+from .chance_steps import CHANCE_STEPS
+from .framework_steps import NIR_STEPS, NORSE_STEPS
+from .loihi_steps import LOIHI_STEPS
+from .readout_steps import READOUT_STEPS
+from .srm_steps import SRM_STEPS
 from .surrogate import Fire
 
 
@@ -34,7 +35,10 @@ def if_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
 
 
 def lif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
-    """Leaky integrate-and-fire, form A: the input is divided by tau, in steps; keep = 1 - 1/tau in double precision."""
+    """Leaky integrate-and-fire, form A: the input is divided by tau, in steps.
+
+    Keep = 1 - 1/tau in double precision.
+    """
     v = p["keep"] * s["v"] + x / p["tau"]
     z = fire(v - p["v_th"])
     return z, v, {"v": v * (1 - z) + p["v_reset"] * z}
@@ -102,14 +106,20 @@ def cuba_lif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Step
 
 
 def lif_exp_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
-    """Exact solution of membrane and exponential current between spikes: the old current acts, decays, and then jumps."""
+    """Exact solution of membrane and exponential current between spikes.
+
+    The old current acts, decays, and then jumps.
+    """
     v = p["keep_m"] * s["v"] + p["gain"] * s["i_syn"]
     z = fire(v - p["v_th"])
     return z, v, {"i_syn": p["keep_syn"] * s["i_syn"] + x, "v": v - z * p["v_th"]}
 
 
 def coba_lif_step(x: Mapping[str, Tensor], s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
-    """Conductance-based membrane, exponential Euler: conductances are held over the step, then decay and jump."""
+    """Conductance-based membrane, exponential Euler.
+
+    Conductances are held over the step, then decay and jump.
+    """
     g_e, g_i = s["g_e"], s["g_i"]
     total = p["g_l"] + g_e + g_i
     goal = (p["g_l"] * p["e_l"] + g_e * p["e_e"] + g_i * p["e_i"]) / total
@@ -123,13 +133,18 @@ def coba_lif_step(x: Mapping[str, Tensor], s: State, p: Mapping[str, Any], fire:
 def qif_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
     """Quadratic integrate-and-fire, forward Euler, in volts."""
     v = s["v"]
-    v = v + p["step"] * (((v - p["v_rest"]) * (v - p["v_c"]) / (p["v_c"] - p["v_rest"]) + p["r_m"] * x) / p["tau_m"])
+    v = v + p["step"] * (
+        ((v - p["v_rest"]) * (v - p["v_c"]) / (p["v_c"] - p["v_rest"]) + p["r_m"] * x) / p["tau_m"]
+    )
     z = fire(v - p["v_th"])
     return z, v, {"v": v * (1 - z) + p["v_reset"] * z}
 
 
 def mpr(u: Tensor) -> Tensor:
-    """Membrane potential rectifier of Guo et al. 2022, Eq. 10, piece by piece, with a gradient free of NaN."""
+    """Membrane potential rectifier of Guo et al. 2022, Eq.
+
+    10, piece by piece, with a gradient free of NaN.
+    """
     below = 1 - torch.pow(1 - at_most(u, 0), 1 / 3)
     middle = torch.tanh(3 * (u - 0.5)) / (2 * math.tanh(1.5)) + 0.5
     above = torch.pow(at_least(u, 1), 1 / 3)

@@ -1,7 +1,10 @@
-"""Surrogate gradients: a hard step forward, a smooth stand-in backward. All act on the distance ``x`` to threshold.
+"""Surrogate gradients: a hard step forward, a smooth stand-in backward.
 
-A surrogate says what the derivative of a spike by x is taken to be, and nothing else: whether a reset passes a gradient on is
-the neuron's choice (``detach_reset``), and no surrogate detaches anything by itself.
+All act on the distance ``x`` to threshold.
+
+A surrogate says what the derivative of a spike by x is taken to be, and nothing else: whether a
+reset passes a gradient on is the neuron's choice (``detach_reset``), and no surrogate detaches
+anything by itself.
 """
 
 import math
@@ -13,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import RefsimError, listed
+from ..core.errors import RefsimError, listed
 
 Fire = Callable[[Tensor], Tensor]
 
@@ -27,7 +30,8 @@ class Surrogate:
     title : str
         Its name in the literature.
     formula : str
-        The derivative as an expression in x and the parameters; a test holds it against `derivative`.
+        The derivative as an expression in x and the parameters; a test holds it against
+        `derivative`.
     parameters : dict of str to float
         Its parameters with their defaults, all positive.
     derivative : function ``(x, **parameters) -> Tensor`` of the shape of x
@@ -82,33 +86,91 @@ def _dspike(x: Tensor, slope: float) -> Tensor:
 
 
 SURROGATES: dict[str, Surrogate] = {
-    "rectangle": Surrogate("rectangle", "(abs(x) <= width/2)/width", {"width": 1.0}, _rectangle, True, "STBP, Wu et al. 2018; STBP-tdBN with width 1"),
+    "rectangle": Surrogate(
+        "rectangle",
+        "(abs(x) <= width/2)/width",
+        {"width": 1.0},
+        _rectangle,
+        True,
+        "STBP, Wu et al. 2018; STBP-tdBN with width 1",
+    ),
     "clamp": Surrogate(
-        "clamp, straight through", "(-low <= x)*(x <= high)", {"low": 0.5, "high": 0.5}, _clamp, False, "InfLoR-SNN, Guo et al. 2022: 1 for membranes in [0, 1] at v_th 0.5"
+        "clamp, straight through",
+        "(-low <= x)*(x <= high)",
+        {"low": 0.5, "high": 0.5},
+        _clamp,
+        False,
+        "InfLoR-SNN, Guo et al. 2022: 1 for membranes in [0, 1] at v_th 0.5",
     ),
     "triangle": Surrogate(
-        "triangle", "scale*maximum(0, width - abs(x))/width**2", {"width": 1.0, "scale": 1.0}, _triangle, True, "TET, Deng et al. 2022 (width 1); Diet-SNN with scale 0.3"
+        "triangle",
+        "scale*maximum(0, width - abs(x))/width**2",
+        {"width": 1.0, "scale": 1.0},
+        _triangle,
+        True,
+        "TET, Deng et al. 2022 (width 1); Diet-SNN with scale 0.3",
     ),
     "exponential": Surrogate(
-        "exponential of SLAYER", "scale/width*exp(-abs(x)/width)", {"width": 1.0, "scale": 1.0}, _exponential, True,
+        "exponential of SLAYER",
+        "scale/width*exp(-abs(x)/width)",
+        {"width": 1.0, "scale": 1.0},
+        _exponential,
+        True,
         "SLAYER, Shrestha and Orchard 2018: width tau_rho*theta, scale scale_rho",
     ),
     "exponential_lava": Surrogate(
-        "exponential of lava-dl", "scale/(2*width)*exp(-abs(x)/width)", {"width": 100.0, "scale": 0.1}, _exponential_half, True,
+        "exponential of lava-dl",
+        "scale/(2*width)*exp(-abs(x)/width)",
+        {"width": 100.0, "scale": 0.1},
+        _exponential_half,
+        True,
         "lava-dl: width 100*tau_grad*theta, scale 0.1*scale_grad",
     ),
-    "sigmoid": Surrogate("sigmoid", "slope*sigmoid(slope*x)*sigmoid(-slope*x)", {"slope": 4.0}, _sigmoid, True, "SpikingJelly, alpha 4"),
-    "arctangent": Surrogate("arctangent", "slope/2/(1 + (pi/2*slope*x)**2)", {"slope": 2.0}, _arctangent, True, "snnTorch ATan, alpha 2"),
-    "superspike": Surrogate("SuperSpike", "1/(1 + slope*abs(x))**2", {"slope": 100.0}, _superspike, False, "Zenke and Ganguli 2018, beta 100"),
+    "sigmoid": Surrogate(
+        "sigmoid",
+        "slope*sigmoid(slope*x)*sigmoid(-slope*x)",
+        {"slope": 4.0},
+        _sigmoid,
+        True,
+        "SpikingJelly, alpha 4",
+    ),
+    "arctangent": Surrogate(
+        "arctangent",
+        "slope/2/(1 + (pi/2*slope*x)**2)",
+        {"slope": 2.0},
+        _arctangent,
+        True,
+        "snnTorch ATan, alpha 2",
+    ),
+    "superspike": Surrogate(
+        "SuperSpike",
+        "1/(1 + slope*abs(x))**2",
+        {"slope": 100.0},
+        _superspike,
+        False,
+        "Zenke and Ganguli 2018, beta 100",
+    ),
     "dspike": Surrogate(
-        "tanh, Dspike", "(abs(x) <= 0.5)*slope*(1 - tanh(slope*x)**2)/(2*tanh(slope/2))", {"slope": 3.0}, _dspike, False,
+        "tanh, Dspike",
+        "(abs(x) <= 0.5)*slope*(1 - tanh(slope*x)**2)/(2*tanh(slope/2))",
+        {"slope": 3.0},
+        _dspike,
+        False,
         "Dspike, Li et al. 2021; IM-Loss, Guo et al. 2022, slope 3",
     ),
     "mpr": Surrogate(
-        "MPR before the clamp", "(abs(x) <= 0.5)*3*(1 - tanh(3*x)**2)/(2*tanh(1.5))", {}, partial(_dspike, slope=3.0), False,
-        "InfLoR-SNN, Guo et al. 2022, Eq. 10 at v_th 0.5: the rectifier's slope where the clamp is 1; equal to dspike with slope 3",
+        "MPR before the clamp",
+        "(abs(x) <= 0.5)*3*(1 - tanh(3*x)**2)/(2*tanh(1.5))",
+        {},
+        partial(_dspike, slope=3.0),
+        False,
+        (
+            "InfLoR-SNN, Guo et al. 2022, Eq. 10 at v_th 0.5: the rectifier's slope where the "
+            "clamp "
+            "is 1; equal to dspike with slope 3"
+        ),
     ),
-}  # fmt: skip
+}
 
 
 class _Spike(torch.autograd.Function):
@@ -132,15 +194,17 @@ def spike_function(name: str | Fire | None, **parameters: float) -> Fire:
     Parameters
     ----------
     name : str, function or None
-        A key of ``SURROGATES``: rectangle, clamp, triangle, exponential, exponential_lava, sigmoid, arctangent, superspike,
-        dspike, mpr; a function of your own, taken as it is; None for no gradient.
+        A key of ``SURROGATES``: rectangle, clamp, triangle, exponential, exponential_lava, sigmoid,
+        arctangent, superspike, dspike, mpr; a function of your own, taken as it is; None for no
+        gradient.
     **parameters : float, positive
         In place of the surrogate's own: ``spike_function("exponential", width=0.1*10)``.
 
     Returns
     -------
     function ``x -> spikes``
-        x of any shape, v - v_th in the membrane's unit; spikes of the same shape and dtype, 1 where x >= 0.
+        x of any shape, v - v_th in the membrane's unit; spikes of the same shape and dtype, 1 where
+        x >= 0.
 
     Raises
     ------
@@ -149,7 +213,10 @@ def spike_function(name: str | Fire | None, **parameters: float) -> Fire:
     """
     if name is None or callable(name):
         if parameters:
-            raise RefsimError(f"surrogate: {listed(parameters)} belongs to a surrogate with a name; known are {listed(SURROGATES)}.")
+            raise RefsimError(
+                f"surrogate: {listed(parameters)} belongs to a surrogate with a name; known are "
+                f"{listed(SURROGATES)}."
+            )
         return heaviside if name is None else name
     if name not in SURROGATES:
         raise RefsimError(f"surrogate {name!r} is not known; known are {listed(SURROGATES)}.")
@@ -160,13 +227,23 @@ _LARGEST = 1e100  # parameter; its square is a number still
 
 
 def derivative_of(name: str, **parameters: float) -> Callable[[Tensor], Tensor]:
-    """Return what the named surrogate takes for the derivative of a spike, a function of the distance to threshold."""
+    """Return what the named surrogate takes for the derivative of a spike, a function of the
+    distance to threshold.
+    """
     known = SURROGATES[name].parameters
     if unknown := set(parameters) - set(known):
-        raise RefsimError(f"surrogate '{name}': {listed(unknown)} is not one of its parameters; they are {listed(known)}.")
-    if wrong := {key: value for key, value in parameters.items() if not 1 / _LARGEST <= value <= _LARGEST}:
+        raise RefsimError(
+            f"surrogate '{name}': {listed(unknown)} is not one of its parameters; they are "
+            f"{listed(known)}."
+        )
+    if wrong := {
+        key: value for key, value in parameters.items() if not 1 / _LARGEST <= value <= _LARGEST
+    }:
         given = ", ".join(f"{key}={value:g}" for key, value in wrong.items())
-        raise RefsimError(f"surrogate '{name}': {given} must be a positive number, from {1 / _LARGEST:g} to {_LARGEST:g}.")
+        raise RefsimError(
+            f"surrogate '{name}': {given} must be a positive number, from {1 / _LARGEST:g} to "
+            f"{_LARGEST:g}."
+        )
     return partial(SURROGATES[name].derivative, **{**known, **parameters})
 
 
@@ -183,8 +260,13 @@ def heaviside(x: Tensor) -> Tensor:
 
 def surrogate_table() -> str:
     """Return the table of all surrogates in Markdown, as it stands in ``docs/losses.md``."""
-    rows = ["| name | derivative of a spike by x = v - v_th | parameters | source |", "|---|---|---|---|"]
+    rows = [
+        "| name | derivative of a spike by x = v - v_th | parameters | source |",
+        "|---|---|---|---|",
+    ]
     for name, known in SURROGATES.items():
-        parameters = ", ".join(f"{key} {value:g}" for key, value in known.parameters.items()) or "none"
+        parameters = (
+            ", ".join(f"{key} {value:g}" for key, value in known.parameters.items()) or "none"
+        )
         rows.append(f"| `{name}` | `{known.formula}` | {parameters} | {known.source} |")
     return "\n".join(rows) + "\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ..claims import Verdict
-from ..questions.findings import Findings
+from ..cases.findings import Findings
+from ..core.claims import Verdict
 from .pictures import Picture, pictures
 from .text import facts
 
@@ -24,7 +24,9 @@ def page(findings: Findings, content: Mapping[str, Any]) -> str:
         verdict=content["verdict"],
         id=content["id"],
         sentence=escape(content["sentence"]),
-        facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts(findings)),
+        facts="".join(
+            f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts(findings)
+        ),
         claims="\n".join(claims),
         pictures="\n".join(_figure(picture) for picture in pictures(findings)),
         runs=escape(json.dumps(content["runs"], indent=1)),
@@ -36,13 +38,23 @@ def _row(verdict: Verdict, *, because: bool) -> str:
     claim = verdict.claim
     detail = f'<span class="because">{escape(verdict.detail)}</span>' if verdict.detail else ""
     reason = f'<span class="because">{escape(claim.because)}</span>' if because else ""
-    run = f'<td data-name="run">{escape(verdict.run)}{detail}</td>' if verdict.run else f"<td>{detail}</td>"
+    run = (
+        f'<td data-name="run">{escape(verdict.run)}{detail}</td>'
+        if verdict.run
+        else f"<td>{detail}</td>"
+    )
     value = "" if verdict.value is None else f"{verdict.value:.6g} {escape(claim.unit)}"
-    return (f'<tr><td class="{verdict.status}">{verdict.status}</td><td>{escape(claim.measure)}{reason}</td>'
-            f'{run}<td class="number" data-name="value">{value}</td>'
-            f'<td class="number" data-name="limit">{escape(claim.limit_text)}</td></tr>')  # fmt: skip
+    return (
+        "<tr><td "
+        f'class="{verdict.status}">{verdict.status}</td><td>{escape(claim.measure)}{reason}</td>'
+        f'{run}<td class="number" data-name="value">{value}</td>'
+        f'<td class="number" data-name="limit">{escape(claim.limit_text)}</td></tr>'
+    )
 
 
 def _figure(picture: Picture) -> str:
-    return (f'<figure><h2>{escape(picture.title)}</h2><div tabindex="0"><img src="{picture.data_url}" alt="{escape(picture.words)}"></div>'
-            f"<figcaption>{escape(picture.words)}</figcaption></figure>")  # fmt: skip
+    return (
+        f'<figure><h2>{escape(picture.title)}</h2><div tabindex="0"><img '
+        f'src="{picture.data_url}" alt="{escape(picture.words)}"></div>'
+        f"<figcaption>{escape(picture.words)}</figcaption></figure>"
+    )

@@ -1,7 +1,10 @@
-"""report.json and report.html appear together: whoever opens the folder finds the old two or the new two, whenever a run is killed.
+"""report.json and report.html appear together.
 
-Two files cannot be replaced in one move, but one link can. Both names are links through `.report`, which leads to a folder with
-both files; a new pair is written whole beside it, and then `.report` is turned to it.
+Whoever opens the folder finds the old two or the new two, whenever a run is killed.
+
+Two files cannot be replaced in one move, but one link can. Both names are links through `.report`,
+which leads to a folder with both files; a new pair is written whole beside it, and then `.report`
+is turned to it.
 """
 
 import contextlib
@@ -39,7 +42,10 @@ def write_pair(folder: Path, texts: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Let another process that writes to the folder wait; where a file system has no locks, none does."""
+    """Let another process that writes to the folder wait.
+
+    Where a file system has no locks, none does.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
@@ -50,7 +56,11 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
-    if stuck := [name for name in (*texts, _TURN) if (folder / name).is_dir() and not (folder / name).is_symlink()]:
+    if stuck := [
+        name
+        for name in (*texts, _TURN)
+        if (folder / name).is_dir() and not (folder / name).is_symlink()
+    ]:
         raise OSError(errno.EISDIR, f"{stuck[0]} in it is a folder", str(folder))
     new = _filled(folder, texts)
     try:
@@ -92,7 +102,10 @@ def _is_link(path: Path) -> bool:
 
 
 def _hang(folder: Path, names: list[str]) -> None:
-    """Make each name a link through `.report` without changing what is seen: it leads to a copy of what is there."""
+    """Make each name a link through `.report` without changing what is seen.
+
+    It leads to a copy of what is there.
+    """
     old = Path(tempfile.mkdtemp(prefix=_KEPT, dir=folder))
     old.chmod(0o777 & ~_umask())
     for name in names:
@@ -125,7 +138,10 @@ def _link(target: str, path: Path) -> None:
 
 
 def _one_after_the_other(folder: Path, new: Path, names: list[str]) -> None:
-    """Replace the files where there are no links: the last is taken away first, so that no two of different runs stand together."""
+    """Replace the files where there are no links.
+
+    The last is taken away first, so that no two of different runs stand together.
+    """
     first, *rest = names
     for name in rest:
         (folder / name).unlink(missing_ok=True)

@@ -1,4 +1,6 @@
-"""The pictures of a report. Shapes and line styles differ as well as colours, so that they print in grey."""
+"""The pictures of a report. Shapes and line styles differ as well as colours, so that they print in
+grey.
+"""
 
 import base64
 import functools
@@ -8,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..questions.findings import Closeup, Findings, threshold_of
-from ..questions.step import Ladder
-from ..recording import Recording
-from ..style import BLACK, BLUE, ORANGE, finished, new_figure
+from ..cases.findings import Closeup, Findings, Ladder, threshold_of
+from ..core.style import BLACK, BLUE, ORANGE, finished, new_figure
+from ..networks.recording import Recording
 
 _MOST_NAMED = 3  # changed decisions
 
@@ -49,38 +50,74 @@ def _finish(figure: Any, title: str, words: str) -> Picture:
 
 
 def _raster(findings: Findings) -> Picture:
-    """Spikes of both runs of one sample, laid over each other: a ring for the reference, a dot for the trial."""
+    """Spikes of both runs of one sample, laid over each other.
+
+    A ring for the reference, a dot for the trial.
+    """
     found = findings.worst
     assert found is not None
-    sample = found.first.sample if found.first else findings.closeup.sample if findings.closeup else 0
+    sample = (
+        found.first.sample if found.first else findings.closeup.sample if findings.closeup else 0
+    )
     sizes = [train.n_neurons for train in found.reference.spikes]
     figure, axes = new_figure(inches := min(max(4.2, 1 + 0.6 * len(sizes)), 24.0))
     rows, ticks, names = bands(sizes, min(0.5 / (inches - 1), 0.8 / len(sizes))), [], []
-    for layer, (left, right) in enumerate(zip(found.reference.spikes, found.trial.spikes, strict=True)):
+    for layer, (left, right) in enumerate(
+        zip(found.reference.spikes, found.trial.spikes, strict=True)
+    ):
         mine, theirs = (_of_sample(train, sample) for train in (left, right))
         label = {"ring": found.reference.label, "dot": found.trial.label} if layer == 0 else {}
-        axes.scatter(mine[0], rows[layer](mine[1]), s=16, facecolors="none", edgecolors=BLUE, linewidths=0.8, label=label.get("ring"))
+        axes.scatter(
+            mine[0],
+            rows[layer](mine[1]),
+            s=16,
+            facecolors="none",
+            edgecolors=BLUE,
+            linewidths=0.8,
+            label=label.get("ring"),
+        )
         axes.scatter(theirs[0], rows[layer](theirs[1]), s=3, color=BLACK, label=label.get("dot"))
         ticks.append(rows[layer]((left.n_neurons - 1) / 2))
         names.append(f"layer {layer}\n{left.n_neurons} neurons")
         if layer:
-            axes.axhline((rows[layer](0) + rows[layer - 1](sizes[layer - 1] - 1)) / 2, color="0.6", linewidth=0.6)
+            axes.axhline(
+                (rows[layer](0) + rows[layer - 1](sizes[layer - 1] - 1)) / 2,
+                color="0.6",
+                linewidth=0.6,
+            )
     if found.first:
         where = found.first
         axes.scatter(
-            [where.step], [rows[where.layer](where.neuron)], s=160, marker="s", facecolors="none", edgecolors=ORANGE, linewidths=1.6, label="first difference"
+            [where.step],
+            [rows[where.layer](where.neuron)],
+            s=160,
+            marker="s",
+            facecolors="none",
+            edgecolors=ORANGE,
+            linewidths=1.6,
+            label="first difference",
         )
-    axes.set(xlabel="step", xlim=(-0.7, found.reference.drive.n_steps - 0.3), yticks=ticks, yticklabels=names)
+    axes.set(
+        xlabel="step",
+        xlim=(-0.7, found.reference.drive.n_steps - 0.3),
+        yticks=ticks,
+        yticklabels=names,
+    )
     axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
-    words = f"Sample {sample}: a ring is a spike of {found.reference.label}, a dot one of {found.trial.label}; a dot in a ring is agreement."
+    words = (
+        f"Sample {sample}: a ring is a spike of {found.reference.label}, a dot one of "
+        f"{found.trial.label}; a dot in a ring is agreement."
+    )
     if len(found.trial.provenance.get("recorded_layers", sizes)) < len(sizes):
         words += " Layers that were not recorded are shown as they run freely."
     return _finish(figure, "Spikes of both runs", words)
 
 
 def bands(sizes: Sequence[int], least: float) -> list[Callable[[Any], Any]]:
-    """Return, a layer, the height at which a neuron is drawn: layers above one another, each as high as it is large, but none too low for its name.
+    """Return, a layer, the height at which a neuron is drawn.
+
+    Layers above one another, each as high as it is large, but none too low for its name.
 
     Parameters
     ----------
@@ -93,7 +130,10 @@ def bands(sizes: Sequence[int], least: float) -> list[Callable[[Any], Any]]:
     for _ in range(50):  # what is made higher makes the whole higher
         heights = np.maximum(sizes, least * heights.sum())
     starts = np.concatenate([[0.0], np.cumsum(heights)[:-1]])
-    return [functools.partial(_row, start, height, n) for start, height, n in zip(starts, heights, sizes, strict=True)]
+    return [
+        functools.partial(_row, start, height, n)
+        for start, height, n in zip(starts, heights, sizes, strict=True)
+    ]
 
 
 def _row(start: float, height: float, n: int, neuron: Any) -> Any:
@@ -108,13 +148,35 @@ def draw_run(table: Mapping[str, Any], recording: Recording) -> Picture:
     time = np.asarray(table["time_s"]) * 1e3
     axes.step(time, table["input"], where="post", color="0.6", linewidth=1, label="input")
     axes.plot(time, table["before_reset"], color=BLUE, linewidth=1.6, label="membrane before reset")
-    axes.plot(time, table["after_reset"], color=BLACK, linewidth=1, linestyle="--", marker=".", markersize=3, label="after reset")
+    axes.plot(
+        time,
+        table["after_reset"],
+        color=BLACK,
+        linewidth=1,
+        linestyle="--",
+        marker=".",
+        markersize=3,
+        label="after reset",
+    )
     fired = np.flatnonzero(table["spike"])
-    axes.scatter(time[fired], np.asarray(table["before_reset"])[fired], marker="v", s=36, color=ORANGE, zorder=3, label="spike")
+    axes.scatter(
+        time[fired],
+        np.asarray(table["before_reset"])[fired],
+        marker="v",
+        s=36,
+        color=ORANGE,
+        zorder=3,
+        label="spike",
+    )
     threshold = threshold_of(recording.network, 0, 0)
     if np.isfinite(threshold):
         axes.axhline(threshold, color="0.4", linewidth=0.8, linestyle=":", label="threshold")
-    axes.set(xlabel="time (ms)", ylabel="membrane (dimensionless)" if (unit := model.state[model.membrane].unit) == "1" else f"membrane ({unit})")
+    axes.set(
+        xlabel="time (ms)",
+        ylabel="membrane (dimensionless)"
+        if (unit := model.state[model.membrane].unit) == "1"
+        else f"membrane ({unit})",
+    )
     figure.legend(loc="outside upper center", ncols=5, frameon=False, fontsize=7)
     words = f"{model.title}: {len(fired)} spikes in {recording.drive.n_steps} steps."
     return _finish(figure, model.name, words)
@@ -132,18 +194,36 @@ def _membrane(closeup: Closeup, findings: Findings) -> Picture:
     figure, axes = new_figure(3.0)
     steps = np.arange(len(closeup.reference))
     axes.plot(steps, closeup.reference, color=BLUE, linewidth=2.4, label=found.reference.label)
-    axes.plot(steps, closeup.trial, color=BLACK, linestyle="--", marker=".", markersize=4, linewidth=1, label=found.trial.label)
+    axes.plot(
+        steps,
+        closeup.trial,
+        color=BLACK,
+        linestyle="--",
+        marker=".",
+        markersize=4,
+        linewidth=1,
+        label=found.trial.label,
+    )
     if np.isfinite(closeup.threshold):
-        axes.axhline(closeup.threshold, color="0.4", linewidth=0.8, linestyle=":", label="threshold")
+        axes.axhline(
+            closeup.threshold, color="0.4", linewidth=0.8, linestyle=":", label="threshold"
+        )
     if closeup.step is not None:
         axes.axvline(closeup.step, color=ORANGE, linewidth=1.2, label="they part here")
     axes.set(xlabel="step", ylabel="membrane before reset")
     axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
-    what = "the first to part" if closeup.step is not None else "the one that came nearest to threshold"
+    what = (
+        "the first to part"
+        if closeup.step is not None
+        else "the one that came nearest to threshold"
+    )
     words = f"Layer {closeup.layer}, neuron {closeup.neuron}, sample {closeup.sample}: {what}."
     if "recorded_layers" in found.trial.provenance:
-        words += f" The membrane of {found.trial.label} is not known; shown is the declared step that follows its spikes."
+        words += (
+            f" The membrane of {found.trial.label} is not known; shown is the declared step "
+            "that follows its spikes."
+        )
     return _finish(figure, "Membrane of one neuron", words)
 
 
@@ -160,7 +240,11 @@ def _decisions(findings: Findings) -> Picture:
         axes.imshow(np.log1p(table), cmap="Greys", vmax=1.6 * np.log1p(table.max()))
         for row, column in np.argwhere(table):
             same = row == column
-            how = {"color": BLACK if same else ORANGE, "weight": "normal" if same else "bold", "fontsize": 8}
+            how = {
+                "color": BLACK if same else ORANGE,
+                "weight": "normal" if same else "bold",
+                "fontsize": 8,
+            }
             axes.text(column, row, str(table[row, column]), ha="center", va="center", **how)
         axes.set(xticks=range(classes), yticks=range(classes))
     else:  # cells would be too small for a number, and for the eye
@@ -169,11 +253,23 @@ def _decisions(findings: Findings) -> Picture:
         axes.scatter(diagonal, diagonal, s=6, color=BLACK, label="same decision", clip_on=False)
         if changed:
             rows, columns = np.transpose(changed)
-            axes.scatter(columns, rows, s=20 * np.sqrt(table[rows, columns]), marker="s", facecolors="none", edgecolors=ORANGE, label="changed", clip_on=False)
+            axes.scatter(
+                columns,
+                rows,
+                s=20 * np.sqrt(table[rows, columns]),
+                marker="s",
+                facecolors="none",
+                edgecolors=ORANGE,
+                label="changed",
+                clip_on=False,
+            )
         axes.set(xlim=(-0.5, classes - 0.5), ylim=(classes - 0.5, -0.5), aspect="equal")
         figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     axes.set(xlabel=f"class in {found.trial.label}", ylabel=f"class in {found.reference.label}")
-    words = f"Samples by class in either run; off the diagonal the decision changed ({found.changed_decisions} of {len(found.reference.decisions())})."
+    words = (
+        "Samples by class in either run; off the diagonal the decision changed "
+        f"({found.changed_decisions} of {len(found.reference.decisions())})."
+    )
     if changed:
         most = sorted(changed, key=lambda pair: -table[tuple(pair)])[:_MOST_NAMED]
         told = ", ".join(f"{row} became {column} ({table[row, column]})" for row, column in most)
@@ -185,13 +281,37 @@ def _ladder(ladder: Ladder) -> Picture:
     """Draw spike displacement against the sub-step."""
     figure, axes = new_figure(3.2)
     fractions = [1 / rung.refine for rung in ladder.rungs]
-    axes.loglog(fractions, [rung.from_grid.mean_steps for rung in ladder.rungs], color=BLUE, marker="o", label="from the declared step")
-    pairs = [(1 / rung.refine, rung.to_next.mean_steps) for rung in ladder.rungs if rung.to_next is not None and rung.to_next.mean_steps > 0]
+    axes.loglog(
+        fractions,
+        [rung.from_grid.mean_steps for rung in ladder.rungs],
+        color=BLUE,
+        marker="o",
+        label="from the declared step",
+    )
+    pairs = [
+        (1 / rung.refine, rung.to_next.mean_steps)
+        for rung in ladder.rungs
+        if rung.to_next is not None and rung.to_next.mean_steps > 0
+    ]
     if pairs:
-        axes.loglog(*zip(*pairs, strict=True), color=BLACK, linestyle="--", marker="s", label="from the next finer run")
+        axes.loglog(
+            *zip(*pairs, strict=True),
+            color=BLACK,
+            linestyle="--",
+            marker="s",
+            label="from the next finer run",
+        )
     axes.set(xlabel="sub-step in units of dt", ylabel="mean spike displacement (dt)")
     axes.set_xticks(fractions, [f"1/{rung.refine}" for rung in ladder.rungs])
     axes.minorticks_off()
     axes.legend(frameon=False, fontsize=8)
-    order = f"fitted order {ladder.order:.2f}" if np.isfinite(ladder.order) else "no order can be fitted"
-    return _finish(figure, "The step against its ODE", f"How far spikes lie from each other as the sub-step shrinks; {order}.")
+    order = (
+        f"fitted order {ladder.order:.2f}"
+        if np.isfinite(ladder.order)
+        else "no order can be fitted"
+    )
+    return _finish(
+        figure,
+        "The step against its ODE",
+        f"How far spikes lie from each other as the sub-step shrinks; {order}.",
+    )

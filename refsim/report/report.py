@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import RefsimError
-from ..model.notes import notes
-from ..network import Network
-from ..questions.findings import Findings
-from ..recording import decision_rule
+from ..cards.read import notes
+from ..cases.findings import Findings
+from ..core.errors import RefsimError
+from ..networks.network import Network
+from ..networks.recording import decision_rule
 from .html import page
 from .pair import write_pair
 from .sentence import sentence
@@ -62,23 +62,34 @@ class Report:
             "network": describe_network(findings.network),
             "decision": decision_rule(findings.network) if findings.network is not None else None,
             "data": dict(findings.data or {}),
-            "runs": [dict(run.provenance) | {"spikes_per_layer": [len(train) for train in run.spikes]} for run in runs],
+            "runs": [
+                dict(run.provenance) | {"spikes_per_layer": [len(train) for train in run.spikes]}
+                for run in runs
+            ],
             "claims": [verdict.as_dict() for verdict in findings.verdicts],
             "causes": [cause.as_dict() for cause in findings.conventions],
         }
         plain, strange = finite(content)
-        strange |= {f"claims[{row}].value": _word(verdict.value) for row, verdict in enumerate(findings.verdicts) if _is_strange(verdict.value)}
+        strange |= {
+            f"claims[{row}].value": _word(verdict.value)
+            for row, verdict in enumerate(findings.verdicts)
+            if _is_strange(verdict.value)
+        }
         whole: dict[str, Any] = {**plain, "not_finite": strange}
         return whole | {"id": hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]}
 
     def as_json(self) -> str:
-        """Return report.json, which any reader of JSON takes: what is NaN or infinite is null, and named under ``not_finite``."""
+        """Return report.json, which any reader of JSON takes.
+
+        What is NaN or infinite is null, and named under ``not_finite``.
+        """
         return json.dumps(self.as_dict(), indent=2, allow_nan=False)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write report.json and report.html into a folder, made where absent; return the folder.
 
-        Both are written or none, whenever the run is killed: see `refsim.report.pair`. They carry the same ``id``.
+        Both are written or none, whenever the run is killed: see `refsim.report.pair`. They carry
+        the same ``id``.
 
         Raises
         ------
@@ -87,9 +98,18 @@ class Report:
         """
         path = Path(folder)
         try:
-            write_pair(path, {"report.json": self.as_json() + "\n", "report.html": page(self.findings, self.as_dict())})
+            write_pair(
+                path,
+                {
+                    "report.json": self.as_json() + "\n",
+                    "report.html": page(self.findings, self.as_dict()),
+                },
+            )
         except OSError as error:
-            raise RefsimError(f"the report cannot be written to {path} ({error.strerror}); name another folder, --report DIR.") from None
+            raise RefsimError(
+                f"the report cannot be written to {path} ({error.strerror}); name another "
+                "folder, --report DIR."
+            ) from None
         return path
 
     def __str__(self) -> str:
@@ -103,20 +123,48 @@ def describe_network(network: Network | None) -> dict[str, Any] | None:
         return None
     layers = []
     for layer in network.layers:
-        values = {name: parameter.value for name, parameter in layer.model.parameters.items() if name not in layer.parameters}
-        layers.append({"name": layer.name, "neuron": layer.model.name, "n_inputs": layer.n_pre, "n_neurons": layer.n_post,
-                       "parameters": values, "parameters_per_neuron": sorted(layer.parameters), "notes": notes(layer.model, layer.parameters)})  # fmt: skip
-    return {"dt": network.dt, "n_inputs": network.n_inputs, "synapses": sum(layer.weight.size for layer in network.layers), "layers": layers}
+        values = {
+            name: parameter.value
+            for name, parameter in layer.model.parameters.items()
+            if name not in layer.parameters
+        }
+        layers.append(
+            {
+                "name": layer.name,
+                "neuron": layer.model.name,
+                "n_inputs": layer.n_pre,
+                "n_neurons": layer.n_post,
+                "parameters": values,
+                "parameters_per_neuron": sorted(layer.parameters),
+                "notes": notes(layer.model, layer.parameters),
+            }
+        )
+    return {
+        "dt": network.dt,
+        "n_inputs": network.n_inputs,
+        "synapses": sum(layer.weight.size for layer in network.layers),
+        "layers": layers,
+    }
 
 
 def finite(value: Any, where: str = "") -> tuple[Any, dict[str, str]]:
-    """Return data as JSON takes it, and what in it was NaN or infinite, by its place: JSON has neither, and null stands for them."""
+    """Return data as JSON takes it, and what in it was NaN or infinite, by its place.
+
+    JSON has neither, and null stands for them.
+    """
     if isinstance(value, Mapping):
-        parts = [(str(key), finite(entry, f"{where}.{key}" if where else str(key))) for key, entry in value.items()]
-        return {key: part for key, (part, _) in parts}, {place: word for _, (_, found) in parts for place, word in found.items()}
+        parts = [
+            (str(key), finite(entry, f"{where}.{key}" if where else str(key)))
+            for key, entry in value.items()
+        ]
+        return {key: part for key, (part, _) in parts}, {
+            place: word for _, (_, found) in parts for place, word in found.items()
+        }
     if isinstance(value, list | tuple):
         rows = [finite(entry, f"{where}[{row}]") for row, entry in enumerate(value)]
-        return [part for part, _ in rows], {place: word for _, found in rows for place, word in found.items()}
+        return [part for part, _ in rows], {
+            place: word for _, found in rows for place, word in found.items()
+        }
     if hasattr(value, "tolist"):  # a number or an array of NumPy
         return finite(value.tolist(), where)
     if _is_strange(value):

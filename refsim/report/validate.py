@@ -1,18 +1,66 @@
-"""validate: a network, a file or a live module in, a report out; what ``refsim validate`` does, from Python."""
+"""compare: two recordings in, a report out.
+
+validate: a network, a file or a live module in, a report out; what ``refsim validate`` does, from
+Python.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..drive import Drive
-from ..errors import RefsimError
-from ..network import Network
-from ..questions.expected import Expected
-from ..questions.subject import Said, is_live
-from ..questions.validation import Validation
-from ..recording import Engine
+from ..cases.against_recorded import compare_recorded
+from ..cases.case import standard_claims
+from ..cases.findings import Findings
+from ..cases.network import CODE_MEASURES, applying, judge_calls, judge_code
+from ..cases.subject import Said, is_live
+from ..cases.validation import Validation
+from ..compare.expected import Expected
+from ..core.errors import RefsimError
+from ..networks.drive import Drive
+from ..networks.network import Network
+from ..networks.recording import Engine, Recording
 from .report import Report
+
+
+def compare(reference: Recording, trial: Recording) -> Report:
+    """Compare two runs of one network on one drive, spike by spike.
+
+    Parameters
+    ----------
+    reference, trial : Recording
+        As `refsim.run` returns them. With ``record=("before_reset",)`` the report shows both
+        membranes where they part.
+
+    Returns
+    -------
+    Report
+        With ``.verdict`` ("pass", "fail" or "inconclusive"), ``.sentence``, ``.text()`` and
+        ``.save(folder)``.
+
+    Raises
+    ------
+    RefsimError
+        Where the runs differ in shape or input.
+    """
+    found = compare_recorded(reference, trial)
+    claims = [
+        claim
+        for claim in applying(standard_claims(), reference.network)
+        if claim.measure in CODE_MEASURES
+    ]
+    verdicts = [*(judge_code(claim, found) for claim in claims), *judge_calls(trial)]
+    facts = {
+        "samples": reference.drive.n_samples,
+        "steps": reference.drive.n_steps,
+        "inputs": reference.drive.n_inputs,
+        "drive": reference.drive.made.get("kind"),
+    }
+    return Report(
+        Findings(
+            "Comparison of two runs", tuple(verdicts), reference.network, facts, reference, (found,)
+        )
+    )
 
 
 def validate(
@@ -45,17 +93,19 @@ def validate(
 ) -> Report:
     """Say whether a network is what it is declared to be, as ``refsim validate`` does.
 
-    Three parties have names in the report: what is **declared** (a network, description or file), what was **read** from a module, and the
-    **trial**, whose code ran. Of a file or a network, refsim's own steps go on trial; your own code runs only where `what` is a module.
+    Three parties have names in the report: what is **declared** (a network, description or file),
+    what was **read** from a module, and the
+    **trial**, whose code ran. Of a file or a network, refsim's own steps go on trial; your own code
+    runs only where `what` is a module.
 
     Parameters
     ----------
     what : nn.Module, Network, path or str, optional
-        A live module, or ``"net.py:make"``, which is put on trial; a network, or a file as of `refsim.bridge.load`; a case of validation/.
-        By default the network that comes with refsim.
+        A live module, or ``"net.py:make"``, which is put on trial; a network, or a file as of
+        `refsim.bridge.load`; a case of validation/. By default the network that comes with refsim.
     data : Drive, array, path or str
-        Input: a drive; currents (n_samples, n_steps, n_inputs); values (n_samples, n_inputs), held or encoded for `steps`; or a file, as
-        after ``--data``. A case has its own.
+        Input: a drive; currents (n_samples, n_steps, n_inputs); values (n_samples, n_inputs), held
+        or encoded for `steps`; or a file, as after ``--data``. A case has its own.
     against : Network, nn.Module, path or str, optional
         What a live module is held against. By default it is held against what refsim reads in it.
     labels : (n_samples,) int or path, optional
@@ -75,7 +125,8 @@ def validate(
     expected : path, array or dict of arrays by layer, optional
         Spikes that the framework recorded, as `refsim.recorded` takes them.
     expected_axes, expected_dtype, expected_delay : optional
-        Their order, the dtype the framework computed in (by default float32), and by how many steps they are late.
+        Their order, the dtype the framework computed in (by default float32), and by how many steps
+        they are late.
     otherwise : bool
         Also report the accuracy under every other answer to what a file leaves unsaid.
     describe, convention, input_shape, layout
@@ -95,7 +146,15 @@ def validate(
     RefsimError
         For input that cannot be used, with what is needed.
     """
-    words = {"source": data, "labels": labels, "steps": steps, "encoder": encoder, "scale": scale, "samples": samples, "seed": seed}
+    words = {
+        "source": data,
+        "labels": labels,
+        "steps": steps,
+        "encoder": encoder,
+        "scale": scale,
+        "samples": samples,
+        "seed": seed,
+    }
     given = {name: value for name, value in words.items() if value is not None}
     if given and data is None and what is None:
         raise RefsimError("validate: data options are of data=..., which is not given.")
@@ -103,19 +162,43 @@ def validate(
     if dt is None and isinstance(data, Drive) and is_live(what):
         dt = data.dt  # a drive says how long its step is, and a module does not
     said = Said(describe, dt, dict(convention or {}), shape, layout, device, _single(dtype, what))
-    recorded = None if expected is None else Expected(expected, expected_axes, expected_dtype, expected_delay)
-    if expected is None and (surplus := expected_axes or expected_dtype or expected_delay) is not None:
-        raise RefsimError(f"validate: {surplus!r} is said of recorded spikes, and none are given: expected=....")
+    recorded = (
+        None
+        if expected is None
+        else Expected(expected, expected_axes, expected_dtype, expected_delay)
+    )
+    if (
+        expected is None
+        and (surplus := expected_axes or expected_dtype or expected_delay) is not None
+    ):
+        raise RefsimError(
+            f"validate: {surplus!r} is said of recorded spikes, and none are given: expected=...."
+        )
     asked = Validation(
-        what, given, against, said, _several(engine), () if said.dtype else _several(dtype), fine, recorded, otherwise,
-        os.cpu_count() or 1 if workers is None else workers, scheduler,
-    )  # fmt: skip
+        what,
+        given,
+        against,
+        said,
+        _several(engine),
+        () if said.dtype else _several(dtype),
+        fine,
+        recorded,
+        otherwise,
+        os.cpu_count() or 1 if workers is None else workers,
+        scheduler,
+    )
     return Report(asked.findings())
 
 
 def _several(given: Any) -> tuple[Any, ...]:
     """Return one or several as several."""
-    return () if given is None else (given,) if isinstance(given, str) or not isinstance(given, Sequence) else tuple(given)
+    return (
+        ()
+        if given is None
+        else (given,)
+        if isinstance(given, str) or not isinstance(given, Sequence)
+        else tuple(given)
+    )
 
 
 def _single(dtype: Any, what: Any) -> str | None:
@@ -124,5 +207,7 @@ def _single(dtype: Any, what: Any) -> str | None:
     if not names or not is_live(what):
         return None
     if len(names) > 1:
-        raise RefsimError(f"{what}: is run in one dtype; give dtype once, or none, and it is run as it is.")
+        raise RefsimError(
+            f"{what}: is run in one dtype; give dtype once, or none, and it is run as it is."
+        )
     return str(names[0])

@@ -1,20 +1,207 @@
-"""The compiled programs: whole or made anew, locked while they are made or run, and kept small."""
+"""The folder of compiled programs: where it is and whose it is.
+
+What lies in it is run, so it is its owner's alone.
+
+The compiled programs: whole or made anew, locked while they are made or run, and kept small.
+"""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
+import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from ...errors import RefsimError
-from .folder import cache_folder, mark, unmark
+from ...core.errors import RefsimError
+
+CURE = "Name a folder of your own in REFSIM_CACHE."
+_MARK = "refsim-cache.txt"
+_SAYS = (
+    "Networks that refsim has compiled, in folders called refsim-... `refsim cache clear` "
+    "removes them, and nothing else.\n"
+)
+_INSIDE = "refsim-cache"  # a folder of refsim's own, in one that holds something else
+
+
+def cache_folder() -> Path:
+    """Return the folder of compiled programs, made where absent.
+
+    REFSIM_CACHE names it; else it is `refsim` in the user's cache folder, and where that cannot be
+    written (a home that is read-only) a folder of the user's own beside the temporary files.
+
+    Raises
+    ------
+    RefsimError
+        Where the folder cannot be written, belongs to somebody else, or could have been written by
+        others.
+    """
+    named = os.environ.get("REFSIM_CACHE")
+    if named:
+        return _own_part(_whole_path(named))
+    usual = _usual_folder()
+    try:
+        if usual is not None:
+            return _own_part(usual)
+    except _Unwritable:
+        # A home that is read-only; a folder that others could have filled is an error and goes on.
+        pass
+    beside = Path(tempfile.gettempdir()) / f"refsim-cache-{os.geteuid()}"
+    if beside.is_symlink():
+        raise RefsimError(
+            f"the folder for compiled networks, {beside}, is a link that anybody may have made. "
+            f"{CURE}"
+        )
+    return private_folder(beside)
+
+
+def _own_part(path: Path) -> Path:
+    """Return a folder, or, where it holds what is not refsim's, a folder of refsim's in it.
+
+    What lies beside is neither touched nor removed.
+    """
+    if not _has_strangers(path):
+        return private_folder(path)
+    _check_alone(path, path.stat())
+    inside = path / _INSIDE
+    if inside.is_symlink():
+        raise RefsimError(f"the folder for compiled networks, {inside}, is a link. {CURE}")
+    return private_folder(inside)
+
+
+def _has_strangers(path: Path) -> bool:
+    """Return whether a folder is there that has something in it, but not refsim's mark, which is
+    the first thing that refsim writes.
+    """
+    try:
+        return any(path.iterdir()) and not (path / _MARK).is_file()
+    except OSError:
+        return False
+
+
+def mark(path: Path) -> None:
+    """Leave refsim's mark in a folder, before anything else."""
+    if not (path / _MARK).is_file():
+        # Who cannot write it can write nothing else either, and hears of that.
+        with contextlib.suppress(OSError):
+            (path / _MARK).write_text(_SAYS, "utf-8")
+
+
+def unmark(path: Path) -> None:
+    """Take the mark away where nothing else is left."""
+    with contextlib.suppress(OSError):
+        if [entry.name for entry in path.iterdir()] == [_MARK]:
+            (path / _MARK).unlink()
+
+
+def _whole_path(named: str) -> Path:
+    """Return a folder's path from the root on.
+
+    A program is started in the folder of its run, not in ours.
+    """
+    try:
+        return Path(named).expanduser().absolute()  # where no shell has turned ~ into the home
+    except RuntimeError:
+        raise RefsimError(
+            f"REFSIM_CACHE: there is no home {named.split('/')[0]} for {named!r}; write the "
+            "whole path."
+        ) from None
+
+
+class _Unwritable(RefsimError):
+    """A folder that cannot be made or written, where another one will do."""
+
+
+def _usual_folder() -> Path | None:
+    """Return the place among the user's caches; None for a user without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refsim"
+    except RuntimeError:
+        return None
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only its owner can enter, or take the one that is there if nobody else
+    could have written to it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        facts = path.stat()
+    except FileExistsError:
+        what = "a link to nothing" if path.is_symlink() else "not a folder"
+        raise _Unwritable(f"the folder for compiled networks, {path}, is {what}. {CURE}") from None
+    except OSError as error:
+        raise _Unwritable(
+            f"the folder for compiled networks, {path}, cannot be made ({error.strerror}). {CURE}"
+        ) from None
+    mode = _check_alone(path, facts)
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise _Unwritable(f"the folder for compiled networks, {path}, cannot be written. {CURE}")
+    if mode & 0o077:
+        with contextlib.suppress(OSError):
+            path.chmod(0o700)
+            logging.getLogger("refsim").warning(
+                "refsim: %s could be read by other users (mode %o); it is now yours alone (mode "
+                "700).",
+                path,
+                mode,
+            )
+    return path
+
+
+def _check_alone(path: Path, facts: os.stat_result) -> int:
+    """Refuse a folder of somebody else, or one into which others could have put programs.
+
+    Return its mode.
+    """
+    if facts.st_uid != os.geteuid():
+        raise RefsimError(
+            f"the folder for compiled networks, {path}, belongs to another user (number "
+            f"{facts.st_uid}), whose programs would be run. {CURE}"
+        )
+    mode = stat.S_IMODE(facts.st_mode)
+    if mode & 0o022:
+        raise RefsimError(
+            f"the folder for compiled networks, {path}, can be written by other users (mode "
+            f"{mode:o}), who may have left programs in it. "
+            f"Empty it and make it yours alone (chmod 700). {CURE}"
+        )
+    return mode
+
+
+@contextlib.contextmanager
+def explained_disk() -> Iterator[None]:
+    """Turn a disk that is full, or a file that may not grow, into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        # NumPy's tofile, where it cannot write all, says so without a number
+        if error.errno not in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EFBIG,
+        ) and "requested and" not in str(error):
+            raise
+        raise disk_full() from None
+
+
+def disk_full() -> RefsimError:
+    """Return the error of a disk that has no room for a program or a run."""
+    return RefsimError(
+        f"the disk is full: {tempfile.gettempdir()} holds the files of a run while it lasts, "
+        f"{cache_folder()} the compiled networks. "
+        "Free some room there, or name other folders in TMPDIR and REFSIM_CACHE."
+    )
+
 
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"refsim-[0-9a-f]{32}")  # of a program's folder
@@ -35,16 +222,28 @@ class Program:
 
 
 def seal(folder: Path, **facts: Any) -> None:
-    """Write the manifest of a finished program: the checksum of each of its files, and other facts."""
-    sums = {os.fspath(path.relative_to(folder)): digest(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Write the manifest of a finished program.
+
+    The checksum of each of its files, and other facts.
+    """
+    sums = {
+        os.fspath(path.relative_to(folder)): digest(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
     (folder / _MANIFEST).write_text(json.dumps({"files": sums, **facts}), "utf-8")
 
 
 def is_whole(folder: Path) -> bool:
-    """Return whether a program is there with all its files undamaged; one that is not is made anew."""
+    """Return whether a program is there with all its files undamaged.
+
+    One that is not is made anew.
+    """
     try:
         files = json.loads((folder / _MANIFEST).read_text("utf-8"))["files"]
-        return "main" in files and all(digest(folder / name) == known for name, known in files.items())
+        return "main" in files and all(
+            digest(folder / name) == known for name, known in files.items()
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
@@ -57,16 +256,18 @@ def digest(path: Path) -> str:
 def _locked(name: str, how: int) -> TextIO:
     """Return an open file that holds a lock until it is closed, or its holder ends in whatever way.
 
-    ``KEY.lock`` is held by who makes a program, ``KEY.use`` by all who run it, so that a repair need not wait for them.
+    ``KEY.lock`` is held by who makes a program, ``KEY.use`` by all who run it, so that a repair
+    need not wait for them.
     """
     path = cache_folder() / name
     mark(path.parent)
     while True:
         try:
-            file = open(path, "w")  # noqa: SIM115
+            file = open(path, "w")
         except OSError as error:
             raise RefsimError(
-                f"the lock of a compiled network, {path}, cannot be opened ({error.strerror}); remove it, or name another folder in REFSIM_CACHE."
+                f"the lock of a compiled network, {path}, cannot be opened ({error.strerror}); "
+                "remove it, or name another folder in REFSIM_CACHE."
             ) from None
         try:
             fcntl.flock(file, how)
@@ -75,18 +276,24 @@ def _locked(name: str, how: int) -> TextIO:
         except BaseException:
             file.close()
             raise
-        file.close()  # the lock was removed while we waited for it: who comes next would not see ours
+        # The lock was removed while we waited for it: who comes next would not see ours.
+        file.close()
 
 
 @contextlib.contextmanager
 def alone(key: str) -> Iterator[None]:
-    """Hold a lock, so that of several processes one compiles and the others wait. The system drops it with its holder."""
+    """Hold a lock, so that of several processes one compiles and the others wait.
+
+    The system drops it with its holder.
+    """
     with _locked(f"{key}.lock", fcntl.LOCK_EX):
         yield
 
 
 def held(make: Callable[[], Path]) -> tuple[Path, TextIO]:
-    """Return a program's folder and an open file; nobody removes the program before the file is closed.
+    """Return a program's folder and an open file.
+
+    Nobody removes the program before the file is closed.
 
     Parameters
     ----------
@@ -102,7 +309,10 @@ def held(make: Callable[[], Path]) -> tuple[Path, TextIO]:
 
 
 def clear_away(path: Path) -> None:
-    """Remove what is there, if it can be removed: a folder, or a file or link that somebody put in its place."""
+    """Remove what is there, if it can be removed.
+
+    A folder, or a file or link that somebody put in its place.
+    """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -117,7 +327,10 @@ def touch(folder: Path) -> None:
 
 
 def programs() -> list[Program]:
-    """Return the programs, the least recently used first; what somebody else put beside them is none."""
+    """Return the programs, the least recently used first.
+
+    What somebody else put beside them is none.
+    """
     found = []
     for folder in _named(_NAME):
         with contextlib.suppress(OSError):  # another process may be removing it
@@ -136,12 +349,16 @@ def largest_size() -> int:
     """Return the bytes kept: REFSIM_CACHE_BYTES, else 1 GiB."""
     given = os.environ.get("REFSIM_CACHE_BYTES", "")
     if given and not given.isdecimal():
-        raise RefsimError(f"REFSIM_CACHE_BYTES must be a whole number of bytes, such as 1000000000, but is {given!r}.")
+        raise RefsimError(
+            "REFSIM_CACHE_BYTES must be a whole number of bytes, such as 1000000000, but is "
+            f"{given!r}."
+        )
     return int(given) if given else _LARGEST
 
 
 def keep_small(largest: int | None = None) -> None:
-    """Remove the least recently used programs above a size, and what a killed process left behind a day ago.
+    """Remove the least recently used programs above a size, and what a killed process left behind a
+    day ago.
 
     A program that is being made or run stays.
     """
@@ -159,7 +376,10 @@ def keep_small(largest: int | None = None) -> None:
 
 
 def clear() -> tuple[int, int]:
-    """Remove all programs, and nothing that refsim did not make; return how many were removed, and how many stay because they are in use."""
+    """Remove all programs, and nothing that refsim did not make.
+
+    Return how many were removed, and how many stay because they are in use.
+    """
     gone = [_remove(program.folder) for program in programs()]
     for left in _named(_LEFT):
         shutil.rmtree(left, ignore_errors=True)
@@ -188,7 +408,10 @@ def _remove(folder: Path) -> bool:
 
 
 def _strangers(folder: Path) -> set[Path]:
-    """Return the files in a program's folder that its manifest does not name; none where it names nothing."""
+    """Return the files in a program's folder that its manifest does not name.
+
+    None where it names nothing.
+    """
     try:
         files = json.loads((folder / _MANIFEST).read_text("utf-8"))["files"]
         ours = {folder / _MANIFEST, *(folder / str(name) for name in files)}
@@ -198,7 +421,9 @@ def _strangers(folder: Path) -> set[Path]:
 
 
 def _remove_but(folder: Path, strangers: set[Path]) -> None:
-    """Remove a program's files, the manifest first, and leave those of somebody else where they are."""
+    """Remove a program's files, the manifest first, and leave those of somebody else where they
+    are.
+    """
     for path in (folder / _MANIFEST, *folder.rglob("*")):
         if path not in strangers and (path.is_symlink() or not path.is_dir()):
             with contextlib.suppress(OSError):

@@ -1,4 +1,7 @@
-"""Programs that do not outlive us, and folders that do not either: both survive no kill of their owner for long."""
+"""Programs that do not outlive us, and folders that do not either.
+
+Both survive no kill of their owner for long.
+"""
 
 import contextlib
 import fcntl
@@ -13,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import RefsimError
+from ...core.errors import RefsimError
 
-# The shell leads a group of its own. It waits for the program; a watcher beside it waits for the end of its input, which
-# comes when we end, in whatever way, and ends the whole group. No other means works on every system and for grandchildren.
+# The shell leads a group of its own. It waits for the program; a watcher beside it waits for the
+# end of its input, which comes when we end, in whatever way, and ends the whole group. No other
+# means works on every system and for grandchildren.
 _GUARD = """exec 3<&0
 (read -r _ <&3; kill -9 -$$) & watcher=$!
 "$@" </dev/null 3<&-
@@ -29,8 +33,16 @@ _ALIVE, _SAYS = "alive", "The files of a run of refsim, which removes them.\n"
 
 @contextlib.contextmanager
 def child(words: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[Any]"]:
-    """Start a program that ends with the block, and with this process even where that is killed; see `exit_code`."""
-    process = subprocess.Popen(["/bin/sh", "-c", _GUARD, "sh", *words], stdin=subprocess.PIPE, start_new_session=True, **options)
+    """Start a program that ends with the block, and with this process even where that is killed.
+
+    See `exit_code`.
+    """
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", _GUARD, "sh", *words],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        **options,
+    )
     try:
         yield process
     finally:
@@ -43,7 +55,10 @@ def child(words: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[An
 
 
 def wait(process: "subprocess.Popen[Any]", seconds: float) -> None:
-    """Wait for a child's end, at most so long: Linux tells of it at once, elsewhere it is asked for again and again."""
+    """Wait for a child's end, at most so long.
+
+    Linux tells of it at once, elsewhere it is asked for again and again.
+    """
     if not hasattr(os, "pidfd_open"):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
@@ -64,7 +79,9 @@ def exit_code(process: "subprocess.Popen[Any]") -> int:
 
 
 class Scratch:
-    """A folder for the files of a run. It goes with this object; where its owner was killed, the next run removes it.
+    """A folder for the files of a run.
+
+    It goes with this object; where its owner was killed, the next run removes it.
 
     Attributes
     ----------
@@ -76,8 +93,11 @@ class Scratch:
             sweep()
             made = Path(tempfile.mkdtemp(prefix="refsim-new-"))
         except FileNotFoundError as error:
-            raise RefsimError(f"there is no folder for temporary files ({error.strerror}); name one with some room in TMPDIR.") from None
-        lock = open(made / _ALIVE, "w")  # noqa: SIM115
+            raise RefsimError(
+                f"there is no folder for temporary files ({error.strerror}); name one with some "
+                "room in TMPDIR."
+            ) from None
+        lock = open(made / _ALIVE, "w")
         lock.write(_SAYS)
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -104,7 +124,9 @@ def _remove(path: Path, lock: Any) -> None:
 
 
 def _clear(path: Path) -> None:
-    """Remove the folder of a run, its mark last, so that what a kill leaves of it still tells whose it is."""
+    """Remove the folder of a run, its mark last, so that what a kill leaves of it still tells whose
+    it is.
+    """
     with contextlib.suppress(OSError):
         for entry in path.iterdir():
             if entry.is_dir() and not entry.is_symlink():
@@ -116,7 +138,9 @@ def _clear(path: Path) -> None:
 
 
 def sweep() -> None:
-    """Remove the folders of runs whose process has ended without doing so, and no folder that others have called so."""
+    """Remove the folders of runs whose process has ended without doing so, and no folder that
+    others have called so.
+    """
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             if left.is_symlink() or left.lstat().st_uid != os.geteuid():

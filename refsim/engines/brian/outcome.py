@@ -1,4 +1,6 @@
-"""What a portion of the samples gives, small enough to keep and to send, and how portions become one recording."""
+"""What a portion of the samples gives, small enough to keep and to send, and how portions become
+one recording.
+"""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -8,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...drive import Drive
-from ...errors import RefsimError
-from ...network import Network
-from ...recording import Approach
-from ...spikes import SpikeTrains
-from .objects import Structure, trace_variables
+from ...core.errors import RefsimError
+from ...core.spikes import SpikeTrains
+from ...networks.drive import Drive
+from ...networks.network import Network
+from ...networks.recording import Approach
+from .network import Structure, trace_variables
 from .text import FAR
 
 _BLOCK = 1 << 20  # spikes handled at a time
@@ -45,13 +47,26 @@ def code_type(n_samples: int, length: int, n_post: int) -> type[np.unsignedinteg
 
 
 def check_codes(codes: NDArray[Any], bins: int) -> NDArray[Any]:
-    """Refuse codes that are not in order, are there twice, or lie outside the run: files that are damaged."""
+    """Refuse codes that are not in order, are there twice, or lie outside the run.
+
+    Files that are damaged.
+    """
     if codes.size and (int(codes[-1]) >= bins or bool(np.less_equal(codes[1:], codes[:-1]).any())):
-        raise RefsimError("the compiled network left spikes that cannot be (out of order, or outside the run). Run it again; `refsim cache clear` helps.")
+        raise RefsimError(
+            "the compiled network left spikes that cannot be (out of order, or outside the run). "
+            "Run it again; `refsim cache clear` helps."
+        )
     return codes
 
 
-def shaped_traces(raw: dict[str, Any], structure: Structure, layer: int, n_samples: int, length: int, record: Sequence[str]) -> dict[str, NDArray[Any]]:
+def shaped_traces(
+    raw: dict[str, Any],
+    structure: Structure,
+    layer: int,
+    n_samples: int,
+    length: int,
+    record: Sequence[str],
+) -> dict[str, NDArray[Any]]:
     """Give the recorded membranes of a layer their shape (n_samples, n_steps, n_neurons)."""
     n_post, arrays = structure.network.layers[layer].n_post, {}
     names = trace_variables(structure.network.layers[layer].model, record, fine=structure.fine)
@@ -62,8 +77,16 @@ def shaped_traces(raw: dict[str, Any], structure: Structure, layer: int, n_sampl
 
 
 def to_approach(gaps: Sequence[Any], n_samples: int) -> tuple[Approach, ...]:
-    """Return the nearest approach of each sample, a layer, from rows of (distance, neuron); infinite where there is no threshold."""
-    return tuple(Approach(np.where(gap < FAR / 2, gap, np.inf)[:n_samples, 0], gap[:n_samples, 1].astype(np.int64)) for gap in gaps)
+    """Return the nearest approach of each sample, a layer, from rows of (distance, neuron).
+
+    Infinite where there is no threshold.
+    """
+    return tuple(
+        Approach(
+            np.where(gap < FAR / 2, gap, np.inf)[:n_samples, 0], gap[:n_samples, 1].astype(np.int64)
+        )
+        for gap in gaps
+    )
 
 
 @dataclass
@@ -88,7 +111,13 @@ class Collector:
     def add(self, first: int, portion: Portion) -> None:
         """Take the results of the samples from `first` on."""
         if not self._traces:
-            self._traces = [{name: np.empty((self.drive.n_samples, *part.shape[1:]), part.dtype) for name, part in row.items()} for row in portion.traces]
+            self._traces = [
+                {
+                    name: np.empty((self.drive.n_samples, *part.shape[1:]), part.dtype)
+                    for name, part in row.items()
+                }
+                for row in portion.traces
+            ]
         for row, part in zip(self._traces, portion.traces, strict=True):
             for name, values in part.items():
                 row[name][first : first + portion.n_samples] = values
@@ -97,7 +126,10 @@ class Collector:
         self.n_spikes += sum(map(len, portion.codes))
 
     def spikes(self, workers: int = 1) -> tuple[SpikeTrains, ...]:
-        """Return the trains of all layers, portions unpacked by so many threads; what they are made from is given up on the way."""
+        """Return the trains of all layers, portions unpacked by so many threads.
+
+        What they are made from is given up on the way.
+        """
         assert self.n_samples == self.drive.n_samples
         with ThreadPoolExecutor(workers) as pool:
             return tuple(self._train(layer, pool) for layer in range(len(self.network.layers)))
@@ -110,7 +142,10 @@ class Collector:
         """Return the nearest approaches of all layers."""
         rows = [self._there[first].approach for first in sorted(self._there)]
         return tuple(
-            Approach(np.concatenate([row[layer].distance for row in rows]), np.concatenate([row[layer].neuron for row in rows]))
+            Approach(
+                np.concatenate([row[layer].distance for row in rows]),
+                np.concatenate([row[layer].neuron for row in rows]),
+            )
             for layer in range(len(rows[0]))
         )
 
@@ -124,7 +159,8 @@ class Collector:
             codes = self._there[first].codes[layer]
             self._there[first].codes[layer] = codes[:0].copy()
             for at in range(0, len(codes), _BLOCK):
-                code = codes[at : at + _BLOCK]  # in its own short type: a division of 32 bits is the faster one
+                # In its own short type: a division of 32 bits is the faster one.
+                code = codes[at : at + _BLOCK]
                 here = slice(end, end := end + len(code))
                 bins = code // n_post
                 neuron[here] = code - bins * n_post
@@ -135,4 +171,12 @@ class Collector:
 
         for _ in pool.map(unpack, order, ends[:-1].tolist()):
             pass
-        return SpikeTrains(sample, step, neuron, self.drive.n_samples, length, n_post, self.network.dt / self.refine)
+        return SpikeTrains(
+            sample,
+            step,
+            neuron,
+            self.drive.n_samples,
+            length,
+            n_post,
+            self.network.dt / self.refine,
+        )

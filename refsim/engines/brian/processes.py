@@ -1,4 +1,6 @@
-"""All cores of this machine: portions run in as many processes as wanted, results in order, nobody lost silently."""
+"""All cores of this machine: portions run in as many processes as wanted, results in order, nobody
+lost silently.
+"""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -7,14 +9,16 @@ from threading import Event
 
 import numpy as np
 
-from ...drive import Drive
-from .job import Job
+from ...networks.drive import Drive
+from .memory import check_room, portions
 from .outcome import Collector, Portion
-from .room import check_room, portions
+from .run import Job
 
 
 def run_compiled(jobs: Sequence[Job], drive: Drive, workers: int) -> list[Collector]:
-    """Run all samples with each of several jobs; their portions share the processes, the longest first.
+    """Run all samples with each of several jobs.
+
+    Their portions share the processes, the longest first.
 
     Parameters
     ----------
@@ -24,14 +28,24 @@ def run_compiled(jobs: Sequence[Job], drive: Drive, workers: int) -> list[Collec
     Raises
     ------
     RefsimError
-        Where a process died twice on the same portion, the disk is full, or the spikes do not fit into memory.
+        Where a process died twice on the same portion, the disk is full, or the spikes do not fit
+        into memory.
     """
-    collectors, stop = [Collector(job.structure.network, drive, job.refine) for job in jobs], Event()
-    waiting = [(job, collector, *part) for job, collector in zip(jobs, collectors, strict=True) for part in portions(job.structure, drive, job.refine, workers)]
+    collectors, stop = (
+        [Collector(job.structure.network, drive, job.refine) for job in jobs],
+        Event(),
+    )
+    waiting = [
+        (job, collector, *part)
+        for job, collector in zip(jobs, collectors, strict=True)
+        for part in portions(job.structure, drive, job.refine, workers)
+    ]
     waiting.sort(key=lambda row: -row[0].refine)
 
     def one(job: Job, first: int, end: int) -> Portion:
-        return job.run(drive if end - first == drive.n_samples else drive.take(np.arange(first, end)), stop)
+        return job.run(
+            drive if end - first == drive.n_samples else drive.take(np.arange(first, end)), stop
+        )
 
     try:
         if len(waiting) == 1:
@@ -39,7 +53,10 @@ def run_compiled(jobs: Sequence[Job], drive: Drive, workers: int) -> list[Collec
             return collectors
         jobs[0].prepare()  # once, before many would wait for it
         with ThreadPoolExecutor(min(workers, len(waiting))) as pool:
-            asked = {pool.submit(copy_context().run, one, job, first, end): (collector, first) for job, collector, first, end in waiting}
+            asked = {
+                pool.submit(copy_context().run, one, job, first, end): (collector, first)
+                for job, collector, first, end in waiting
+            }
             try:
                 for done in as_completed(asked):
                     collector, first = asked.pop(done)

@@ -1,26 +1,32 @@
-"""The layer product as C++ text: what arrives from each source, and how it is summed in grid and in fine mode."""
+"""The layer product as C++ text.
+
+What arrives from each source, and how it is summed in grid and in fine mode.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ...connection import DRIVE
-from ...model.naming import INPUT
-from ...network import Layer
+from ...cards.names import INPUT
+from ...networks.connection import DRIVE
+from ...networks.network import Layer
 
 _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Part:
-    """One connection of a layer in C++: a namespace with `arrive` or `add`, and where its rows of the weight begin.
+    """One connection of a layer in C++.
+
+    A namespace with `arrive` or `add`, and where its rows of the weight begin.
 
     Attributes
     ----------
     name : str
     kind : {"events", "frames", "spikes", "payload"}
-        Spikes of the drive, currents of the drive, spikes of a layer, what the spikes of a layer carry.
+        Spikes of the drive, currents of the drive, spikes of a layer, what the spikes of a layer
+        carry.
     first, width : int
         Its columns of the layer's weight.
     source : int
@@ -52,14 +58,22 @@ def parts_of(layer: Layer, source: str, payloads: Sequence[str]) -> list[Part]:
     for index, wired in enumerate(layer.sources):
         payload = "" if wired.layer == DRIVE else payloads[wired.layer]
         kind = of_drive if wired.layer == DRIVE else "payload" if payload else "spikes"
-        found.append(Part(f"c{index}", kind, first, wired.width, wired.layer, wired.delayed, payload))
+        found.append(
+            Part(f"c{index}", kind, first, wired.width, wired.layer, wired.delayed, payload)
+        )
         first += wired.width
     return found
 
 
 def fill(template: str, unit: str, real: str, batch: int, **names: object) -> str:
     """Fill a C++ template, with what all templates share in front of it."""
-    return _filled((_HERE / "shared.cpp").read_text("utf-8") + (_HERE / template).read_text("utf-8"), UNIT=unit, REAL=real, BATCH=batch, **names)
+    return _filled(
+        (_HERE / "shared.cpp").read_text("utf-8") + (_HERE / template).read_text("utf-8"),
+        UNIT=unit,
+        REAL=real,
+        BATCH=batch,
+        **names,
+    )
 
 
 def _filled(text: str, **names: object) -> str:
@@ -69,11 +83,23 @@ def _filled(text: str, **names: object) -> str:
 
 
 def product_of(given: str) -> str:
-    """Name of the product that sums an input: ``product`` for ``I``, ``product_excitatory`` for ``I_excitatory``."""
+    """Name of the product that sums an input.
+
+    ``product`` for ``I``, ``product_excitatory`` for ``I_excitatory``.
+    """
     return "product" + given.removeprefix(INPUT)
 
 
-def product_code(group: str, given: str, real: str, batch: int, index: int, layer: Layer, mode: str, parts: list[Part]) -> str:
+def product_code(
+    group: str,
+    given: str,
+    real: str,
+    batch: int,
+    index: int,
+    layer: Layer,
+    mode: str,
+    parts: list[Part],
+) -> str:
     """Return the C++ text of one layer's product.
 
     Parameters
@@ -92,17 +118,42 @@ def product_code(group: str, given: str, real: str, batch: int, index: int, laye
     unit = f"{group}_{product_of(given)}"
     connections = "\n".join(_connection(part, unit, index) for part in parts)
     jump = "0" if mode == "grid" else f"brian::_array_{group}_jump{given.removeprefix(INPUT)}"
-    return fill("product.cpp", unit, real, batch, PRE=layer.n_pre, POST=layer.n_post, CONNECTIONS=connections,
-                CURRENT=f"brian::_array_{group}_{given}", JUMP=jump, BODY=_BODY[mode](parts))  # fmt: skip
+    return fill(
+        "product.cpp",
+        unit,
+        real,
+        batch,
+        PRE=layer.n_pre,
+        POST=layer.n_post,
+        CONNECTIONS=connections,
+        CURRENT=f"brian::_array_{group}_{given}",
+        JUMP=jump,
+        BODY=_BODY[mode](parts),
+    )
 
 
 def _connection(part: Part, unit: str, index: int) -> str:
     text = (_HERE / f"{part.kind}.cpp").read_text("utf-8")
     later = (_HERE / "later.cpp").read_text("utf-8") if part.delayed else ""
-    now = {"events": "later(list, step, step, 1)", "spikes": "later(list, in_chunk - AGE, in_chunk, plan->refine)", "frames": "", "payload": ""}[part.kind]
-    return _filled(text, LATER=later, CONNECTION=part.name, PRE=part.width, FIRST=part.first, UNIT=unit, NOW=now if part.delayed else "list",
-                   AGE=int(part.source >= index), SPIKES=f"brian::_array_L{part.source}__spikespace", WAIT="wait_of_inputs()[k]" if part.delayed else "0",
-                   PAYLOAD=f"brian::_array_L{part.source}_{part.payload}")  # fmt: skip
+    now = {
+        "events": "later(list, step, step, 1)",
+        "spikes": "later(list, in_chunk - AGE, in_chunk, plan->refine)",
+        "frames": "",
+        "payload": "",
+    }[part.kind]
+    return _filled(
+        text,
+        LATER=later,
+        CONNECTION=part.name,
+        PRE=part.width,
+        FIRST=part.first,
+        UNIT=unit,
+        NOW=now if part.delayed else "list",
+        AGE=int(part.source >= index),
+        SPIKES=f"brian::_array_L{part.source}__spikespace",
+        WAIT="wait_of_inputs()[k]" if part.delayed else "0",
+        PAYLOAD=f"brian::_array_L{part.source}_{part.payload}",
+    )
 
 
 def _of_drive(parts: list[Part]) -> list[Part]:
@@ -120,9 +171,13 @@ def _arrivals(parts: list[Part], when: str = "true") -> str:
         if part.kind == "payload":
             lines.append(f"    {part.name}::take(in_chunk);")
         elif part.kind != "frames":
-            call = f"{part.name}::arrive(plan, {'chunk, step' if part.kind == 'events' else 'in_chunk'})"
+            call = (
+                f"{part.name}::arrive(plan, "
+                f"{'chunk, step' if part.kind == 'events' else 'in_chunk'})"
+            )
             lines.append(
-                f"    static Arrivals<{part.name}::PRE> {part.name}_now; {{ List due = {{0, 0}}; if ({when}) due = {call}; {part.name}_now.take(due); }}"
+                f"    static Arrivals<{part.name}::PRE> {part.name}_now; {{ List due = {{0, 0}}; "
+                f"if ({when}) due = {call}; {part.name}_now.take(due); }}"
             )
     return "\n".join(lines)
 
@@ -133,7 +188,10 @@ def _rows(parts: list[Part]) -> str:
     for part in parts:
         rows = f"weight + {part.first}*POST"
         if part.kind == "frames":
-            lines.append(f"        {part.name}::add(out, first, last, plan, chunk*BATCH + sample, step, {rows});")
+            lines.append(
+                f"        {part.name}::add(out, first, last, plan, chunk*BATCH + sample, step, "
+                f"{rows});"
+            )
         elif part.kind == "payload":
             lines.append(f"        {part.name}::add(out, first, last, sample, {rows});")
         else:
@@ -153,16 +211,24 @@ def _set(target: str, parts: list[Part], *, bias: str, when: str = "true") -> st
 
 def _grid(parts: list[Part]) -> str:
     steady = all(part.kind == "frames" and not part.delayed for part in parts)
-    return f"    if ({'plan->frames > 1 || in_chunk == 0' if steady else 'true'}) {{\n{_set('current', parts, bias='true')}\n    }}"
+    return (
+        f"    if ({'plan->frames > 1 || in_chunk == 0' if steady else 'true'}) "
+        f"{{\n{_set('current', parts, bias='true')}\n    }}"
+    )
 
 
 def _pulse(parts: list[Part]) -> str:
-    """Give each spike a current of one step: what the drive brings is set once a step, the spikes of layers come and go in sub-steps."""
+    """Give each spike a current of one step.
+
+    What the drive brings is set once a step, the spikes of layers come and go in sub-steps.
+    """
     drive, layers = _of_drive(parts), _of_layers(parts)
     if not layers:
         return f"    if (sub == 0) {{\n{_set('current', drive, bias='true')}\n    }}"
     if not drive:
-        return _flow("current", layers, "clear(out, first, last); add_bias(out, first, last, bias);")
+        return _flow(
+            "current", layers, "clear(out, first, last); add_bias(out, first, last, bias);"
+        )
     return f"""    static std::vector<real> held(BATCH*POST), flowing(BATCH*POST);
     if (sub == 0) {{
 {_set("held.data()", drive, bias="true")}
@@ -172,7 +238,10 @@ def _pulse(parts: list[Part]) -> str:
 
 
 def _flow(target: str, layers: list[Part], start: str) -> str:
-    """Let the current of each spike end after one step, then let those of new spikes begin; where none flows, start afresh."""
+    """Let the current of each spike end after one step, then let those of new spikes begin.
+
+    Where none flows, start afresh.
+    """
     return f"""    static int64_t flow = 0;  // spikes whose current flows
     if (in_chunk == 0) flow = 0;
 {"".join(_leave(part, target) for part in layers)}
@@ -205,11 +274,17 @@ def _come(part: Part, target: str) -> str:
 
 
 def _impulse(parts: list[Part], arrival: str = "sub == K - 1") -> str:
-    """Let spikes jump: those of layers at once, those of the drive at `arrival`, the end of their step; analog input flows or jumps, as the plan says."""
+    """Let spikes jump: those of layers at once, those of the drive at `arrival`, the end of their
+    step; analog input flows or jumps, as the plan says.
+    """
     frames = [part for part in parts if part.kind == "frames"]
     spiking = [part for part in parts if part.kind != "frames"]
     often = "sub == 0" if frames else "in_chunk == 0"
-    analog = f"        if (plan->analog_impulse && {arrival}) {{\n{_rows(frames)}\n        }}\n" if frames else ""
+    analog = (
+        f"        if (plan->analog_impulse && {arrival}) {{\n{_rows(frames)}\n        }}\n"
+        if frames
+        else ""
+    )
     return f"""    if (!plan->analog_impulse && ({often})) {{
 {_set("current", frames, bias="true")}
     }}
@@ -222,4 +297,9 @@ def _impulse(parts: list[Part], arrival: str = "sub == K - 1") -> str:
     }}"""
 
 
-_BODY: dict[str, Callable[[list[Part]], str]] = {"grid": _grid, "pulse": _pulse, "impulse": _impulse, "early_impulse": partial(_impulse, arrival="sub == 0")}
+_BODY: dict[str, Callable[[list[Part]], str]] = {
+    "grid": _grid,
+    "pulse": _pulse,
+    "impulse": _impulse,
+    "early_impulse": partial(_impulse, arrival="sub == 0"),
+}

@@ -1,4 +1,7 @@
-"""The only file that touches Brian2's global state: device, preferences and clock, put back as they were found."""
+"""The only file that touches Brian2's global state.
+
+Device, preferences and clock, put back as they were found.
+"""
 
 import contextlib
 import gc
@@ -11,14 +14,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...outside import outside
+from ...core.outside import outside
 
 # Fast-math is off and multiply-add is not contracted: both change the last bit of a membrane.
-COMPILER_FLAGS = ("-w", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-std=c++11")
+COMPILER_FLAGS = (
+    "-w",
+    "-O3",
+    "-march=native",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-std=c++11",
+)
 
 
 @contextlib.contextmanager
-def session(target: str, dtype: str, dt: float, folder: Path | None = None, *, literal: bool = False) -> Iterator[Any]:
+def session(
+    target: str, dtype: str, dt: float, folder: Path | None = None, *, literal: bool = False
+) -> Iterator[Any]:
     """Open Brian2 for one network.
 
     Parameters
@@ -30,7 +42,8 @@ def session(target: str, dtype: str, dt: float, folder: Path | None = None, *, l
     folder : Path, optional
         Where the C++ project goes.
     literal : bool
-        Leave each operation as it is written: Brian2 turns ``x/tau`` into ``x*(1/tau)`` otherwise, and the last bit changes.
+        Leave each operation as it is written: Brian2 turns ``x/tau`` into ``x*(1/tau)`` otherwise,
+        and the last bit changes.
 
     Yields
     ------
@@ -48,7 +61,9 @@ def session(target: str, dtype: str, dt: float, folder: Path | None = None, *, l
     standalone = target == "cpp_standalone"
     spared = gc.get_freeze_count() == 0
     if spared:
-        gc.freeze()  # Brian2 collects garbage at each run: without what was there before, a tenth of a second less
+        # Brian2 collects garbage at each run: without what was there before, a tenth of a second
+        # less.
+        gc.freeze()
     try:
         for name, value in usual.items():
             preferences[name] = value
@@ -59,13 +74,15 @@ def session(target: str, dtype: str, dt: float, folder: Path | None = None, *, l
         preferences["codegen.cpp.extra_compile_args"] = None
         preferences["devices.cpp_standalone.openmp_threads"] = 0
         preferences["devices.cpp_standalone.extra_make_args_unix"] = ["-j2"]
-        preferences["core.stop_on_keyboard_interrupt"] = False  # Ctrl-C would end the run as if it were whole, with half of its spikes
+        # Ctrl-C would end the run as if it were whole, with half of its spikes.
+        preferences["core.stop_on_keyboard_interrupt"] = False
         if standalone:
             brian2.set_device("cpp_standalone", build_on_run=False, directory=str(folder))
         brian2.defaultclock.dt = dt * brian2.second
         yield brian2
     finally:
-        brian2.Network._globally_running = False  # Brian2 leaves it so where a run is interrupted, and takes the next Ctrl-C for itself
+        # Brian2 leaves it so where a run is interrupted, and takes the next Ctrl-C for itself.
+        brian2.Network._globally_running = False
         if spared:
             gc.unfreeze()
         if standalone:
@@ -77,23 +94,29 @@ def session(target: str, dtype: str, dt: float, folder: Path | None = None, *, l
 
 
 def recorded(monitor: Any) -> dict[str, NDArray[Any]]:
-    """Return what a StateMonitor recorded, by variable, (n_steps, n_neurons) each, in memory of its own.
+    """Return what a StateMonitor recorded, by variable, (n_steps, n_neurons) each, in memory of its
+    own.
 
-    From Brian2 2.10 on a monitor gives a window into memory of C++, which goes with the monitor: nothing that
-    Brian2 owns may leave its session.
+    From Brian2 2.10 on a monitor gives a window into memory of C++, which goes with the monitor:
+    nothing that Brian2 owns may leave its session.
     """
-    return {key: np.array(getattr(monitor, f"{key}_").T, order="C") for key in monitor.record_variables}
+    return {
+        key: np.array(getattr(monitor, f"{key}_").T, order="C") for key in monitor.record_variables
+    }
 
 
 def _import_brian2() -> Any:
-    """Import Brian2 and keep Python's own ways of showing an uncaught error and of Ctrl-C, which Brian2 would replace.
+    """Import Brian2 and keep Python's own ways of showing an uncaught error and of Ctrl-C, which
+    Brian2 would replace.
 
     Nothing of the working folder is read: Brian2 takes a file `brian_preferences` there for code.
-    A handler could not be set at all in a thread of a worker, nor outlive a Ctrl-C that was ignored before (`nohup`).
+    A handler could not be set at all in a thread of a worker, nor outlive a Ctrl-C that was ignored
+    before (`nohup`).
     """
     hook, handle, words = sys.excepthook, signal.signal, sys.argv
     signal.signal = lambda *_: None
-    sys.argv = [word.encode("utf-8", "replace").decode() for word in words]  # Brian2 writes them down, and stumbles over a name that is no UTF-8
+    # Brian2 writes them down, and stumbles over a name that is no UTF-8.
+    sys.argv = [word.encode("utf-8", "replace").decode() for word in words]
     try:
         with outside():
             import brian2
@@ -103,6 +126,14 @@ def _import_brian2() -> Any:
 
 
 def _usual(preferences: Any) -> dict[str, Any]:
-    """Return every preference of Brian2 that bears on a run, as Brian2 ships it: a file in the user's home, or a notebook, may have changed it."""
+    """Return every preference of Brian2 that bears on a run, as Brian2 ships it.
+
+    A file in the user's home, or a notebook, may have changed it.
+    """
     shelves = preferences.pref_register.items()
-    return {f"{shelf}.{name}": entry.default for shelf, (entries, _) in shelves if shelf != "logging" for name, entry in entries.items()}
+    return {
+        f"{shelf}.{name}": entry.default
+        for shelf, (entries, _) in shelves
+        if shelf != "logging"
+        for name, entry in entries.items()
+    }

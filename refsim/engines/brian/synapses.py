@@ -1,7 +1,10 @@
-"""The referee of the layer product: the same network through Brian2's plain Synapses, every synapse stored once a sample.
+"""The referee of the layer product.
 
-Nothing is shared with the fast path but the neurons themselves: the drive comes from Brian2's own generators, connections and
-delays are Synapses, spikes are kept by monitors, and a program in C++ is compiled anew each time.
+The same network through Brian2's plain Synapses, every synapse stored once a sample.
+
+Nothing is shared with the fast path but the neurons themselves: the drive comes from Brian2's own
+generators, connections and delays are Synapses, spikes are kept by monitors, and a program in C++
+is compiled anew each time.
 """
 
 import contextlib
@@ -12,22 +15,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...connection import DRIVE, Source
-from ...drive import Drive
-from ...errors import RefsimError
-from ...model.naming import INPUT
-from ...network import Layer
-from ...progress import advance
-from ..delays import lag
-from .objects import Structure, explained, group_name, layer_group, start_values, trace_variables
+from ...cards.names import INPUT
+from ...core.errors import RefsimError
+from ...core.progress import advance
+from ...networks.connection import DRIVE, Source
+from ...networks.drive import Drive
+from ...networks.network import Layer
+from ..arrivals import lag
+from .network import Structure, explained, group_name, layer_group, start_values, trace_variables
 from .outcome import Portion, code_type, shaped_traces, to_approach
 from .session import recorded, session
 
 _MOST = 20_000_000  # synapses; each takes some 30 bytes
-_SLOTS = ("clear", "arrive", "sum", "update", "jump", "watch", "threshold", "record", "reset", "trace")
+_SLOTS = (
+    "clear",
+    "arrive",
+    "sum",
+    "update",
+    "jump",
+    "watch",
+    "threshold",
+    "record",
+    "reset",
+    "trace",
+)
 
 
-def run_synapses(structure: Structure, drive: Drive, refine: int, analog_impulse: bool, target: str) -> Portion:
+def run_synapses(
+    structure: Structure, drive: Drive, refine: int, analog_impulse: bool, target: str
+) -> Portion:
     """Run all samples as one batch; `structure.batch` must be their number.
 
     Parameters
@@ -37,23 +53,41 @@ def run_synapses(structure: Structure, drive: Drive, refine: int, analog_impulse
     Raises
     ------
     RefsimError
-        Where there are more synapses than fit, or a card calls for what only the layer product gives.
+        Where there are more synapses than fit, or a card calls for what only the layer product
+        gives.
     """
     _check(structure)
     length, size = drive.n_steps * refine, drive.n_samples
-    with tempfile.TemporaryDirectory(prefix="refsim-synapses-") as folder, np.errstate(all="ignore"):
+    with (
+        tempfile.TemporaryDirectory(prefix="refsim-synapses-") as folder,
+        np.errstate(all="ignore"),
+    ):
         project = str(Path(folder) / "project")
-        with session(target, structure.dtype, drive.dt / refine, Path(project), literal=not structure.fine) as brian2:
+        with session(
+            target, structure.dtype, drive.dt / refine, Path(project), literal=not structure.fine
+        ) as brian2:
             referee = _Referee(structure, drive, refine, analog_impulse, brian2)
-            with explained(", ".join(dict.fromkeys(layer.model.name for layer in structure.network.layers))):
+            with explained(
+                ", ".join(dict.fromkeys(layer.model.name for layer in structure.network.layers))
+            ):
                 referee.network.run(length * brian2.defaultclock.dt, namespace={})
                 if target == "cpp_standalone":
                     brian2.device.build(directory=project)
-            codes = [_codes(monitor, layer, drive, refine) for monitor, layer in zip(referee.spikes, structure.network.layers, strict=True)]
+            codes = [
+                _codes(monitor, layer, drive, refine)
+                for monitor, layer in zip(referee.spikes, structure.network.layers, strict=True)
+            ]
             raw = [{} if monitor is None else recorded(monitor) for monitor in referee.traces]
-            gaps = [_nearest(np.asarray(group.gap_[:]).reshape(size, -1)) for group in referee.groups] if structure.gap else []
+            gaps = (
+                [_nearest(np.asarray(group.gap_[:]).reshape(size, -1)) for group in referee.groups]
+                if structure.gap
+                else []
+            )
     advance(size)
-    shaped = [shaped_traces(row, structure, index, size, length, structure.traces) for index, row in enumerate(raw)] or [{} for _ in codes]
+    shaped = [
+        shaped_traces(row, structure, index, size, length, structure.traces)
+        for index, row in enumerate(raw)
+    ] or [{} for _ in codes]
     return Portion(size, codes, tuple(shaped), to_approach(gaps, size))
 
 
@@ -61,30 +95,61 @@ def _check(structure: Structure) -> None:
     copies = structure.batch * sum(layer.weight.size for layer in structure.network.layers)
     if copies > _MOST:
         raise RefsimError(
-            f"connections='synapses' stores every synapse once a sample, {copies:,} here and at most {_MOST:,}; give fewer samples, or use the layer product."
+            f"connections='synapses' stores every synapse once a sample, {copies:,} here and at "
+            f"most {_MOST:,}; give fewer samples, or use the layer product."
         )
     for layer in structure.network.layers:
         if layer.model.draws or layer.model.kernels or len(layer.model.inputs) > 1:
-            raise RefsimError(f"{layer.name}: connections='synapses' runs no card with random numbers, kernels or two inputs, as '{layer.model.name}' has.")
+            raise RefsimError(
+                f"{layer.name}: connections='synapses' runs no card with random numbers, kernels "
+                f"or two inputs, as '{layer.model.name}' has."
+            )
 
 
 class _Referee:
     """The network as plain Brian2 objects, in the slots of refsim's schedule."""
 
-    def __init__(self, structure: Structure, drive: Drive, refine: int, analog_impulse: bool, brian2: Any) -> None:
-        self.structure, self.drive, self.refine, self.analog_impulse, self.brian2 = structure, drive, refine, analog_impulse, brian2
+    def __init__(
+        self, structure: Structure, drive: Drive, refine: int, analog_impulse: bool, brian2: Any
+    ) -> None:
+        self.structure, self.drive, self.refine, self.analog_impulse, self.brian2 = (
+            structure,
+            drive,
+            refine,
+            analog_impulse,
+            brian2,
+        )
         self.step = drive.dt / refine * brian2.second
         layers = structure.network.layers
         self.input = self._input()
         self.parts: list[Any] = [self.input]
         self.groups = [self._neurons(index, layer) for index, layer in enumerate(layers)]
-        self.spikes = [self._placed(brian2.SpikeMonitor(group), index, "record") for index, group in enumerate(self.groups)]
-        self.traces = [self._tracer(index, layer) for index, layer in enumerate(layers) if structure.traces]
+        self.spikes = [
+            self._placed(brian2.SpikeMonitor(group), index, "record")
+            for index, group in enumerate(self.groups)
+        ]
+        self.traces = [
+            self._tracer(index, layer) for index, layer in enumerate(layers) if structure.traces
+        ]
         for index, layer in enumerate(layers):
             self._listen(index, layer)
         slots = [f"{group_name(index)}_{slot}" for index in range(len(layers)) for slot in _SLOTS]
-        self.network = brian2.Network(*self.parts, *self.groups, *self.spikes, *(each for each in self.traces if each is not None))
-        self.network.schedule = ["start", "input", *slots, "groups", "thresholds", "synapses", "resets", "end"]
+        self.network = brian2.Network(
+            *self.parts,
+            *self.groups,
+            *self.spikes,
+            *(each for each in self.traces if each is not None),
+        )
+        self.network.schedule = [
+            "start",
+            "input",
+            *slots,
+            "groups",
+            "thresholds",
+            "synapses",
+            "resets",
+            "end",
+        ]
 
     def _placed(self, part: Any, index: int, slot: str) -> Any:
         part.when = f"{group_name(index)}_{slot}"
@@ -98,31 +163,65 @@ class _Referee:
             spikes = drive.spikes
             assert spikes is not None
             times = spikes.step * self.refine * self.step
-            return brian2.SpikeGeneratorGroup(size, spikes.sample * drive.n_inputs + spikes.neuron, times, when="input", name="drive")
-        frames = np.broadcast_to(drive.values, (drive.n_samples, drive.n_steps, drive.n_inputs)).swapaxes(0, 1).reshape(drive.n_steps, size)
-        held = brian2.TimedArray(frames.astype(self.structure.dtype), dt=drive.dt * brian2.second, name="frames")
+            return brian2.SpikeGeneratorGroup(
+                size,
+                spikes.sample * drive.n_inputs + spikes.neuron,
+                times,
+                when="input",
+                name="drive",
+            )
+        frames = (
+            np.broadcast_to(drive.values, (drive.n_samples, drive.n_steps, drive.n_inputs))
+            .swapaxes(0, 1)
+            .reshape(drive.n_steps, size)
+        )
+        held = brian2.TimedArray(
+            frames.astype(self.structure.dtype), dt=drive.dt * brian2.second, name="frames"
+        )
         group = brian2.NeuronGroup(size, "x : 1", namespace={"frames": held}, name="drive")
         group.run_regularly("x = frames(t, i)", when="input")
         return group
 
     def _neurons(self, index: int, layer: Layer) -> Any:
-        """Make a layer's neurons, with a variable each for what flows from spikes, what is held from currents, and the steady bias."""
+        """Make a layer's neurons, with a variable each for what flows from spikes, what is held
+        from currents, and the steady bias.
+        """
         name, unit = group_name(index), self._unit(layer)
         more = f"\nsub_flow : {unit}\nsub_held : {unit}\nsub_steady : {unit} (constant)"
         group = layer_group(self.structure, layer, name, self.brian2, lambda _name: None, more)
         group.thresholder["spike"].when = f"{name}_threshold"
         for variable, value in start_values(self.structure)[index]:
             if variable not in ("lastspike", "not_refractory"):
-                setattr(group, f"{variable}_", np.tile(value, self.drive.n_samples) if np.ndim(value) else value)
+                setattr(
+                    group,
+                    f"{variable}_",
+                    np.tile(value, self.drive.n_samples) if np.ndim(value) else value,
+                )
         group.sub_steady_ = np.tile(layer.bias, self.drive.n_samples)
         return group
 
     def _unit(self, layer: Layer) -> str:
-        return layer.model.input_unit if self.structure.fine and not layer.model.discrete.over_steps else "1"
+        return (
+            layer.model.input_unit
+            if self.structure.fine and not layer.model.discrete.over_steps
+            else "1"
+        )
 
     def _tracer(self, index: int, layer: Layer) -> Any:
-        wanted = list(dict.fromkeys(trace_variables(layer.model, self.structure.traces, fine=self.structure.fine).values()))
-        return self._placed(self.brian2.StateMonitor(self.groups[index], wanted, record=True), index, "trace") if wanted else None
+        wanted = list(
+            dict.fromkeys(
+                trace_variables(
+                    layer.model, self.structure.traces, fine=self.structure.fine
+                ).values()
+            )
+        )
+        return (
+            self._placed(
+                self.brian2.StateMonitor(self.groups[index], wanted, record=True), index, "trace"
+            )
+            if wanted
+            else None
+        )
 
     def _listen(self, index: int, layer: Layer) -> None:
         """Connect a layer to its sources, and say what becomes of what arrives."""
@@ -135,55 +234,109 @@ class _Referee:
         if cleared:
             group.run_regularly("\n".join(cleared), when=f"{name}_clear")
         if not jumps:
-            group.run_regularly(f"{INPUT} = sub_flow + sub_held\n{INPUT} = {INPUT} + sub_steady", when=f"{name}_sum")
+            group.run_regularly(
+                f"{INPUT} = sub_flow + sub_held\n{INPUT} = {INPUT} + sub_steady", when=f"{name}_sum"
+            )
         elif not self.analog_impulse:
-            group.run_regularly(f"{INPUT} = sub_held + sub_steady\njump = sub_flow", when=f"{name}_sum")
+            group.run_regularly(
+                f"{INPUT} = sub_held + sub_steady\njump = sub_flow", when=f"{name}_sum"
+            )
         else:
-            last = f"int(t_in_timesteps % {self.refine} == {self.refine - 1 if mode == 'impulse' else 0})"
-            group.run_regularly(f"jump = sub_flow + (sub_held + sub_steady)*{last}", when=f"{name}_sum")
+            last = (
+                f"int(t_in_timesteps % {self.refine} == "
+                f"{self.refine - 1 if mode == 'impulse' else 0})"
+            )
+            group.run_regularly(
+                f"jump = sub_flow + (sub_held + sub_steady)*{last}", when=f"{name}_sum"
+            )
 
-    def _synapses(self, index: int, source: Source, weight: NDArray[np.float64], mode: str, order: int, unit: str) -> Any:
+    def _synapses(
+        self,
+        index: int,
+        source: Source,
+        weight: NDArray[np.float64],
+        mode: str,
+        order: int,
+        unit: str,
+    ) -> Any:
         """Return all synapses from one source, in every sample."""
         brian2, n_samples = self.brian2, self.drive.n_samples
         before = self.input if source.layer == DRIVE else self.groups[source.layer]
-        delays = source.delay * self.refine if source.layer == DRIVE else lag(source.layer, index, source.delay * self.refine)
+        delays = (
+            source.delay * self.refine
+            if source.layer == DRIVE
+            else lag(source.layer, index, source.delay * self.refine)
+        )
         if source.layer == DRIVE and mode == "impulse":
-            delays = delays + self.refine - 1  # an impulse of the drive comes at the end of its step
+            # An impulse of the drive comes at the end of its step.
+            delays = delays + self.refine - 1
         analog = source.layer == DRIVE and self.drive.values is not None
         if analog:
             if source.delayed:
-                raise RefsimError("connections='synapses' delays no currents; give the drive as spikes, or use the layer product.")
-            made = brian2.Synapses(before, self.groups[index], f"sub_weight : {unit}\nsub_held_post = sub_weight*x_pre : {unit} (summed)")
+                raise RefsimError(
+                    "connections='synapses' delays no currents; give the drive as spikes, or use "
+                    "the layer product."
+                )
+            made = brian2.Synapses(
+                before,
+                self.groups[index],
+                f"sub_weight : {unit}\nsub_held_post = sub_weight*x_pre : {unit} (summed)",
+            )
             made.summed_updaters["sub_held_post"].when = f"{group_name(index)}_arrive"
         else:
-            carried = "" if source.layer == DRIVE else self._carried(index, source, bool(delays.any()))
-            effects = {"come": f"sub_flow_post += sub_weight{carried}"} | ({"go": "sub_flow_post -= sub_weight"} if mode == "pulse" else {})
-            made = brian2.Synapses(before, self.groups[index], f"sub_weight : {unit}", on_pre=effects)
+            carried = (
+                "" if source.layer == DRIVE else self._carried(index, source, bool(delays.any()))
+            )
+            effects = {"come": f"sub_flow_post += sub_weight{carried}"} | (
+                {"go": "sub_flow_post -= sub_weight"} if mode == "pulse" else {}
+            )
+            made = brian2.Synapses(
+                before, self.groups[index], f"sub_weight : {unit}", on_pre=effects
+            )
         post, pre = weight.shape
-        sample, k, m = (axis.ravel() for axis in np.meshgrid(np.arange(n_samples), np.arange(pre), np.arange(post), indexing="ij"))
+        sample, k, m = (
+            axis.ravel()
+            for axis in np.meshgrid(
+                np.arange(n_samples), np.arange(pre), np.arange(post), indexing="ij"
+            )
+        )
         made.connect(i=sample * pre + k, j=sample * post + m)
         made.sub_weight_ = weight.T.ravel()[k * post + m]
         for effect, extra in (("come", 0), ("go", self.refine)):
             with contextlib.suppress(AttributeError):
                 pathway = getattr(made, effect)
-                pathway.when, pathway.order = f"{group_name(index)}_arrive", 2 * order + (effect == "come")
+                pathway.when, pathway.order = (
+                    f"{group_name(index)}_arrive",
+                    2 * order + (effect == "come"),
+                )
                 pathway.delay = (delays[k] + extra) * self.step
         return made
 
     def _carried(self, index: int, source: Source, late: bool) -> str:
-        """Return the factor that spikes carry; Brian2 reads it where they arrive, which must be where they were fired."""
+        """Return the factor that spikes carry.
+
+        Brian2 reads it where they arrive, which must be where they were fired.
+        """
         payload = self.structure.network.layers[source.layer].model.discrete.payload
         if payload and late:
-            raise RefsimError(f"layer {index}: connections='synapses' delays no spikes that carry a number; use the layer product.")
+            raise RefsimError(
+                f"layer {index}: connections='synapses' delays no spikes that carry a number; "
+                "use the layer product."
+            )
         return f"*{payload}_pre" if payload else ""
 
 
 def _codes(monitor: Any, layer: Layer, drive: Drive, refine: int) -> NDArray[Any]:
-    """Return the spikes of a monitor; it makes each time as (integer step)*dt, so the nearest integer is that step."""
+    """Return the spikes of a monitor.
+
+    It makes each time as (integer step)*dt, so the nearest integer is that step.
+    """
     step = np.rint(np.asarray(monitor.t_[:]) / (drive.dt / refine)).astype(np.int64)
     sample, neuron = np.divmod(np.asarray(monitor.i[:], np.int64), layer.n_post)
     length = drive.n_steps * refine
-    return np.sort((sample * length + step) * layer.n_post + neuron).astype(code_type(drive.n_samples, length, layer.n_post))
+    return np.sort((sample * length + step) * layer.n_post + neuron).astype(
+        code_type(drive.n_samples, length, layer.n_post)
+    )
 
 
 def _nearest(gap: NDArray[Any]) -> NDArray[np.float64]:

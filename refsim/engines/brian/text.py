@@ -1,4 +1,7 @@
-"""Turn a card's text into Brian2's: one operation a statement, so that no optimiser can change their order."""
+"""Turn a card's text into Brian2's.
+
+One operation a statement, so that no optimiser can change their order.
+"""
 
 import ast
 import copy
@@ -7,11 +10,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...model import NeuronModel
-from ...model.expressions import Comparison, Statement, comparisons, names_in, number_of, parse_expression, parse_statements
-from ...model.naming import DRAWS, INPUT, STEP
-from ...model.odes import state_of
-from ...model.reading import equation_lines
+from ...cards.language import (
+    Comparison,
+    Statement,
+    comparisons,
+    names_in,
+    number_of,
+    parse_expression,
+    parse_statements,
+)
+from ...cards.names import DRAWS, INPUT, STEP
+from ...cards.neuron import NeuronModel
+from ...cards.ode import state_of
+from ...cards.questions import equation_lines
 
 _SYMBOL = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 FAR = 1e30  # larger than any distance to threshold, and finite: infinity times zero would be NaN
@@ -20,8 +31,9 @@ FAR = 1e30  # larger than any distance to threshold, and finite: infinity times 
 class ThreeAddress:
     """Write expressions as statements of one operation each.
 
-    Brian2 rewrites ``v - v/2 + I`` before it compiles, and the last bit changes. What is already a single operation
-    it cannot rewrite, and each intermediate result is rounded to the dtype of the run, as in PyTorch.
+    Brian2 rewrites ``v - v/2 + I`` before it compiles, and the last bit changes. What is already a
+    single operation it cannot rewrite, and each intermediate result is rounded to the dtype of the
+    run, as in PyTorch.
     """
 
     def __init__(self, dtype: str) -> None:
@@ -31,11 +43,17 @@ class ThreeAddress:
     def statement(self, statement: Statement) -> None:
         """Add ``target = expression``; of comparisons, 1 or 0."""
         tests = comparisons(statement.tree)
-        self.lines.append(f"{statement.target} = {self.truth(tests) if tests else self.value(statement.tree)}")
+        self.lines.append(
+            f"{statement.target} = {self.truth(tests) if tests else self.value(statement.tree)}"
+        )
 
     def truth(self, tests: Sequence[Comparison]) -> str:
-        """Return an expression that is 1 where all comparisons hold and 0 elsewhere, a number of the run's dtype."""
-        sides = [f"{self.value(left)} {symbol} {self.value(right)}" for left, symbol, right in tests]
+        """Return an expression that is 1 where all comparisons hold and 0 elsewhere, a number of
+        the run's dtype.
+        """
+        sides = [
+            f"{self.value(left)} {symbol} {self.value(right)}" for left, symbol, right in tests
+        ]
         return f"truth({' and '.join(f'({side})' for side in sides)})"
 
     def value(self, node: ast.expr) -> str:
@@ -46,7 +64,8 @@ class ThreeAddress:
             return node.id
         if isinstance(node, ast.UnaryOp):
             if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-                return repr(-float(self.dtype.type(node.operand.value)))  # a power of units takes a number alone
+                # A power of units takes a number alone.
+                return repr(-float(self.dtype.type(node.operand.value)))
             operand = self.value(node.operand)
             return self.keep(f"-{operand}") if isinstance(node.op, ast.USub) else operand
         if isinstance(node, ast.Call):
@@ -54,14 +73,18 @@ class ThreeAddress:
             arguments = [self.value(argument) for argument in node.args]
             return self.call(node.func.id, arguments)
         assert isinstance(node, ast.BinOp)
-        return self.keep(f"{self.value(node.left)} {_SYMBOL[type(node.op)]} {self.value(node.right)}")
+        return self.keep(
+            f"{self.value(node.left)} {_SYMBOL[type(node.op)]} {self.value(node.right)}"
+        )
 
     def call(self, name: str, arguments: list[str]) -> str:
         """Add a call; what Brian2 has no function for is made of those it has."""
         if name == "round":
             return self.call("floor", [self.keep(f"{arguments[0]} + 0.5")])
         if name == "shr":
-            return self.call("trunc", [self.keep(f"{arguments[0]} / {self.keep(f'2.0 ** {arguments[1]}')}")])
+            return self.call(
+                "trunc", [self.keep(f"{arguments[0]} / {self.keep(f'2.0 ** {arguments[1]}')}")]
+            )
         if name == "trunc":
             size = self.call("floor", [self.keep(f"abs({arguments[0]})")])
             return self.keep(f"{self.keep(f'sign({arguments[0]})')} * {size}")
@@ -75,10 +98,16 @@ class ThreeAddress:
 
 
 def grid_update(model: NeuronModel, dtype: str, *, gap: bool, seen: bool) -> str:
-    """Return the declared step as Brian2 statements: integrate, modulate, fire, reset, for every neuron."""
+    """Return the declared step as Brian2 statements.
+
+    Integrate, modulate, fire, reset, for every neuron.
+    """
     code = ThreeAddress(dtype)
     code.lines += [f"{name} = {name}_call(i, t_in_timesteps)" for name in model.draws]
-    code.lines += [f"{name} = {name}_call(i, t_in_timesteps, {kernel.of})" for name, kernel in model.kernels.items()]
+    code.lines += [
+        f"{name} = {name}_call(i, t_in_timesteps, {kernel.of})"
+        for name, kernel in model.kernels.items()
+    ]
     for statement in model.discrete.before_fire:
         code.statement(statement)
     if model.discrete.readout:
@@ -116,64 +145,126 @@ def watch(seen_text: str, threshold_text: str | None, *, gap: bool, seen: bool) 
 def grid_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool, seen: bool) -> str:
     """Return the Brian2 equations that declare a layer's variables in grid mode: plain SI numbers.
 
-    The step's units are checked once by `unit_equations`; inside the run a number is a number, as in PyTorch.
+    The step's units are checked once by `unit_equations`; inside the run a number is a number, as
+    in PyTorch.
     """
-    names = [*model.inputs, *model.stepped, *model.draws, *model.kernels] + ["gap"] * gap + ["seen"] * seen
-    return "\n".join([*_constants(model, per_neuron, units=False), *(f"{name} : 1" for name in names), "z : integer"])
+    names = (
+        [*model.inputs, *model.stepped, *model.draws, *model.kernels]
+        + ["gap"] * gap
+        + ["seen"] * seen
+    )
+    return "\n".join(
+        [
+            *_constants(model, per_neuron, units=False),
+            *(f"{name} : 1" for name in names),
+            "z : integer",
+        ]
+    )
 
 
 def unit_equations(model: NeuronModel) -> str:
     """Return the declaration of a layer's variables with the units of its card."""
-    lines = _constants(model, frozenset(), units=True) + [f"{name} : {model.input_unit}" for name in model.inputs] + ["z : 1"]
-    lines += [f"{name} : 1" for name in model.draws] + [f"{name} : {unit_of_kernel(model, name)}" for name in model.kernels]
+    lines = (
+        _constants(model, frozenset(), units=True)
+        + [f"{name} : {model.input_unit}" for name in model.inputs]
+        + ["z : 1"]
+    )
+    lines += [f"{name} : 1" for name in model.draws] + [
+        f"{name} : {unit_of_kernel(model, name)}" for name in model.kernels
+    ]
     return "\n".join(lines + [f"{name} : {state.unit}" for name, state in model.stepped.items()])
 
 
 def fine_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool, seen: bool) -> str:
-    """Return the Brian2 equations of fine mode: the ODE, its input, and what the threshold may use."""
+    """Return the Brian2 equations of fine mode.
+
+    The ODE, its input, and what the threshold may use.
+    """
     assert model.continuous is not None
-    drawn = comparisons(parse_expression(model.continuous.threshold, "threshold"))[0][0] if model.continuous.threshold else None
-    unit = "1" if drawn is not None and names_in(drawn) <= set(DRAWS) else model.state[model.membrane_in(fine=True)].unit
-    lines = _constants(model, per_neuron, units=True) + [f"{name} : {model.input_unit}" for name in model.inputs]
-    lines += [f"gap : {unit}"] * gap + [f"seen : {unit}"] * seen + [f"{name} : 1" for name in model.draws]
-    lines += [*_equations(model), *(f"{jump_of(name)} : {model.input_unit}" for name in model.inputs)]
-    lines += [f"{statement.target} = {_number(statement.tree)} : 1" for statement in model.discrete.modulate]
+    drawn = (
+        comparisons(parse_expression(model.continuous.threshold, "threshold"))[0][0]
+        if model.continuous.threshold
+        else None
+    )
+    unit = (
+        "1"
+        if drawn is not None and names_in(drawn) <= set(DRAWS)
+        else model.state[model.membrane_in(fine=True)].unit
+    )
+    lines = _constants(model, per_neuron, units=True) + [
+        f"{name} : {model.input_unit}" for name in model.inputs
+    ]
+    lines += (
+        [f"gap : {unit}"] * gap
+        + [f"seen : {unit}"] * seen
+        + [f"{name} : 1" for name in model.draws]
+    )
+    lines += [
+        *_equations(model),
+        *(f"{jump_of(name)} : {model.input_unit}" for name in model.inputs),
+    ]
+    lines += [
+        f"{statement.target} = {_number(statement.tree)} : 1"
+        for statement in model.discrete.modulate
+    ]
     return "\n".join(lines)
 
 
 def _equations(model: NeuronModel) -> list[str]:
-    """Return the ODE's lines. A slope is solved as a formula, in which 2**(-1) is a half; a subexpression is computed as it stands."""
-    return [f"{left} = {_number(parse_expression(right, left), solved=bool(state_of(left)))} : {unit}" for left, right, unit in equation_lines(model)]
+    """Return the ODE's lines. A slope is solved as a formula, in which 2**(-1) is a half.
+
+    A subexpression is computed as it stands.
+    """
+    return [
+        f"{left} = {_number(parse_expression(right, left), solved=bool(state_of(left)))} : {unit}"
+        for left, right, unit in equation_lines(model)
+    ]
 
 
 def _number(tree: ast.expr, *, solved: bool = False) -> str:
-    """Return an expression as Brian2 computes it; a comparison is 1 or 0, which Brian2 calls its int."""
+    """Return an expression as Brian2 computes it.
+
+    A comparison is 1 or 0, which Brian2 calls its int.
+    """
     text = spelled(tree, solved=solved)
     return f"int({text})" if comparisons(tree) else text
 
 
 def condition(text: str) -> str:
-    """Return a comparison, or another expression, of a card's ODE as Brian2 computes it; of an empty text nothing."""
+    """Return a comparison, or another expression, of a card's ODE as Brian2 computes it.
+
+    Of an empty text nothing.
+    """
     return spelled(parse_expression(text, "condition")) if text else ""
 
 
 def statements(text: str) -> str:
     """Return the statements of a card's ODE as Brian2 computes them."""
-    return "\n".join(f"{each.target} = {spelled(each.tree)}" for each in parse_statements(text, "reset")) if text else ""
+    return (
+        "\n".join(
+            f"{each.target} = {spelled(each.tree)}" for each in parse_statements(text, "reset")
+        )
+        if text
+        else ""
+    )
 
 
 def spelled(tree: ast.expr, *, solved: bool = False) -> str:
-    """Write an expression so that Brian2 computes with floating-point numbers, as every other engine does.
+    """Write an expression so that Brian2 computes with floating-point numbers, as every other
+    engine does.
 
-    Its floor is an integer of 32 bits, which a larger number turns over without a word, and its ``2**(-1)`` of whole numbers is 0.
+    Its floor is an integer of 32 bits, which a larger number turns over without a word, and its
+    ``2**(-1)`` of whole numbers is 0.
 
     Parameters
     ----------
     solved : bool
-        Whether the expression is solved as a formula before it is computed, and its powers need no care.
+        Whether the expression is solved as a formula before it is computed, and its powers need no
+        care.
     """
     text = ast.unparse(_Spelled(solved).visit(copy.deepcopy(tree)))
-    return re.sub(r" (\*\*|\*|/) ", r"\1", text)  # as people write it: Brian2 shows it where it refuses
+    # As people write it: Brian2 shows it where it refuses.
+    return re.sub(r" (\*\*|\*|/) ", r"\1", text)
 
 
 class _Spelled(ast.NodeTransformer):
@@ -181,7 +272,9 @@ class _Spelled(ast.NodeTransformer):
         self.solved = solved
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        """Compute a power of numbers alone here, and let every other one have a floating-point base."""
+        """Compute a power of numbers alone here, and let every other one have a floating-point
+        base.
+        """
         self.generic_visit(node)
         if self.solved or not isinstance(node.op, ast.Pow):
             return node
@@ -197,7 +290,9 @@ class _Spelled(ast.NodeTransformer):
         assert isinstance(node.func, ast.Name)
         if not (text := _SPELLED.get(node.func.id)):
             return node
-        return ast.parse(text.format(*(f"({ast.unparse(argument)})" for argument in node.args)), mode="eval").body
+        return ast.parse(
+            text.format(*(f"({ast.unparse(argument)})" for argument in node.args)), mode="eval"
+        ).body
 
 
 _SPELLED = {
@@ -209,15 +304,24 @@ _SPELLED = {
 
 
 def jump_of(name: str) -> str:
-    """Name of the variable that holds an impulse: ``jump`` for the input ``I``, ``jump_excitatory`` for ``I_excitatory``."""
+    """Name of the variable that holds an impulse.
+
+    ``jump`` for the input ``I``, ``jump_excitatory`` for ``I_excitatory``.
+    """
     return "jump" + name.removeprefix(INPUT)
 
 
 def unit_of_kernel(model: NeuronModel, name: str) -> str:
-    """Return the unit of a kernel over an input, which is the input's; one of spikes is a number."""
+    """Return the unit of a kernel over an input, which is the input's.
+
+    One of spikes is a number.
+    """
     return "1" if model.kernels[name].of == "z" else model.input_unit
 
 
 def _constants(model: NeuronModel, per_neuron: frozenset[str], *, units: bool) -> list[str]:
     entries = {**model.constant_units, STEP: "second"}
-    return [f"{name} : {unit if units else 1} (constant{'' if name in per_neuron else ', shared'})" for name, unit in entries.items()]
+    return [
+        f"{name} : {unit if units else 1} (constant{'' if name in per_neuron else ', shared'})"
+        for name, unit in entries.items()
+    ]

@@ -1,22 +1,27 @@
-"""What every loss does with its batch: precision, targets, masks, sliding windows, and the reduction at the end.
+"""What every loss does with its batch.
 
-Tensors are (batch, class, step). Half precision is computed in float32, as PyTorch's own losses are under autocast, and so are
-whole numbers and booleans. Nothing here leaves the device or asks for a value, so that a loss can be compiled whole.
+Precision, targets, masks, sliding windows, and the reduction at the end.
+
+Tensors are (batch, class, step). Half precision is computed in float32, as PyTorch's own losses are
+under autocast, and so are whole numbers and booleans. Nothing here leaves the device or asks for a
+value, so that a loss can be compiled whole.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...errors import RefsimError, listed
-from ..autocast import no_autocast
-from ..corners import at_least
+from ...core.errors import RefsimError, listed
+from ..base import at_least, no_autocast
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
 def working(values: Tensor, loss: str, what: str = "spikes (batch, class, step)") -> Tensor:
-    """Return the values in the precision that the loss is computed in: float64 as it is, all others at least float32."""
+    """Return the values in the precision that the loss is computed in.
+
+    Float64 as it is, all others at least float32.
+    """
     if not isinstance(values, Tensor) or values.dim() != 3:
         shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise RefsimError(f"{loss}: needs {what}, but was given {shape}.")
@@ -24,9 +29,11 @@ def working(values: Tensor, loss: str, what: str = "spikes (batch, class, step)"
 
 
 def distribution(target: Tensor, values: Tensor, loss: str, *, each_step: bool = False) -> Tensor:
-    """Return the target as (batch, class, 1), or (batch, class, step) where it is given for each step and `each_step` allows it.
+    """Return the target as (batch, class, 1), or (batch, class, step) where it is given for each
+    step and `each_step` allows it.
 
-    Whole numbers are labels, (batch,) or (batch, step); all else is a share for each class, (batch, class) or (batch, class, step).
+    Whole numbers are labels, (batch,) or (batch, step); all else is a share for each class, (batch,
+    class) or (batch, class, step).
     """
     batch, classes, steps = values.shape
     labels = not (target.is_floating_point() or target.dtype == torch.bool)
@@ -34,8 +41,10 @@ def distribution(target: Tensor, values: Tensor, loss: str, *, each_step: bool =
     allowed = shapes if each_step else shapes[:1]
     if tuple(target.shape) not in allowed:
         raise RefsimError(
-            f"{loss}: target has shape {tuple(target.shape)}; for values {tuple(values.shape)} give labels, whole numbers of shape ({batch},), "
-            f"or a distribution, floats of shape ({batch}, {classes})" + (", or either for each step, with the step as last axis." if each_step else ".")
+            f"{loss}: target has shape {tuple(target.shape)}; for values {tuple(values.shape)} "
+            f"give labels, whole numbers of shape ({batch},), "
+            f"or a distribution, floats of shape ({batch}, {classes})"
+            + (", or either for each step, with the step as last axis." if each_step else ".")
         )
     if labels:
         return _one_hot(target, values, loss)
@@ -47,41 +56,70 @@ def _one_hot(labels: Tensor, values: Tensor, loss: str) -> Tensor:
     if labels.device.type == "cpu" and not torch.compiler.is_compiling() and labels.numel():
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= classes:
-            raise RefsimError(f"{loss}: labels must be 0 to {classes - 1} for {classes} classes, but go from {low} to {high}.")
+            raise RefsimError(
+                f"{loss}: labels must be 0 to {classes - 1} for {classes} classes, but go from "
+                f"{low} to {high}."
+            )
     index = (labels if labels.dim() == 2 else labels[:, None])[:, None].long()
-    # scatter, not a comparison: on a GPU too, a label out of range stops the program and is never a sample without a class
+    # scatter, not a comparison: on a GPU too, a label out of range stops the program and is never a
+    # sample without a class
     return values.new_zeros(index.shape[0], classes, index.shape[2]).scatter(1, index, 1.0)
 
 
 def steps_mask(mask: Tensor | None, values: Tensor, loss: str) -> Tensor:
-    """Return (batch, 1, step), 1 where a step counts and 0 where it does not; a mask is (batch, step), true where it counts."""
+    """Return (batch, 1, step), 1 where a step counts and 0 where it does not.
+
+    A mask is (batch, step), true where it counts.
+    """
     batch, _, steps = values.shape
     if mask is None:
         return values.new_ones(1, 1, steps).expand(batch, 1, steps)
     if tuple(mask.shape) != (batch, steps):
-        raise RefsimError(f"{loss}: mask must be (batch, step), here ({batch}, {steps}), true where a step counts, but has shape {tuple(mask.shape)}.")
+        raise RefsimError(
+            f"{loss}: mask must be (batch, step), here ({batch}, {steps}), true where a step "
+            f"counts, but has shape {tuple(mask.shape)}."
+        )
     return (mask != 0).to(values)[:, None]
 
 
 def masked(values: Tensor, valid: Tensor) -> Tensor:
-    """Return the values where a step counts and 0 elsewhere, whatever stands there; NaN in the padding does no harm."""
+    """Return the values where a step counts and 0 elsewhere, whatever stands there.
+
+    NaN in the padding does no harm.
+    """
     return torch.where(valid > 0, values, torch.zeros_like(values))
 
 
 def counted_in(values: Tensor, window: int | None) -> Tensor:
-    """Return sums over all steps, (batch, class, 1), or over the last `window` steps at each, zeros before the first."""
+    """Return sums over all steps, (batch, class, 1), or over the last `window` steps at each, zeros
+    before the first.
+    """
     if window is None:
         return values.sum(-1, keepdim=True)
-    return values if not values.shape[-1] else F.pad(values, (window - 1, 0)).unfold(-1, window, 1).sum(-1)
+    return (
+        values
+        if not values.shape[-1]
+        else F.pad(values, (window - 1, 0)).unfold(-1, window, 1).sum(-1)
+    )
 
 
 def per_step(window: int | None, valid: Tensor) -> Tensor:
-    """Return by what a count is divided for a rate: the window, or the steps of a sample that count, at least 1."""
-    return at_least(valid.sum(-1, keepdim=True), 1) if window is None else valid.new_full((1, 1, 1), float(window))
+    """Return by what a count is divided for a rate.
+
+    The window, or the steps of a sample that count, at least 1.
+    """
+    return (
+        at_least(valid.sum(-1, keepdim=True), 1)
+        if window is None
+        else valid.new_full((1, 1, 1), float(window))
+    )
 
 
 def filtered(values: Tensor, kernel: Tensor) -> Tensor:
-    """Convolve (batch, class, step) with a kernel, causally; kernel[0] acts in the step of the spike. Not under autocast, whatever is outside."""
+    """Convolve (batch, class, step) with a kernel, causally.
+
+    Kernel[0] acts in the step of the spike. Not under autocast, whatever is outside.
+    """
     batch, classes, steps = values.shape
     if not values.numel():
         return values
@@ -92,7 +130,10 @@ def filtered(values: Tensor, kernel: Tensor) -> Tensor:
 
 
 def reduced(samples: Tensor, reduction: str) -> Tensor:
-    """Return the mean over the batch, the sum, or the losses of the samples (batch,). The mean of an empty batch is 0."""
+    """Return the mean over the batch, the sum, or the losses of the samples (batch,).
+
+    The mean of an empty batch is 0.
+    """
     if reduction == "none":
         return samples
     return samples.sum() / max(samples.shape[0], 1) if reduction == "mean" else samples.sum()
@@ -114,5 +155,9 @@ def positive(loss: str, **values: float) -> None:
 def steps_of(loss: str, **values: int | None) -> None:
     """Refuse a number of steps that is no whole number from 1 on."""
     for name, value in values.items():
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise RefsimError(f"{loss}: {name} must be a whole number of steps, at least 1, but is {value!r}.")
+        if value is not None and (
+            not isinstance(value, int) or isinstance(value, bool) or value < 1
+        ):
+            raise RefsimError(
+                f"{loss}: {name} must be a whole number of steps, at least 1, but is {value!r}."
+            )

@@ -1,17 +1,22 @@
-"""Losses of membranes and of outputs at each step: the largest membrane, TET, and a band that membranes are kept in."""
+"""Losses of membranes and of outputs at each step.
+
+The largest membrane, TET, and a band that membranes are kept in.
+"""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...errors import RefsimError
-from ..corners import above_zero, at_least
+from ...core.errors import RefsimError
+from ..base import above_zero, at_least
 from .batch import REDUCTIONS, among, distribution, masked, reduced, steps_mask, working
 
 _MEMBRANE = "membranes (batch, class, step)"
 
 
-def max_membrane_cross_entropy(membrane: Tensor, target: Tensor, *, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
+def max_membrane_cross_entropy(
+    membrane: Tensor, target: Tensor, *, reduction: str = "mean", mask: Tensor | None = None
+) -> Tensor:
     """Return the cross-entropy of a softmax over the largest membrane that each class reached.
 
     Parameters
@@ -30,13 +35,17 @@ def max_membrane_cross_entropy(membrane: Tensor, target: Tensor, *, reduction: s
 
     Notes
     -----
-    Formula: L = -sum_i y_i log softmax(m)_i, m_i = max_t v_i(t). The gradient goes to one step a class: of equal membranes, to the first.
-    Silence: a membrane at rest is a number like any other; no steps: m = 0, L = log C.
-    Source: maximum over time of Cramer et al. 2020 (Heidelberg spoken digits) and Zenke and Vogels 2021.
+    Formula: L = -sum_i y_i log softmax(m)_i, m_i = max_t v_i(t). The gradient goes to one step a
+    class: of equal membranes, to the first. Silence: a membrane at rest is a number like any other;
+    no steps: m = 0, L = log C. Source: maximum over time of Cramer et al. 2020 (Heidelberg spoken
+    digits) and Zenke and Vogels 2021.
     """
     among(reduction, REDUCTIONS, "max_membrane_cross_entropy", "reduction")
     values = working(membrane, "max_membrane_cross_entropy", _MEMBRANE)
-    share, valid = distribution(target, values, "max_membrane_cross_entropy"), steps_mask(mask, values, "max_membrane_cross_entropy")
+    share, valid = (
+        distribution(target, values, "max_membrane_cross_entropy"),
+        steps_mask(mask, values, "max_membrane_cross_entropy"),
+    )
     largest = values.sum(-1)
     if values.shape[-1]:
         lowest = torch.full_like(values, torch.finfo(values.dtype).min)
@@ -46,8 +55,18 @@ def max_membrane_cross_entropy(membrane: Tensor, target: Tensor, *, reduction: s
     return reduced(-(share[..., 0] * F.log_softmax(largest, dim=1)).sum(1), reduction)
 
 
-def tet(outputs: Tensor, target: Tensor, *, lam: float, constant: float, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
-    """Return the temporal efficient training loss: the cross-entropy of the output at each step, and its distance to a constant.
+def tet(
+    outputs: Tensor,
+    target: Tensor,
+    *,
+    lam: float,
+    constant: float,
+    reduction: str = "mean",
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Return the temporal efficient training loss.
+
+    The cross-entropy of the output at each step, and its distance to a constant.
 
     Parameters
     ----------
@@ -77,14 +96,24 @@ def tet(outputs: Tensor, target: Tensor, *, lam: float, constant: float, reducti
     if not 0 <= lam <= 1:
         raise RefsimError(f"tet: lam must be 0 to 1, but is {lam!r}.")
     values = working(outputs, "tet", "outputs (batch, class, step)")
-    share, valid = distribution(target, values, "tet", each_step=True), steps_mask(mask, values, "tet")
+    share, valid = (
+        distribution(target, values, "tet", each_step=True),
+        steps_mask(mask, values, "tet"),
+    )
     values = masked(values, valid)
     entropy = -(share * F.log_softmax(values, dim=1)).sum(1)
     each = (1 - lam) * entropy + lam * (values - constant).square().mean(1)
     return reduced((each * valid[:, 0]).sum(-1) / at_least(valid[:, 0].sum(-1), 1), reduction)
 
 
-def membrane_regulariser(membrane: Tensor, *, low: float, high: float, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
+def membrane_regulariser(
+    membrane: Tensor,
+    *,
+    low: float,
+    high: float,
+    reduction: str = "mean",
+    mask: Tensor | None = None,
+) -> Tensor:
     """Return by how much membranes leave a band, squared.
 
     Parameters
@@ -108,7 +137,9 @@ def membrane_regulariser(membrane: Tensor, *, low: float, high: float, reduction
     """
     among(reduction, REDUCTIONS, "membrane_regulariser", "reduction")
     if not low <= high:
-        raise RefsimError(f"membrane_regulariser: low must not lie above high, but low={low:g} and high={high:g}.")
+        raise RefsimError(
+            f"membrane_regulariser: low must not lie above high, but low={low:g} and high={high:g}."
+        )
     values = working(membrane, "membrane_regulariser", "membranes (batch, neuron, step)")
     valid = steps_mask(mask, values, "membrane_regulariser")
     values = masked(values, valid)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ...errors import RefsimError, listed
+from ...core.errors import RefsimError, listed
 from .membranes import max_membrane_cross_entropy, membrane_regulariser, tet
 from .rates import rate_regulariser, spike_count_mse, spike_moid, spike_rate
 from .spikemax import spikemax
@@ -32,16 +32,25 @@ class Loss(nn.Module):
     def __init__(self, **options: Any) -> None:
         super().__init__()
         known = {
-            name: entry for name, entry in inspect.signature(type(self).function).parameters.items() if entry.kind is entry.KEYWORD_ONLY and name != "mask"
+            name: entry
+            for name, entry in inspect.signature(type(self).function).parameters.items()
+            if entry.kind is entry.KEYWORD_ONLY and name != "mask"
         }
         if unknown := set(options) - set(known):
-            raise RefsimError(f"{type(self).__name__}: {listed(unknown)} is not an option; they are {listed(known)}.")
-        if missing := {name for name, entry in known.items() if entry.default is entry.empty} - set(options):
+            raise RefsimError(
+                f"{type(self).__name__}: {listed(unknown)} is not an option; they are "
+                f"{listed(known)}."
+            )
+        if missing := {name for name, entry in known.items() if entry.default is entry.empty} - set(
+            options
+        ):
             raise RefsimError(f"{type(self).__name__}: {listed(missing)} must be given.")
         self.options = options
 
     def forward(self, *tensors: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the loss of spikes or membranes (batch, class, step) and, but for a regulariser, their target."""
+        """Return the loss of spikes or membranes (batch, class, step) and, but for a regulariser,
+        their target.
+        """
         return type(self).function(*tensors, **self.options, mask=mask)
 
     def extra_repr(self) -> str:

@@ -3,9 +3,21 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...errors import RefsimError
-from ..corners import above_zero
-from .batch import REDUCTIONS, among, counted_in, distribution, masked, per_step, positive, reduced, steps_mask, steps_of, working
+from ...core.errors import RefsimError
+from ..base import above_zero
+from .batch import (
+    REDUCTIONS,
+    among,
+    counted_in,
+    distribution,
+    masked,
+    per_step,
+    positive,
+    reduced,
+    steps_mask,
+    steps_of,
+    working,
+)
 
 
 def spike_rate(
@@ -38,8 +50,9 @@ def spike_rate(
 
     Notes
     -----
-    Formula: L = sum_i (r_i - w_i)^2, w = true_rate y + false_rate (1 - y), r spikes a step; summed over t with r(t) of a window.
-    Silence: nothing special, a rate of 0 is a number like any other and its gradient is that of the square. No steps: the rate is 0, or with a window the loss is 0.
+    Formula: L = sum_i (r_i - w_i)^2, w = true_rate y + false_rate (1 - y), r spikes a step; summed
+    over t with r(t) of a window. Silence: nothing special, a rate of 0 is a number like any other
+    and its gradient is that of the square. No steps: the rate is 0, or with a window the loss is 0.
     Source: Shrestha, Zhu, Sun 2022; lava-dl, SpikeRate.
     """
     values, share, valid = _opened("spike_rate", spikes, target, window, reduction, mask)
@@ -58,13 +71,16 @@ def spike_moid(
     reduction: str = "mean",
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Return the binary cross-entropy of each class, its rate read by a logistic function: for samples of several classes, or of none.
+    """Return the binary cross-entropy of each class, its rate read by a logistic function.
+
+    For samples of several classes, or of none.
 
     Parameters
     ----------
     spikes : Tensor (batch, class, step)
     target : Tensor
-        (batch, class), 1 or true for each class that is there; or labels (batch,); with a window also for each step.
+        (batch, class), 1 or true for each class that is there; or labels (batch,); with a window
+        also for each step.
     theta, alpha : float, spikes a step
         Rate of probability one half, and the width of the step around it.
     window : int, steps, optional
@@ -78,9 +94,10 @@ def spike_moid(
 
     Notes
     -----
-    Formula: L = -sum_i (y_i log p_i + (1 - y_i) log(1 - p_i)), p = sigmoid((r - theta)/alpha); summed over t with r(t) of a window.
-    Silence: nothing special; computed from the logits, so that saturated classes give neither an infinite loss nor NaN. No steps: the rate is 0, or with a window the loss is 0.
-    Source: lava-dl, SpikeMoid.
+    Formula: L = -sum_i (y_i log p_i + (1 - y_i) log(1 - p_i)), p = sigmoid((r - theta)/alpha);
+    summed over t with r(t) of a window. Silence: nothing special; computed from the logits, so that
+    saturated classes give neither an infinite loss nor NaN. No steps: the rate is 0, or with a
+    window the loss is 0. Source: lava-dl, SpikeMoid.
     """
     positive("spike_moid", alpha=alpha)
     values, share, valid = _opened("spike_moid", spikes, target, window, reduction, mask)
@@ -98,7 +115,8 @@ def spike_count_mse(
     reduction: str = "mean",
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Return the mean square, over the classes, of the counts less those wanted of the class and of the others.
+    """Return the mean square, over the classes, of the counts less those wanted of the class and of
+    the others.
 
     Parameters
     ----------
@@ -115,17 +133,23 @@ def spike_count_mse(
 
     Notes
     -----
-    Formula: L = 1/C sum_i (n_i - w_i)^2, w = true_count y + false_count (1 - y), n spikes of the record.
-    Silence: nothing special, a count of 0 is a number like any other. No steps: the counts are 0.
-    Source: the mean square error of the counts, for rate codes.
+    Formula: L = 1/C sum_i (n_i - w_i)^2, w = true_count y + false_count (1 - y), n spikes of the
+    record. Silence: nothing special, a count of 0 is a number like any other. No steps: the counts
+    are 0. Source: the mean square error of the counts, for rate codes.
     """
     values, share, valid = _opened("spike_count_mse", spikes, target, None, reduction, mask)
     wanted = true_count * share + false_count * (1 - share)
-    return reduced((masked(values, valid).sum(-1, keepdim=True) - wanted).square().mean(1)[:, 0], reduction)
+    return reduced(
+        (masked(values, valid).sum(-1, keepdim=True) - wanted).square().mean(1)[:, 0], reduction
+    )
 
 
-def rate_regulariser(spikes: Tensor, *, low: float, high: float, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
-    """Return by how much rates leave a band, squared: against neurons that are silent and those that never stop.
+def rate_regulariser(
+    spikes: Tensor, *, low: float, high: float, reduction: str = "mean", mask: Tensor | None = None
+) -> Tensor:
+    """Return by how much rates leave a band, squared.
+
+    Against neurons that are silent and those that never stop.
 
     Parameters
     ----------
@@ -150,19 +174,34 @@ def rate_regulariser(spikes: Tensor, *, low: float, high: float, reduction: str 
     values = working(spikes, "rate_regulariser", "spikes (batch, neuron, step)")
     valid = steps_mask(mask, values, "rate_regulariser")
     rates = masked(values, valid).sum(-1) / per_step(None, valid)[..., 0]
-    return reduced((above_zero(rates - high).square() + above_zero(low - rates).square()).mean(1), reduction)
+    return reduced(
+        (above_zero(rates - high).square() + above_zero(low - rates).square()).mean(1), reduction
+    )
 
 
 def _band(loss: str, low: float, high: float) -> None:
     if not low <= high:
-        raise RefsimError(f"{loss}: low must not lie above high, but low={low:g} and high={high:g}.")
+        raise RefsimError(
+            f"{loss}: low must not lie above high, but low={low:g} and high={high:g}."
+        )
 
 
-def _opened(loss: str, spikes: Tensor, target: Tensor, window: int | None, reduction: str, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def _opened(
+    loss: str,
+    spikes: Tensor,
+    target: Tensor,
+    window: int | None,
+    reduction: str,
+    mask: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
     steps_of(loss, window=window)
     among(reduction, REDUCTIONS, loss, "reduction")
     values = working(spikes, loss)
-    return values, distribution(target, values, loss, each_step=window is not None), steps_mask(mask, values, loss)
+    return (
+        values,
+        distribution(target, values, loss, each_step=window is not None),
+        steps_mask(mask, values, loss),
+    )
 
 
 def _closed(each: Tensor, window: int | None, valid: Tensor, reduction: str) -> Tensor:

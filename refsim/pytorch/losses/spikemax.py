@@ -1,11 +1,25 @@
-"""Spikemax: the cross-entropy of what the output layer's spikes say, read as probabilities of the classes."""
+"""Spikemax: the cross-entropy of what the output layer's spikes say, read as probabilities of the
+classes.
+"""
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...errors import RefsimError
-from ..corners import at_least
-from .batch import REDUCTIONS, among, counted_in, distribution, masked, per_step, positive, reduced, steps_mask, steps_of, working
+from ...core.errors import RefsimError
+from ..base import at_least
+from .batch import (
+    REDUCTIONS,
+    among,
+    counted_in,
+    distribution,
+    masked,
+    per_step,
+    positive,
+    reduced,
+    steps_mask,
+    steps_of,
+    working,
+)
 
 _EPS = 1e-6  # lava-dl adds it to the sum of the rates
 
@@ -22,15 +36,18 @@ def spikemax(
     reduction: str = "mean",
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Return the cross-entropy between the target and the shares of the spikes that the classes have.
+    """Return the cross-entropy between the target and the shares of the spikes that the classes
+    have.
 
     Parameters
     ----------
     spikes : Tensor (batch, class, step)
     target : Tensor
-        Labels (batch,), or distributions (batch, class); with a window also for each step, with the step as last axis.
+        Labels (batch,), or distributions (batch, class); with a window also for each step, with the
+        step as last axis.
     window : int, steps, optional
-        Length of a causal sliding window; the loss is then summed over the steps. None: one count over the whole record.
+        Length of a causal sliding window; the loss is then summed over the steps. None: one count
+        over the whole record.
     of : {"counts", "rates"}
         What is read: spikes, or spikes a step.
     reading : {"probability", "softmax"}
@@ -38,9 +55,10 @@ def spikemax(
     scale : float
         For a softmax of counts: they are divided by it.
     gradient : {"exact", "authors"}, optional
-        "exact": the derivative of the value, in which a silent class has none. "authors": that of the released code, which lets silent
-        classes learn; with a window it is not the derivative. By default "authors" without a window, where it differs for silent classes
-        alone, and "exact" with one, or with a softmax, where no class is held up.
+        "exact": the derivative of the value, in which a silent class has none. "authors": that of
+        the released code, which lets silent classes learn; with a window it is not the derivative.
+        By default "authors" without a window, where it differs for silent classes alone, and
+        "exact" with one, or with a softmax, where no class is held up.
     reduction : {"mean", "sum", "none"}
         Over the batch.
     mask : Tensor (batch, step), optional
@@ -57,20 +75,27 @@ def spikemax(
 
     Notes
     -----
-    Formula: L = -sum_i y_i log p_i, p = max(1, c)/sum max(1, c), c counts of the record; summed over t with c(t) of a window. Rates: p = r/(sum r + 1e-6). Softmax: p = softmax(c/scale) or softmax(r).
-    Silence: a silent class counts as one spike, also as a rate, where lava-dl gives NaN; all silent: p is uniform. No steps: log C without a window, 0 with one.
-    Source: Shrestha, Zhu, Sun 2022 (arXiv 2205.09845) and the authors' released code; rates and softmax: lava-dl, SpikeMax.
+    Formula: L = -sum_i y_i log p_i, p = max(1, c)/sum max(1, c), c counts of the record; summed
+    over t with c(t) of a window. Rates: p = r/(sum r + 1e-6). Softmax: p = softmax(c/scale) or
+    softmax(r). Silence: a silent class counts as one spike, also as a rate, where lava-dl gives
+    NaN; all silent: p is uniform. No steps: log C without a window, 0 with one. Source: Shrestha,
+    Zhu, Sun 2022 (arXiv 2205.09845) and the authors' released code; rates and softmax: lava-dl,
+    SpikeMax.
     """
     _check_options(window, of, reading, scale, gradient, reduction)
     values = working(spikes, "spikemax")
     share = distribution(target, values, "spikemax", each_step=window is not None)
     valid = steps_mask(mask, values, "spikemax")
-    counts, per = counted_in(masked(values, valid), window), per_step(window, valid) if of == "rates" else 1.0
+    counts, per = (
+        counted_in(masked(values, valid), window),
+        per_step(window, valid) if of == "rates" else 1.0,
+    )
     if reading == "softmax":
         logs = F.log_softmax(counts / (per * scale), dim=1)
     else:
         floored = at_least(counts, 1)
-        if gradient == "authors" or (gradient is None and window is None):  # the slope of c, and in a window that of its last step alone
+        # The slope of c, and in a window that of its last step alone.
+        if gradient == "authors" or (gradient is None and window is None):
             slope = counts if window is None else masked(values, valid)
             floored = floored.detach() + (slope - slope.detach())
         heard = floored / per
@@ -79,7 +104,9 @@ def spikemax(
     return reduced((each if window is None else each * valid[:, 0]).sum(-1), reduction)
 
 
-def _check_options(window: int | None, of: str, reading: str, scale: float, gradient: str | None, reduction: str) -> None:
+def _check_options(
+    window: int | None, of: str, reading: str, scale: float, gradient: str | None, reduction: str
+) -> None:
     steps_of("spikemax", window=window)
     positive("spikemax", scale=scale)
     among(of, ("counts", "rates"), "spikemax", "of")
@@ -88,6 +115,12 @@ def _check_options(window: int | None, of: str, reading: str, scale: float, grad
     if gradient is not None:
         among(gradient, ("exact", "authors"), "spikemax", "gradient")
     if scale != 1 and (of, reading) != ("counts", "softmax"):
-        raise RefsimError('spikemax: a scale changes neither shares nor rates; give reading="softmax" and of="counts" with it, or leave it out.')
+        raise RefsimError(
+            'spikemax: a scale changes neither shares nor rates; give reading="softmax" and '
+            'of="counts" with it, or leave it out.'
+        )
     if gradient == "authors" and (reading == "softmax" or (window is not None and of == "rates")):
-        raise RefsimError('spikemax: the released code has no gradient of its own for a softmax, nor for rates in a window; give gradient="exact".')
+        raise RefsimError(
+            "spikemax: the released code has no gradient of its own for a softmax, nor for rates "
+            'in a window; give gradient="exact".'
+        )

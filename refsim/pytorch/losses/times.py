@@ -1,12 +1,25 @@
-"""Losses of spike times: distances of filtered trains, SLAYER's spike numbers in a region, and the first spike."""
+"""Losses of spike times: distances of filtered trains, SLAYER's spike numbers in a region, and the
+first spike.
+"""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...errors import RefsimError
-from ..steps_srm import alpha_function
-from .batch import REDUCTIONS, among, distribution, filtered, masked, positive, reduced, steps_mask, steps_of, working
+from ...core.errors import RefsimError
+from ..srm_steps import alpha_function
+from .batch import (
+    REDUCTIONS,
+    among,
+    distribution,
+    filtered,
+    masked,
+    positive,
+    reduced,
+    steps_mask,
+    steps_of,
+    working,
+)
 
 
 def spike_time(
@@ -22,7 +35,9 @@ def spike_time(
     reduction: str = "mean",
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Return the squared distance of two sets of spike trains, both filtered: van Rossum's distance.
+    """Return the squared distance of two sets of spike trains, both filtered.
+
+    Van Rossum's distance.
 
     Parameters
     ----------
@@ -49,21 +64,33 @@ def spike_time(
 
     Notes
     -----
-    Formula: exponential: L = sum_i sum_t (h*(s_i - d_i))(t)^2, h_k = exp(-k dt/tau), for order m convolved m - 1 times with itself. alpha: L = dt/2 sum_i sum_t (eps*(s_i - d_i))(t)^2, eps_k = (k dt/tau) exp(1 - k dt/tau).
-    Silence: the distance to an empty train is that of the desired one; its gradient is that of any other. No steps: 0.
-    Source: van Rossum 2001; exponential: lava-dl, SpikeTime; alpha: SLAYER, Shrestha and Orchard 2018.
+    Formula: exponential: L = sum_i sum_t (h*(s_i - d_i))(t)^2, h_k = exp(-k dt/tau), for order m
+    convolved m - 1 times with itself. alpha: L = dt/2 sum_i sum_t (eps*(s_i - d_i))(t)^2, eps_k =
+    (k dt/tau) exp(1 - k dt/tau). Silence: the distance to an empty train is that of the desired
+    one; its gradient is that of any other. No steps: 0. Source: van Rossum 2001; exponential:
+    lava-dl, SpikeTime; alpha: SLAYER, Shrestha and Orchard 2018.
     """
     among(kernel, ("exponential", "alpha"), "spike_time", "kernel")
     among(reduction, REDUCTIONS, "spike_time", "reduction")
     positive("spike_time", tau=tau, dt=dt, cut=cut)
     steps_of("spike_time", order=order, length=length)
     if kernel == "alpha" and order != 1:
-        raise RefsimError('spike_time: an order belongs to the exponential kernel; leave it at 1, or give kernel="exponential".')
+        raise RefsimError(
+            "spike_time: an order belongs to the exponential kernel; leave it at 1, or give "
+            'kernel="exponential".'
+        )
     values = working(spikes, "spike_time")
     if desired.shape != values.shape:
-        raise RefsimError(f"spike_time: desired must be trains of the shape of the spikes, {tuple(values.shape)}, but is {tuple(desired.shape)}.")
+        raise RefsimError(
+            "spike_time: desired must be trains of the shape of the spikes, "
+            f"{tuple(values.shape)}, but is {tuple(desired.shape)}."
+        )
     valid = steps_mask(mask, values, "spike_time")
-    response, weight = (_alpha(values, tau, dt, cut), dt / 2) if kernel == "alpha" else (_exponential(values, tau / dt, order, length), 1.0)
+    response, weight = (
+        (_alpha(values, tau, dt, cut), dt / 2)
+        if kernel == "alpha"
+        else (_exponential(values, tau / dt, order, length), 1.0)
+    )
     error = filtered(masked(values - desired.to(values), valid), response)
     return reduced(weight * masked(error, valid).square().sum((1, 2)), reduction)
 
@@ -81,10 +108,12 @@ def num_spikes(
     reduction: str = "mean",
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Return SLAYER's loss of spike numbers: a count wanted inside a region of steps, and no spikes outside it.
+    """Return SLAYER's loss of spike numbers.
 
-    Its gradient is not the derivative of its value, by design: the count enters as a constant, and reaches the spikes only through
-    the response kernel.
+    A count wanted inside a region of steps, and no spikes outside it.
+
+    Its gradient is not the derivative of its value, by design: the count enters as a constant, and
+    reaches the spikes only through the response kernel.
 
     Parameters
     ----------
@@ -107,28 +136,48 @@ def num_spikes(
 
     Notes
     -----
-    Formula: L = dt/2 sum_i sum_t e_i(t)^2, e = eps*(s outside the region) + (n - w)/(stop - start) inside it, w = true_count y + false_count (1 - y). Backward: dL/ds_i(t) = dt sum_k e_i(t + k) eps_k at every t.
-    Silence: the count is 0 and its gradient raises it; eps_0 = 0, so a spike in the last step has none. No steps: 0.
-    Source: SLAYER, Shrestha and Orchard 2018, and slayerPytorch, spikeLoss.py, which lets the response to spikes outside reach into the region.
+    Formula: L = dt/2 sum_i sum_t e_i(t)^2, e = eps*(s outside the region) + (n - w)/(stop - start)
+    inside it, w = true_count y + false_count (1 - y). Backward: dL/ds_i(t) = dt sum_k e_i(t + k)
+    eps_k at every t. Silence: the count is 0 and its gradient raises it; eps_0 = 0, so a spike in
+    the last step has none. No steps: 0. Source: SLAYER, Shrestha and Orchard 2018, and
+    slayerPytorch, spikeLoss.py, which lets the response to spikes outside reach into the region.
     """
     among(reduction, REDUCTIONS, "num_spikes", "reduction")
     positive("num_spikes", tau=tau, dt=dt, cut=cut)
     start, stop = region
     if not 0 <= start < stop:
-        raise RefsimError(f"num_spikes: region must be (start, stop), steps, with 0 <= start < stop, but is {region!r}.")
+        raise RefsimError(
+            "num_spikes: region must be (start, stop), steps, with 0 <= start < stop, but is "
+            f"{region!r}."
+        )
     values = working(spikes, "num_spikes")
-    share, valid = distribution(target, values, "num_spikes"), steps_mask(mask, values, "num_spikes")
+    share, valid = (
+        distribution(target, values, "num_spikes"),
+        steps_mask(mask, values, "num_spikes"),
+    )
     spread = masked(values, valid)
     inside = torch.zeros_like(valid)
     inside[..., start:stop] = 1.0
     wanted = true_count * share + false_count * (1 - share)
     count_error = ((spread * inside).sum(-1, keepdim=True) - wanted).detach() / (stop - start)
-    error = filtered(spread - (spread * inside).detach(), _alpha(values, tau, dt, cut)) + count_error * inside
+    error = (
+        filtered(spread - (spread * inside).detach(), _alpha(values, tau, dt, cut))
+        + count_error * inside
+    )
     return reduced(dt / 2 * masked(error, valid).square().sum((1, 2)), reduction)
 
 
-def ttfs_cross_entropy(spikes: Tensor, target: Tensor, *, tau: float = 1.0, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
-    """Return the cross-entropy of the times to the first spike: the earlier a class fires, the likelier it is.
+def ttfs_cross_entropy(
+    spikes: Tensor,
+    target: Tensor,
+    *,
+    tau: float = 1.0,
+    reduction: str = "mean",
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Return the cross-entropy of the times to the first spike.
+
+    The earlier a class fires, the likelier it is.
 
     Parameters
     ----------
@@ -146,20 +195,28 @@ def ttfs_cross_entropy(spikes: Tensor, target: Tensor, *, tau: float = 1.0, redu
 
     Notes
     -----
-    Formula: L = -sum_i y_i log softmax(-t/tau)_i, t_i = sum_t prod_{k <= t} (1 - s_i(k)): the step of the first spike, and for s between 0 and 1 its expectation.
-    Silence: a silent class fires at the end of the record, one step after the last; its gradient calls for a spike, the earlier the better. No steps: log C.
-    Source: Goeltz et al. 2021 (Nature Machine Intelligence 3), without their regulariser; the product form of t is refsim's.
+    Formula: L = -sum_i y_i log softmax(-t/tau)_i, t_i = sum_t prod_{k <= t} (1 - s_i(k)): the step
+    of the first spike, and for s between 0 and 1 its expectation. Silence: a silent class fires at
+    the end of the record, one step after the last; its gradient calls for a spike, the earlier the
+    better. No steps: log C. Source: Goeltz et al. 2021 (Nature Machine Intelligence 3), without
+    their regulariser; the product form of t is refsim's.
     """
     among(reduction, REDUCTIONS, "ttfs_cross_entropy", "reduction")
     positive("ttfs_cross_entropy", tau=tau)
     values = working(spikes, "ttfs_cross_entropy")
-    share, valid = distribution(target, values, "ttfs_cross_entropy"), steps_mask(mask, values, "ttfs_cross_entropy")
+    share, valid = (
+        distribution(target, values, "ttfs_cross_entropy"),
+        steps_mask(mask, values, "ttfs_cross_entropy"),
+    )
     first = first_spike(masked(values, valid), valid)
     return reduced(-(share[..., 0] * F.log_softmax(-first / tau, dim=1)).sum(1), reduction)
 
 
 def first_spike(spikes: Tensor, valid: Tensor) -> Tensor:
-    """Return the number of steps that count before the first spike, (batch, class); for probabilities its expectation."""
+    """Return the number of steps that count before the first spike, (batch, class).
+
+    For probabilities its expectation.
+    """
     return (valid * torch.cumprod(1 - spikes, -1)).sum(-1)
 
 

@@ -1,0 +1,12 @@
+"""What a neuron is: the text of its equations, read from a card, checked, and pure data from then
+on.
+"""
+
+from . import from_python as own
+from .neuron import NeuronModel, made_by
+from .parts import Derived, Parameter, State
+from .read import load, load_all
+
+__all__ = ["Derived", "NeuronModel", "Parameter", "State", "load", "load_all"]
+
+made_by(own)

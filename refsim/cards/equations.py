@@ -1,0 +1,438 @@
+"""Check the two equation texts of a card.
+
+The ordered discrete step, and the ODE with its threshold and reset.
+"""
+
+import ast
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.errors import RefsimError, listed
+from .language import Statement, bare, comparisons, names_in, parse_expression, parse_statements
+from .names import DRAWS, OVER_STEPS, STEP
+from .neuron import Discrete
+from .ode import GENERATED, Odes, generated_step, written_equations
+from .parts import Continuous, State
+
+_STEPS = ("integrate", "modulate", "fire", "reset")
+SOLUTIONS = {
+    "exact": "the exact solution of the ODE for an input as [input] declares it",
+    "euler": "forward Euler",
+    "exponential_euler": "exponential Euler",
+    "rk4": "Runge-Kutta of order 4",
+    "kernel": "a sum over kernels, cut where the card says; the ODE is the one without the cut",
+    "map": "a map of its own; no ODE is claimed to be solved by it",
+}
+FROM_CONTINUOUS = "from continuous"
+METHODS = ("exact", "euler", "exponential_euler", "rk2", "rk4", "heun")
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a card declares, for the checks of its texts.
+
+    Attributes
+    ----------
+    state, constants, inputs, kernels
+        Names by kind; states with what they are.
+    kind : str
+        How input arrives, one of ``INPUT_KINDS``.
+    """
+
+    state: Mapping[str, State]
+    constants: Set[str]
+    inputs: Mapping[str, str]
+    kernels: Set[str]
+    kind: str
+
+    def of(self, side: str) -> list[str]:
+        """Return the states that the step ("discrete") or the ODE ("continuous") has."""
+        return [name for name, state in self.state.items() if state.only in ("", side)]
+
+    @property
+    def fixed(self) -> set[str]:
+        """Names that no statement may change."""
+        return {*self.constants, *self.inputs, *self.kernels, STEP, *DRAWS}
+
+
+def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card: str) -> Discrete:
+    """Check the declared step: its parts, their order, and that each name is known where it is
+    used.
+    """
+    where = f"{card}: [discrete]"
+    solution, readout, payload = (
+        table.get("solution"),
+        table.get("readout", ""),
+        table.get("payload", ""),
+    )
+    if not isinstance(solution, str) or solution not in SOLUTIONS:
+        raise RefsimError(
+            f"{where} solution must be one of {listed(SOLUTIONS)}, but is {solution!r}."
+        )
+    parts = [
+        key
+        for key in table
+        if key not in ("solution", "readout", "payload", "streams", "over_steps")
+    ]
+    if unknown := set(parts) - set(_STEPS):
+        raise RefsimError(
+            f"{where}: {listed(unknown)} is not a known step; known are {', '.join(_STEPS)}."
+        )
+    if readout and "fire" in parts:
+        raise RefsimError(
+            f"{where}: has both fire and readout; a neuron with a readout never fires."
+        )
+    if readout and payload:
+        raise RefsimError(
+            f"{where}: has both payload and readout; a neuron with a readout never fires, and "
+            "has no spikes that carry something."
+        )
+    if readout and readout not in names.of("discrete"):
+        raise RefsimError(
+            f"{where} readout: must be a state, one of {listed(names.of('discrete'))}, but is "
+            f"{readout!r}."
+        )
+    over_steps = _over_steps(table, names, odes, where)
+    needed = ["integrate"] if readout else ["integrate", "fire"]
+    if [key for key in parts if key not in ("modulate", "reset")] != needed or parts != [
+        key for key in _STEPS if key in parts
+    ]:
+        raise RefsimError(
+            f"{where} must have the steps integrate, fire, reset in this order (modulate before "
+            "fire; no reset where nothing is reset; readout = state in place of fire), but has "
+            f"{', '.join(parts) or 'none'}."
+        )
+    texts = {key: _statement_text(table[key], f"{where} {key}") for key in parts}
+    parsed = {
+        key: _parsed(text, key, str(solution), names, odes, where) for key, text in texts.items()
+    }
+    _check_step(parsed, names, where)
+    if payload:
+        _check_payload(payload, parsed, names, odes, where)
+    streams = _streams(table.get("streams", []), parsed, names, where)
+    fire = parsed["fire"][0] if "fire" in parsed else None
+    return Discrete(
+        parsed["integrate"],
+        parsed.get("modulate", ()),
+        fire,
+        parsed.get("reset", ()),
+        str(solution),
+        readout,
+        payload,
+        streams,
+        over_steps,
+    )
+
+
+def _over_steps(table: Mapping[str, Any], names: Names, odes: Odes | None, where: str) -> str:
+    """Return what a readout makes of the steps; empty where its membrane is all that it is."""
+    said = table.get("over_steps", "")
+    if not said:
+        return ""
+    if said not in OVER_STEPS:
+        raise RefsimError(
+            f"{where} over_steps must be one of {listed(OVER_STEPS)}, what the readout makes of "
+            f"the steps, but is {said!r}."
+        )
+    if not table.get("readout"):
+        raise RefsimError(
+            f"{where} over_steps: is of a neuron with a readout, which never fires; this one has "
+            "none."
+        )
+    if odes is not None:
+        raise RefsimError(
+            f"{where} over_steps: steps are counted in discrete time alone; leave [continuous] out."
+        )
+    if names.kind != "impulse" or len(names.inputs) != 1 or names.kernels:
+        raise RefsimError(
+            f"{where} over_steps: what arrives is taken once a step; it needs one input of "
+            '[input] kind = "impulse", and no [kernel].'
+        )
+    return str(said)
+
+
+def _streams(
+    given: object, parsed: Mapping[str, tuple[Statement, ...]], names: Names, where: str
+) -> tuple[str, ...]:
+    """Check the event streams: states that the step itself makes 0 or 1, so that an event is one in
+    every engine.
+    """
+    states = names.of("discrete")
+    if (
+        not isinstance(given, list)
+        or not all(isinstance(name, str) and name in states for name in given)
+        or len(set(given)) < len(given)
+    ):
+        raise RefsimError(
+            f'{where} streams: must be a list of states, such as streams = ["{states[-1]}"], '
+            f"each one of {listed(states)}, but is {given!r}."
+        )
+    for name in given:
+        made = [
+            statement.tree
+            for statements in parsed.values()
+            for statement in statements
+            if statement.target == name
+        ]
+        if names.state[name].start or not all(comparisons(tree) for tree in made):
+            raise RefsimError(
+                f"{where} streams: {name} must be 0 or 1 in every step; let it start at 0, and "
+                f"set it by a comparison, such as '{name} = x < y'."
+            )
+    return tuple(given)
+
+
+def _check_payload(
+    payload: object,
+    parsed: Mapping[str, tuple[Statement, ...]],
+    names: Names,
+    odes: Odes | None,
+    where: str,
+) -> None:
+    """Check what spikes carry: a state that the step itself makes 0 where there is no spike, so
+    that no engine has to.
+    """
+    if not isinstance(payload, str) or payload not in names.of("discrete"):
+        raise RefsimError(
+            f"{where} payload: must be a state, one of {listed(names.of('discrete'))}, but is "
+            f"{payload!r}."
+        )
+    if odes is not None:
+        raise RefsimError(
+            f"{where} payload: an ODE has no spikes that carry something; leave [continuous] "
+            "out, and run the card in grid mode."
+        )
+    made = [statement.tree for statement in parsed.get("reset", ()) if statement.target == payload]
+    if names.state[payload].start or not made or not _has_factor_z(made[-1]):
+        raise RefsimError(
+            f"{where} payload: must be 0 where there is no spike; let it start at 0, and write "
+            f"'{payload} = z*...' in reset."
+        )
+
+
+def _has_factor_z(tree: ast.expr) -> bool:
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult):
+        return _has_factor_z(tree.left) or _has_factor_z(tree.right)
+    return isinstance(tree, ast.Name) and tree.id == "z"
+
+
+def _statement_text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise RefsimError(f"{where}: must be text such as 'v = v + I', but is {value!r}.")
+    return value
+
+
+def _parsed(
+    text: str, key: str, solution: str, names: Names, odes: Odes | None, where: str
+) -> tuple[Statement, ...]:
+    before, made, after = (
+        (part.strip(" \n;") for part in text.partition(FROM_CONTINUOUS))
+        if key == "integrate"
+        else (text, "", "")
+    )
+    if not made:
+        return _own_statements(text, f"{where} {key}")
+    if solution not in GENERATED or odes is None or odes.held:
+        raise RefsimError(
+            f'{where} integrate = "{FROM_CONTINUOUS}" needs a [continuous] part without '
+            f"refractoriness, and a solution among {listed(GENERATED)}, but solution is "
+            f"{solution!r}."
+        )
+    step = generated_step(
+        odes,
+        solution,
+        names.inputs,
+        kind=names.kind,
+        where=f"{where.split(': ')[0]}: [continuous] equations",
+    )
+    around = [_own_statements(part, f"{where} {key}") if part else () for part in (before, after)]
+    return (*around[0], *step, *around[1])
+
+
+def _own_statements(text: str, where: str) -> tuple[Statement, ...]:
+    """Parse what the card itself says; names with a '_' at an end are those that refsim gives."""
+    statements = parse_statements(text, where)
+    for statement in statements:
+        if (
+            statement.target[0] == "_"
+            or statement.target[-1] == "_"
+            or not statement.target.isascii()
+        ):
+            raise RefsimError(
+                f"{where}: sets {statement.target!r}; a name is of letters, digits and '_', and "
+                "begins and ends with a letter or digit."
+            )
+    return statements
+
+
+def _check_step(parsed: Mapping[str, tuple[Statement, ...]], names: Names, where: str) -> None:
+    states = names.of("discrete")
+    if not states:
+        raise RefsimError(
+            f"{where}: has no state; at least one of [state] must be part of the step."
+        )
+    known = {*states, *names.fixed}
+    helpers: dict[str, str] = {}
+    for part, statements in parsed.items():
+        if part == "fire" and (
+            len(statements) != 1
+            or statements[0].target != "z"
+            or not comparisons(statements[0].tree)
+        ):
+            raise RefsimError(
+                f"{where} fire: must be one comparison, such as 'z = v >= v_th', or several "
+                f"joined by 'and', but is {_texts(statements)!r}."
+            )
+        for statement in statements:
+            if unknown := statement.names - known:
+                raise RefsimError(
+                    f"{where} {part}: {listed(unknown)} is not known here; known are "
+                    f"{listed(known - set(DRAWS))}."
+                )
+            if statement.target in names.fixed:
+                raise RefsimError(
+                    f"{where} {part}: {statement.target} = ... would change a constant; a step "
+                    f"may change {listed(states)}."
+                )
+            if part == "modulate" and statement.target in states:
+                raise RefsimError(
+                    f"{where} modulate: sets the state '{statement.target}'; it may only set "
+                    "what the threshold sees. Use another name."
+                )
+            if part != "fire" and statement.target == "z":
+                raise RefsimError(f"{where} {part}: sets z, which is the spike; only fire sets it.")
+            if statement.target not in states:
+                helpers.setdefault(statement.target, part)
+            known.add(statement.target)
+    read = {
+        name
+        for statements in parsed.values()
+        for statement in statements
+        for name in statement.names
+    }
+    for helper, part in helpers.items():
+        if helper not in read and helper != "z":
+            raise RefsimError(
+                f"{where} {part}: sets '{helper}', which is not a state and which nothing reads; "
+                f"states are {listed(states)}."
+            )
+    if still := set(states) - {
+        statement.target for statements in parsed.values() for statement in statements
+    }:
+        raise RefsimError(
+            f"{where}: never sets the state {listed(still)}; each state needs a statement."
+        )
+    if (deaf := set(names.inputs) - read) and not names.kernels & read:
+        raise RefsimError(
+            f"{where} integrate: never uses the input {listed(deaf)}; the neuron would be deaf."
+        )
+
+
+def _texts(statements: tuple[Statement, ...]) -> str:
+    return "; ".join(f"{statement.target} = {statement.text}" for statement in statements)
+
+
+def check_continuous(
+    table: dict[str, Any], names: Names, odes: Odes, discrete: Discrete, card: str
+) -> Continuous:
+    """Check the ODE text. Its units are checked by Brian2, when it first compiles the card."""
+    where = f"{card}: [continuous]"
+    known = {
+        *names.of("continuous"),
+        *names.fixed,
+        *odes.subexpressions,
+        *(statement.target for statement in discrete.modulate),
+    }
+    _check_odes(odes, names, known | {"dt"}, where)
+    threshold, refractory = (bare(table.get(key, "")) for key in ("threshold", "refractory"))
+    reset = bare(table.get("reset", ""), "; ")
+    if bool(threshold) != (discrete.fire is not None):
+        raise RefsimError(
+            f"{where}: threshold and [discrete] fire go together; a readout has neither."
+        )
+    if threshold:
+        _check_condition(threshold, known | {"dt"}, f"{where} threshold", "such as 'v >= v_th'")
+    if refractory and refractory not in names.constants:
+        _check_condition(refractory, known, f"{where} refractory", "or a constant in seconds")
+    for statement in parse_statements(reset, f"{where} reset") if reset else ():
+        if unknown := statement.names - known:
+            raise RefsimError(
+                f"{where} reset: {listed(unknown)} is not known here; known are "
+                f"{listed(known - set(DRAWS))}."
+            )
+        if statement.target not in names.of("continuous"):
+            raise RefsimError(
+                f"{where} reset: sets '{statement.target}', which is not a state; states are "
+                f"{listed(names.of('continuous'))}."
+            )
+    return Continuous(
+        written_equations(table["equations"], f"{where} equations"),
+        threshold,
+        reset,
+        table["method"],
+        refractory,
+    )
+
+
+def check_keys(table: dict[str, Any], card: str) -> None:
+    """Check that [continuous] has the keys it needs, all of them text."""
+    where = f"{card}: [continuous]"
+    needed, known = (
+        ("equations", "method"),
+        ("equations", "threshold", "reset", "refractory", "method"),
+    )
+    if surplus := set(table) - set(known):
+        raise RefsimError(
+            f"{where}: {listed(surplus)} is not a known key; known are {', '.join(known)}."
+        )
+    if missing := [key for key in needed if key not in table]:
+        one = f", one of {', '.join(METHODS)}" if "method" in missing else ""
+        raise RefsimError(
+            f"{where}: {listed(missing)} is missing; needed are {' and '.join(needed)}{one}."
+        )
+    for key in table:
+        if not isinstance(table.get(key), str) or (key in needed and not table[key].strip()):
+            raise RefsimError(f"{where} {key}: must be text, but is {table.get(key)!r}.")
+    if table["method"] not in METHODS:
+        raise RefsimError(
+            f"{where} method must be one of {', '.join(METHODS)}, but is {table['method']!r}."
+        )
+
+
+def _check_condition(text: str, known: Set[str], where: str, example: str) -> None:
+    tree = parse_expression(text, where)
+    if not comparisons(tree):
+        raise RefsimError(f"{where}: must be a comparison, {example}, but is {text!r}.")
+    if unknown := names_in(tree) - known:
+        raise RefsimError(
+            f"{where}: {listed(unknown)} is not known here; known are {listed(known - set(DRAWS))}."
+        )
+
+
+def _check_odes(odes: Odes, names: Names, known: set[str], where: str) -> None:
+    declared = {*names.state, *names.fixed}
+    if clash := set(odes.subexpressions) & declared:
+        raise RefsimError(
+            f"{where} equations: {listed(clash)} is declared already; a subexpression needs a "
+            "name of its own."
+        )
+    rows = {**odes.subexpressions, **{f"d{name}/dt": tree for name, tree in odes.slopes.items()}}
+    for left, tree in rows.items():
+        if unknown := names_in(tree) - known:
+            raise RefsimError(
+                f"{where} equations, {left}: {listed(unknown)} is not known here; known are "
+                f"{listed(known - set(DRAWS))}."
+            )
+    if unheard := set(names.inputs) - {name for tree in rows.values() for name in names_in(tree)}:
+        unheard_of = listed(unheard)
+        raise RefsimError(
+            f"{where} equations: never use the input {unheard_of}; write {unheard_of}, or "
+            f"{unheard_of}/{STEP} where [input] kind is an impulse: a current of the same "
+            "charge, spread over the step."
+        )
+    if sorted(odes.slopes) != sorted(names.of("continuous")):
+        raise RefsimError(
+            f"{where} equations: need one 'd.../dt' for each of the states "
+            f"{listed(names.of('continuous'))}, but have {listed(odes.slopes)}."
+        )

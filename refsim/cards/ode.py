@@ -1,0 +1,332 @@
+"""The ODE text of a card taken apart, and the step that a numerical method makes of it.
+
+One equation, typed once.
+"""
+
+import ast
+import copy
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.errors import RefsimError, listed
+from ..core.units import check_unit
+from .language import Statement, evaluate, names_in, parse_expression
+from .names import STEP
+
+_SLOPE = re.compile(r"^d(\w+)/dt$", re.ASCII)
+_HELD = re.compile(r"\(\s*unless\s+refractory\s*\)$")  # the one flag that an equation may have
+
+
+@dataclass(frozen=True)
+class Odes:
+    """Slopes by state, and the subexpressions that they use, each after those it uses itself.
+
+    `held` while refractory.
+    """
+
+    slopes: Mapping[str, ast.expr]
+    subexpressions: Mapping[str, ast.expr]
+    held: bool = False
+
+    def reads(self, state: str) -> set[str]:
+        """Return every name that the slope of a state reads, be it through subexpressions."""
+        seen = set(names_in(self.slopes[state]))
+        for name, tree in reversed(list(self.subexpressions.items())):
+            seen |= names_in(tree) if name in seen else set()
+        return seen
+
+    def at(
+        self, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]
+    ) -> list[Any]:
+        """Return the slopes at given values of states, constants and inputs, numbers of any kind."""
+        scope = dict(values)
+        for name, tree in self.subexpressions.items():
+            scope[name] = evaluate(tree, scope, functions)
+        return [evaluate(tree, scope, functions) for tree in self.slopes.values()]
+
+
+def read_odes(text: str, where: str) -> Odes:
+    """Take apart lines ``dv/dt = ... : unit`` and ``name = ... : unit``.
+
+    Raises
+    ------
+    RefsimError
+        For a line that is neither, an unknown unit, or subexpressions that need each other.
+    """
+    slopes: dict[str, ast.expr] = {}
+    waiting: dict[str, ast.expr] = {}
+    rows = equation_rows(text, where)
+    for left, right, unit in rows:
+        check_unit(unit, f"{where}, {left}")
+        tree = parse_expression(right, f"{where}, {left}")
+        state = state_of(left)
+        if (state or left) in slopes or (state or left) in waiting:
+            raise RefsimError(f"{where}: {left!r} is written twice.")
+        (slopes if state else waiting)[state or left] = tree
+    ordered: dict[str, ast.expr] = {}
+    while waiting:
+        ready = [name for name, tree in waiting.items() if not names_in(tree) & set(waiting)]
+        if not ready:
+            raise RefsimError(f"{where}: {listed(waiting)} need each other in a circle.")
+        ordered |= {name: waiting.pop(name) for name in ready}
+    return Odes(slopes, ordered, any(held for _, held in map(_unit_and_held, _lines(text))))
+
+
+def equation_rows(text: str, where: str) -> list[tuple[str, str, str]]:
+    """Return each equation as (left, right, unit), in the order of the text."""
+    return [_split(line, where) for line in _lines(text)]
+
+
+def written_equations(text: str, where: str) -> str:
+    """Return the equations a line each, of what was read of them alone.
+
+    No comment and no other character goes on to an engine.
+    """
+    flags = [" (unless refractory)" if _unit_and_held(line)[1] else "" for line in _lines(text)]
+    return "\n".join(
+        f"{left} = {right} : {unit}{flag}"
+        for (left, right, unit), flag in zip(equation_rows(text, where), flags, strict=True)
+    )
+
+
+def _lines(text: str) -> list[str]:
+    lines = (line.split("#")[0].strip(" \t\r") for line in text.split("\n"))
+    return [line for line in lines if line]
+
+
+def _unit_and_held(line: str) -> tuple[str, bool]:
+    """Return what stands behind the last colon of a line, without the flag, and whether it has
+    that.
+    """
+    behind = line.rpartition(":")[2].strip()
+    return _HELD.sub("", behind).strip(), _HELD.search(behind) is not None
+
+
+def state_of(left: str) -> str:
+    """Return the state of a left-hand side ``dv/dt``; empty for a subexpression."""
+    found = _SLOPE.match(left)
+    return found[1] if found else ""
+
+
+def _split(line: str, where: str) -> tuple[str, str, str]:
+    left, equals, rest = line.partition("=")
+    right, colon, _ = rest.rpartition(":")
+    if not equals or not colon:
+        raise RefsimError(
+            f"{where}: {line.strip()!r} is not an equation; needs 'dv/dt = ... : unit'."
+        )
+    left = left.strip()
+    if not _SLOPE.match(left) and not (left.isidentifier() and left.isascii()):
+        raise RefsimError(f"{where}: {left!r} must be a name or dv/dt.")
+    return left, right.strip(), _unit_and_held(line)[0]
+
+
+def generated_step(
+    odes: Odes, method: str, inputs: Mapping[str, str], *, kind: str, where: str
+) -> tuple[Statement, ...]:
+    """Return the statements of one step of a method, for an ODE without refractoriness.
+
+    Every slope is taken at the old states. An impulse is a jump before or after the step, so the
+    ODE runs without it.
+
+    Parameters
+    ----------
+    method : {"euler", "exponential_euler", "rk4"}
+    inputs : mapping of str to str
+        Input -> the state it reaches.
+    kind : {"pulse", "impulse", "early_impulse"}
+
+    Notes
+    -----
+    The names of what is made on the way end in ``_``, as no name of a card does, and none is
+    another one's beginning.
+    """
+    odes = _in_steps(odes)
+    slopes = {
+        name: _without(tree, set(inputs), where) if kind != "pulse" else tree
+        for name, tree in odes.slopes.items()
+    }
+    # But for its impulses.
+    still = {
+        name
+        for name in inputs.values()
+        if isinstance(tree := slopes[name], ast.Constant) and not tree.value
+    }
+    moving = {name: tree for name, tree in slopes.items() if name not in still}
+    lines = _METHODS[method](Odes(moving, odes.subexpressions), where)
+    jumps = [f"{state} = {state} + {name}" for name, state in inputs.items()]
+    lines = [
+        *(jumps if kind == "early_impulse" else []),
+        *lines,
+        *(jumps if kind == "impulse" else []),
+    ]
+    return tuple(_statement(line, where) for line in lines)
+
+
+def _in_steps(odes: Odes) -> Odes:
+    """Return equations over the duration of the declared step, where they name that of the
+    sub-step, dt.
+    """
+    changed = {"dt": STEP}
+    slopes, named = (
+        {
+            name: ast.parse(renamed(tree, changed), mode="eval").body
+            if "dt" in names_in(tree)
+            else tree
+            for name, tree in trees.items()
+        }
+        for trees in (odes.slopes, odes.subexpressions)
+    )
+    return Odes(slopes, named, odes.held)
+
+
+def _statement(line: str, where: str) -> Statement:
+    target, _, text = line.partition(" = ")
+    return Statement(target, text, parse_expression(text, where))
+
+
+def _euler(odes: Odes, where: str) -> list[str]:
+    lines = [f"{name} = {ast.unparse(tree)}" for name, tree in odes.subexpressions.items()]
+    lines += [f"{name}_slope_ = {ast.unparse(tree)}" for name, tree in odes.slopes.items()]
+    return lines + [f"{name} = {name} + {STEP}*{name}_slope_" for name in odes.slopes]
+
+
+def _exponential_euler(odes: Odes, where: str) -> list[str]:
+    """Solve each ``dy/dt = A + B*y`` exactly for A and B as they are at the start of the step."""
+    lines = [f"{name} = {ast.unparse(tree)}" for name, tree in odes.subexpressions.items()]
+    last = []
+    for name, tree in odes.slopes.items():
+        constant, factor = linear_parts(tree, name, odes.subexpressions, where)
+        if factor is None:
+            last.append(f"{name} = {name} + {STEP}*({_text(constant)})")
+            continue
+        if constant is None:
+            last.append(f"{name} = {name}*exp(({_text(factor)})*{STEP})")
+            continue
+        lines += [
+            f"{name}_rate_ = {_text(factor)}",
+            f"{name}_ratio_ = ({_text(constant)})/{name}_rate_",
+            f"{name}_kept_ = exp({name}_rate_*{STEP})",
+        ]
+        last.append(f"{name} = ({name} + {name}_ratio_)*{name}_kept_ - {name}_ratio_")
+    return lines + last
+
+
+def _rk4(odes: Odes, where: str) -> list[str]:
+    """Take the slope four times: at the start, twice in the middle, at the end."""
+    lines: list[str] = []
+    for stage, reach in (("k1", None), ("k2", 0.5), ("k3", 0.5), ("k4", 1.0)):
+        before = f"k{int(stage[1]) - 1}"
+        now = {} if reach is None else {name: f"{name}_{stage}_at_" for name in odes.slopes}
+        lines += [f"{new} = {name} + {reach}*{name}_{before}_" for name, new in now.items()]
+        now |= {name: f"{name}_{stage}_at_" for name in odes.subexpressions}
+        lines += [
+            f"{now[name]} = {renamed(tree, now)}" for name, tree in odes.subexpressions.items()
+        ]
+        lines += [
+            f"{name}_{stage}_ = {STEP}*({renamed(tree, now)})" for name, tree in odes.slopes.items()
+        ]
+    return lines + [
+        f"{name} = {name} + ({name}_k1_ + 2*{name}_k2_ + 2*{name}_k3_ + {name}_k4_)/6"
+        for name in odes.slopes
+    ]
+
+
+_METHODS: dict[str, Callable[[Odes, str], list[str]]] = {
+    "euler": _euler,
+    "exponential_euler": _exponential_euler,
+    "rk4": _rk4,
+}
+GENERATED = tuple(_METHODS)
+
+
+def renamed(tree: ast.expr, names: Mapping[str, str]) -> str:
+    """Return the text of an expression in which names have become others."""
+    changed = copy.deepcopy(tree)
+    for node in ast.walk(changed):
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+    return ast.unparse(changed)
+
+
+def _without(tree: ast.expr, inputs: set[str], where: str) -> ast.expr:
+    """Return a sum without its terms ``I/step``."""
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add | ast.Sub):
+        if names_in(tree.right) <= {*inputs, STEP} and names_in(tree.right) & inputs:
+            return _without(tree.left, inputs, where)
+        tree = ast.BinOp(_without(tree.left, inputs, where), tree.op, tree.right)
+    elif names_in(tree) <= {*inputs, STEP} and names_in(tree) & inputs:
+        return ast.Constant(0.0)
+    if names_in(tree) & inputs:
+        raise RefsimError(
+            f"{where}: an impulse is a term of its own at the end of a sum, '... + I/step', but "
+            f"the equation is {ast.unparse(tree)!r}."
+        )
+    return tree
+
+
+Part = ast.expr | None  # None is zero
+
+
+def linear_parts(
+    tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr], where: str
+) -> tuple[Part, Part]:
+    """Return (A, B) of a tree that is A + B*name, subexpressions with the name in them written out."""
+    if (
+        isinstance(tree, ast.Name)
+        and tree.id in subexpressions
+        and _depends(subexpressions[tree.id], name, subexpressions)
+    ):
+        return linear_parts(subexpressions[tree.id], name, subexpressions, where)
+    if not _depends(tree, name, subexpressions):
+        return tree, None
+    if isinstance(tree, ast.Name):
+        return None, ast.Constant(1.0)
+    if isinstance(tree, ast.UnaryOp):
+        parts = linear_parts(tree.operand, name, subexpressions, where)
+        return tuple(None if part is None else ast.UnaryOp(tree.op, part) for part in parts)  # type: ignore[return-value]
+    if isinstance(tree, ast.BinOp):
+        left, right = (
+            linear_parts(tree.left, name, subexpressions, where),
+            linear_parts(tree.right, name, subexpressions, where),
+        )
+        if isinstance(tree.op, ast.Add | ast.Sub):
+            return _sum(left[0], tree.op, right[0]), _sum(left[1], tree.op, right[1])
+        if isinstance(tree.op, ast.Mult) and left[1] is None:
+            return _product(tree.left, right[0]), _product(tree.left, right[1])
+        if isinstance(tree.op, ast.Mult) and right[1] is None:
+            return _product(left[0], tree.right), _product(left[1], tree.right)
+        if isinstance(tree.op, ast.Div) and right[1] is None:
+            return tuple(
+                None if part is None else ast.BinOp(part, ast.Div(), tree.right) for part in left
+            )  # type: ignore[return-value]
+    raise RefsimError(
+        f"{where}: exponential Euler needs d{name}/dt to be linear in {name}, but "
+        f"{ast.unparse(tree)!r} is not; use euler or rk4."
+    )
+
+
+def _depends(tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr]) -> bool:
+    return any(
+        other == name
+        or (other in subexpressions and _depends(subexpressions[other], name, subexpressions))
+        for other in names_in(tree)
+    )
+
+
+def _sum(left: Part, operation: ast.operator, right: Part) -> Part:
+    if right is None:
+        return left
+    if left is None:
+        return right if isinstance(operation, ast.Add) else ast.UnaryOp(ast.USub(), right)
+    return ast.BinOp(left, operation, right)
+
+
+def _product(left: Part, right: Part) -> Part:
+    return None if left is None or right is None else ast.BinOp(left, ast.Mult(), right)
+
+
+def _text(tree: Part) -> str:
+    return "0.0" if tree is None else ast.unparse(tree)

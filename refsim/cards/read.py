@@ -1,0 +1,490 @@
+"""What a reader should know of a neuron as it stands, though nothing in it is wrong.
+
+Read a card: a TOML file becomes a NeuronModel, or one sentence says what is wrong with it and what
+to write.
+"""
+
+import difflib
+import tomllib
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import RefsimError, RefsimWarning, is_hidden, listed
+from ..core.shelf import shelf
+from ..core.tables import read_toml, table_of
+from ..core.units import check_unit, to_si
+from .equations import METHODS, Names, check_continuous, check_discrete, check_keys
+from .language import SCALAR_FUNCTIONS, evaluate, execute, names_in, parse_expression
+from .names import RESERVED, STEP, TAKEN, TRAITS, check_name, check_names, same_neuron
+from .neuron import Discrete, NeuronModel, check_kernels, read_inputs, read_kernels
+from .ode import Odes, read_odes
+from .parts import Derived, Parameter, State
+from .spelling import declared_units, spelled, without_units, words_of
+from .traits import OPTIONS, check_convention, compose
+from .write import card_text
+
+_SAME = 1e-9  # of the threshold: rounding of the rectifier's few operations, and no more
+
+
+def notes(model: NeuronModel, values: Mapping[str, Iterable[float]] | None = None) -> list[str]:
+    """Return sentences about a neuron, of which most have none.
+
+    Parameters
+    ----------
+    values : dict of str to (n,), optional
+        Values of parameters, one a neuron, in place of the card's.
+    """
+    if "rectified" not in model.traits or not model.discrete.tests:
+        return []
+    rows = {name: np.asarray(row, float) for name, row in (values or {}).items()}
+    each = np.unique(np.stack(list(rows.values()), axis=1), axis=0) if rows else [()]
+    told = (_rectified(model, dict(zip(rows, map(float, row), strict=True))) for row in each)
+    return list(dict.fromkeys(filter(None, told)))[:1]
+
+
+def _rectified(model: NeuronModel, values: Mapping[str, float]) -> str:
+    """Say that the threshold is seen as another.
+
+    Where it is seen as itself, a rising rectifier changes no spike.
+    """
+    left, _, right = model.discrete.tests[0]
+    made = model.discrete.modulate
+    scope = {name: state.start for name, state in model.stepped.items()}
+    scope |= model.constants(step=1e-3, values=values)
+    known = {*scope, *(statement.target for statement in made)}
+    if any(names_in(tree) - known for tree in (left, right, *(each.tree for each in made))):
+        return ""  # seen through more than the membrane: no question of a fixed point
+    threshold = float(evaluate(right, scope, SCALAR_FUNCTIONS))
+    scope[model.membrane] = threshold
+    execute(made, scope, SCALAR_FUNCTIONS, float)
+    seen = float(evaluate(left, scope, SCALAR_FUNCTIONS))
+    if abs(seen - threshold) <= _SAME * max(1.0, abs(threshold)):
+        return ""
+    return (
+        f"card '{model.name}': the rectifier changes spikes at a threshold of {threshold:g}, "
+        "which is none of its fixed points: "
+        f"a membrane of {threshold:g} is seen as {seen:.4g}. Without it this is another neuron."
+    )
+
+
+def warn(
+    model: NeuronModel, values: Mapping[str, Iterable[float]] | None = None, *, stacklevel: int = 3
+) -> None:
+    """Warn of what `notes` says, in the line of the caller's caller."""
+    for note in notes(model, values):
+        warnings.warn(note, RefsimWarning, stacklevel=stacklevel)
+
+
+_TOP = {
+    "name",
+    "title",
+    "family",
+    "references",
+    "traits",
+    "input",
+    "state",
+    "parameters",
+    "derived",
+    "continuous",
+    "discrete",
+    "kernel",
+}
+# Keys of a framework's layer; see conventions.py and framework.py.
+_OF_FRAMEWORKS = {"framework", "convention", "variant", "refuse"}
+_NEEDED = ("name", "title", "family", "references", "input", "state", "discrete")
+_BOUNDS = {"minimum", "maximum", "above", "below"}
+# Ends the name of a card from a file, where the card of that name has changed since.
+SAVED = "_as_saved"
+_LARGEST = 100_000  # bytes; a card is read by people
+
+
+def load(name: str | Path, /, **parameters: object) -> NeuronModel:
+    """Load a neuron by the name of a card on the shelf, or by the path of your own card.
+
+    Parameters
+    ----------
+    name : str or path
+        ``"srif"``, or a path that ends in ``.toml``.
+    **parameters
+        Values in place of the card's: numbers in SI, or text with a unit such as ``"20 ms"``; of a
+        framework's layer also traits of its convention, such as ``comparison=">="``.
+
+    Raises
+    ------
+    RefsimError
+        Where the card is not there or not right. The sentence names the card, the key and what to
+        write.
+    """
+    if not isinstance(name, str | Path):
+        raise RefsimError(f"load: needs the name of a card or a path, but {name!r} was given.")
+    model = read_card(_path_of(name))
+    traits = {
+        key: parameters.pop(key)
+        for key in OPTIONS
+        if model.convention and key in parameters and key not in model.parameters
+    }
+    if traits:
+        model = switched(model, **traits)
+    return model.with_parameters(**parameters)
+
+
+def _shelved() -> dict[str, Path]:
+    """Return the cards that come with refsim, those of the frameworks among them."""
+    return {
+        card.stem: card
+        for folder in ("", "frameworks")
+        for card in (shelf("equations") / folder).glob("*.toml")
+    }
+
+
+def _path_of(name: str | Path) -> Path:
+    path, known = Path(name), _shelved()
+    if path.suffix == ".toml":
+        return path
+    if str(name) not in known:
+        near = difflib.get_close_matches(str(name), known)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise RefsimError(
+            f"no card is named '{name}'; known are {listed(known)}. A card of your own is given "
+            f"by its path, ending in .toml.{meant}"
+        )
+    return known[str(name)]
+
+
+def switched(model: NeuronModel, **traits: object) -> NeuronModel:
+    """Return a neuron with another convention.
+
+    Some traits of its card switched by name, its parameters as they are.
+
+    Raises
+    ------
+    RefsimError
+        Where the card has no [convention], or has no such trait or option.
+    """
+    table = tomllib.loads(model.text)
+    if "convention" not in table:
+        raise RefsimError(
+            f"card '{model.name}': says its step in statements; traits such as {listed(traits)} "
+            "are of cards with a [convention]."
+        )
+    table["convention"] = {**table["convention"], **traits}
+    made = card_from_text(card_text(table), f"card '{model.name}'")
+    return made.with_parameters(
+        **{name: entry.value for name, entry in model.parameters.items() if name in made.parameters}
+    )
+
+
+def load_all(folder: str = "") -> list[NeuronModel]:
+    """Load every card on the shelf, by name.
+
+    Of a folder such as ``"frameworks"`` where one is named.
+    """
+    return [read_card(path) for path in sorted((shelf("equations") / folder).glob("*.toml"))]
+
+
+def read_card(path: Path) -> NeuronModel:
+    """Read and check one card file."""
+    table, text = read_toml(path, f"card {path}", _LARGEST)
+    return _model(table, text, path)
+
+
+def card_from_text(text: str, where: str) -> NeuronModel:
+    """Read and check the text of a card."""
+    return _model(table_of(text, where), text, Path(where))
+
+
+def saved_card(text: str, where: str) -> NeuronModel:
+    """Read the text of a card that was saved with a network.
+
+    It is the declaration, whatever the card of its name says today.
+
+    Where it says another neuron than the card of that name that comes with refsim, its name ends in
+    ``SAVED``.
+    """
+    table = table_of(text, where)
+    shelved = _shelved().get(str(table.get("name")))
+    if shelved is not None and not same_neuron(tomllib.loads(shelved.read_text("utf-8")), table):
+        text = card_text({**table, "name": f"{table['name']}{SAVED}"})
+    return card_from_text(text, where)
+
+
+def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
+    name = table.get("name")
+    if not isinstance(name, str) or not name.replace("_", "a").isidentifier() or not name.isascii():
+        raise RefsimError(
+            f"card {path}: needs name = \"...\", of letters, digits and '_', but has "
+            f"{'none' if name is None else repr(name)}."
+        )
+    card = f"card '{name}'"
+    _check_characters(table, card)
+    convention = (
+        check_convention(table["convention"], f"{card}: [convention]")
+        if "convention" in table
+        else {}
+    )
+    table = {
+        key: value
+        for key, value in (compose(table, card) if convention else table).items()
+        if key not in _OF_FRAMEWORKS
+    }
+    _keys(table, card, _TOP, _NEEDED)
+    table = without_units(_in_own_words(table, card), card)
+    parameters = {
+        key: _parameter(entry, f"{card}: [parameters] {key}")
+        for key, entry in _table(table, "parameters", card).items()
+    }
+    derived = {
+        key: _derived(entry, f"{card}: [derived] {key}")
+        for key, entry in _table(table, "derived", card).items()
+    }
+    state = {
+        key: _state(entry, {**parameters, **derived}, f"{card}: [state] {key}")
+        for key, entry in _table(table, "state", card).items()
+    }
+    kernels = read_kernels(_table(table, "kernel", card), card)
+    check_names(card, state, parameters, derived, kernels)
+    kind, inputs, unit = read_inputs(_table(table, "input", card), state, card)
+    names = Names(state, {*parameters, *derived}, inputs, set(kernels), kind)
+    ode_table, steps = _table(table, "continuous", card), _table(table, "discrete", card)
+    odes = None
+    if "continuous" not in table and steps.get("solution") != "map":
+        raise RefsimError(
+            f'{card}: continuous is missing; only a step of solution = "map" stands without an ODE.'
+        )
+    if "continuous" in table:
+        if "method" not in ode_table and steps.get("solution") in METHODS:
+            ode_table = {**ode_table, "method": steps["solution"]}  # the step names it already
+        check_keys(ode_table, card)
+        odes = read_odes(ode_table["equations"], f"{card}: [continuous] equations")
+    discrete = check_discrete(steps, names, odes, card)
+    if taken := {target for target, _ in discrete.texts} & ((RESERVED | TAKEN) - {"z"}):
+        raise RefsimError(
+            f"{card}: [discrete] sets {listed(taken)}, which has a meaning of its own; give the "
+            "helper another name."
+        )
+    _check_helpers(discrete, odes, state, card)
+    model = NeuronModel(
+        name=name,
+        title=_text(table, "title", card),
+        family=_text(table, "family", card),
+        references=_strings(table, "references", card),
+        traits=_traits(table, card),
+        input_kind=kind,
+        inputs=inputs,
+        input_unit=unit,
+        state=state,
+        parameters=parameters,
+        derived=derived,
+        discrete=discrete,
+        continuous=None
+        if odes is None
+        else check_continuous(ode_table, names, odes, discrete, card),
+        kernels=kernels,
+        convention=convention,
+        text=text,
+    )
+    check_kernels(model, card)
+    _check_own_name(model, card, path)
+    for key, parameter in parameters.items():
+        parameter.check(parameter.value, f"{card}: [parameters] {key}")
+    _check_derived(model, card)
+    for key, entry in state.items():
+        if entry.at and len({model.constants(step)[entry.at] for step in (1e-3, 2e-3)}) > 1:
+            raise RefsimError(
+                f"{card}: [state] {key}: starts at {entry.at}, which depends on the step; a "
+                "start must not."
+            )
+    return model.with_parameters()
+
+
+def _check_characters(entry: object, where: str) -> None:
+    """Refuse characters that a reader does not see, but that end a line or a comment, or move a
+    terminal's text.
+    """
+    if isinstance(entry, dict):
+        for key, value in entry.items():
+            _check_characters(key, f"{where}: a key")
+            _check_characters(value, f"{where}: {key}" if isinstance(value, str | list) else where)
+    elif isinstance(entry, list):
+        for value in entry:
+            _check_characters(value, where)
+    elif isinstance(entry, str) and (hidden := [letter for letter in entry if is_hidden(letter)]):
+        raise RefsimError(
+            f"{where}: holds the character {hidden[0]!r}, which no reader sees; leave it out."
+        )
+
+
+def _check_helpers(
+    discrete: Discrete, odes: Odes | None, state: Mapping[str, State], card: str
+) -> None:
+    """Hold what the card names on the way against the same rules as what it declares.
+
+    It lives beside the engines' own names.
+    """
+    # Those of a generated step do; others were refused.
+    made = [target for target, _ in discrete.texts if target[-1] != "_"]
+    for name in (*made, *([] if odes is None else odes.subexpressions)):
+        if name != "z" and name not in state:
+            check_name(f"{card}: a helper", name)
+
+
+def _in_own_words(table: dict[str, Any], card: str) -> dict[str, Any]:
+    """Return a card whose equations are spelled as cards are."""
+    part = table.get("continuous")
+    if not isinstance(part, dict) or not isinstance(part.get("equations"), str):
+        return table
+    where, method = (
+        f"{card}: [continuous] equations",
+        str(part.get("method", table["discrete"].get("solution", ""))),
+    )
+    rest = {**table, "continuous": {key: text for key, text in part.items() if key != "equations"}}
+    found = spelled(part["equations"], words_of(rest), where, method)
+    declared_units(found, table, card)
+    noisy = found.noisy and "stochastic" not in table.get("traits", [])
+    more = {"traits": [*table.get("traits", []), "stochastic"]} if noisy else {}
+    return {**table, **more, "continuous": {**part, "equations": found.text}}
+
+
+def _keys(table: Mapping[str, Any], where: str, known: set[str], needed: tuple[str, ...]) -> None:
+    """Refuse keys that are not known and miss none that is needed."""
+    if surplus := set(table) - known:
+        raise RefsimError(
+            f"{where}: {listed(surplus)} is not a known key; known are {listed(known)}."
+        )
+    if missing := [key for key in needed if key not in table]:
+        raise RefsimError(f"{where}: {listed(missing)} is missing; needed are {', '.join(needed)}.")
+
+
+def _table(table: Mapping[str, Any], key: str, card: str) -> dict[str, Any]:
+    entry = table.get(key, {})
+    if not isinstance(entry, dict):
+        raise RefsimError(f"{card}: {key} must be a table, written [{key}], but is {entry!r}.")
+    return entry
+
+
+def _text(table: Mapping[str, Any], key: str, where: str) -> str:
+    value = table.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise RefsimError(f'{where}: {key} must be text, {key} = "...", but is {value!r}.')
+    return value
+
+
+def _strings(table: Mapping[str, Any], key: str, card: str) -> tuple[str, ...]:
+    value = table.get(key, [])
+    if (
+        not isinstance(value, list)
+        or not value
+        or not all(isinstance(item, str) and item.strip() for item in value)
+    ):
+        raise RefsimError(
+            f'{card}: {key} must be a list of texts, at least one, {key} = ["..."], but is '
+            f"{value!r}."
+        )
+    return tuple(value)
+
+
+def _traits(table: Mapping[str, Any], card: str) -> tuple[str, ...]:
+    traits = _strings(table, "traits", card) if "traits" in table else ()
+    if unknown := set(traits) - TRAITS:
+        raise RefsimError(
+            f"{card}: traits {listed(unknown)} is not known; known are {listed(TRAITS)}."
+        )
+    return traits
+
+
+def _entry(entry: object, where: str, known: set[str], needed: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise RefsimError(
+            f"{where}: must be a table such as {{ {', '.join(f'{key} = ...' for key in needed)} "
+            f"}}, but is {entry!r}."
+        )
+    _keys(entry, where, known, needed)
+    return entry
+
+
+def _state(entry: object, constants: Mapping[str, Parameter | Derived], where: str) -> State:
+    table = _entry(entry, where, {"unit", "start", "meaning", "only"}, ("unit", "start", "meaning"))
+    unit, only = check_unit(table["unit"], where), table.get("only", "")
+    if only not in ("", "discrete", "continuous"):
+        raise RefsimError(
+            f"{where}: only must be discrete or continuous, the one part of the card that has "
+            f"this state, but is {only!r}."
+        )
+    at = table["start"] if isinstance(table["start"], str) and table["start"] in constants else ""
+    if at and constants[at].unit != unit:
+        raise RefsimError(
+            f"{where}: starts at {at}, whose unit is {constants[at].unit!r}, but is of unit "
+            f"{unit!r}."
+        )
+    # What a constant is, is computed when all are known.
+    start = 0.0 if at else to_si(table["start"], unit, f"{where}: start")
+    return State(unit, start, _text(table, "meaning", where), only, at)
+
+
+def _parameter(entry: object, where: str) -> Parameter:
+    table = _entry(
+        entry, where, {"value", "unit", "meaning", "whole", *_BOUNDS}, ("value", "unit", "meaning")
+    )
+    unit = check_unit(table["unit"], where)
+    bounds = {key: to_si(table[key], unit, f"{where}: {key}") for key in _BOUNDS & set(table)}
+    low = max(bounds.get("minimum", -float("inf")), bounds.get("above", -float("inf")))
+    if low > min(bounds.get("maximum", float("inf")), bounds.get("below", float("inf"))):
+        raise RefsimError(f"{where}: no value can satisfy its bounds {bounds}.")
+    return Parameter(
+        to_si(table["value"], unit, f"{where}: value"),
+        unit,
+        _text(table, "meaning", where),
+        whole=_flag(table, "whole", where),
+        **bounds,
+    )
+
+
+def _flag(table: Mapping[str, Any], key: str, where: str) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise RefsimError(f"{where}: {key} must be true or false, but is {value!r}.")
+    return value
+
+
+def _derived(entry: object, where: str) -> Derived:
+    table = _entry(entry, where, {"text", "unit", "meaning"}, ("text", "unit", "meaning"))
+    return Derived(
+        _text(table, "text", where),
+        check_unit(table["unit"], where),
+        _text(table, "meaning", where),
+    )
+
+
+def _check_own_name(model: NeuronModel, card: str, path: Path) -> None:
+    """Refuse a changed copy that kept its name: reports and PyTorch steps go by the name.
+
+    Its convention alone may be another.
+    """
+    original = _shelved().get(model.name)
+    if (
+        original is None
+        or original.resolve() == path.resolve()
+        or (text := original.read_text("utf-8")) == model.text
+    ):
+        return
+    if not same_neuron(tomllib.loads(text), tomllib.loads(model.text)):
+        raise RefsimError(
+            f"{card}: {path} is not the card of that name that comes with refsim; give yours a "
+            "name of its own."
+        )
+
+
+def _check_derived(model: NeuronModel, card: str) -> None:
+    known = {*model.parameters, STEP}
+    for name, derived in model.derived.items():
+        where = f"{card}: [derived] {name}"
+        if unknown := names_in(parse_expression(derived.text, where)) - known:
+            raise RefsimError(
+                f"{where}: {listed(unknown)} is not known here; known are {listed(known)}."
+            )
+        known.add(name)
+    model.constants(step=1e-3)  # the card's own values must give numbers

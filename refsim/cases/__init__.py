@@ -1,0 +1,3 @@
+"""The questions that are asked of a network, the cases in validation/ that ask them, and what was
+found.
+"""

@@ -1,0 +1,133 @@
+"""Is the gradient right.
+
+Refsim's PyTorch steps against back-propagation through the cards' own text, on real data.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..checks.gradient.runs import drawn_trains
+from ..core.claims import Claim, Verdict, judge
+from ..core.errors import RefsimError, listed
+from ..core.tables import check_numbers
+from ..networks.data import Dataset
+from ..networks.drive import Drive
+from ..networks.network import Network
+
+
+def validate_gradient(
+    network: Network,
+    found: Dataset,
+    drive: Drive,
+    table: Mapping[str, Any],
+    claims: Sequence[Claim],
+) -> list[Verdict]:
+    """Judge the claims of a case.
+
+    Parameters
+    ----------
+    found : Dataset
+        With the labels that the loss takes.
+    table : dict
+        loss, surrogate (a name, or a dict with name and parameters, or a list of them, one a
+        layer); perhaps options of the loss, detach_reset, dtype.
+
+    Raises
+    ------
+    RefsimError
+        For what is none of these, or a claim that asks another question.
+    """
+    from ..checks.gradient.check import GRADIENT_CHECKS, check_gradient
+    from ..checks.loss import declared_loss
+
+    if unknown := {claim.measure for claim in claims} - set(GRADIENT_CHECKS):
+        raise RefsimError(
+            f"case: {listed(unknown)} is not a measure of a gradient; known are "
+            f"{listed(GRADIENT_CHECKS)}."
+        )
+    for claim in claims:
+        if claim.unit != (unit := GRADIENT_CHECKS[claim.measure].claim.unit):
+            raise RefsimError(
+                f"case: {claim.measure} is measured in {unit!r}, but a claim has unit = "
+                f"{claim.unit!r}."
+            )
+    if other := {claim.question for claim in claims} - {"gradient"}:
+        raise RefsimError(
+            'case: a case of kind gradient answers question = "gradient", but a claim asks '
+            f"{listed(other)}."
+        )
+    options = table.get("options", {})
+    if not isinstance(options, Mapping):
+        raise RefsimError(
+            f"case: options must be a table, such as {{ window = 10 }}, but is {options!r}."
+        )
+    given = table["surrogate"]
+    surrogates = [_declared(each) for each in (given if isinstance(given, list) else [given])]
+    loss, kind = declared_loss(table["loss"], options)
+    report = check_gradient(
+        network,
+        loss,
+        drive,
+        target_for(kind, found, drive, network),
+        surrogate=surrogates if isinstance(given, list) else surrogates[0],
+        detach_reset=table.get("detach_reset", False),
+        dtype=table.get("dtype", "float32"),
+    )
+    measured = {verdict.claim.measure: verdict for verdict in report.verdicts}
+    return [_held(claim, measured.get(claim.measure)) for claim in claims]
+
+
+def _declared(given: Any) -> Any:
+    """Return the spike function of a surrogate by name, or of a table with name and parameters."""
+    from ..pytorch.surrogate import spike_function
+
+    table = dict(given) if isinstance(given, Mapping) else {"name": given}
+    name = table.pop("name", None)
+    if not isinstance(name, str):
+        raise RefsimError(
+            f'case: surrogate must be a name, or a table such as {{ name = "rectangle", width = '
+            f"1.0 }}, but is {given!r}."
+        )
+    check_numbers(table, f"case: surrogate {name}")
+    return spike_function(name, **table)
+
+
+def _held(claim: Claim, measured: Verdict | None) -> Verdict:
+    """Hold what was measured against the case's own limit.
+
+    What was not judged, or does not apply, is inconclusive: a claim of it says nothing.
+    """
+    if measured is None:
+        return Verdict(
+            claim,
+            None,
+            "inconclusive",
+            detail="left out: another check found that there is nothing to compare",
+        )
+    if measured.status in ("inconclusive", "skipped"):
+        return Verdict(
+            claim, measured.value, "inconclusive", run=measured.run, detail=measured.detail
+        )
+    return judge(claim, measured.value, run=measured.run, detail=measured.detail)
+
+
+def target_for(kind: str, found: Dataset, drive: Drive, network: Network) -> Any:
+    """Return what a loss takes besides the outputs.
+
+    Labels, or, where it takes trains, some that are drawn.
+
+    Raises
+    ------
+    RefsimError
+        Where the data have no labels.
+    """
+    if kind == "none":
+        return None
+    if kind == "trains":
+        return drawn_trains(drive.n_samples, network.layers[-1].n_post, drive.n_steps, seed=0)
+    if found.labels is None:
+        raise RefsimError(
+            "the loss takes a label for each sample, but the data have none: --labels FILE, or "
+            "'labels' in a case."
+        )
+    return found.labels

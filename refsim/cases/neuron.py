@@ -1,0 +1,500 @@
+"""Validate single neurons: a written input and the spikes and membranes it must give, in every
+engine; a step and its ODE.
+
+Validate single neurons against formulas: the membrane up to the first spike, when that comes, and
+the interval after it.
+
+Hold a card against what NEST, another simulator, computed: its spikes, stored as data in
+validation/nest/.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..cards.language import evaluate, names_in, parse_expression
+from ..cards.neuron import NeuronModel
+from ..checks.declared_step import check_declared_step
+from ..core.claims import Claim, Verdict, judge
+from ..core.errors import RefsimError, listed
+from ..core.shelf import shelf
+from ..core.units import to_si
+from ..engines.brian.engine import Brian2
+from ..engines.discrete import FUNCTIONS, Discrete
+from ..networks.drive import Drive
+from ..networks.network import Network, positive_time
+from ..networks.recording import TRACES, Engine, Recording
+
+NEURON_MEASURES = ("wrong spikes", "membrane error", "payload error")
+STEP_MEASURES = ("terms that differ",)
+
+
+def alone(model: NeuronModel, dt: object) -> Network:
+    """Return a network of one neuron whose input reaches it with weight 1."""
+    return Network.dense([([[1.0]], None, model)], dt)
+
+
+def engines() -> tuple[Engine, ...]:
+    """Return the three engines that must agree on a neuron."""
+    from ..engines.pytorch import Torch
+
+    return Brian2(target="numpy"), Discrete(), Torch(dtype="float64")
+
+
+def validate_neuron(
+    model: NeuronModel,
+    inputs: Sequence[float],
+    dt: object,
+    expected: Mapping[str, Sequence[float]],
+    claims: Sequence[Claim],
+) -> tuple[Verdict, ...]:
+    """Run one neuron on a written input in all three engines.
+
+    Parameters
+    ----------
+    inputs : (n_steps,)
+    expected : dict
+        ``spikes`` (n_steps,) of 0 and 1, and perhaps ``before_reset``, ``after_reset`` and
+        ``payload`` (n_steps,).
+    """
+    drive = Drive.current(np.asarray(inputs, float).reshape(1, -1, 1), dt)
+    for name, values in expected.items():
+        if len(values) != drive.n_steps:
+            raise RefsimError(
+                f"case: expected {name} has {len(values)} steps, but the input has {drive.n_steps}."
+            )
+    runs = [engine.run(alone(model, dt), drive, record=TRACES) for engine in engines()]
+    return tuple(_judge(claim, run, expected) for claim in claims for run in runs)
+
+
+def _judge(claim: Claim, run: Recording, expected: Mapping[str, Sequence[float]]) -> Verdict:
+    if claim.measure == "wrong spikes":
+        fired = run.spikes[0].dense()[0, :, 0]
+        wrong = int((fired != np.asarray(expected["spikes"], bool)).sum())
+        return judge(claim, wrong, run=run.label, detail=f"{int(fired.sum())} spikes")
+    traces = {"membrane error": ("before_reset", "after_reset"), "payload error": ("payload",)}
+    if claim.measure in traces:
+        found = {
+            name: run.traces[0][name][0, :, 0]
+            for name in traces[claim.measure]
+            if name in expected and name in run.traces[0]
+        }
+        return judge(
+            claim,
+            max(
+                (float(np.abs(found[name] - expected[name]).max()) for name in found), default=None
+            ),
+            run=run.label,
+        )
+    raise RefsimError(
+        f"claim '{claim.measure}': is not a known measure; known are {', '.join(NEURON_MEASURES)}."
+    )
+
+
+def validate_steps(models: Sequence[NeuronModel], claims: Sequence[Claim]) -> tuple[Verdict, ...]:
+    """Hold each card's declared step against the solution of its ODE, found by Brian2's symbolic
+    updaters.
+    """
+    rows: list[Any] = []
+    for claim in claims:
+        if claim.measure not in STEP_MEASURES:
+            raise RefsimError(
+                f"claim '{claim.measure}': is not a known measure; known are "
+                f"{', '.join(STEP_MEASURES)}."
+            )
+        for model in models:
+            found = check_declared_step(model)
+            rows.append(judge(claim, found.value, run=f"card {model.name}", detail=found.detail))
+    return tuple(rows)
+
+
+FORMULAS = ("membrane", "first_spike", "interval")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a case says of one neuron under a constant or a single input.
+
+    Attributes
+    ----------
+    model : NeuronModel
+    input : float
+        SI, in the unit of the card's input.
+    pulse : bool
+        Given in the first step alone, else held.
+    n_steps : int
+    dt : float
+    expected : dict of str to str
+        ``membrane`` before the reset at the end of step k = 0, 1, ...; ``first_spike`` and
+        ``interval`` in seconds. In terms of the card's constants, its input I, step, k, and t = (k
+        + 1)*step.
+    """
+
+    model: NeuronModel
+    input: float
+    pulse: bool
+    n_steps: int
+    dt: float
+    expected: Mapping[str, str]
+
+    def run(self, engine: Engine, refine: int = 1) -> Recording:
+        """Run the case with a step of dt/refine."""
+        values = np.full((1, self.n_steps * refine, 1), self.input)
+        values[:, 1:] *= not self.pulse
+        dt = self.dt / refine
+        return engine.run(
+            alone(self.model, dt), Drive.current(values, dt), record=("before_reset",)
+        )
+
+    def formula(self, name: str, refine: int = 1) -> Any:
+        """Return a formula's value at every step."""
+        if name not in self.expected:
+            raise RefsimError(
+                f"case: a claim needs [expected] {name}, but there is {listed(self.expected)}."
+            )
+        step, k = self.dt / refine, np.arange(self.n_steps * refine, dtype=float)
+        scope = {
+            **self.model.constants(step),
+            "step": step,
+            "I": self.input,
+            "k": k,
+            "t": (k + 1) * step,
+        }
+        tree = parse_expression(self.expected[name], f"case: [expected] {name}")
+        if unknown := names_in(tree) - set(scope):
+            raise RefsimError(
+                f"case: [expected] {name}: {listed(unknown)} is not known here; known are "
+                f"{listed(scope)}."
+            )
+        return evaluate(tree, scope, FUNCTIONS)
+
+    def membrane_errors(self, run: Recording, refine: int = 1) -> Any:
+        """Return how far the membrane lies from its formula, at each step before the first spike."""
+        fired = run.spikes[0].step
+        before = int(fired[0]) if len(fired) else self.n_steps * refine
+        return np.abs(run.traces[0]["before_reset"][0, :, 0] - self.formula("membrane", refine))[
+            :before
+        ]
+
+    def spike_error(self, run: Recording, name: str) -> float:
+        """Return by how many steps the first spike, or the first interval, is off.
+
+        Infinite where too few spikes fell.
+        """
+        fired = run.spikes[0].step
+        if len(fired) < (1 if name == "first_spike" else 2):
+            return float("inf")
+        # A spike belongs to the end of its step.
+        found = fired[0] + 1 if name == "first_spike" else fired[1] - fired[0]
+        return float(abs(found - np.asarray(self.formula(name)) / self.dt))
+
+    def order(self, run: Callable[[int], Recording]) -> float:
+        """Return the order at which the membrane nears its formula, between dt/2 and dt/4, in the
+        middle of the approach; NaN where it fires before.
+        """
+        errors = []
+        for refine in (2, 4):
+            found, at = (
+                self.membrane_errors(run(refine), refine),
+                (self.n_steps // 2) * refine + refine - 1,
+            )
+            # NaN keeps no limit.
+            errors.append(float(found[at]) if at < len(found) else float("nan"))
+        return float(np.log2(errors[0] / errors[1]))
+
+
+def read_curve(model: NeuronModel, table: Mapping[str, Any]) -> Curve:
+    """Read the keys of a case of kind curve."""
+    expected = table["expected"]
+    if (
+        not isinstance(expected, dict)
+        or set(expected) - set(FORMULAS)
+        or not all(isinstance(text, str) for text in expected.values())
+    ):
+        raise RefsimError(
+            f"case: [expected] of a curve holds formulas as text, of {', '.join(FORMULAS)}, but "
+            f"is {expected!r}."
+        )
+    steps, pulse = table["steps"], table.get("pulse", False)
+    if (
+        isinstance(steps, bool)
+        or not isinstance(steps, int)
+        or steps < 4
+        or not isinstance(pulse, bool)
+    ):
+        raise RefsimError(
+            "case: steps must be a whole number of 4 or more and pulse true or false, but are "
+            f"{steps!r} and {pulse!r}."
+        )
+    level = to_si(table["input"], model.input_unit, "case: input", written=True)
+    return Curve(
+        model, level, pulse, steps, positive_time(table["dt"], "case: dt", written=True), expected
+    )
+
+
+def validate_curve(curve: Curve, claims: Sequence[Claim]) -> tuple[Verdict, ...]:
+    """Hold all three engines against the formulas."""
+    rows = []
+    for claim in claims:
+        if claim.measure not in _CURVE_MEASURES:
+            raise RefsimError(
+                f"claim '{claim.measure}': is not a known measure; known are "
+                f"{', '.join(_CURVE_MEASURES)}."
+            )
+        for engine in engines():
+            run = curve.run(engine)
+            rows.append(
+                judge(
+                    claim,
+                    _CURVE_MEASURES[claim.measure](curve, run, engine),
+                    run=run.label,
+                    detail=f"{len(run.spikes[0])} spikes",
+                )
+            )
+    return tuple(rows)
+
+
+def _largest(curve: Curve, run: Recording, _engine: Engine) -> float:
+    errors = curve.membrane_errors(run)
+    return float(errors.max()) if len(errors) else float("nan")
+
+
+_CURVE_MEASURES: dict[str, Callable[[Curve, Recording, Engine], float]] = {
+    "membrane off its formula": _largest,
+    "first spike off its formula": lambda curve, run, _engine: curve.spike_error(
+        run, "first_spike"
+    ),
+    "interval off its formula": lambda curve, run, _engine: curve.spike_error(run, "interval"),
+    "order of the step": lambda curve, _run, engine: curve.order(
+        lambda refine: curve.run(engine, refine)
+    ),
+}
+CURVE_MEASURES = tuple(_CURVE_MEASURES)
+
+
+_FINEST = 2.0**-12  # ms, the step of NEST's best figures
+_MACRO = 2.0**-2  # ms, the step that fine mode divides to reach it
+_RATES = {"1/ms": 1e3, "mV/ms": 1.0}  # units of NEST that no card has, in SI
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What NEST was given and what came out, in SI.
+
+    Attributes
+    ----------
+    name : str
+    values : dict of str to float
+        Parameters, start and input by NEST's names; of lists, ``asc_amps_1``, ``asc_amps_2``.
+    onset, duration : float
+        Seconds; the input is 0 before its onset.
+    spikes : dict of float to (n_spikes,) int64
+        By resolution in ms: the step at whose end NEST stamps each spike, counted from 1.
+    """
+
+    name: str
+    values: Mapping[str, float]
+    onset: float
+    duration: float
+    spikes: Mapping[float, Any]
+
+    def formula(self, text: str, where: str) -> float:
+        """Return an expression of NEST's values."""
+        tree = parse_expression(text, where)
+        if unknown := names_in(tree) - set(self.values):
+            raise RefsimError(
+                f"{where}: {listed(unknown)} is not among NEST's values of {self.name}; known "
+                f"are {listed(self.values)}."
+            )
+        return float(evaluate(tree, self.values, FUNCTIONS))
+
+
+def read_figures(name: str) -> Figures:
+    """Read a file of validation/nest/."""
+    path = shelf("validation") / "nest" / f"{name}.toml"
+    if not path.is_file():
+        known = listed(each.stem for each in path.parent.glob("*.toml"))
+        raise RefsimError(f"case: there are no figures of NEST named '{name}'; known are {known}.")
+    table = tomllib.loads(path.read_text("utf-8"))
+    given = {key: row for key, row in table["input"].items() if isinstance(row, dict)}
+    rows = {**table["parameters"], **table["start"], **given}
+    values = {label: number for key, row in rows.items() for label, number in _numbers(key, row)}
+    spikes = {
+        float(row["resolution_ms"]): np.asarray(row["steps"], np.int64) for row in table["spikes"]
+    }
+    return Figures(
+        name,
+        values,
+        table["input"].get("onset_ms", 0.0) * 1e-3,
+        table["provenance"]["duration_ms"] * 1e-3,
+        spikes,
+    )
+
+
+def _numbers(key: str, row: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return a value of NEST in SI, or each of a list of values."""
+    values = row["value"] if isinstance(row["value"], list) else [row["value"]]
+    labels = (
+        [f"{key}_{index + 1}" for index in range(len(values))]
+        if isinstance(row["value"], list)
+        else [key]
+    )
+    return [
+        (label, _si(value, row["unit"], f"NEST's {key}"))
+        for label, value in zip(labels, values, strict=True)
+    ]
+
+
+def _si(value: float, unit: str, where: str) -> float:
+    if unit in _RATES:
+        return float(value) * _RATES[unit]
+    if unit in ("1", "flag"):
+        return float(value)
+    base = {"pF": "farad", "nS": "siemens", "mV": "volt", "ms": "second", "pA": "amp"}[unit]
+    return to_si(f"{value!r} {unit}", base, where)
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A card at NEST's values, beside NEST's figures.
+
+    Attributes
+    ----------
+    model : NeuronModel
+    figures : Figures
+    input : float
+        SI, in the unit of the card's input.
+    resolutions : tuple of float
+        Milliseconds at which the declared step is run.
+    until : float
+        Seconds; spikes after it are not looked at.
+    """
+
+    model: NeuronModel
+    figures: Figures
+    input: float
+    resolutions: tuple[float, ...]
+    until: float
+
+    def drive(self, dt: float) -> Drive:
+        """Return the input of the whole run in steps of dt seconds."""
+        values = np.full((1, round(self.figures.duration / dt), 1), self.input)
+        values[:, : round(self.figures.onset / dt)] = 0.0
+        return Drive.current(values, dt)
+
+    def stepped(self, engine: Engine, resolution: float) -> Recording:
+        """Run the declared step at one of NEST's resolutions, in ms."""
+        dt = resolution * 1e-3
+        return engine.run(alone(self.model, dt), self.drive(dt))
+
+    def solved(self) -> Recording:
+        """Run the ODE at NEST's finest resolution."""
+        dt = _MACRO * 1e-3
+        return Brian2(mode="fine", refine=round(_MACRO / _FINEST), target="cpp", margin=False).run(
+            alone(self.model, dt), self.drive(dt)
+        )
+
+    def distance(self, run: Recording, resolution: float) -> float:
+        """Return by how many steps at most a spike is off NEST's.
+
+        Infinite where their numbers differ.
+        """
+        last = round(self.until / (resolution * 1e-3))
+        ours = run.spikes[0].step + 1  # NEST stamps a spike at the end of its step
+        theirs = self.figures.spikes[resolution]
+        ours, theirs = ours[ours <= last], theirs[theirs <= last]
+        if len(ours) != len(theirs) or not len(theirs):
+            return float("inf")
+        return float(np.abs(ours - theirs).max())
+
+
+def read_rival(model: NeuronModel, table: Mapping[str, Any]) -> Rival:
+    """Read the keys of a case of kind nest.
+
+    Raises
+    ------
+    RefsimError
+        Where a formula is wrong, or the card starts elsewhere than NEST did.
+    """
+    figures = read_figures(table["figures"])
+    made = {
+        key: figures.formula(text, f"case: [from_nest] {key}")
+        for key, text in table["from_nest"].items()
+    }
+    starts = {
+        key: figures.formula(text, f"case: [start] {key}") for key, text in table["start"].items()
+    }
+    for name, value in starts.items():
+        if name not in model.state or abs(model.state[name].start - value) > 1e-12 * abs(value):
+            raise RefsimError(
+                f"case: [start] {name}: NEST starts at {value:g}, where card '{model.name}' must "
+                "start too."
+            )
+    resolutions = tuple(float(each) for each in table["resolutions"])
+    if missing := set(resolutions) - set(figures.spikes):
+        raise RefsimError(
+            f"case: resolutions: NEST has none at {listed(str(each) for each in missing)} ms; it "
+            f"has {listed(str(each) for each in figures.spikes)}."
+        )
+    said = "until" in table
+    until = (
+        to_si(table["until"], "second", "case: until", written=True) if said else figures.duration
+    )
+    return Rival(
+        model.with_parameters(**made),
+        figures,
+        figures.formula(table["input"], "case: input"),
+        resolutions,
+        until,
+    )
+
+
+def validate_rival(rival: Rival, claims: Sequence[Claim]) -> tuple[Verdict, ...]:
+    """Hold the declared step, in all three engines, and the ODE in Brian2 against NEST."""
+    rows: list[Verdict] = []
+    for claim in claims:
+        if claim.measure not in _NEST_MEASURES:
+            raise RefsimError(
+                f"claim '{claim.measure}': is not a known measure; known are "
+                f"{', '.join(_NEST_MEASURES)}."
+            )
+        rows += _NEST_MEASURES[claim.measure](rival, claim)
+    return tuple(rows)
+
+
+def _steps(rival: Rival, claim: Claim) -> list[Verdict]:
+    rows = []
+    for resolution in rival.resolutions:
+        for engine in engines():
+            run = rival.stepped(engine, resolution)
+            rows.append(
+                judge(
+                    claim,
+                    rival.distance(run, resolution),
+                    run=f"{run.label}, {resolution:g} ms",
+                    detail=f"{len(run.spikes[0])} spikes",
+                )
+            )
+    return rows
+
+
+def _times(rival: Rival, claim: Claim) -> list[Verdict]:
+    run = rival.solved()
+    return [
+        judge(
+            claim,
+            rival.distance(run, _FINEST) * _FINEST,
+            run=run.label,
+            detail=f"{len(run.spikes[0])} spikes",
+        )
+    ]
+
+
+_NEST_MEASURES: dict[str, Callable[[Rival, Claim], list[Verdict]]] = {
+    "steps off NEST": _steps,
+    "ODE off NEST": _times,
+}
+NEST_MEASURES = tuple(_NEST_MEASURES)

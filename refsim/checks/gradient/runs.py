@@ -1,0 +1,649 @@
+"""What a gradient check runs on: what was given, or made up from a seed.
+
+Whether two runs, whose gradients are to be compared, fire alike; and where not, whether it is
+rounding at a threshold.
+
+The two runs of a gradient check: the trial with its graph, and the declared steps in float64 with
+theirs.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ...compare.distances import mismatched
+from ...compare.replay import replay
+from ...core.arrays import Floats, plain_array, real_array
+from ...core.errors import RefsimError, listed
+from ...core.spikes import SpikeTrains
+from ...engines.discrete import constant_threshold
+from ...gradients.bias import distance
+from ...networks.drive import Drive
+from ...networks.network import Network
+from ...networks.recording import Recording
+from .layers import ENLARGED, Answer, LayerGradient, Through, apart
+from .loss import loss_error
+
+DEFAULT = (8, 25)  # samples and steps
+# From threshold, where a surrogate is asked for a gradient.
+_DISTANCES = (np.linspace(-1.0, 1.0, 201) * np.logspace(-3, 3, 7)[:, None]).ravel()
+
+
+def inputs_of(given: Any, network: Network, seed: int) -> Floats:
+    """Return inputs as an array; without any, random spikes."""
+    if given is None:
+        return (np.random.default_rng(seed).random((*DEFAULT, network.n_inputs)) < 0.3).astype(
+            np.float64
+        )
+    if isinstance(given, Drive) and given.dt != network.dt:
+        raise RefsimError(
+            f"check_gradient: the drive has a step of {given.dt:g} s, but the network has "
+            f"{network.dt:g} s; one of the two is meant otherwise."
+        )
+    values = np.stack(list(given.frames()), 1) if isinstance(given, Drive) else given
+    checked = real_array(values, "check_gradient: inputs")
+    if checked.ndim != 3 or checked.shape[2] != network.n_inputs or not checked.size:
+        raise RefsimError(
+            f"check_gradient: inputs must be (n_samples, n_steps, {network.n_inputs}), but have "
+            f"shape {checked.shape}."
+        )
+    return checked
+
+
+def target_of(
+    loss: Callable[..., Any], given: Any, network: Network, n_samples: int, seed: int
+) -> tuple[Any, ...]:
+    """Return what a loss takes besides the outputs.
+
+    Where it takes something and nothing is given, random labels.
+    """
+    if given is not None:
+        return (given if hasattr(given, "detach") else _labels(given),)
+    try:
+        needed = [
+            each
+            for each in inspect.signature(getattr(loss, "forward", loss)).parameters.values()
+            if each.default is each.empty
+            and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+        ]
+        takes = len(needed) > 1
+    except (TypeError, ValueError):
+        takes = False
+    return (
+        (np.random.default_rng(seed).integers(0, network.layers[-1].n_post, n_samples),)
+        if takes
+        else ()
+    )
+
+
+def drawn_trains(n_samples: int, n_classes: int, n_steps: int, seed: int) -> Floats:
+    """Return desired trains for a loss that takes some, (n_samples, n_classes, n_steps)."""
+    return (np.random.default_rng(seed).random((n_samples, n_classes, n_steps)) < 0.1).astype(
+        np.float64
+    )
+
+
+def _labels(given: Any) -> Any:
+    """Return labels or a target as an array.
+
+    Whole numbers as int64, which is what losses of PyTorch ask for.
+    """
+    found = plain_array(given, "check_gradient: target")
+    if found.dtype.kind not in "fiubc":
+        raise RefsimError(
+            "check_gradient: target must be one array of numbers, such as labels (n_samples,), "
+            f"but has dtype {found.dtype}."
+        )
+    return found.astype(np.int64) if found.dtype.kind in "iu" else found
+
+
+def declared_of(
+    surrogate: Any, parameters: Mapping[str, float], detach_reset: Any, network: Network
+) -> tuple[list[Any], list[bool]]:
+    """Return the declared spike function of each layer, and whether its reset is declared to pass
+    no gradient.
+    """
+    from ...modules.functions import fire_slope
+    from ...pytorch.surrogate import spike_function
+
+    each, detached = (
+        list(given)
+        if isinstance(given, list | tuple | np.ndarray)
+        else [given] * len(network.layers)
+        for given in (surrogate, detach_reset)
+    )
+    for what, given in (("surrogate", each), ("detach_reset", detached)):
+        if len(given) != len(network.layers):
+            raise RefsimError(
+                f"check_gradient: {what} names {len(given)} layers of neurons, but there are "
+                f"{len(network.layers)}; give one, or one a layer."
+            )
+    if wrong := [one for one in detached if not isinstance(one, bool | np.bool_)]:
+        raise RefsimError(
+            "check_gradient: detach_reset must be True or False, or one of them a layer, but "
+            f"{wrong[0]!r} was given."
+        )
+    if any(one is None for one in each):
+        raise RefsimError(
+            "check_gradient: surrogate=None passes no gradient; name the declared one, such as "
+            "'arctangent', slope=2."
+        )
+    if parameters and not any(isinstance(one, str) for one in each):
+        raise RefsimError(
+            f"check_gradient: {', '.join(parameters)} is of a surrogate that is named, but a "
+            "function was given, which has its own."
+        )
+    fires = [spike_function(one, **(parameters if isinstance(one, str) else {})) for one in each]
+    if any(not fire_slope(fire)(_DISTANCES).any() for fire in fires):
+        raise RefsimError(
+            "check_gradient: a declared surrogate passes no gradient at any distance from "
+            "threshold; name one that does, such as 'arctangent'."
+        )
+    return fires, [bool(one) for one in detached]
+
+
+@dataclass(frozen=True)
+class SpikesApart:
+    """How two runs part.
+
+    Attributes
+    ----------
+    count : int
+        Spikes that one run has and the other has not.
+    tie : bool
+        Whether rounding explains where each sample parts.
+    words : str
+        Where that is, how far from threshold, and how far rounding reaches there; "" where the runs
+        are one.
+    """
+
+    count: int
+    tie: bool = False
+    words: str = ""
+
+
+def spikes_apart(
+    network: Network,
+    inputs: Floats,
+    declared: Sequence[Floats],
+    trial: Sequence[Floats],
+    dtype: str,
+) -> SpikesApart:
+    """Compare what the layers of two runs gave, the declared one in float64, the trial in a dtype.
+
+    Parameters
+    ----------
+    inputs : (n_samples, n_steps, n_inputs)
+    declared, trial : (n_steps, n_samples, n_neurons) a layer
+    """
+    drive = Drive.current(inputs, network.dt)
+    left, right = (_recording(network, drive, gave) for gave in (declared, trial))
+    count = sum(len(mismatched(a, b)) for a, b in zip(left.spikes, right.spikes, strict=True))
+    if not count:
+        return SpikesApart(0)
+    found = replay(right, np.arange(drive.n_samples), ("float64", dtype))
+    first = next(iter(found.wrong or found.open), None)
+    if first is None:  # each decision is as the card says, so it is not the module that parts
+        return SpikesApart(count, True, "no decision of the module is wrong by itself")
+    return SpikesApart(
+        count,
+        not found.wrong,
+        f"they part at {network.layers[first.layer].name}, sample {first.sample}, step "
+        f"{first.step}, neuron {first.neuron}: "
+        f"{abs(first.distance):.2g} from threshold, where rounding reaches {first.bound:.2g}",
+    )
+
+
+def _recording(network: Network, drive: Drive, gave: Sequence[Floats]) -> Recording:
+    trains = [
+        SpikeTrains.from_dense(
+            np.zeros_like(each, bool) if layer.model.discrete.readout else each != 0, network.dt
+        )
+        for layer, each in (
+            (layer, each.transpose(1, 0, 2))
+            for layer, each in zip(network.layers, gave, strict=True)
+        )
+    ]
+    return Recording(network, drive, tuple(trains), (), (), {})
+
+
+_ENDS = 6  # steps whose spikes are asked what comes back from them
+_DOUBLE, _SINGLE = 1e-9, 1e-7
+_ROUNDINGS, _NOISE = 16, 2.0**-40
+# A limit of rounding above it hides what the checks are for: a reset's share of a gradient, the
+# second digit of a decay.
+BLIND = 1e-2
+
+
+@dataclass(frozen=True, eq=False)
+class GradientRuns:
+    """A trial, the network it is held to be, and what is declared of its gradients.
+
+    Runs are made when they are first asked for.
+    """
+
+    door: Any  # a ModuleTrial or a StepsTrial of refsim.pytorch
+    network: Network
+    loss: Callable[..., Any]
+    inputs: Floats
+    target: tuple[Any, ...]
+    fires: Sequence[Any]
+    derivative: Callable[[Floats], Floats]
+    detach_reset: Sequence[bool]
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        module: Any,
+        loss: Callable[..., Any],
+        inputs: Any,
+        target: Any,
+        *,
+        surrogate: Any,
+        parameters: Mapping[str, float],
+        detach_reset: Any,
+        dt: object,
+        input_shape: Any,
+        layout: str | None,
+        device: str,
+        dtype: str | None,
+        seed: int,
+    ) -> "GradientRuns":
+        """Read a module or take a network, and make up what is not given."""
+        from ...modules.functions import fire_slope
+        from .card import check_declared
+        from .trial import ModuleTrial, StepsTrial
+
+        door: Any
+        if isinstance(module, Network):
+            door = StepsTrial.of(module, device, dtype or "float32")
+        else:
+            door = ModuleTrial.of(module, dt, input_shape, layout)
+            door.check_own(device, dtype)
+        network = door.network
+        check_declared(network)
+        fires, detached = declared_of(surrogate, parameters, detach_reset, network)
+        values = inputs_of(inputs, network, seed)
+        derivative = fire_slope(fires[-1])
+        return cls(
+            door,
+            network,
+            loss,
+            values,
+            target_of(loss, target, network, len(values), seed),
+            fires,
+            derivative,
+            detached,
+            seed,
+        )
+
+    @property
+    def title(self) -> str:
+        """Who is on trial."""
+        return str(self.door.title)
+
+    @property
+    def single(self) -> bool:
+        """Whether the trial computes in float32."""
+        return bool(self.door.single)
+
+    @property
+    def threshold(self) -> float:
+        """The threshold of the last layer that fires, where it is one positive number, else 1."""
+        for layer in reversed(self.network.layers):
+            value = constant_threshold(layer, self.network.dt)
+            if value.ndim == 0 and 0 < value < np.inf:
+                return float(value)
+        return 1.0
+
+    @cached_property
+    def limit(self) -> float:
+        """How far rounding may take a gradient, relative to the largest of a layer."""
+        base, unit = (
+            (_SINGLE * max(100, self.inputs.shape[1]), 2.0**-24)
+            if self.single
+            else (_DOUBLE, 2.0**-53)
+        )
+        return float(base + _ROUNDINGS * unit * self._condition())
+
+    @property
+    def rounding(self) -> str:
+        """Why the limit is what it is."""
+        digits = (
+            "float32 keeps seven digits, and each step hands its rounding back"
+            if self.single
+            else "float64 keeps sixteen digits, and seven are left to sums over steps"
+        )
+        return (
+            f"{digits}; on top of it {_ROUNDINGS} roundings a step, times what a change of "
+            "every state and input in each step does to these gradients, measured"
+        )
+
+    @property
+    def least(self) -> float:
+        """The smallest gradient that the trial's dtype can tell from 0 with all its digits."""
+        digits = np.finfo(np.float32 if self.single else np.float64)
+        return float(digits.tiny / digits.eps)
+
+    def _condition(self) -> float:
+        """Return by how much gradients change, relative, for a relative change of all states and
+        inputs in each step; all decisions stay as they are.
+        """
+        moved = self._declared("", like=self.declared, noise=_NOISE)
+        pairs = list(zip(self._from_loss(moved), self._from_loss(self.declared), strict=True))
+        for index in range(len(self.network.layers)):
+            upstream = np.zeros(self.declared.shapes[index])
+            upstream[-1] = 1.0
+            pairs.append(
+                (moved.back(index, upstream)[index], self.declared.back(index, upstream)[index])
+            )
+        return (
+            max(
+                [
+                    float(np.abs(one - other).max() / np.abs(other).max())
+                    for one, other in pairs
+                    if other.any()
+                ],
+                default=0.0,
+            )
+            / _NOISE
+        )
+
+    @cached_property
+    def trial(self) -> Any:
+        """The trial's run."""
+        return self.door.trace(self.inputs, self.fires, self.detach_reset)
+
+    @cached_property
+    def declared(self) -> Any:
+        """The declared run."""
+        return self._declared("")
+
+    def _declared(self, reading: str, **how: Any) -> Any:
+        from .card import Passing, trace_network
+
+        usual = [
+            Passing(
+                fire,
+                detached != (reading == "reset"),
+                held=reading != "refractory",
+                recurrent=reading != "recurrence",
+            )
+            for fire, detached in zip(self.fires, self.detach_reset, strict=True)
+        ]
+        return trace_network(self.network, self.inputs, usual, **how)
+
+    def check_loss(self) -> None:
+        """Ask the loss once for its value at the declared outputs.
+
+        It is given, not on trial, and one that raises there is refused in words.
+        """
+        from ...modules.functions import loss_value
+
+        loss_value(
+            self.loss,
+            self.declared.output(-1).transpose(1, 2, 0),
+            *self.target,
+            where="check_gradient",
+        )
+
+    def not_finite(self) -> Answer:
+        """Count the numbers of the trial's gradients, from the loss to every layer and every
+        parameter, that are none.
+        """
+        _, found, value = self.trial.back_from_loss(self.loss, self.target)
+        learnt: dict[str, Any] = self.door.learnt
+        gradients = dict(
+            zip(
+                [f"what arrives at {layer.name}" for layer in self.network.layers],
+                found,
+                strict=True,
+            )
+        )
+        gradients |= {
+            name: each
+            for name, each in zip(
+                learnt, self.trial.by_parameter(value, list(learnt.values())), strict=True
+            )
+            if each is not None
+        }
+        wrong = {
+            name: count
+            for name, each in gradients.items()
+            if (count := int((~np.isfinite(each)).sum()))
+        }
+        return float(sum(wrong.values())), f"NaN or infinite: {listed(wrong)}" if wrong else ""
+
+    @property
+    def runs_away(self) -> bool:
+        """Whether the declared gradients are no numbers either."""
+        return not all(np.isfinite(each).all() for each in self._from_loss(self.declared))
+
+    def other_spikes(self) -> SpikesApart:
+        """Return how many spikes of the trial the declared run does not have, and the other way
+        round, and whether rounding explains them.
+        """
+        declared, trial = (
+            [run.output(index) for index in range(len(self.network.layers))]
+            for run in (self.declared, self.trial)
+        )
+        return spikes_apart(
+            self.network, self.inputs, declared, trial, "float32" if self.single else "float64"
+        )
+
+    def loss_error(self) -> Answer:
+        """Return how far autograd's gradient of the loss is from central differences."""
+        return loss_error(
+            self.loss, self.target, self.declared.output(-1).transpose(1, 2, 0), self.seed
+        )
+
+    @cached_property
+    def through(self) -> list[Through]:
+        """What comes back through each layer alone."""
+        n_steps = self.inputs.shape[1]
+        ends = tuple(
+            int(end) for end in np.unique(np.linspace(n_steps - 1, n_steps // 3, _ENDS).round())
+        )
+        return [self._through(index, ends) for index in range(len(self.network.layers))]
+
+    def _through(self, index: int, ends: tuple[int, ...]) -> Through:
+        layer = self.network.layers[index]
+        sent = np.random.default_rng(self.seed + index).standard_normal(self.trial.shapes[index])
+
+        def back(traced: Any, *, spread: bool) -> Floats:
+            rows = []
+            for end in ends:
+                upstream = np.zeros_like(sent)
+                upstream[end] = sent[end]
+                rows.append(traced.back(index, upstream)[index])
+            return np.asarray(
+                self.door.spread(self.trial, index, np.stack(rows)) if spread else np.stack(rows)
+            )
+
+        readings = (
+            ["reset"]
+            if any("z" in statement.names for statement in layer.model.discrete.reset)
+            else []
+        )
+        readings += ["refractory"] if len(layer.model.discrete.tests) > 1 else []
+        readings += ["recurrence"] if any(source.layer >= index for source in layer.sources) else []
+        kept: dict[str, Floats] = {}
+
+        def declared(reading: str) -> Floats:
+            if reading not in kept:
+                kept[reading] = back(
+                    self._declared(reading) if reading else self.declared, spread=True
+                )
+            return kept[reading]
+
+        last = np.zeros_like(sent)
+        last[ends[-1]] = ENLARGED * sent[ends[-1]]
+        return Through(
+            layer.name,
+            ends,
+            back(self.trial, spread=False),
+            self.trial.back(index, last)[index],
+            declared,
+            tuple(readings),
+            self.limit,
+            self.least,
+        )
+
+    def _from_loss(self, traced: Any) -> list[Floats]:
+        _, found, _ = traced.back_from_loss(self.loss, self.target)
+        return list(found)
+
+    @cached_property
+    def _pairs(self) -> list[tuple[Floats, Floats]]:
+        declared = [
+            self.door.spread(self.trial, index, each)
+            for index, each in enumerate(self._from_loss(self.declared))
+        ]
+        return list(zip(self._from_loss(self.trial), declared, strict=True))
+
+    def layers(self) -> list[LayerGradient]:
+        """Compare the gradients from the loss to what arrives at each layer."""
+        rows = []
+        for layer, (found, true) in zip(self.network.layers, self._pairs, strict=True):
+            at = np.unravel_index(np.abs(found - true).argmax(), true.shape)
+            worst = (int(at[0]), int(at[1]), int(at[2]))
+            rows.append(
+                LayerGradient(
+                    layer.name,
+                    distance(found, true),
+                    worst,
+                    float(found[worst]),
+                    float(true[worst]),
+                )
+            )
+        return rows
+
+    def connections(self) -> Answer:
+        """Return how far the gradients from the loss to any layer are off, over the layer's largest
+        entry.
+        """
+        worst, words = 0.0, ""
+        for layer, (found, true) in zip(self.network.layers, self._pairs, strict=True):
+            far = apart(found, true, self.least)
+            if not far <= worst and not np.isnan(worst):  # NaN is the worst
+                worst, words = (
+                    far,
+                    f"what the loss sends to {layer.name} is off" if not far <= self.limit else "",
+                )
+        return worst, words
+
+    @property
+    def sends(self) -> bool:
+        """Whether the loss sends any gradient to any layer, in either run.
+
+        Where it sends none, equal gradients say nothing.
+        """
+        return any(not (np.abs(each) <= self.least).all() for pair in self._pairs for each in pair)
+
+    @cached_property
+    def _slopes(self) -> tuple[list[Any], list[str]]:
+        gave = [self.declared.output(index) for index in range(len(self.network.layers))]
+        found, left = self.door.slopes(
+            self.inputs,
+            gave,
+            self._from_loss(self.declared),
+            self.declared.by_card(self.loss, self.target),
+            self.seed,
+        )
+        return list(found), list(left)
+
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Parameters whose gradients are not judged."""
+        return (
+            *self._slopes[1],
+            *(slope.name for slope, gradient in self._learnt if not self._settled(slope, gradient)),
+        )
+
+    @cached_property
+    def _learnt(self) -> list[tuple[Any, Floats | None]]:
+        slopes = self._slopes[0]
+        return list(
+            zip(
+                slopes,
+                self.trial.through_network(
+                    self.loss, self.target, [slope.parameter for slope in slopes]
+                ),
+                strict=True,
+            )
+        )
+
+    @property
+    def none_judged(self) -> bool:
+        """Whether there are parameters that learn, and not one whose gradient can be judged."""
+        return bool(self.door.learnt) and not any(
+            self._settled(slope, gradient) for slope, gradient in self._learnt
+        )
+
+    def _settled(self, slope: Any, gradient: Floats | None) -> bool:
+        """Whether a slope can be judged.
+
+        0 tells nothing, differences of what is rounded to a grid never agree, and sums that cancel
+        may be all rounding.
+        """
+        should, doubt, terms = slope.here
+        size = _size(gradient, should)
+        return not (
+            size <= self.least or doubt > self.limit * size or self.limit * terms > BLIND * size
+        )
+
+    def weights(self) -> Answer:
+        """Return how far the gradient of any parameter is from the slope along a random direction."""
+        judged = [
+            (slope, gradient) for slope, gradient in self._learnt if self._settled(slope, gradient)
+        ]
+        if not judged:
+            return None, "no parameter is judged"
+        worst, words = 0.0, ""
+        for slope, gradient in judged:
+            far, should = _off(slope, gradient, slope.direction)
+            if not far <= worst and not np.isnan(worst):
+                worst, words = (
+                    far,
+                    ""
+                    if far <= self.limit
+                    else f"{slope.name}: {self._why(slope, gradient, should)}",
+                )
+        return worst, words
+
+    def _why(self, slope: Any, gradient: Floats | None, should: float) -> str:
+        if gradient is None:
+            return "no gradient reaches it"
+        masked = slope.direction * (gradient != 0)
+        if (
+            gradient.any()
+            and (gradient == 0).any()
+            and _off(slope, gradient, masked)[0] <= self.limit
+        ):
+            return (
+                f"right but for {int((gradient == 0).sum())} of {gradient.size} entries, "
+                "whose gradient is 0: is it masked?"
+            )
+        return (
+            "its gradient along a direction is "
+            f"{float((gradient * slope.direction).sum()):.6g}, and should be {should:.6g}"
+        )
+
+
+def _off(slope: Any, gradient: Floats | None, direction: Floats) -> tuple[float, float]:
+    """Return how far a gradient is from the slope along a direction, over the largest of the two
+    and of what they add up; and that slope.
+    """
+    should, _, terms = slope.here if direction is slope.direction else slope.along(direction)
+    along = 0.0 if gradient is None else float((gradient * direction).sum())
+    size = max(_size(gradient, should), terms)
+    return abs(along - should) / size, should
+
+
+def _size(gradient: Floats | None, should: float) -> float:
+    return max(0.0 if gradient is None else float(np.linalg.norm(gradient)), abs(should))

@@ -1,0 +1,177 @@
+"""Verdicts as lines for a terminal of 80 columns: check, status, value and limit, and why.
+
+One runner for all checks: which are left out and why, and what becomes of code that raises.
+"""
+
+import textwrap
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.claims import EXPLAINED, Claim, Verdict, judge
+from ..core.errors import CrashError, RefsimError, listed
+
+
+def verdict_rows(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return a line or more a verdict."""
+    return [_row(verdict) for verdict in verdicts]
+
+
+def _row(verdict: Verdict) -> str:
+    claim, value = verdict.claim, "" if verdict.value is None else f"{verdict.value:.3g}"
+    if verdict.value is not None and claim.limit:
+        value = (
+            f"{verdict.value:.1e} {'<=' if claim.sense == 'at most' else '>='} {claim.limit:.1e}"
+        )
+    head = f"{claim.measure:<11} {verdict.status:<12} {value:<18} "
+    return textwrap.fill(
+        verdict.detail or claim.because.split("; ")[0],
+        80,
+        initial_indent=head,
+        subsequent_indent=" " * 44,
+    )
+
+
+Answer = tuple[float | None, str]  # value, None where it cannot be asked; and a sentence
+_NOTHING = "it was not measured"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: what it claims, and how that is measured.
+
+    Attributes
+    ----------
+    claim : Claim
+        Its measure is the name of the check.
+    measure : function
+        From what is checked to ``(value, sentence)``, value None where the check does not apply,
+        with the reason; or to a Verdict, where more than the value decides.
+    needs : tuple of str
+        Checks without which its answer says nothing: it is left out where one of them fails.
+    last : bool
+        It finds that something differs, not what: it is left out where any check before it fails.
+    """
+
+    claim: Claim
+    measure: Callable[[Any], Answer | Verdict]
+    needs: tuple[str, ...] = ()
+    last: bool = False
+
+    def __call__(self, subject: Any, run: str = "") -> Verdict:
+        """Check something; code that raises fails, with what it raised."""
+        run = run or str(getattr(subject, "name", ""))
+        try:
+            return self._judged(subject, run)
+        except CrashError as error:
+            return self._crashed(error, run)
+
+    def _judged(self, subject: Any, run: str) -> Verdict:
+        with np.errstate(all="ignore"):  # a number that is none is judged, not warned of
+            found = self.measure(subject)
+        if isinstance(found, Verdict):
+            return found
+        return judge(self.claim, found[0], run=run, detail=found[1] or "")
+
+    def _crashed(self, error: CrashError, run: str) -> Verdict:
+        return Verdict(self.claim, None, "fail", run=run, detail=str(error))
+
+    def left_out(self, why: str, run: str) -> Verdict:
+        """Return the verdict of a check that is not asked."""
+        return Verdict(self.claim, None, "skipped", run=run, detail=why or _NOTHING)
+
+
+def run_checks(
+    checks: Mapping[str, Check],
+    subject: Any,
+    *,
+    who: str,
+    run: str = "",
+    skip: Collection[str] | str = (),
+    before: Sequence[Verdict] = (),
+) -> list[Verdict]:
+    """Ask each check of a table in turn.
+
+    Parameters
+    ----------
+    checks : dict of str to Check
+    subject : object
+        What their measures take.
+    who : str
+        The function that was called, which opens the errors.
+    run : str
+        What is on trial, for the verdicts.
+    skip : name or names of checks to leave out; see `names_skipped`
+    before : sequence of Verdict
+        Of checks asked earlier, whose failures explain others.
+
+    Returns
+    -------
+    list of Verdict, one a check that is not skipped by name
+        ``skipped``, with the reason, where it does not apply or a failure before it explains it.
+
+    Raises
+    ------
+    RefsimError
+        For a check that does not exist, or none that is left.
+    """
+    left = names_skipped(skip, checks, who)
+    verdicts, crashes = list(before), set[str]()
+    for name in checks:
+        if name not in left:
+            verdicts.append(_asked(checks[name], subject, run, verdicts, crashes))
+    return verdicts[len(before) :]
+
+
+def _asked(
+    check: Check, subject: Any, run: str, before: Sequence[Verdict], crashes: set[str]
+) -> Verdict:
+    if why := _explained(check, before):
+        return check.left_out(why, run)
+    try:
+        return check._judged(subject, run)
+    except CrashError as error:
+        if error.found in crashes:  # one fault, told once
+            return check.left_out(EXPLAINED, run)
+        crashes.add(error.found)
+        return check._crashed(error, run)
+
+
+def _explained(check: Check, before: Sequence[Verdict]) -> str:
+    """Say which failure makes the answer of a check say nothing; "" where none does."""
+    failed = [verdict.claim.measure for verdict in before if verdict.status == "fail"]
+    first = next((need for need in check.needs if need in failed), "")
+    return f"left out: {first} fails" if first else EXPLAINED if check.last and failed else ""
+
+
+def names_skipped(skip: Collection[str] | str, checks: Collection[str], who: str) -> set[str]:
+    """Return the names of the checks to leave out.
+
+    Parameters
+    ----------
+    skip : str or collection of str
+        One name, several parted by commas, or a collection of such.
+    checks : collection of str
+        The names there are.
+    who : str
+        Opens the errors: ``"check_step"``, ``"--skip"``.
+
+    Raises
+    ------
+    RefsimError
+        For what is no name, a check that does not exist, or where none is left.
+    """
+    given = [skip] if isinstance(skip, str) else skip
+    if not isinstance(given, Collection) or not all(isinstance(each, str) for each in given):
+        raise RefsimError(
+            f"{who}: skip must be a name or names of checks, but is {skip!r}; known are "
+            f"{listed(checks)}."
+        )
+    names = {name for each in given for part in each.split(",") if (name := part.strip())}
+    if unknown := names - set(checks):
+        raise RefsimError(f"{who}: {listed(unknown)} is not a check; known are {listed(checks)}.")
+    if names >= set(checks):
+        raise RefsimError(f"{who}: every check is left out, and nothing would be judged.")
+    return names

@@ -1,0 +1,267 @@
+"""Check what leads to the neurons of a live module against a Network.
+
+Wiring, order, orientation, weights, bias.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.arrays import Floats
+from ..core.claims import Claim, Verdict
+from ..core.errors import RefsimError, counted
+from ..networks.connection import DRIVE, Source
+from ..networks.network import Layer, Network
+from .suite import Answer, Check, names_skipped, run_checks
+
+Maps = Sequence[tuple[Layer, Layer]]  # the layers in the order they run: found, declared
+
+
+def _told(where: Sequence[str], count: float | None = None) -> Answer:
+    """Return how many are wrong, and where."""
+    return float(len(where)) if count is None else count, "; ".join(where)
+
+
+def _wiring(maps: Maps) -> Answer:
+    """Count layers that hear of other layers than declared, or after other delays."""
+    return _told(
+        [
+            f"{declared.name} hears {_heard(found)}, and is declared to hear {_heard(declared)}"
+            for found, declared in maps
+            if _heard(found) != _heard(declared)
+        ]
+    )
+
+
+def _heard(layer: Layer) -> str:
+    """Say what a layer hears, and how late, whatever the order of its connections."""
+    return " and ".join(
+        sorted(
+            f"{'the input' if source.layer == DRIVE else f'layer {source.layer}'}{_late(source)}"
+            for source in layer.sources
+        )
+    )
+
+
+def _late(source: Source) -> str:
+    steps = np.unique(source.delay)
+    if len(steps) > 1:
+        return f" after delays of its own, {source.delay.tolist()} steps"
+    return f" {counted(int(steps[0]), 'step')} late" if steps[0] else ""
+
+
+def _layer_order(maps: Maps) -> Answer:
+    """Count layers that hold the weights of another layer.
+
+    Weights that no layer declares belong to none.
+    """
+    wrong = []
+    for index, (found, declared) in enumerate(maps):
+        if np.array_equal(found.weight, declared.weight):
+            continue
+        shared = [_shared(found.weight, other.weight) for _, other in maps]
+        other = int(np.argmax(shared))
+        if shared[other] > shared[index] and shared[other] >= 0.5:
+            wrong.append(f"{declared.name} holds the weights of {maps[other][1].name}")
+    return _told(wrong)
+
+
+def _shared(weight: Floats, other: Floats) -> float:
+    """Return the share of the weights that are not 0 whose size is among those of another layer."""
+    (mine, count), (theirs, there) = (
+        np.unique(np.abs(each[each != 0]), return_counts=True) for each in (weight, other)
+    )
+    _, here, at = np.intersect1d(mine, theirs, assume_unique=True, return_indices=True)
+    return float(np.minimum(count[here], there[at]).sum() / max(count.sum(), 1))
+
+
+def _orientation(maps: Maps) -> Answer:
+    """Count layers that equal the transpose of what is declared, and not the declared matrix."""
+    return _told(
+        [
+            f"{declared.name} is transposed"
+            for found, declared in maps
+            if _transposed(found.weight, declared.weight)
+        ]
+    )
+
+
+def _transposed(weight: NDArray[np.float64], declared: NDArray[np.float64]) -> bool:
+    return np.array_equal(weight, declared.T) and not np.array_equal(weight, declared)
+
+
+def _weights(maps: Maps) -> Answer:
+    """Count weights that differ in layers that stand in their place and orientation."""
+    wrong, words = 0, []
+    for found, declared in maps:
+        if not _transposed(found.weight, declared.weight) and _in_place(
+            found.weight, declared.weight
+        ):
+            places = np.argwhere(found.weight != declared.weight)
+            wrong += len(places)
+            words += (
+                [
+                    (
+                        f"{declared.name}: {len(places)} of {declared.weight.size}, first "
+                        f"{_place(found.weight, declared.weight, places[0])}"
+                    )
+                ]
+                if len(places)
+                else []
+            )
+    return _told(words, float(wrong))
+
+
+def _place(found: Floats, declared: Floats, at: NDArray[np.int64]) -> str:
+    post, pre = (int(each) for each in at)
+    return (
+        f"from input {pre} to neuron {post}: {found[post, pre]:.6g} for {declared[post, pre]:.6g}"
+    )
+
+
+def _in_place(weight: NDArray[np.float64], declared: NDArray[np.float64]) -> bool:
+    """Return whether at least half of the weights agree in size.
+
+    A wholly other matrix is another layer's.
+    """
+    return weight.shape == declared.shape and bool(
+        (np.abs(weight) == np.abs(declared)).mean() >= 0.5
+    )
+
+
+def _bias(maps: Maps) -> Answer:
+    wrong = {
+        declared.name: declared.bias.size
+        if found.bias.shape != declared.bias.shape
+        else int((np.sort(found.bias) != np.sort(declared.bias)).sum())
+        for found, declared in maps
+    }
+    return _told(
+        [f"{name}: {count} of its biases are others" for name, count in wrong.items() if count],
+        float(sum(wrong.values())),
+    )
+
+
+def _maps(maps: Maps) -> Answer:
+    """Count numbers that differ at all, shapes included."""
+    wrong = {
+        declared.name: _unlike(found.weight, declared.weight) + _unlike(found.bias, declared.bias)
+        for found, declared in maps
+    }
+    return _told(
+        [f"{name}: {count} numbers differ" for name, count in wrong.items() if count],
+        float(sum(wrong.values())),
+    )
+
+
+def _unlike(found: Floats, declared: Floats) -> int:
+    return int((found != declared).sum()) if found.shape == declared.shape else declared.size
+
+
+def _check(
+    measure: str, unit: str, because: str, how: Callable[[Maps], Answer], *, last: bool = False
+) -> Check:
+    return Check(Claim("code", measure, 0, unit, because), how, last=last)
+
+
+MAP_CHECKS: dict[str, Check] = {
+    "wiring": _check(
+        "wiring",
+        "layers",
+        (
+            "what reaches a layer, and in which step, is declared; the same weights one step later "
+            "are another network"
+        ),
+        _wiring,
+    ),
+    "layer_order": _check(
+        "layer_order",
+        "layers",
+        "each layer holds its own weights; two of one size can be swapped unseen",
+        _layer_order,
+    ),
+    "orientation": _check(
+        "orientation",
+        "layers",
+        "weights are (n_post, n_pre); a square matrix can be transposed unseen",
+        _orientation,
+    ),
+    "weights": _check(
+        "weights",
+        "weights",
+        (
+            "each input alone gives the declared column, sign included; numbers are copied, not "
+            "computed"
+        ),
+        _weights,
+    ),
+    "bias": _check(
+        "bias",
+        "neurons",
+        "silence gives the declared biases; a layer without one gives zero",
+        _bias,
+    ),
+    "maps": _check(
+        "maps",
+        "numbers",
+        (
+            "every weight and every bias is the declared one, whatever the checks with a name of "
+            "their own found"
+        ),
+        _maps,
+        last=True,
+    ),
+}
+
+
+def check_module(
+    module: Any,
+    network: Network,
+    *,
+    input_shape: Sequence[int] | None = None,
+    layout: str | None = None,
+    skip: Collection[str] | str = (),
+) -> list[Verdict]:
+    """Check the maps between the neurons of a module, as it runs them in one step, against a
+    network's.
+
+    Parameters
+    ----------
+    module : nn.Module
+        What arrives at each of its layers of neurons is measured, for each input alone and for
+        silence, in the order they run.
+    network : Network
+    input_shape, layout
+        Of the module, where it does not say them, such as (2, 34, 34) in front of a convolution;
+        see `refsim.bridge.from_module`.
+    skip : name or names of checks to leave out
+
+    Returns
+    -------
+    list of Verdict, one a check
+        The last one, maps, compares every number, and is run only where none before it fails.
+
+    Raises
+    ------
+    RefsimError
+        For a check that does not exist, or a module that cannot be read or has other layers of
+        neurons.
+    """
+    from ..modules.read import from_module
+
+    names_skipped(skip, MAP_CHECKS, "check_module")
+    if not isinstance(network, Network):
+        raise RefsimError(
+            "check_module: needs the network that is declared, such as refsim.bridge.load(...), "
+            f"but {type(network).__name__} was given."
+        )
+    found = from_module(module, network.dt, input_shape, layout).layers
+    if len(found) != len(network.layers):
+        raise RefsimError(
+            f"check_module: the module runs {len(found)} layers of neurons a step, but the "
+            f"network has {len(network.layers)}."
+        )
+    maps = list(zip(found, network.layers, strict=True))
+    return run_checks(MAP_CHECKS, maps, who="check_module", run="the module", skip=skip)

@@ -1,0 +1,217 @@
+"""How far rounding reaches in a block of samples that is followed step by step.
+
+In each by itself, or over all of them at once.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.arrays import Floats
+from ..engines.arrivals import Hearing
+from ..engines.discrete import parts_by_input
+from ..networks.drive import Drive
+from ..networks.network import Layer, Network
+from .bounded import Bounded, last_bits
+from .rounding import BoundedLayer, BoundedSum, Rounding, decisive, known
+
+
+class Each:
+    """The bound of each neuron in each sample.
+
+    Attributes
+    ----------
+    limits : list of (n_samples, n_steps, n_neurons), one a layer
+        How far rounding may have moved what the threshold saw.
+    offs : list of lists
+        By layer and step, how far what it hears may be off.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        drive: Drive,
+        rounding: Rounding,
+        weighted: list[dict[str, BoundedSum]],
+    ) -> None:
+        self.unit, self.weighted = rounding.unit, weighted
+        self.layers = [
+            BoundedLayer(
+                layer, network.dt, rounding, drive.n_samples, drive.draws(index, layer.n_post)
+            )
+            for index, layer in enumerate(network.layers)
+        ]
+        self.limits = [
+            np.zeros((drive.n_samples, drive.n_steps, layer.n_post)) for layer in network.layers
+        ]
+        self.offs: list[Any] = [[] for _ in network.layers]
+        self.moved, self.silence = (
+            Hearing(network, drive.n_samples),
+            np.zeros((drive.n_samples, network.n_inputs)),
+        )
+
+    def step(
+        self,
+        index: int,
+        step: int,
+        heard: NDArray[Any],
+        now: Mapping[str, Mapping[str, Any]],
+        fired: NDArray[np.bool_],
+        given: Any,
+    ) -> None:
+        """Bound one step of one layer.
+
+        Parameters
+        ----------
+        heard : (n_samples, n_pre)
+        now : dict
+            ``sums``, ``states`` at the start of the step and ``draws``, each by name, (n_samples,
+            n_neurons).
+        fired : (n_samples, n_neurons) bool
+        given : (n_samples, n_neurons) or None
+            What the run is known to have sent.
+        """
+        layer, off = self.layers[index], self.moved(index, self.silence)
+        self.offs[index].append(off)
+        sums = {
+            name: weigh(heard, off, now["sums"][name])
+            for name, weigh in self.weighted[index].items()
+        }
+        tested = layer.step(
+            sums,
+            fired,
+            follow=None if given is None else functools.partial(instead, given, self.unit),
+        )
+        self.limits[index][:, step] = known(
+            decisive(tested)[1] if layer.layer.model.discrete.fire else tested[0][0].error
+        )
+        sent = layer.sent(fired)
+        self.moved.spikes[index] = np.broadcast_to(
+            sent.error if given is None else 0.0, fired.shape
+        )
+
+
+class Ranges:
+    """The bound of each neuron over all samples at once, (n_steps, n_neurons) a layer.
+
+    The numbers of a step are known as ranges, from the samples themselves. One such bound costs no
+    more than one sample, and is fine enough where a neuron forgets. Attributes and arguments are
+    those of `Each`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        drive: Drive,
+        rounding: Rounding,
+        weighted: list[dict[str, BoundedSum]],
+    ) -> None:
+        self.unit, self.weighted = rounding.unit, weighted
+        self.layers = [
+            BoundedLayer(layer, network.dt, rounding, 1, _no_draw) for layer in network.layers
+        ]
+        self.limits = [np.zeros((drive.n_steps, layer.n_post)) for layer in network.layers]
+        self.offs: list[Any] = [[] for _ in network.layers]
+        self.moved, self.silence = Hearing(network, 1), np.zeros((1, network.n_inputs))
+
+    def step(
+        self,
+        index: int,
+        step: int,
+        heard: NDArray[Any],
+        now: Mapping[str, Mapping[str, Any]],
+        fired: NDArray[np.bool_],
+        given: Any,
+    ) -> None:
+        """Bound one step of one layer; see `Each`."""
+        layer, off = self.layers[index], self.moved(index, self.silence)
+        self.offs[index].append(off)
+        tested = self._tested(index, heard, now, fired, given, off)
+        gaps = [
+            (left - right) if layer.layer.model.discrete.fire else left for left, _, right in tested
+        ]
+        self.limits[index][step] = known(
+            np.max([np.broadcast_to(gap.error, (1, layer.layer.n_post)) for gap in gaps], axis=0)
+        )[0]
+        sent = layer.sent(np.zeros((1, layer.layer.n_post)))
+        self.moved.spikes[index] = np.broadcast_to(
+            sent.error if given is None else 0.0, (1, layer.layer.n_post)
+        )
+
+    def _tested(
+        self,
+        index: int,
+        heard: NDArray[Any],
+        now: Mapping[str, Mapping[str, Any]],
+        fired: NDArray[np.bool_],
+        given: Any,
+        off: Any,
+    ) -> Any:
+        layer, sums = self.layers[index], {}
+        for name, weigh in self.weighted[index].items():
+            error, quantum = weigh.over(heard, off)
+            middle, half = _range(now["sums"][name])
+            sums[name] = Bounded(
+                middle, np.broadcast_to(error, middle.shape[-1:])[None], self.unit, quantum, half
+            )
+        states = {name: _range(value) for name, value in now["states"].items()}
+        layer.values = {name: middle for name, (middle, _) in states.items()}
+        draws = {name: _range(value) for name, value in now["draws"].items()}
+        layer.state.draw = lambda _step, name: Bounded(
+            draws[name][0], layer.cut, self.unit, 0.0, draws[name][1]
+        )
+        some, all_ = fired.any(axis=0), fired.all(axis=0)
+        z = Bounded(
+            (some & all_).astype(float)[None],
+            0.0,
+            self.unit,
+            1.0,
+            (some & ~all_).astype(float)[None],
+        )
+        sent = None if given is None else _range(given)
+        follow = (
+            None
+            if sent is None
+            else lambda _computed: Bounded(sent[0], 0.0, self.unit, 0.0, sent[1])
+        )
+        spread = {name: half for name, (_, half) in states.items()}
+        return layer.step(sums, z, spread, lambda name: _least_bits(now["states"][name]), follow)
+
+
+def sums_of(layer: Layer, rounding: Rounding) -> dict[str, BoundedSum]:
+    """Return, by input, the weighted sum of a layer with its bound."""
+    return {name: BoundedSum(part, rounding) for name, part in parts_by_input(layer).items()}
+
+
+def instead(given: Any, unit: float, _computed: Any) -> Bounded:
+    """Return what a run sent, in place of what the step computes for it."""
+    return Bounded(given, 0.0, unit, last_bits(given))
+
+
+def _range(value: Any) -> tuple[Floats, Floats]:
+    """Return middle and half-width of the range over the samples, (1, n_neurons), a little wide for
+    its own rounding; 0 for a point.
+    """
+    value = np.asarray(value, np.float64)
+    if value.ndim < 2:  # a state that a step sets to a constant
+        return value[None], np.zeros_like(value)[None]
+    low, high = value.min(axis=0, keepdims=True), value.max(axis=0, keepdims=True)
+    half = np.where(
+        high > low,
+        (high - low) / 2 * (1 + 2.0**-50) + 2.0**-52 * np.maximum(np.abs(low), np.abs(high)),
+        0.0,
+    )
+    return low + (high - low) / 2, half
+
+
+def _least_bits(value: Any) -> Any:
+    """Return the last bit that a number has in any sample."""
+    bits = last_bits(np.asarray(value, np.float64))
+    return bits if bits.ndim < 2 else bits.min(axis=0)
+
+
+def _no_draw(_step: int, name: str) -> Any:
+    raise AssertionError(name)

@@ -1,0 +1,3 @@
+"""What every room needs: errors, arrays, units, tables, spikes, random numbers, claims and
+verdicts.
+"""

@@ -1,0 +1,145 @@
+"""A TOML file that a person wrote: read whole as a table, or refused in one sentence.
+
+What each key of a case must be: text, a number, a table; so that a slip is a sentence that names
+the key.
+"""
+
+import stat
+import tomllib
+from collections.abc import Callable, Mapping
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from .errors import RefsimError
+
+_MARK = "\ufeff"  # some editors put it in front of UTF-8; it is no part of the text
+
+
+def read_toml(
+    path: Path, where: str, largest: int | None = None, hint: str = ""
+) -> tuple[dict[str, Any], str]:
+    """Return a file's table and its text.
+
+    Parameters
+    ----------
+    path : Path
+    where : str
+        Opens the error messages: ``"card mine.toml"``.
+    largest : int, optional
+        Bytes that such a file may have.
+    hint : str
+        Ends the message of a file that cannot be read: what it should have been.
+
+    Raises
+    ------
+    RefsimError
+        Where the file cannot be read, is too large, or is not TOML in UTF-8.
+    """
+    try:
+        if stat.S_ISFIFO(mode := path.stat().st_mode) or stat.S_ISCHR(mode):
+            # That may never end.
+            raise RefsimError(f"{where}: is no file, but a pipe or a device.{hint}")
+        if largest is not None and path.stat().st_size > largest:
+            raise RefsimError(
+                f"{where}: is larger than {largest} bytes; this is no {where.split()[0]}."
+            )
+        data = path.read_bytes()
+    except RefsimError:
+        raise
+    except OSError as error:
+        raise RefsimError(f"{where}: cannot be read ({error.strerror}).{hint}") from None
+    except ValueError:
+        raise RefsimError(
+            f"{where!r}: cannot be read (its name holds a zero byte).{hint}"
+        ) from None
+    try:
+        text = data.decode("utf-8").removeprefix(_MARK)
+    except UnicodeDecodeError as error:
+        hint = "; save it as UTF-8" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        raise RefsimError(f"{where}: is not TOML ({error}){hint}.") from None
+    text = text.replace("\r\n", "\n")
+    return table_of(text, where), text
+
+
+def table_of(text: str, where: str) -> dict[str, Any]:
+    """Return the table of a text.
+
+    Raises
+    ------
+    RefsimError
+        Where the text is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RefsimError(f"{where}: is not TOML ({error}).") from None
+    except ValueError:  # Python's own limit, which a text of digits reaches
+        raise RefsimError(
+            f"{where}: is not TOML that can be read; it holds a whole number of thousands of "
+            "digits."
+        ) from None
+
+
+_Kind = tuple[str, Callable[[Any], bool]]  # in words, and whether a value is one
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+_TEXT: _Kind = ("text", lambda value: isinstance(value, str))
+_TABLE: _Kind = ("a table", lambda value: isinstance(value, Mapping))
+_LIST: _Kind = ("a list", lambda value: isinstance(value, list))
+_TEXTS: _Kind = (
+    "a list of texts",
+    lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+)
+_COUNT: _Kind = ("a whole number from 1", lambda value: _whole(value, 1))
+_SEED: _Kind = ("a whole number from 0", lambda value: _whole(value, 0))
+_NUMBER: _Kind = ("a number", lambda value: isinstance(value, Real) and not isinstance(value, bool))
+
+CASE: Mapping[str, _Kind] = {
+    "title": _TEXT,
+    "kind": _TEXT,
+    "network": _TEXT,
+    "loss": _TEXT,
+    "dtype": _TEXT,
+    "neuron": _TEXT,
+    "times": _TEXT,
+    "data": _TABLE,
+    "options": _TABLE,
+    "parameters": _TABLE,
+    "trials": _TEXTS,
+    "neurons": _TEXTS,
+    "fine": _LIST,
+    "inputs": _LIST,
+}
+DATA: Mapping[str, _Kind] = {
+    "source": _TEXT,
+    "labels": _TEXT,
+    "encoder": _TEXT,
+    "steps": _COUNT,
+    "samples": _COUNT,
+    "scale": _NUMBER,
+    "seed": _SEED,
+}
+CLAIM: Mapping[str, _Kind] = {
+    "question": _TEXT,
+    "measure": _TEXT,
+    "unit": _TEXT,
+    "because": _TEXT,
+    "sense": _TEXT,
+}
+
+
+def check_keys(table: Mapping[str, Any], kinds: Mapping[str, _Kind], where: str) -> None:
+    """Refuse what is not of its kind; keys without one are left to those who read them."""
+    for key, (words, fits) in kinds.items():
+        if key in table and not fits(table[key]):
+            raise RefsimError(f"{where}: {key} must be {words}, but is {table[key]!r}.")
+
+
+def check_numbers(table: Mapping[str, Any], where: str) -> None:
+    """Refuse what is no number."""
+    check_keys(table, dict.fromkeys(table, _NUMBER), where)

@@ -1,0 +1,184 @@
+"""Kernels of a card at run time.
+
+The past of an input or of a neuron's own spikes, summed in ascending order of its age.
+
+What each layer hears in a step: the drive and the spikes of other layers, each after its delay.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cards.neuron import kernel_values
+from ..core.arrays import Ints
+from ..core.errors import RefsimError
+from ..networks.connection import DRIVE
+from ..networks.network import Layer, Network
+
+
+def layer_kernels(layer: Layer, dt: float) -> dict[str, list[float]]:
+    """Return the values of each kernel of a layer at k = 0, 1, ... steps.
+
+    Raises
+    ------
+    RefsimError
+        Where parameters given per neuron make kernels that differ.
+    """
+    model, found = layer.model, {}
+    rows = (
+        [
+            {name: float(values[neuron]) for name, values in layer.parameters.items()}
+            for neuron in range(layer.n_post)
+        ]
+        if layer.parameters
+        else [{}]
+    )
+    for name in model.kernels:
+        where = f"{layer.name}: kernel {name}"
+        each = [kernel_values(model, name, model.constants(dt, row), dt, where) for row in rows]
+        if any(values != each[0] for values in each):
+            raise RefsimError(
+                f"{where}: all neurons of a layer share a kernel; give its parameters one value, "
+                "or neurons of another kernel a layer of their own."
+            )
+        found[name] = each[0]
+    return found
+
+
+@dataclass
+class Convolution:
+    """One kernel of one layer.
+
+    Attributes
+    ----------
+    values : list
+        The kernel at k = 0, 1, ...
+    own : bool
+        Of the neuron's own spikes: those of earlier steps, so that k starts at 1.
+    """
+
+    values: list[Any]
+    own: bool
+    past: deque[Any] = field(default_factory=deque)
+
+    def of_input(self, current: Any) -> Any:
+        """Take the input of this step and return the sum."""
+        self.remember(current)
+        return self.value()
+
+    def remember(self, arrived: Any) -> None:
+        """Put what arrived in front of the past; a step without any is kept as None."""
+        self.past.appendleft(arrived if np.any(getattr(arrived, "value", arrived)) else None)
+        if len(self.past) > len(self.values):
+            self.past.pop()
+
+    def value(self) -> Any:
+        """Return the sum over the past, the newest first."""
+        total: Any = 0.0
+        for weight, arrived in zip(
+            self.values[1:] if self.own else self.values, self.past, strict=False
+        ):
+            if arrived is not None:
+                total = total + weight * arrived
+        return total
+
+
+class DelayLine:
+    """Hand on the frames of one source, (n_samples, n_pre), each input its own number of calls
+    later.
+    """
+
+    def __init__(self, delay: Ints, n_samples: int) -> None:
+        self.delay, self.calls = delay, 0
+        self.kept = np.zeros((int(delay.max()) + 1, n_samples, len(delay))) if delay.any() else None
+
+    def __call__(self, frame: NDArray[Any]) -> NDArray[Any]:
+        """Take the frame of now, return what arrives now; silence came before the first."""
+        if self.kept is None:
+            return frame
+        size = len(self.kept)
+        self.kept[self.calls % size] = frame
+        arrived: NDArray[Any] = self.kept[
+            (self.calls - self.delay) % size, :, np.arange(len(self.delay))
+        ].T
+        self.calls += 1
+        return arrived.astype(frame.dtype)
+
+
+class Hearing:
+    """The input of every layer, step by step.
+
+    Parameters
+    ----------
+    network : Network
+    n_samples : int
+    """
+
+    def __init__(self, network: Network, n_samples: int) -> None:
+        self.sources = [layer.sources for layer in network.layers]
+        self.lines = [
+            [
+                DelayLine(lag(source.layer, index, source.delay), n_samples)
+                for source in layer.sources
+            ]
+            for index, layer in enumerate(network.layers)
+        ]
+        self.spikes: list[NDArray[Any]] = [
+            np.zeros((n_samples, layer.n_post)) for layer in network.layers
+        ]
+
+    def __call__(self, index: int, frame: NDArray[Any]) -> NDArray[Any]:
+        """Return what layer `index` hears now, (n_samples, n_pre).
+
+        Layers are asked in order, each once a step.
+        """
+        heard = [
+            line(frame if source.layer == DRIVE else self.spikes[source.layer])
+            for source, line in zip(self.sources[index], self.lines[index], strict=True)
+        ]
+        return heard[0] if len(heard) == 1 else np.concatenate(heard, axis=1)
+
+
+def heard_by(
+    network: Network, index: int, frames: Iterable[NDArray[Any]], sent: Sequence[NDArray[Any]]
+) -> Iterator[NDArray[Any]]:
+    """Yield, step by step, what one layer hears of a run whose layers sent what is given.
+
+    Parameters
+    ----------
+    frames : iterable of (n_samples, n_inputs)
+        The drive, a frame a step.
+    sent : list of (n_samples, n_steps, n_neurons), one a layer
+        What other layers heard of each; only those that the layer listens to are looked at.
+    """
+    sources = {source.layer for source in network.layers[index].sources if source.layer != DRIVE}
+    hear: Hearing | None = None
+    for step, frame in enumerate(frames):
+        hear = hear or Hearing(network, len(frame))
+        for source in sources:
+            # Of a layer that has not run yet in this step, the last is heard.
+            when = step if source < index else step - 1
+            hear.spikes[source] = (
+                sent[source][:, when] if when >= 0 else np.zeros_like(sent[source][:, 0])
+            )
+        yield hear(index, frame)
+
+
+def lag(source: int, index: int, delay: Ints) -> Ints:
+    """Return how long the spikes last seen of a source must wait.
+
+    Those of a layer not yet run in this step are a step old.
+    """
+    return delay - 1 if source >= index else delay
+
+
+def steady(sources: Sequence[Any], held: bool) -> bool:
+    """Return whether a layer hears the same in every step.
+
+    Of the drive alone, undelayed, which is held.
+    """
+    return held and all(source.layer == DRIVE and not source.delayed for source in sources)

@@ -1,0 +1,374 @@
+"""Beyond one machine: the same portions through Dask's distributed scheduler.
+
+The results are equal bit for bit.
+"""
+
+import contextlib
+import functools
+import pickle
+import uuid
+from collections import deque
+from collections.abc import Collection, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import RefsimError, first_line
+from ..core.progress import advance
+from ..core.spikes import SpikeTrains
+from ..networks.drive import Drive
+from .brian.memory import PORTION_ROOM, check_room, portions
+from .brian.outcome import Collector, Portion
+from .brian.run import Job
+
+_PROTOCOLS = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
+# Seconds for a scheduler to answer, for a first worker to be there, and for the workers to put a
+# job away.
+_PATIENCE = 5
+_TRIES = 4  # as often the job is sent, where a worker ends just then
+_PER_THREAD = 4  # portions: small enough that a slow worker or a lost one costs little
+
+
+def run_on_cluster(job: Job, drive: Drive, scheduler: Any) -> Collector:
+    """Run all samples on the workers of a Dask scheduler.
+
+    The job (weights, cards, sizes) goes to each worker once; a worker compiles the network unless
+    its cache has it; a portion whose worker ends runs again on another.
+
+    Parameters
+    ----------
+    scheduler : str or distributed.Client
+        An address such as ``"tcp://10.0.0.1:8786"``, or a client of one's own.
+
+    Raises
+    ------
+    RefsimError
+        Where the scheduler is not to be reached, a worker has no or another refsim, or a portion
+        ends every worker.
+    """
+    with _client(scheduler) as client:
+        threads = _check_workers(client)
+        count = _PER_THREAD * threads
+        stretches = portions(job.structure, drive, job.refine, count, room=count * PORTION_ROOM)
+        with _on_every_worker(client, job) as name:
+            return _Run(client, job, drive, name).collect(stretches, 2 * threads)
+
+
+@contextlib.contextmanager
+def _on_every_worker(client: Any, job: Job) -> Iterator[str]:
+    """Send the job to all workers, and to each that joins during the run.
+
+    Yield the name that they keep it under.
+
+    It goes as a worker plugin and not by ``Client.scatter``, which waits without end where a worker
+    ends on the way.
+    """
+    name, plugin = f"refsim-{uuid.uuid4().hex}", _plugin(job)
+    for left in reversed(range(_TRIES)):
+        try:
+            client.register_plugin(plugin, name=name)
+            break
+        except OSError as error:
+            if not left:
+                raise RefsimError(
+                    f"the workers of {client.scheduler.address} cannot be sent the network "
+                    f"({_first_line(error)}). {_MEMORY}"
+                ) from None
+    try:
+        yield name
+    finally:
+        if client.status == "running":
+            # Of a worker that has just ended, with the job.
+            with contextlib.suppress(OSError, KeyError):
+                client.sync(
+                    functools.partial(client.unregister_worker_plugin, name),
+                    callback_timeout=_PATIENCE,
+                )
+
+
+def _plugin(job: Job) -> Any:
+    """Return what carries a job to a worker.
+
+    Sent as code, it arrives on one without refsim too, whose portions then say what is missing.
+    """
+    from distributed import WorkerPlugin
+
+    class Carrier(WorkerPlugin):
+        def __init__(self, packed: bytes) -> None:
+            self.packed = packed
+
+        def setup(self, worker: Any) -> None:
+            self.job = pickle.loads(self.packed)
+
+    return Carrier(pickle.dumps(job))
+
+
+class _Run:
+    """One run on a cluster: at most so many portions are on their way at once, so that nobody holds
+    all the input.
+    """
+
+    def __init__(self, client: Any, job: Job, drive: Drive, name: str) -> None:
+        self.client, self.job, self.drive, self.name = client, job, drive, name
+
+    def collect(self, stretches: list[tuple[int, int]], at_once: int) -> Collector:
+        """Send the portions, some at a time, and gather what comes back."""
+        collector, waiting = (
+            Collector(self.job.structure.network, self.drive, self.job.refine),
+            deque(stretches),
+        )
+        running: dict[Any, tuple[int, int]] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    stretch = waiting.popleft()
+                    running[self._send(stretch)] = stretch
+                for future in self._done(running):
+                    stretch = running.pop(future)
+                    portion = self._result(future, stretch)
+                    collector.add(stretch[0], portion)
+                    check_room(collector)
+                    advance(portion.n_samples)
+        finally:
+            if running and self.client.status == "running":
+                self.client.cancel(list(running), force=True)
+        return collector
+
+    def _done(self, running: Collection[Any]) -> Collection[Any]:
+        """Wait for portions; give up where all workers have gone and none comes in their place."""
+        from distributed import wait
+
+        while True:
+            try:
+                # Without it, wait would ask the client that was made last.
+                with self.client.as_current():
+                    ended: Collection[Any] = wait(  # type: ignore[no-untyped-call]
+                        list(running), timeout=_PATIENCE, return_when="FIRST_COMPLETED"
+                    ).done
+                    return ended
+            except CancelledError:
+                raise RefsimError(
+                    "the scheduler has gone away in the middle of the run. Start it again."
+                ) from None
+            except TimeoutError:
+                _await_worker(
+                    self.client,
+                    (
+                        "has lost all its workers in the middle of the run; their logs say why. "
+                        "Start some"
+                    ),
+                )
+
+    def _send(self, stretch: tuple[int, int]) -> Any:
+        import dask
+
+        # The input travels with its portion, so that the scheduler can send it again where a worker
+        # is lost.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+            return self.client.submit(
+                _run_on_worker,
+                self.name,
+                _packed(self.drive.take(np.arange(*stretch))),
+                code_digest(),
+                pure=False,
+                key=f"{self.name}-{stretch[0]}",
+            )
+
+    def _result(self, future: Any, stretch: tuple[int, int]) -> Portion:
+        """Return the results of a portion."""
+        from distributed.scheduler import KilledWorker
+
+        samples = f"samples {stretch[0]:,} to {stretch[1] - 1:,}"
+        try:
+            return future.result()  # type: ignore[no-any-return]
+        except RefsimError:
+            raise
+        except KilledWorker as killed:
+            raise RefsimError(
+                f"{samples} ended each worker that ran them, {killed.allowed_failures + 1} in "
+                f"all. {_MEMORY}"
+            ) from None
+        except Exception as error:
+            raise RefsimError(
+                f"a worker could not run {samples}: {type(error).__name__}: {_first_line(error)}"
+            ) from None
+
+
+_MEMORY = "Their logs say why; too little memory is the usual reason."
+
+
+def _run_on_worker(name: str, packed: Drive, code: str) -> Portion:
+    """Run a portion here, on a worker.
+
+    One that has come with other code since the run began refuses.
+    """
+    from distributed import get_worker
+
+    if code != code_digest():
+        raise RefsimError(
+            "a worker that joined during the run has another refsim than this machine. Install "
+            "the same on every worker."
+        )
+    return get_worker().plugins[name].job.run(_unpacked(packed))  # type: ignore[attr-defined, no-any-return]
+
+
+def _packed(drive: Drive) -> Drive:
+    """Return a drive half as large to send."""
+    return (
+        drive
+        if drive.listed is None
+        else replace(drive, listed=_columns(drive.listed, np.int32), made={})
+    )
+
+
+def _unpacked(drive: Drive) -> Drive:
+    return (
+        drive if drive.listed is None else replace(drive, listed=_columns(drive.listed, np.int64))
+    )
+
+
+def _columns(spikes: SpikeTrains, kind: Any) -> SpikeTrains:
+    return replace(
+        spikes,
+        sample=spikes.sample.astype(kind),
+        step=spikes.step.astype(kind),
+        neuron=spikes.neuron.astype(kind),
+    )
+
+
+@contextlib.contextmanager
+def _client(scheduler: Any) -> Iterator[Any]:
+    """Open a client of an address, or take the one that is given and leave it open."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise RefsimError(
+            "a scheduler needs Dask, which is not installed: pip install 'refsim[distributed]'"
+        ) from None
+    if not isinstance(scheduler, str):
+        if not isinstance(scheduler, Client) or scheduler.asynchronous:
+            raise RefsimError(
+                "Brian2: scheduler must be an address such as 'tcp://10.0.0.1:8786' or a "
+                f"distributed.Client, but is {scheduler!r}."
+            )
+        yield scheduler
+        return
+    try:
+        _knock(scheduler)
+        client: Any = Client(scheduler, timeout=_PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, TimeoutError, ValueError) as error:
+        raise RefsimError(
+            f"the scheduler {scheduler} cannot be reached within {_PATIENCE} s "
+            f"({_first_line(error)}). Start one with `dask scheduler`, and workers with `dask "
+            "worker ADDRESS`."
+        ) from None
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _knock(address: str) -> None:
+    """Raise an OSError where nobody listens, or somebody who is no scheduler.
+
+    Dask's own client would wait much longer, and again when it is thrown away.
+    """
+    import asyncio
+    import socket
+
+    from distributed.comm.addressing import get_address_host_port
+
+    protocol = address.partition("://")[0] if "://" in address else "tcp"
+    if protocol not in _PROTOCOLS:
+        raise ValueError(f"addresses begin with {', '.join(_PROTOCOLS)}, not {protocol}")
+    if protocol in ("tcp", "tls"):
+        socket.create_connection(get_address_host_port(address), _PATIENCE).close()
+    if protocol in ("tcp", "inproc"):  # with tls its own keys would be needed
+        with ThreadPoolExecutor(1) as apart:  # of a loop that may run here, as in a notebook
+            apart.submit(asyncio.run, _greeting(address)).result()
+
+
+async def _greeting(address: str) -> None:
+    """Exchange greetings with a scheduler, or give up."""
+    import asyncio
+
+    from distributed.comm.core import connect
+
+    try:
+        comm = await asyncio.wait_for(connect(address, timeout=_PATIENCE), _PATIENCE)  # type: ignore[no-untyped-call]
+    except TimeoutError:
+        raise TimeoutError("what listens there does not answer as a scheduler") from None
+    await comm.close()
+
+
+def _check_workers(client: Any) -> int:
+    """Return the threads of all workers; refuse where there is none, or one with another refsim."""
+    _await_worker(client, "has no workers. Start some")
+    here = _facts()()
+    for worker, there in client.run(_facts(), on_error="return").items():
+        if isinstance(there, BaseException):
+            raise RefsimError(
+                f"worker {worker} cannot be asked for its refsim ({type(there).__name__}: "
+                f"{_first_line(there)}). {_SAME}"
+            )
+        for (name, ours), theirs in zip(here.items(), there.values(), strict=True):
+            if ours != theirs:
+                raise RefsimError(
+                    f"worker {worker} has {name} {theirs or 'not installed'}, and here it is "
+                    f"{ours}. {_SAME}"
+                )
+    return sum(client.nthreads().values())
+
+
+def _await_worker(client: Any, words: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_PATIENCE)
+    except TimeoutError:
+        raise RefsimError(
+            f"the scheduler {client.scheduler.address} {words} with `dask worker "
+            f"{client.scheduler.address}`."
+        ) from None
+
+
+_SAME = "Install the same 'refsim[distributed]' on every worker, under the same Python."
+
+
+def _facts() -> Any:
+    """Return a function that is sent as it is, and so runs on a worker that has no refsim."""
+
+    def facts() -> dict[str, str]:
+        import hashlib
+        import importlib.util
+        import pathlib
+        from importlib.metadata import PackageNotFoundError, version
+
+        found = {}
+        for package in ("refsim", "brian2", "numpy"):
+            try:
+                found[package] = version(package)
+            except PackageNotFoundError:
+                found[package] = ""
+        spec = importlib.util.find_spec("refsim")
+        if spec is None or spec.origin is None:
+            return {**found, "refsim": "", "refsim's code": ""}
+        folder = pathlib.Path(spec.origin).parent
+        texts = [
+            path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.suffix in (".py", ".cpp")
+        ]
+        return {**found, "refsim's code": hashlib.sha256(b"".join(texts)).hexdigest()[:12]}
+
+    return facts
+
+
+@functools.cache
+def code_digest() -> str:
+    """Return the checksum of refsim's code as it lies here."""
+    return str(_facts()()["refsim's code"])
+
+
+def _first_line(error: BaseException) -> str:
+    return first_line(error, 200)

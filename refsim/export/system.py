@@ -1,0 +1,485 @@
+"""The declared step as equations over the number of the step.
+
+What one step sets several times gets primes on the way.
+
+A card as a system of equations, laid out once for LaTeX and Markdown: synapses, ODE, threshold and
+reset.
+
+What a card declares as rows of a table: states at their start, parameters, and the constants made
+of them.
+"""
+
+import ast
+from collections import Counter
+from dataclasses import dataclass, field
+
+from ..cards.equations import SOLUTIONS
+from ..cards.language import Statement, comparisons, parse_expression, parse_statements
+from ..cards.names import DRAWS, INPUT_KINDS
+from ..cards.neuron import NeuronModel
+from ..cards.ode import GENERATED, generated_step, read_odes
+from ..cards.questions import equation_lines
+from ..core.errors import RefsimError
+from .formula import NOTES, decimal, formula, functions_in, scaled, symbol, terms
+
+Row = tuple[str, str, tuple[str, ...]]  # left, sign, terms on the right
+
+
+def step_lines(model: NeuronModel, index: str) -> tuple[list[Row], list[str]]:
+    """Return the equations of one step, and sentences to them."""
+    step = _Step(model, index)
+    for name in model.kernels:
+        step.kernel(name)
+    statements = list(model.discrete.ordered)
+    start, made = _generated(model)
+    while statements:
+        if made and len(model.discrete.ordered) - len(statements) == start:
+            step.method(made)
+            del statements[: len(made)]
+        else:
+            step.statement(statements.pop(0))
+    solution = SOLUTIONS[model.discrete.solution].replace("as [input] declares it", "of this kind")
+    words = [rf"One step of $\Delta t$, in this order; it is {solution}."]
+    if step.renamed:
+        words.append(f"Primes mark what step ${index}$ sets on the way.")
+    if model.discrete.readout:
+        over = (
+            f", the {model.discrete.over_steps} of what has arrived over the steps so far"
+            if model.discrete.over_steps
+            else ""
+        )
+        words.append(
+            "The neuron never fires; its output is "
+            f"${symbol(model.discrete.readout)}[{index}]${over}."
+        )
+    return step.rows, words + step.words
+
+
+def _generated(model: NeuronModel) -> tuple[int, tuple[Statement, ...]]:
+    """Return where in the step the statements begin that a method made of the ODE, and these.
+
+    None where there are none.
+    """
+    if model.continuous is None or model.discrete.solution not in GENERATED:
+        return -1, ()
+    odes = read_odes(model.continuous.equations, "equations")
+    if odes.held:
+        return -1, ()
+    made = generated_step(
+        odes, model.discrete.solution, model.inputs, kind=model.input_kind, where="equations"
+    )
+    texts, wanted = (
+        [(each.target, each.text) for each in model.discrete.integrate],
+        [(each.target, each.text) for each in made],
+    )
+    starts = [start for start in range(len(texts)) if texts[start : start + len(wanted)] == wanted]
+    return (starts[0], made) if starts else (-1, ())
+
+
+class _Step:
+    def __init__(self, model: NeuronModel, index: str) -> None:
+        self.model, self.index = model, index
+        self.rows: list[Row] = []
+        self.words: list[str] = []
+        self.alias: dict[str, str] = {}
+        self.renamed = False
+        start, made = _generated(model)
+        inside = range(start, start + len(made))
+        targets = [
+            each.target
+            for at, each in enumerate(model.discrete.ordered)
+            if at not in inside or each.target in model.state
+        ]
+        self.total, self.done = Counter(targets), Counter[str]()
+
+    def name(self, name: str) -> str:
+        """Return a name with the step it belongs to.
+
+        The last one where the step has not set it yet.
+        """
+        if name in self.alias:
+            return self.alias[name]
+        varies = {*self.model.inputs, *self.model.kernels, *self.model.draws}
+        if name in varies:
+            return f"{symbol(name)}[{self.index}]"
+        if name not in self.total:
+            return symbol(name)
+        if not self.done[name]:
+            return f"{symbol(name)}[{self.index}-1]"
+        primes = self.done[name] if self.done[name] < self.total[name] else 0
+        self.renamed |= primes > 0
+        return f"{symbol(name, primes)}[{self.index}]"
+
+    def set(self, name: str) -> str:
+        self.done[name] += 1
+        return self.name(name)
+
+    def statement(self, statement: Statement) -> None:
+        """Add ``target = expression``; a helper that only keeps a value is that value."""
+        tree, target = statement.tree, statement.target
+        if isinstance(tree, ast.Name) and target not in self.model.state:
+            self.alias[target] = self.name(tree.id)
+            return
+        right = (
+            (rf"\mathbf{{1}}\left({formula(tree, self.name)}\right)",)
+            if comparisons(tree)
+            else tuple(terms(tree, self.name))
+        )
+        if comparisons(tree) and not any(r"\mathbf{1}" in word for word in self.words):
+            self.words.append(
+                r"$\mathbf{1}(\cdot)$ is 1 where the condition holds and 0 elsewhere."
+            )
+        self.alias.pop(target, None)
+        self.rows.append((self.set(target), "=", right))
+
+    def kernel(self, name: str) -> None:
+        """Add a sum over past steps and the kernel in it."""
+        kernel, own = self.model.kernels[name], self.model.kernels[name].of == "z"
+        first = 1 if own else 0
+        self.rows.append(
+            (
+                f"{symbol(name)}[{self.index}]",
+                "=",
+                (
+                    rf"\sum_{{k={first}}}^{{K-1}} "
+                    rf"{_kernel(name)}\,{symbol(kernel.of)}[{self.index}-k]",
+                ),
+            )
+        )
+        self.rows.append((_kernel(name), "=", tuple(terms(parse_expression(kernel.text, name)))))
+        cut = formula(
+            parse_expression(kernel.cut, name),
+            lambda each: _kernel(name) if each == name else symbol(each),
+        )
+        self.words.append(f"${_kernel(name)}$ ends before the first $k = K$ where ${cut}$.")
+
+    def method(self, made: tuple[Statement, ...]) -> None:
+        """Add the step of a numerical method, for all states at once.
+
+        Inputs that are jumps come before or after it.
+        """
+        jumps = len(self.model.inputs)
+        kind, states = self.model.input_kind, list(self.model.solved)
+        for statement in made[:jumps] if kind == "early_impulse" else ():
+            self.statement(statement)
+        given = ", ".join(self.name(name) for name in self.model.inputs) if kind == "pulse" else "0"
+        old = _vector([self.name(name) for name in states])
+        new = _vector([self.set(name) for name in states])
+        self.rows.append((r"\mathbf{y}", "=", (old,)))
+        self.rows += _METHODS[self.model.discrete.solution](new, given)
+        self.words.append(
+            r"$\mathbf{f}$ are the right-hand sides of the differential equations"
+            + ("." if kind == "pulse" else ", without their input.")
+        )
+        if self.model.discrete.solution == "exponential_euler":
+            self.words.append(r"$A_{i}$ and $B_{i}$ are taken at $\mathbf{y}$.")
+        for statement in made[-jumps:] if kind == "impulse" else ():
+            self.statement(statement)
+
+
+def _kernel(name: str) -> str:
+    return rf"{symbol(name)}(k)"
+
+
+def _vector(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else rf"\left({', '.join(parts)}\right)"
+
+
+def _euler(new: str, given: str) -> list[Row]:
+    return [
+        (new, "=", (r"\mathbf{y}", rf"+ \Delta t\,\mathbf{{f}}\left(\mathbf{{y}}, {given}\right)"))
+    ]
+
+
+def _exponential_euler(new: str, given: str) -> list[Row]:
+    return [
+        (rf"f_{{i}}\left(\mathbf{{y}}, {given}\right)", "=", ("A_{i}", r"+ B_{i}\,y_{i}")),
+        (
+            r"y'_{i}",
+            "=",
+            (
+                r"\left(y_{i} + \frac{A_{i}}{B_{i}}\right)\,\exp\left(B_{i}\,\Delta t\right)",
+                r"- \frac{A_{i}}{B_{i}}",
+            ),
+        ),
+        (new, "=", (r"\mathbf{y}'",)),
+    ]
+
+
+def _rk4(new: str, given: str) -> list[Row]:
+    reach = {
+        1: "",
+        2: r" + \frac{\Delta t}{2}\,\mathbf{k}_{1}",
+        3: r" + \frac{\Delta t}{2}\,\mathbf{k}_{2}",
+        4: r" + \Delta t\,\mathbf{k}_{3}",
+    }
+    stages: list[Row] = [
+        (
+            rf"\mathbf{{k}}_{{{number}}}",
+            "=",
+            (rf"\mathbf{{f}}\left(\mathbf{{y}}{more}, {given}\right)",),
+        )
+        for number, more in reach.items()
+    ]
+    last = (
+        r"+ \frac{\Delta t}{6}\,\left(\mathbf{k}_{1} + 2\,\mathbf{k}_{2} + 2\,\mathbf{k}_{3} "
+        r"+ \mathbf{k}_{4}\right)"
+    )
+    return [*stages, (new, "=", (r"\mathbf{y}", last))]
+
+
+_METHODS = {"euler": _euler, "exponential_euler": _exponential_euler, "rk4": _rk4}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One equation: what stands before the sign, the sign, and the terms behind it."""
+
+    left: str
+    sign: str
+    right: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The equation in one line."""
+        return " ".join(part for part in (self.left, self.sign, *self.right) if part)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Equations that belong together, with a heading and sentences behind them.
+
+    Mathematics in sentences stands between dollars.
+    """
+
+    heading: str
+    lines: tuple[Line, ...]
+    words: tuple[str, ...] = field(default=())
+
+
+def system(model: NeuronModel) -> tuple[Block, ...]:
+    """Return all equations of a card in the order of reading."""
+    _check_symbols(model)
+    index = step_index(model)
+    blocks = [Block("Synapses", tuple(_synapses(model, index)), (_input_words(model),))]
+    if model.continuous is not None:
+        blocks.append(Block("Membrane", tuple(_odes(model)), tuple(_method_words(model))))
+        if lines := _events(model):
+            blocks.append(
+                Block("Threshold and reset", tuple(lines), tuple(_refractory_words(model)))
+            )
+    if model.derived:
+        made = [
+            Line(symbol(name), "=", tuple(terms(parse_expression(each.text, name))))
+            for name, each in model.derived.items()
+        ]
+        said = (
+            (r"$\Delta t$ is the duration of a step.",)
+            if any("\\Delta t" in line.text for line in made)
+            else ()
+        )
+        blocks.append(Block("Derived constants", tuple(made), said))
+    rows, words = step_lines(model, index)
+    return (*blocks, Block("One step", tuple(Line(*row) for row in rows), (*words, *_notes(model))))
+
+
+def _check_symbols(model: NeuronModel) -> None:
+    printed: dict[str, str] = {}
+    for name in (*model.state, *model.parameters, *model.derived, *model.kernels):
+        other = printed.setdefault(symbol(name), name)
+        if other != name:
+            raise RefsimError(
+                f"card '{model.name}': '{other}' and '{name}' would both be printed as "
+                f"${symbol(name)}$; give one another name in the card."
+            )
+
+
+def step_index(model: NeuronModel) -> str:
+    """Return a letter that counts steps and that no name of the card uses; k is a kernel's."""
+    taken = {
+        *model.state,
+        *model.parameters,
+        *model.derived,
+        *(statement.target for statement in model.discrete.ordered),
+        *(["k"] if model.kernels else []),
+    }
+    return next(letter for letter in ("n", "k", "m", "l", "q", "n_{s}") if letter not in taken)
+
+
+def _synapses(model: NeuronModel, index: str) -> list[Line]:
+    heard = f"s_{{j}}[{index}]"
+    if len(model.inputs) == 1:
+        return [
+            Line(f"{symbol(name)}[{index}]", "=", (rf"\sum_{{j}} w_{{j}}\,{heard}",))
+            for name in model.inputs
+        ]
+    signed = {"excitatory": r"w_{j}", "inhibitory": r"-w_{j}"}
+    return [
+        Line(
+            f"{symbol(name)}[{index}]",
+            "=",
+            (rf"\sum_{{j}} \max\left({signed[name.partition('_')[2]]}, 0\right)\,{heard}",),
+        )
+        for name in model.inputs
+    ]
+
+
+def _input_words(model: NeuronModel) -> str:
+    reached = " and ".join(
+        f"${symbol(name)}$ reaches ${symbol(state)}$" for name, state in model.inputs.items()
+    )
+    return (
+        f"Synapse $j$ has weight $w_{{j}}$ and spikes $s_{{j}}$ (1 or 0); "
+        f"{INPUT_KINDS[model.input_kind]}. {reached}."
+    )
+
+
+def _odes(model: NeuronModel) -> list[Line]:
+    lines = []
+    for left, right, _unit in equation_lines(model):
+        state = left[1:].removesuffix("/dt") if left.endswith("/dt") else ""
+        written = (
+            rf"\frac{{\mathrm{{d}}{symbol(state)}}}{{\mathrm{{d}}t}}" if state else symbol(left)
+        )
+        lines.append(Line(written, "=", tuple(terms(parse_expression(right, left)))))
+    return lines
+
+
+def _method_words(model: NeuronModel) -> list[str]:
+    assert model.continuous is not None
+    said = []
+    if model.input_kind != "pulse" and "step" in model.continuous.equations:
+        said.append(
+            r"$I/\Delta t$ is a current of the charge of one input, spread over one step $\Delta "
+            r"t$; an input spike is a jump of that size."
+        )
+    if model.continuous.method == "exact":
+        return [*said, "The equations are solved exactly over a time step."]
+    methods = {
+        "euler": "forward Euler",
+        "exponential_euler": "exponential Euler",
+        "rk2": "Runge-Kutta of order 2",
+        "rk4": "Runge-Kutta of order 4",
+        "heun": "Heun's method",
+    }
+    return [*said, f"The equations are integrated by {methods[model.continuous.method]}."]
+
+
+def _events(model: NeuronModel) -> list[Line]:
+    part = model.continuous
+    assert part is not None
+    modulated = [
+        Line(symbol(each.target), "=", tuple(terms(each.tree)))
+        for each in model.discrete.modulate
+        if _reads(part.threshold, each.target)
+    ]
+    if not part.threshold:
+        return []
+    lines = [
+        *modulated,
+        Line(
+            r"\mathrm{spike\ where}\quad",
+            "",
+            (formula(parse_expression(part.threshold, "threshold")),),
+        ),
+    ]
+    for number, each in enumerate(parse_statements(part.reset, "reset") if part.reset else ()):
+        left = r"\mathrm{then}\quad" if not number else ""
+        lines.append(Line(left, "", (rf"{symbol(each.target)} \leftarrow", *terms(each.tree))))
+    return lines
+
+
+def _reads(text: str, name: str) -> bool:
+    return any(
+        isinstance(node, ast.Name) and node.id == name
+        for node in ast.walk(ast.parse(text, mode="eval"))
+    )
+
+
+def _refractory_words(model: NeuronModel) -> list[str]:
+    part = model.continuous
+    assert part is not None
+    said = (
+        ["Statements of the reset run in order."]
+        if len(parse_statements(part.reset, "reset") if part.reset else ()) > 1
+        else []
+    )
+    held = [
+        symbol(left[1:].removesuffix("/dt"))
+        for left, _right, unit in equation_lines(model)
+        if "(unless refractory)" in unit
+    ]
+    also = (
+        f", and {', '.join(f'${name}$' for name in held)} {'is' if len(held) == 1 else 'are'} held"
+        if held
+        else ""
+    )
+    if part.refractory in model.constant_units:
+        said.append(f"For ${symbol(part.refractory)}$ after a spike there is no other{also}.")
+    elif part.refractory:
+        said.append(
+            "There is no other spike while "
+            f"${formula(parse_expression(part.refractory, 'refractory'))}${also}."
+        )
+    said += (
+        [
+            (
+                r"In each time step $\mathrm{d}t$ of the integration a number $\mathcal{U}$ is "
+                r"drawn, uniform in $[0, 1)$."
+            )
+        ]
+        if model.draws
+        else []
+    )
+    return said
+
+
+def _notes(model: NeuronModel) -> list[str]:
+    """Say what functions mean that not everyone writes so."""
+    trees = [statement.tree for statement in model.discrete.ordered]
+    trees += [
+        parse_expression(right, left)
+        for left, right, _ in (equation_lines(model) if model.continuous else [])
+    ]
+    trees += [parse_expression(derived.text, name) for name, derived in model.derived.items()]
+    said = [
+        f"${text}${words}." for name, (text, words) in NOTES.items() if name in functions_in(*trees)
+    ]
+    drawn = [symbol(name) for name in DRAWS if name in model.discrete.names]
+    return said + (
+        [f"{', '.join(f'${name}$' for name in drawn)}: drawn in each step, uniform in $[0, 1)$."]
+        if drawn
+        else []
+    )
+
+
+# Symbol and value as mathematics (no value where there is an equation), unit as a word, meaning as
+# text.
+TableRow = tuple[str, str, str, str]
+
+
+def sections(model: NeuronModel) -> list[tuple[str, list[TableRow]]]:
+    """Return (heading, rows), without the empty ones."""
+    states = [
+        _row(
+            name,
+            each.start,
+            each.unit,
+            each.meaning + (f" ({each.only} part only)" if each.only else ""),
+        )
+        for name, each in model.state.items()
+    ]
+    parameters = [
+        _row(name, each.value, each.unit, each.meaning) for name, each in model.parameters.items()
+    ]
+    derived = [
+        (symbol(name), "", scaled(1.0, each.unit)[1], each.meaning)
+        for name, each in model.derived.items()
+    ]
+    found = [("States, at the start", states), ("Parameters", parameters), ("Derived", derived)]
+    return [(heading, rows) for heading, rows in found if rows]
+
+
+def _row(name: str, value: float, unit: str, meaning: str) -> TableRow:
+    digits, sign = scaled(value, unit)
+    return symbol(name), decimal(digits), sign, meaning

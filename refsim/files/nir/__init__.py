@@ -1,0 +1,1 @@
+"""NIR: the graph of a .nir file, the wiring between its neurons, and files that are written."""

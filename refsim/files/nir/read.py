@@ -1,0 +1,203 @@
+"""NIR: a .nir file becomes a Network, once it is said what NIR leaves open.
+
+NIR is a graph of differential equations. It has no step; its files do not say how the reset of
+their neurons was trained, nor what one spike is to the neuron behind it. All this is given by the
+caller, and never guessed.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...cards.frameworks import framework_layers
+from ...cards.neuron import NeuronModel
+from ...core.arrays import Floats
+from ...core.errors import RefsimError, option
+from ...networks.connection import Connection, wire
+from ...networks.network import Network, make_layer, positive_time
+from ..hdf5 import read_tree
+from .graph import FIRING, INTEGRATORS, Graph, Node, Order, order_layers, read_graph
+from .wiring import Arrivals, arrivals, infer_shapes
+
+WHAT = "NIR file"
+# Option -> its values -> what each means. The cards of equations/frameworks/nir_*.toml hold what
+# each does to a step.
+OPTIONS: dict[str, dict[str, str]] = {
+    "reset": {
+        "to v_reset": "as NIR writes it",
+        "to zero": "whatever v_reset says",
+        "by subtraction": "of v_threshold",
+    },
+    "integration": {
+        "euler": "forward Euler, all states from those before the step",
+        "euler, current first": "as Euler, but the membrane takes the current of the new step",
+        "zero-order hold": (
+            "the exact solution for an input held over the step, spikes found and reset at its end"
+        ),
+        "exact spike times": "the same, spikes and resets at their own times within the step",
+        "impulse": (
+            "the exact solution for spikes that are impulses of charge 1, at the end of the step"
+        ),
+    },
+    "spikes": {
+        "one": "at most one a step, as NIR writes it",
+        "many": "as many as v_threshold fits into the membrane",
+    },
+    "comparison": {">": "as NIR writes it", ">=": "fires at the threshold too"},
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What NIR leaves open, as the caller says it; None where it was not said.
+
+    Attributes
+    ----------
+    dt : float
+        Seconds a step.
+    reset, integration, spikes, comparison : str or None
+        One of ``OPTIONS`` each.
+    """
+
+    dt: float
+    reset: str | None = None
+    integration: str | None = None
+    spikes: str = "one"
+    comparison: str = ">"
+
+    @classmethod
+    def of(cls, where: str, dt: object, **options: object) -> "Reading":
+        """Check the options of a call.
+
+        Raises
+        ------
+        RefsimError
+            Where dt is missing, or an option is none of those that are known.
+        """
+        if dt is None:
+            raise RefsimError(
+                f"{where}: NIR says no duration of a step; give {option('dt', '1 ms')}, or what "
+                "was meant in training."
+            )
+        for name, value in options.items():
+            if value is not None and (not isinstance(value, str) or value not in OPTIONS[name]):
+                raise RefsimError(
+                    f"{where}: {name} must be one of {', '.join(map(repr, OPTIONS[name]))}, but "
+                    f"is {value!r}."
+                )
+        said = {name: str(value) for name, value in options.items() if value is not None}
+        return cls(positive_time(dt, f"{where}: dt"), **said)
+
+    def needed(self, name: str, node: Node) -> str:
+        """Return an option that a node cannot be read without."""
+        value: str | None = getattr(self, name)
+        if value is None:
+            meanings = "; ".join(
+                f"{choice!r}, {meaning}" for choice, meaning in OPTIONS[name].items()
+            )
+            first = next(iter(OPTIONS[name]))
+            how = option(name, first, f"--convention {name}={first!r}")
+            raise RefsimError(
+                f"{node.where}: NIR leaves open how its neurons were {_OPEN[name]}. Give one, as "
+                f"in {how}: {meanings}."
+            )
+        return value
+
+
+_OPEN = {"reset": "reset, for other resets are written as this one too", "integration": "stepped"}
+
+
+def load_nir(path: str | Path, dt: object = None, **options: object) -> Network:
+    """Read a .nir file.
+
+    Parameters
+    ----------
+    path : path
+    dt : float or str
+        Duration of a step, ``"1 ms"``.
+    reset, integration, spikes, comparison : str, optional
+        One of ``OPTIONS`` each. `integration` is needed by every neuron but Threshold, `reset` by
+        those that fire; NIR's own words stand for the others, "one" spike a step, and ">".
+
+    Notes
+    -----
+    Membranes start at 0. A layer hears of another in the same step, but within a loop of layers
+    those that are not farther from the Input are heard of in the next. A Delay comes on top of
+    that.
+
+    Raises
+    ------
+    RefsimError
+        Where an option is missing, the file is damaged or hostile, or a node cannot be read.
+    """
+    where = f"{WHAT} {path}"
+    reading = Reading.of(where, dt, **options)
+    graph = read_graph(read_tree(path, WHAT, skip=frozenset({"metadata"})), where)
+    order = order_layers(graph)
+    shapes = infer_shapes(graph)
+    shown = bool(order.layers) and graph.shown == order.layers[-1]
+    layers = [*order.layers, *([] if shown else [graph.sink])]
+    found = arrivals(graph, shapes, layers, reading.dt)
+    numbers = {name: index for index, name in enumerate(layers)}
+    rows = []
+    for name in layers:
+        node = graph.nodes[name]
+        model, own = _neurons(node, shapes[name], reading)
+        wires = wire(_connections(name, found, numbers, order, graph), numbers[name], len(layers))
+        rows.append(make_layer(wires, found.biases[name], model, own, name=f"'{name}'"))
+    try:
+        return Network.of(rows, reading.dt)
+    except RefsimError as error:
+        raise RefsimError(f"{where}: {error}") from None
+
+
+def _neurons(
+    node: Node, shape: tuple[int, ...], reading: Reading
+) -> tuple[NeuronModel, dict[str, Floats]]:
+    """Return the card of a node, with the values that all its neurons share, and those that are
+    each neuron's own.
+    """
+    options: dict[str, object] = {
+        "fires": node.kind not in INTEGRATORS,
+        "spikes": reading.spikes,
+        "comparison": reading.comparison,
+    }
+    kind = node.kind
+    if node.kind in (*FIRING, *INTEGRATORS):
+        options["integration"] = reading.needed("integration", node)
+        options["reset"] = reading.needed("reset", node) if node.kind in FIRING else None
+        kind = f"{node.kind}, {options['integration']}"
+    card = framework_layers()["nir", kind]
+    model = card.model(options, node.where)
+    same: dict[str, object] = {}
+    own: dict[str, Floats] = {}
+    for parameter, field in card.attributes.items():
+        if (
+            parameter not in model.parameters
+            or field not in node.values
+            or (field == "v_reset" and reading.reset == "to zero")
+        ):
+            continue
+        flat = np.broadcast_to(node.values[field], shape).reshape(-1)
+        if (flat == flat[0]).all():
+            same[parameter] = float(flat[0])
+        else:
+            own[parameter] = flat
+    try:
+        return model.with_parameters(**same), own
+    except RefsimError as error:
+        raise RefsimError(f"{node.where}: {error}") from None
+
+
+def _connections(
+    name: str, found: Arrivals, numbers: dict[str, int], order: Order, graph: Graph
+) -> list[Connection]:
+    return [
+        Connection(
+            each.weight,
+            source="input" if each.source == graph.source else numbers[each.source],
+            delay=each.delay + ((each.source, name) in order.back),
+        )
+        for each in found.heard[name]
+    ]

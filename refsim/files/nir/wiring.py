@@ -1,0 +1,475 @@
+"""What stands between the neurons of a NIR graph.
+
+Linear maps, run by PyTorch and measured on unit inputs; and their delays.
+
+From node to node through a NIR graph: the shape of every signal, and what each layer hears of each,
+as weights.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...core.arrays import Floats, Ints
+from ...core.errors import RefsimError
+from ..affine import unit_answers
+from .graph import INTEGRATORS, LARGEST, NEURONS, Graph, Node, linear_order
+
+Shape = tuple[int, ...]
+# Of a step: decimal times such as 3e-4 are no closer to whole steps of 1e-4 in float32.
+_WHOLE = 1e-6
+
+
+def shape_behind(node: Node, shape: Shape) -> Shape:
+    """Return the shape that a linear node makes of a shape.
+
+    Raises
+    ------
+    RefsimError
+        Where it does not take that shape, or makes a signal that no memory holds.
+    """
+    made = _shape(node, shape)
+    if min(made, default=1) < 1 or math.prod(made) > LARGEST:
+        raise RefsimError(
+            f"{node.where}: makes {made} of {shape}; a signal has from 1 to {LARGEST:,} numbers."
+        )
+    return made
+
+
+def _shape(node: Node, shape: Shape) -> Shape:
+    kind = node.kind
+    if kind in ("Affine", "Linear"):
+        weight = node.values["weight"].shape
+        if len(weight) < 2:
+            raise RefsimError(
+                f"{node.where}: weight must be (n_out, n_in), but has shape {weight}."
+            )
+        return _taken(node, shape, (*weight[:-2], weight[-1]), (*weight[:-2], weight[-2]))
+    if kind in ("Scale", "Delay"):
+        own = node.values["scale" if kind == "Scale" else "delay"]
+        return shape if own.size == 1 else _taken(node, shape, own.shape, shape)
+    if kind in ("Conv1d", "Conv2d"):
+        return _convolved(node, shape)
+    if kind in ("SumPool2d", "AvgPool2d"):
+        return _pooled(node, shape)
+    return _flattened(node, shape) if kind == "Flatten" else shape
+
+
+def _taken(node: Node, given: Shape, own: Shape, made: Shape) -> Shape:
+    if given != own:
+        raise RefsimError(f"{node.where}: takes {own}, but what leads to it gives {given}.")
+    return made
+
+
+def _convolved(node: Node, shape: Shape) -> Shape:
+    n, weight, groups = int(node.kind[4]), node.values["weight"].shape, node.whole("groups", 1)[0]
+    if len(weight) != n + 2 or weight[0] % groups or node.values["bias"].shape != (weight[0],):
+        raise RefsimError(
+            f"{node.where}: weight must be (n_out, n_in/groups, "
+            f"{'height, width' if n == 2 else 'length'}) and bias (n_out,), but have shapes "
+            f"{weight} and {node.values['bias'].shape}, with groups = {groups}."
+        )
+    if len(shape) != n + 1 or shape[0] != weight[1] * groups:
+        raise RefsimError(
+            f"{node.where}: takes {weight[1] * groups} channels of {n} dimensions, but what "
+            f"leads to it gives {shape}."
+        )
+    if "input_shape" in node.values and node.whole("input_shape", n) != shape[1:]:
+        raise RefsimError(
+            f"{node.where}: says input_shape {node.whole('input_shape', n)}, but what leads to "
+            f"it gives {shape[1:]}."
+        )
+    stride, dilation = node.whole("stride", n), node.whole("dilation", n)
+    reach = [d * (k - 1) for d, k in zip(dilation, weight[2:], strict=True)]
+    if node.padding == "same":
+        if set(stride) != {1}:
+            raise RefsimError(
+                f"{node.where}: padding 'same' is defined for stride 1 alone, but stride is "
+                f"{stride}."
+            )
+        return (weight[0], *shape[1:])
+    padding = (0,) * n if node.padding else node.whole("padding", n)
+    _check_padded(node, shape, padding)
+    return (
+        weight[0],
+        *(
+            (size + 2 * p - r - 1) // s + 1
+            for size, p, r, s in zip(shape[1:], padding, reach, stride, strict=True)
+        ),
+    )
+
+
+def _pooled(node: Node, shape: Shape) -> Shape:
+    if len(shape) != 3:
+        raise RefsimError(
+            f"{node.where}: takes (channels, height, width), but what leads to it gives {shape}."
+        )
+    if node.padding:
+        raise RefsimError(f"{node.where}: padding must be whole numbers, but is '{node.padding}'.")
+    kernel, stride, padding = (
+        node.whole(field, 2) for field in ("kernel_size", "stride", "padding")
+    )
+    if node.kind == "AvgPool2d" and any(padding):
+        raise RefsimError(
+            f"{node.where}: averages with padding {padding}, and NIR does not say whether the "
+            "padding counts; use SumPool2d and a Scale."
+        )
+    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        raise RefsimError(
+            f"{node.where}: padding {padding} is more than half of the kernel {kernel}; some of "
+            "its sums would be of padding alone."
+        )
+    _check_padded(node, shape, padding)
+    return (
+        shape[0],
+        *(
+            (size + 2 * p - k) // s + 1
+            for size, p, k, s in zip(shape[1:], padding, kernel, stride, strict=True)
+        ),
+    )
+
+
+def _check_padded(node: Node, shape: Shape, padding: Shape) -> None:
+    if (
+        math.prod((shape[0], *(size + 2 * p for size, p in zip(shape[1:], padding, strict=True))))
+        > LARGEST
+    ):
+        raise RefsimError(
+            f"{node.where}: pads {shape} by {padding}; a signal has at most {LARGEST:,} numbers."
+        )
+
+
+def _flattened(node: Node, shape: Shape) -> Shape:
+    if (
+        "input_type" in node.values
+        and (said := node.whole("input_type", node.values["input_type"].size)) != shape
+    ):
+        raise RefsimError(
+            f"{node.where}: says input_type {said}, but what leads to it gives {shape}."
+        )
+    first, last = (
+        node.whole(field, 1)[0] % len(shape)
+        if -len(shape) <= node.whole(field, 1)[0] < len(shape)
+        else -1
+        for field in ("start_dim", "end_dim")
+    )
+    if not 0 <= first <= last:
+        raise RefsimError(
+            f"{node.where}: cannot flatten {shape} from dimension "
+            f"{node.whole('start_dim', 1)[0]} to {node.whole('end_dim', 1)[0]}; NIR counts "
+            "without the batch."
+        )
+    return (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
+
+
+def mapped(node: Node, x: Tensor, made: Shape, bias: bool) -> Tensor:
+    """Return what a linear node makes of a batch (n, *shape).
+
+    (n, *made), with its bias or without.
+    """
+    value = {field: torch.from_numpy(array) for field, array in node.values.items()}
+    if node.kind in ("Affine", "Linear"):
+        answer = (value["weight"] @ x[..., None])[..., 0]
+        return answer + value["bias"] if bias and node.kind == "Affine" else answer
+    if node.kind == "Scale":
+        return x * value["scale"]
+    if node.kind in ("Conv1d", "Conv2d"):
+        n = int(node.kind[4])
+        padding = node.padding or node.whole("padding", n)
+        run = F.conv1d if n == 1 else F.conv2d
+        answer = run(
+            x,
+            value["weight"],
+            value["bias"] if bias else None,
+            node.whole("stride", n),
+            padding,
+            node.whole("dilation", n),
+            node.whole("groups", 1)[0],
+        )
+        return answer
+    if node.kind in ("SumPool2d", "AvgPool2d"):
+        kernel = node.whole("kernel_size", 2)
+        mean = F.avg_pool2d(
+            x,
+            kernel,
+            node.whole("stride", 2),
+            node.whole("padding", 2),
+            divisor_override=1 if node.kind == "SumPool2d" else None,
+        )
+        return mean
+    return x.reshape(len(x), *made)
+
+
+@dataclass(frozen=True)
+class Delays:
+    """The delays of a Delay node in steps, one a number of its signal."""
+
+    steps: Tensor
+
+    @classmethod
+    def of(cls, node: Node, shape: Shape, dt: float) -> "Delays":
+        """Read a Delay node; its times must be whole steps."""
+        times: Floats = np.broadcast_to(node.values["delay"], shape)
+        steps = np.round(times / dt)
+        if times.min() < 0:
+            raise RefsimError(
+                f"{node.where}: a delay of {times.min():g} s would reach into the future."
+            )
+        if (apart := np.abs(times / dt - steps) > _WHOLE * np.maximum(steps, 1)).any():
+            raise RefsimError(
+                f"{node.where}: a delay of {times[apart][0]:g} s is no whole number of steps of "
+                f"{dt:g} s; give a dt that divides it."
+            )
+        return cls(torch.from_numpy(steps.astype(np.int64)))
+
+    def split(self, signals: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """Return signals by their delay, each part of them delayed by its own more."""
+        made: dict[int, Tensor] = {}
+        for more in torch.unique(self.steps).tolist():
+            for delay, x in signals.items():
+                part = x * (self.steps == more)
+                made[delay + more] = made[delay + more] + part if delay + more in made else part
+        return made
+
+
+Shapes = Mapping[str, Shape]
+Signals = dict[int, Tensor]  # what arrives, by its delay in steps
+_WEIGHTS = 1 << 28  # numbers in all weights: 2 GiB
+
+
+class Heard(NamedTuple):
+    """What a layer hears of a source.
+
+    Weight (n_target, n_source), and the delay in steps, of all or of each of the source,
+    (n_source,).
+    """
+
+    source: str
+    weight: Floats
+    delay: Ints
+
+
+class Arrivals(NamedTuple):
+    """What arrives at each layer: what it hears of others, and its bias (n_target,)."""
+
+    heard: Mapping[str, list[Heard]]
+    biases: Mapping[str, Floats]
+
+
+def infer_shapes(graph: Graph) -> Shapes:
+    """Return the shape of what each node gives.
+
+    Raises
+    ------
+    RefsimError
+        Where two ends of an edge do not fit together, or an edge leads on the membrane of a neuron
+        that never fires.
+    """
+    order = linear_order(graph)
+    shapes: dict[str, Shape] = {graph.source: _said(graph.nodes[graph.source])}
+    shapes |= {
+        name: own for name in graph.neurons if (own := _own_shape(graph.nodes[name])) is not None
+    }
+    waiting = [name for name in (*graph.neurons, *order, graph.sink) if name not in shapes]
+    while waiting:
+        ready = [name for name in waiting if any(each in shapes for each in graph.before(name))]
+        if not ready:
+            raise RefsimError(
+                f"{graph.nodes[waiting[0]].where}: nothing says the shape of its signal; give "
+                "its parameters one value a neuron."
+            )
+        for name in ready:
+            given = next(shapes[each] for each in graph.before(name) if each in shapes)
+            shapes[name] = (
+                given
+                if name == graph.sink or graph.nodes[name].kind in NEURONS
+                else shape_behind(graph.nodes[name], given)
+            )
+        waiting = [name for name in waiting if name not in shapes]
+    for source, target in graph.edges:
+        _check_edge(graph, shapes, source, target)
+    return shapes
+
+
+def _said(node: Node) -> Shape:
+    shape = node.whole("shape", node.values["shape"].size)
+    if math.prod(shape) > _WEIGHTS:
+        raise RefsimError(
+            f"{node.where}: its shape {shape} is of {math.prod(shape):,} numbers, more than any "
+            "network here."
+        )
+    return shape
+
+
+def _own_shape(node: Node) -> Shape | None:
+    """Return the shape that the parameters of a layer say.
+
+    None where each is one value for all neurons.
+    """
+    shapes = {field: array.shape for field, array in node.values.items() if array.size > 1}
+    if len(set(shapes.values())) > 1:
+        raise RefsimError(
+            f"{node.where}: its parameters have different shapes, "
+            f"{', '.join(f'{field} {shape}' for field, shape in shapes.items())}."
+        )
+    return next(iter(shapes.values()), None)
+
+
+def _check_edge(graph: Graph, shapes: Shapes, source: str, target: str) -> None:
+    node, given = graph.nodes[target], shapes[source]
+    takes = (
+        _said(node) if target == graph.sink else shapes[target] if node.kind in NEURONS else given
+    )
+    if given != takes:
+        raise RefsimError(
+            f"{graph.where}: the edge from '{source}' to '{target}' does not fit: '{source}' "
+            f"gives {given}, '{target}' takes {takes}."
+        )
+    if (
+        node.kind not in NEURONS
+        and target != graph.sink
+        and shape_behind(node, given) != shapes[target]
+    ):
+        raise RefsimError(
+            f"{node.where}: what leads to it has different shapes, {given} from '{source}' among "
+            "them."
+        )
+
+
+def _check_membranes(graph: Graph, layers: Sequence[str]) -> None:
+    """Refuse a neuron that never fires, where it is not simply what the Output shows."""
+    for name in graph.neurons:
+        heard = sorted(graph.heard_by(name) - ({graph.sink} if graph.sink not in layers else set()))
+        if graph.nodes[name].kind in INTEGRATORS and heard:
+            raise RefsimError(
+                f"{graph.nodes[name].where}: its membrane is led on to '{heard[0]}'; layers here "
+                "hear of spikes, and a neuron that never fires has none."
+            )
+
+
+def arrivals(graph: Graph, shapes: Shapes, layers: Sequence[str], dt: float) -> Arrivals:
+    """Measure what each layer, perhaps the Output among them, hears of the Input and of each layer,
+    on unit inputs.
+
+    Raises
+    ------
+    RefsimError
+        Where a delay is no whole number of steps, a membrane is led on, or the weights need more
+        memory than any network here.
+    """
+    _check_membranes(graph, layers)
+    bench = _Bench(graph, shapes, layers, dt)
+    heard: dict[str, list[Heard]] = {name: [] for name in layers}
+    with torch.no_grad():
+        silence = bench.arriving({}, 1, bias=True)
+        biases = {name: _sum(silence[name], shapes[name]).numpy() for name in layers}
+        for source in (graph.source, *graph.neurons):
+            for target, weights in bench.weights(source).items():
+                heard[target] += _axonal(source, weights)
+    return Arrivals(heard, biases)
+
+
+def _axonal(source: str, weights: Mapping[int, Floats]) -> list[Heard]:
+    """Return weights by their delay as one, where each source has one delay only."""
+    used = np.array([weight.any(axis=0) for weight in weights.values()])
+    if len(weights) > 1 and (used.sum(axis=0) <= 1).all():
+        return [
+            Heard(
+                source,
+                np.sum(list(weights.values()), axis=0),
+                np.array(list(weights))[used.argmax(axis=0)],
+            )
+        ]
+    return [Heard(source, weight, np.array(delay)) for delay, weight in weights.items()]
+
+
+def _sum(signals: Signals, shape: Shape) -> Tensor:
+    """Return what arrives in all, whatever its delay: a bias is there from the start."""
+    total = torch.zeros(math.prod(shape), dtype=torch.float64)
+    for x in signals.values():
+        total = total + x.reshape(-1)
+    return total
+
+
+class _Bench:
+    """The linear nodes of a graph, run on numbers put in at any of its layers."""
+
+    def __init__(self, graph: Graph, shapes: Shapes, layers: Sequence[str], dt: float) -> None:
+        self.graph, self.shapes, self.layers, self.order = (
+            graph,
+            shapes,
+            layers,
+            linear_order(graph),
+        )
+        self.delays = {
+            name: Delays.of(node, shapes[name], dt)
+            for name, node in graph.nodes.items()
+            if node.kind == "Delay"
+        }
+        self.n_weights = 0
+
+    def weights(self, source: str) -> dict[str, dict[int, Floats]]:
+        """Return the weights of all that hear of one source, by target and delay."""
+        n = math.prod(self.shapes[source])
+        probe = self.arriving({source: torch.zeros(1, n, dtype=torch.float64)}, 1, bias=False)
+        keys = [(target, delay) for target, signals in probe.items() for delay in signals]
+        self.n_weights += sum(n * math.prod(self.shapes[target]) for target, _ in keys)
+        if self.n_weights > _WEIGHTS:
+            raise RefsimError(
+                f"{self.graph.nodes[source].where}: the weights from it, a number for each pair "
+                f"of neurons and each delay, bring the network to {self.n_weights:,} numbers; at "
+                f"most {_WEIGHTS:,} are read."
+            )
+
+        def answers(x: Tensor) -> list[Tensor]:
+            arriving = self.arriving({source: x}, len(x), bias=False)
+            return [arriving[target][delay].flatten(1) for target, delay in keys]
+
+        made: dict[str, dict[int, Floats]] = {}
+        for (target, delay), rows in zip(
+            keys, unit_answers(answers, n) if keys else [], strict=True
+        ):
+            made.setdefault(target, {})[delay] = np.ascontiguousarray(rows.T)
+        return made
+
+    def arriving(
+        self, given: Mapping[str, Tensor], n_samples: int, *, bias: bool
+    ) -> dict[str, Signals]:
+        """Return what arrives at each layer and at the Output for numbers (n_samples, n) that
+        sources give.
+        """
+        made: dict[str, Signals] = {
+            name: {0: x.reshape(n_samples, *self.shapes[name])} for name, x in given.items()
+        }
+        for name in self.order:
+            node, signals = self.graph.nodes[name], self._summed(name, made)
+            if not signals and not (bias and "bias" in node.values):
+                continue
+            if name in self.delays:
+                made[name] = self.delays[name].split(signals)
+                continue
+            signals = signals or {
+                0: torch.zeros(n_samples, *self._given(name), dtype=torch.float64)
+            }
+            first = min(signals)
+            made[name] = {
+                delay: mapped(node, x, self.shapes[name], bias and delay == first)
+                for delay, x in signals.items()
+            }
+        return {name: self._summed(name, made) for name in self.layers}
+
+    def _given(self, name: str) -> Shape:
+        return self.shapes[self.graph.before(name)[0]]
+
+    def _summed(self, name: str, made: Mapping[str, Signals]) -> Signals:
+        total: Signals = {}
+        for each in self.graph.before(name):
+            for delay, x in made.get(each, {}).items():
+                total[delay] = total[delay] + x if delay in total else x
+        return total

@@ -1,0 +1,177 @@
+"""Runs of an EscapeNetwork: with spikes that are given, or drawn by chance.
+
+Their probability, its derivative, and the surrogate's.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.arrays import Floats
+from .escape import EscapeLayer, EscapeNetwork
+
+# Layer, step, distances (runs, neurons) -> spikes of the same shape.
+Choose = Callable[[int, int, Floats], Floats]
+Gradient = dict[str, Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Many runs of one sample.
+
+    Attributes
+    ----------
+    network : EscapeNetwork
+    heard : list of (n_steps, n_runs, n_pre)
+        What arrives at each layer.
+    distance : list of (n_steps, n_runs, n_post)
+        Membrane less threshold, before the reset.
+    spikes : list of (n_steps, n_runs, n_post)
+    """
+
+    network: EscapeNetwork
+    heard: list[Floats]
+    distance: list[Floats]
+    spikes: list[Floats]
+
+    @property
+    def output(self) -> Floats:
+        """Spikes of the last layer, (n_runs, n_neurons, n_steps), as losses take them."""
+        return self.spikes[-1].transpose(1, 2, 0)
+
+
+def play(network: EscapeNetwork, sample: Floats, n_runs: int, choose: Choose) -> Runs:
+    """Run one sample (n_steps, n_inputs) many times.
+
+    `choose` says who fires, and the network what that does to the membranes.
+    """
+    runs = Runs(network, [], [], [])
+    below = np.broadcast_to(sample[:, None, :], (len(sample), n_runs, sample.shape[1]))
+    for index, layer in enumerate(network.layers):
+        distance, spikes = _layer(layer, below, lambda step, x, index=index: choose(index, step, x))  # type: ignore[misc]
+        runs.heard.append(below)
+        runs.distance.append(distance)
+        runs.spikes.append(spikes)
+        below = spikes
+    return runs
+
+
+def _layer(
+    layer: EscapeLayer, below: Floats, choose: Callable[[int, Floats], Floats]
+) -> tuple[Floats, Floats]:
+    current = below @ layer.weight.T + (0.0 if layer.bias is None else layer.bias)
+    distance, spikes = np.empty_like(current), np.empty_like(current)
+    v = np.zeros(current.shape[1:])
+    for step in range(len(current)):
+        u = layer.decay * v + current[step]
+        distance[step] = u - layer.v_th
+        spikes[step] = choose(step, distance[step])
+        v = u - layer.reset * spikes[step]
+    return distance, spikes
+
+
+def replayed(spikes: Sequence[Floats]) -> Choose:
+    """Take spikes as they are given, a list of (n_steps, n_runs, n_post)."""
+    return lambda layer, step, distance: spikes[layer][step]
+
+
+def drawn(network: EscapeNetwork, generator: np.random.Generator) -> Choose:
+    """Draw each spike with its chance."""
+    return lambda layer, step, distance: (
+        generator.random(distance.shape) < network.layers[layer].escape.chance(distance)
+    ).astype(np.float64)
+
+
+def certain(layer: int, step: int, distance: Floats) -> Floats:
+    """Fire at or above threshold: the network without noise."""
+    return (distance >= 0).astype(np.float64)
+
+
+def probability(runs: Runs) -> Floats:
+    """Return how probable each run's spikes are, (n_runs,)."""
+    found = np.ones(runs.output.shape[0])
+    for layer, distance, spikes in zip(
+        runs.network.layers, runs.distance, runs.spikes, strict=True
+    ):
+        chance = layer.escape.chance(distance)
+        found = found * np.where(spikes > 0, chance, 1 - chance).prod((0, 2))
+    return found
+
+
+def scores(runs: Runs) -> list[Floats]:
+    """Return d log P / d u of each layer, (n_steps, n_runs, n_post), the spikes held.
+
+    0 where a run cannot happen.
+    """
+    found = []
+    for layer, distance, spikes in zip(
+        runs.network.layers, runs.distance, runs.spikes, strict=True
+    ):
+        chance, slope = layer.escape.chance(distance), layer.escape.slope(distance)
+        likely = np.where(spikes > 0, chance, 1 - chance)
+        found.append(
+            np.divide(
+                np.where(spikes > 0, slope, -slope),
+                likely,
+                out=np.zeros_like(slope),
+                where=likely > 0,
+            )
+        )
+    return found
+
+
+def traces(layer: EscapeLayer, heard: Floats) -> Floats:
+    """Return du/dW at held spikes, the filtered input (n_steps, n_runs, n_pre).
+
+    A reset that is held takes nothing away from it.
+    """
+    found = np.empty(heard.shape)
+    kept = np.zeros(heard.shape[1:])
+    for step in range(len(heard)):
+        kept = layer.decay * kept + heard[step]
+        found[step] = kept
+    return found
+
+
+def gathered(
+    network: EscapeNetwork, by_layer: Sequence[tuple[Floats, Floats, Floats]], weights: Floats
+) -> Gradient:
+    """Sum (at the neuron) x (at the synapse), weighted by run.
+
+    Parameters
+    ----------
+    by_layer : list of ((n_steps, n_runs, n_post), (n_steps, n_runs, n_pre), (n_steps, 1, 1))
+        At the neuron, at the weights, at the bias.
+    weights : (n_runs,)
+
+    Returns
+    -------
+    dict of str to array
+        W1, b1, ... of the shapes of the parameters.
+    """
+    found: Gradient = {}
+    for index, (layer, (post, pre, alone)) in enumerate(
+        zip(network.layers, by_layer, strict=True), start=1
+    ):
+        weighted = post * weights[:, None]
+        found[f"W{index}"] = np.asarray(np.tensordot(weighted, pre, ((0, 1), (0, 1))), np.float64)
+        if layer.bias is not None:
+            found[f"b{index}"] = (weighted * alone).sum((0, 1))
+    return found
+
+
+def score_parts(runs: Runs) -> list[tuple[Floats, Floats, Floats]]:
+    """Return for each layer what `gathered` makes the derivative of log P of."""
+    alone = np.ones((runs.heard[0].shape[0], 1, 1))
+    return [
+        (score, traces(layer, heard), traces(layer, alone))
+        for layer, heard, score in zip(runs.network.layers, runs.heard, scores(runs), strict=True)
+    ]
+
+
+def added(gradients: Sequence[Mapping[str, Floats]]) -> Gradient:
+    """Return the sum of gradients, name by name."""
+    return {
+        name: np.sum([gradient[name] for gradient in gradients], axis=0) for name in gradients[0]
+    }

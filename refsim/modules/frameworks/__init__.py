@@ -1,0 +1,1 @@
+"""How each framework runs its layers of neurons, one file a framework."""
