@@ -31,7 +31,7 @@ class Player:
             | ONE_CORE
             | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "REFSIM_ANSWERS": str(writing)}
         )
-        self.noise = tempfile.TemporaryFile("w+")
+        self.noise = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self.process = subprocess.Popen(
             words,
             cwd=ROOT,

@@ -94,9 +94,7 @@ def nearest(graph: dict[str, set[str]]) -> dict[str, set[str]]:
         kept[room] = {
             target
             for target in targets
-            if not any(
-                target in beyond(other, frozenset({room})) for other in targets - {target}
-            )
+            if not any(target in beyond(other, frozenset({room})) for other in targets - {target})
         }
     return kept
 
@@ -109,7 +107,10 @@ def picture() -> str:
     for level, storey in enumerate(STOREYS):
         left = (width - len(storey) * (BOX[0] + GAP) + GAP) / 2
         for column, room in enumerate(storey):
-            places[room] = (left + column * (BOX[0] + GAP), height - GAP / 2 - (level + 1) * ROW + 20)
+            places[room] = (
+                left + column * (BOX[0] + GAP),
+                height - GAP / 2 - (level + 1) * ROW + 20,
+            )
     shapes = []
     for room, targets in sorted(nearest(rooms()).items()):
         for target in sorted(targets):

@@ -25,6 +25,7 @@ from refsim.cards.neuron import NeuronModel
 from refsim.cards.read import load_all
 from refsim.cases.neuron import alone
 from refsim.checks.card_measures import scale_of
+from refsim.compare.bounded import constant
 from refsim.compare.rounding import BoundedLayer, BoundedSum, Rounding, known
 from refsim.core.random import shortened
 from refsim.engines.discrete import LayerState, parts_by_input, signed_sums
@@ -247,8 +248,8 @@ def _steps(network: Network, drive: Drive, trial: Trial, rounding: Rounding) -> 
         sent = follow = None
         if trial.carried is not None:
             given = trial.carried[:, step]
-            sent = lambda _computed, given=given: digits(given)
-            follow = lambda _c, given=given: refsim.compare.constant(given, rounding.unit)
+            sent = lambda _computed, given=given: digits(given)  # noqa: E731
+            follow = lambda _c, given=given: constant(given, rounding.unit)  # noqa: E731
         _, tested = exact.step(sums, DIGITS, fired=trial.fired[:, step], truth=digits, sent=sent)
         reached = bounded.step(weighted, trial.fired[:, step], follow=follow)
         yield trial.seen[:, step], tested[0][0], reached[0][0]

@@ -20,7 +20,9 @@ def wrapper(kind):
         self.step_mode = step_mode
 
     def forward(self, x):
-        single = lambda frames: kind.forward(self, frames)
+        def single(frames):
+            return kind.forward(self, frames)
+
         return single(x) if self.step_mode == "s" else frame_by_frame_at_once(x, single)
 
     return type(

@@ -79,7 +79,7 @@ def test_every_public_name_is_there():
     for name in refsim.__all__:
         assert getattr(refsim, name) is not None
     with pytest.raises(AttributeError):
-        refsim.nothing
+        refsim.nothing  # noqa: B018
 
 
 def test_the_cache_is_listed_and_cleared(tmp_path, monkeypatch, capsys):

@@ -198,7 +198,10 @@ def test_convolutions_and_pools_are_those_of_pytorch(rng, tmp_path):
     ]
     network = refsim.bridge.load(write_net(tmp_path / "net.net", *layers))
     x = torch.tensor(rng.normal(size=(3, 2, 8, 8)))
-    double = lambda array: torch.tensor(array.astype(np.float64))
+
+    def double(array):
+        return torch.tensor(array.astype(np.float64))
+
     conv = torch.nn.functional.conv2d
     wanted = (
         (conv(x, double(kernel), padding=1), x),

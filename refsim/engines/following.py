@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.arrays import Ints
-from ..networks.drive import Draw, Drive
+from ..networks.drive import Drive
 from ..networks.network import Network
 from .arrivals import Hearing
 from .discrete import LayerState, signed_sums
@@ -163,7 +163,10 @@ def _runs(network: Network, index: int, known: Mapping[int, Known]) -> bool:
 def _start(network: Network, index: int, part: Drive, where: Ints) -> LayerState:
     layer = network.layers[index]
     drawn = part.draws(index, layer.n_post)
-    draw: Draw = lambda step, name: drawn(step, name)[where]
+
+    def draw(step: int, name: str) -> Floats:
+        return drawn(step, name)[where]
+
     return LayerState.start(layer, network.dt, len(where), draw)
 
 

@@ -276,11 +276,10 @@ class Result:
                 for name, fact in self.facts.items()
             },
         }
-        # As NumPy names it.
+        # NumPy adds this ending where there is another.
         target = Path(path) if Path(path).suffix == ".npz" else Path(f"{path}.npz")
-        _writing(
-            target, lambda made: np.savez(made, about=json.dumps(about, default=str), **arrays)
-        )  # type: ignore[arg-type]
+        columns: dict[str, Any] = {"about": json.dumps(about, default=str), **arrays}
+        _writing(target, lambda made: np.savez(made, **columns))
         return target
 
 

@@ -6,7 +6,7 @@ lava-dl's .net files (HDF5, netx): the groups of `layer` in order, each a block.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,10 @@ def _weight_of_state(prefix: str, state: Tensors, where: str) -> Floats:
 
     Of a complex one the real part, where the imaginary part is zero.
     """
-    take: Callable[[str], Floats] = lambda part: on_grid(_normed(f"{prefix}.synapse{part}", state))
+
+    def take(part: str) -> Floats:
+        return on_grid(_normed(f"{prefix}.synapse{part}", state))
+
     if any(
         f"{prefix}.synapse.imag.{name}" in state
         for name in ("weight", *(pair[0] for pair in _NORMED))

@@ -263,7 +263,7 @@ def _locked(name: str, how: int) -> TextIO:
     mark(path.parent)
     while True:
         try:
-            file = open(path, "w")
+            file = open(path, "w")  # noqa: SIM115 - it stays open as long as the lock is held
         except OSError as error:
             raise RefsimError(
                 f"the lock of a compiled network, {path}, cannot be opened ({error.strerror}); "

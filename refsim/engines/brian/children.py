@@ -97,7 +97,7 @@ class Scratch:
                 f"there is no folder for temporary files ({error.strerror}); name one with some "
                 "room in TMPDIR."
             ) from None
-        lock = open(made / _ALIVE, "w")
+        lock = open(made / _ALIVE, "w")  # noqa: SIM115 - open as long as we live
         lock.write(_SAYS)
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
