@@ -37,9 +37,11 @@ runs a share for all cards. The numbers of 50 digits are gmpy2's; without it mpm
 ## Exceptions
 
 Of these the bound is more than {most:,} times what was seen, or is lost ("unknown": nothing is proven of
-so many decisions). None is a violation, and no report hides it: a decision whose bound is coarser than a
-twentieth of the way from reset to threshold is *not judged*, and a run with more than one percent of
-those does not pass.
+so many decisions). None is a violation. A decision whose bound is coarser than a twentieth of the way
+from reset to threshold is *not judged*, and a run with more than one percent of those among the samples
+that were replayed does not pass. Of runs whose spikes are all the same only a few samples are replayed
+(`decisions/0047-every-decision-on-its-own.md`), so that a pass there rests on what was observed: two such
+runs are below, of `adex` and of `spikingjelly_eif_soft`.
 
 | card | dtype | dt | unknown | largest error | why | what a report says of this run |
 |---|---|---|---|---|---|---|

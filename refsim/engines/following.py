@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.arrays import Ints
+from ..core.arrays import Floats, Ints
 from ..networks.drive import Drive
 from ..networks.network import Network
 from .arrivals import Hearing
