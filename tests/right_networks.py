@@ -222,7 +222,9 @@ def module(
     with torch.no_grad():
         for each in made:
             if isinstance(each, nn.Linear | nn.Conv2d):
-                each.weight.mul_(3).add_(0.3 / each.weight[0].numel() ** 0.5)
+                each.weight.mul_(6 if neurons == "ALIF" else 3).add_(
+                    0.3 / each.weight[0].numel() ** 0.5
+                )
                 each.bias.add_(0.2)  # type: ignore[union-attr]
     return made.to(getattr(torch, dtype))
 
