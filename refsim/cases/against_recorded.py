@@ -15,7 +15,7 @@ from ..compare.causes import causes, missing_and_surplus
 from ..compare.comparison import Comparison, compare_recordings
 from ..compare.distances import check_comparable
 from ..compare.expected import Again, Expected
-from ..compare.recorded import Taken, as_recording, known_of, take, told_axes
+from ..compare.recorded import RecordedLayers, as_recording, known_of, take, told_axes
 from ..compare.unrecorded import settle
 from ..core.arrays import Ints
 from ..core.claims import Claim, Verdict, judge
@@ -179,7 +179,7 @@ def _dtype(expected: Expected, network: Network) -> str:
     return expected.dtype or ("float64" if whole else "float32")
 
 
-def _label(expected: Expected, raw: Taken, reference: Recording) -> str:
+def _label(expected: Expected, raw: RecordedLayers, reference: Recording) -> str:
     """Name the run, with its layers where not all were recorded."""
     count = len(reference.network.layers)
     which = (
@@ -258,7 +258,7 @@ def _unseen(found: Comparison) -> str:
     )
 
 
-def _early(moved: Taken, name: str) -> list[Verdict]:
+def _early(moved: RecordedLayers, name: str) -> list[Verdict]:
     """Judge spikes that came before they can have come."""
     if not moved.late:
         return []
@@ -270,7 +270,9 @@ def _early(moved: Taken, name: str) -> list[Verdict]:
     return [judge(_EARLY, count, run=f"recorded {name}", detail=late if count else "")]
 
 
-def _facts(expected: Expected, raw: Taken, moved: Taken, trial: Recording) -> dict[str, Any]:
+def _facts(
+    expected: Expected, raw: RecordedLayers, moved: RecordedLayers, trial: Recording
+) -> dict[str, Any]:
     return {
         "file": expected.name,
         "layers": {str(index): len(each.train) for index, each in sorted(raw.rasters.items())},

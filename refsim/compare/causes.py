@@ -32,7 +32,7 @@ from ..networks.recording import Recording
 from .comparison import Comparison
 from .distances import mismatched
 from .expected import Again, Expected
-from .recorded import Taken, take, unlike
+from .recorded import RecordedLayers, take, unlike
 
 _TRAIT_SAMPLES = 4  # enough to tell traits apart, few enough to try them all
 _UNSEEN = ("latency",)  # it is in the delays of the connections, not in the step
@@ -296,7 +296,7 @@ _MOST = 1 << 26  # decisions of a layer, beyond which its order is not looked in
 
 def causes(
     reference: Recording,
-    raw: Taken,
+    raw: RecordedLayers,
     expected: Expected,
     late: Mapping[int, Ints],
     readings: Mapping[str, Again],
@@ -306,7 +306,7 @@ def causes(
     Parameters
     ----------
     reference : Recording
-    raw : Taken
+    raw : RecordedLayers
         What was recorded, as late as it was.
     expected : Expected
         For its file, which may be read with other axes.
@@ -348,7 +348,10 @@ def missing_and_surplus(found: Comparison) -> str:
 
 
 def _by_readings(
-    reference: Recording, raw: Taken, late: Mapping[int, Ints], readings: Mapping[str, Again]
+    reference: Recording,
+    raw: RecordedLayers,
+    late: Mapping[int, Ints],
+    readings: Mapping[str, Again],
 ) -> Iterator[str]:
     """Yield the conventions of the file, and the traits of the cards, that make what was recorded."""
     rows = _telling(reference, raw, late)
@@ -373,7 +376,7 @@ def _by_readings(
             yield name
 
 
-def _telling(reference: Recording, raw: Taken, late: Mapping[int, Ints]) -> Ints:
+def _telling(reference: Recording, raw: RecordedLayers, late: Mapping[int, Ints]) -> Ints:
     """Return a few samples, those that differ first."""
     known = raw.sooner(late).known()
     differs = np.any(
@@ -388,7 +391,7 @@ def _telling(reference: Recording, raw: Taken, late: Mapping[int, Ints]) -> Ints
 
 
 def _agrees(
-    raw: Taken, late: Mapping[int, Ints], made: tuple[SpikeTrains, ...], rows: Ints
+    raw: RecordedLayers, late: Mapping[int, Ints], made: tuple[SpikeTrains, ...], rows: Ints
 ) -> bool:
     """Return whether a run of some samples fires what was recorded of them."""
     if any(
@@ -406,7 +409,7 @@ def _agrees(
 
 
 def _by_axes(
-    reference: Recording, raw: Taken, expected: Expected, late: Mapping[int, Ints]
+    reference: Recording, raw: RecordedLayers, expected: Expected, late: Mapping[int, Ints]
 ) -> Iterator[str]:
     """Yield the other orders of axes in which the file holds the reference's spikes."""
     for other in sorted({other for each in raw.rasters.values() for other in each.others}):
@@ -420,7 +423,7 @@ def _by_axes(
             yield f"its axes taken as {other} (--expected-axes '{other}')"
 
 
-def _by_delay(reference: Recording, raw: Taken, late: Mapping[int, Ints]) -> Iterator[str]:
+def _by_delay(reference: Recording, raw: RecordedLayers, late: Mapping[int, Ints]) -> Iterator[str]:
     """Yield the delays that make what was recorded."""
     everything = np.arange(reference.drive.n_samples)
     for more in (*range(1, _FARTHEST + 1), *range(-_FARTHEST, 0)):
@@ -444,7 +447,7 @@ def _option(late: Mapping[int, Ints], network: Network) -> str:
     )
 
 
-def _by_order(reference: Recording, raw: Taken) -> Iterator[str]:
+def _by_order(reference: Recording, raw: RecordedLayers) -> Iterator[str]:
     """Yield other layers whose spikes these are, and other orders of neurons or samples."""
     if len(raw.rasters) != 1:
         return

@@ -28,7 +28,7 @@ _EVENTS = {"sample", "step", "neuron"}
 
 
 @dataclass(frozen=True, eq=False)
-class Taken:
+class RecordedLayers:
     """What was recorded, layer by layer, as it was read.
 
     Attributes
@@ -57,7 +57,7 @@ class Taken:
             for index, each in self.rasters.items()
         }
 
-    def sooner(self, late: Mapping[int, Ints]) -> "Taken":
+    def sooner(self, late: Mapping[int, Ints]) -> "RecordedLayers":
         """Return the same with layers whose spikes were recorded some steps late put to where they
         are fired.
         """
@@ -70,7 +70,7 @@ class Taken:
             index: moved[index][0] if index in moved else each
             for index, each in self.rasters.items()
         }
-        return Taken(
+        return RecordedLayers(
             rasters,
             {index: late[index] for index in moved},
             {index: each[1] for index, each in moved.items() if each[1]},
@@ -123,14 +123,14 @@ def _values_sooner(values: NDArray[Any], by: Ints) -> NDArray[Any]:
 
 def take(
     given: Mapping[int, Any], network: Network, drive: Drive, axes: str | None, where: str
-) -> Taken:
+) -> RecordedLayers:
     """Read what was recorded of each layer."""
     rasters = {}
     for index, each in sorted(given.items()):
         layer = network.layers[index]
         shape = (drive.n_samples, drive.n_steps, layer.n_post)
         rasters[index] = raster(each, layer, shape, network.dt, axes, f"{where}, layer {index}")
-    return Taken(rasters)
+    return RecordedLayers(rasters)
 
 
 def by_layer(given: Any, network: Network, where: str) -> dict[int, Any]:
@@ -199,7 +199,7 @@ def layer_named(name: object, network: Network, where: str, *, whole: bool = Fal
     )
 
 
-def told_axes(taken: Taken, name: str) -> list[str]:
+def told_axes(taken: RecordedLayers, name: str) -> list[str]:
     """Say how arrays were read where that is not the usual way, or not the only one."""
     lines = []
     for index, each in sorted(taken.rasters.items()):
@@ -299,7 +299,7 @@ def recorded(
 
 
 def as_recording(
-    taken: Taken,
+    taken: RecordedLayers,
     network: Network,
     drive: Drive,
     dtype: str,
@@ -411,7 +411,7 @@ def upstream(network: Network, layer: int) -> set[int]:
 
 
 def _output(
-    taken: Taken, index: int, network: Network, reference: Recording | None
+    taken: RecordedLayers, index: int, network: Network, reference: Recording | None
 ) -> dict[str, NDArray[Any]]:
     """Return the trace that is a layer's output, where it has one."""
     wanted = output_trace(network.layers[index])
@@ -427,7 +427,7 @@ def _output(
     )
 
 
-def _told(taken: Taken, count: int) -> str:
+def _told(taken: RecordedLayers, count: int) -> str:
     """Say what was recorded, for people."""
     spikes = ", ".join(
         f"{counted(len(each.train), 'spike')} in layer {index}"
@@ -444,7 +444,7 @@ def _told(taken: Taken, count: int) -> str:
 
 
 def _traces(
-    given: Any, taken: Taken, index: int, axes: str | None, made: Recording
+    given: Any, taken: RecordedLayers, index: int, axes: str | None, made: Recording
 ) -> dict[str, NDArray[Any]]:
     """Return the traces that were given of one layer."""
     if given is None:
