@@ -15,7 +15,7 @@ from ..compare.causes import causes, missing_and_surplus
 from ..compare.comparison import Comparison, compare_recordings
 from ..compare.distances import check_comparable
 from ..compare.expected import Again, Expected
-from ..compare.recorded import RecordedLayers, as_recording, known_of, take, told_axes
+from ..compare.recorded import RecordedLayers, as_recording, known_of, read_layers, told_axes
 from ..compare.unrecorded import settle
 from ..core.arrays import Ints
 from ..core.claims import Claim, Verdict, judge
@@ -72,7 +72,7 @@ def hold_against(
     reference = findings.reference
     assert reference is not None
     given, aside = expected.layers(reference.network)
-    raw = take(given, reference.network, reference.drive, expected.axes, expected.where)
+    raw = read_layers(given, reference.network, reference.drive, expected.axes, expected.where)
     moved = raw.sooner(expected.delays(reference.network, late))
     trial = as_recording(
         moved,

@@ -32,7 +32,7 @@ from ..networks.recording import Recording
 from .comparison import Comparison
 from .distances import mismatched
 from .expected import Again, Expected
-from .recorded import RecordedLayers, take, unlike
+from .recorded import RecordedLayers, read_layers, unlike
 
 _TRAIT_SAMPLES = 4  # enough to tell traits apart, few enough to try them all
 _UNSEEN = ("latency",)  # it is in the delays of the connections, not in the step
@@ -414,7 +414,7 @@ def _by_axes(
     """Yield the other orders of axes in which the file holds the reference's spikes."""
     for other in sorted({other for each in raw.rasters.values() for other in each.others}):
         try:
-            read = take(
+            read = read_layers(
                 expected.layers(reference.network)[0], reference.network, reference.drive, other, ""
             )
         except RefsimError:

@@ -121,7 +121,7 @@ def _values_sooner(values: NDArray[Any], by: Ints) -> NDArray[Any]:
     return moved
 
 
-def take(
+def read_layers(
     given: Mapping[int, Any], network: Network, drive: Drive, axes: str | None, where: str
 ) -> RecordedLayers:
     """Read what was recorded of each layer."""
@@ -288,7 +288,7 @@ def recorded(
             f"{_WHERE}: needs a network and the drive that it was given, then its spikes."
         )
     check_run(network, drive, ())
-    taken = take(by_layer(spikes, network, _WHERE), network, drive, axes, _WHERE)
+    taken = read_layers(by_layer(spikes, network, _WHERE), network, drive, axes, _WHERE)
     own = {} if traces is None else by_layer(traces, network, f"{_WHERE}: traces")
     made = as_recording(taken, network, drive, dtype, label)
     kept = tuple(
