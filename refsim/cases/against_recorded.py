@@ -15,7 +15,7 @@ from ..compare.causes import causes, missing_and_surplus
 from ..compare.comparison import Comparison, compare_recordings
 from ..compare.distances import check_comparable
 from ..compare.expected import Again, Expected
-from ..compare.recorded import RecordedLayers, as_recording, known_of, read_layers, told_axes
+from ..compare.recorded import RecordedLayers, as_recording, assumed_axes, known_of, read_layers
 from ..compare.unrecorded import settle
 from ..core.arrays import Ints
 from ..core.claims import Claim, Verdict, judge
@@ -111,7 +111,7 @@ def hold_against(
         "expected": _facts(expected, raw, moved, found.trial),
         "assumed": [
             *(findings.data or {}).get("assumed", ()),
-            *([] if expected.axes else told_axes(raw, expected.name)),
+            *([] if expected.axes else assumed_axes(raw, expected.name)),
             *aside,
         ],
     }

@@ -199,7 +199,7 @@ def layer_named(name: object, network: Network, where: str, *, whole: bool = Fal
     )
 
 
-def told_axes(taken: RecordedLayers, name: str) -> list[str]:
+def assumed_axes(taken: RecordedLayers, name: str) -> list[str]:
     """Say how arrays were read where that is not the usual way, or not the only one."""
     lines = []
     for index, each in sorted(taken.rasters.items()):
