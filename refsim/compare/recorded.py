@@ -319,7 +319,7 @@ def as_recording(
             f"{_WHERE}: dtype must be one of {listed(UNIT_ROUNDOFF)}, but is {dtype!r}."
         )
     known = taken.known()
-    fired = fill(known, network, drive, reference)
+    fired = with_free_layers(known, network, drive, reference)
     trains = tuple(SpikeTrains.from_dense(each, network.dt) for each in fired)
     traces = tuple(
         _output(taken, index, network, reference) for index in range(len(network.layers))
@@ -341,7 +341,7 @@ def as_recording(
     )
 
 
-def fill(
+def with_free_layers(
     known: Mapping[int, Known], network: Network, drive: Drive, reference: Recording | None
 ) -> list[NDArray[np.bool_]]:
     """Return the spikes of all layers.
