@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..compare.causes import causes, missing_and_surplus
 from ..compare.comparison import Comparison, compare_recordings
 from ..compare.distances import check_comparable
-from ..compare.expected import Again, Expected
+from ..compare.expected import Again, ExpectedSpikes
 from ..compare.recorded import RecordedLayers, as_recording, assumed_axes, known_of, read_layers
 from ..compare.unrecorded import settle
 from ..core.arrays import Ints
@@ -44,7 +44,7 @@ _EARLY = Claim(
 
 def hold_against(
     findings: Findings,
-    expected: Expected,
+    expected: ExpectedSpikes,
     claims: Sequence[Claim],
     late: Ints,
     readings: Mapping[str, Again],
@@ -55,7 +55,7 @@ def hold_against(
 
     Parameters
     ----------
-    expected : Expected
+    expected : ExpectedSpikes
     claims : list of Claim
         Those about code are held against the recording.
     late : (1,) or (n,) int64
@@ -174,12 +174,12 @@ def _with_outputs(trial: Recording, reference: Recording) -> Recording:
     return replace(trial, traces=traces)
 
 
-def _dtype(expected: Expected, network: Network) -> str:
+def _dtype(expected: ExpectedSpikes, network: Network) -> str:
     whole = any("integer" in layer.model.traits for layer in network.layers)
     return expected.dtype or ("float64" if whole else "float32")
 
 
-def _label(expected: Expected, raw: RecordedLayers, reference: Recording) -> str:
+def _label(expected: ExpectedSpikes, raw: RecordedLayers, reference: Recording) -> str:
     """Name the run, with its layers where not all were recorded."""
     count = len(reference.network.layers)
     which = (
@@ -271,7 +271,7 @@ def _early(moved: RecordedLayers, name: str) -> list[Verdict]:
 
 
 def _facts(
-    expected: Expected, raw: RecordedLayers, moved: RecordedLayers, trial: Recording
+    expected: ExpectedSpikes, raw: RecordedLayers, moved: RecordedLayers, trial: Recording
 ) -> dict[str, Any]:
     return {
         "file": expected.name,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compare.expected import Expected, again
+from ..compare.expected import ExpectedSpikes, again
 from ..compare.readings import differences, judge_readings
 from ..core.arrays import Ints
 from ..core.errors import RefsimError, listed
@@ -50,7 +50,7 @@ class Validation:
     engines: Sequence[str | Engine] = ()
     dtypes: Sequence[str] = ()
     fine: Sequence[int] | None = None
-    expected: Expected | None = None
+    expected: ExpectedSpikes | None = None
     otherwise: bool = False
     workers: int = 1
     scheduler: Any = None

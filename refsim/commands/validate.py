@@ -191,7 +191,7 @@ def _asked(options: argparse.Namespace) -> Any:
 
 def _expected(options: argparse.Namespace) -> Any:
     """Return what was recorded and is said of it; None where nothing was."""
-    from ..compare.expected import Expected, of_option
+    from ..compare.expected import ExpectedSpikes, of_option
 
     said = [
         name
@@ -199,7 +199,7 @@ def _expected(options: argparse.Namespace) -> Any:
         if getattr(options, name) is not None
     ]
     if options.expected is not None:
-        return Expected(
+        return ExpectedSpikes(
             options.expected,
             options.expected_axes,
             options.expected_dtype,

@@ -31,7 +31,7 @@ from ..networks.network import Network
 from ..networks.recording import Recording
 from .comparison import Comparison
 from .distances import mismatched
-from .expected import Again, Expected
+from .expected import Again, ExpectedSpikes
 from .recorded import RecordedLayers, read_layers, unlike
 
 _TRAIT_SAMPLES = 4  # enough to tell traits apart, few enough to try them all
@@ -297,7 +297,7 @@ _MOST = 1 << 26  # decisions of a layer, beyond which its order is not looked in
 def causes(
     reference: Recording,
     raw: RecordedLayers,
-    expected: Expected,
+    expected: ExpectedSpikes,
     late: Mapping[int, Ints],
     readings: Mapping[str, Again],
 ) -> list[str]:
@@ -308,7 +308,7 @@ def causes(
     reference : Recording
     raw : RecordedLayers
         What was recorded, as late as it was.
-    expected : Expected
+    expected : ExpectedSpikes
         For its file, which may be read with other axes.
     late : dict of int to (1,) or (n,) int64
         How late each recorded layer is held to be.
@@ -409,7 +409,7 @@ def _agrees(
 
 
 def _by_axes(
-    reference: Recording, raw: RecordedLayers, expected: Expected, late: Mapping[int, Ints]
+    reference: Recording, raw: RecordedLayers, expected: ExpectedSpikes, late: Mapping[int, Ints]
 ) -> Iterator[str]:
     """Yield the other orders of axes in which the file holds the reference's spikes."""
     for other in sorted({other for each in raw.rasters.values() for other in each.others}):

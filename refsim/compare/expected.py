@@ -22,7 +22,7 @@ _TENSORS = (".pt", ".pth", ".safetensors")
 
 
 @dataclass(frozen=True, eq=False)
-class Expected:
+class ExpectedSpikes:
     """Spikes that were recorded elsewhere, and what is said of them.
 
     Attributes

@@ -15,7 +15,7 @@ from ..cases.findings import Findings
 from ..cases.network import CODE_MEASURES, applying, judge_calls, judge_code
 from ..cases.subject import Said, is_live
 from ..cases.validation import Validation
-from ..compare.expected import Expected
+from ..compare.expected import ExpectedSpikes
 from ..core.errors import RefsimError
 from ..networks.drive import Drive
 from ..networks.network import Network
@@ -165,7 +165,7 @@ def validate(
     recorded = (
         None
         if expected is None
-        else Expected(expected, expected_axes, expected_dtype, expected_delay)
+        else ExpectedSpikes(expected, expected_axes, expected_dtype, expected_delay)
     )
     if (
         expected is None
