@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..compare.causes import causes, missing_and_surplus
 from ..compare.comparison import Comparison, compare_recordings
 from ..compare.distances import check_comparable
-from ..compare.expected import Again, ExpectedSpikes
+from ..compare.expected import ExpectedSpikes, OtherReading
 from ..compare.recorded import RecordedLayers, as_recording, assumed_axes, known_of, read_layers
 from ..compare.unrecorded import settle
 from ..core.arrays import Ints
@@ -47,7 +47,7 @@ def hold_against(
     expected: ExpectedSpikes,
     claims: Sequence[Claim],
     late: Ints,
-    readings: Mapping[str, Again],
+    readings: Mapping[str, OtherReading],
 ) -> Findings:
     """Add to the findings whether recorded spikes are those of the network.
 

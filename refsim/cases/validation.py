@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compare.expected import ExpectedSpikes, again
+from ..compare.expected import ExpectedSpikes, other_reading
 from ..compare.readings import differences, judge_readings
 from ..core.arrays import Ints
 from ..core.errors import RefsimError, listed
@@ -203,7 +203,9 @@ class Validation:
         """Add the verdict on recorded spikes."""
         assert self.expected is not None
         late = np.zeros(1, np.int64) if subject.reading is None else subject.reading.output_delay
-        readings = {name: again(read_anew) for name, read_anew in self._others(subject).items()}
+        readings = {
+            name: other_reading(read_anew) for name, read_anew in self._others(subject).items()
+        }
         return hold_against(found, self.expected, code_claims(subject.claims), late, readings)
 
 

@@ -31,7 +31,7 @@ from ..networks.network import Network
 from ..networks.recording import Recording
 from .comparison import Comparison
 from .distances import mismatched
-from .expected import Again, ExpectedSpikes
+from .expected import ExpectedSpikes, OtherReading
 from .recorded import RecordedLayers, read_layers, unlike
 
 _TRAIT_SAMPLES = 4  # enough to tell traits apart, few enough to try them all
@@ -299,7 +299,7 @@ def causes(
     raw: RecordedLayers,
     expected: ExpectedSpikes,
     late: Mapping[int, Ints],
-    readings: Mapping[str, Again],
+    readings: Mapping[str, OtherReading],
 ) -> list[str]:
     """Return in words what, taken otherwise, makes the recorded spikes; every one by itself.
 
@@ -351,7 +351,7 @@ def _by_readings(
     reference: Recording,
     raw: RecordedLayers,
     late: Mapping[int, Ints],
-    readings: Mapping[str, Again],
+    readings: Mapping[str, OtherReading],
 ) -> Iterator[str]:
     """Yield the conventions of the file, and the traits of the cards, that make what was recorded."""
     rows = _telling(reference, raw, late)

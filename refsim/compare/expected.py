@@ -17,7 +17,7 @@ from ..networks.rasters import read_rasters
 from .bounded import UNIT_ROUNDOFF
 from .recorded import by_layer, layer_named
 
-Again = Callable[[], tuple[Network, Ints]]  # a network read anew, and how late its output is
+OtherReading = Callable[[], tuple[Network, Ints]]  # a network read anew, and how late its output is
 _TENSORS = (".pt", ".pth", ".safetensors")
 
 
@@ -128,7 +128,7 @@ def _is_layer(name: str, network: Network) -> bool:
     return True
 
 
-def again(read: Callable[[], Any]) -> Again:
+def other_reading(read: Callable[[], Any]) -> OtherReading:
     """Return a function that reads a network anew and says how late its output is."""
 
     def network_and_delay() -> tuple[Network, Ints]:
