@@ -32,7 +32,7 @@ NEURON_MEASURES = ("wrong spikes", "membrane error", "payload error")
 STEP_MEASURES = ("terms that differ",)
 
 
-def alone(model: NeuronModel, dt: object) -> Network:
+def network_of_one(model: NeuronModel, dt: object) -> Network:
     """Return a network of one neuron whose input reaches it with weight 1."""
     return Network.dense([([[1.0]], None, model)], dt)
 
@@ -66,7 +66,7 @@ def validate_neuron(
             raise RefsimError(
                 f"case: expected {name} has {len(values)} steps, but the input has {drive.n_steps}."
             )
-    runs = [engine.run(alone(model, dt), drive, record=TRACES) for engine in engines()]
+    runs = [engine.run(network_of_one(model, dt), drive, record=TRACES) for engine in engines()]
     return tuple(_judge(claim, run, expected) for claim in claims for run in runs)
 
 
@@ -146,7 +146,7 @@ class Curve:
         values[:, 1:] *= not self.pulse
         dt = self.dt / refine
         return engine.run(
-            alone(self.model, dt), Drive.current(values, dt), record=("before_reset",)
+            network_of_one(self.model, dt), Drive.current(values, dt), record=("before_reset",)
         )
 
     def formula(self, name: str, refine: int = 1) -> Any:
@@ -388,13 +388,13 @@ class Rival:
     def stepped(self, engine: Engine, resolution: float) -> Recording:
         """Run the declared step at one of NEST's resolutions, in ms."""
         dt = resolution * 1e-3
-        return engine.run(alone(self.model, dt), self.drive(dt))
+        return engine.run(network_of_one(self.model, dt), self.drive(dt))
 
     def solved(self) -> Recording:
         """Run the ODE at NEST's finest resolution."""
         dt = _MACRO * 1e-3
         return Brian2(mode="fine", refine=round(_MACRO / _FINEST), target="cpp", margin=False).run(
-            alone(self.model, dt), self.drive(dt)
+            network_of_one(self.model, dt), self.drive(dt)
         )
 
     def distance(self, run: Recording, resolution: float) -> float:

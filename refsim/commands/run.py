@@ -86,10 +86,10 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace, model: Any) -> Any:
-    from ..cases.neuron import alone
+    from ..cases.neuron import network_of_one
     from ..networks.recording import TRACES, run
 
-    network, drive = alone(model, options.dt), _drive(options, model)
+    network, drive = network_of_one(model, options.dt), _drive(options, model)
     return run(network, drive, _engine(options), record=TRACES)
 
 
