@@ -37,7 +37,7 @@ def network_of_one(model: NeuronModel, dt: object) -> Network:
     return Network.dense([([[1.0]], None, model)], dt)
 
 
-def engines() -> tuple[Engine, ...]:
+def all_engines() -> tuple[Engine, ...]:
     """Return the three engines that must agree on a neuron."""
     from ..engines.pytorch import Torch
 
@@ -66,7 +66,7 @@ def validate_neuron(
             raise RefsimError(
                 f"case: expected {name} has {len(values)} steps, but the input has {drive.n_steps}."
             )
-    runs = [engine.run(network_of_one(model, dt), drive, record=TRACES) for engine in engines()]
+    runs = [engine.run(network_of_one(model, dt), drive, record=TRACES) for engine in all_engines()]
     return tuple(_judge(claim, run, expected) for claim in claims for run in runs)
 
 
@@ -244,7 +244,7 @@ def validate_curve(curve: Curve, claims: Sequence[Claim]) -> tuple[Verdict, ...]
                 f"claim '{claim.measure}': is not a known measure; known are "
                 f"{', '.join(_CURVE_MEASURES)}."
             )
-        for engine in engines():
+        for engine in all_engines():
             run = curve.run(engine)
             rows.append(
                 judge(
@@ -468,7 +468,7 @@ def validate_rival(rival: Rival, claims: Sequence[Claim]) -> tuple[Verdict, ...]
 def _steps(rival: Rival, claim: Claim) -> list[Verdict]:
     rows = []
     for resolution in rival.resolutions:
-        for engine in engines():
+        for engine in all_engines():
             run = rival.stepped(engine, resolution)
             rows.append(
                 judge(
