@@ -59,7 +59,7 @@ def climb(grid: Recording, fine: Sequence[Recording]) -> Ladder:
     for index, run in enumerate(runs):
         to_next = _apart(run, runs[index + 1]) if index + 1 < len(runs) else None
         rungs.append(Rung(run.refine, run, _apart(grid, run), to_next))
-    return Ladder(tuple(rungs), fitted_order(rungs))
+    return Ladder(tuple(rungs), ladder_order(rungs))
 
 
 def _apart(left: Recording, right: Recording) -> Displacement:
@@ -72,7 +72,7 @@ def _apart(left: Recording, right: Recording) -> Displacement:
     )
 
 
-def fitted_order(rungs: Sequence[Rung]) -> float:
+def ladder_order(rungs: Sequence[Rung]) -> float:
     """Fit ``displacement to the next rung ~ dt^order`` through at least two pairs of rungs."""
     points = [
         (rung.refine, rung.to_next.mean_steps)
