@@ -109,10 +109,10 @@ def subject_of(what: Any, against: Any, said: Said) -> Subject:
             f"--{given[0].replace('_', '-')} is of a module, package.file:factory; a file of "
             "weights is described by its TOML."
         )
-    return declared_of(what, said)
+    return declared_subject(what, said)
 
 
-def declared_of(what: Any, said: Said) -> Subject:
+def declared_subject(what: Any, said: Said) -> Subject:
     """Return a declaration: a network, a case, a description, a file, or a module's reading."""
     from ..files.formats import read_file
     from ..files.reading import Asked
@@ -181,7 +181,7 @@ def _live(what: Any, against: Any, said: Said) -> Subject:
     held = (
         None
         if against is None
-        else declared_of(against, said if not is_live(against) else Said(dt=said.dt))
+        else declared_subject(against, said if not is_live(against) else Said(dt=said.dt))
     )
     dt = said.dt if held is None else held.network.dt
     read, unread = None, ""
