@@ -69,7 +69,7 @@ class Report:
             "claims": [verdict.as_dict() for verdict in findings.verdicts],
             "causes": [cause.as_dict() for cause in findings.conventions],
         }
-        plain, strange = finite(content)
+        plain, strange = as_json_data(content)
         strange |= {
             f"claims[{row}].value": _word(verdict.value)
             for row, verdict in enumerate(findings.verdicts)
@@ -147,26 +147,26 @@ def describe_network(network: Network | None) -> dict[str, Any] | None:
     }
 
 
-def finite(value: Any, where: str = "") -> tuple[Any, dict[str, str]]:
+def as_json_data(value: Any, where: str = "") -> tuple[Any, dict[str, str]]:
     """Return data as JSON takes it, and what in it was NaN or infinite, by its place.
 
     JSON has neither, and null stands for them.
     """
     if isinstance(value, Mapping):
         parts = [
-            (str(key), finite(entry, f"{where}.{key}" if where else str(key)))
+            (str(key), as_json_data(entry, f"{where}.{key}" if where else str(key)))
             for key, entry in value.items()
         ]
         return {key: part for key, (part, _) in parts}, {
             place: word for _, (_, found) in parts for place, word in found.items()
         }
     if isinstance(value, list | tuple):
-        rows = [finite(entry, f"{where}[{row}]") for row, entry in enumerate(value)]
+        rows = [as_json_data(entry, f"{where}[{row}]") for row, entry in enumerate(value)]
         return [part for part, _ in rows], {
             place: word for _, found in rows for place, word in found.items()
         }
     if hasattr(value, "tolist"):  # a number or an array of NumPy
-        return finite(value.tolist(), where)
+        return as_json_data(value.tolist(), where)
     if _is_strange(value):
         return None, {where: _word(value)}
     return (value if value is None or isinstance(value, str | int | float) else str(value)), {}
