@@ -17,7 +17,7 @@ from ..networks.recording import decision_rule
 from .html import page
 from .pair import write_pair
 from .sentence import sentence
-from .text import render
+from .text import render_report
 
 SCHEMA_VERSION = 1
 
@@ -46,7 +46,7 @@ class Report:
 
     def text(self, width: int = 80) -> str:
         """Return the report for a terminal."""
-        return render(self.findings, self.sentence, width)
+        return render_report(self.findings, self.sentence, width)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of report.json."""

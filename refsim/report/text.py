@@ -26,7 +26,7 @@ _QUESTIONS = {
 }
 
 
-def render(findings: Findings, sentence: str, width: int = 80) -> str:
+def render_report(findings: Findings, sentence: str, width: int = 80) -> str:
     """Return the report as text, with its sentence first."""
     lines = textwrap.wrap(f"{findings.verdict.upper()}. {sentence}", width)
     lines += ["", *(_wrapped(name, text, width) for name, text in facts(findings))]
