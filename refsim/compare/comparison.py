@@ -271,9 +271,9 @@ def _replayed(
     dtypes = _dtypes(reference, trial)
     own: Callable[..., Any] | None = None
     if dtypes[1] in SHORT:
-        from .own_steps import own_decisions
+        from .torch_decisions import torch_decisions
 
-        own = own_decisions(trial, dtypes[1])
+        own = torch_decisions(trial, dtypes[1])
     return replay(trial, samples, dtypes, own, in_doubt)
 
 

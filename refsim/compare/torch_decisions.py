@@ -18,7 +18,7 @@ from ..networks.recording import Recording
 from ..pytorch.surrogate import heaviside
 
 
-def own_decisions(trial: Recording, dtype: str) -> Callable[[Ints], list[NDArray[np.bool_]]]:
+def torch_decisions(trial: Recording, dtype: str) -> Callable[[Ints], list[NDArray[np.bool_]]]:
     """Return a function of samples that gives the spikes of each layer, (n, n_steps, n_neurons).
 
     Parameters
