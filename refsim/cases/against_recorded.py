@@ -42,7 +42,7 @@ _EARLY = Claim(
 )
 
 
-def hold_against(
+def judge_recorded(
     findings: Findings,
     expected: ExpectedSpikes,
     claims: Sequence[Claim],

@@ -19,7 +19,7 @@ from ..networks.data import Dataset, labels_of
 from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import Engine
-from .against_recorded import code_claims, hold_against
+from .against_recorded import code_claims, judge_recorded
 from .case import Case, drive_on, forecast_on
 from .findings import Findings
 from .forecast import Forecast
@@ -206,7 +206,7 @@ class Validation:
         readings = {
             name: other_reading(read_anew) for name, read_anew in self._others(subject).items()
         }
-        return hold_against(found, self.expected, code_claims(subject.claims), late, readings)
+        return judge_recorded(found, self.expected, code_claims(subject.claims), late, readings)
 
 
 def _with_parties(found: Findings, subject: Subject) -> Findings:
