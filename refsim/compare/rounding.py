@@ -54,7 +54,7 @@ _MOST, _KEPT = 12, 6  # directions a state, before and after the least are put t
 _GROWN = 30.0  # boxes are kept while they stay below so many times what one step adds
 
 
-class Carried:
+class StateErrors:
     """The bound on the states of a layer.
 
     Each step maps the error of the states by the step's derivative and adds what it rounds itself:
@@ -371,7 +371,7 @@ class BoundedLayer:
             name: constant(self.of_cells(value), unit) for name, value in self.state.state.items()
         }
         shape = np.shape(next(iter(starts.values())).value) if starts else (n_samples, layer.n_post)
-        self.carried = Carried(starts, shape)
+        self.carried = StateErrors(starts, shape)
         self.values = {name: number.value for name, number in starts.items()}
         self.twice = read_twice(layer.model)
         self.away: Any = None  # cells whose numbers have left the range in which anything is proven
