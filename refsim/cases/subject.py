@@ -69,7 +69,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Said:
+class ReadOptions:
     """What is said beside a file or module; see `refsim.validate`."""
 
     describe: Any = None
@@ -81,7 +81,7 @@ class Said:
     dtype: str | None = None
 
 
-def subject_of(what: Any, against: Any, said: Said) -> Subject:
+def subject_of(what: Any, against: Any, said: ReadOptions) -> Subject:
     """Return what is validated.
 
     Parameters
@@ -112,7 +112,7 @@ def subject_of(what: Any, against: Any, said: Said) -> Subject:
     return declared_subject(what, said)
 
 
-def declared_subject(what: Any, said: Said) -> Subject:
+def declared_subject(what: Any, said: ReadOptions) -> Subject:
     """Return a declaration: a network, a case, a description, a file, or a module's reading."""
     from ..files.formats import read_file
     from ..files.reading import Asked
@@ -164,7 +164,7 @@ def _of_case(case: Case) -> Subject:
     )
 
 
-def _live(what: Any, against: Any, said: Said) -> Subject:
+def _live(what: Any, against: Any, said: ReadOptions) -> Subject:
     from ..engines.pytorch import Torch, checked_device
     from ..modules.read import from_module
 
@@ -181,7 +181,7 @@ def _live(what: Any, against: Any, said: Said) -> Subject:
     held = (
         None
         if against is None
-        else declared_subject(against, said if not is_live(against) else Said(dt=said.dt))
+        else declared_subject(against, said if not is_live(against) else ReadOptions(dt=said.dt))
     )
     dt = said.dt if held is None else held.network.dt
     read, unread = None, ""
@@ -210,7 +210,7 @@ def _live(what: Any, against: Any, said: Said) -> Subject:
     )
 
 
-def _module(what: Any, said: Said) -> tuple[Any, str]:
+def _module(what: Any, said: ReadOptions) -> tuple[Any, str]:
     """Return a module and its name.
 
     The user's own is never changed, one that was made for this run is put where it is asked for.

@@ -24,7 +24,7 @@ from .case import Case, drive_on, forecast_on
 from .findings import Findings
 from .forecast import Forecast
 from .network import Plan, make_plan, validate_network, with_other_readings
-from .subject import Said, Subject, case_in, subject_of
+from .subject import ReadOptions, Subject, case_in, subject_of
 
 ENGINES = {"torch": ("float64", "float32"), "discrete": ("float64",), "brian2": ("float32",)}
 
@@ -46,7 +46,7 @@ class Validation:
     what: Any = None
     data: Mapping[str, Any] = field(default_factory=dict)
     against: Any = None
-    said: Said = field(default_factory=Said)
+    said: ReadOptions = field(default_factory=ReadOptions)
     engines: Sequence[str | Engine] = ()
     dtypes: Sequence[str] = ()
     fine: Sequence[int] | None = None

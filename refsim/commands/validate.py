@@ -154,7 +154,7 @@ def _expected_arguments(data: Any) -> None:
 
 def _asked(options: argparse.Namespace) -> Any:
     """Return what the options ask for."""
-    from ..cases.subject import Said, is_live
+    from ..cases.subject import ReadOptions, is_live
     from ..cases.validation import Validation
 
     live = is_live(options.network)
@@ -165,7 +165,7 @@ def _asked(options: argparse.Namespace) -> Any:
         )
     said = asked(options)
     dtype = options.dtype[0] if live and options.dtype else None
-    words = Said(
+    words = ReadOptions(
         said.describe,
         said.dt,
         said.convention,

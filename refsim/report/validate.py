@@ -13,7 +13,7 @@ from ..cases.against_recorded import compare_recorded
 from ..cases.case import standard_claims
 from ..cases.findings import Findings
 from ..cases.network import CODE_MEASURES, applying, judge_calls, judge_code
-from ..cases.subject import Said, is_live
+from ..cases.subject import ReadOptions, is_live
 from ..cases.validation import Validation
 from ..compare.expected import ExpectedSpikes
 from ..core.errors import RefsimError
@@ -161,7 +161,9 @@ def validate(
     shape = None if input_shape is None else tuple(input_shape)
     if dt is None and isinstance(data, Drive) and is_live(what):
         dt = data.dt  # a drive says how long its step is, and a module does not
-    said = Said(describe, dt, dict(convention or {}), shape, layout, device, _single(dtype, what))
+    said = ReadOptions(
+        describe, dt, dict(convention or {}), shape, layout, device, _single(dtype, what)
+    )
     recorded = (
         None
         if expected is None
