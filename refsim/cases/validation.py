@@ -68,7 +68,7 @@ class Validation:
         found = _with_parties(found, subject)
         if self.otherwise:
             found = with_other_readings(found, self._others(subject, needed=True))
-        return found if self.expected is None else self._held_against_twin(found, subject)
+        return found if self.expected is None else self._with_recorded(found, subject)
 
     def forecast(self) -> Forecast:
         """Run a few samples and say what all would need."""
@@ -199,7 +199,7 @@ class Validation:
             )
         return others
 
-    def _held_against_twin(self, found: Findings, subject: Subject) -> Findings:
+    def _with_recorded(self, found: Findings, subject: Subject) -> Findings:
         """Add the verdict on recorded spikes."""
         assert self.expected is not None
         late = np.zeros(1, np.int64) if subject.reading is None else subject.reading.output_delay
