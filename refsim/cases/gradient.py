@@ -74,7 +74,7 @@ def validate_gradient(
         dtype=table.get("dtype", "float32"),
     )
     measured = {verdict.claim.measure: verdict for verdict in report.verdicts}
-    return [_held(claim, measured.get(claim.measure)) for claim in claims]
+    return [_judged(claim, measured.get(claim.measure)) for claim in claims]
 
 
 def _declared(given: Any) -> Any:
@@ -92,7 +92,7 @@ def _declared(given: Any) -> Any:
     return spike_function(name, **table)
 
 
-def _held(claim: Claim, measured: Verdict | None) -> Verdict:
+def _judged(claim: Claim, measured: Verdict | None) -> Verdict:
     """Hold what was measured against the case's own limit.
 
     What was not judged, or does not apply, is inconclusive: a claim of it says nothing.
