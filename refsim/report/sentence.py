@@ -12,7 +12,7 @@ def sentence(findings: Findings) -> str:
     """Say what was found in one or two plain sentences; what it comes to was decided before."""
     worst = findings.worst
     if worst is None:
-        return _plain(findings)
+        return _without_runs(findings)
     text, failed = _WORDS[worst.outcome](findings, worst), "; ".join(_failed_claims(findings))
     if not failed:
         return text
@@ -267,7 +267,7 @@ def _failed_claims(findings: Findings) -> list[str]:
     ]
 
 
-def _plain(findings: Findings) -> str:
+def _without_runs(findings: Findings) -> str:
     failed = [verdict for verdict in findings.verdicts if verdict.status == "fail"]
     if findings.verdict == "pass":
         count = sum(verdict.status == "pass" for verdict in findings.verdicts)
