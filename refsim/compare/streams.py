@@ -182,8 +182,8 @@ def _off(layer: _Followed, runs: tuple[Recording, Recording]) -> dict[str, tuple
     Beyond rounding, and within it.
     """
     everyone = np.arange(layer.trial.drive.n_samples)
-    plain = _plain(layer, everyone)
-    off = {name: events != plain[name] for name, events in layer.events.items()}
+    declared = _declared_events(layer, everyone)
+    off = {name: events != declared[name] for name, events in layer.events.items()}
     some = np.flatnonzero(np.any([each.any(axis=(1, 2)) for each in off.values()], axis=0))
     found = {name: (each.copy(), np.zeros_like(each)) for name, each in off.items()}
     for part in (
@@ -197,7 +197,7 @@ def _off(layer: _Followed, runs: tuple[Recording, Recording]) -> dict[str, tuple
     return found
 
 
-def _plain(layer: _Followed, samples: Ints) -> dict[str, NDArray[np.float64]]:
+def _declared_events(layer: _Followed, samples: Ints) -> dict[str, NDArray[np.float64]]:
     """Run a layer on what the trial sent to it, along the trial's own spikes and events.
 
     Return the events of the declared step.
