@@ -334,7 +334,7 @@ def as_recording(
             str(index): np.unique(each).tolist() if len(np.unique(each)) == 1 else each.tolist()
             for index, each in sorted(taken.late.items())
         },
-        "module": _told(taken, len(network.layers)),
+        "module": _summary(taken, len(network.layers)),
     }
     return Recording(
         network, drive, trains, traces, (), make_provenance(label, network, drive, **facts)
@@ -427,7 +427,7 @@ def _output(
     )
 
 
-def _told(taken: RecordedLayers, count: int) -> str:
+def _summary(taken: RecordedLayers, count: int) -> str:
     """Say what was recorded, for people."""
     spikes = ", ".join(
         f"{counted(len(each.train), 'spike')} in layer {index}"
