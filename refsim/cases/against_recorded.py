@@ -96,7 +96,7 @@ def judge_recorded(
             )
         )
         found = _with_membrane(found, look())
-    verdicts = [_told(judge_code(claim, found), found) for claim in claims]
+    verdicts = [_with_layers(judge_code(claim, found), found) for claim in claims]
     if any(each.status in ("fail", "inconclusive") for each in verdicts) and any(found.mismatched):
         why = causes(
             reference,
@@ -190,7 +190,7 @@ def _label(expected: ExpectedSpikes, raw: RecordedLayers, reference: Recording) 
     return f"recorded {expected.name}{which}"
 
 
-def _told(verdict: Verdict, found: Comparison) -> Verdict:
+def _with_layers(verdict: Verdict, found: Comparison) -> Verdict:
     """Say of a recording of some layers which they are, and of silence what it is."""
     layers = found.trial.provenance["recorded_layers"]
     if (
