@@ -121,7 +121,9 @@ def explaining_traits(trial: Recording, samples: Ints | None = None) -> list[Exp
             if found is not None:
                 apart.setdefault(layer.model.text, {})[index] = found
     return [
-        explanation for layers in apart.values() for explanation in _named(trial.network, layers)
+        explanation
+        for layers in apart.values()
+        for explanation in _explanations(trial.network, layers)
     ]
 
 
@@ -169,7 +171,9 @@ def _switches(
                 yield (trait, option), other
 
 
-def _named(network: Network, layers: Mapping[int, Sequence[tuple[str, str]]]) -> list[Explanation]:
+def _explanations(
+    network: Network, layers: Mapping[int, Sequence[tuple[str, str]]]
+) -> list[Explanation]:
     """Return what explains all layers of a card that part from it.
 
     Where nothing does, what explains each.
@@ -321,7 +325,7 @@ def causes(
         _by_readings(reference, raw, late, readings),
         _by_axes(reference, raw, expected, late),
         _by_delay(reference, raw, late),
-        _by_order(reference, raw),
+        _by_permutation(reference, raw),
     ]
     return [cause for each in tried for cause in each]
 
@@ -447,7 +451,7 @@ def _option(late: Mapping[int, Ints], network: Network) -> str:
     )
 
 
-def _by_order(reference: Recording, raw: RecordedLayers) -> Iterator[str]:
+def _by_permutation(reference: Recording, raw: RecordedLayers) -> Iterator[str]:
     """Yield other layers whose spikes these are, and other orders of neurons or samples."""
     if len(raw.rasters) != 1:
         return
