@@ -1,6 +1,7 @@
 """How far rounding reaches in a block of samples that is followed step by step.
 
-In each by itself, or over all of them at once.
+`Each` bounds each sample by itself, `Ranges` all of them at once; `sums_of` and `instead` are the
+pieces that both share with the replay.
 """
 
 import functools
@@ -27,7 +28,7 @@ class Each:
     limits : list of (n_samples, n_steps, n_neurons), one a layer
         How far rounding may have moved what the threshold saw.
     offs : list of lists
-        By layer and step, how far what it hears may be off.
+        By layer and step, how far the layer's input may be off.
     """
 
     def __init__(
@@ -72,10 +73,11 @@ class Each:
             n_neurons).
         fired : (n_samples, n_neurons) bool
         given : (n_samples, n_neurons) or None
-            What the run is known to have sent.
+            What the run is known to have sent; it replaces what the step computes.
         """
         layer, off = self.layers[index], self.moved(index, self.silence)
         self.offs[index].append(off)
+        # The bound of each weighted sum, whose value is known already.
         sums = {
             name: weigh(heard, off, now["sums"][name])
             for name, weigh in self.weighted[index].items()
@@ -88,6 +90,7 @@ class Each:
         self.limits[index][:, step] = known(
             decisive(tested)[1] if layer.layer.model.discrete.fire else tested[0][0].error
         )
+        # What was sent by the run is exact; what was computed is off by its bound.
         sent = layer.sent(fired)
         self.moved.spikes[index] = np.broadcast_to(
             sent.error if given is None else 0.0, fired.shape
@@ -97,9 +100,9 @@ class Each:
 class Ranges:
     """The bound of each neuron over all samples at once, (n_steps, n_neurons) a layer.
 
-    The numbers of a step are known as ranges, from the samples themselves. One such bound costs no
-    more than one sample, and is fine enough where a neuron forgets. Attributes and arguments are
-    those of `Each`.
+    The numbers of a step are known as ranges, taken from the samples themselves. One such bound
+    costs no more than one sample, and is fine enough where a neuron forgets. Attributes and
+    arguments are those of `Each`.
     """
 
     def __init__(
@@ -130,6 +133,7 @@ class Ranges:
         layer, off = self.layers[index], self.moved(index, self.silence)
         self.offs[index].append(off)
         tested = self._tested(index, heard, now, fired, given, off)
+        # A test of two sides is bounded by the wider of the two.
         gaps = [
             (left - right) if layer.layer.model.discrete.fire else left for left, _, right in tested
         ]
@@ -150,7 +154,9 @@ class Ranges:
         given: Any,
         off: Any,
     ) -> Any:
+        """Run one step of one layer on ranges; return both sides of each comparison."""
         layer, sums = self.layers[index], {}
+        # Sums, states and draws are ranges over the samples.
         for name, weigh in self.weighted[index].items():
             error, quantum = weigh.over(heard, off)
             middle, half = _range(now["sums"][name])
@@ -163,6 +169,7 @@ class Ranges:
         layer.state.draw = lambda _step, name: Bounded(
             draws[name][0], layer.cut, self.unit, 0.0, draws[name][1]
         )
+        # A spike is 0, 1, or either where some samples fire and some do not.
         some, all_ = fired.any(axis=0), fired.all(axis=0)
         z = Bounded(
             (some & all_).astype(float)[None],
@@ -192,8 +199,9 @@ def instead(given: Any, unit: float, _computed: Any) -> Bounded:
 
 
 def _range(value: Any) -> tuple[Floats, Floats]:
-    """Return middle and half-width of the range over the samples, (1, n_neurons), a little wide for
-    its own rounding; 0 for a point.
+    """Return middle and half-width of the range over the samples, (1, n_neurons) each.
+
+    The range is a little wide, for its own rounding; of a single value its width is 0.
     """
     value = np.asarray(value, np.float64)
     if value.ndim < 2:  # a state that a step sets to a constant
@@ -214,4 +222,5 @@ def _least_bits(value: Any) -> Any:
 
 
 def _no_draw(_step: int, name: str) -> Any:
+    """Refuse a draw that is not set for this step."""
     raise AssertionError(name)

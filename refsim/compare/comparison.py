@@ -1,5 +1,8 @@
-"""Is the code right? Two runs of the same declared step must give the same spikes, or refsim names
-the first that differs.
+"""Is the code right? Two runs of one declared step must fire the same spikes.
+
+Where they do not, refsim names the first spike that differs. `Comparison` holds two runs and what
+every decision of the trial came to; `compare_recordings` makes one; `judge_identity` turns it into
+a verdict; `describe` says it in a sentence.
 """
 
 import math
@@ -48,9 +51,7 @@ OUTCOMES = {
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A trial held against the reference.
-
-    Every spike of the two runs, and every decision of the trial by itself.
+    """A trial beside the reference: every spike of both runs, and every decision of the trial.
 
     Attributes
     ----------
@@ -59,20 +60,20 @@ class Comparison:
     parted : (n,) int64
         Samples with such a spike.
     replay : Replay
-        Of the trial: those samples, and some others where there are few.
+        Of the trial, in those samples and, where these are few, in some others.
     reference_replay : Replay or None
-        Of the reference, where the trial parts from it and has no decision that is not right.
+        Of the reference, where the trial parts from it although each of its decisions is right.
     nearest : tuple or None
         ``(distance, layer, sample, neuron)``: the nearest approach to threshold over both runs.
     nearest_bound : float or None
         How far rounding can move the membrane there.
     readouts : tuple of Readout
-        The layers that never fire by declaration, and those whose spikes carry a number: held
-        against the reference in samples whose spikes are the same, and against the replay in all.
+        The layers that never fire by declaration, and those whose spikes carry a number. They are
+        compared with the reference where spikes are the same, and with the replay in all samples.
     streams : tuple of Stream
         The event streams that cards declare beside the spikes.
     first : Decision or None
-        The first that is wrong, else the first that rounding may have tipped.
+        The first wrong decision, else the first that rounding may have tipped.
     """
 
     reference: Recording
@@ -91,11 +92,13 @@ class Comparison:
 
     @cached_property
     def outcome(self) -> str:
-        """What it comes to, one of ``OUTCOMES``."""
+        """The result of the comparison, one of the keys of ``OUTCOMES``."""
+        # NaN and infinity come first: nothing that follows from them is judged.
         if self.trial.not_a_number is not None:
             return "runs away" if self.declared_runs_away else "not a number"
         if not len(self.parted) and any(readout.differs for readout in self.readouts):
             return "readout differs"  # all that follows from it is said by it
+        # Then decisions that rounding does not explain, in the layers that fire.
         if self.replay.count("wrong"):
             return "wrong decisions"
         if any(
@@ -104,14 +107,17 @@ class Comparison:
             if of.model.discrete.fire
         ):
             return "other membranes"
+        # Then what is not a spike: readouts, numbers that spikes carry, declared events.
         if any(readout.differs for readout in self.readouts):
             return "readout differs"
         if self.replay.count("numbers"):
             return "wrong decisions"
         if any(stream.wrong for stream in self.streams):
             return "events differ"
+        # No decision is wrong. Where spikes differ all the same, the reason is looked for.
         if len(self.parted):
             return self._of_parted()
+        # All spikes are the same; what is left is whether that says anything.
         if self.silent_layers:
             return "silent"
         if self.unread:
@@ -119,6 +125,7 @@ class Comparison:
         return "too coarse" if self.replay.judged_share < 1 - MOST_UNJUDGED else "same"
 
     def _of_parted(self) -> str:
+        """Return the outcome where spikes differ and no decision of the trial is wrong."""
         if self.replay.count("unjudged") and any(
             not decision.known for decision in self.replay.open
         ):
@@ -135,9 +142,9 @@ class Comparison:
 
     @property
     def by_luck(self) -> bool:
-        """True where two equal runs came closer to threshold than rounding reaches.
+        """Whether two equal runs came nearer to threshold than rounding reaches.
 
-        Elsewhere a spike may tip.
+        On another machine a spike of such runs may tip.
         """
         near = (
             self.nearest is not None
@@ -148,12 +155,12 @@ class Comparison:
 
     @property
     def no_decisions(self) -> str:
-        """Why no classes can be compared; "" where they can."""
+        """The reason why no classes can be compared; "" where they can."""
         return self.reference.no_decisions or self.trial.no_decisions
 
     @property
     def changed_decisions(self) -> int:
-        """Samples whose class differs."""
+        """The number of samples whose class differs."""
         return int((self.reference.decisions() != self.trial.decisions()).sum())
 
     @property
@@ -184,21 +191,33 @@ class Comparison:
 def compare_recordings(
     reference: Recording, trial: Recording, in_doubt: Collection[int] = ()
 ) -> Comparison:
-    """Compare two recordings of the same network and drive, spike by spike, and judge each decision
-    of the trial.
+    """Compare two recordings of one network and drive, and judge each decision of the trial.
 
     Parameters
     ----------
+    reference, trial : Recording
+        Runs of one network on one drive.
     in_doubt : collection of int
         Samples in which a layer that nobody recorded may have decided otherwise, so that nothing
         there can be called wrong.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    RefsimError
+        Where the two differ in network, drive or shape.
     """
     check_comparable(reference, trial)
+    # Spikes are compared in recorded layers alone.
     own = {index for index in range(len(trial.spikes)) if index in trial.recorded_layers}
     codes = [
         mismatched(a, b) if index in own else np.zeros(0, np.int64)
         for index, (a, b) in enumerate(zip(reference.spikes, trial.spikes, strict=True))
     ]
+    # A spike's code counts samples, steps and neurons in one number.
     parted = np.unique(
         np.concatenate(
             [
@@ -207,14 +226,18 @@ def compare_recordings(
             ]
         )
     )
+    # Each decision of the trial is judged by itself, on what the trial itself sent.
     nearest = nearest_approach((reference, trial))
     found = _replayed(trial, reference, _looked_at(reference, trial, parted), in_doubt)
+    # Where the trial is right and the two part, the reference must be wrong.
     anew = None
     if len(parted) and not found.wrong and not found.open:
         anew = replay(reference, parted, _dtypes(reference))
+    # Of equal runs the report says how near they came to parting.
     bound = None
     if nearest is not None and not len(parted):
         nearest, bound = _most_endangered(reference, trial, found)
+    # What is not a spike: the membranes of readouts, and what spikes carry.
     readouts = also_replayed(compare_readouts(reference, trial), trial, found)
     first = next(
         iter(decision for decision in found.wrong if decision.what == "spike"), None
@@ -236,7 +259,7 @@ def compare_recordings(
 
 
 def _runs_away(trial: Recording) -> bool:
-    """Return whether the declared step leaves the finite numbers as soon as the trial does."""
+    """Return whether the declared step gives NaN or infinity as soon as the trial does."""
     if trial.not_a_number is None:
         return False
     layer, sample, neuron, step = trial.not_a_number
@@ -246,15 +269,17 @@ def _runs_away(trial: Recording) -> bool:
 
 
 def _looked_at(reference: Recording, trial: Recording, parted: Ints) -> Ints:
-    """Return the samples to replay: all that part; all whose membranes are known.
+    """Return the samples to replay.
 
-    Else those nearest to threshold and a few more.
+    All, where membranes or what spikes carry were recorded. Else those that part. Where none parts,
+    those nearest to threshold and a few more.
     """
     everyone = np.arange(reference.drive.n_samples)
     if any(trace in traces for traces in trial.traces for trace in ("before_reset", "payload")):
         return everyone
     if len(parted):
         return parted
+    # No sample parts: a few of them show how finely equal runs were judged.
     near = [
         found[2]
         for layer in range(len(reference.spikes))
@@ -267,7 +292,10 @@ def _looked_at(reference: Recording, trial: Recording, parted: Ints) -> Ints:
 def _replayed(
     trial: Recording, reference: Recording, samples: Ints, in_doubt: Collection[int]
 ) -> Replay:
-    """Replay a trial; in a short dtype its own arithmetic is asked as well."""
+    """Replay a trial.
+
+    In a short dtype, refsim's own steps in that dtype say as well what may have been decided.
+    """
     dtypes = _dtypes(reference, trial)
     own: Callable[..., Any] | None = None
     if dtypes[1] in SHORT:
@@ -280,20 +308,24 @@ def _replayed(
 def _most_endangered(
     reference: Recording, trial: Recording, replayed: Replay
 ) -> tuple[tuple[float, int, int, int], float]:
-    """Return, of the nearest approaches of all layers, one that rounding reaches, else the nearest;
-    and its bound.
+    """Return the nearest approach that rounding can tip, and its bound.
+
+    There is one for each layer. Where rounding can tip none of them, the nearest of all is
+    returned.
     """
     nearest = [
         found
         for layer in range(len(reference.spikes))
         if (found := nearest_approach((reference, trial), layer)) is not None
     ]
+    # Samples of a nearest approach that the replay did not bound by themselves.
     missing = [
         sample
         for _, layer, sample, neuron in nearest
         if replayed.bound_at(layer, sample, neuron) is None
     ]
     known = replay(trial, np.unique(missing), _dtypes(reference, trial)) if missing else replayed
+    # False sorts before True: first those within their bound, then the nearest.
     rows = [
         (each, _either(replayed.bound_at(*each[1:]), known.bound_at(*each[1:]))) for each in nearest
     ]
@@ -301,10 +333,12 @@ def _most_endangered(
 
 
 def _dtypes(*recordings: Recording) -> tuple[str, ...]:
+    """Return the dtypes in which some runs were computed."""
     return tuple(str(recording.provenance["dtype"]) for recording in recordings)
 
 
 def _either(first: float | None, second: float | None) -> float:
+    """Return the first of two bounds that is known; infinite where neither is."""
     found = first if first is not None else second
     return np.inf if found is None else found
 
@@ -312,8 +346,12 @@ def _either(first: float | None, second: float | None) -> float:
 def nearest_approach(
     recordings: Sequence[Recording], only: int | None = None
 ) -> tuple[float, int, int, int] | None:
-    """Return (distance, layer, sample, neuron) of the nearest approach to threshold over some runs,
-    in one layer or all.
+    """Return the nearest approach to threshold over some runs, in one layer or in all.
+
+    Returns
+    -------
+    (distance, layer, sample, neuron) or None
+        None where no engine knew the threshold.
     """
     rows = []
     for recording in recordings:
@@ -332,11 +370,11 @@ def nearest_approach(
 def judge_identity(claim: Claim, comparison: Comparison) -> Verdict:
     """Judge the number of mismatched spikes.
 
-    No mismatch is a pass: the identity was observed, unless a layer never fired, whose weights it
-    does not test, or its decisions were judged too coarsely. Mismatches are a fail as soon as one
-    decision of the trial is wrong: farther from threshold than rounding can reach, on what the
-    trial itself sent (docs/decisions/0002, 0047). They are inconclusive where every decision that
-    differs lies within that bound.
+    No mismatch is a pass: the same spikes were seen. It is none where a layer never fired, so that
+    its weights were not tested, or where its decisions were judged too coarsely. Mismatches are a
+    fail as soon as one decision of the trial is wrong: farther from threshold than rounding can
+    reach, on what the trial itself sent (docs/decisions/0002, 0047). They are inconclusive where
+    every decision that differs lies within that bound.
     """
     value = sum(comparison.mismatched)
     margin = comparison.nearest[0] if comparison.nearest else None
@@ -364,6 +402,7 @@ def judge_identity(claim: Claim, comparison: Comparison) -> Verdict:
 
 
 def _facts(comparison: Comparison) -> Mapping[str, Any]:
+    """Return the comparison as data for report.json."""
     found = comparison.replay
     facts: dict[str, Any] = {
         "outcome": comparison.outcome,
@@ -390,6 +429,7 @@ def _facts(comparison: Comparison) -> Mapping[str, Any]:
         },
         "culprit_layers": found.culprits,
     }
+    # Keys below are there only where there is something to say.
     if comparison.trial.not_a_number is not None:
         facts["first_not_a_number"] = dict(
             zip(("layer", "sample", "neuron", "step"), comparison.trial.not_a_number, strict=True)
@@ -418,12 +458,12 @@ def _facts(comparison: Comparison) -> Mapping[str, Any]:
 
 
 def _finite(bound: float | None) -> float | None:
-    """JSON has no infinity; what is not known is null."""
+    """Return a bound as JSON can hold it: null where it is infinite or unknown."""
     return bound if bound is not None and math.isfinite(bound) else None
 
 
 def who_fired(comparison: Comparison) -> str:
-    """Name the run that fires where the two part."""
+    """Name the run that fires at the first difference."""
     assert comparison.first is not None
     if comparison.reference.label == comparison.trial.label:
         return "the trial" if comparison.first.fired else "the reference"
@@ -431,7 +471,7 @@ def who_fired(comparison: Comparison) -> str:
 
 
 def place(decision: Decision) -> str:
-    """Say where a decision was made."""
+    """Say where a decision was made: layer, sample, neuron and step."""
     return (
         f"layer {decision.layer}, sample {decision.sample}, neuron {decision.neuron}, step "
         f"{decision.step}"
@@ -444,6 +484,7 @@ def describe(comparison: Comparison) -> str:
 
 
 def _not_a_number(comparison: Comparison) -> str:
+    """Say where a membrane is NaN or infinite."""
     layer, sample, neuron, step = comparison.trial.not_a_number or (0, 0, 0, 0)
     return (
         f"a membrane of the trial is NaN or infinite, first at layer {layer}, sample "
@@ -452,9 +493,11 @@ def _not_a_number(comparison: Comparison) -> str:
 
 
 def _wrong(comparison: Comparison) -> str:
+    """Say how many decisions are wrong, and what the first of them is."""
     first, found = comparison.first, comparison.replay
     assert first is not None
     wrong = found.count("wrong")
+    # How far the first wrong decision lies from threshold.
     beyond = (
         f"{abs(first.distance):.2g} from threshold, beyond the rounding bound {first.bound:.2g}"
     )
@@ -468,11 +511,13 @@ def _wrong(comparison: Comparison) -> str:
             f"what spikes carry is off by {first.distance:.3g}, first at {place(first)}; "
             f"rounding reaches {first.bound:.2g}"
         )
+    # Both membranes are given where the trial's was recorded.
     sides = (
         ""
         if first.trial_seen is None
         else f"; membranes {first.seen:.9g} and {first.trial_seen:.9g}"
     )
+    # A delay is the first thing to look for when two simulators disagree.
     late = delays(comparison.reference, comparison.trial)
     delayed = (
         (
@@ -486,7 +531,8 @@ def _wrong(comparison: Comparison) -> str:
 
 
 def _membranes(comparison: Comparison) -> str:
-    # A read-out's output is wrong for what it hears, too: told of are the layers that fire.
+    """Say how many membranes are other than declared, and what the first of them is."""
+    # A read-out's output is wrong also where its input is: only layers that fire are named.
     fires = [layer.model.discrete.fire is not None for layer in comparison.reference.network.layers]
     wrong = comparison.replay.wrong
     first = next(
@@ -507,11 +553,13 @@ def _membranes(comparison: Comparison) -> str:
 
 
 def _readout_differs(comparison: Comparison) -> str:
+    """Say which readout differs."""
     off = next(readout for readout in comparison.readouts if readout.differs)
     return f"the {off}" if len(comparison.parted) else f"every spike is the same, but the {off}"
 
 
 def _tied(comparison: Comparison) -> str:
+    """Say where a decision lies within rounding."""
     first = comparison.first
     if first is None:
         return "the runs part, and no decision of either is wrong"
@@ -525,6 +573,7 @@ def _tied(comparison: Comparison) -> str:
 
 
 def _unjudged(comparison: Comparison) -> str:
+    """Say where a decision lies of which no bound on rounding is known."""
     first = comparison.first
     assert first is not None
     return (
@@ -534,6 +583,7 @@ def _unjudged(comparison: Comparison) -> str:
 
 
 def _identical(comparison: Comparison) -> str:
+    """Say that both runs are identical, and how near they came to threshold."""
     text = "identical in every layer, sample and step"
     if comparison.nearest is None:
         return text
@@ -545,6 +595,7 @@ def _identical(comparison: Comparison) -> str:
 
 
 def _silent(comparison: Comparison) -> str:
+    """Say which layers never fire."""
     layers = ", ".join(map(str, comparison.silent_layers))
     return (
         f"layer {layers} never fires in either run, and silence agrees with any weights; give "
@@ -553,6 +604,7 @@ def _silent(comparison: Comparison) -> str:
 
 
 def _reference_wrong(comparison: Comparison) -> str:
+    """Say which decision of the reference is not as declared."""
     assert comparison.reference_replay is not None
     first = comparison.reference_replay.wrong[0]
     return (
@@ -562,6 +614,7 @@ def _reference_wrong(comparison: Comparison) -> str:
 
 
 def _coarse(comparison: Comparison) -> str:
+    """Say how many decisions rounding leaves unjudged."""
     found = comparison.replay
     return (
         f"identical, but {1 - found.judged_share:.1%} of decisions cannot be judged: "
