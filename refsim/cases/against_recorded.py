@@ -1,6 +1,7 @@
-"""Held against the recorded twin.
+"""The network beside recorded spikes: what the framework itself fired, as one more run.
 
-The spikes that the framework itself fired, as one more run of the same network.
+`judge_recorded` adds that run to the findings of a validation, with what would explain a
+difference; `compare_recorded` compares it; `code_claims` says which claims it is judged by.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,11 +35,8 @@ _EARLY = Claim(
     "spikes before the first can come",
     0,
     "spikes",
-    (
-        "what is given some steps late gives nothing in its first steps; a spike there says that "
-        "it "
-        "is not so late"
-    ),
+    "what is given some steps late gives nothing in its first steps; a spike there says that it "
+    "is not so late",
 )
 
 
@@ -51,18 +49,22 @@ def judge_recorded(
 ) -> Findings:
     """Add to the findings whether recorded spikes are those of the network.
 
-    One more run, judged as any other.
+    The recording is one more run, judged as any other.
 
     Parameters
     ----------
     expected : ExpectedSpikes
     claims : list of Claim
-        Those about code are held against the recording.
+        Claims about code, each judged on the recording.
     late : (1,) or (n,) int64
         Steps by which the framework gives the last layer's spikes later than they are fired.
     readings : dict of str to function
-        The network and how late its output is, read with one convention taken otherwise; of those,
-        what explains a difference is named.
+        Each reads the file with one convention taken otherwise, and returns the network and how
+        late its output is. Where one explains a difference, it is named.
+
+    Returns
+    -------
+    Findings
 
     Raises
     ------
@@ -71,6 +73,7 @@ def judge_recorded(
     """
     reference = findings.reference
     assert reference is not None
+    # Read the spikes, and put late ones to where they were fired.
     given, aside = expected.layers(reference.network)
     raw = read_layers(given, reference.network, reference.drive, expected.axes, expected.where)
     moved = raw.sooner(expected.delays(reference.network, late))
@@ -82,7 +85,9 @@ def judge_recorded(
         _label(expected, raw, reference),
         reference,
     )
+    # Compare them as one more run.
     found = compare_recorded(reference, trial, [each.trial for each in findings.comparisons])
+    # If this is the worst run, the report looks closer at it and no longer at another.
     look = findings.look
     if replace(findings, comparisons=(*findings.comparisons, found)).worst is found:
         look = cache(
@@ -96,6 +101,7 @@ def judge_recorded(
             )
         )
         found = _with_membrane(found, look())
+    # Judge each claim; where one does not pass, look for what explains the recording.
     verdicts = [_with_layers(judge_code(claim, found), found) for claim in claims]
     if any(each.status in ("fail", "inconclusive") for each in verdicts) and any(found.mismatched):
         why = causes(
@@ -107,6 +113,7 @@ def judge_recorded(
         )
         verdicts = [_explained(each, why, found) for each in verdicts]
     verdicts += _early(moved, expected.name)
+    # The report says what was read, and what was assumed in reading it.
     facts = {
         "expected": _facts(expected, raw, moved, found.trial),
         "assumed": [
@@ -139,20 +146,21 @@ def compare_recorded(
 ) -> Comparison:
     """Compare a recording with a run.
 
-    Where only some layers were recorded, the others are what rounding lets them be.
+    Where only some layers were recorded, the others fire what rounding lets them fire.
 
     Parameters
     ----------
+    reference, trial : Recording
     others : list of Recording
         More runs of the same network and drive.
     """
     check_comparable(reference, trial)
     if "recorded_layers" not in trial.provenance:
         return compare_recordings(reference, trial)
+    # Other runs in the same dtype are the first guess at what nobody recorded.
     same = [each for each in others if each.provenance["dtype"] == trial.provenance["dtype"]]
     settled = settle(trial, reference, same)
-    # A decision that hangs on one that nobody saw, and that rounding may have tipped, is not
-    # judged.
+    # A decision is not judged where it depends on one that nobody saw and rounding may have tipped.
     return compare_recordings(
         reference, _with_outputs(settled.trial, reference), in_doubt=settled.open
     )
@@ -161,7 +169,7 @@ def compare_recorded(
 def _with_outputs(trial: Recording, reference: Recording) -> Recording:
     """Return a trial in which layers that were not recorded send what the reference's do.
 
-    Where spikes are the same, these are compared too.
+    So their outputs can be compared where spikes are the same.
     """
     free = set(range(len(trial.spikes))) - set(trial.provenance["recorded_layers"])
     names = [output_trace(layer) for layer in trial.network.layers]
@@ -175,6 +183,7 @@ def _with_outputs(trial: Recording, reference: Recording) -> Recording:
 
 
 def _dtype(expected: ExpectedSpikes, network: Network) -> str:
+    """Return the dtype of a recording; a network of whole numbers computed in float64."""
     whole = any("integer" in layer.model.traits for layer in network.layers)
     return expected.dtype or ("float64" if whole else "float32")
 
@@ -191,8 +200,9 @@ def _label(expected: ExpectedSpikes, raw: RecordedLayers, reference: Recording) 
 
 
 def _with_layers(verdict: Verdict, found: Comparison) -> Verdict:
-    """Say of a recording of some layers which they are, and of silence what it is."""
+    """Say which layers a recording has, and that a silent layer may hold spikes of another."""
     layers = found.trial.provenance["recorded_layers"]
+    # An array of 0 and 1 for a layer that never fires is likely that of another layer.
     if (
         verdict.status == "fail"
         and found.outcome == "readout differs"
@@ -212,7 +222,7 @@ def _with_layers(verdict: Verdict, found: Comparison) -> Verdict:
 
 
 def _like_spikes(found: Comparison) -> list[int]:
-    """Return the readouts of which something was recorded that looks like spikes."""
+    """Return the readouts whose recording looks like spikes: it holds 0 and 1 alone."""
     layers = found.trial.provenance["recorded_layers"]
     known = known_of(found.trial)
     return [
@@ -244,7 +254,7 @@ def _explained(verdict: Verdict, why: Sequence[str], found: Comparison) -> Verdi
 
 
 def _unseen(found: Comparison) -> str:
-    """Say which layers to record where rounding in one that was not leaves it open."""
+    """Say which layers to record where rounding in an unrecorded one leaves it open."""
     missing = [
         index
         for index in range(len(found.trial.network.layers))
@@ -259,7 +269,7 @@ def _unseen(found: Comparison) -> str:
 
 
 def _early(moved: RecordedLayers, name: str) -> list[Verdict]:
-    """Judge spikes that came before they can have come."""
+    """Judge spikes that were recorded before the first could have come."""
     if not moved.late:
         return []
     count = sum(moved.early.values())
@@ -273,6 +283,7 @@ def _early(moved: RecordedLayers, name: str) -> list[Verdict]:
 def _facts(
     expected: ExpectedSpikes, raw: RecordedLayers, moved: RecordedLayers, trial: Recording
 ) -> dict[str, Any]:
+    """Return what was read and how, as data for report.json."""
     return {
         "file": expected.name,
         "layers": {str(index): len(each.train) for index, each in sorted(raw.rasters.items())},
@@ -290,15 +301,16 @@ def _facts(
 
 @dataclass(frozen=True, eq=False)
 class _Follower:
-    """Stands in for the engine of a recording.
+    """An engine that stands in for the one that made a recording.
 
-    Its membranes are those of the declared step that follows its spikes.
+    Its membranes are those of the declared step along the recorded spikes.
     """
 
     trial: Recording
 
     def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
         """Return the recorded spikes of some samples, with what their thresholds saw."""
+        # The drive asks for samples by number; the recording has them in rows.
         numbers = {int(number): row for row, number in enumerate(self.trial.drive.sample_numbers)}
         rows = np.array([numbers[int(number)] for number in drive.sample_numbers])
         spikes = tuple(train.take(rows) for train in self.trial.spikes)
@@ -317,20 +329,22 @@ class _Follower:
         return replace(self.trial, drive=drive, spikes=spikes, traces=traces)
 
     def _known(self) -> dict[int, Known | None]:
+        """Return what is known of each layer, None of those that nobody recorded."""
         seen = known_of(self.trial)
         return {index: seen.get(index) for index in range(len(self.trial.spikes))}
 
 
 def _whole(known: Known | None, fired: NDArray[np.bool_], rows: Ints) -> Known:
+    """Return a layer as known everywhere: where nobody saw it, by what it was taken to fire."""
     return Known(
         fired, None, None if known is None or known.carried is None else known.carried[rows]
     )
 
 
 def code_claims(claims: Sequence[Claim]) -> list[Claim]:
-    """Return those of some claims that a recording is held against.
+    """Return the claims that a recording is judged by.
 
-    The usual where there is none.
+    These are the usual ones where none of those given is about code.
     """
     own = [claim for claim in claims if claim.measure in CODE_MEASURES]
     return own or [claim for claim in standard_claims() if claim.measure in CODE_MEASURES]

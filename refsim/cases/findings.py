@@ -1,8 +1,8 @@
-"""Is the step right? The declared step against its ODE at dt/2, dt/4, ...
+"""Everything that a validation found, as data; the report only shows it.
 
-A discretisation error with an order.
-
-Findings: everything a validation found, as data; the report only shows it.
+`Ladder` answers whether the step is right: the declared step beside its ODE at dt/2, dt/4, ...,
+whose difference has an order. `Closeup` shows one neuron where two runs part. `Findings` holds all
+of it.
 """
 
 import functools
@@ -31,9 +31,9 @@ class Rung:
     Attributes
     ----------
     from_grid : Displacement
-        Against the declared step.
+        Displacement of its spikes from those of the declared step.
     to_next : Displacement or None
-        Against the next finer rung: what shrinks with dt.
+        Displacement from the next finer rung, which shrinks with dt.
     """
 
     refine: int
@@ -44,8 +44,9 @@ class Rung:
 
 @dataclass(frozen=True, eq=False)
 class Ladder:
-    """Fine mode at several refinements, and the order at which it converges (NaN where it cannot be
-    fitted).
+    """Fine mode at several refinements, and the order at which it converges.
+
+    The order is NaN where it cannot be fitted.
     """
 
     rungs: tuple[Rung, ...]
@@ -53,7 +54,15 @@ class Ladder:
 
 
 def climb(grid: Recording, fine: Sequence[Recording]) -> Ladder:
-    """Compare fine runs with the grid and with each other, coarse to fine."""
+    """Compare fine runs with the grid and with each other, from coarse to fine.
+
+    Parameters
+    ----------
+    grid : Recording
+        The declared step at dt.
+    fine : list of Recording
+        The ODE at dt/refine.
+    """
     runs = sorted(fine, key=lambda recording: recording.refine)
     rungs = []
     for index, run in enumerate(runs):
@@ -63,9 +72,9 @@ def climb(grid: Recording, fine: Sequence[Recording]) -> Ladder:
 
 
 def _apart(left: Recording, right: Recording) -> Displacement:
-    """Measure how far spikes lie apart.
+    """Measure how far the spikes of two runs lie apart.
 
-    Where nobody judges the classes of a network, its spikes are measured all the same.
+    Spikes are measured also where nobody judges the classes of a network.
     """
     return displacement(
         *(replace(run, network=replace(run.network, undecided="")) for run in (left, right))
@@ -86,7 +95,7 @@ def ladder_order(rungs: Sequence[Rung]) -> float:
 
 
 def judge_ladder(claim: Claim, ladder: Ladder) -> list[Verdict]:
-    """Return the verdicts of a claim on the ladder: one a rung, or one for its order."""
+    """Return the verdicts of a claim on the ladder: one for each rung, or one for its order."""
     if claim.measure == "order of convergence":
         if np.isnan(ladder.order):
             return [
@@ -104,6 +113,7 @@ def judge_ladder(claim: Claim, ladder: Ladder) -> list[Verdict]:
                 run="Brian2 fine " + ", ".join(f"dt/{rung.refine}" for rung in ladder.rungs),
             )
         ]
+    # All other measures are of one rung.
     rows = []
     for rung in ladder.rungs:
         if claim.measure == "decisions changed by the step" and (
@@ -138,18 +148,19 @@ LADDER_MEASURES = (
 
 @dataclass(frozen=True, eq=False)
 class Closeup:
-    """One neuron of one sample, looked at again with its membrane recorded.
+    """One neuron of one sample, run again with its membrane recorded.
 
-    Where two runs part, or nearly do.
+    It is the neuron at which two runs part, or nearly do.
 
     Attributes
     ----------
-    where : (layer, sample, neuron)
+    layer, sample, neuron : int
     step : int or None
-        Where they part; None where they only come near to threshold.
+        The step in which they part; None where they only come near to threshold.
     reference, trial : (n_steps,) float64
-        What the threshold saw.
+        What the threshold saw, in the unit of the membrane.
     threshold : float
+        In the same unit; NaN where it moves.
     """
 
     layer: int
@@ -163,14 +174,14 @@ class Closeup:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What a validation found.
+    """The result of a validation.
 
     Attributes
     ----------
     title : str
     network : Network or None
     data : dict
-        What was put in: name, samples, steps, encoder.
+        The input in words and numbers: name, samples, steps, encoder.
     reference : Recording or None
     comparisons : tuple of Comparison, one a trial
     ladder : Ladder or None
@@ -199,7 +210,7 @@ class Findings:
     def conventions(self) -> list[Explanation]:
         """The traits that, read otherwise, would make the worst run the reference's.
 
-        Empty where it parts by rounding alone.
+        Empty where that run parts by rounding alone.
         """
         worst = self.worst
         return (
@@ -212,8 +223,8 @@ class Findings:
     def verdict(self) -> str:
         """``"pass"``, ``"fail"`` or ``"inconclusive"``."""
         rows = [verdict.status for verdict in self.verdicts if verdict.claim.measure == IDENTITY]
-        # Runs that were compared are judged, whether a claim asks for it or not: heading and
-        # sentence are one verdict.
+        # Runs that were compared are judged, whether a claim asks for it or not. So the heading and
+        # the sentence of a report never contradict each other.
         unasked = [] if rows else [found.status for found in self.comparisons]
         return (
             "fail"
@@ -225,7 +236,7 @@ class Findings:
 
     @property
     def worst(self) -> Comparison | None:
-        """The comparison to look at: a real difference before a tie before the nearest approach."""
+        """The comparison to look at: a real difference first, then a tie, then the nearest."""
         if not self.comparisons:
             return None
         return max(
@@ -242,7 +253,13 @@ class Findings:
 def look_closer(
     found: Comparison, network: Network, drive: Drive, reference: Engine, trial: Engine
 ) -> Closeup | None:
-    """Run one sample again, with membranes, at its first divergence or nearest approach."""
+    """Run one sample again, with membranes, at its first divergence or nearest approach.
+
+    Returns
+    -------
+    Closeup or None
+        None where there is nothing to look at, or an engine does not fire as before.
+    """
     where, step = _place(found)
     if where is None:
         return None
@@ -261,15 +278,17 @@ def look_closer(
 def _again(
     engine: Engine, run: Recording, drive: Drive, where: tuple[int, int, int]
 ) -> Floats | None:
-    """Run a sample again with its membranes, alone or in its block: whichever fires as it did.
+    """Run a sample again with its membranes; return those of one neuron, (n_steps,).
 
-    None where neither does.
+    It is run alone, then in its block, and the first that fires as before is taken. Returns None
+    where neither does.
     """
     layer, sample, neuron = where
     first = sample // BLOCK * BLOCK
     for samples in (np.array([sample]), np.arange(first, min(first + BLOCK, drive.n_samples))):
         place = int(np.searchsorted(samples, sample))
         again = engine.run(run.network, drive.take(samples), record=("before_reset",))
+        # A run of another size may round otherwise; what is shown must be the run that was judged.
         same = (
             np.array_equal(a.take(np.array([place])).code, b.take(np.array([sample])).code)
             for a, b in zip(again.spikes, run.spikes, strict=True)
@@ -281,6 +300,7 @@ def _again(
 
 
 def _place(found: Comparison) -> tuple[tuple[int, int, int] | None, int | None]:
+    """Return the neuron to look at, as (layer, sample, neuron), and the step if there is one."""
     if found.first is not None:
         at = found.first
         return (at.layer, at.sample, at.neuron), at.step
@@ -290,6 +310,6 @@ def _place(found: Comparison) -> tuple[tuple[int, int, int] | None, int | None]:
 
 
 def threshold_of(network: Network, layer: int, neuron: int) -> float:
-    """Return the threshold of a neuron, where it is a constant; NaN where it moves."""
+    """Return the threshold of a neuron where it is constant; NaN where it moves."""
     value = constant_threshold(network.layers[layer], network.dt)
     return float(value[neuron] if value.ndim else value)

@@ -1,6 +1,7 @@
-"""Is the gradient right.
+"""Is the gradient right? refsim's steps beside back-propagation through the cards' own text.
 
-Refsim's PyTorch steps against back-propagation through the cards' own text, on real data.
+`validate_gradient` judges a case of this kind on real data; `target_for` finds what its loss
+compares with.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,24 +23,30 @@ def validate_gradient(
     table: Mapping[str, Any],
     claims: Sequence[Claim],
 ) -> list[Verdict]:
-    """Judge the claims of a case.
+    """Judge the claims of a case of kind gradient.
 
     Parameters
     ----------
     found : Dataset
-        With the labels that the loss takes.
+        Holds the labels that the loss takes.
     table : dict
-        loss, surrogate (a name, or a dict with name and parameters, or a list of them, one a
-        layer); perhaps options of the loss, detach_reset, dtype.
+        ``loss`` and ``surrogate`` (a name, a dict with name and parameters, or a list of them, one
+        a layer); perhaps options of the loss, detach_reset, dtype.
+
+    Returns
+    -------
+    list of Verdict
+        One for each claim.
 
     Raises
     ------
     RefsimError
-        For what is none of these, or a claim that asks another question.
+        For anything else, or a claim that asks another question.
     """
     from ..checks.gradient.check import GRADIENT_CHECKS, check_gradient
     from ..checks.loss import declared_loss
 
+    # A case is checked before anything runs: measures, units, question, options.
     if unknown := {claim.measure for claim in claims} - set(GRADIENT_CHECKS):
         raise RefsimError(
             f"case: {listed(unknown)} is not a measure of a gradient; known are "
@@ -61,6 +68,7 @@ def validate_gradient(
         raise RefsimError(
             f"case: options must be a table, such as {{ window = 10 }}, but is {options!r}."
         )
+    # Run the check once; every claim reads its own measure from the report.
     given = table["surrogate"]
     surrogates = [_declared(each) for each in (given if isinstance(given, list) else [given])]
     loss, kind = declared_loss(table["loss"], options)
@@ -78,7 +86,7 @@ def validate_gradient(
 
 
 def _declared(given: Any) -> Any:
-    """Return the spike function of a surrogate by name, or of a table with name and parameters."""
+    """Return the spike function of a surrogate, from its name or a table with parameters."""
     from ..pytorch.surrogate import spike_function
 
     table = dict(given) if isinstance(given, Mapping) else {"name": given}
@@ -93,9 +101,9 @@ def _declared(given: Any) -> Any:
 
 
 def _judged(claim: Claim, measured: Verdict | None) -> Verdict:
-    """Hold what was measured against the case's own limit.
+    """Judge what was measured by the case's own limit.
 
-    What was not judged, or does not apply, is inconclusive: a claim of it says nothing.
+    What was not judged, or does not apply, is inconclusive: a claim about it says nothing.
     """
     if measured is None:
         return Verdict(
@@ -112,9 +120,7 @@ def _judged(claim: Claim, measured: Verdict | None) -> Verdict:
 
 
 def target_for(kind: str, found: Dataset, drive: Drive, network: Network) -> Any:
-    """Return what a loss takes besides the outputs.
-
-    Labels, or, where it takes trains, some that are drawn.
+    """Return what a loss takes besides the outputs: labels, or trains that are drawn.
 
     Raises
     ------

@@ -1,11 +1,9 @@
-"""The module as its owner calls it.
+"""Validate a network on real input: its code, its step, and how well it does its task.
 
-An equal call must be answered alike, or the report says which state is left from the last.
-
-How much hangs on what a file leaves unsaid: the accuracy of the network under every other answer,
-reported and not judged.
-
-Validate a network on real input: is the code right, is the step right, does it do its task.
+`Plan` says which engines run; `validate_network` runs them and judges every claim; `judge_code`
+judges one claim about code. `judge_calls` says whether a module answers equal calls alike, or which
+state is left from the last call. `with_other_readings` shows how much depends on what a file leaves
+unsaid: the accuracy of the network under every other answer, which is reported and not judged.
 """
 
 import functools
@@ -36,18 +34,16 @@ _CLAIM = Claim(
     MEASURE,
     0,
     "numbers",
-    (
-        "the declared network answers equal calls alike; a module that puts back some of its "
-        "states "
-        "alone answers by what it was called with before"
-    ),
+    "the declared network answers equal calls alike; a module that puts back some of its states "
+    "alone answers by what it was called with before",
 )
 
 
 def judge_calls(trial: Recording) -> list[Verdict]:
     """Judge what a module answered when it was called twice.
 
-    Nothing for a run of no module, or of one that leaves all to its owner.
+    The list is empty for a run of no module, or of a module that leaves the reset of its states to
+    its owner.
     """
     calls = trial.provenance.get("calls")
     if not calls or (calls["status"] == "pass" and not calls["equal"]):
@@ -72,14 +68,19 @@ _BECAUSE = (
 
 
 def with_other_readings(findings: Findings, readings: Mapping[str, Callable[[], Any]]) -> Findings:
-    """Add to the findings the accuracy of each other reading, run by refsim's PyTorch steps in
-    float32 on the same input.
+    """Add to the findings the accuracy of the network under each other reading of its file.
+
+    Each is run by refsim's PyTorch steps in float32 on the same input.
 
     Parameters
     ----------
     readings : dict of str to function
-        What is taken otherwise, ``reset='to v_reset'``, and a function that reads the file so: what
-        it returns has the ``network``.
+        By what is taken otherwise, such as ``reset='to v_reset'``, a function that reads the file
+        so. What it returns has the ``network``.
+
+    Returns
+    -------
+    Findings
 
     Raises
     ------
@@ -118,8 +119,10 @@ TRIALS = ("torch float64", "torch float32", "brian2 float32", "discrete float64"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: the engines on trial, the refinements of fine mode, Brian2's processes at once,
-    or a Dask scheduler for them.
+    """The engines to run.
+
+    `trials` are on trial, `fine` are the refinements of fine mode, `workers` is the number of
+    Brian2's processes at once, and `scheduler` is a Dask scheduler for them.
     """
 
     trials: tuple[Engine, ...]
@@ -128,7 +131,7 @@ class Plan:
     scheduler: Any = None
 
     def reference(self) -> Brian2:
-        """Return the engine that all others are held against."""
+        """Return the engine that all others are compared with."""
         return Brian2(workers=self.workers, scheduler=self.scheduler)
 
     def climber(self) -> Brian2:
@@ -139,7 +142,7 @@ class Plan:
 def make_trial(name: str, device: str = "cpu", workers: int = 1, scheduler: Any = None) -> Engine:
     """Return an engine on trial by name, one of ``TRIALS``.
 
-    Workers and scheduler are for Brian2.
+    Workers and scheduler are for Brian2 alone.
     """
     if name not in TRIALS:
         raise RefsimError(f"run {name!r} is not known; known are {', '.join(TRIALS)}.")
@@ -190,11 +193,25 @@ def validate_network(
     drive : Drive
     plan : Plan
     claims : list of Claim
-        Measures are those of ``MEASURES``; each code claim is held against each trial.
+        Measures are those of ``MEASURES``; each claim about code is judged on each trial.
     labels : (n_samples,) int64, optional
-        For the accuracy.
+        The right class of each sample, for the accuracy.
+    title : str
+        What the report is called.
+    data : dict, optional
+        More facts about the input, for the report.
+
+    Returns
+    -------
+    Findings
+
+    Raises
+    ------
+    RefsimError
+        Where labels and network do not fit, or a claim has another measure.
     """
     check_run(network, drive, ())
+    # Labels must be classes that the network can answer.
     classes = network.layers[-1].n_post
     if (
         labels is not None
@@ -205,6 +222,7 @@ def validate_network(
             f"labels reach from {labels.min()} to {labels.max()}, but the network has {classes} "
             "outputs; classes are counted from 0."
         )
+    # Run the reference, then each trial, then the ladder of fine mode.
     reference_engine = plan.reference()
     total = drive.n_samples * (1 + len(plan.trials) + len(plan.fine))
     with progress(total, "validate"):
@@ -216,6 +234,7 @@ def validate_network(
         )
         fine = plan.climber().ladder(network, drive, plan.fine, record)
     ladder = climb(reference, fine) if fine else None
+    # The neuron to look at is run again only when somebody asks for it, and then once.
     look: Callable[[], Closeup | None] | None = None
     if comparisons:
         worst = Findings(title, (), comparisons=comparisons).worst
@@ -230,6 +249,7 @@ def validate_network(
             comparisons = tuple(
                 _with_membranes(found, look()) if found is worst else found for found in comparisons
             )
+    # Judge every claim, and each module that was called twice.
     verdicts = [
         verdict
         for claim in applying(claims, network)
@@ -261,11 +281,13 @@ def _judge(
     ladder: Ladder | None,
     labels: Ints | None,
 ) -> list[Verdict]:
+    """Return the verdicts of one claim: about code, the task or the step."""
     if claim.measure in CODE_MEASURES:
         return [judge_code(claim, found) for found in comparisons]
     if claim.measure == "accuracy":
         if labels is None:
             return [Verdict(claim, None, "skipped", detail="the data has no labels")]
+        # A network without classes has no accuracy.
         if reference.no_decisions:
             return [
                 Verdict(
@@ -291,7 +313,7 @@ def _judge(
 def applying(claims: Sequence[Claim], network: Network) -> list[Claim]:
     """Return the claims that say something of a network.
 
-    Of event streams only where a card declares some.
+    Claims about event streams do so only where a card declares some.
     """
     return [claim for claim in claims if claim.measure != EVENTS or streams_of(network)]
 
@@ -299,7 +321,7 @@ def applying(claims: Sequence[Claim], network: Network) -> list[Claim]:
 def judge_code(claim: Claim, found: Comparison) -> Verdict:
     """Judge one of ``CODE_MEASURES``.
 
-    Where rounding alone explains every class that changed, it is a tie too.
+    Where rounding alone explains every class that changed, the change is a tie as well.
     """
     if claim.measure == IDENTITY:
         return judge_identity(claim, found)
@@ -307,6 +329,7 @@ def judge_code(claim: Claim, found: Comparison) -> Verdict:
         return judge_streams(claim, found.reference, found.trial)
     if found.no_decisions:
         return Verdict(claim, None, "skipped", run=found.trial.label, detail=found.no_decisions)
+    # What is left is the number of changed classes.
     verdict = judge(claim, found.changed_decisions, run=found.trial.label)
     tied = np.setdiff1d(found.parted, found.wrong_samples)
     if verdict.status == "fail" and classes_moved_by_rounding(

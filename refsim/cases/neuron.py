@@ -1,11 +1,10 @@
-"""Validate single neurons: a written input and the spikes and membranes it must give, in every
-engine; a step and its ODE.
+"""Validate single neurons in every engine, in four ways.
 
-Validate single neurons against formulas: the membrane up to the first spike, when that comes, and
-the interval after it.
-
-Hold a card against what NEST, another simulator, computed: its spikes, stored as data in
-validation/nest/.
+`validate_neuron` gives a written input and the spikes and membranes that it must give;
+`validate_steps` compares a declared step with the solution of its ODE. `validate_curve` compares
+with formulas: the membrane up to the first spike, the time of that spike, and the interval after
+it. `validate_rival` compares with what NEST, another simulator, computed: its spikes are stored as
+data in validation/nest/.
 """
 
 import tomllib
@@ -55,10 +54,21 @@ def validate_neuron(
 
     Parameters
     ----------
+    model : NeuronModel
     inputs : (n_steps,)
+        SI, in the unit of the card's input.
+    dt : float or str
+        Duration of a step, in seconds or with a unit.
     expected : dict
         ``spikes`` (n_steps,) of 0 and 1, and perhaps ``before_reset``, ``after_reset`` and
         ``payload`` (n_steps,).
+    claims : list of Claim
+        Measures are those of ``NEURON_MEASURES``.
+
+    Returns
+    -------
+    tuple of Verdict
+        One for each claim and engine.
     """
     drive = Drive.current(np.asarray(inputs, float).reshape(1, -1, 1), dt)
     for name, values in expected.items():
@@ -71,12 +81,14 @@ def validate_neuron(
 
 
 def _judge(claim: Claim, run: Recording, expected: Mapping[str, Sequence[float]]) -> Verdict:
+    """Judge one claim on one run."""
     if claim.measure == "wrong spikes":
         fired = run.spikes[0].dense()[0, :, 0]
         wrong = int((fired != np.asarray(expected["spikes"], bool)).sum())
         return judge(claim, wrong, run=run.label, detail=f"{int(fired.sum())} spikes")
     traces = {"membrane error": ("before_reset", "after_reset"), "payload error": ("payload",)}
     if claim.measure in traces:
+        # Only traces that the case gives, and the run has, are compared.
         found = {
             name: run.traces[0][name][0, :, 0]
             for name in traces[claim.measure]
@@ -95,9 +107,7 @@ def _judge(claim: Claim, run: Recording, expected: Mapping[str, Sequence[float]]
 
 
 def validate_steps(models: Sequence[NeuronModel], claims: Sequence[Claim]) -> tuple[Verdict, ...]:
-    """Hold each card's declared step against the solution of its ODE, found by Brian2's symbolic
-    updaters.
-    """
+    """Compare each card's declared step with the solution of its ODE, by Brian2's updaters."""
     rows: list[Any] = []
     for claim in claims:
         if claim.measure not in STEP_MEASURES:
@@ -116,7 +126,7 @@ FORMULAS = ("membrane", "first_spike", "interval")
 
 @dataclass(frozen=True)
 class Curve:
-    """What a case says of one neuron under a constant or a single input.
+    """A case about one neuron under a constant or a single input.
 
     Attributes
     ----------
@@ -124,13 +134,14 @@ class Curve:
     input : float
         SI, in the unit of the card's input.
     pulse : bool
-        Given in the first step alone, else held.
+        Whether the input is given in the first step alone; else it stays.
     n_steps : int
     dt : float
+        Seconds.
     expected : dict of str to str
-        ``membrane`` before the reset at the end of step k = 0, 1, ...; ``first_spike`` and
-        ``interval`` in seconds. In terms of the card's constants, its input I, step, k, and t = (k
-        + 1)*step.
+        Formulas: ``membrane`` before the reset at the end of step k = 0, 1, ...; ``first_spike``
+        and ``interval`` in seconds. They use the card's constants, its input I, step, k, and
+        t = (k + 1)*step.
     """
 
     model: NeuronModel
@@ -150,11 +161,12 @@ class Curve:
         )
 
     def formula(self, name: str, refine: int = 1) -> Any:
-        """Return a formula's value at every step."""
+        """Return the value of a formula at every step, (n_steps*refine,)."""
         if name not in self.expected:
             raise RefsimError(
                 f"case: a claim needs [expected] {name}, but there is {listed(self.expected)}."
             )
+        # The names that a formula may use.
         step, k = self.dt / refine, np.arange(self.n_steps * refine, dtype=float)
         scope = {
             **self.model.constants(step),
@@ -163,6 +175,7 @@ class Curve:
             "k": k,
             "t": (k + 1) * step,
         }
+        # A formula is parsed and checked as a card's text is, and never executed.
         tree = parse_expression(self.expected[name], f"case: [expected] {name}")
         if unknown := names_in(tree) - set(scope):
             raise RefsimError(
@@ -172,7 +185,7 @@ class Curve:
         return evaluate(tree, scope, FUNCTIONS)
 
     def membrane_errors(self, run: Recording, refine: int = 1) -> Any:
-        """Return how far the membrane lies from its formula, at each step before the first spike."""
+        """Return how far the membrane is off its formula, in each step before the first spike."""
         fired = run.spikes[0].step
         before = int(fired[0]) if len(fired) else self.n_steps * refine
         return np.abs(run.traces[0]["before_reset"][0, :, 0] - self.formula("membrane", refine))[
@@ -182,7 +195,7 @@ class Curve:
     def spike_error(self, run: Recording, name: str) -> float:
         """Return by how many steps the first spike, or the first interval, is off.
 
-        Infinite where too few spikes fell.
+        It is infinite where too few spikes fell.
         """
         fired = run.spikes[0].step
         if len(fired) < (1 if name == "first_spike" else 2):
@@ -192,8 +205,9 @@ class Curve:
         return float(abs(found - np.asarray(self.formula(name)) / self.dt))
 
     def order(self, run: Callable[[int], Recording]) -> float:
-        """Return the order at which the membrane nears its formula, between dt/2 and dt/4, in the
-        middle of the approach; NaN where it fires before.
+        """Return the order at which the membrane nears its formula, between dt/2 and dt/4.
+
+        It is measured in the middle of the approach; NaN where the neuron fires before.
         """
         errors = []
         for refine in (2, 4):
@@ -201,13 +215,19 @@ class Curve:
                 self.membrane_errors(run(refine), refine),
                 (self.n_steps // 2) * refine + refine - 1,
             )
-            # NaN keeps no limit.
+            # NaN satisfies no limit, so the claim fails.
             errors.append(float(found[at]) if at < len(found) else float("nan"))
         return float(np.log2(errors[0] / errors[1]))
 
 
 def read_curve(model: NeuronModel, table: Mapping[str, Any]) -> Curve:
-    """Read the keys of a case of kind curve."""
+    """Read the keys of a case of kind curve.
+
+    Raises
+    ------
+    RefsimError
+        With the key and what it must be.
+    """
     expected = table["expected"]
     if (
         not isinstance(expected, dict)
@@ -218,6 +238,7 @@ def read_curve(model: NeuronModel, table: Mapping[str, Any]) -> Curve:
             f"case: [expected] of a curve holds formulas as text, of {', '.join(FORMULAS)}, but "
             f"is {expected!r}."
         )
+    # An order needs a middle, and so some steps.
     steps, pulse = table["steps"], table.get("pulse", False)
     if (
         isinstance(steps, bool)
@@ -236,7 +257,7 @@ def read_curve(model: NeuronModel, table: Mapping[str, Any]) -> Curve:
 
 
 def validate_curve(curve: Curve, claims: Sequence[Claim]) -> tuple[Verdict, ...]:
-    """Hold all three engines against the formulas."""
+    """Compare all three engines with the formulas."""
     rows = []
     for claim in claims:
         if claim.measure not in _CURVE_MEASURES:
@@ -258,6 +279,7 @@ def validate_curve(curve: Curve, claims: Sequence[Claim]) -> tuple[Verdict, ...]
 
 
 def _largest(curve: Curve, run: Recording, _engine: Engine) -> float:
+    """Return the largest error of the membrane before the first spike."""
     errors = curve.membrane_errors(run)
     return float(errors.max()) if len(errors) else float("nan")
 
@@ -282,17 +304,17 @@ _RATES = {"1/ms": 1e3, "mV/ms": 1.0}  # units of NEST that no card has, in SI
 
 @dataclass(frozen=True)
 class Figures:
-    """What NEST was given and what came out, in SI.
+    """The input and output of NEST, in SI.
 
     Attributes
     ----------
     name : str
     values : dict of str to float
-        Parameters, start and input by NEST's names; of lists, ``asc_amps_1``, ``asc_amps_2``.
+        Parameters, start and input by NEST's names; entries of lists as ``asc_amps_1``, ...
     onset, duration : float
         Seconds; the input is 0 before its onset.
     spikes : dict of float to (n_spikes,) int64
-        By resolution in ms: the step at whose end NEST stamps each spike, counted from 1.
+        By resolution in ms: the step at whose end NEST puts each spike, counted from 1.
     """
 
     name: str
@@ -302,7 +324,7 @@ class Figures:
     spikes: Mapping[float, Any]
 
     def formula(self, text: str, where: str) -> float:
-        """Return an expression of NEST's values."""
+        """Return the value of an expression of NEST's values."""
         tree = parse_expression(text, where)
         if unknown := names_in(tree) - set(self.values):
             raise RefsimError(
@@ -313,12 +335,19 @@ class Figures:
 
 
 def read_figures(name: str) -> Figures:
-    """Read a file of validation/nest/."""
+    """Read a file of validation/nest/.
+
+    Raises
+    ------
+    RefsimError
+        Where there is none of that name, with the names that there are.
+    """
     path = shelf("validation") / "nest" / f"{name}.toml"
     if not path.is_file():
         known = listed(each.stem for each in path.parent.glob("*.toml"))
         raise RefsimError(f"case: there are no figures of NEST named '{name}'; known are {known}.")
     table = tomllib.loads(path.read_text("utf-8"))
+    # Parameters, start and input are one table of names, so that formulas may use all.
     given = {key: row for key, row in table["input"].items() if isinstance(row, dict)}
     rows = {**table["parameters"], **table["start"], **given}
     values = {label: number for key, row in rows.items() for label, number in _numbers(key, row)}
@@ -335,7 +364,7 @@ def read_figures(name: str) -> Figures:
 
 
 def _numbers(key: str, row: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Return a value of NEST in SI, or each of a list of values."""
+    """Return a value of NEST in SI, with its name; of a list, each value with a number."""
     values = row["value"] if isinstance(row["value"], list) else [row["value"]]
     labels = (
         [f"{key}_{index + 1}" for index in range(len(values))]
@@ -349,6 +378,7 @@ def _numbers(key: str, row: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def _si(value: float, unit: str, where: str) -> float:
+    """Return a value of NEST in SI."""
     if unit in _RATES:
         return float(value) * _RATES[unit]
     if unit in ("1", "flag"):
@@ -359,7 +389,7 @@ def _si(value: float, unit: str, where: str) -> float:
 
 @dataclass(frozen=True)
 class Rival:
-    """A card at NEST's values, beside NEST's figures.
+    """A card with NEST's values, beside NEST's figures.
 
     Attributes
     ----------
@@ -400,7 +430,7 @@ class Rival:
     def distance(self, run: Recording, resolution: float) -> float:
         """Return by how many steps at most a spike is off NEST's.
 
-        Infinite where their numbers differ.
+        It is infinite where the numbers of spikes differ.
         """
         last = round(self.until / (resolution * 1e-3))
         ours = run.spikes[0].step + 1  # NEST stamps a spike at the end of its step
@@ -417,9 +447,10 @@ def read_rival(model: NeuronModel, table: Mapping[str, Any]) -> Rival:
     Raises
     ------
     RefsimError
-        Where a formula is wrong, or the card starts elsewhere than NEST did.
+        Where a formula is wrong, or the card starts at other values than NEST did.
     """
     figures = read_figures(table["figures"])
+    # Parameters of the card from NEST's values; a wrong start would show in every spike.
     made = {
         key: figures.formula(text, f"case: [from_nest] {key}")
         for key, text in table["from_nest"].items()
@@ -439,6 +470,7 @@ def read_rival(model: NeuronModel, table: Mapping[str, Any]) -> Rival:
             f"case: resolutions: NEST has none at {listed(str(each) for each in missing)} ms; it "
             f"has {listed(str(each) for each in figures.spikes)}."
         )
+    # Without an end, the whole run is compared.
     said = "until" in table
     until = (
         to_si(table["until"], "second", "case: until", written=True) if said else figures.duration
@@ -453,7 +485,7 @@ def read_rival(model: NeuronModel, table: Mapping[str, Any]) -> Rival:
 
 
 def validate_rival(rival: Rival, claims: Sequence[Claim]) -> tuple[Verdict, ...]:
-    """Hold the declared step, in all three engines, and the ODE in Brian2 against NEST."""
+    """Compare the declared step, in all three engines, and the ODE in Brian2 with NEST."""
     rows: list[Verdict] = []
     for claim in claims:
         if claim.measure not in _NEST_MEASURES:
@@ -466,6 +498,7 @@ def validate_rival(rival: Rival, claims: Sequence[Claim]) -> tuple[Verdict, ...]
 
 
 def _steps(rival: Rival, claim: Claim) -> list[Verdict]:
+    """Judge the declared step in each engine at each resolution."""
     rows = []
     for resolution in rival.resolutions:
         for engine in all_engines():
@@ -482,6 +515,7 @@ def _steps(rival: Rival, claim: Claim) -> list[Verdict]:
 
 
 def _times(rival: Rival, claim: Claim) -> list[Verdict]:
+    """Judge the spike times of the ODE, in ms."""
     run = rival.solved()
     return [
         judge(

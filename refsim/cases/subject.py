@@ -1,6 +1,7 @@
-"""What is put on trial, and what it is held against.
+"""What is put on trial and what it is compared with: declared, read and trial, each with its name.
 
-Declared, read and trial, each with its name.
+`subject_of` finds the three from what a user gives; `ReadOptions` are the options beside it;
+`is_live` and `case_in` say what kind of thing was given.
 """
 
 import os
@@ -25,21 +26,22 @@ class Subject:
     Attributes
     ----------
     network : Network
-        The declared one, or where nothing was declared the one that was read from the module.
+        The declared network or, where nothing was declared, the one read from the module.
     title : str
     declared : str
-        By what: a file, a description, a case; empty where a module was read and nothing declared.
+        What declared it: a file, a description, a case. Empty where a module was read and nothing
+        was declared.
     read : Network or None
         What refsim measured from the module, or None where there is no module or it could not be
         read.
     unread : str
-        Why it could not.
+        The reason why it could not be read.
     trial : Engine or None
-        That runs the module; None where refsim's own steps go on trial.
+        The engine that runs the module; None where refsim's own steps go on trial.
     name : str
-        Of the module.
+        The name of the module.
     reading : Reading or None
-        Of a file.
+        What was read from a file, and what was assumed.
     case : Case or None
     claims : tuple of Claim
     """
@@ -70,7 +72,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What is said beside a file or module; see `refsim.validate`."""
+    """The options beside a file or module; see `refsim.validate`."""
 
     describe: Any = None
     dt: Any = None
@@ -87,17 +89,23 @@ def subject_of(what: Any, against: Any, said: ReadOptions) -> Subject:
     Parameters
     ----------
     what : Network, nn.Module, path, "package.file:factory" or None
-        None: the network that comes with refsim.
+        None is the network that comes with refsim.
     against : Network, nn.Module, path or None
-        What a module is held against.
+        What a module is compared with.
+    said : ReadOptions
+
+    Returns
+    -------
+    Subject
 
     Raises
     ------
     RefsimError
-        With what was given and what is needed.
+        Says what was given and what is needed.
     """
     if is_live(what):
         return _live(what, against, said)
+    # What is not live has no code of its own, and options of modules do not apply.
     if against is not None:
         raise RefsimError(
             f"against: is what a live module is held against, and {_named(what)} has no code of "
@@ -136,6 +144,7 @@ def declared_subject(what: Any, said: ReadOptions) -> Subject:
             "validate: needs a refsim.Network, a torch.nn.Module, or the path of a file, but "
             f"{type(what).__name__} was given."
         )
+    # A path: a case, else a file of weights.
     path = Path(what)
     if (case := case_in(path)) is not None:
         return _of_case(case)
@@ -153,6 +162,7 @@ def declared_subject(what: Any, said: ReadOptions) -> Subject:
 
 
 def _of_case(case: Case) -> Subject:
+    """Return the network of a case, with the claims of that case."""
     if case.kind != "network":
         raise RefsimError(f"case {case.path}: is about single neurons, and holds no network.")
     return Subject(
@@ -165,6 +175,7 @@ def _of_case(case: Case) -> Subject:
 
 
 def _live(what: Any, against: Any, said: ReadOptions) -> Subject:
+    """Return a live module as a subject, with what it is compared with."""
     from ..engines.pytorch import Torch, checked_device
     from ..modules.read import from_module
 
@@ -178,12 +189,14 @@ def _live(what: Any, against: Any, said: ReadOptions) -> Subject:
     module, name = _module(what, said)
     device = said.device or _device_of(module)
     checked_device(device)
+    # What is declared gives the step, where it is there.
     held = (
         None
         if against is None
         else declared_subject(against, said if not is_live(against) else ReadOptions(dt=said.dt))
     )
     dt = said.dt if held is None else held.network.dt
+    # What is read from the module: without a declaration there must be something.
     read, unread = None, ""
     try:
         read = from_module(module, dt, said.input_shape, said.layout)
@@ -191,6 +204,7 @@ def _live(what: Any, against: Any, said: ReadOptions) -> Subject:
         if held is None:
             raise
         unread = str(error).removeprefix("module: ")
+    # On trial is the module itself.
     shape = None if said.input_shape is None else tuple(said.input_shape)
     trial = Torch(device=device, module=module, input_shape=shape, layout=said.layout)
     network = read if held is None else held.network
@@ -213,7 +227,8 @@ def _live(what: Any, against: Any, said: ReadOptions) -> Subject:
 def _module(what: Any, said: ReadOptions) -> tuple[Any, str]:
     """Return a module and its name.
 
-    The user's own is never changed, one that was made for this run is put where it is asked for.
+    The user's own module is never changed. One that was made for this run is put where it is asked
+    for.
     """
     if not isinstance(what, str):
         if said.dtype is not None:
@@ -231,17 +246,19 @@ def _module(what: Any, said: ReadOptions) -> tuple[Any, str]:
 
 
 def _checked(device: str) -> Any:
+    """Return a device of PyTorch, or refuse one that is not there."""
     from ..engines.pytorch import checked_device
 
     return checked_device(device)
 
 
 def _device_of(module: Any) -> str:
+    """Return the device of a module's parameters."""
     return next((str(each.device) for each in module.parameters()), "cpu")
 
 
 def is_live(what: Any) -> bool:
-    """Whether something is a module, or names code that makes one."""
+    """Return whether something is a module, or names code that makes one."""
     if what is None or isinstance(what, Network | os.PathLike):
         return False
     from ..modules.importing import is_code, is_module
@@ -250,6 +267,7 @@ def is_live(what: Any) -> bool:
 
 
 def _named(what: Any) -> str:
+    """Return words for what was given."""
     return (
         str(what)
         if isinstance(what, str | os.PathLike)
@@ -260,7 +278,13 @@ def _named(what: Any) -> str:
 
 
 def case_in(path: Path) -> Case | None:
-    """Return the case where the file is one, None where it is a network."""
+    """Return the case where a file is one; None where it is a network.
+
+    Raises
+    ------
+    RefsimError
+        Where there is no such file, or the case is wrong.
+    """
     if path.suffix != ".toml":
         return None
     if not path.is_file():

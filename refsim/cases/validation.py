@@ -1,6 +1,7 @@
 """A validation as it is asked for, from Python or the command line.
 
-What, on which data, held against what, in which engines.
+`Validation` says what to validate, on which data, beside what, in which engines; its `findings` run
+and judge it, its `forecast` says what that would need.
 """
 
 import os
@@ -31,16 +32,16 @@ ENGINES = {"torch": ("float64", "float32"), "discrete": ("float64",), "brian2": 
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """What `refsim.validate` and ``refsim validate`` are asked.
+    """The questions of `refsim.validate` and ``refsim validate``.
 
-    `refsim.validate` says what each is.
+    `refsim.validate` explains each field.
 
     Attributes
     ----------
     data : dict
-        source, and perhaps labels, encoder, steps, scale, samples, seed.
+        ``source``, and perhaps labels, encoder, steps, scale, samples, seed.
     engines, dtypes : sequences of str, or of engines
-        On trial; empty: those of the case, else PyTorch in both dtypes.
+        The engines on trial. Where empty, those of the case, else PyTorch in both dtypes.
     """
 
     what: Any = None
@@ -56,22 +57,38 @@ class Validation:
     scheduler: Any = None
 
     def findings(self) -> Findings:
-        """Run and judge it."""
+        """Run and judge it.
+
+        Raises
+        ------
+        RefsimError
+            For input that cannot be used.
+        """
+        # A case about single neurons runs alone.
         case = self._lone_case()
         if case is not None:
             return case.run()
         subject = self._subject()
+        # What can be refused is refused before anything runs.
         if self.expected is not None:
             self.expected.check(subject.network)
         data = self._data(subject)
         found = self._run(subject, data)
+        # Then what the run does not show by itself is added.
         found = _with_parties(found, subject)
         if self.otherwise:
             found = with_other_readings(found, self._others(subject, needed=True))
         return found if self.expected is None else self._with_recorded(found, subject)
 
     def forecast(self) -> Forecast:
-        """Run a few samples and say what all would need."""
+        """Run a few samples and say what all of them would need.
+
+        Raises
+        ------
+        RefsimError
+            For options that have no meaning for a forecast.
+        """
+        # These options change what is compared, and a forecast compares nothing.
         for name, given in (
             ("otherwise", self.otherwise),
             ("scheduler", self.scheduler),
@@ -94,10 +111,14 @@ class Validation:
         return forecast_on(subject.network, data, self._plan(subject))
 
     def _subject(self) -> Subject:
+        """Return what is validated."""
         return subject_of(self.what, self.against, self.said)
 
     def _lone_case(self) -> Case | None:
-        """Return a case about single neurons, which takes no data and no engines."""
+        """Return a case about single neurons, or None.
+
+        Such a case takes no data and no engines.
+        """
         path = Path(self.what) if isinstance(self.what, str | os.PathLike) else None
         case = case_in(path) if path is not None and path.is_file() else None
         if case is None or case.kind == "network":
@@ -111,7 +132,7 @@ class Validation:
         return case
 
     def _data(self, subject: Subject) -> Mapping[str, Any]:
-        """Return what to run on; data of one's own takes nothing from the case's."""
+        """Return what to run on; data that a user gives take nothing from the case's."""
         own = (
             {}
             if subject.case is None or "source" in self.data
@@ -126,13 +147,16 @@ class Validation:
         return data
 
     def _plan(self, subject: Subject) -> Plan:
+        """Return the engines to run: those of the user, else those of the case."""
         table = {} if subject.case is None else subject.case.table
         fine = list(table.get("fine", [])) if self.fine is None else list(dict.fromkeys(self.fine))
         made = {"workers": self.workers, "scheduler": self.scheduler}
+        # A module is its own engine.
         if subject.trial is not None:
             if self.engines:
                 raise RefsimError(f"{subject.name}: is put on trial itself; leave --engine out.")
             return replace(make_plan([], fine, **made), trials=(subject.trial,))
+        # Engines may be given as objects or by name.
         engines = tuple(each for each in self.engines if not isinstance(each, str))
         named = self._named(list(table.get("trials", [])), subject.network) if not engines else []
         plan = make_plan(named, fine, device=self.said.device or "cpu", **made)
@@ -152,6 +176,7 @@ class Validation:
                     f"engine: must be one of {listed(ENGINES)}, or an engine such as "
                     f"refsim.Torch(), but is {engine!r}."
                 )
+            # An engine may have one dtype only; then it is taken as it is.
             known = ENGINES[str(engine)]
             wanted = self.dtypes or [
                 dtype for dtype in known if not whole or dtype == "float64" or len(known) == 1
@@ -165,7 +190,9 @@ class Validation:
         return list(dict.fromkeys(names))
 
     def _run(self, subject: Subject, data: Mapping[str, Any]) -> Findings:
+        """Run the network on the data, and judge the claims."""
         plan, network = self._plan(subject), subject.network
+        # A drive is encoded already; anything else is read and encoded.
         if isinstance(data["source"], Drive):
             if surplus := set(data) - {"source", "labels"}:
                 raise RefsimError(
@@ -210,8 +237,9 @@ class Validation:
 
 
 def _with_parties(found: Findings, subject: Subject) -> Findings:
-    """Add who was declared, read and on trial, what was taken for granted and left aside, and in
-    what a module is not what is declared.
+    """Add who was declared, read and on trial, and what the report must say of them.
+
+    That is what was assumed, what was left aside, and where a module is not what is declared.
     """
     facts: dict[str, Any] = {"parties": subject.parties}
     if (reading := subject.reading) is not None:
@@ -220,6 +248,7 @@ def _with_parties(found: Findings, subject: Subject) -> Findings:
             for name, lines in (("assumed", reading.assumed), ("ignored", reading.aside))
             if lines
         }
+    # Where a module was declared and read, the two are compared first.
     verdicts = found.verdicts
     if subject.trial is not None and subject.declared and subject.read is not None:
         apart = differences(subject.network, subject.read)
@@ -229,6 +258,7 @@ def _with_parties(found: Findings, subject: Subject) -> Findings:
 
 
 def _facts(found: Dataset, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts about the data for report.json."""
     return {
         "name": found.name,
         "encoder": data.get("encoder") or "current",
@@ -237,4 +267,5 @@ def _facts(found: Dataset, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _labels(given: Any, n_samples: int) -> Ints | None:
+    """Return the labels that a user gives, checked."""
     return None if given is None else labels_of(given, n_samples)

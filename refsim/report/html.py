@@ -14,8 +14,9 @@ from .text import facts
 
 
 def page(findings: Findings, content: Mapping[str, Any]) -> str:
-    """Return the page: the findings, and the content of report.json."""
+    """Return the page, from the findings and the content of report.json."""
     template = Template((Path(__file__).parent / "page.html").read_text("utf-8"))
+    # The reason for a limit is given with the first run that it judges.
     claims, told = [], set()
     for verdict in findings.verdicts:
         claims.append(_row(verdict, because=verdict.claim not in told))

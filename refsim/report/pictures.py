@@ -1,5 +1,7 @@
-"""The pictures of a report. Shapes and line styles differ as well as colours, so that they print in
-grey.
+"""The pictures of a report.
+
+Shapes and line styles differ as well as colours, so that they print in grey. `pictures` draws all
+that the findings hold; `draw_run` draws a run of one neuron.
 """
 
 import base64
@@ -14,12 +16,12 @@ from ..cases.findings import Closeup, Findings, Ladder, threshold_of
 from ..core.style import BLACK, BLUE, ORANGE, finished, new_figure
 from ..networks.recording import Recording
 
-_MOST_NAMED = 3  # changed decisions
+_MOST_NAMED = 3  # changed decisions that are named below the picture
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture with its title, what it shows in words, and its PNG."""
+    """A picture with its title, its PNG, and what it shows in words."""
 
     title: str
     words: str
@@ -46,19 +48,22 @@ def pictures(findings: Findings) -> list[Picture]:
 
 
 def _finish(figure: Any, title: str, words: str) -> Picture:
+    """Return a figure as a picture of a report."""
     return Picture(title, words, finished(figure).bytes())
 
 
 def _raster(findings: Findings) -> Picture:
-    """Spikes of both runs of one sample, laid over each other.
+    """Draw the spikes of both runs of one sample over each other.
 
-    A ring for the reference, a dot for the trial.
+    A ring is a spike of the reference, a dot one of the trial.
     """
     found = findings.worst
     assert found is not None
+    # The sample of the first difference, else of the nearest approach, else the first.
     sample = (
         found.first.sample if found.first else findings.closeup.sample if findings.closeup else 0
     )
+    # Each layer has a band, in one figure as high as they need.
     sizes = [train.n_neurons for train in found.reference.spikes]
     figure, axes = new_figure(inches := min(max(4.2, 1 + 0.6 * len(sizes)), 24.0))
     rows, ticks, names = bands(sizes, min(0.5 / (inches - 1), 0.8 / len(sizes))), [], []
@@ -66,6 +71,7 @@ def _raster(findings: Findings) -> Picture:
         zip(found.reference.spikes, found.trial.spikes, strict=True)
     ):
         mine, theirs = (_of_sample(train, sample) for train in (left, right))
+        # The legend needs each run once.
         label = {"ring": found.reference.label, "dot": found.trial.label} if layer == 0 else {}
         axes.scatter(
             mine[0],
@@ -85,6 +91,7 @@ def _raster(findings: Findings) -> Picture:
                 color="0.6",
                 linewidth=0.6,
             )
+    # A square marks the first difference.
     if found.first:
         where = found.first
         axes.scatter(
@@ -105,6 +112,7 @@ def _raster(findings: Findings) -> Picture:
     )
     axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    # What the picture shows, for those who do not see it.
     words = (
         f"Sample {sample}: a ring is a spike of {found.reference.label}, a dot one of "
         f"{found.trial.label}; a dot in a ring is agreement."
@@ -115,9 +123,9 @@ def _raster(findings: Findings) -> Picture:
 
 
 def bands(sizes: Sequence[int], least: float) -> list[Callable[[Any], Any]]:
-    """Return, a layer, the height at which a neuron is drawn.
+    """Return for each layer the function from a neuron's number to its height in the picture.
 
-    Layers above one another, each as high as it is large, but none too low for its name.
+    Layers lie above one another, each as high as it is large, but none too low for its name.
 
     Parameters
     ----------
@@ -127,7 +135,7 @@ def bands(sizes: Sequence[int], least: float) -> list[Callable[[Any], Any]]:
         Share of the whole that a layer's name needs.
     """
     heights = np.asarray(sizes, float)
-    for _ in range(50):  # what is made higher makes the whole higher
+    for _ in range(50):  # a band that is made higher makes the whole higher, and so the least too
         heights = np.maximum(sizes, least * heights.sum())
     starts = np.concatenate([[0.0], np.cumsum(heights)[:-1]])
     return [
@@ -137,7 +145,7 @@ def bands(sizes: Sequence[int], least: float) -> list[Callable[[Any], Any]]:
 
 
 def _row(start: float, height: float, n: int, neuron: Any) -> Any:
-    """Return where neurons of a layer of n lie in its band, of which a twelfth stays empty."""
+    """Return where neurons lie in the band of a layer of n; a twelfth of it stays empty."""
     return start + height * (1 / 24 + 11 / 12 * (neuron + 0.5) / n)
 
 
@@ -145,6 +153,7 @@ def draw_run(table: Mapping[str, Any], recording: Recording) -> Picture:
     """Draw a run of one neuron: input, membrane and spikes."""
     model = recording.network.layers[0].model
     figure, axes = new_figure(3.4)
+    # Input, membrane before and after the reset, spikes, threshold.
     time = np.asarray(table["time_s"]) * 1e3
     axes.step(time, table["input"], where="post", color="0.6", linewidth=1, label="input")
     axes.plot(time, table["before_reset"], color=BLUE, linewidth=1.6, label="membrane before reset")
@@ -168,6 +177,7 @@ def draw_run(table: Mapping[str, Any], recording: Recording) -> Picture:
         zorder=3,
         label="spike",
     )
+    # Only a constant threshold is a line.
     threshold = threshold_of(recording.network, 0, 0)
     if np.isfinite(threshold):
         axes.axhline(threshold, color="0.4", linewidth=0.8, linestyle=":", label="threshold")
@@ -183,6 +193,7 @@ def draw_run(table: Mapping[str, Any], recording: Recording) -> Picture:
 
 
 def _of_sample(train: Any, sample: int) -> tuple[Any, Any]:
+    """Return steps and neurons of the spikes of one sample."""
     keep = train.sample == sample
     return train.step[keep], train.neuron[keep]
 
@@ -236,6 +247,7 @@ def _decisions(findings: Findings) -> Picture:
     np.add.at(table, (found.reference.decisions(), found.trial.decisions()), 1)
     figure, axes = new_figure(4.0)
     changed = [pair for pair in np.argwhere(table) if pair[0] != pair[1]]
+    # Few classes: a table with numbers.
     if classes <= 20:
         axes.imshow(np.log1p(table), cmap="Greys", vmax=1.6 * np.log1p(table.max()))
         for row, column in np.argwhere(table):
@@ -266,6 +278,7 @@ def _decisions(findings: Findings) -> Picture:
         axes.set(xlim=(-0.5, classes - 0.5), ylim=(classes - 0.5, -0.5), aspect="equal")
         figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     axes.set(xlabel=f"class in {found.trial.label}", ylabel=f"class in {found.reference.label}")
+    # The words name the classes that changed most often.
     words = (
         "Samples by class in either run; off the diagonal the decision changed "
         f"({found.changed_decisions} of {len(found.reference.decisions())})."
@@ -278,7 +291,7 @@ def _decisions(findings: Findings) -> Picture:
 
 
 def _ladder(ladder: Ladder) -> Picture:
-    """Draw spike displacement against the sub-step."""
+    """Draw the displacement of spikes against the sub-step."""
     figure, axes = new_figure(3.2)
     fractions = [1 / rung.refine for rung in ladder.rungs]
     axes.loglog(
@@ -288,6 +301,7 @@ def _ladder(ladder: Ladder) -> Picture:
         marker="o",
         label="from the declared step",
     )
+    # Where no spike differs there is nothing to draw on a logarithmic axis.
     pairs = [
         (1 / rung.refine, rung.to_next.mean_steps)
         for rung in ladder.rungs

@@ -1,4 +1,4 @@
-"""Report: the findings with their sentence, as text, JSON and an HTML page."""
+"""`Report`: the findings with their sentence, as text, JSON and an HTML page."""
 
 import hashlib
 import json
@@ -24,12 +24,12 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Report:
-    """What a user reads.
+    """The report that a user reads.
 
     Attributes
     ----------
     findings : Findings
-        The data behind it.
+        The data that it shows.
     """
 
     findings: Findings
@@ -41,7 +41,7 @@ class Report:
 
     @property
     def sentence(self) -> str:
-        """Whether it is the same network, and if not, where it parts."""
+        """The answer: whether it is the same network, and if not, where the two part."""
         return sentence(self.findings)
 
     def text(self, width: int = 80) -> str:
@@ -51,6 +51,7 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Return the content of report.json."""
         findings = self.findings
+        # Every run is named with all that made it: versions, dtype, dt, seed.
         runs = [findings.reference] if findings.reference else []
         runs += [found.trial for found in findings.comparisons]
         runs += [rung.recording for rung in findings.ladder.rungs] if findings.ladder else []
@@ -69,17 +70,19 @@ class Report:
             "claims": [verdict.as_dict() for verdict in findings.verdicts],
             "causes": [cause.as_dict() for cause in findings.conventions],
         }
+        # JSON has no NaN: what is strange is null here and named by its place.
         plain, strange = as_json_data(content)
         strange |= {
             f"claims[{row}].value": _word(verdict.value)
             for row, verdict in enumerate(findings.verdicts)
             if _is_strange(verdict.value)
         }
+        # The id is that of the content, so that equal findings have equal ids.
         whole: dict[str, Any] = {**plain, "not_finite": strange}
         return whole | {"id": hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]}
 
     def as_json(self) -> str:
-        """Return report.json, which any reader of JSON takes.
+        """Return report.json, which any reader of JSON can read.
 
         What is NaN or infinite is null, and named under ``not_finite``.
         """
@@ -88,8 +91,16 @@ class Report:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write report.json and report.html into a folder, made where absent; return the folder.
 
-        Both are written or none, whenever the run is killed: see `refsim.report.pair`. They carry
+        Both are written or none, whenever the run is killed: see `refsim.report.pair`. They have
         the same ``id``.
+
+        Parameters
+        ----------
+        folder : path
+
+        Returns
+        -------
+        Path
 
         Raises
         ------
@@ -118,11 +129,12 @@ class Report:
 
 
 def describe_network(network: Network | None) -> dict[str, Any] | None:
-    """Return sizes, neurons and parameters of a network as plain data."""
+    """Return sizes, neurons and parameters of a network as data for JSON."""
     if network is None:
         return None
     layers = []
     for layer in network.layers:
+        # A parameter that each neuron has its own value of is named, not listed.
         values = {
             name: parameter.value
             for name, parameter in layer.model.parameters.items()
@@ -148,11 +160,12 @@ def describe_network(network: Network | None) -> dict[str, Any] | None:
 
 
 def as_json_data(value: Any, where: str = "") -> tuple[Any, dict[str, str]]:
-    """Return data as JSON takes it, and what in it was NaN or infinite, by its place.
+    """Return data as JSON holds it, and what in it was NaN or infinite, by its place.
 
-    JSON has neither, and null stands for them.
+    JSON has neither, so null stands for them.
     """
     if isinstance(value, Mapping):
+        # A place is written as one would write it in Python: claims[0].value.
         parts = [
             (str(key), as_json_data(entry, f"{where}.{key}" if where else str(key)))
             for key, entry in value.items()
@@ -173,8 +186,10 @@ def as_json_data(value: Any, where: str = "") -> tuple[Any, dict[str, str]]:
 
 
 def _is_strange(value: Any) -> bool:
+    """Return whether a value is NaN or infinite."""
     return isinstance(value, float) and not math.isfinite(value)
 
 
 def _word(value: Any) -> str:
+    """Return NaN or infinity as a word."""
     return "NaN" if math.isnan(value) else "infinity" if value > 0 else "-infinity"

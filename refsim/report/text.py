@@ -1,8 +1,7 @@
-"""The report in a terminal: the sentence first, then what was run, then a line a claim.
+"""Reports for a terminal, in eighty columns.
 
-Eighty columns are enough.
-
-A forecast in a terminal: what a validation will need, before it is run. Eighty columns are enough.
+`render_report` shows what a validation found: the sentence first, then what was run, then a line
+for each claim. `render_plan` shows a forecast: what a validation will need, before it is run.
 """
 
 import math
@@ -17,7 +16,7 @@ from ..core.claims import Verdict
 from ..core.errors import counted, one_line
 from ..networks.recording import decision_rule
 
-_FACT = 600  # characters of a fact: names of files and layers are somebody else's
+_FACT = 600  # characters of a fact, which may hold names of files and layers of any length
 _QUESTIONS = {
     "code": "Is the code right? Both run the same declared step",
     "step": "Is the step right? Reported against the ODE, blamed on nobody",
@@ -30,6 +29,7 @@ def render_report(findings: Findings, sentence: str, width: int = 80) -> str:
     """Return the report as text, with its sentence first."""
     lines = textwrap.wrap(f"{findings.verdict.upper()}. {sentence}", width)
     lines += ["", *(_wrapped(name, text, width) for name, text in facts(findings))]
+    # Claims are grouped by their question; skipped ones follow in one line for each reason.
     for question, heading in _QUESTIONS.items():
         rows = [verdict for verdict in findings.verdicts if verdict.claim.question == question]
         if rows:
@@ -56,6 +56,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
     rows = [("case", findings.title)]
     network, data = findings.network, findings.data or {}
     if network is not None:
+        # The network and its input, then who is who, then what was assumed or left aside.
         sizes = "-".join(
             str(size) for size in (network.n_inputs, *(layer.n_post for layer in network.layers))
         )
@@ -77,11 +78,13 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         ]
         rows += [("assumed", line) for line in data.get("assumed", ())]
         rows.append(("decision", decision_rule(network)))
+        # A note on a card is given once for all its layers.
         told = (line for layer in network.layers for line in notes(layer.model, layer.parameters))
         rows += [("note", line) for line in dict.fromkeys(told)]
         rows += [("differs", line) for line in data.get("differs", ())]
         rows += [("ignored", ", ".join(data["ignored"]))] if data.get("ignored") else []
     if findings.reference is not None:
+        # The runs, and how finely their decisions were judged.
         spikes = ", ".join(f"{len(train):,}" for train in findings.reference.spikes)
         rows.append(
             (
@@ -120,6 +123,7 @@ def judged(found: Comparison) -> str:
 
 
 def _finely(replay: Replay) -> str:
+    """Say how finely the decisions were judged."""
     share = "all judged" if replay.judged_share == 1 else f"{replay.judged_share:.2%} judged"
     if replay.coarsest == 0:
         return f"{share}, in sums that are exact"
@@ -132,7 +136,7 @@ def _finely(replay: Replay) -> str:
 
 
 def _reasons(rows: list[Verdict]) -> list[list[str]]:
-    """Return one line a reason for what was skipped, however many measures it concerns."""
+    """Return one line for each reason why measures were skipped, however many they are."""
     skipped = [verdict for verdict in rows if verdict.status == "skipped"]
     lines = []
     for reason in dict.fromkeys(verdict.detail for verdict in skipped):
@@ -149,6 +153,7 @@ def _reasons(rows: list[Verdict]) -> list[list[str]]:
 
 
 def _row(verdict: Verdict, width: int) -> list[str]:
+    """Return the lines of one verdict; one that is no pass has its detail below."""
     value = "-" if verdict.value is None else f"{verdict.value:.4g}"
     line = (
         f"  {verdict.status:<12} {verdict.claim.measure:<29} {value:>7} "
@@ -182,7 +187,9 @@ def render_plan(found: Forecast) -> str:
         ),
         "",
     ]
+    # A row for each layer.
     lines += [_HEAD, *(_layer(found, index) for index in range(len(found.network.layers))), ""]
+    # How the samples are cut, and the time of each run.
     lines.append(
         _plan_row(
             "samples",
@@ -210,10 +217,12 @@ def render_plan(found: Forecast) -> str:
 
 
 def _cure(found: Forecast) -> str:
+    """Say what to do where the plan does not fit into memory."""
     return "" if found.fits else f" Give fewer: --samples {found.fitting}."
 
 
 def _layer(found: Forecast, index: int) -> str:
+    """Return the row of one layer."""
     layer, spikes = found.network.layers[index], found.runs[0].spikes[index] / found.tried
     return (
         f"{index:<6} {layer.model.name:<14} {layer.n_post:>9,} {layer.weight.size:>13,} "
@@ -230,10 +239,12 @@ def _plan_row(name: str, text: str) -> str:
 
 
 def _gib(size: int) -> str:
+    """Write a number of bytes."""
     return f"{size / 2**20:,.0f} MiB" if size < 2**30 else f"{size / 2**30:,.1f} GiB"
 
 
 def _about(seconds: float) -> str:
+    """Write an estimated duration."""
     return "less than 0.1 s" if seconds < 0.1 else f"about {_duration(seconds)}"
 
 

@@ -1,7 +1,7 @@
-"""compare: two recordings in, a report out.
+"""The two functions that users call: `compare` and `validate`.
 
-validate: a network, a file or a live module in, a report out; what ``refsim validate`` does, from
-Python.
+`compare` takes two recordings and returns a report. `validate` takes a network, a file or a live
+module, and does from Python what ``refsim validate`` does.
 """
 
 import os
@@ -94,9 +94,8 @@ def validate(
     """Say whether a network is what it is declared to be, as ``refsim validate`` does.
 
     Three parties have names in the report: what is **declared** (a network, description or file),
-    what was **read** from a module, and the
-    **trial**, whose code ran. Of a file or a network, refsim's own steps go on trial; your own code
-    runs only where `what` is a module.
+    what was **read** from a module, and the **trial**, whose code ran. Of a file or a network,
+    refsim's own steps go on trial; your own code runs only where `what` is a module.
 
     Parameters
     ----------
@@ -107,9 +106,9 @@ def validate(
         Input: a drive; currents (n_samples, n_steps, n_inputs); values (n_samples, n_inputs), held
         or encoded for `steps`; or a file, as after ``--data``. A case has its own.
     against : Network, nn.Module, path or str, optional
-        What a live module is held against. By default it is held against what refsim reads in it.
+        What a live module is compared with; by default, what refsim reads in it.
     labels : (n_samples,) int or path, optional
-        For the accuracy.
+        The right class of each sample, for the accuracy.
     dt : float or str, optional
         Duration of a step, where `what`, `against` and a drive in `data` do not say it.
     steps, encoder, scale, samples, seed
@@ -155,6 +154,7 @@ def validate(
         "samples": samples,
         "seed": seed,
     }
+    # Options that nobody gave are left to the case or the network.
     given = {name: value for name, value in words.items() if value is not None}
     if given and data is None and what is None:
         raise RefsimError("validate: data options are of data=..., which is not given.")
@@ -164,6 +164,7 @@ def validate(
     said = ReadOptions(
         describe, dt, dict(convention or {}), shape, layout, device, _single(dtype, what)
     )
+    # Spikes that the framework recorded, and what is said of them.
     recorded = (
         None
         if expected is None
@@ -176,6 +177,7 @@ def validate(
         raise RefsimError(
             f"validate: {surplus!r} is said of recorded spikes, and none are given: expected=...."
         )
+    # From here on it is the same as on the command line.
     asked = Validation(
         what,
         given,
@@ -193,7 +195,7 @@ def validate(
 
 
 def _several(given: Any) -> tuple[Any, ...]:
-    """Return one or several as several."""
+    """Return one or several as several; none as an empty tuple."""
     return (
         ()
         if given is None
