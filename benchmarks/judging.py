@@ -89,7 +89,7 @@ def prepare(case: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         "run of reference": lambda: reference_engine.run(right, drive),
     }
     with contextlib.suppress(ImportError):  # the earlier refsim has none
-        from refsim.compare.replay import replay
+        from refsim.judge.replay import replay
 
         jobs["replay"] = lambda: replay(bad, np.arange(case["samples"]), ("float64", "float32"))
     return jobs

@@ -16,8 +16,8 @@ from torch import nn
 
 import refsim
 from refsim import Connection, Discrete, Drive, Torch
-from refsim.compare.judgement import Replay
-from refsim.compare.replay import replay
+from refsim.judge.judgement import Replay
+from refsim.judge.replay import replay
 from refsim.pytorch import ALIF, IF, LI, LIF, PLIF, SRIF, CubaLIF, LIFDecay
 
 CARDS = (
@@ -120,7 +120,7 @@ def judge(right: Right, *, membranes: bool = False) -> Judged:
 def _all_samples(reference: refsim.Recording, trial: refsim.Recording) -> Replay:
     own = None
     if (dtype := str(trial.provenance["dtype"])) in ("float16", "bfloat16"):
-        from refsim.compare.torch_decisions import torch_decisions
+        from refsim.judge.torch_decisions import torch_decisions
 
         own = torch_decisions(trial, dtype)
     return replay(

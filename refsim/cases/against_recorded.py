@@ -12,17 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compare.causes import causes, missing_and_surplus
-from ..compare.comparison import Comparison, compare_recordings
-from ..compare.distances import check_comparable
-from ..compare.expected import ExpectedSpikes, OtherReading
-from ..compare.recorded import RecordedLayers, as_recording, assumed_axes, known_of, read_layers
-from ..compare.unrecorded import settle
 from ..core.arrays import Ints
 from ..core.claims import Claim, Verdict, judge
 from ..core.errors import listed
 from ..engines.discrete import Discrete
 from ..engines.following import Known, membranes
+from ..judge.causes import causes, missing_and_surplus
+from ..judge.comparison import Comparison, compare_recordings
+from ..judge.distances import check_comparable
+from ..judge.expected import ExpectedSpikes, OtherReading
+from ..judge.recorded import (
+    RecordedLayers,
+    as_recording,
+    assumed_axes,
+    known_of,
+    read_layers,
+)
+from ..judge.unrecorded import settle
 from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import Recording, output_trace

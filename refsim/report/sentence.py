@@ -7,8 +7,8 @@ decided before, by the comparison and its verdicts.
 from collections.abc import Callable, Sequence
 
 from ..cases.findings import Findings
-from ..compare.comparison import IDENTITY, Comparison, describe, place, who_fired
 from ..core.errors import counted
+from ..judge.comparison import IDENTITY, Comparison, describe, place, who_fired
 from ..networks.recording import Recording
 
 
