@@ -11,6 +11,7 @@ from ..cards.read import notes
 from ..cases.findings import Findings
 from ..cases.forecast import Forecast
 from ..core.claims import Verdict
+from ..core.columns import WIDTH, entry, table
 from ..core.errors import counted, one_line
 from ..judge.comparison import Comparison
 from ..judge.judgement import Replay
@@ -25,10 +26,10 @@ _QUESTIONS = {
 }
 
 
-def render_report(findings: Findings, sentence: str, width: int = 80) -> str:
+def render_report(findings: Findings, sentence: str, width: int = WIDTH) -> str:
     """Return the report as text, with its sentence first."""
     lines = textwrap.wrap(f"{findings.verdict.upper()}. {sentence}", width)
-    lines += ["", *(_wrapped(name, text, width) for name, text in facts(findings))]
+    lines += ["", *("\n".join(_entry(*fact, width)) for fact in facts(findings))]
     # Claims are grouped by their question; skipped ones follow in one line for each reason.
     for question, heading in _QUESTIONS.items():
         rows = [verdict for verdict in findings.verdicts if verdict.claim.question == question]
@@ -45,10 +46,6 @@ def render_report(findings: Findings, sentence: str, width: int = 80) -> str:
             ]
             lines += [line for reason in _reasons(rows) for line in reason]
     return "\n".join(lines)
-
-
-def _wrapped(name: str, text: str, width: int) -> str:
-    return textwrap.fill(text, width, initial_indent=f"{name:<10}", subsequent_indent=" " * 10)
 
 
 def facts(findings: Findings) -> list[tuple[str, str]]:
@@ -141,14 +138,7 @@ def _reasons(rows: list[Verdict]) -> list[list[str]]:
     lines = []
     for reason in dict.fromkeys(verdict.detail for verdict in skipped):
         names = ", ".join(verdict.claim.measure for verdict in skipped if verdict.detail == reason)
-        lines.append(
-            textwrap.wrap(
-                f"{names}: {reason}",
-                80,
-                initial_indent="  skipped      ",
-                subsequent_indent=" " * 15,
-            )
-        )
+        lines.append(entry("  skipped      ", f"{names}: {reason}"))
     return lines
 
 
@@ -161,9 +151,7 @@ def _row(verdict: Verdict, width: int) -> list[str]:
     ).rstrip()
     lines = [line if len(line) <= width else line[: width - 1] + "…"]
     if verdict.status in ("fail", "inconclusive") and verdict.detail:
-        lines += textwrap.wrap(
-            verdict.detail, width, initial_indent=" " * 15, subsequent_indent=" " * 15
-        )
+        lines += entry(" " * 15, verdict.detail, width=width)
     return lines
 
 
@@ -174,7 +162,9 @@ def _short(run: str) -> str:
     return run.replace("Brian2 grid ", "Brian2 ")
 
 
-_HEAD = f"{'layer':<6} {'neuron':<14} {'neurons':>9} {'synapses':>13} {'spikes a sample':>16}"
+# The layers of a forecast, as a table.
+_COLUMNS = ("<6", "<14", ">9,", ">13,", ">16,.1f")
+_HEAD = ("layer", "neuron", "neurons", "synapses", "spikes a sample")
 
 
 def render_plan(found: Forecast) -> str:
@@ -188,21 +178,18 @@ def render_plan(found: Forecast) -> str:
         "",
     ]
     # A row for each layer.
-    lines += [_HEAD, *(_layer(found, index) for index in range(len(found.network.layers))), ""]
+    rows = [_layer(found, index) for index in range(len(found.network.layers))]
+    lines += [*table(_COLUMNS, _HEAD, rows), ""]
     # How the samples are cut, and the time of each run.
-    lines.append(
-        _plan_row(
-            "samples",
-            f"{found.n_samples:,} of {counted(found.n_steps, 'step')}: {found.batch} at once, "
-            f"{counted(found.chunks, 'chunk')}, "
-            f"{counted(found.portions, 'portion')} on {found.processes} "
-            f"process{'' if found.processes == 1 else 'es'}",
-        )
+    lines += _entry(
+        "samples",
+        f"{found.n_samples:,} of {counted(found.n_steps, 'step')}: {found.batch} at once, "
+        f"{counted(found.chunks, 'chunk')}, "
+        f"{counted(found.portions, 'portion')} on {found.processes} "
+        f"process{'' if found.processes == 1 else 'es'}",
     )
-    lines += [
-        _plan_row("time" if not index else "", f"{run.label}: {_about(run.seconds)}")
-        for index, run in enumerate(found.runs)
-    ]
+    for index, run in enumerate(found.runs):
+        lines += _entry("time" if not index else "", f"{run.label}: {_about(run.seconds)}")
     lines += [
         "",
         _filled(
@@ -221,21 +208,19 @@ def _cure(found: Forecast) -> str:
     return "" if found.fits else f" Give fewer: --samples {found.fitting}."
 
 
-def _layer(found: Forecast, index: int) -> str:
+def _layer(found: Forecast, index: int) -> tuple[int, str, int, int, float]:
     """Return the row of one layer."""
     layer, spikes = found.network.layers[index], found.runs[0].spikes[index] / found.tried
-    return (
-        f"{index:<6} {layer.model.name:<14} {layer.n_post:>9,} {layer.weight.size:>13,} "
-        f"{spikes:>16,.1f}"
-    )
+    return index, layer.model.name, layer.n_post, layer.weight.size, spikes
 
 
 def _filled(text: str) -> str:
-    return textwrap.fill(text, 80, break_on_hyphens=False)
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
 
 
-def _plan_row(name: str, text: str) -> str:
-    return textwrap.fill(text, 80, initial_indent=f"{name:<10}", subsequent_indent=" " * 10)
+def _entry(name: str, text: str, width: int = WIDTH) -> list[str]:
+    """Return the lines of a name and the text beside it, both of a report and of a forecast."""
+    return entry(f"{name:<10}", text, 10, width)
 
 
 def _gib(size: int) -> str:
