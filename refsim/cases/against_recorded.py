@@ -7,7 +7,6 @@ difference; `compare_recorded` compares it; `code_claims` says which claims it i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -288,7 +287,7 @@ def _early(moved: RecordedLayers, name: str) -> list[Verdict]:
 
 def _facts(
     expected: ExpectedSpikes, raw: RecordedLayers, moved: RecordedLayers, trial: Recording
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what was read and how, as data for report.json."""
     return {
         "file": expected.name,

@@ -5,10 +5,8 @@
 """
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +16,7 @@ from ..cards.read import load
 from ..core.claims import Claim
 from ..core.errors import RefsimError, listed
 from ..core.shelf import shelf
-from ..core.tables import CASE, CLAIM, DATA, check_keys, read_toml
+from ..core.tables import CASE, CLAIM, DATA, Toml, check_keys, read_toml
 from ..core.units import quotient, to_si
 from ..networks.data import Dataset, encode, given_data, read_data
 from ..networks.drive import Drive
@@ -98,9 +96,9 @@ class Case:
     """A case as it was read; `run` answers it."""
 
     path: Path
-    table: Mapping[str, Any]
+    table: Toml
     claims: tuple[Claim, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Toml = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -174,7 +172,7 @@ class Case:
 
 
 def validate_on(
-    network: Network, data: Mapping[str, Any], claims: tuple[Claim, ...], title: str, plan: Plan
+    network: Network, data: Toml, claims: tuple[Claim, ...], title: str, plan: Plan
 ) -> Findings:
     """Read and encode the data, then validate the network on it.
 
@@ -198,7 +196,7 @@ def validate_on(
     )
 
 
-def drive_on(network: Network, data: Mapping[str, Any]) -> tuple[Dataset, Drive]:
+def drive_on(network: Network, data: Toml) -> tuple[Dataset, Drive]:
     """Read data and encode it for a network.
 
     Input that would need more memory than there is, is refused before it is made.
@@ -216,7 +214,7 @@ def drive_on(network: Network, data: Mapping[str, Any]) -> tuple[Dataset, Drive]
     return found, _encoded(found, data, network)
 
 
-def forecast_on(network: Network, data: Mapping[str, Any], plan: Plan) -> Forecast:
+def forecast_on(network: Network, data: Toml, plan: Plan) -> Forecast:
     """Read the data, run its first samples, and say what a validation on all of it will need."""
     found = _read(data, network)
     if found.events is not None:  # a list of events is encoded whole
@@ -232,7 +230,7 @@ def forecast_on(network: Network, data: Mapping[str, Any], plan: Plan) -> Foreca
     return forecast(network, _encoded(found.head(tried), data, network), found.n_samples, plan)
 
 
-def _read(data: Mapping[str, Any], network: Network) -> Dataset:
+def _read(data: Toml, network: Network) -> Dataset:
     """Read the data of a case, or of a user, from a file or from memory."""
     known = {"source", "labels", "encoder", "steps", "scale", "samples", "seed"}
     if surplus := set(data) - known:
@@ -249,7 +247,7 @@ def _read(data: Mapping[str, Any], network: Network) -> Dataset:
     return found if data.get("samples") is None else found.head(data["samples"])
 
 
-def _encoded(found: Dataset, data: Mapping[str, Any], network: Network) -> Drive:
+def _encoded(found: Dataset, data: Toml, network: Network) -> Drive:
     """Return the data as input of a network."""
     return encode(
         found, data.get("encoder"), data.get("steps"), network.dt, seed=data.get("seed", 0)
@@ -298,7 +296,7 @@ def read_case(path: str | Path) -> Case:
     return Case(path, table, read_claims(table, f"case {path}"))
 
 
-def read_claims(table: Mapping[str, Any], where: str) -> tuple[Claim, ...]:
+def read_claims(table: Toml, where: str) -> tuple[Claim, ...]:
     """Read the [[claim]] tables; a case without a claim cannot fail, so it is refused.
 
     Returns

@@ -5,22 +5,26 @@ compares with.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..checks.gradient.runs import drawn_trains
+from ..core.arrays import Floats, Ints
 from ..core.claims import Claim, Verdict, judge
 from ..core.errors import RefsimError, listed
-from ..core.tables import check_numbers
+from ..core.tables import Toml, check_numbers
 from ..networks.data import Dataset
 from ..networks.drive import Drive
 from ..networks.network import Network
+
+if TYPE_CHECKING:
+    from ..pytorch.surrogate import Fire
 
 
 def validate_gradient(
     network: Network,
     found: Dataset,
     drive: Drive,
-    table: Mapping[str, Any],
+    table: Toml,
     claims: Sequence[Claim],
 ) -> list[Verdict]:
     """Judge the claims of a case of kind gradient.
@@ -85,11 +89,11 @@ def validate_gradient(
     return [_judged(claim, measured.get(claim.measure)) for claim in claims]
 
 
-def _declared(given: Any) -> Any:
+def _declared(given: object) -> "Fire":
     """Return the spike function of a surrogate, from its name or a table with parameters."""
     from ..pytorch.surrogate import spike_function
 
-    table = dict(given) if isinstance(given, Mapping) else {"name": given}
+    table: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"name": given}
     name = table.pop("name", None)
     if not isinstance(name, str):
         raise RefsimError(
@@ -119,7 +123,7 @@ def _judged(claim: Claim, measured: Verdict | None) -> Verdict:
     return judge(claim, measured.value, run=measured.run, detail=measured.detail)
 
 
-def target_for(kind: str, found: Dataset, drive: Drive, network: Network) -> Any:
+def target_for(kind: str, found: Dataset, drive: Drive, network: Network) -> Ints | Floats | None:
     """Return what a loss takes besides the outputs: labels, or trains that are drawn.
 
     Raises

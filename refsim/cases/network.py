@@ -9,7 +9,7 @@ unsaid: the accuracy of the network under every other answer, which is reported 
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..core.arrays import Ints
 from ..core.claims import Claim, Verdict, judge
 from ..core.errors import RefsimError
 from ..core.progress import progress
+from ..core.tables import Toml
 from ..engines.brian.engine import Brian2
 from ..engines.discrete import Discrete
 from ..judge.comparison import IDENTITY, Comparison, compare_recordings, judge_identity
@@ -27,6 +28,9 @@ from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import OUTPUT, Engine, Recording, check_run, output_trace, streams_of
 from .findings import LADDER_MEASURES, Closeup, Findings, Ladder, climb, judge_ladder, look_closer
+
+if TYPE_CHECKING:
+    from ..files.reading import Reading
 
 MEASURE = "answers unlike an equal call's"
 _CLAIM = Claim(
@@ -67,7 +71,9 @@ _BECAUSE = (
 )
 
 
-def with_other_readings(findings: Findings, readings: Mapping[str, Callable[[], Any]]) -> Findings:
+def with_other_readings(
+    findings: Findings, readings: Mapping[str, Callable[[], "Reading"]]
+) -> Findings:
     """Add to the findings the accuracy of the network under each other reading of its file.
 
     Each is run by refsim's PyTorch steps in float32 on the same input.
@@ -128,7 +134,7 @@ class Plan:
     trials: tuple[Engine, ...]
     fine: tuple[int, ...] = ()
     workers: int = 1
-    scheduler: Any = None
+    scheduler: object = None
 
     def reference(self) -> Brian2:
         """Return the engine that all others are compared with."""
@@ -139,7 +145,9 @@ class Plan:
         return Brian2(mode="fine", margin=False, workers=self.workers, scheduler=self.scheduler)
 
 
-def make_trial(name: str, device: str = "cpu", workers: int = 1, scheduler: Any = None) -> Engine:
+def make_trial(
+    name: str, device: str = "cpu", workers: int = 1, scheduler: object = None
+) -> Engine:
     """Return an engine on trial by name, one of ``TRIALS``.
 
     Workers and scheduler are for Brian2 alone.
@@ -164,7 +172,7 @@ def make_plan(
     *,
     device: str = "cpu",
     workers: int = 1,
-    scheduler: Any = None,
+    scheduler: object = None,
 ) -> Plan:
     """Return a plan from the names of its engines."""
     return Plan(
@@ -183,7 +191,7 @@ def validate_network(
     *,
     labels: Ints | None = None,
     title: str = "",
-    data: dict[str, Any] | None = None,
+    data: Toml | None = None,
 ) -> Findings:
     """Run the reference, the trials and the ladder, and judge every claim.
 
@@ -261,7 +269,7 @@ def validate_network(
         "steps": drive.n_steps,
         "inputs": drive.n_inputs,
         "drive": drive.made.get("kind"),
-    } | (data or {})
+    } | dict(data or {})
     return Findings(
         title, tuple(verdicts), network, facts, reference, comparisons, ladder, labels, look
     )

@@ -10,16 +10,17 @@ data in validation/nest/.
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..cards.language import evaluate, names_in, parse_expression
 from ..cards.neuron import NeuronModel
 from ..checks.declared_step import check_declared_step
+from ..core.arrays import Floats, Ints
 from ..core.claims import Claim, Verdict, judge
 from ..core.errors import RefsimError, listed
 from ..core.shelf import shelf
+from ..core.tables import Toml
 from ..core.units import to_si
 from ..engines.brian.engine import Brian2
 from ..engines.discrete import FUNCTIONS, Discrete
@@ -108,7 +109,7 @@ def _judge(claim: Claim, run: Recording, expected: Mapping[str, Sequence[float]]
 
 def validate_steps(models: Sequence[NeuronModel], claims: Sequence[Claim]) -> tuple[Verdict, ...]:
     """Compare each card's declared step with the solution of its ODE, by Brian2's updaters."""
-    rows: list[Any] = []
+    rows: list[Verdict] = []
     for claim in claims:
         if claim.measure not in STEP_MEASURES:
             raise RefsimError(
@@ -160,7 +161,7 @@ class Curve:
             network_of_one(self.model, dt), Drive.current(values, dt), record=("before_reset",)
         )
 
-    def formula(self, name: str, refine: int = 1) -> Any:
+    def formula(self, name: str, refine: int = 1) -> Floats:
         """Return the value of a formula at every step, (n_steps*refine,)."""
         if name not in self.expected:
             raise RefsimError(
@@ -182,15 +183,17 @@ class Curve:
                 f"case: [expected] {name}: {listed(unknown)} is not known here; known are "
                 f"{listed(scope)}."
             )
-        return evaluate(tree, scope, FUNCTIONS)
+        values: Floats = evaluate(tree, scope, FUNCTIONS)
+        return values
 
-    def membrane_errors(self, run: Recording, refine: int = 1) -> Any:
+    def membrane_errors(self, run: Recording, refine: int = 1) -> Floats:
         """Return how far the membrane is off its formula, in each step before the first spike."""
         fired = run.spikes[0].step
         before = int(fired[0]) if len(fired) else self.n_steps * refine
-        return np.abs(run.traces[0]["before_reset"][0, :, 0] - self.formula("membrane", refine))[
-            :before
-        ]
+        errors: Floats = np.abs(
+            run.traces[0]["before_reset"][0, :, 0] - self.formula("membrane", refine)
+        )
+        return errors[:before]
 
     def spike_error(self, run: Recording, name: str) -> float:
         """Return by how many steps the first spike, or the first interval, is off.
@@ -220,7 +223,7 @@ class Curve:
         return float(np.log2(errors[0] / errors[1]))
 
 
-def read_curve(model: NeuronModel, table: Mapping[str, Any]) -> Curve:
+def read_curve(model: NeuronModel, table: Toml) -> Curve:
     """Read the keys of a case of kind curve.
 
     Raises
@@ -321,7 +324,7 @@ class Figures:
     values: Mapping[str, float]
     onset: float
     duration: float
-    spikes: Mapping[float, Any]
+    spikes: Mapping[float, Ints]
 
     def formula(self, text: str, where: str) -> float:
         """Return the value of an expression of NEST's values."""
@@ -363,7 +366,7 @@ def read_figures(name: str) -> Figures:
     )
 
 
-def _numbers(key: str, row: Mapping[str, Any]) -> list[tuple[str, float]]:
+def _numbers(key: str, row: Toml) -> list[tuple[str, float]]:
     """Return a value of NEST in SI, with its name; of a list, each value with a number."""
     values = row["value"] if isinstance(row["value"], list) else [row["value"]]
     labels = (
@@ -441,7 +444,7 @@ class Rival:
         return float(np.abs(ours - theirs).max())
 
 
-def read_rival(model: NeuronModel, table: Mapping[str, Any]) -> Rival:
+def read_rival(model: NeuronModel, table: Toml) -> Rival:
     """Read the keys of a case of kind nest.
 
     Raises

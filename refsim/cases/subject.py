@@ -8,13 +8,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.claims import Claim
 from ..core.errors import RefsimError
 from ..networks.network import Network
 from ..networks.recording import Engine
 from .case import Case, demo_case, read_case, standard_claims
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..files.reading import Reading
 
 OWN_STEPS = "refsim's own steps: your own code did not run"
 
@@ -53,7 +58,7 @@ class Subject:
     unread: str = ""
     trial: Engine | None = None
     name: str = ""
-    reading: Any = None
+    reading: "Reading | None" = None
     case: Case | None = None
     claims: tuple[Claim, ...] = field(default_factory=standard_claims)
 
@@ -74,8 +79,8 @@ class Subject:
 class ReadOptions:
     """The options beside a file or module; see `refsim.validate`."""
 
-    describe: Any = None
-    dt: Any = None
+    describe: str | Path | Mapping[str, object] | None = None
+    dt: float | str | None = None
     convention: Mapping[str, str] = field(default_factory=dict)
     input_shape: Sequence[int] | None = None
     layout: str | None = None
@@ -83,7 +88,7 @@ class ReadOptions:
     dtype: str | None = None
 
 
-def subject_of(what: Any, against: Any, said: ReadOptions) -> Subject:
+def subject_of(what: object, against: object, said: ReadOptions) -> Subject:
     """Return what is validated.
 
     Parameters
@@ -120,7 +125,7 @@ def subject_of(what: Any, against: Any, said: ReadOptions) -> Subject:
     return declared_subject(what, said)
 
 
-def declared_subject(what: Any, said: ReadOptions) -> Subject:
+def declared_subject(what: object, said: ReadOptions) -> Subject:
     """Return a declaration: a network, a case, a description, a file, or a module's reading."""
     from ..files.formats import read_file
     from ..files.reading import Asked
@@ -174,7 +179,7 @@ def _of_case(case: Case) -> Subject:
     )
 
 
-def _live(what: Any, against: Any, said: ReadOptions) -> Subject:
+def _live(what: object, against: object, said: ReadOptions) -> Subject:
     """Return a live module as a subject, with what it is compared with."""
     from ..engines.pytorch import Torch, checked_device
     from ..modules.read import from_module
@@ -224,7 +229,7 @@ def _live(what: Any, against: Any, said: ReadOptions) -> Subject:
     )
 
 
-def _module(what: Any, said: ReadOptions) -> tuple[Any, str]:
+def _module(what: object, said: ReadOptions) -> tuple[Any, str]:
     """Return a module and its name.
 
     The user's own module is never changed. One that was made for this run is put where it is asked
@@ -245,7 +250,7 @@ def _module(what: Any, said: ReadOptions) -> tuple[Any, str]:
     return (module if said.device is None else module.to(_checked(said.device))), what
 
 
-def _checked(device: str) -> Any:
+def _checked(device: str) -> "torch.device":
     """Return a device of PyTorch, or refuse one that is not there."""
     from ..engines.pytorch import checked_device
 
@@ -257,7 +262,7 @@ def _device_of(module: Any) -> str:
     return next((str(each.device) for each in module.parameters()), "cpu")
 
 
-def is_live(what: Any) -> bool:
+def is_live(what: object) -> bool:
     """Return whether something is a module, or names code that makes one."""
     if what is None or isinstance(what, Network | os.PathLike):
         return False
@@ -266,7 +271,7 @@ def is_live(what: Any) -> bool:
     return is_code(what) if isinstance(what, str) else is_module(what)
 
 
-def _named(what: Any) -> str:
+def _named(what: object) -> str:
     """Return words for what was given."""
     return (
         str(what)

@@ -5,15 +5,16 @@ and judge it, its `forecast` says what that would need.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.arrays import Ints
 from ..core.errors import RefsimError, listed
+from ..core.tables import Toml
 from ..judge.expected import ExpectedSpikes, other_reading
 from ..judge.readings import differences, judge_readings
 from ..networks.data import Dataset, labels_of
@@ -26,6 +27,9 @@ from .findings import Findings
 from .forecast import Forecast
 from .network import Plan, make_plan, validate_network, with_other_readings
 from .subject import ReadOptions, Subject, case_in, subject_of
+
+if TYPE_CHECKING:
+    from ..files.reading import Reading
 
 ENGINES = {"torch": ("float64", "float32"), "discrete": ("float64",), "brian2": ("float32",)}
 
@@ -45,8 +49,8 @@ class Validation:
     """
 
     what: Any = None
-    data: Mapping[str, Any] = field(default_factory=dict)
-    against: Any = None
+    data: Toml = field(default_factory=dict)
+    against: object = None
     said: ReadOptions = field(default_factory=ReadOptions)
     engines: Sequence[str | Engine] = ()
     dtypes: Sequence[str] = ()
@@ -54,7 +58,7 @@ class Validation:
     expected: ExpectedSpikes | None = None
     otherwise: bool = False
     workers: int = 1
-    scheduler: Any = None
+    scheduler: object = None
 
     def findings(self) -> Findings:
         """Run and judge it.
@@ -131,7 +135,7 @@ class Validation:
             raise RefsimError(f"case {case.path}: is about single neurons; leave --expected out.")
         return case
 
-    def _data(self, subject: Subject) -> Mapping[str, Any]:
+    def _data(self, subject: Subject) -> Toml:
         """Return what to run on; data that a user gives take nothing from the case's."""
         own = (
             {}
@@ -150,16 +154,24 @@ class Validation:
         """Return the engines to run: those of the user, else those of the case."""
         table = {} if subject.case is None else subject.case.table
         fine = list(table.get("fine", [])) if self.fine is None else list(dict.fromkeys(self.fine))
-        made = {"workers": self.workers, "scheduler": self.scheduler}
         # A module is its own engine.
         if subject.trial is not None:
             if self.engines:
                 raise RefsimError(f"{subject.name}: is put on trial itself; leave --engine out.")
-            return replace(make_plan([], fine, **made), trials=(subject.trial,))
+            return replace(
+                make_plan([], fine, workers=self.workers, scheduler=self.scheduler),
+                trials=(subject.trial,),
+            )
         # Engines may be given as objects or by name.
         engines = tuple(each for each in self.engines if not isinstance(each, str))
         named = self._named(list(table.get("trials", [])), subject.network) if not engines else []
-        plan = make_plan(named, fine, device=self.said.device or "cpu", **made)
+        plan = make_plan(
+            named,
+            fine,
+            device=self.said.device or "cpu",
+            workers=self.workers,
+            scheduler=self.scheduler,
+        )
         return replace(plan, trials=(*plan.trials, *engines))
 
     def _named(self, default: list[str], network: Network) -> list[str]:
@@ -189,9 +201,10 @@ class Validation:
             names += [f"{engine} {dtype}" for dtype in wanted]
         return list(dict.fromkeys(names))
 
-    def _run(self, subject: Subject, data: Mapping[str, Any]) -> Findings:
+    def _run(self, subject: Subject, data: Toml) -> Findings:
         """Run the network on the data, and judge the claims."""
         plan, network = self._plan(subject), subject.network
+        facts: Toml
         # A drive is encoded already; anything else is read and encoded.
         if isinstance(data["source"], Drive):
             if surplus := set(data) - {"source", "labels"}:
@@ -208,7 +221,9 @@ class Validation:
             network, drive, plan, subject.claims, labels=labels, title=subject.title, data=facts
         )
 
-    def _others(self, subject: Subject, *, needed: bool = False) -> Any:
+    def _others(
+        self, subject: Subject, *, needed: bool = False
+    ) -> Mapping[str, Callable[[], "Reading"]]:
         """Return how the file is read under every other answer to what it leaves unsaid."""
         from ..files.formats import otherwise
         from ..files.reading import Asked
@@ -241,7 +256,7 @@ def _with_parties(found: Findings, subject: Subject) -> Findings:
 
     That is what was assumed, what was left aside, and where a module is not what is declared.
     """
-    facts: dict[str, Any] = {"parties": subject.parties}
+    facts: dict[str, object] = {"parties": subject.parties}
     if (reading := subject.reading) is not None:
         facts |= {
             name: list(lines)
@@ -257,7 +272,7 @@ def _with_parties(found: Findings, subject: Subject) -> Findings:
     return replace(found, data={**(found.data or {}), **facts}, verdicts=verdicts)
 
 
-def _facts(found: Dataset, data: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(found: Dataset, data: Toml) -> dict[str, object]:
     """Return facts about the data for report.json."""
     return {
         "name": found.name,
@@ -266,6 +281,6 @@ def _facts(found: Dataset, data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _labels(given: Any, n_samples: int) -> Ints | None:
+def _labels(given: object, n_samples: int) -> Ints | None:
     """Return the labels that a user gives, checked."""
     return None if given is None else labels_of(given, n_samples)

@@ -10,10 +10,9 @@ file, a delay, other axes, another order of neurons or samples, another layer.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..cards.neuron import NeuronModel
 from ..cards.read import switched
@@ -55,7 +54,7 @@ class Explanation:
     found: str
     layers: tuple[int, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the row of report.json."""
         return {
             "kind": "convention",
@@ -238,7 +237,7 @@ class _Seen:
             recorded is not None,
         )
 
-    def agrees(self, step: int, fired: Any, output: Any, *, carries: bool) -> bool:
+    def agrees(self, step: int, fired: ArrayLike, output: Floats, *, carries: bool) -> bool:
         """Return whether a neuron that fires so, and sends such numbers, is that of a step."""
         if not np.array_equal(np.asarray(fired, bool), self.spikes[:, step]):
             return False

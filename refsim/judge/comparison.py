@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from ..networks.recording import Recording
 from .distances import check_comparable, delays, mismatched
 from .judgement import Decision, Replay
 from .outputs import Readout, also_replayed, compare_readouts
-from .replay import replay
+from .replay import Own, replay
 from .streams import Stream, compare_streams
 
 IDENTITY = "mismatched spikes"
@@ -297,7 +296,7 @@ def _replayed(
     In a short dtype, refsim's own steps in that dtype say as well what may have been decided.
     """
     dtypes = _dtypes(reference, trial)
-    own: Callable[..., Any] | None = None
+    own: Own | None = None
     if dtypes[1] in SHORT:
         from .torch_decisions import torch_decisions
 
@@ -401,10 +400,10 @@ def judge_identity(claim: Claim, comparison: Comparison) -> Verdict:
     )
 
 
-def _facts(comparison: Comparison) -> Mapping[str, Any]:
+def _facts(comparison: Comparison) -> Mapping[str, object]:
     """Return the comparison as data for report.json."""
     found = comparison.replay
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "outcome": comparison.outcome,
         "mismatched_per_layer": list(comparison.mismatched),
         "samples_parted": len(comparison.parted),
@@ -435,10 +434,9 @@ def _facts(comparison: Comparison) -> Mapping[str, Any]:
             zip(("layer", "sample", "neuron", "step"), comparison.trial.not_a_number, strict=True)
         )
     if comparison.nearest:
-        facts["nearest_approach"] = dict(
-            zip(("distance", "layer", "sample", "neuron"), comparison.nearest, strict=True)
-        )
-        facts["nearest_approach"] |= {"rounding_bound": _finite(comparison.nearest_bound)}
+        names = ("distance", "layer", "sample", "neuron", "rounding_bound")
+        values = (*comparison.nearest, _finite(comparison.nearest_bound))
+        facts["nearest_approach"] = dict(zip(names, values, strict=True))
     if first := comparison.first:
         facts["delay_per_layer"] = delays(comparison.reference, comparison.trial)
         facts["first_divergence"] = {

@@ -7,7 +7,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from ..networks.network import Network
 from ..networks.rasters import read_rasters
 from .bounded import UNIT_ROUNDOFF
 from .recorded import by_layer, layer_named
+
+if TYPE_CHECKING:
+    from ..files.reading import Reading
 
 # Reads a file with one convention otherwise: the network, and how late its output is, in steps.
 OtherReading = Callable[[], tuple[Network, Ints]]
@@ -40,10 +43,10 @@ class ExpectedSpikes:
         last layer.
     """
 
-    source: Any
+    source: object
     axes: str | None = None
     dtype: str | None = None
-    delay: Any = None
+    delay: object = None
 
     @property
     def name(self) -> str:
@@ -89,7 +92,7 @@ class ExpectedSpikes:
                 )
         return {last: late} | {index: np.array([steps], np.int64) for index, steps in found.items()}
 
-    def layers(self, network: Network) -> tuple[dict[int, Any], list[str]]:
+    def layers(self, network: Network) -> tuple[dict[int, object], list[str]]:
         """Return what was recorded by the number of its layer, and words on what was left aside."""
         if not isinstance(self.source, str | Path):
             return by_layer(self.source, network, self.where), []
@@ -116,7 +119,7 @@ class ExpectedSpikes:
         return f"spikes {self.source}" if isinstance(self.source, str | Path) else "recorded spikes"
 
 
-def _tensors(source: str | Path) -> Mapping[str, Any]:
+def _tensors(source: str | Path) -> Mapping[str, object]:
     """Return the tensors of a file of PyTorch or safetensors, by the name of their layer."""
     from ..files.weights import read_tensors
 
@@ -140,7 +143,7 @@ def _is_layer(name: str, network: Network) -> bool:
     return True
 
 
-def other_reading(read: Callable[[], Any]) -> OtherReading:
+def other_reading(read: Callable[[], "Reading"]) -> OtherReading:
     """Return a function that reads a network anew and says how late its output is."""
 
     def network_and_delay() -> tuple[Network, Ints]:
@@ -150,7 +153,7 @@ def other_reading(read: Callable[[], Any]) -> OtherReading:
     return network_and_delay
 
 
-def of_option(delays: Sequence[str] | None) -> Any:
+def of_option(delays: Sequence[str] | None) -> dict[str, int] | None:
     """Return the delays of a command line, each written ``N`` or ``LAYER=N``.
 
     Returns None where none is given.

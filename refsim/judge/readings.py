@@ -6,7 +6,6 @@ differ; `judge_readings` makes a verdict of them.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -52,7 +51,7 @@ class Difference:
     said: str
     certain: bool = True
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the row of report.json."""
         return {"layer": self.layer, "kind": self.kind, "said": self.said, "certain": self.certain}
 

@@ -7,12 +7,11 @@ make a `Recording` of it. Layers that nobody recorded run freely, on what the re
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.arrays import USUAL, Axes, Ints
+from ..core.arrays import USUAL, Axes, Floats, Ints
 from ..core.errors import RefsimError, counted, listed, option
 from ..core.spikes import SpikeTrains
 from ..engines.following import Known, follow
@@ -84,7 +83,7 @@ class RecordedLayers:
         )
 
 
-def known_from(train: SpikeTrains, values: NDArray[Any] | None, late: Ints | None) -> Known:
+def known_from(train: SpikeTrains, values: Floats | None, late: Ints | None) -> Known:
     """Return what is known of a layer that was recorded `late` steps after it fired.
 
     Of its last steps, as many, nothing is known.
@@ -120,7 +119,7 @@ def _sooner(each: Raster, late: Ints) -> tuple[Raster, int]:
     ), int((~keep).sum())
 
 
-def _values_sooner(values: NDArray[Any], by: Ints) -> NDArray[Any]:
+def _values_sooner(values: Floats, by: Ints) -> Floats:
     """Return the values of a raster moved to earlier steps, neuron by neuron."""
     moved = np.zeros_like(values)
     for neuron, lag in enumerate(by):
@@ -129,7 +128,7 @@ def _values_sooner(values: NDArray[Any], by: Ints) -> NDArray[Any]:
 
 
 def read_layers(
-    given: Mapping[int, Any], network: Network, drive: Drive, axes: str | None, where: str
+    given: Mapping[int, object], network: Network, drive: Drive, axes: str | None, where: str
 ) -> RecordedLayers:
     """Read what was recorded of each layer, as rasters of the network's shape."""
     rasters = {}
@@ -140,7 +139,7 @@ def read_layers(
     return RecordedLayers(rasters)
 
 
-def by_layer(given: Any, network: Network, where: str) -> dict[int, Any]:
+def by_layer(given: object, network: Network, where: str) -> dict[int, object]:
     """Return what was given, by the number of its layer.
 
     Parameters
@@ -157,7 +156,7 @@ def by_layer(given: Any, network: Network, where: str) -> dict[int, Any]:
     """
     # A dict by name or number of the layer.
     if isinstance(given, Mapping) and not _EVENTS.issubset(given):
-        named: dict[int, Any] = {}
+        named: dict[int, object] = {}
         for name, each in given.items():
             index = layer_named(name, network, where, whole=len(given) == len(network.layers))
             if index in named:
@@ -264,9 +263,9 @@ def known_of(trial: Recording) -> dict[int, Known]:
 def recorded(
     network: Network,
     drive: Drive,
-    spikes: Any,
+    spikes: object,
     *,
-    traces: Any = None,
+    traces: object = None,
     axes: str | None = USUAL,
     dtype: str = "float32",
     label: str = "recorded",
@@ -444,7 +443,7 @@ def upstream(network: Network, layer: int) -> set[int]:
 
 def _output(
     taken: RecordedLayers, index: int, network: Network, reference: Recording | None
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Floats]:
     """Return the trace that is a layer's output, where it has one."""
     wanted = output_trace(network.layers[index])
     if not wanted:
@@ -476,8 +475,8 @@ def _summary(taken: RecordedLayers, count: int) -> str:
 
 
 def _traces(
-    given: Any, taken: RecordedLayers, index: int, axes: str | None, made: Recording
-) -> dict[str, NDArray[Any]]:
+    given: object, taken: RecordedLayers, index: int, axes: str | None, made: Recording
+) -> dict[str, Floats]:
     """Return the traces that were given of one layer.
 
     Raises

@@ -25,6 +25,7 @@ from ..core.arrays import Floats, Ints
 from ..engines.arrivals import Hearing
 from ..engines.discrete import LayerState, Tested, parts_by_input
 from ..networks.connection import DRIVE
+from ..networks.drive import Draw
 from ..networks.network import Layer, Network
 from ..networks.recording import Recording
 from .bounded import (
@@ -76,14 +77,14 @@ class StateErrors:
         self.errors = {name: np.broadcast_to(state.error, shape) for name, state in states.items()}
         self.largest_local = {name: np.zeros(shape) for name in states}
         # (..., k, m): the error is a sum of m vectors, each times a number in [-1, 1]
-        self.directions: Any = None
+        self.directions: Floats | None = None
 
     def variables(
         self,
-        values: Mapping[str, Any],
+        values: Mapping[str, Floats],
         unit: float,
-        spread: Mapping[str, Any] | None = None,
-        quantum: Callable[[str], Any] | None = None,
+        spread: Mapping[str, Floats] | None = None,
+        quantum: Callable[[str], Floats] | None = None,
     ) -> dict[str, Bounded]:
         """Return the states at the start of a step, each of them its own variable.
 
@@ -100,7 +101,7 @@ class StateErrors:
         found, table = {}, dict(self.errors)
         for name in self.names:
             value = np.broadcast_to(values[name], self.shape)
-            bits = 0.0
+            bits: float | Floats = 0.0
             # Last bits matter only where a state is exact: other results are rounded anyway.
             if (self.errors[name] == 0).any():
                 bits = last_bits(value) if quantum is None else quantum(name)
@@ -108,21 +109,24 @@ class StateErrors:
             found[name] = Bounded(value, 0.0, unit, bits, wide, {name: (1.0, 0.0)}, table)
         return found
 
-    def advance(self, after: Mapping[str, Any], unit: float, once: float = 0.0) -> None:
+    def advance(
+        self, after: Mapping[str, Bounded | Floats], unit: float, once: float = 0.0
+    ) -> None:
         """Take the states at the end of a step, and carry the errors over it.
 
         Each state is rounded once more by the unit `once`.
         """
         # A state that the step sets to a constant is a number without error.
+        ends = {name: after[name] for name in self.names}
         numbers = {
-            name: after[name] if isinstance(after[name], Bounded) else constant(after[name], unit)
-            for name in self.names
+            name: end if isinstance(end, Bounded) else constant(end, unit)
+            for name, end in ends.items()
         }
         local = {
             name: np.broadcast_to(self._fresh(number) + once * np.abs(number.value), self.shape)
             for name, number in numbers.items()
         }
-        box = {}
+        box: dict[str, Floats] = {}
         with np.errstate(all="ignore"):
             for name, number in numbers.items():
                 # What the step added, and what its derivative makes of the errors before it.
@@ -148,15 +152,15 @@ class StateErrors:
             steepest(number.slopes[name]) * number.carried[name] for name in own
         )
 
-    def _grown(self, box: Mapping[str, Any]) -> bool:
+    def _grown(self, box: Mapping[str, Floats]) -> bool:
         """Return whether an error is far above what a single step adds."""
         return any(
             bool((box[name] > _GROWN * self.largest_local[name]).any()) for name in self.names
         )
 
     def _turned(
-        self, numbers: Mapping[str, Bounded], local: Mapping[str, Any], box: dict[str, Any]
-    ) -> dict[str, Any]:
+        self, numbers: Mapping[str, Bounded], local: Mapping[str, Floats], box: dict[str, Floats]
+    ) -> dict[str, Floats]:
         """Carry the directions over the step; return the smaller of both bounds, state by state."""
         if self.directions is None:
             # The first directions are the axes of the box.
@@ -190,7 +194,7 @@ class StateErrors:
         least = np.minimum(plain, turned)
         return {name: least[..., place] for place, name in enumerate(self.names)}
 
-    def _derivative(self, numbers: Mapping[str, Bounded]) -> tuple[Any, Any]:
+    def _derivative(self, numbers: Mapping[str, Bounded]) -> tuple[Floats, Floats]:
         """Return centre and half-width of the derivative of the step, (..., k, k) each."""
         size = len(self.names)
         centre, width = np.zeros((*self.shape, size, size)), np.zeros((*self.shape, size, size))
@@ -201,7 +205,7 @@ class StateErrors:
         return centre, width
 
 
-def _fewer(directions: Any) -> Any:
+def _fewer(directions: Floats) -> Floats:
     """Return so few directions that they stay cheap.
 
     Those with the least share in any state are put into one box.
@@ -370,7 +374,7 @@ class BoundedLayer:
         dt: float,
         rounding: Rounding,
         n_samples: int,
-        draw: Any,
+        draw: Draw,
         cells: Cells | None = None,
     ) -> None:
         self.layer, self.cells, self.once = layer, cells, rounding.once
@@ -399,7 +403,9 @@ class BoundedLayer:
         self.carried = StateErrors(starts, shape)
         self.values = {name: number.value for name, number in starts.items()}
         self.twice = read_twice(layer.model)
-        self.away: Any = None  # cells whose numbers have left the range in which anything is proven
+        self.away: NDArray[np.bool_] | None = (
+            None  # cells whose numbers have left the range in which anything is proven
+        )
         # Kernels are computed by a function of a mathematical library.
         for convolution in self.state.kernels.values():
             convolution.values = [constant(value, unit, LIBRARY) for value in convolution.values]
@@ -625,7 +631,7 @@ def decisive(tested: tuple[Tested, ...]) -> tuple[Any, Any]:
 
 
 # What each symbol of a comparison does with arrays.
-OPERATE: dict[str, Any] = {
+OPERATE: dict[str, np.ufunc] = {
     ">": np.greater,
     ">=": np.greater_equal,
     "<": np.less,

@@ -6,7 +6,6 @@ itself sent, along the trial's own spikes and events.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +51,7 @@ class Stream:
     first: tuple[int, ...] = ()
     recorded: bool = True
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the row of report.json."""
         return {
             **asdict(self),
@@ -183,7 +182,9 @@ class _Followed:
     events: Mapping[str, NDArray[np.float64]]
 
 
-def _off(layer: _Followed, runs: tuple[Recording, Recording]) -> dict[str, tuple[Any, Any]]:
+def _off(
+    layer: _Followed, runs: tuple[Recording, Recording]
+) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     """Return, by stream, where the trial's events are not those of the declared step.
 
     For each stream that is a pair of bool arrays: beyond rounding, and within it.

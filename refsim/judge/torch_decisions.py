@@ -73,7 +73,8 @@ def _decided(trial: Recording, samples: Ints, dtype: torch.dtype) -> list[NDArra
             # Other layers receive what the trial sent, not what was decided here.
             payload = layer.model.discrete.payload
             sent = states[index][payload] if payload else fired[index][:, step]
-            outputs[index] = sent if carried[index] is None else carried[index][:, step]
+            recorded = carried[index]
+            outputs[index] = sent if recorded is None else recorded[:, step]
     return found
 
 
@@ -82,7 +83,7 @@ def _given(spikes: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda _distance: spikes
 
 
-def _carried(trial: Recording, index: int, samples: Ints, dtype: torch.dtype) -> Any:
+def _carried(trial: Recording, index: int, samples: Ints, dtype: torch.dtype) -> Tensor | None:
     """Return what the spikes of a layer carried, or None where that was not recorded."""
     if not trial.traces or "payload" not in trial.traces[index]:
         return None

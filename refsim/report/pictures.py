@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..cases.findings import Closeup, Findings, Ladder, threshold_of
+from ..core.arrays import Ints
+from ..core.spikes import SpikeTrains
 from ..core.style import BLACK, BLUE, ORANGE, finished, new_figure
 from ..networks.recording import Recording
 
@@ -149,7 +152,7 @@ def _row(start: float, height: float, n: int, neuron: Any) -> Any:
     return start + height * (1 / 24 + 11 / 12 * (neuron + 0.5) / n)
 
 
-def draw_run(table: Mapping[str, Any], recording: Recording) -> Picture:
+def draw_run(table: Mapping[str, ArrayLike], recording: Recording) -> Picture:
     """Draw a run of one neuron: input, membrane and spikes."""
     model = recording.network.layers[0].model
     figure, axes = new_figure(3.4)
@@ -192,7 +195,7 @@ def draw_run(table: Mapping[str, Any], recording: Recording) -> Picture:
     return _finish(figure, model.name, words)
 
 
-def _of_sample(train: Any, sample: int) -> tuple[Any, Any]:
+def _of_sample(train: SpikeTrains, sample: int) -> tuple[Ints, Ints]:
     """Return steps and neurons of the spikes of one sample."""
     keep = train.sample == sample
     return train.step[keep], train.neuron[keep]

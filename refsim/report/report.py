@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..cards.read import notes
 from ..cases.findings import Findings
@@ -128,7 +128,7 @@ class Report:
         return self.text()
 
 
-def describe_network(network: Network | None) -> dict[str, Any] | None:
+def describe_network(network: Network | None) -> dict[str, object] | None:
     """Return sizes, neurons and parameters of a network as data for JSON."""
     if network is None:
         return None
@@ -159,7 +159,7 @@ def describe_network(network: Network | None) -> dict[str, Any] | None:
     }
 
 
-def as_json_data(value: Any, where: str = "") -> tuple[Any, dict[str, str]]:
+def as_json_data(value: object, where: str = "") -> tuple[Any, dict[str, str]]:
     """Return data as JSON holds it, and what in it was NaN or infinite, by its place.
 
     JSON has neither, so null stands for them.
@@ -185,11 +185,11 @@ def as_json_data(value: Any, where: str = "") -> tuple[Any, dict[str, str]]:
     return (value if value is None or isinstance(value, str | int | float) else str(value)), {}
 
 
-def _is_strange(value: Any) -> bool:
+def _is_strange(value: object) -> TypeGuard[float]:
     """Return whether a value is NaN or infinite."""
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def _word(value: Any) -> str:
+def _word(value: float) -> str:
     """Return NaN or infinity as a word."""
     return "NaN" if math.isnan(value) else "infinity" if value > 0 else "-infinity"

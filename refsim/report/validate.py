@@ -18,7 +18,6 @@ from ..cases.validation import Validation
 from ..core.errors import RefsimError
 from ..judge.expected import ExpectedSpikes
 from ..networks.drive import Drive
-from ..networks.network import Network
 from ..networks.recording import Engine, Recording
 from .report import Report
 
@@ -64,11 +63,11 @@ def compare(reference: Recording, trial: Recording) -> Report:
 
 
 def validate(
-    what: Any = None,
-    data: Any = None,
+    what: object = None,
+    data: object = None,
     *,
-    against: Network | str | Path | Any = None,
-    labels: Any = None,
+    against: object = None,
+    labels: object = None,
     dt: float | str | None = None,
     steps: int | None = None,
     encoder: str | None = None,
@@ -79,17 +78,17 @@ def validate(
     dtype: str | Sequence[str] | None = None,
     device: str | None = None,
     fine: Sequence[int] | None = None,
-    expected: Any = None,
+    expected: object = None,
     expected_axes: str | None = None,
     expected_dtype: str | None = None,
     expected_delay: int | Mapping[str, int] | None = None,
     otherwise: bool = False,
-    describe: str | Path | Mapping[str, Any] | None = None,
+    describe: str | Path | Mapping[str, object] | None = None,
     convention: Mapping[str, str] | None = None,
     input_shape: Sequence[int] | None = None,
     layout: str | None = None,
     workers: int | None = None,
-    scheduler: Any = None,
+    scheduler: object = None,
 ) -> Report:
     """Say whether a network is what it is declared to be, as ``refsim validate`` does.
 
@@ -205,7 +204,7 @@ def _several(given: Any) -> tuple[Any, ...]:
     )
 
 
-def _single(dtype: Any, what: Any) -> str | None:
+def _single(dtype: object, what: object) -> str | None:
     """Return the dtype of a live module, which is run in one."""
     names = _several(dtype)
     if not names or not is_live(what):
