@@ -23,6 +23,13 @@ from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import BLOCK, Engine, Recording
 
+LADDER_MEASURES = (
+    "displacement of spikes",
+    "neurons with another count",
+    "decisions changed by the step",
+    "order of convergence",
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Rung:
@@ -71,29 +78,6 @@ def climb(grid: Recording, fine: Sequence[Recording]) -> Ladder:
     return Ladder(tuple(rungs), ladder_order(rungs))
 
 
-def _apart(left: Recording, right: Recording) -> Displacement:
-    """Measure how far the spikes of two runs lie apart.
-
-    Spikes are measured also where nobody judges the classes of a network.
-    """
-    return displacement(
-        *(replace(run, network=replace(run.network, undecided="")) for run in (left, right))
-    )
-
-
-def ladder_order(rungs: Sequence[Rung]) -> float:
-    """Fit ``displacement to the next rung ~ dt^order`` through at least two pairs of rungs."""
-    points = [
-        (rung.refine, rung.to_next.mean_steps)
-        for rung in rungs
-        if rung.to_next is not None and rung.to_next.mean_steps > 0
-    ]
-    if len(points) < 2:
-        return float("nan")
-    refine, steps = np.array(points).T
-    return -fitted_power(refine, steps)
-
-
 def judge_ladder(claim: Claim, ladder: Ladder) -> list[Verdict]:
     """Return the verdicts of a claim on the ladder: one for each rung, or one for its order."""
     if claim.measure == "order of convergence":
@@ -138,12 +122,27 @@ def judge_ladder(claim: Claim, ladder: Ladder) -> list[Verdict]:
     return rows
 
 
-LADDER_MEASURES = (
-    "displacement of spikes",
-    "neurons with another count",
-    "decisions changed by the step",
-    "order of convergence",
-)
+def _apart(left: Recording, right: Recording) -> Displacement:
+    """Measure how far the spikes of two runs lie apart.
+
+    Spikes are measured also where nobody judges the classes of a network.
+    """
+    return displacement(
+        *(replace(run, network=replace(run.network, undecided="")) for run in (left, right))
+    )
+
+
+def ladder_order(rungs: Sequence[Rung]) -> float:
+    """Fit ``displacement to the next rung ~ dt^order`` through at least two pairs of rungs."""
+    points = [
+        (rung.refine, rung.to_next.mean_steps)
+        for rung in rungs
+        if rung.to_next is not None and rung.to_next.mean_steps > 0
+    ]
+    if len(points) < 2:
+        return float("nan")
+    refine, steps = np.array(points).T
+    return -fitted_power(refine, steps)
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,10 @@ from .findings import LADDER_MEASURES, Closeup, Findings, Ladder, climb, judge_l
 if TYPE_CHECKING:
     from ..files.reading import Reading
 
+CODE_MEASURES = (IDENTITY, "changed decisions", EVENTS)
+TASK_MEASURES = ("accuracy",)
+MEASURES = (*CODE_MEASURES, *TASK_MEASURES, *LADDER_MEASURES)
+TRIALS = ("torch float64", "torch float32", "brian2 float32", "discrete float64")
 MEASURE = "answers unlike an equal call's"
 _CLAIM = Claim(
     "code",
@@ -41,86 +45,10 @@ _CLAIM = Claim(
     "the declared network answers equal calls alike; a module that puts back some of its states "
     "alone answers by what it was called with before",
 )
-
-
-def judge_calls(trial: Recording) -> list[Verdict]:
-    """Judge what a module answered when it was called twice.
-
-    The list is empty for a run of no module, or of a module that leaves the reset of its states to
-    its owner.
-    """
-    calls = trial.provenance.get("calls")
-    if not calls or (calls["status"] == "pass" and not calls["equal"]):
-        return []
-    return [
-        Verdict(
-            _CLAIM,
-            calls["differ"],
-            calls["status"],
-            None,
-            trial.label,
-            calls["said"],
-            {"calls": calls},
-        )
-    ]
-
-
 _BECAUSE = (
     "Reported: a file that leaves this unsaid can be read either way, and nobody can be "
     "blamed for the other reading."
 )
-
-
-def with_other_readings(
-    findings: Findings, readings: Mapping[str, Callable[[], "Reading"]]
-) -> Findings:
-    """Add to the findings the accuracy of the network under each other reading of its file.
-
-    Each is run by refsim's PyTorch steps in float32 on the same input.
-
-    Parameters
-    ----------
-    readings : dict of str to function
-        By what is taken otherwise, such as ``reset='to v_reset'``, a function that reads the file
-        so. What it returns has the ``network``.
-
-    Returns
-    -------
-    Findings
-
-    Raises
-    ------
-    RefsimError
-        Where the data have no labels.
-    """
-    from ..engines.pytorch import Torch
-
-    reference, labels = findings.reference, findings.labels
-    assert reference is not None
-    if labels is None:
-        raise RefsimError(
-            "--otherwise reports accuracies, and the data have no labels: --labels FILE."
-        )
-    rows = []
-    with progress(reference.drive.n_samples * len(readings), "otherwise"):
-        for name, read in readings.items():
-            claim = Claim("task", f"accuracy, {name}", None, "share of samples", _BECAUSE)
-            try:
-                network = read().network
-                ran = Torch(dtype="float32").run(network, reference.drive, (OUTPUT,))
-            except RefsimError as error:  # not every answer goes with every other
-                rows.append(Verdict(claim, None, "skipped", detail=str(error)))
-                continue
-            rows.append(
-                Verdict(claim, float(np.mean(ran.decisions() == labels)), "reported", run=ran.label)
-            )
-    return replace(findings, verdicts=(*findings.verdicts, *rows))
-
-
-CODE_MEASURES = (IDENTITY, "changed decisions", EVENTS)
-TASK_MEASURES = ("accuracy",)
-MEASURES = (*CODE_MEASURES, *TASK_MEASURES, *LADDER_MEASURES)
-TRIALS = ("torch float64", "torch float32", "brian2 float32", "discrete float64")
 
 
 @dataclass(frozen=True)
@@ -349,3 +277,71 @@ def judge_code(claim: Claim, found: Comparison) -> Verdict:
             detail="rounding, or what nobody knows a bound of, explains every class that changed",
         )
     return verdict
+
+
+def judge_calls(trial: Recording) -> list[Verdict]:
+    """Judge what a module answered when it was called twice.
+
+    The list is empty for a run of no module, or of a module that leaves the reset of its states to
+    its owner.
+    """
+    calls = trial.provenance.get("calls")
+    if not calls or (calls["status"] == "pass" and not calls["equal"]):
+        return []
+    return [
+        Verdict(
+            _CLAIM,
+            calls["differ"],
+            calls["status"],
+            None,
+            trial.label,
+            calls["said"],
+            {"calls": calls},
+        )
+    ]
+
+
+def with_other_readings(
+    findings: Findings, readings: Mapping[str, Callable[[], "Reading"]]
+) -> Findings:
+    """Add to the findings the accuracy of the network under each other reading of its file.
+
+    Each is run by refsim's PyTorch steps in float32 on the same input.
+
+    Parameters
+    ----------
+    readings : dict of str to function
+        By what is taken otherwise, such as ``reset='to v_reset'``, a function that reads the file
+        so. What it returns has the ``network``.
+
+    Returns
+    -------
+    Findings
+
+    Raises
+    ------
+    RefsimError
+        Where the data have no labels.
+    """
+    from ..engines.pytorch import Torch
+
+    reference, labels = findings.reference, findings.labels
+    assert reference is not None
+    if labels is None:
+        raise RefsimError(
+            "--otherwise reports accuracies, and the data have no labels: --labels FILE."
+        )
+    rows = []
+    with progress(reference.drive.n_samples * len(readings), "otherwise"):
+        for name, read in readings.items():
+            claim = Claim("task", f"accuracy, {name}", None, "share of samples", _BECAUSE)
+            try:
+                network = read().network
+                ran = Torch(dtype="float32").run(network, reference.drive, (OUTPUT,))
+            except RefsimError as error:  # not every answer goes with every other
+                rows.append(Verdict(claim, None, "skipped", detail=str(error)))
+                continue
+            rows.append(
+                Verdict(claim, float(np.mean(ran.decisions() == labels)), "reported", run=ran.label)
+            )
+    return replace(findings, verdicts=(*findings.verdicts, *rows))

@@ -30,6 +30,10 @@ from ..networks.recording import TRACES, Engine, Recording
 
 NEURON_MEASURES = ("wrong spikes", "membrane error", "payload error")
 STEP_MEASURES = ("terms that differ",)
+FORMULAS = ("membrane", "first_spike", "interval")
+_FINEST = 2.0**-12  # ms, the step of NEST's best figures
+_MACRO = 2.0**-2  # ms, the step that fine mode divides to reach it
+_RATES = {"1/ms": 1e3, "mV/ms": 1.0}  # units of NEST that no card has, in SI
 
 
 def network_of_one(model: NeuronModel, dt: object) -> Network:
@@ -120,9 +124,6 @@ def validate_steps(models: Sequence[NeuronModel], claims: Sequence[Claim]) -> tu
             found = check_declared_step(model)
             rows.append(judge(claim, found.value, run=f"card {model.name}", detail=found.detail))
     return tuple(rows)
-
-
-FORMULAS = ("membrane", "first_spike", "interval")
 
 
 @dataclass(frozen=True)
@@ -298,11 +299,6 @@ _CURVE_MEASURES: dict[str, Callable[[Curve, Recording, Engine], float]] = {
     ),
 }
 CURVE_MEASURES = tuple(_CURVE_MEASURES)
-
-
-_FINEST = 2.0**-12  # ms, the step of NEST's best figures
-_MACRO = 2.0**-2  # ms, the step that fine mode divides to reach it
-_RATES = {"1/ms": 1e3, "mV/ms": 1.0}  # units of NEST that no card has, in SI
 
 
 @dataclass(frozen=True)

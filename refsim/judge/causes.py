@@ -34,6 +34,10 @@ from .recorded import RecordedLayers, read_layers, unlike
 
 _TRAIT_SAMPLES = 4  # enough to tell traits apart, few enough to try them all
 _UNSEEN = ("latency",)  # this trait lies in the delays of connections, not in the step
+# Limits of the search for causes of recorded spikes.
+_SAMPLES = 4  # enough to tell conventions apart, few enough to try them all
+_FARTHEST = 3  # steps
+_MOST = 1 << 26  # decisions of a layer, beyond which its order is not looked into
 
 
 @dataclass(frozen=True)
@@ -292,12 +296,6 @@ def _survivors(
             if not states:
                 break
     return list(states)
-
-
-# Limits of the search for causes of recorded spikes.
-_SAMPLES = 4  # enough to tell conventions apart, few enough to try them all
-_FARTHEST = 3  # steps
-_MOST = 1 << 26  # decisions of a layer, beyond which its order is not looked into
 
 
 def causes(

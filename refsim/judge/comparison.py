@@ -28,7 +28,6 @@ IDENTITY = "mismatched spikes"
 BOUNDED_SAMPLES = 3
 MOST_UNJUDGED = 0.01  # share of decisions that a pass may leave unjudged
 SHORT = ("float16", "bfloat16")  # dtypes in which a proven bound is wider than the way to threshold
-
 # What a comparison comes to, the first that is true; and what that makes of a claim that the two
 # are the same.
 OUTCOMES = {

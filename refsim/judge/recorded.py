@@ -25,6 +25,7 @@ from .bounded import UNIT_ROUNDOFF
 UNNAMED = "x"  # an array without a name is of the last layer
 # A dict with these keys is one list of events and no dict by layer.
 _EVENTS = {"sample", "step", "neuron"}
+_WHERE = "recorded"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,50 +82,6 @@ class RecordedLayers:
             {index: late[index] for index in moved},
             {index: each[1] for index, each in moved.items() if each[1]},
         )
-
-
-def known_from(train: SpikeTrains, values: Floats | None, late: Ints | None) -> Known:
-    """Return what is known of a layer that was recorded `late` steps after it fired.
-
-    Of its last steps, as many, nothing is known.
-    """
-    if late is None or not late.any():
-        return Known(train.dense(), None, values)
-    steps = np.arange(train.n_steps)[:, None]
-    return Known(
-        train.dense(), steps < train.n_steps - np.broadcast_to(late, train.n_neurons), values
-    )
-
-
-def _sooner(each: Raster, late: Ints) -> tuple[Raster, int]:
-    """Return a raster moved to earlier steps, and how many spikes then lie before the first."""
-    # Each neuron has its own delay.
-    train, by = each.train, np.broadcast_to(late, each.train.n_neurons)
-    step = train.step - by[train.neuron]
-    keep = step >= 0
-    moved = SpikeTrains.from_events(
-        train.sample[keep],
-        step[keep],
-        train.neuron[keep],
-        train.n_samples,
-        train.n_steps,
-        train.n_neurons,
-        train.dt,
-    )
-    return Raster(
-        moved,
-        None if each.values is None else _values_sooner(each.values, by),
-        each.axes,
-        each.others,
-    ), int((~keep).sum())
-
-
-def _values_sooner(values: Floats, by: Ints) -> Floats:
-    """Return the values of a raster moved to earlier steps, neuron by neuron."""
-    moved = np.zeros_like(values)
-    for neuron, lag in enumerate(by):
-        moved[:, : values.shape[1] - lag, neuron] = values[:, lag:, neuron]
-    return moved
 
 
 def read_layers(
@@ -236,28 +193,6 @@ def assumed_axes(taken: RecordedLayers, name: str) -> list[str]:
         elif each.axes not in (USUAL, "step, neuron", "spike trains", "events"):
             lines.append(f"{name}, layer {index}: read as {each.axes}, which is what fits")
     return lines
-
-
-_WHERE = "recorded"
-
-
-def known_of(trial: Recording) -> dict[int, Known]:
-    """Return what is known of each layer of a run that `as_recording` made.
-
-    Of any other run, everything is known.
-    """
-    layers = trial.provenance.get("recorded_layers", range(len(trial.network.layers)))
-    late = {
-        int(index): np.asarray(each, np.int64)
-        for index, each in trial.provenance.get("delay", {}).items()
-    }
-    names = {index: output_trace(trial.network.layers[index]) for index in layers}
-    return {
-        index: known_from(
-            trial.spikes[index], trial.traces[index].get(names[index]), late.get(index)
-        )
-        for index in layers
-    }
 
 
 def recorded(
@@ -406,6 +341,69 @@ def with_free_layers(
         for index, again in enumerate(follow(network, drive, part, differ)):
             fired[index][differ] = again
     return fired
+
+
+def known_of(trial: Recording) -> dict[int, Known]:
+    """Return what is known of each layer of a run that `as_recording` made.
+
+    Of any other run, everything is known.
+    """
+    layers = trial.provenance.get("recorded_layers", range(len(trial.network.layers)))
+    late = {
+        int(index): np.asarray(each, np.int64)
+        for index, each in trial.provenance.get("delay", {}).items()
+    }
+    names = {index: output_trace(trial.network.layers[index]) for index in layers}
+    return {
+        index: known_from(
+            trial.spikes[index], trial.traces[index].get(names[index]), late.get(index)
+        )
+        for index in layers
+    }
+
+
+def known_from(train: SpikeTrains, values: Floats | None, late: Ints | None) -> Known:
+    """Return what is known of a layer that was recorded `late` steps after it fired.
+
+    Of its last steps, as many, nothing is known.
+    """
+    if late is None or not late.any():
+        return Known(train.dense(), None, values)
+    steps = np.arange(train.n_steps)[:, None]
+    return Known(
+        train.dense(), steps < train.n_steps - np.broadcast_to(late, train.n_neurons), values
+    )
+
+
+def _sooner(each: Raster, late: Ints) -> tuple[Raster, int]:
+    """Return a raster moved to earlier steps, and how many spikes then lie before the first."""
+    # Each neuron has its own delay.
+    train, by = each.train, np.broadcast_to(late, each.train.n_neurons)
+    step = train.step - by[train.neuron]
+    keep = step >= 0
+    moved = SpikeTrains.from_events(
+        train.sample[keep],
+        step[keep],
+        train.neuron[keep],
+        train.n_samples,
+        train.n_steps,
+        train.n_neurons,
+        train.dt,
+    )
+    return Raster(
+        moved,
+        None if each.values is None else _values_sooner(each.values, by),
+        each.axes,
+        each.others,
+    ), int((~keep).sum())
+
+
+def _values_sooner(values: Floats, by: Ints) -> Floats:
+    """Return the values of a raster moved to earlier steps, neuron by neuron."""
+    moved = np.zeros_like(values)
+    for neuron, lag in enumerate(by):
+        moved[:, : values.shape[1] - lag, neuron] = values[:, lag:, neuron]
+    return moved
 
 
 def unlike(known: Known, fired: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -52,6 +52,41 @@ _SMALLER = 4.0
 _OWN = 2.0**-49  # by how much, relatively, turning the directions rounds in float64
 _MOST, _KEPT = 12, 6  # directions a state, before and after the least are put together
 _GROWN = 30.0  # boxes are kept while they stay below so many times what one step adds
+_OF_A_TERM = 5  # weight, input, their product, the bias, and a mean of inputs that was taken first
+_OF_A_MEAN = 2  # the number of steps, where it is turned over, and the division
+# What each symbol of a comparison does with arrays.
+OPERATE: dict[str, np.ufunc] = {
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+}
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """The unit roundoffs of the runs that are compared.
+
+    Attributes
+    ----------
+    unit : float
+        The sum of the unit roundoffs of the runs.
+    once : float
+        Above 0 where a dtype is so short that the bound of all operations says nothing: then its
+        unit. Each sum and each state is then taken to be rounded once a step by it, which is no
+        proof, and `unit` is that of the other runs.
+    """
+
+    unit: float
+    once: float = 0.0
+
+    @classmethod
+    def of(cls, dtypes: Sequence[str], *, once: bool = False) -> "Rounding":
+        """Return the rounding of runs in some dtypes."""
+        units = [UNIT_ROUNDOFF[dtype] for dtype in dtypes]
+        if not once:
+            return cls(sum(units))
+        return cls(UNIT_ROUNDOFF["float64"] * len(units), max(units))
 
 
 class StateErrors:
@@ -221,32 +256,6 @@ def _fewer(directions: Floats) -> Floats:
     rest = np.take_along_axis(directions, order[..., None, _KEPT * size :], axis=-1)
     boxed = np.abs(rest).sum(axis=-1) * _OWN_ROUNDING
     return np.concatenate([kept, boxed[..., None] * np.eye(size)], axis=-1)
-
-
-@dataclass(frozen=True)
-class Rounding:
-    """The unit roundoffs of the runs that are compared.
-
-    Attributes
-    ----------
-    unit : float
-        The sum of the unit roundoffs of the runs.
-    once : float
-        Above 0 where a dtype is so short that the bound of all operations says nothing: then its
-        unit. Each sum and each state is then taken to be rounded once a step by it, which is no
-        proof, and `unit` is that of the other runs.
-    """
-
-    unit: float
-    once: float = 0.0
-
-    @classmethod
-    def of(cls, dtypes: Sequence[str], *, once: bool = False) -> "Rounding":
-        """Return the rounding of runs in some dtypes."""
-        units = [UNIT_ROUNDOFF[dtype] for dtype in dtypes]
-        if not once:
-            return cls(sum(units))
-        return cls(UNIT_ROUNDOFF["float64"] * len(units), max(units))
 
 
 @dataclass(frozen=True, eq=False)
@@ -628,19 +637,6 @@ def decisive(tested: tuple[Tested, ...]) -> tuple[Any, Any]:
     return np.take_along_axis(np.stack(distance), chosen, 0)[0], np.take_along_axis(
         np.stack(bound), chosen, 0
     )[0]
-
-
-# What each symbol of a comparison does with arrays.
-OPERATE: dict[str, np.ufunc] = {
-    ">": np.greater,
-    ">=": np.greater_equal,
-    "<": np.less,
-    "<=": np.less_equal,
-}
-
-
-_OF_A_TERM = 5  # weight, input, their product, the bias, and a mean of inputs that was taken first
-_OF_A_MEAN = 2  # the number of steps, where it is turned over, and the division
 
 
 def heard_exactly(network: Network, index: int) -> bool:

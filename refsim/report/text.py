@@ -24,6 +24,9 @@ _QUESTIONS = {
     "task": "Does it do its task?",
     "gradient": "Is the gradient right?",
 }
+# The layers of a forecast, as a table.
+_COLUMNS = ("<6", "<14", ">9,", ">13,", ">16,.1f")
+_HEAD = ("layer", "neuron", "neurons", "synapses", "spikes a sample")
 
 
 def render_report(findings: Findings, sentence: str, width: int = WIDTH) -> str:
@@ -160,11 +163,6 @@ def _short(run: str) -> str:
     if run.startswith("Brian2 fine"):
         return run.removeprefix("Brian2 fine ").removesuffix(" float64")
     return run.replace("Brian2 grid ", "Brian2 ")
-
-
-# The layers of a forecast, as a table.
-_COLUMNS = ("<6", "<14", ">9,", ">13,", ">16,.1f")
-_HEAD = ("layer", "neuron", "neurons", "synapses", "spikes a sample")
 
 
 def render_plan(found: Forecast) -> str:
