@@ -82,6 +82,7 @@ def judge_recorded(
     given, aside = expected.layers(reference.network)
     raw = read_layers(given, reference.network, reference.drive, expected.axes, expected.where)
     moved = raw.sooner(expected.delays(reference.network, late))
+    # Layers that nobody recorded are filled in, so that this is a whole run.
     trial = as_recording(
         moved,
         reference.network,
@@ -95,6 +96,7 @@ def judge_recorded(
     # If this is the worst run, the report looks closer at it and no longer at another.
     look = findings.look
     if replace(findings, comparisons=(*findings.comparisons, found)).worst is found:
+        # The engine that looks closer follows the recorded spikes; nobody recorded membranes.
         look = cache(
             partial(
                 look_closer,
@@ -176,6 +178,7 @@ def _with_outputs(trial: Recording, reference: Recording) -> Recording:
 
     So their outputs can be compared where spikes are the same.
     """
+    # A readout that nobody recorded is compared by the reference's own output.
     free = set(range(len(trial.spikes))) - set(trial.provenance["recorded_layers"])
     names = [output_trace(layer) for layer in trial.network.layers]
     traces = tuple(
@@ -247,12 +250,14 @@ def _explained(verdict: Verdict, why: Sequence[str], found: Comparison) -> Verdi
         or verdict.claim.measure != "mismatched spikes"
     ):
         return verdict
+    # First how many spikes differ, then what would make them.
     counts = missing_and_surplus(found)
     cause = (
         f"the recorded spikes are fired with {' or '.join(why)}"
         if why
         else "no single convention that was tried explains it"
     )
+    # An inconclusive comparison without a cause names the layers to record.
     told = cause if verdict.status == "fail" or why else _unseen(found)
     detail = "; ".join(part for part in (verdict.detail, counts, told) if part)
     return replace(verdict, detail=detail, facts={**verdict.facts, "explained_by": list(why)})
@@ -260,6 +265,7 @@ def _explained(verdict: Verdict, why: Sequence[str], found: Comparison) -> Verdi
 
 def _unseen(found: Comparison) -> str:
     """Say which layers to record where rounding in an unrecorded one leaves it open."""
+    # These layers were free to fire what rounding allows.
     missing = [
         index
         for index in range(len(found.trial.network.layers))
@@ -277,6 +283,7 @@ def _early(moved: RecordedLayers, name: str) -> list[Verdict]:
     """Judge spikes that were recorded before the first could have come."""
     if not moved.late:
         return []
+    # A spike before the first step shows that the delay is wrong.
     count = sum(moved.early.values())
     late = ", ".join(
         f"layer {index} is taken to be {int(each.max())} late"
@@ -319,6 +326,7 @@ class _Follower:
         numbers = {int(number): row for row, number in enumerate(self.trial.drive.sample_numbers)}
         rows = np.array([numbers[int(number)] for number in drive.sample_numbers])
         spikes = tuple(train.take(rows) for train in self.trial.spikes)
+        # Every layer follows its own spikes, those that were filled in as well.
         known = {
             index: _whole(each, spikes[index].dense(), rows)
             for index, each in self._known().items()
@@ -351,5 +359,6 @@ def code_claims(claims: Sequence[Claim]) -> list[Claim]:
 
     These are the usual ones where none of those given is about code.
     """
+    # A case may claim something of code; any other network is judged as usual.
     own = [claim for claim in claims if claim.measure in CODE_MEASURES]
     return own or [claim for claim in standard_claims() if claim.measure in CODE_MEASURES]

@@ -117,6 +117,7 @@ class Case:
         """Answer the case by its kind."""
         title = str(self.table["title"])
         if self.kind == "network":
+            # The first kind is a whole network on data.
             return validate_on(
                 self.load(),
                 self.table["data"],
@@ -124,9 +125,11 @@ class Case:
                 title,
                 make_plan(self.table.get("trials", []), self.table.get("fine", [])),
             )
+        # This kind compares the declared steps of cards with their ODEs.
         if self.kind == "step":
             models = [load(name) for name in self.table["neurons"]]
             return Findings(title, validate_steps(models, self.claims))
+        # This kind judges a gradient on data.
         if self.kind == "gradient":
             network = self.load()
             return Findings(
@@ -155,6 +158,7 @@ class Case:
 
     def _inputs(self, model: NeuronModel) -> list[float]:
         """Return the input of each step, which may be given in multiples of a parameter."""
+        # An input in multiples of a threshold, say, has the quotient of both units.
         by = model.parameter(self.table["times"]) if "times" in self.table else None
         unit = quotient(model.input_unit, by.unit) if by else model.input_unit
         told = [to_si(each, unit, "case: inputs", written=True) for each in self.table["inputs"]]
@@ -208,6 +212,7 @@ def drive_on(network: Network, data: Toml) -> tuple[Dataset, Drive]:
     """
     found = _read(data, network)
     if found.events is None:
+        # A few samples show how large all of them will be.
         check_input(
             found.n_samples, _encoded(found.head(min(found.n_samples, _FEW)), data, network)
         )
@@ -232,6 +237,7 @@ def forecast_on(network: Network, data: Toml, plan: Plan) -> Forecast:
 
 def _read(data: Toml, network: Network) -> Dataset:
     """Read the data of a case, or of a user, from a file or from memory."""
+    # A key that is misspelled must not be ignored.
     known = {"source", "labels", "encoder", "steps", "scale", "samples", "seed"}
     if surplus := set(data) - known:
         raise RefsimError(f"data: {listed(surplus)} is not a known key; known are {listed(known)}.")
@@ -242,6 +248,7 @@ def _read(data: Toml, network: Network) -> Dataset:
         )
     ):
         return rows
+    # Everything else is a path or an array.
     take = read_data if isinstance(data["source"], str | Path) else given_data
     found = take(data["source"], data.get("labels"), scale=data.get("scale", 1.0))
     return found if data.get("samples") is None else found.head(data["samples"])
@@ -268,6 +275,7 @@ def read_case(path: str | Path) -> Case:
     kind = table.get("kind")
     if not isinstance(kind, str) or kind not in _KEYS:
         raise RefsimError(f"case {path}: kind must be one of {listed(_KEYS)}, but is {kind!r}.")
+    # Keys of another kind are errors: the case would not test what its author means.
     if surplus := set(table) - _KEYS[kind]:
         raise RefsimError(
             f"case {path}: {listed(surplus)} is not a known key; known are {listed(_KEYS[kind])}."
@@ -313,6 +321,7 @@ def read_claims(table: Toml, where: str) -> tuple[Claim, ...]:
         raise RefsimError(
             f"{where}: claims nothing, and so cannot fail; write at least one [[claim]]."
         )
+    # Each claim needs its reason; a limit may be left out.
     claims = []
     for row in rows:
         if (

@@ -70,6 +70,7 @@ def climb(grid: Recording, fine: Sequence[Recording]) -> Ladder:
     fine : list of Recording
         The ODE at dt/refine.
     """
+    # Each rung is compared with the next finer one, the last with none.
     runs = sorted(fine, key=lambda recording: recording.refine)
     rungs = []
     for index, run in enumerate(runs):
@@ -81,6 +82,7 @@ def climb(grid: Recording, fine: Sequence[Recording]) -> Ladder:
 def judge_ladder(claim: Claim, ladder: Ladder) -> list[Verdict]:
     """Return the verdicts of a claim on the ladder: one for each rung, or one for its order."""
     if claim.measure == "order of convergence":
+        # Fewer than two differences have no slope.
         if np.isnan(ladder.order):
             return [
                 Verdict(
@@ -100,11 +102,13 @@ def judge_ladder(claim: Claim, ladder: Ladder) -> list[Verdict]:
     # All other measures are of one rung.
     rows = []
     for rung in ladder.rungs:
+        # A network without classes has none that change.
         if claim.measure == "decisions changed by the step" and (
             why := rung.recording.no_decisions
         ):
             rows.append(Verdict(claim, None, "skipped", run=rung.recording.label, detail=why))
             continue
+        # NaN stands for spikes that cannot be paired.
         measured = rung.from_grid
         value = {
             "displacement of spikes": measured.mean_steps,
@@ -134,6 +138,7 @@ def _apart(left: Recording, right: Recording) -> Displacement:
 
 def ladder_order(rungs: Sequence[Rung]) -> float:
     """Fit ``displacement to the next rung ~ dt^order`` through at least two pairs of rungs."""
+    # Equal spikes have a displacement of 0, which has no logarithm.
     points = [
         (rung.refine, rung.to_next.mean_steps)
         for rung in rungs
@@ -221,6 +226,7 @@ class Findings:
     @property
     def verdict(self) -> str:
         """``"pass"``, ``"fail"`` or ``"inconclusive"``."""
+        # The verdict is that of all claims.
         rows = [verdict.status for verdict in self.verdicts if verdict.claim.measure == IDENTITY]
         # Runs that were compared are judged, whether a claim asks for it or not. So the heading and
         # the sentence of a report never contradict each other.
@@ -238,6 +244,7 @@ class Findings:
         """The comparison to look at: a real difference first, then a tie, then the nearest."""
         if not self.comparisons:
             return None
+        # Tuples compare by status, then by wrong decisions, samples and distance.
         return max(
             self.comparisons,
             key=lambda found: (
@@ -263,6 +270,7 @@ def look_closer(
     if where is None:
         return None
     layer, sample, neuron = where
+    # Both runs must fire again as they did, or there is nothing to compare.
     traces = [
         _again(engine, run, drive, where)
         for engine, run in ((reference, found.reference), (trial, found.trial))

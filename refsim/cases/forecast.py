@@ -113,6 +113,7 @@ def forecast(network: Network, tried: Drive, n_samples: int, plan: Plan) -> Fore
     """
     # How the whole run will be cut decides how much is in memory at once.
     split = plan.reference().split(network, tried, n_samples)
+    # There is no use in more processes than portions.
     at_once = min(plan.workers, split.portions)
 
     def timed(engine: Engine) -> Timed:
@@ -123,6 +124,7 @@ def forecast(network: Network, tried: Drive, n_samples: int, plan: Plan) -> Fore
         found = _timed(same, network, tried, n_samples, split.portions)
         return replace(found, seconds=found.seconds / at_once) if same.target == "cpp" else found
 
+    # The plan runs the reference, the trials and the rungs of the ladder.
     runs = tuple(
         timed(engine)
         for engine in (
@@ -131,6 +133,7 @@ def forecast(network: Network, tried: Drive, n_samples: int, plan: Plan) -> Fore
             *(replace(plan.climber(), refine=refine) for refine in plan.fine),
         )
     )
+    # What grows with the samples is in proportion to what was tried.
     grows = _largest(tried, runs, n_samples, split.samples * at_once, network)
     return Forecast(
         network,
@@ -159,6 +162,7 @@ def _timed(engine: Engine, network: Network, drive: Drive, n_samples: int, start
 
     What grows between the two is the cost of a sample; what does not is that of a start.
     """
+    # Two sizes tell what each sample costs and what each start costs.
     half = max(1, drive.n_samples // 2)
     few = drive.take(np.arange(half))
     recording = engine.run(network, drive)  # compiles and imports
@@ -166,6 +170,7 @@ def _timed(engine: Engine, network: Network, drive: Drive, n_samples: int, start
     first, whole = (
         min(_seconds(engine, network, given) for _ in range(2)) for given in (few, drive)
     )
+    # So short a time is measured with noise, and a cost is never negative.
     each = max(whole - first, 0.0) / max(drive.n_samples - half, 1)
     start = max(whole - each * drive.n_samples, 0.0)
     return Timed(
@@ -189,7 +194,9 @@ def _largest(
     counts.
     """
     scale = n_samples / tried.n_samples
+    # These stay until the report is written.
     stays = _input_bytes(tried) + _TRAIN * sum(sum(run.spikes) for run in runs)
+    # Programs, dense trains and compared trains come and go; the largest counts.
     programs = (
         max(sum(run.spikes) for run in runs) * room.SPIKE_ROOM * min(running, n_samples) / n_samples
     )

@@ -72,8 +72,9 @@ def validate_gradient(
         raise RefsimError(
             f"case: options must be a table, such as {{ window = 10 }}, but is {options!r}."
         )
-    # Run the check once; every claim reads its own measure from the report.
+    # The check runs once; every claim reads its own measure from the report.
     given = table["surrogate"]
+    # There is one surrogate for all layers, or one for each.
     surrogates = [_declared(each) for each in (given if isinstance(given, list) else [given])]
     loss, kind = declared_loss(table["loss"], options)
     report = check_gradient(
@@ -85,6 +86,7 @@ def validate_gradient(
         detach_reset=table.get("detach_reset", False),
         dtype=table.get("dtype", "float32"),
     )
+    # The report judges by its own limits; the case judges by its own.
     measured = {verdict.claim.measure: verdict for verdict in report.verdicts}
     return [_judged(claim, measured.get(claim.measure)) for claim in claims]
 
@@ -109,6 +111,7 @@ def _judged(claim: Claim, measured: Verdict | None) -> Verdict:
 
     What was not judged, or does not apply, is inconclusive: a claim about it says nothing.
     """
+    # A check that was left out leaves its claim open.
     if measured is None:
         return Verdict(
             claim,
@@ -131,6 +134,7 @@ def target_for(kind: str, found: Dataset, drive: Drive, network: Network) -> Int
     RefsimError
         Where the data have no labels.
     """
+    # A loss takes nothing, trains or labels.
     if kind == "none":
         return None
     if kind == "trains":

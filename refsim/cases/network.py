@@ -82,6 +82,7 @@ def make_trial(
     """
     if name not in TRIALS:
         raise RefsimError(f"run {name!r} is not known; known are {', '.join(TRIALS)}.")
+    # The name says engine and dtype.
     engine, dtype = name.split()
     if engine == "torch":
         from ..engines.pytorch import Torch
@@ -162,6 +163,7 @@ def validate_network(
     reference_engine = plan.reference()
     total = drive.n_samples * (1 + len(plan.trials) + len(plan.fine))
     with progress(total, "validate"):
+        # An output other than spikes must be recorded to be compared.
         record = (OUTPUT,) if any(output_trace(layer) for layer in network.layers) else ()
         reference = reference_engine.run(network, drive, record)
         comparisons = tuple(
@@ -173,6 +175,7 @@ def validate_network(
     # The neuron to look at is run again only when somebody asks for it, and then once.
     look: Callable[[], Closeup | None] | None = None
     if comparisons:
+        # The worst comparison is the one to look at, by the engine that ran it.
         worst = Findings(title, (), comparisons=comparisons).worst
         assert worst is not None
         engine = next(
@@ -192,6 +195,7 @@ def validate_network(
         for verdict in _judge(claim, reference, comparisons, ladder, labels)
     ]
     verdicts += [verdict for found in comparisons for verdict in judge_calls(found.trial)]
+    # The report shows the input in numbers.
     facts = {
         "samples": drive.n_samples,
         "steps": drive.n_steps,
@@ -263,10 +267,12 @@ def judge_code(claim: Claim, found: Comparison) -> Verdict:
         return judge_identity(claim, found)
     if claim.measure == EVENTS:
         return judge_streams(claim, found.reference, found.trial)
+    # Without classes there are none to compare.
     if found.no_decisions:
         return Verdict(claim, None, "skipped", run=found.trial.label, detail=found.no_decisions)
     # What is left is the number of changed classes.
     verdict = judge(claim, found.changed_decisions, run=found.trial.label)
+    # In these samples the runs part, but no decision is wrong.
     tied = np.setdiff1d(found.parted, found.wrong_samples)
     if verdict.status == "fail" and classes_moved_by_rounding(
         found.reference, found.trial, tied.tolist()
@@ -332,6 +338,7 @@ def with_other_readings(
             "--otherwise reports accuracies, and the data have no labels: --labels FILE."
         )
     rows = []
+    # Each reading is run on the input of the reference.
     with progress(reference.drive.n_samples * len(readings), "otherwise"):
         for name, read in readings.items():
             claim = Claim("task", f"accuracy, {name}", None, "share of samples", _BECAUSE)

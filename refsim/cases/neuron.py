@@ -76,11 +76,13 @@ def validate_neuron(
         One for each claim and engine.
     """
     drive = Drive.current(np.asarray(inputs, float).reshape(1, -1, 1), dt)
+    # What is expected must be given for each step.
     for name, values in expected.items():
         if len(values) != drive.n_steps:
             raise RefsimError(
                 f"case: expected {name} has {len(values)} steps, but the input has {drive.n_steps}."
             )
+    # Every engine runs it, with all traces.
     runs = [engine.run(network_of_one(model, dt), drive, record=TRACES) for engine in all_engines()]
     return tuple(_judge(claim, run, expected) for claim in claims for run in runs)
 
@@ -88,6 +90,7 @@ def validate_neuron(
 def _judge(claim: Claim, run: Recording, expected: Mapping[str, Sequence[float]]) -> Verdict:
     """Judge one claim on one run."""
     if claim.measure == "wrong spikes":
+        # Spikes are compared step by step.
         fired = run.spikes[0].dense()[0, :, 0]
         wrong = int((fired != np.asarray(expected["spikes"], bool)).sum())
         return judge(claim, wrong, run=run.label, detail=f"{int(fired.sum())} spikes")
@@ -155,6 +158,7 @@ class Curve:
 
     def run(self, engine: Engine, refine: int = 1) -> Recording:
         """Run the case with a step of dt/refine."""
+        # A pulse is given in the first step alone.
         values = np.full((1, self.n_steps * refine, 1), self.input)
         values[:, 1:] *= not self.pulse
         dt = self.dt / refine
@@ -189,6 +193,7 @@ class Curve:
 
     def membrane_errors(self, run: Recording, refine: int = 1) -> Floats:
         """Return how far the membrane is off its formula, in each step before the first spike."""
+        # Behind the first spike the formula no longer holds.
         fired = run.spikes[0].step
         before = int(fired[0]) if len(fired) else self.n_steps * refine
         errors: Floats = np.abs(
@@ -201,6 +206,7 @@ class Curve:
 
         It is infinite where too few spikes fell.
         """
+        # One spike has no interval.
         fired = run.spikes[0].step
         if len(fired) < (1 if name == "first_spike" else 2):
             return float("inf")
@@ -215,6 +221,7 @@ class Curve:
         """
         errors = []
         for refine in (2, 4):
+            # Both runs are read at the same time, in the middle of the case.
             found, at = (
                 self.membrane_errors(run(refine), refine),
                 (self.n_steps // 2) * refine + refine - 1,
@@ -254,6 +261,7 @@ def read_curve(model: NeuronModel, table: Toml) -> Curve:
             "case: steps must be a whole number of 4 or more and pulse true or false, but are "
             f"{steps!r} and {pulse!r}."
         )
+    # Units of input and step are checked as they become SI.
     level = to_si(table["input"], model.input_unit, "case: input", written=True)
     return Curve(
         model, level, pulse, steps, positive_time(table["dt"], "case: dt", written=True), expected
@@ -269,6 +277,7 @@ def validate_curve(curve: Curve, claims: Sequence[Claim]) -> tuple[Verdict, ...]
                 f"claim '{claim.measure}': is not a known measure; known are "
                 f"{', '.join(_CURVE_MEASURES)}."
             )
+        # Each measure is taken in each engine.
         for engine in all_engines():
             run = curve.run(engine)
             rows.append(
@@ -350,6 +359,7 @@ def read_figures(name: str) -> Figures:
     given = {key: row for key, row in table["input"].items() if isinstance(row, dict)}
     rows = {**table["parameters"], **table["start"], **given}
     values = {label: number for key, row in rows.items() for label, number in _numbers(key, row)}
+    # Spikes are stored as whole steps, for each resolution.
     spikes = {
         float(row["resolution_ms"]): np.asarray(row["steps"], np.int64) for row in table["spikes"]
     }
@@ -365,6 +375,7 @@ def read_figures(name: str) -> Figures:
 def _numbers(key: str, row: Toml) -> list[tuple[str, float]]:
     """Return a value of NEST in SI, with its name; of a list, each value with a number."""
     values = row["value"] if isinstance(row["value"], list) else [row["value"]]
+    # A list has one name for each of its values.
     labels = (
         [f"{key}_{index + 1}" for index in range(len(values))]
         if isinstance(row["value"], list)
@@ -378,6 +389,7 @@ def _numbers(key: str, row: Toml) -> list[tuple[str, float]]:
 
 def _si(value: float, unit: str, where: str) -> float:
     """Return a value of NEST in SI."""
+    # Units of rates are not in the one table of units.
     if unit in _RATES:
         return float(value) * _RATES[unit]
     if unit in ("1", "flag"):
@@ -410,6 +422,7 @@ class Rival:
 
     def drive(self, dt: float) -> Drive:
         """Return the input of the whole run in steps of dt seconds."""
+        # The input is 0 before its onset, and constant then.
         values = np.full((1, round(self.figures.duration / dt), 1), self.input)
         values[:, : round(self.figures.onset / dt)] = 0.0
         return Drive.current(values, dt)
@@ -431,6 +444,7 @@ class Rival:
 
         It is infinite where the numbers of spikes differ.
         """
+        # Spikes behind the end are not looked at.
         last = round(self.until / (resolution * 1e-3))
         ours = run.spikes[0].step + 1  # NEST stamps a spike at the end of its step
         theirs = self.figures.spikes[resolution]
@@ -464,6 +478,7 @@ def read_rival(model: NeuronModel, table: Toml) -> Rival:
                 "start too."
             )
     resolutions = tuple(float(each) for each in table["resolutions"])
+    # NEST must have been run at each resolution.
     if missing := set(resolutions) - set(figures.spikes):
         raise RefsimError(
             f"case: resolutions: NEST has none at {listed(str(each) for each in missing)} ms; it "

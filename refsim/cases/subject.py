@@ -131,6 +131,7 @@ def declared_subject(what: object, said: ReadOptions) -> Subject:
     from ..files.reading import Asked
     from ..modules.read import from_module
 
+    # What is a network already, or the default, needs no reading.
     if isinstance(what, Network):
         return Subject(what, "a network of refsim's", declared="a network made in Python")
     if what is None:
@@ -140,6 +141,7 @@ def declared_subject(what: object, said: ReadOptions) -> Subject:
                 "net.toml"
             )
         return _of_case(demo_case())
+    # A module may be the declaration of another module.
     if is_live(what):
         module, name = _module(what, said)
         network = from_module(module, said.dt, said.input_shape, said.layout)
@@ -157,6 +159,7 @@ def declared_subject(what: object, said: ReadOptions) -> Subject:
         raise RefsimError(
             f"network {path}: {'is a folder' if path.is_dir() else 'there is no such file'}."
         )
+    # A file of code names no module by itself.
     if path.suffix == ".py":
         raise RefsimError(
             f"network {path}: is code; name the function that makes the module, such as "
@@ -242,6 +245,7 @@ def _module(what: object, said: ReadOptions) -> tuple[Any, str]:
                 "yourself, module.double()."
             )
         return what, type(what).__name__
+    # A name of code makes a module for this run, which may be converted and moved.
     from ..modules.importing import import_network
 
     module = import_network(what)
@@ -294,6 +298,7 @@ def case_in(path: Path) -> Case | None:
         return None
     if not path.is_file():
         raise RefsimError(f"{path}: there is no such file.")
+    # A case has a kind, and a description of weights has none.
     text = path.read_text("utf-8", errors="replace")
     return (
         read_case(path)

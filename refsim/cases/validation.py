@@ -108,6 +108,7 @@ class Validation:
                 )
         if (case := self._lone_case()) is not None:
             raise RefsimError(f"case {case.path}: is about single neurons; leave --plan out.")
+        # A forecast needs the network and the first samples.
         subject = self._subject()
         data = self._data(subject)
         if isinstance(data["source"], Drive):
@@ -123,6 +124,7 @@ class Validation:
 
         Such a case takes no data and no engines.
         """
+        # Only a path can name a case.
         path = Path(self.what) if isinstance(self.what, str | os.PathLike) else None
         case = case_in(path) if path is not None and path.is_file() else None
         if case is None or case.kind == "network":
@@ -137,6 +139,7 @@ class Validation:
 
     def _data(self, subject: Subject) -> Toml:
         """Return what to run on; data that a user gives take nothing from the case's."""
+        # Labels of a case belong to its source: another source takes none of them.
         own = (
             {}
             if subject.case is None or "source" in self.data
@@ -179,6 +182,7 @@ class Validation:
 
         Whole numbers, which float32 does not hold, go on trial in float64 alone.
         """
+        # Where nothing was asked for, the engines of the case run.
         if default and not self.engines and not self.dtypes:
             return default
         whole, names = any("integer" in layer.model.traits for layer in network.layers), []
@@ -229,6 +233,7 @@ class Validation:
         from ..files.reading import Asked
 
         asked = Asked(self.said.describe, self.said.dt, self.said.convention)
+        # What is compared with a declaration leaves nothing unsaid.
         others = (
             {}
             if subject.reading is None or self.against is not None
@@ -244,6 +249,7 @@ class Validation:
     def _with_recorded(self, found: Findings, subject: Subject) -> Findings:
         """Add the verdict on recorded spikes."""
         assert self.expected is not None
+        # A file may say that its output is late.
         late = np.zeros(1, np.int64) if subject.reading is None else subject.reading.output_delay
         readings = {
             name: other_reading(read_anew) for name, read_anew in self._others(subject).items()

@@ -150,7 +150,7 @@ class Bounded:
 
     def __mul__(self, other: Any) -> "Bounded":
         other = self._of(other)
-        # The product rule, with the largest size of the other factor.
+        # An error is multiplied by the largest size of the other factor.
         with np.errstate(all="ignore"):
             local = capped(self.size * other.local + other.size * self.local)
             a, b = np.abs(self.value), np.abs(other.value)
@@ -360,7 +360,7 @@ _OF_ZERO = 2.0**300  # 0 is a multiple of anything
 def last_bits(numbers: Any) -> Any:
     """Return the value of the last set bit of each number, a power of two that divides it."""
     mantissa, exponent = np.frexp(numbers)
-    # The mantissa as a whole number; n & -n keeps its last set bit.
+    # The mantissa becomes a whole number; n & -n keeps its last set bit.
     whole = np.abs(np.where(np.isfinite(mantissa), mantissa, 0.0) * 2.0**53).astype(np.int64)
     lowest = (whole & -whole).astype(np.float64)
     return np.where(whole == 0, _OF_ZERO, np.ldexp(lowest, exponent - 53))

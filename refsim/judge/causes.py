@@ -99,7 +99,7 @@ def explaining_traits(trial: Recording, samples: Ints | None = None) -> list[Exp
         if samples is None
         else np.unique(samples)[:_TRAIT_SAMPLES]
     )
-    # What every layer did, which is what the others received.
+    # What every layer sent is what the others received.
     drive, n_layers = trial.drive.take(chosen), len(trial.network.layers)
     seen = [_Seen.of(trial, index, chosen) for index in range(n_layers)]
     # Card -> layer that parts from it -> what explains it.
@@ -343,7 +343,7 @@ def missing_and_surplus(found: Comparison) -> str:
                 else ""
             )
         elif len(mismatched(ours, theirs)):
-            # Neither silent nor equal: count on both sides.
+            # Neither is silent, so spikes are counted on both sides.
             both = len(np.intersect1d(ours.code, theirs.code, assume_unique=True))
             rows.append(
                 f"of layer {index} {len(ours) - both:,} of {counted(len(ours), 'spike')} are "
@@ -433,7 +433,7 @@ def _by_axes(
 def _by_delay(reference: Recording, raw: RecordedLayers, late: Mapping[int, Ints]) -> Iterator[str]:
     """Yield the delays with which the reference's spikes are what was recorded."""
     everything = np.arange(reference.drive.n_samples)
-    # Later first, then sooner; the nearest of each first.
+    # Later delays are tried first, then earlier ones.
     for more in (*range(1, _FARTHEST + 1), *range(-_FARTHEST, 0)):
         moved = {index: each + more for index, each in late.items()}
         if any(each.min() < 0 for each in moved.values()):

@@ -494,7 +494,7 @@ def _wrong(comparison: Comparison) -> str:
     first, found = comparison.first, comparison.replay
     assert first is not None
     wrong = found.count("wrong")
-    # How far the first wrong decision lies from threshold.
+    # The words say how far the first wrong decision lies from threshold.
     beyond = (
         f"{abs(first.distance):.2g} from threshold, beyond the rounding bound {first.bound:.2g}"
     )

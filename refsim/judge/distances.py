@@ -31,7 +31,7 @@ def check_comparable(left: Recording, right: Recording) -> None:
                 "compare: needs two recordings, as refsim.run returns them, but "
                 f"{type(given).__name__} was given."
             )
-    # Sizes first: all later comparisons need them equal.
+    # Sizes come first, for all later comparisons need them equal.
     shapes = [
         [(train.n_samples, train.n_steps, train.n_neurons) for train in recording.spikes]
         for recording in (left, right)

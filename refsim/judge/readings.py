@@ -74,7 +74,7 @@ def differences(declared: Network, read: Network) -> tuple[Difference, ...]:
                 "were read",
             ),
         )
-    # What is of the whole network: its step and its inputs.
+    # The step and the inputs are of the whole network.
     found = []
     if abs(declared.dt - read.dt) > ROUNDING * declared.dt:
         found.append(
@@ -90,7 +90,7 @@ def differences(declared: Network, read: Network) -> tuple[Difference, ...]:
                 f"{declared.n_inputs} inputs are declared, {read.n_inputs} were read",
             )
         )
-    # What is of one layer.
+    # All else is of one layer.
     for index, pair in enumerate(zip(declared.layers, read.layers, strict=True)):
         found += _of_layer(index, *pair, declared.dt)
     return tuple(found)

@@ -111,7 +111,7 @@ def by_layer(given: object, network: Network, where: str) -> dict[int, object]:
     RefsimError
         Where a name is none of the network's, or nothing was given.
     """
-    # A dict by name or number of the layer.
+    # A dict has the name or number of each layer.
     if isinstance(given, Mapping) and not _EVENTS.issubset(given):
         named: dict[int, object] = {}
         for name, each in given.items():

@@ -255,7 +255,7 @@ class _Block:
         way = self._way(index, row)
         fine = limit <= FINE_ENOUGH * way
         fires = bool(layer.model.discrete.fire)
-        # Cells that need a bound of their own: numbers that are off, and tests near their bound.
+        # Cells need a bound of their own where numbers are off, or tests are near their bound.
         near = np.zeros((len(self.samples), layer.n_post), bool)
         if row.off is not None:
             near |= (~(row.off <= limit)).any(axis=1)
@@ -566,7 +566,7 @@ class _Block:
                 computed.append(number)
                 return number if given is None else instead(given, rounding.unit, number)
 
-            # Three bounds: of the decision, of the membrane, of what the spike carries.
+            # The decision, the membrane and what the spike carries have a bound each.
             tested = bounded.step(sums, row.fired[at[0], step, at[1]], follow=follow)
             whole = (at[0], step, at[1])
             fires = bool(layer.model.discrete.fire)

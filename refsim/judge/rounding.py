@@ -567,7 +567,7 @@ def distances_to_threshold(
     list of Threshold, one a layer
         Signed distance ``seen - threshold`` in exact-input float64, and its bound.
     """
-    # What is followed: weighted sums and steps of all layers, each with a bound.
+    # All weighted sums and steps are followed, each with a bound.
     rounding = Rounding.of(dtypes)
     network, drive = reference.network, reference.drive.take(samples)
     spikes = [train.take(samples).dense() for train in reference.spikes]
@@ -586,7 +586,7 @@ def distances_to_threshold(
     for step, frame in enumerate(drive.frames()):
         for index, (layer, train, kept) in enumerate(zip(layers, spikes, found, strict=True)):
             fired = train[:, step]
-            # A layer's input of this step, and how far it may be off.
+            # A layer receives its input of this step, and how far that may be off.
             heard, off = hear(index, frame), moved(index, silence)
             tested = layer.step(
                 {name: weigh(heard, off) for name, weigh in weighted[index].items()}, fired
@@ -595,7 +595,7 @@ def distances_to_threshold(
             discrete = layer.layer.model.discrete
             distance, bound = decisive(tested) if discrete.fire else (-np.inf, tested[0][0].error)
             kept.distance[:, step], kept.bound[:, step] = distance, known(bound)
-            # What others receive from it.
+            # Others receive what it sent.
             sent = layer.sent(fired)
             hear.spikes[index], moved.spikes[index] = (
                 sent.value,

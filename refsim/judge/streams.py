@@ -108,7 +108,7 @@ def judge_streams(claim: Claim, reference: Recording, trial: Recording) -> Verdi
             run=trial.label,
             detail="no card of the network declares an event stream",
         )
-    # Words and number for the report.
+    # The report needs words and a number.
     facts = {"streams": [stream.as_dict() for stream in streams]}
     hidden = [stream for stream in streams if not stream.recorded]
     told = "; ".join(str(stream) for stream in streams if stream.first or not stream.recorded)

@@ -69,7 +69,7 @@ def settle(trial: Recording, reference: Recording, others: Sequence[Recording] =
     Settled
     """
     known = known_of(trial)
-    # Layers of which at least some spikes are unknown.
+    # At least some spikes of these layers are unknown.
     free = [
         index
         for index in range(len(trial.network.layers))
@@ -102,7 +102,7 @@ def settle(trial: Recording, reference: Recording, others: Sequence[Recording] =
         tipped += found[1]
         for index in free:
             fired[index][sample] = found[0][index][0]
-    # The trial with the spikes that were found.
+    # The trial gets the spikes that were found.
     trains = tuple(SpikeTrains.from_dense(each, trial.network.dt) for each in fired)
     return Settled(replace(trial, spikes=trains), np.array(left, np.int64), tipped)
 
@@ -143,7 +143,7 @@ class _Search:
             some = np.sort(samples[first : first + _BLOCK])
             if sure:
                 break
-            # Where is rounding able to tip a decision, and where does each sample part?
+            # Two things are needed: where rounding can tip a decision, and where each sample parts.
             mine = [each[some] for each in fired]
             near = self._near(mine, some)
             for row, parts in enumerate(self._first(*self._tip(some, [[]] * len(some)), near)):

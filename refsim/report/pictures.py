@@ -39,6 +39,7 @@ class Picture:
 def pictures(findings: Findings) -> list[Picture]:
     """Draw what there is to draw."""
     drawn = []
+    # Pictures of two runs show spikes, membranes and decisions.
     if findings.worst is not None:
         drawn.append(_raster(findings))
         if findings.closeup is not None:
@@ -69,6 +70,7 @@ def _raster(findings: Findings) -> Picture:
     # Each layer has a band, in one figure as high as they need.
     sizes = [train.n_neurons for train in found.reference.spikes]
     figure, axes = new_figure(inches := min(max(4.2, 1 + 0.6 * len(sizes)), 24.0))
+    # Layers stand from the bottom up, with their names beside them.
     rows, ticks, names = bands(sizes, min(0.5 / (inches - 1), 0.8 / len(sizes))), [], []
     for layer, (left, right) in enumerate(
         zip(found.reference.spikes, found.trial.spikes, strict=True)
@@ -107,6 +109,7 @@ def _raster(findings: Findings) -> Picture:
             linewidths=1.6,
             label="first difference",
         )
+    # Steps are whole numbers.
     axes.set(
         xlabel="step",
         xlim=(-0.7, found.reference.drive.n_steps - 0.3),
@@ -137,6 +140,7 @@ def bands(sizes: Sequence[int], least: float) -> list[Callable[[Any], Any]]:
     least : float
         Share of the whole that a layer's name needs.
     """
+    # A layer of few neurons is made as high as its name.
     heights = np.asarray(sizes, float)
     for _ in range(50):  # a band that is made higher makes the whole higher, and so the least too
         heights = np.maximum(sizes, least * heights.sum())
@@ -156,7 +160,7 @@ def draw_run(table: Mapping[str, ArrayLike], recording: Recording) -> Picture:
     """Draw a run of one neuron: input, membrane and spikes."""
     model = recording.network.layers[0].model
     figure, axes = new_figure(3.4)
-    # Input, membrane before and after the reset, spikes, threshold.
+    # The picture shows input, membrane before and after the reset, spikes and threshold.
     time = np.asarray(table["time_s"]) * 1e3
     axes.step(time, table["input"], where="post", color="0.6", linewidth=1, label="input")
     axes.plot(time, table["before_reset"], color=BLUE, linewidth=1.6, label="membrane before reset")
@@ -203,6 +207,7 @@ def _of_sample(train: SpikeTrains, sample: int) -> tuple[Ints, Ints]:
 
 def _membrane(closeup: Closeup, findings: Findings) -> Picture:
     """Draw what the threshold saw in one neuron, in both runs."""
+    # Each run is one line, beside the threshold and the place of the difference.
     found = findings.worst
     assert found is not None
     figure, axes = new_figure(3.0)
@@ -246,11 +251,12 @@ def _decisions(findings: Findings) -> Picture:
     found = findings.worst
     assert found is not None
     classes = found.reference.spikes[-1].n_neurons
+    # The table counts the samples that have each pair of classes.
     table = np.zeros((classes, classes), int)
     np.add.at(table, (found.reference.decisions(), found.trial.decisions()), 1)
     figure, axes = new_figure(4.0)
     changed = [pair for pair in np.argwhere(table) if pair[0] != pair[1]]
-    # Few classes: a table with numbers.
+    # A few classes make a table with numbers.
     if classes <= 20:
         axes.imshow(np.log1p(table), cmap="Greys", vmax=1.6 * np.log1p(table.max()))
         for row, column in np.argwhere(table):
@@ -266,6 +272,7 @@ def _decisions(findings: Findings) -> Picture:
         axes.plot([0, classes - 1], [0, classes - 1], color="0.8", linewidth=0.8, zorder=0)
         diagonal = np.flatnonzero(table.diagonal())
         axes.scatter(diagonal, diagonal, s=6, color=BLACK, label="same decision", clip_on=False)
+        # The changed ones are shown by size.
         if changed:
             rows, columns = np.transpose(changed)
             axes.scatter(
@@ -296,6 +303,7 @@ def _decisions(findings: Findings) -> Picture:
 def _ladder(ladder: Ladder) -> Picture:
     """Draw the displacement of spikes against the sub-step."""
     figure, axes = new_figure(3.2)
+    # One line shows what the step costs, the other the order at which that shrinks.
     fractions = [1 / rung.refine for rung in ladder.rungs]
     axes.loglog(
         fractions,

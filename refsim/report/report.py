@@ -50,6 +50,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of report.json."""
+        # The runs are the reference, the trials and the rungs of the ladder.
         findings = self.findings
         # Every run is named with all that made it: versions, dtype, dt, seed.
         runs = [findings.reference] if findings.reference else []
@@ -107,6 +108,7 @@ class Report:
         RefsimError
             Where the folder cannot be written.
         """
+        # The folder is the user's, so what is wrong with it is said in one sentence.
         path = Path(folder)
         try:
             write_pair(
@@ -173,6 +175,7 @@ def as_json_data(value: object, where: str = "") -> tuple[Any, dict[str, str]]:
         return {key: part for key, (part, _) in parts}, {
             place: word for _, (_, found) in parts for place, word in found.items()
         }
+    # An entry of a list is named by its number.
     if isinstance(value, list | tuple):
         rows = [as_json_data(entry, f"{where}[{row}]") for row, entry in enumerate(value)]
         return [part for part, _ in rows], {

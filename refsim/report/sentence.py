@@ -47,6 +47,7 @@ def _wrong(findings: Findings, worst: Comparison) -> str:
         return f"Not the same network: {worst.trial.label}: {describe(worst)}." + _convention(
             findings
         )
+    # The sentence says how many decisions are wrong, where, and by how much.
     count = counted(found.count("wrong"), "decision")
     return (
         f"Not the same network: {_parted(worst)}, with {count} wrong of "
@@ -149,6 +150,7 @@ def _convention(findings: Findings) -> str:
 
 def _same(findings: Findings) -> str:
     """Say what is the same, and how much that tells."""
+    # Recordings of some layers are named apart from whole runs.
     reference = findings.comparisons[0].reference
     whole = [found for found in findings.comparisons if not _unrecorded(found)]
     partly = [found for found in findings.comparisons if _unrecorded(found)]
@@ -160,6 +162,7 @@ def _same(findings: Findings) -> str:
     spikes = sum(len(reference.spikes[layer]) for layer in layers)
     verb = "fires" if len(shown) == 1 else "fire"
     drive = reference.drive
+    # The size says on how much input the runs agree.
     size = (
         f"{counted(drive.n_samples, 'sample')}, {counted(len(layers), 'layer')} and "
         f"{counted(drive.n_steps, 'step')}"
@@ -195,6 +198,7 @@ def _same(findings: Findings) -> str:
     closest = min(nearest, key=lambda found: found.nearest or (0.0, 0, 0, 0))
     assert closest.nearest is not None
     text += f" Nearest approach to threshold: {closest.nearest[0]:.2g}"
+    # Where rounding reaches farther than that, the agreement is luck.
     lucky = [found for found in nearest if found.by_luck]
     if lucky:
         bound = max(found.nearest_bound or 0.0 for found in lucky)
@@ -254,6 +258,7 @@ def _layers(numbers: Sequence[int]) -> str:
 
 def _stood_in(findings: Findings) -> str:
     """Say where no code but refsim's own ran, and how to put your own on trial."""
+    # A trial names whose code it ran.
     own = [
         found
         for found in findings.comparisons
@@ -292,6 +297,7 @@ def _failed_claims(findings: Findings) -> list[str]:
 
 def _without_runs(findings: Findings) -> str:
     """Say what was found where no two runs were compared."""
+    # Single neurons and gradients have claims alone.
     failed = [verdict for verdict in findings.verdicts if verdict.status == "fail"]
     if findings.verdict == "pass":
         count = sum(verdict.status == "pass" for verdict in findings.verdicts)

@@ -111,6 +111,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
 def judged(found: Comparison) -> str:
     """Say how many decisions of a trial were judged, and how finely."""
     replay, samples = found.replay, found.reference.drive.n_samples
+    # Not all samples need a replay; layers that nobody recorded have no decisions.
     looked = (
         "all samples"
         if len(replay.samples) == samples
@@ -125,6 +126,7 @@ def judged(found: Comparison) -> str:
 def _finely(replay: Replay) -> str:
     """Say how finely the decisions were judged."""
     share = "all judged" if replay.judged_share == 1 else f"{replay.judged_share:.2%} judged"
+    # The words go from exact to unknown.
     if replay.coarsest == 0:
         return f"{share}, in sums that are exact"
     if not math.isfinite(replay.coarsest):
@@ -137,6 +139,7 @@ def _finely(replay: Replay) -> str:
 
 def _reasons(rows: list[Verdict]) -> list[list[str]]:
     """Return one line for each reason why measures were skipped, however many they are."""
+    # Measures that share a reason share a line.
     skipped = [verdict for verdict in rows if verdict.status == "skipped"]
     lines = []
     for reason in dict.fromkeys(verdict.detail for verdict in skipped):
@@ -167,6 +170,7 @@ def _short(run: str) -> str:
 
 def render_plan(found: Forecast) -> str:
     """Return the forecast as text."""
+    # The answer comes first.
     first = "It fits." if found.fits else "It does not fit."
     lines = [
         _filled(
@@ -175,10 +179,10 @@ def render_plan(found: Forecast) -> str:
         ),
         "",
     ]
-    # A row for each layer.
+    # Each layer is a row.
     rows = [_layer(found, index) for index in range(len(found.network.layers))]
     lines += [*table(_COLUMNS, _HEAD, rows), ""]
-    # How the samples are cut, and the time of each run.
+    # Then follow how the samples are cut, and the time of each run.
     lines += _entry(
         "samples",
         f"{found.n_samples:,} of {counted(found.n_steps, 'step')}: {found.batch} at once, "
@@ -233,6 +237,7 @@ def _about(seconds: float) -> str:
 
 def _duration(seconds: float) -> str:
     """Write a duration in the unit in which one thinks of it."""
+    # A unit is used from two of it on: 66 minutes reads better than 1.1 hours.
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"

@@ -42,6 +42,7 @@ def compare(reference: Recording, trial: Recording) -> Report:
     RefsimError
         Where the runs differ in shape or input.
     """
+    # A recording of some layers is compared in these; two whole runs in all.
     found = compare_recorded(reference, trial)
     claims = [
         claim
@@ -49,6 +50,7 @@ def compare(reference: Recording, trial: Recording) -> Report:
         if claim.measure in CODE_MEASURES
     ]
     verdicts = [*(judge_code(claim, found) for claim in claims), *judge_calls(trial)]
+    # The report shows the input in numbers.
     facts = {
         "samples": reference.drive.n_samples,
         "steps": reference.drive.n_steps,
@@ -144,6 +146,7 @@ def validate(
     RefsimError
         For input that cannot be used, with what is needed.
     """
+    # Options of the data have the keys that a case uses.
     words = {
         "source": data,
         "labels": labels,
