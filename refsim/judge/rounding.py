@@ -672,7 +672,9 @@ def bounded_over_steps(
         In the unit of the output.
     """
     unit = sum(UNIT_ROUNDOFF[dtype] for dtype in dtypes)
-    return bound_of(reference.network.layers[index], _heard(reference, index, samples), unit)
+    return bound_of(
+        reference.network.layers[index], _inputs_by_step(reference, index, samples), unit
+    )
 
 
 def bound_of(layer: Layer, heard: Sequence[NDArray[Any]], unit: float) -> Floats:
@@ -697,7 +699,7 @@ def _gamma(roundings: Floats, unit: float) -> Floats:
     return np.where(part < 0.5, part / (1 - np.minimum(part, 0.5)), np.inf)
 
 
-def _heard(reference: Recording, index: int, samples: Ints) -> list[NDArray[Any]]:
+def _inputs_by_step(reference: Recording, index: int, samples: Ints) -> list[NDArray[Any]]:
     """Return the input of a layer in each step, (n_samples, n_inputs)."""
     network, drive = reference.network, reference.drive.take(samples)
     layer, hear, found = network.layers[index], Hearing(network, len(samples)), []
