@@ -318,7 +318,7 @@ def with_free_layers(
         return follow(network, drive, known)
     # The free layers of the reference serve where they depend on nothing that was recorded.
     fired = [train.dense() for train in reference.spikes]
-    if not _hear_of_known(network, known):
+    if not _depend_on_known(network, known):
         for index, each in known.items():
             fired[index] = each.fired
         return fired
@@ -412,7 +412,7 @@ def unlike(known: Known, fired: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return differs if known.seen is None else differs & known.seen
 
 
-def _hear_of_known(network: Network, known: Mapping[int, Known]) -> bool:
+def _depend_on_known(network: Network, known: Mapping[int, Known]) -> bool:
     """Return whether an unknown layer depends on a known one."""
     if any(each.seen is not None for each in known.values()):
         return True
