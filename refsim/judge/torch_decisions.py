@@ -40,7 +40,7 @@ def _decided(trial: Recording, samples: Ints, dtype: torch.dtype) -> list[NDArra
     network, drive, cpu = trial.network, trial.drive.take(samples), torch.device("cpu")
     # What the trial fired, and what its spikes carried.
     fired = [torch.as_tensor(train.take(samples).dense()).to(dtype) for train in trial.spikes]
-    carried = [_carried(trial, index, samples, dtype) for index in range(len(fired))]
+    carried = [_payload(trial, index, samples, dtype) for index in range(len(fired))]
     # The state of each layer, and the weighted sums of its inputs.
     outputs = [torch.zeros(len(samples), layer.n_post, dtype=dtype) for layer in network.layers]
     states = [
@@ -83,7 +83,7 @@ def _given(spikes: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda _distance: spikes
 
 
-def _carried(trial: Recording, index: int, samples: Ints, dtype: torch.dtype) -> Tensor | None:
+def _payload(trial: Recording, index: int, samples: Ints, dtype: torch.dtype) -> Tensor | None:
     """Return what the spikes of a layer carried, or None where that was not recorded."""
     if not trial.traces or "payload" not in trial.traces[index]:
         return None
