@@ -28,7 +28,7 @@ _AT_ONCE = 48  # decisions that are tried in one run
 _BLOCK = 16  # samples that are looked at in one run
 _NEVER = (1 << 62, 0, 0)
 
-Decision = tuple[int, int, int]  # layer, step, neuron
+UnseenDecision = tuple[int, int, int]  # layer, step, neuron
 # Step, how many there are wrong with a minus, layer: the larger, the later.
 Place = tuple[int, int, int]
 
@@ -160,7 +160,7 @@ class _Search:
 
         What is returned has every recorded decision right or within rounding.
         """
-        tipped: list[Decision] = []
+        tipped: list[UnseenDecision] = []
         one = np.array([sample])
         # Start from what fires now, and from where that is first wrong.
         near = self._near(fired, one)
@@ -202,7 +202,7 @@ class _Search:
             for each in layers
         ]
 
-    def _candidates(self, near: Sequence[NDArray[np.bool_]], parts: Place) -> list[Decision]:
+    def _candidates(self, near: Sequence[NDArray[np.bool_]], parts: Place) -> list[UnseenDecision]:
         """Return the unseen decisions within rounding that lead to a place, the latest first."""
         step, _, layer = parts
         rows = []
@@ -224,7 +224,9 @@ class _Search:
             else each.seen
         )
 
-    def _tip(self, samples: Ints, choices: Sequence[Sequence[Decision]]) -> tuple[Rasters, Rasters]:
+    def _tip(
+        self, samples: Ints, choices: Sequence[Sequence[UnseenDecision]]
+    ) -> tuple[Rasters, Rasters]:
         """Run a sample for each choice of unseen decisions that are taken the other way.
 
         Returns
