@@ -19,7 +19,7 @@ from ..networks.network import Layer
 from ..networks.recording import Recording
 from .rounding import BoundedLayer, BoundedSum, Rounding
 
-MEASURE = "mismatched events"
+EVENTS = "mismatched events"
 _AT_ONCE = 1 << 20  # cells whose rounding is bounded at once
 
 
