@@ -22,8 +22,7 @@ from ..engines.brian.engine import Brian2
 from ..engines.discrete import Discrete
 from ..judge.comparison import IDENTITY, Comparison, compare_recordings, judge_identity
 from ..judge.outputs import classes_moved_by_rounding
-from ..judge.streams import MEASURE as EVENTS
-from ..judge.streams import judge_streams
+from ..judge.streams import EVENTS, judge_streams
 from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import OUTPUT, Engine, Recording, check_run, output_trace, streams_of

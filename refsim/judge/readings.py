@@ -14,13 +14,13 @@ from ..core.claims import Claim, Verdict, judge
 from ..networks.connection import DRIVE
 from ..networks.network import Layer, Network
 
-MEASURE = "readings unlike the declared"
+READINGS = "readings unlike the declared"
 # A weight that a tool folded in float32 (scale, batch norm, decay) is rounded three or four times,
 # by half of 2^-23 each.
 ROUNDING = 4 * 2.0**-23
 _CLAIM = Claim(
     "code",
-    MEASURE,
+    READINGS,
     0,
     "numbers",
     (
