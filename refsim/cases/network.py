@@ -35,10 +35,10 @@ CODE_MEASURES = (IDENTITY, "changed decisions", EVENTS)
 TASK_MEASURES = ("accuracy",)
 MEASURES = (*CODE_MEASURES, *TASK_MEASURES, *LADDER_MEASURES)
 TRIALS = ("torch float64", "torch float32", "brian2 float32", "discrete float64")
-MEASURE = "answers unlike an equal call's"
+CALLS = "answers unlike an equal call's"
 _CLAIM = Claim(
     "code",
-    MEASURE,
+    CALLS,
     0,
     "numbers",
     "the declared network answers equal calls alike; a module that puts back some of its states "
