@@ -190,10 +190,14 @@ def _with_outputs(trial: Recording, reference: Recording) -> Recording:
     return replace(trial, traces=traces)
 
 
+def counts_in_integers(network: Network) -> bool:
+    """Return whether a layer computes in whole numbers, which float32 does not hold."""
+    return any("integer" in layer.model.traits for layer in network.layers)
+
+
 def _dtype(expected: ExpectedSpikes, network: Network) -> str:
     """Return the dtype of a recording; a network of whole numbers computed in float64."""
-    whole = any("integer" in layer.model.traits for layer in network.layers)
-    return expected.dtype or ("float64" if whole else "float32")
+    return expected.dtype or ("float64" if counts_in_integers(network) else "float32")
 
 
 def _label(expected: ExpectedSpikes, raw: RecordedLayers, reference: Recording) -> str:

@@ -190,14 +190,24 @@ def validate_on(
     Findings
     """
     found, drive = drive_on(network, data)
-    facts = {
+    return validate_network(
+        network,
+        drive,
+        plan,
+        claims,
+        labels=found.labels,
+        title=title,
+        data=facts_of_data(found, data),
+    )
+
+
+def facts_of_data(found: Dataset, data: Toml) -> dict[str, object]:
+    """Return the name of the data, and how they became input, for a report."""
+    return {
         "name": found.name,
         "encoder": data.get("encoder") or "current",
         "labels": found.labels is not None,
     }
-    return validate_network(
-        network, drive, plan, claims, labels=found.labels, title=title, data=facts
-    )
 
 
 def drive_on(network: Network, data: Toml) -> tuple[Dataset, Drive]:

@@ -194,13 +194,7 @@ def validate_network(
         for verdict in _judge(claim, reference, comparisons, ladder, labels)
     ]
     verdicts += [verdict for found in comparisons for verdict in judge_calls(found.trial)]
-    # The report shows the input in numbers.
-    facts = {
-        "samples": drive.n_samples,
-        "steps": drive.n_steps,
-        "inputs": drive.n_inputs,
-        "drive": drive.made.get("kind"),
-    } | dict(data or {})
+    facts = facts_of_drive(drive) | dict(data or {})
     return Findings(
         title, tuple(verdicts), network, facts, reference, comparisons, ladder, labels, look
     )
@@ -247,6 +241,16 @@ def _judge(
     raise RefsimError(
         f"claim '{claim.measure}': is not a known measure; known are {', '.join(MEASURES)}."
     )
+
+
+def facts_of_drive(drive: Drive) -> dict[str, object]:
+    """Return the input in numbers, for a report."""
+    return {
+        "samples": drive.n_samples,
+        "steps": drive.n_steps,
+        "inputs": drive.n_inputs,
+        "drive": drive.made.get("kind"),
+    }
 
 
 def applying(claims: Sequence[Claim], network: Network) -> list[Claim]:

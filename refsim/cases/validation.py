@@ -17,12 +17,12 @@ from ..core.errors import RefsimError, listed
 from ..core.tables import Toml
 from ..judge.expected import ExpectedSpikes, other_reading
 from ..judge.readings import differences, judge_readings
-from ..networks.data import Dataset, labels_of
+from ..networks.data import labels_of
 from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import Engine
-from .against_recorded import code_claims, judge_recorded
-from .case import Case, drive_on, forecast_on
+from .against_recorded import code_claims, counts_in_integers, judge_recorded
+from .case import Case, drive_on, facts_of_data, forecast_on
 from .findings import Findings
 from .forecast import Forecast
 from .network import Plan, make_plan, validate_network, with_other_readings
@@ -185,7 +185,7 @@ class Validation:
         # Where nothing was asked for, the engines of the case run.
         if default and not self.engines and not self.dtypes:
             return default
-        whole, names = any("integer" in layer.model.traits for layer in network.layers), []
+        whole, names = counts_in_integers(network), []
         for engine in self.engines or ["torch"]:
             if engine not in ENGINES:
                 raise RefsimError(
@@ -220,7 +220,7 @@ class Validation:
             labels, facts = _labels(data.get("labels"), drive.n_samples), {"name": "given drive"}
         else:
             found, drive = drive_on(network, data)
-            labels, facts = found.labels, _facts(found, data)
+            labels, facts = found.labels, facts_of_data(found, data)
         return validate_network(
             network, drive, plan, subject.claims, labels=labels, title=subject.title, data=facts
         )
@@ -276,15 +276,6 @@ def _with_parties(found: Findings, subject: Subject) -> Findings:
         verdicts = (*verdicts, judge_readings(apart, subject.name))
         facts |= {"differs": [each.said for each in apart]} if apart else {}
     return replace(found, data={**(found.data or {}), **facts}, verdicts=verdicts)
-
-
-def _facts(found: Dataset, data: Toml) -> dict[str, object]:
-    """Return facts about the data for report.json."""
-    return {
-        "name": found.name,
-        "encoder": data.get("encoder") or "current",
-        "labels": found.labels is not None,
-    }
 
 
 def _labels(given: object, n_samples: int) -> Ints | None:

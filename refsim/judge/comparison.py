@@ -17,7 +17,7 @@ from ..core.claims import Claim, Verdict
 from ..core.errors import counted
 from ..engines.discrete import Discrete
 from ..networks.recording import Recording
-from .distances import check_comparable, delays, mismatched
+from .distances import check_comparable, delays, dtypes_of, mismatched
 from .judgement import Decision, Replay
 from .outputs import Readout, also_replayed, compare_readouts
 from .replay import Own, replay
@@ -230,7 +230,7 @@ def compare_recordings(
     # Where the trial is right and the two part, the reference must be wrong.
     anew = None
     if len(parted) and not found.wrong and not found.open:
-        anew = replay(reference, parted, _dtypes(reference))
+        anew = replay(reference, parted, dtypes_of(reference))
     # Of equal runs the report says how near they came to parting.
     bound = None
     if nearest is not None and not len(parted):
@@ -294,7 +294,7 @@ def _replayed(
 
     In a short dtype, refsim's own steps in that dtype say as well what may have been decided.
     """
-    dtypes = _dtypes(reference, trial)
+    dtypes = dtypes_of(reference, trial)
     own: Own | None = None
     if dtypes[1] in SHORT:
         from .torch_decisions import torch_decisions
@@ -322,17 +322,12 @@ def _most_endangered(
         for _, layer, sample, neuron in nearest
         if replayed.bound_at(layer, sample, neuron) is None
     ]
-    known = replay(trial, np.unique(missing), _dtypes(reference, trial)) if missing else replayed
+    known = replay(trial, np.unique(missing), dtypes_of(reference, trial)) if missing else replayed
     # False sorts before True: first those within their bound, then the nearest.
     rows = [
         (each, _either(replayed.bound_at(*each[1:]), known.bound_at(*each[1:]))) for each in nearest
     ]
     return min(rows, key=lambda row: (not 0 < row[1] >= row[0][0], row[0]))
-
-
-def _dtypes(*recordings: Recording) -> tuple[str, ...]:
-    """Return the dtypes in which some runs were computed."""
-    return tuple(str(recording.provenance["dtype"]) for recording in recordings)
 
 
 def _either(first: float | None, second: float | None) -> float:

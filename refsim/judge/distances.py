@@ -54,6 +54,11 @@ def check_comparable(left: Recording, right: Recording) -> None:
         )
 
 
+def dtypes_of(*runs: Recording) -> tuple[str, ...]:
+    """Return the dtypes in which some runs were computed."""
+    return tuple(str(run.provenance["dtype"]) for run in runs)
+
+
 def same_network(left: Recording, right: Recording) -> bool:
     """Return whether two recordings are of networks with equal numbers and equal neurons."""
     if left.network.dt != right.network.dt:

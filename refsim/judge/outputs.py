@@ -13,7 +13,7 @@ import numpy as np
 from ..core.arrays import Floats, Ints
 from ..networks.network import Layer
 from ..networks.recording import LAST_STEP, Recording, output_trace, what_output
-from .distances import mismatched
+from .distances import dtypes_of, mismatched
 from .judgement import Replay
 from .rounding import bounded_over_steps, distances_to_threshold, heard_exactly
 
@@ -146,7 +146,7 @@ def _bounds(
     Read-outs over the steps that receive nothing but spikes have a bound of their own. For all
     others the whole network is followed.
     """
-    dtypes = tuple(str(run.provenance["dtype"]) for run in (reference, trial))
+    dtypes = dtypes_of(reference, trial)
     # The bound of a sum over the steps is finer than that of following the network.
     own = [
         index

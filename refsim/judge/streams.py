@@ -17,6 +17,7 @@ from ..engines.arrivals import heard_by
 from ..engines.discrete import LayerState, parts_by_input
 from ..networks.network import Layer
 from ..networks.recording import Recording
+from .distances import dtypes_of
 from .rounding import BoundedLayer, BoundedSum, Rounding
 
 EVENTS = "mismatched events"
@@ -237,7 +238,7 @@ def _tipped(
 ) -> dict[str, NDArray[np.bool_]]:
     """Return where the rounding of both runs may tip an event of the declared step."""
     trial, drive = layer.trial, layer.trial.drive.take(samples)
-    rounding = Rounding.of([str(run.provenance["dtype"]) for run in runs])
+    rounding = Rounding.of(dtypes_of(*runs))
     weighted = {
         name: BoundedSum(part, rounding) for name, part in parts_by_input(layer.layer).items()
     }

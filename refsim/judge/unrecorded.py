@@ -19,6 +19,7 @@ from ..core.arrays import Ints
 from ..core.spikes import SpikeTrains
 from ..engines.following import Flip, Known, Rasters, follow_and_decide
 from ..networks.recording import Recording
+from .distances import dtypes_of
 from .recorded import known_of, unlike, upstream
 from .rounding import distances_to_threshold
 
@@ -193,7 +194,7 @@ class _Search:
 
         Those of which no bound is known are among them.
         """
-        dtypes = (str(self.reference.provenance["dtype"]), str(self.trial.provenance["dtype"]))
+        dtypes = dtypes_of(self.reference, self.trial)
         trains = tuple(SpikeTrains.from_dense(each, self.trial.network.dt) for each in fired)
         part = replace(self.trial, drive=self.trial.drive.take(samples), spikes=trains)
         layers = distances_to_threshold(part, np.arange(len(samples)), dtypes)

@@ -12,7 +12,7 @@ from typing import Any
 from ..cases.against_recorded import compare_recorded
 from ..cases.case import standard_claims
 from ..cases.findings import Findings
-from ..cases.network import CODE_MEASURES, applying, judge_calls, judge_code
+from ..cases.network import CODE_MEASURES, applying, facts_of_drive, judge_calls, judge_code
 from ..cases.subject import ReadOptions, is_live
 from ..cases.validation import Validation
 from ..core.errors import RefsimError
@@ -50,13 +50,7 @@ def compare(reference: Recording, trial: Recording) -> Report:
         if claim.measure in CODE_MEASURES
     ]
     verdicts = [*(judge_code(claim, found) for claim in claims), *judge_calls(trial)]
-    # The report shows the input in numbers.
-    facts = {
-        "samples": reference.drive.n_samples,
-        "steps": reference.drive.n_steps,
-        "inputs": reference.drive.n_inputs,
-        "drive": reference.drive.made.get("kind"),
-    }
+    facts = facts_of_drive(reference.drive)
     return Report(
         Findings(
             "Comparison of two runs", tuple(verdicts), reference.network, facts, reference, (found,)
