@@ -23,7 +23,7 @@ import refsim
 from refsim import Drive, Torch
 from refsim.cards.neuron import NeuronModel
 from refsim.cards.read import load_all
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.checks.card_measures import scale_of
 from refsim.core.random import shortened
 from refsim.engines.discrete import LayerState, parts_by_input, signed_sums
@@ -177,7 +177,7 @@ def study(
     dt = dt or SHORTER.get(card, "1 ms")
     began, row = time.process_time(), Row(card, dtype, dt, n_inputs, n_steps)
     model = _loaded(card)
-    network, rng = alone(model, dt), np.random.default_rng(seed)
+    network, rng = network_of_one(model, dt), np.random.default_rng(seed)
     level = (scale or scale_of(model)) * rng.uniform(0, 2, (n_inputs, 1, 1))
     drive = Drive.current(np.repeat(level, n_steps, axis=1), dt, seed=seed)
     with np.errstate(all="ignore"):  # some cards run away

@@ -120,9 +120,9 @@ def judge(right: Right, *, membranes: bool = False) -> Judged:
 def _all_samples(reference: refsim.Recording, trial: refsim.Recording) -> Replay:
     own = None
     if (dtype := str(trial.provenance["dtype"])) in ("float16", "bfloat16"):
-        from refsim.judge.own_steps import own_decisions
+        from refsim.judge.torch_decisions import torch_decisions
 
-        own = own_decisions(trial, dtype)
+        own = torch_decisions(trial, dtype)
     return replay(
         trial, np.arange(trial.drive.n_samples), (str(reference.provenance["dtype"]), dtype), own
     )

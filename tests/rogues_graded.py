@@ -10,7 +10,7 @@ from rogues import Rogue
 from rogues_srm import altered
 
 from refsim import Discrete, Drive
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 
 _V_TH = 100
 
@@ -20,7 +20,7 @@ def sends(model, values):
     drive = Drive.current(np.reshape(values, (1, -1, 1)).astype(float), "1 ms")
     return (
         Discrete()
-        .run(alone(model, "1 ms"), drive, ("payload",))
+        .run(network_of_one(model, "1 ms"), drive, ("payload",))
         .traces[0]["payload"][0, :, 0]
         .tolist()
     )

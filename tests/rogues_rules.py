@@ -126,7 +126,7 @@ RULES = [
         "NaN is written to report.json as it is",
         "test_pair.py::test_what_is_no_number_is_saved_and_named",
         put(
-            "refsim.report.report.finite",
+            "refsim.report.report.as_json_data",
             lambda value, where="": (json.loads(json.dumps(value, default=np.ndarray.tolist)), {}),
         ),
     ),

@@ -17,7 +17,7 @@ from rogues import Rogue
 
 import refsim
 from refsim import Discrete, Drive
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.core.shelf import shelf
 
 ROGUE = "_rogue"
@@ -53,7 +53,7 @@ def alone_on(model, values):
     """
     values = np.asarray(values, float)
     found = Discrete().run(
-        alone(model, "1 ms"),
+        network_of_one(model, "1 ms"),
         Drive.current(values.reshape(len(values), -1).T[:, :, None], "1 ms"),
         ("before_reset",),
     )

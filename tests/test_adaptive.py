@@ -16,7 +16,7 @@ import refsim
 from refsim import Brian2, Discrete, Drive, RefsimError
 from refsim.cards.language import evaluate
 from refsim.cards.ode import read_odes
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.engines.discrete import FUNCTIONS, LayerState
 
 # Card -> duration of a step, and an input of mixed size for it.
@@ -127,7 +127,9 @@ def test_a_detached_reset_fires_the_same_spikes(name, rng):
 def test_a_membrane_at_its_threshold_does_not_fire_where_the_card_says_above():
     model = refsim.load("alif", alpha=0.5, b0=0.5)
     for value, fired in ((1.0, 0), (1.0 + 2.0**-40, 1)):
-        found = every_engine_agrees(alone(model, "1 ms"), Drive.current([[[value]]], "1 ms"))
+        found = every_engine_agrees(
+            network_of_one(model, "1 ms"), Drive.current([[[value]]], "1 ms")
+        )
         assert len(found.spikes[0]) == fired
 
 
@@ -152,7 +154,10 @@ def test_adex_without_adaptation_is_eif(rng):
         eif, state={"v": dataclasses.replace(eif.state["v"], start=adex.state["v"].start)}
     )
     drive = Drive.current(4e-9 * rng.random((1, 2000, 1)), "0.1 ms")
-    a, b = (Discrete().run(alone(model, "0.1 ms"), drive).spikes[0].step for model in (adex, eif))
+    a, b = (
+        Discrete().run(network_of_one(model, "0.1 ms"), drive).spikes[0].step
+        for model in (adex, eif)
+    )
     assert len(a) > 10
     assert np.array_equal(a, b)
 
@@ -164,7 +169,8 @@ def test_adlif_without_adaptation_is_a_lif_up_to_its_spikes():
     )
     drive = Drive.constant(1.5, 60, "1 ms")
     a, b = (
-        Discrete().run(alone(model, "1 ms"), drive, ("before_reset",)) for model in (adlif, lif)
+        Discrete().run(network_of_one(model, "1 ms"), drive, ("before_reset",))
+        for model in (adlif, lif)
     )
     first = int(b.spikes[0].step[0])
     assert int(a.spikes[0].step[0]) == first
@@ -179,7 +185,7 @@ def test_adlif_without_adaptation_is_a_lif_up_to_its_spikes():
 
 def settled(model, value, dt, n_steps):
     """Run one neuron on a constant input; return its states after each step, and its spikes."""
-    network = alone(model, dt)
+    network = network_of_one(model, dt)
     state = LayerState.start(network.layers[0], network.dt, 1)
     rows, fired = [], []
     for _ in range(n_steps):
@@ -227,7 +233,11 @@ def test_two_pulses_fire_it_where_they_come_a_period_apart(card):
         current[0, [0, gap], 0] = 0.45
         assert (
             bool(
-                len(Discrete().run(alone(model, "1 ms"), Drive.current(current, "1 ms")).spikes[0])
+                len(
+                    Discrete()
+                    .run(network_of_one(model, "1 ms"), Drive.current(current, "1 ms"))
+                    .spikes[0]
+                )
             )
             == fires
         )
@@ -240,7 +250,7 @@ def test_rf_resonates_at_its_frequency():
     frequencies = turn * np.linspace(0.5, 1.5, 21)
     for omega in frequencies:
         run = Discrete().run(
-            alone(model, "1 ms"),
+            network_of_one(model, "1 ms"),
             Drive.current(np.cos(omega * k).reshape(1, -1, 1), "1 ms"),
             ("before_reset",),
         )
@@ -300,7 +310,7 @@ def test_fine_mode_has_the_order_of_its_method(card):
     value, dt, order = ORDERS[card]
     model, n_steps = refsim.load(card), 8
     value = value or 0.1  # an impulse, spread over its step
-    network, drive = alone(model, dt), Drive.constant(value, n_steps, dt)
+    network, drive = network_of_one(model, dt), Drive.constant(value, n_steps, dt)
     truth, errors = continuous(model, value, dt, n_steps * dt), []
     for refine in (4, 8, 16):
         run = Brian2(mode="fine", refine=refine, target="numpy").run(

@@ -15,7 +15,7 @@ from oracle_biophysical import FLOWS, PATCH, held_at, hopf, jacobian, rest, solv
 import refsim
 from refsim import Discrete, Drive
 from refsim.cards.language import SCALAR_FUNCTIONS
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.core.shelf import shelf
 from refsim.pytorch.biophysical_steps import BIOPHYSICAL_STEPS, exprel
 from refsim.pytorch.layers import Neuron
@@ -193,7 +193,7 @@ def run_as_nest(name, method, dt, until, tmp_path):
     """Return our membrane (mV), our maxima and NEST's (ms), and the stored case."""
     model, case = as_nest_runs_it(name, method, tmp_path)
     current = 1e-12 * case["parameters"]["I_e"]["value"]
-    network = alone(model, f"{dt} ms")
+    network = network_of_one(model, f"{dt} ms")
     v = (
         1e3
         * Discrete()

@@ -12,7 +12,7 @@ import pytest
 import refsim
 from refsim import Discrete, Drive, Torch
 from refsim.cards.language import Statement, parse_expression
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.pytorch.biophysical_steps import BIOPHYSICAL_STEPS, hh_traub_step
 from refsim.pytorch.steps import STEPS
 
@@ -120,7 +120,7 @@ FOREIGN = {
 @pytest.mark.parametrize("slip", FOREIGN)
 def test_a_slip_in_pytorch_never_passes(slip):
     card, step, current, dt, expected = FOREIGN[slip]
-    network, drive = alone(refsim.load(card), dt), Drive.constant(current, 500, dt)
+    network, drive = network_of_one(refsim.load(card), dt), Drive.constant(current, 500, dt)
     reference, trial, ours = (
         engine.run(network, drive, ("before_reset",))
         for engine in (
@@ -157,7 +157,7 @@ def test_a_step_that_falls_silent_is_no_truth():
     # the trap that decided the method: forward steps of order 4 overflow in the upstroke at 0.1 ms,
     # exponential Euler does not
     found = Discrete().run(
-        alone(refsim.load("hh"), "0.1 ms"),
+        network_of_one(refsim.load("hh"), "0.1 ms"),
         Drive.constant(1.2e-9, 1000, "0.1 ms"),
         ("before_reset",),
     )

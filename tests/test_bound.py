@@ -16,7 +16,7 @@ from bound_study import DATA, DTYPES, EXCEPTIONS, MOST, cards, study
 
 import refsim
 from refsim import Discrete, Drive
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.judge import bounded
 from refsim.judge import rounding as carried
 from refsim.judge.bounded import Bounded, own_variable
@@ -83,7 +83,7 @@ def test_of_a_number_that_runs_away_nothing_is_proven_from_then_on():
     )
     drive = Drive.current(np.ones((1, 12, 1)), "1 ms")
     with np.errstate(all="ignore"):
-        run = Discrete().run(alone(away, "1 ms"), drive)
+        run = Discrete().run(network_of_one(away, "1 ms"), drive)
         (found,) = distances_to_threshold(run, np.arange(1), ("float64", "float64"))
     known = np.isfinite(found.bound[0, :, 0])
     assert known[:5].all()

@@ -13,7 +13,7 @@ from test_snntorch import Leaky
 from torch import nn
 
 import refsim
-from refsim.cases.network import MEASURE
+from refsim.cases.network import CALLS
 
 
 class Net(nn.Module):
@@ -61,7 +61,7 @@ def told(report):
 
 
 def row(report):
-    return [verdict for verdict in report.findings.verdicts if verdict.claim.measure == MEASURE]
+    return [verdict for verdict in report.findings.verdicts if verdict.claim.measure == CALLS]
 
 
 def test_a_module_that_puts_all_back_answers_alike(rng):

@@ -1,6 +1,6 @@
 """States that a module hands on itself.
 
-Carried as it asks, and refused where a layer does not get the state that it had.
+StateErrors as it asks, and refused where a layer does not get the state that it had.
 """
 
 import numpy as np

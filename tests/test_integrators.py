@@ -14,7 +14,7 @@ import refsim
 from refsim import Brian2, Discrete, Drive, RefsimError, Torch
 from refsim.cards.language import parse_statements
 from refsim.cases.case import read_case
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.core.shelf import shelf
 
 CURVES = sorted((shelf("validation") / "curve").glob("*.toml"))
@@ -216,7 +216,7 @@ def test_the_current_based_card_is_the_step_of_the_frameworks(rng):
     # last bit
     x = np.round(rng.random((1, 60, 1)) * 64) / 64
     found = Discrete().run(
-        alone(refsim.load("cuba_lif"), "1 ms"), Drive.current(x, "1 ms"), ("before_reset",)
+        network_of_one(refsim.load("cuba_lif"), "1 ms"), Drive.current(x, "1 ms"), ("before_reset",)
     )
     i = v = 0.0
     for step, value in enumerate(x[0, :, 0]):
@@ -227,7 +227,7 @@ def test_the_current_based_card_is_the_step_of_the_frameworks(rng):
 
 
 def test_an_early_impulse_is_exact_in_fine_mode():
-    network = alone(refsim.load("cuba_lif", v_th=9.0), "1 ms")
+    network = network_of_one(refsim.load("cuba_lif", v_th=9.0), "1 ms")
     drive = Drive.events([0, 0], [0, 3], [0, 0], (1, 12, 1), "1 ms")
     grid = Discrete().run(network, drive, ("before_reset",)).traces[0]["before_reset"]
     for target in ("numpy", "cpp"):

@@ -13,7 +13,7 @@ from conftest import every_engine_agrees, mismatches
 import refsim
 from refsim import Brian2, Discrete, Drive, RefsimError, Torch
 from refsim.cards.equations import FROM_CONTINUOUS
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.core.random import philox, shortened, uniform
 
 BOTH = ("before_reset", "after_reset")
@@ -129,7 +129,8 @@ def test_a_division_stays_a_division(rng):
 @pytest.mark.parametrize("engine", [Discrete(), Brian2(target="numpy"), Torch(dtype="float64")])
 def test_a_neuron_is_silent_for_exactly_its_refractory_steps(n_ref, engine):
     found = engine.run(
-        alone(refsim.load("lif_refractory", n_ref=n_ref), "1 ms"), Drive.constant(1.0, 24, "1 ms")
+        network_of_one(refsim.load("lif_refractory", n_ref=n_ref), "1 ms"),
+        Drive.constant(1.0, 24, "1 ms"),
     )
     assert found.spikes[0].step.tolist() == list(range(0, 24, n_ref + 1))
 

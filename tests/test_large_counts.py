@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import refsim
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.engines.brian import text
 from refsim.export.script import to_brian2
 
@@ -78,7 +78,7 @@ def card():
 def membranes(card, **options):
     drive = refsim.Drive.current(np.full((1, 3, 1), 2.0**33), "1 ms")
     return refsim.run(
-        alone(card, 1e-3),
+        network_of_one(card, 1e-3),
         drive,
         engine=refsim.Brian2(mode="fine", refine=2, **options),
         record=("after_reset", "n"),

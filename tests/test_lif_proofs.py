@@ -13,7 +13,7 @@ import refsim
 from refsim import Brian2, Discrete, Drive, Torch
 from refsim.cards.language import parse_statements
 from refsim.cases.case import read_case
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.core.shelf import shelf
 
 TAU_M, AT, CURRENT = 2.0, 1.0, 1.0  # ms; the spike falls on 1 ms, a grid point of every step
@@ -40,7 +40,7 @@ def declared(card, step, v_th, **more):
 
 def first_spike_and_membrane(engine, model, step, current, n_steps):
     found = engine.run(
-        alone(model, f"{step} ms"),
+        network_of_one(model, f"{step} ms"),
         Drive.constant(current, n_steps, f"{step} ms"),
         ("before_reset",),
     )
@@ -79,7 +79,7 @@ def test_brian2_with_units_solves_the_ode_to_the_same_step(hair):
         assert abs(model.constants(1e-3 * coarse)["tau_m"] - 1e-3 * TAU_M) < 1e-17
         engine = Brian2(mode="fine", refine=int(coarse * 2**k), target="numpy")
         found = engine.run(
-            alone(model, f"{coarse} ms"),
+            network_of_one(model, f"{coarse} ms"),
             Drive.constant(current, 3, f"{coarse} ms"),
             ("before_reset",),
         )
@@ -161,7 +161,7 @@ def test_a_slip_breaks_its_case(slip):
         ),
     )
     drive = Drive.current(np.reshape(case.table["inputs"], (1, -1, 1)), "1 ms")
-    found = Discrete().run(alone(rogue, "1 ms"), drive, ("after_reset",))
+    found = Discrete().run(network_of_one(rogue, "1 ms"), drive, ("after_reset",))
     spikes = found.spikes[0].dense()[0, :, 0].astype(int).tolist()
     assert (
         spikes != case.table["expected"]["spikes"]
@@ -189,14 +189,19 @@ def test_above_and_at_are_two_comparisons(engine):
     ]
     drive = Drive.current(values, "1 ms")
     above = (
-        engine.run(alone(refsim.load("tests/cards/strict.toml"), "1 ms"), drive)
+        engine.run(network_of_one(refsim.load("tests/cards/strict.toml"), "1 ms"), drive)
         .spikes[0]
         .dense()[:, :, 0]
         .astype(int)
     )
     # 0.5 + 2^-53 is a number, 0.5 + 2^-54 is not.
     assert above.tolist() == [[0, 0, 0, 0, 0], [0, 0, 0, 1, 0]]
-    at = engine.run(alone(refsim.load("if"), "1 ms"), drive).spikes[0].dense()[:, :, 0].astype(int)
+    at = (
+        engine.run(network_of_one(refsim.load("if"), "1 ms"), drive)
+        .spikes[0]
+        .dense()[:, :, 0]
+        .astype(int)
+    )
     assert at.tolist() == [[0, 1, 0, 0, 0], [0, 1, 0, 0, 0]]
 
 

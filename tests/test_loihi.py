@@ -12,7 +12,7 @@ from rogues_srm import CARDS, LOIHI, LOIHI_CHECKS, ROGUES, failing, referee
 import refsim
 from refsim import Brian2, Discrete, Drive, RefsimError, Torch
 from refsim.cases.case import read_case
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.core.shelf import shelf
 from refsim.networks.data import read_data
 
@@ -110,7 +110,7 @@ def test_by_hand_most_rogues_show_as_well(rogue):
     case = by_hand(model.name.removesuffix("_rogue"))
     drive = Drive.current(np.reshape(case.table["inputs"], (1, -1, 1)), "1 ms")
     found = Discrete().run(
-        alone(model.with_parameters(**case.table["parameters"]), "1 ms"),
+        network_of_one(model.with_parameters(**case.table["parameters"]), "1 ms"),
         drive,
         ("before_reset", "after_reset"),
     )
@@ -136,7 +136,7 @@ def trace(model, values):
     return (
         Discrete()
         .run(
-            alone(model, "1 ms"),
+            network_of_one(model, "1 ms"),
             Drive.current(np.reshape(values, (1, -1, 1)), "1 ms"),
             ("before_reset",),
         )
@@ -192,7 +192,7 @@ def test_adaptation_that_never_fades_silences_and_without_it_the_membrane_fires_
     drive = Drive.constant(40.0, 300, "1 ms")
     runs = [
         Discrete()
-        .run(alone(refsim.load("alif_loihi", th_decay=decay), "1 ms"), drive)
+        .run(network_of_one(refsim.load("alif_loihi", th_decay=decay), "1 ms"), drive)
         .spikes[0]
         .step
         for decay in (0, 4096)

@@ -14,7 +14,7 @@ import pytest
 import refsim
 from refsim import Brian2, Discrete, Drive, NeuronModel, RefsimError, experiments
 from refsim.__main__ import main
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.experiments import Setting, constant
 from refsim.experiments.responses import with_reset
 
@@ -93,7 +93,7 @@ def test_the_words_of_a_card_make_its_step(card):
     )
     runs = [
         Discrete().run(
-            alone(neuron, "0.05 ms"),
+            network_of_one(neuron, "0.05 ms"),
             Drive.current(drive, "0.05 ms"),
             ("before_reset", "after_reset"),
         )
@@ -133,7 +133,7 @@ def test_a_map_a_readout_and_chance():
         state={"v": 0},
         parameters={"v_th": 2},
     )
-    run = Discrete().run(alone(counter, "1 ms"), Drive.constant(1.0, 6, "1 ms"))
+    run = Discrete().run(network_of_one(counter, "1 ms"), Drive.constant(1.0, 6, "1 ms"))
     assert run.spikes[0].step.tolist() == [1, 3, 5]
     readout = NeuronModel("readout", "dv/dt = -v/tau + I/step : 1", parameters={"tau": "5 ms"})
     assert (readout.discrete.readout, readout.input_kind) == ("v", "impulse")

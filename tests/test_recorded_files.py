@@ -19,7 +19,7 @@ import refsim
 from refsim import Discrete, Drive
 from refsim.__main__ import main
 from refsim.cases.against_recorded import code_claims
-from refsim.judge.recorded import as_recording, take
+from refsim.judge.recorded import as_recording, read_layers
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_an_output_that_comes_late_can_be_declared(here, capsys):
 def test_what_was_recorded_late_leaves_its_last_steps_open(here):
     """The last step was never seen: it runs freely, on the trial's own spikes."""
     given = late(dropped(here.spikes[1].dense()))
-    raw = take({1: given}, here.network, here.drive, None, "")
+    raw = read_layers({1: given}, here.network, here.drive, None, "")
     trial = as_recording(
         raw.sooner({1: np.array([1])}), here.network, here.drive, "float32", "recorded", here
     )

@@ -178,11 +178,11 @@ def spike_changed(reference, step):
 def test_a_bound_that_is_lost_is_unknown_and_no_tie():
     # a chaotic map blows up every difference: after some steps nobody knows how far rounding
     # reaches
-    from refsim.cases.neuron import alone
+    from refsim.cases.neuron import network_of_one
     from refsim.judge.comparison import compare_recordings
 
     reference = Discrete().run(
-        alone(LOGISTIC, "1 ms"), Drive.current(np.zeros((1, 200, 1)), "1 ms")
+        network_of_one(LOGISTIC, "1 ms"), Drive.current(np.zeros((1, 200, 1)), "1 ms")
     )
     trial = spike_changed(reference, 199)
     found = compare_recordings(reference, trial)
@@ -197,11 +197,13 @@ def test_a_bound_that_is_lost_is_unknown_and_no_tie():
 
 def test_a_late_fault_of_a_neuron_that_forgets_is_no_tie():
     # a cubic near its rest forgets what rounding did, and so does the bound
-    from refsim.cases.neuron import alone
+    from refsim.cases.neuron import network_of_one
 
     rng = np.random.default_rng(0)
     drive = Drive.current(np.abs(rng.normal(0.4, 0.5, (1, 80, 1))), "1 ms")
-    reference = Discrete().run(alone(refsim.load("tests/cards/rising.toml"), "1 ms"), drive)
+    reference = Discrete().run(
+        network_of_one(refsim.load("tests/cards/rising.toml"), "1 ms"), drive
+    )
     last = int(np.flatnonzero(reference.spikes[0].dense()[0, :, 0])[-1])
     report = refsim.compare(reference, spike_changed(reference, last))
     assert report.verdict == "fail"

@@ -13,7 +13,7 @@ import pytest
 
 import refsim
 from refsim.cards.read import load_all
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.export.script import to_brian2, usual_input
 
 REFINE, N_STEPS = 8, 40
@@ -119,7 +119,7 @@ def own_run(name):
     model = MODELS[name]
     fine = {"mode": "fine", "refine": REFINE} if model.continuous else {"mode": "grid"}
     return refsim.run(
-        alone(model, "1 ms"),
+        network_of_one(model, "1 ms"),
         drive_of(model),
         engine=refsim.Brian2(target="numpy", **fine),
         record=states_of(model),

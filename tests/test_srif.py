@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import refsim
 from refsim import Brian2, Discrete, Drive, Torch
-from refsim.cases.neuron import alone
+from refsim.cases.neuron import network_of_one
 from refsim.pytorch.steps import mpr
 
 SOFT = "examples/lif_soft.toml"
@@ -34,7 +34,7 @@ ENGINES = {
 
 def run(model, inputs, engine):
     drive = Drive.current(np.reshape(inputs, (1, -1, 1)), "1 ms")
-    return engine.run(alone(model, "1 ms"), drive, ("before_reset", "after_reset"))
+    return engine.run(network_of_one(model, "1 ms"), drive, ("before_reset", "after_reset"))
 
 
 @pytest.mark.parametrize(

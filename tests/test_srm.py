@@ -13,7 +13,7 @@ from rogues_srm import CARDS, ROGUES, SRM_CHECKS, altered, failing
 import refsim
 from refsim import Brian2, Discrete, Drive, Torch
 from refsim.cases.case import read_case
-from refsim.cases.neuron import alone, read_curve
+from refsim.cases.neuron import network_of_one, read_curve
 from refsim.core.shelf import shelf
 
 ENGINES = [Discrete(), Brian2(target="numpy"), Brian2(target="cpp"), Torch(dtype="float64")]
@@ -168,7 +168,9 @@ def test_a_spike_holds_the_next_one_back():
         len(
             Discrete()
             .run(
-                alone(refsim.load("srm_alpha", tau_s="4 ms", theta=1.0, scale_ref=scale), "1 ms"),
+                network_of_one(
+                    refsim.load("srm_alpha", tau_s="4 ms", theta=1.0, scale_ref=scale), "1 ms"
+                ),
                 drive,
             )
             .spikes[0]

@@ -12,7 +12,7 @@ from torch import nn
 
 import refsim
 from refsim import RefsimError
-from refsim.judge.streams import MEASURE, compare_streams
+from refsim.judge.streams import EVENTS, compare_streams
 from refsim.pytorch import SSNNComposite
 from refsim.pytorch.steps import STEPS
 
@@ -71,7 +71,7 @@ def test_every_engine_records_the_declared_streams_unasked(name, error, rng, dri
     assert statuses(refsim.compare(reference, trial)) == {
         "mismatched spikes": "pass",
         "changed decisions": "pass",
-        MEASURE: "pass",
+        EVENTS: "pass",
     }
 
 
@@ -97,7 +97,7 @@ def test_a_live_module_shows_its_states(rng, drive):
     assert (
         statuses(
             refsim.compare(reference, refsim.run(net, drive, engine=refsim.Torch(module=module)))
-        )[MEASURE]
+        )[EVENTS]
         == "pass"
     )
 
@@ -111,7 +111,7 @@ def test_a_live_module_shows_its_states(rng, drive):
     assert (
         statuses(
             refsim.compare(reference, refsim.run(net, drive, engine=refsim.Torch(module=deaf)))
-        )[MEASURE]
+        )[EVENTS]
         == "fail"
     )
 
@@ -139,7 +139,7 @@ def test_a_wrong_stream_is_caught_by_its_events_alone(name, rng, drive):
     assert statuses(report) == {
         "mismatched spikes": "pass",
         "changed decisions": "pass",
-        MEASURE: "fail",
+        EVENTS: "fail",
     }
     assert report.verdict == "fail"
     verdict = report.findings.verdicts[-1]
@@ -208,7 +208,7 @@ def test_a_network_without_streams_has_no_such_claim(rng):
     net = refsim.Network.dense([(rng.normal(0, 1, (4, 5)), None, refsim.load("srif"))], "1 ms")
     drive = refsim.Drive.bernoulli(rng.random((3, 5)), 20, "1 ms", 0)
     run = refsim.run(net, drive, engine=refsim.Discrete())
-    assert MEASURE not in statuses(refsim.compare(run, run))
+    assert EVENTS not in statuses(refsim.compare(run, run))
     assert compare_streams(run, run) == ()
 
 

@@ -15,7 +15,7 @@ from torch import nn
 import refsim
 from refsim import RefsimError
 from refsim.__main__ import main
-from refsim.judge.readings import MEASURE, differences
+from refsim.judge.readings import READINGS, differences
 
 DESCRIBED = """
 dt = "1 ms"
@@ -102,7 +102,7 @@ def test_what_a_module_has_otherwise_is_named(spoil, said, described, x):
     report = refsim.validate(module, x, against=described)
     assert any(said in line for line in report.as_dict()["data"]["differs"])
     assert said.split(" differs")[0] in " ".join(report.text().split())
-    (verdict,) = [each for each in report.findings.verdicts if each.claim.measure == MEASURE]
+    (verdict,) = [each for each in report.findings.verdicts if each.claim.measure == READINGS]
     # Another convention is another neuron only where spikes say so.
     assert verdict.status == ("pass" if "reset" in said else "fail")
     assert report.verdict == "fail"

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
+from ..core.columns import entry
 from .equations import SOLUTIONS
 from .frameworks import FrameworkLayer
 from .language import Statement
@@ -122,8 +123,7 @@ def _unit(unit: str) -> str:
 
 
 def _entry(name: str, text: str, width: int) -> list[str]:
-    start = f"  {name:<12} " if name else "  "
-    return textwrap.wrap(text, width, initial_indent=start, subsequent_indent=" " * len(start))
+    return entry(f"  {name:<12} " if name else "  ", text, width=width)
 
 
 _HEAD = ("model", "family", "states", "parameters", "input", "reset", "discrete step", "reference")

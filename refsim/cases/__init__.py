@@ -1,3 +1,1 @@
-"""The questions that are asked of a network, the cases in validation/ that ask them, and what was
-found.
-"""
+"""Questions that are asked of a network, the cases in validation/ that ask them, and answers."""

@@ -1,12 +1,12 @@
-"""Held against the recorded twin.
+"""The network beside recorded spikes: what the framework itself fired, as one more run.
 
-The spikes that the framework itself fired, as one more run of the same network.
+`judge_recorded` adds that run to the findings of a validation, with what would explain a
+difference; `compare_recorded` compares it; `code_claims` says which claims it is judged by.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,14 @@ from ..engines.following import Known, membranes
 from ..judge.causes import causes, missing_and_surplus
 from ..judge.comparison import Comparison, compare_recordings
 from ..judge.distances import check_comparable
-from ..judge.expected import Again, Expected
-from ..judge.recorded import Taken, as_recording, known_of, take, told_axes
+from ..judge.expected import ExpectedSpikes, OtherReading
+from ..judge.recorded import (
+    RecordedLayers,
+    as_recording,
+    assumed_axes,
+    known_of,
+    read_layers,
+)
 from ..judge.unrecorded import settle
 from ..networks.drive import Drive
 from ..networks.network import Network
@@ -34,35 +40,36 @@ _EARLY = Claim(
     "spikes before the first can come",
     0,
     "spikes",
-    (
-        "what is given some steps late gives nothing in its first steps; a spike there says that "
-        "it "
-        "is not so late"
-    ),
+    "what is given some steps late gives nothing in its first steps; a spike there says that it "
+    "is not so late",
 )
 
 
-def hold_against(
+def judge_recorded(
     findings: Findings,
-    expected: Expected,
+    expected: ExpectedSpikes,
     claims: Sequence[Claim],
     late: Ints,
-    readings: Mapping[str, Again],
+    readings: Mapping[str, OtherReading],
 ) -> Findings:
     """Add to the findings whether recorded spikes are those of the network.
 
-    One more run, judged as any other.
+    The recording is one more run, judged as any other.
 
     Parameters
     ----------
-    expected : Expected
+    expected : ExpectedSpikes
     claims : list of Claim
-        Those about code are held against the recording.
+        Claims about code, each judged on the recording.
     late : (1,) or (n,) int64
         Steps by which the framework gives the last layer's spikes later than they are fired.
     readings : dict of str to function
-        The network and how late its output is, read with one convention taken otherwise; of those,
-        what explains a difference is named.
+        Each reads the file with one convention taken otherwise, and returns the network and how
+        late its output is. Where one explains a difference, it is named.
+
+    Returns
+    -------
+    Findings
 
     Raises
     ------
@@ -71,9 +78,11 @@ def hold_against(
     """
     reference = findings.reference
     assert reference is not None
+    # Read the spikes, and put late ones to where they were fired.
     given, aside = expected.layers(reference.network)
-    raw = take(given, reference.network, reference.drive, expected.axes, expected.where)
+    raw = read_layers(given, reference.network, reference.drive, expected.axes, expected.where)
     moved = raw.sooner(expected.delays(reference.network, late))
+    # Layers that nobody recorded are filled in, so that this is a whole run.
     trial = as_recording(
         moved,
         reference.network,
@@ -82,9 +91,12 @@ def hold_against(
         _label(expected, raw, reference),
         reference,
     )
+    # Compare them as one more run.
     found = compare_recorded(reference, trial, [each.trial for each in findings.comparisons])
+    # If this is the worst run, the report looks closer at it and no longer at another.
     look = findings.look
     if replace(findings, comparisons=(*findings.comparisons, found)).worst is found:
+        # The engine that looks closer follows the recorded spikes; nobody recorded membranes.
         look = cache(
             partial(
                 look_closer,
@@ -96,7 +108,8 @@ def hold_against(
             )
         )
         found = _with_membrane(found, look())
-    verdicts = [_told(judge_code(claim, found), found) for claim in claims]
+    # Judge each claim; where one does not pass, look for what explains the recording.
+    verdicts = [_with_layers(judge_code(claim, found), found) for claim in claims]
     if any(each.status in ("fail", "inconclusive") for each in verdicts) and any(found.mismatched):
         why = causes(
             reference,
@@ -107,11 +120,12 @@ def hold_against(
         )
         verdicts = [_explained(each, why, found) for each in verdicts]
     verdicts += _early(moved, expected.name)
+    # The report says what was read, and what was assumed in reading it.
     facts = {
         "expected": _facts(expected, raw, moved, found.trial),
         "assumed": [
             *(findings.data or {}).get("assumed", ()),
-            *([] if expected.axes else told_axes(raw, expected.name)),
+            *([] if expected.axes else assumed_axes(raw, expected.name)),
             *aside,
         ],
     }
@@ -139,20 +153,21 @@ def compare_recorded(
 ) -> Comparison:
     """Compare a recording with a run.
 
-    Where only some layers were recorded, the others are what rounding lets them be.
+    Where only some layers were recorded, the others fire what rounding lets them fire.
 
     Parameters
     ----------
+    reference, trial : Recording
     others : list of Recording
         More runs of the same network and drive.
     """
     check_comparable(reference, trial)
     if "recorded_layers" not in trial.provenance:
         return compare_recordings(reference, trial)
+    # Other runs in the same dtype are the first guess at what nobody recorded.
     same = [each for each in others if each.provenance["dtype"] == trial.provenance["dtype"]]
     settled = settle(trial, reference, same)
-    # A decision that hangs on one that nobody saw, and that rounding may have tipped, is not
-    # judged.
+    # A decision is not judged where it depends on one that nobody saw and rounding may have tipped.
     return compare_recordings(
         reference, _with_outputs(settled.trial, reference), in_doubt=settled.open
     )
@@ -161,8 +176,9 @@ def compare_recorded(
 def _with_outputs(trial: Recording, reference: Recording) -> Recording:
     """Return a trial in which layers that were not recorded send what the reference's do.
 
-    Where spikes are the same, these are compared too.
+    So their outputs can be compared where spikes are the same.
     """
+    # A readout that nobody recorded is compared by the reference's own output.
     free = set(range(len(trial.spikes))) - set(trial.provenance["recorded_layers"])
     names = [output_trace(layer) for layer in trial.network.layers]
     traces = tuple(
@@ -174,12 +190,17 @@ def _with_outputs(trial: Recording, reference: Recording) -> Recording:
     return replace(trial, traces=traces)
 
 
-def _dtype(expected: Expected, network: Network) -> str:
-    whole = any("integer" in layer.model.traits for layer in network.layers)
-    return expected.dtype or ("float64" if whole else "float32")
+def counts_in_integers(network: Network) -> bool:
+    """Return whether a layer computes in whole numbers, which float32 does not hold."""
+    return any("integer" in layer.model.traits for layer in network.layers)
 
 
-def _label(expected: Expected, raw: Taken, reference: Recording) -> str:
+def _dtype(expected: ExpectedSpikes, network: Network) -> str:
+    """Return the dtype of a recording; a network of whole numbers computed in float64."""
+    return expected.dtype or ("float64" if counts_in_integers(network) else "float32")
+
+
+def _label(expected: ExpectedSpikes, raw: RecordedLayers, reference: Recording) -> str:
     """Name the run, with its layers where not all were recorded."""
     count = len(reference.network.layers)
     which = (
@@ -190,9 +211,10 @@ def _label(expected: Expected, raw: Taken, reference: Recording) -> str:
     return f"recorded {expected.name}{which}"
 
 
-def _told(verdict: Verdict, found: Comparison) -> Verdict:
-    """Say of a recording of some layers which they are, and of silence what it is."""
+def _with_layers(verdict: Verdict, found: Comparison) -> Verdict:
+    """Say which layers a recording has, and that a silent layer may hold spikes of another."""
     layers = found.trial.provenance["recorded_layers"]
+    # An array of 0 and 1 for a layer that never fires is likely that of another layer.
     if (
         verdict.status == "fail"
         and found.outcome == "readout differs"
@@ -212,7 +234,7 @@ def _told(verdict: Verdict, found: Comparison) -> Verdict:
 
 
 def _like_spikes(found: Comparison) -> list[int]:
-    """Return the readouts of which something was recorded that looks like spikes."""
+    """Return the readouts whose recording looks like spikes: it holds 0 and 1 alone."""
     layers = found.trial.provenance["recorded_layers"]
     known = known_of(found.trial)
     return [
@@ -232,19 +254,22 @@ def _explained(verdict: Verdict, why: Sequence[str], found: Comparison) -> Verdi
         or verdict.claim.measure != "mismatched spikes"
     ):
         return verdict
+    # First how many spikes differ, then what would make them.
     counts = missing_and_surplus(found)
     cause = (
         f"the recorded spikes are fired with {' or '.join(why)}"
         if why
         else "no single convention that was tried explains it"
     )
+    # An inconclusive comparison without a cause names the layers to record.
     told = cause if verdict.status == "fail" or why else _unseen(found)
     detail = "; ".join(part for part in (verdict.detail, counts, told) if part)
     return replace(verdict, detail=detail, facts={**verdict.facts, "explained_by": list(why)})
 
 
 def _unseen(found: Comparison) -> str:
-    """Say which layers to record where rounding in one that was not leaves it open."""
+    """Say which layers to record where rounding in an unrecorded one leaves it open."""
+    # These layers were free to fire what rounding allows.
     missing = [
         index
         for index in range(len(found.trial.network.layers))
@@ -258,10 +283,11 @@ def _unseen(found: Comparison) -> str:
     )
 
 
-def _early(moved: Taken, name: str) -> list[Verdict]:
-    """Judge spikes that came before they can have come."""
+def _early(moved: RecordedLayers, name: str) -> list[Verdict]:
+    """Judge spikes that were recorded before the first could have come."""
     if not moved.late:
         return []
+    # A spike before the first step shows that the delay is wrong.
     count = sum(moved.early.values())
     late = ", ".join(
         f"layer {index} is taken to be {int(each.max())} late"
@@ -270,7 +296,10 @@ def _early(moved: Taken, name: str) -> list[Verdict]:
     return [judge(_EARLY, count, run=f"recorded {name}", detail=late if count else "")]
 
 
-def _facts(expected: Expected, raw: Taken, moved: Taken, trial: Recording) -> dict[str, Any]:
+def _facts(
+    expected: ExpectedSpikes, raw: RecordedLayers, moved: RecordedLayers, trial: Recording
+) -> dict[str, object]:
+    """Return what was read and how, as data for report.json."""
     return {
         "file": expected.name,
         "layers": {str(index): len(each.train) for index, each in sorted(raw.rasters.items())},
@@ -288,18 +317,20 @@ def _facts(expected: Expected, raw: Taken, moved: Taken, trial: Recording) -> di
 
 @dataclass(frozen=True, eq=False)
 class _Follower:
-    """Stands in for the engine of a recording.
+    """An engine that stands in for the one that made a recording.
 
-    Its membranes are those of the declared step that follows its spikes.
+    Its membranes are those of the declared step along the recorded spikes.
     """
 
     trial: Recording
 
     def run(self, network: Network, drive: Drive, record: tuple[str, ...] = ()) -> Recording:
         """Return the recorded spikes of some samples, with what their thresholds saw."""
+        # The drive asks for samples by number; the recording has them in rows.
         numbers = {int(number): row for row, number in enumerate(self.trial.drive.sample_numbers)}
         rows = np.array([numbers[int(number)] for number in drive.sample_numbers])
         spikes = tuple(train.take(rows) for train in self.trial.spikes)
+        # Every layer follows its own spikes, those that were filled in as well.
         known = {
             index: _whole(each, spikes[index].dense(), rows)
             for index, each in self._known().items()
@@ -315,20 +346,23 @@ class _Follower:
         return replace(self.trial, drive=drive, spikes=spikes, traces=traces)
 
     def _known(self) -> dict[int, Known | None]:
+        """Return what is known of each layer, None of those that nobody recorded."""
         seen = known_of(self.trial)
         return {index: seen.get(index) for index in range(len(self.trial.spikes))}
 
 
 def _whole(known: Known | None, fired: NDArray[np.bool_], rows: Ints) -> Known:
+    """Return a layer as known everywhere: where nobody saw it, by what it was taken to fire."""
     return Known(
         fired, None, None if known is None or known.carried is None else known.carried[rows]
     )
 
 
 def code_claims(claims: Sequence[Claim]) -> list[Claim]:
-    """Return those of some claims that a recording is held against.
+    """Return the claims that a recording is judged by.
 
-    The usual where there is none.
+    These are the usual ones where none of those given is about code.
     """
+    # A case may claim something of code; any other network is judged as usual.
     own = [claim for claim in claims if claim.measure in CODE_MEASURES]
     return own or [claim for claim in standard_claims() if claim.measure in CODE_MEASURES]

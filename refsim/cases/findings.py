@@ -1,8 +1,8 @@
-"""Is the step right? The declared step against its ODE at dt/2, dt/4, ...
+"""Everything that a validation found, as data; the report only shows it.
 
-A discretisation error with an order.
-
-Findings: everything a validation found, as data; the report only shows it.
+`Ladder` answers whether the step is right: the declared step beside its ODE at dt/2, dt/4, ...,
+whose difference has an order. `Closeup` shows one neuron where two runs part. `Findings` holds all
+of it.
 """
 
 import functools
@@ -23,6 +23,13 @@ from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import BLOCK, Engine, Recording
 
+LADDER_MEASURES = (
+    "displacement of spikes",
+    "neurons with another count",
+    "decisions changed by the step",
+    "order of convergence",
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Rung:
@@ -31,9 +38,9 @@ class Rung:
     Attributes
     ----------
     from_grid : Displacement
-        Against the declared step.
+        Displacement of its spikes from those of the declared step.
     to_next : Displacement or None
-        Against the next finer rung: what shrinks with dt.
+        Displacement from the next finer rung, which shrinks with dt.
     """
 
     refine: int
@@ -44,8 +51,9 @@ class Rung:
 
 @dataclass(frozen=True, eq=False)
 class Ladder:
-    """Fine mode at several refinements, and the order at which it converges (NaN where it cannot be
-    fitted).
+    """Fine mode at several refinements, and the order at which it converges.
+
+    The order is NaN where it cannot be fitted.
     """
 
     rungs: tuple[Rung, ...]
@@ -53,41 +61,28 @@ class Ladder:
 
 
 def climb(grid: Recording, fine: Sequence[Recording]) -> Ladder:
-    """Compare fine runs with the grid and with each other, coarse to fine."""
+    """Compare fine runs with the grid and with each other, from coarse to fine.
+
+    Parameters
+    ----------
+    grid : Recording
+        The declared step at dt.
+    fine : list of Recording
+        The ODE at dt/refine.
+    """
+    # Each rung is compared with the next finer one, the last with none.
     runs = sorted(fine, key=lambda recording: recording.refine)
     rungs = []
     for index, run in enumerate(runs):
         to_next = _apart(run, runs[index + 1]) if index + 1 < len(runs) else None
         rungs.append(Rung(run.refine, run, _apart(grid, run), to_next))
-    return Ladder(tuple(rungs), fitted_order(rungs))
-
-
-def _apart(left: Recording, right: Recording) -> Displacement:
-    """Measure how far spikes lie apart.
-
-    Where nobody judges the classes of a network, its spikes are measured all the same.
-    """
-    return displacement(
-        *(replace(run, network=replace(run.network, undecided="")) for run in (left, right))
-    )
-
-
-def fitted_order(rungs: Sequence[Rung]) -> float:
-    """Fit ``displacement to the next rung ~ dt^order`` through at least two pairs of rungs."""
-    points = [
-        (rung.refine, rung.to_next.mean_steps)
-        for rung in rungs
-        if rung.to_next is not None and rung.to_next.mean_steps > 0
-    ]
-    if len(points) < 2:
-        return float("nan")
-    refine, steps = np.array(points).T
-    return -fitted_power(refine, steps)
+    return Ladder(tuple(rungs), ladder_order(rungs))
 
 
 def judge_ladder(claim: Claim, ladder: Ladder) -> list[Verdict]:
-    """Return the verdicts of a claim on the ladder: one a rung, or one for its order."""
+    """Return the verdicts of a claim on the ladder: one for each rung, or one for its order."""
     if claim.measure == "order of convergence":
+        # Fewer than two differences have no slope.
         if np.isnan(ladder.order):
             return [
                 Verdict(
@@ -104,13 +99,16 @@ def judge_ladder(claim: Claim, ladder: Ladder) -> list[Verdict]:
                 run="Brian2 fine " + ", ".join(f"dt/{rung.refine}" for rung in ladder.rungs),
             )
         ]
+    # All other measures are of one rung.
     rows = []
     for rung in ladder.rungs:
+        # A network without classes has none that change.
         if claim.measure == "decisions changed by the step" and (
             why := rung.recording.no_decisions
         ):
             rows.append(Verdict(claim, None, "skipped", run=rung.recording.label, detail=why))
             continue
+        # NaN stands for spikes that cannot be paired.
         measured = rung.from_grid
         value = {
             "displacement of spikes": measured.mean_steps,
@@ -128,28 +126,45 @@ def judge_ladder(claim: Claim, ladder: Ladder) -> list[Verdict]:
     return rows
 
 
-LADDER_MEASURES = (
-    "displacement of spikes",
-    "neurons with another count",
-    "decisions changed by the step",
-    "order of convergence",
-)
+def _apart(left: Recording, right: Recording) -> Displacement:
+    """Measure how far the spikes of two runs lie apart.
+
+    Spikes are measured also where nobody judges the classes of a network.
+    """
+    return displacement(
+        *(replace(run, network=replace(run.network, undecided="")) for run in (left, right))
+    )
+
+
+def ladder_order(rungs: Sequence[Rung]) -> float:
+    """Fit ``displacement to the next rung ~ dt^order`` through at least two pairs of rungs."""
+    # Equal spikes have a displacement of 0, which has no logarithm.
+    points = [
+        (rung.refine, rung.to_next.mean_steps)
+        for rung in rungs
+        if rung.to_next is not None and rung.to_next.mean_steps > 0
+    ]
+    if len(points) < 2:
+        return float("nan")
+    refine, steps = np.array(points).T
+    return -fitted_power(refine, steps)
 
 
 @dataclass(frozen=True, eq=False)
 class Closeup:
-    """One neuron of one sample, looked at again with its membrane recorded.
+    """One neuron of one sample, run again with its membrane recorded.
 
-    Where two runs part, or nearly do.
+    It is the neuron at which two runs part, or nearly do.
 
     Attributes
     ----------
-    where : (layer, sample, neuron)
+    layer, sample, neuron : int
     step : int or None
-        Where they part; None where they only come near to threshold.
+        The step in which they part; None where they only come near to threshold.
     reference, trial : (n_steps,) float64
-        What the threshold saw.
+        What the threshold saw, in the unit of the membrane.
     threshold : float
+        In the same unit; NaN where it moves.
     """
 
     layer: int
@@ -163,14 +178,14 @@ class Closeup:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What a validation found.
+    """The result of a validation.
 
     Attributes
     ----------
     title : str
     network : Network or None
     data : dict
-        What was put in: name, samples, steps, encoder.
+        The input in words and numbers: name, samples, steps, encoder.
     reference : Recording or None
     comparisons : tuple of Comparison, one a trial
     ladder : Ladder or None
@@ -199,7 +214,7 @@ class Findings:
     def conventions(self) -> list[Explanation]:
         """The traits that, read otherwise, would make the worst run the reference's.
 
-        Empty where it parts by rounding alone.
+        Empty where that run parts by rounding alone.
         """
         worst = self.worst
         return (
@@ -211,9 +226,10 @@ class Findings:
     @property
     def verdict(self) -> str:
         """``"pass"``, ``"fail"`` or ``"inconclusive"``."""
+        # The verdict is that of all claims.
         rows = [verdict.status for verdict in self.verdicts if verdict.claim.measure == IDENTITY]
-        # Runs that were compared are judged, whether a claim asks for it or not: heading and
-        # sentence are one verdict.
+        # Runs that were compared are judged, whether a claim asks for it or not. So the heading and
+        # the sentence of a report never contradict each other.
         unasked = [] if rows else [found.status for found in self.comparisons]
         return (
             "fail"
@@ -225,9 +241,10 @@ class Findings:
 
     @property
     def worst(self) -> Comparison | None:
-        """The comparison to look at: a real difference before a tie before the nearest approach."""
+        """The comparison to look at: a real difference first, then a tie, then the nearest."""
         if not self.comparisons:
             return None
+        # Tuples compare by status, then by wrong decisions, samples and distance.
         return max(
             self.comparisons,
             key=lambda found: (
@@ -242,11 +259,18 @@ class Findings:
 def look_closer(
     found: Comparison, network: Network, drive: Drive, reference: Engine, trial: Engine
 ) -> Closeup | None:
-    """Run one sample again, with membranes, at its first divergence or nearest approach."""
+    """Run one sample again, with membranes, at its first divergence or nearest approach.
+
+    Returns
+    -------
+    Closeup or None
+        None where there is nothing to look at, or an engine does not fire as before.
+    """
     where, step = _place(found)
     if where is None:
         return None
     layer, sample, neuron = where
+    # Both runs must fire again as they did, or there is nothing to compare.
     traces = [
         _again(engine, run, drive, where)
         for engine, run in ((reference, found.reference), (trial, found.trial))
@@ -261,15 +285,17 @@ def look_closer(
 def _again(
     engine: Engine, run: Recording, drive: Drive, where: tuple[int, int, int]
 ) -> Floats | None:
-    """Run a sample again with its membranes, alone or in its block: whichever fires as it did.
+    """Run a sample again with its membranes; return those of one neuron, (n_steps,).
 
-    None where neither does.
+    It is run alone, then in its block, and the first that fires as before is taken. Returns None
+    where neither does.
     """
     layer, sample, neuron = where
     first = sample // BLOCK * BLOCK
     for samples in (np.array([sample]), np.arange(first, min(first + BLOCK, drive.n_samples))):
         place = int(np.searchsorted(samples, sample))
         again = engine.run(run.network, drive.take(samples), record=("before_reset",))
+        # A run of another size may round otherwise; what is shown must be the run that was judged.
         same = (
             np.array_equal(a.take(np.array([place])).code, b.take(np.array([sample])).code)
             for a, b in zip(again.spikes, run.spikes, strict=True)
@@ -281,6 +307,7 @@ def _again(
 
 
 def _place(found: Comparison) -> tuple[tuple[int, int, int] | None, int | None]:
+    """Return the neuron to look at, as (layer, sample, neuron), and the step if there is one."""
     if found.first is not None:
         at = found.first
         return (at.layer, at.sample, at.neuron), at.step
@@ -290,6 +317,6 @@ def _place(found: Comparison) -> tuple[tuple[int, int, int] | None, int | None]:
 
 
 def threshold_of(network: Network, layer: int, neuron: int) -> float:
-    """Return the threshold of a neuron, where it is a constant; NaN where it moves."""
+    """Return the threshold of a neuron where it is constant; NaN where it moves."""
     value = constant_threshold(network.layers[layer], network.dt)
     return float(value[neuron] if value.ndim else value)

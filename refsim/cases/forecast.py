@@ -1,6 +1,7 @@
-"""What a validation will need, before it is run.
+"""What a validation will need, before it is run: sizes, memory and time.
 
-Sizes, memory and time, estimated from a few samples that are run now.
+All is estimated from a few samples that are run now. `forecast` returns a `Forecast`; `check_input`
+refuses input that would not fit into memory.
 """
 
 import time
@@ -20,18 +21,19 @@ from .network import Plan
 
 _TRAIN = 24  # bytes of a spike in memory: sample, step and neuron, 8 each
 _ENCODED = 110  # bytes of a listed input spike while it is sorted and checked
-# Bytes of a sample's input while a step of it is drawn: a rate, a random number, and what they are
-# compared to.
+# Bytes of a sample's input while a step is drawn: a rate, a random number, their comparison.
 _DRAWN = 25
-_COMPARED = 64  # bytes of a spike of one layer while two trains are held against each other
-_CHUNKS = 2  # run now: a first costs what a start costs, a second what goes on
-_STEPS = 10**9  # of neurons, run now at most: some seconds
+_COMPARED = 64  # bytes of a spike of one layer while two trains are compared
+_CHUNKS = 2  # run now: the first shows what a start costs, the second what goes on
+_STEPS = 10**9  # steps of neurons that are run now at most, which takes some seconds
 
 
 @dataclass(frozen=True)
 class Timed:
-    """One run of the plan: its name, the seconds that all samples will take, and the spikes of each
-    layer in those tried.
+    """One run of the plan.
+
+    It has its name, the seconds that all samples will take, and the spikes of each layer in those
+    tried.
     """
 
     label: str
@@ -41,13 +43,13 @@ class Timed:
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """What a validation will need.
+    """The sizes, memory and time that a validation will need.
 
     Attributes
     ----------
     network : Network
     n_samples, n_steps : int
-        Of the whole run.
+        Sizes of the whole run.
     tried : int
         Samples that were run to find out; all estimates are in proportion to them.
     batch, chunks, portions, processes : int
@@ -55,8 +57,8 @@ class Forecast:
         many run side by side.
     runs : tuple of Timed
     grows, held, free : int
-        Bytes: what grows with the samples, at its largest over all processes; what this process
-        holds anyway; what is free.
+        Bytes of what grows with the samples, at its largest over all processes; of what this
+        process holds anyway; and of what is free.
     """
 
     network: Network
@@ -89,31 +91,40 @@ class Forecast:
 
     @property
     def fitting(self) -> int:
-        """Return a number of samples that fits."""
+        """The number of samples that would fit."""
         return room.fitting(self.n_samples, self.grows, self.free)
 
 
 def forecast(network: Network, tried: Drive, n_samples: int, plan: Plan) -> Forecast:
-    """Run a few samples in each engine of a plan and tell what all samples will need.
+    """Run a few samples in each engine of a plan, and say what all samples will need.
 
     Parameters
     ----------
+    network : Network
     tried : Drive
         The input of the first samples alone.
     n_samples : int
-        Of the whole run.
+        Number of samples of the whole run.
+    plan : Plan
+
+    Returns
+    -------
+    Forecast
     """
+    # How the whole run will be cut decides how much is in memory at once.
     split = plan.reference().split(network, tried, n_samples)
+    # There is no use in more processes than portions.
     at_once = min(plan.workers, split.portions)
 
     def timed(engine: Engine) -> Timed:
         if not isinstance(engine, Brian2):
             return _timed(engine, network, tried, n_samples, -(-n_samples // BLOCK))
-        # A few samples alone would not be compiled.
+        # Few samples would run in NumPy. The engine is told to do what it will do for all of them.
         same = replace(engine, target=engine.chosen_target(network, tried, n_samples))
         found = _timed(same, network, tried, n_samples, split.portions)
         return replace(found, seconds=found.seconds / at_once) if same.target == "cpp" else found
 
+    # The plan runs the reference, the trials and the rungs of the ladder.
     runs = tuple(
         timed(engine)
         for engine in (
@@ -122,6 +133,7 @@ def forecast(network: Network, tried: Drive, n_samples: int, plan: Plan) -> Fore
             *(replace(plan.climber(), refine=refine) for refine in plan.fine),
         )
     )
+    # What grows with the samples is in proportion to what was tried.
     grows = _largest(tried, runs, n_samples, split.samples * at_once, network)
     return Forecast(
         network,
@@ -146,16 +158,19 @@ def tried_samples(network: Network, n_samples: int, n_steps: int) -> int:
 
 
 def _timed(engine: Engine, network: Network, drive: Drive, n_samples: int, starts: int) -> Timed:
-    """Run half of the samples and all of them.
+    """Run half of the samples and all of them, and work out the seconds of the whole run.
 
-    What grows is the cost of a sample, what does not is that of a start.
+    What grows between the two is the cost of a sample; what does not is that of a start.
     """
+    # Two sizes tell what each sample costs and what each start costs.
     half = max(1, drive.n_samples // 2)
     few = drive.take(np.arange(half))
     recording = engine.run(network, drive)  # compiles and imports
+    # Of two runs each, the faster one was disturbed less.
     first, whole = (
         min(_seconds(engine, network, given) for _ in range(2)) for given in (few, drive)
     )
+    # So short a time is measured with noise, and a cost is never negative.
     each = max(whole - first, 0.0) / max(drive.n_samples - half, 1)
     start = max(whole - each * drive.n_samples, 0.0)
     return Timed(
@@ -164,6 +179,7 @@ def _timed(engine: Engine, network: Network, drive: Drive, n_samples: int, start
 
 
 def _seconds(engine: Engine, network: Network, drive: Drive) -> float:
+    """Return how long a run takes."""
     start = time.perf_counter()
     engine.run(network, drive)
     return time.perf_counter() - start
@@ -172,11 +188,15 @@ def _seconds(engine: Engine, network: Network, drive: Drive) -> float:
 def _largest(
     tried: Drive, runs: Sequence[Timed], n_samples: int, running: int, network: Network
 ) -> int:
-    """Return the bytes of what stays (input, trains of all runs) and of the largest of what comes
-    and goes.
+    """Return the bytes at the largest moment of the whole run.
+
+    What stays is the input and the trains of all runs; of what comes and goes, the largest part
+    counts.
     """
     scale = n_samples / tried.n_samples
+    # These stay until the report is written.
     stays = _input_bytes(tried) + _TRAIN * sum(sum(run.spikes) for run in runs)
+    # Programs, dense trains and compared trains come and go; the largest counts.
     programs = (
         max(sum(run.spikes) for run in runs) * room.SPIKE_ROOM * min(running, n_samples) / n_samples
     )
@@ -186,15 +206,17 @@ def _largest(
 
 
 def _input_bytes(drive: Drive) -> int:
+    """Return the bytes of a drive that is in memory."""
     return sum(
         array.nbytes for array in (drive.bits, drive.values) if array is not None
     ) + _TRAIN * len(drive.listed or ())
 
 
 def _encoding_bytes(drive: Drive) -> int:
-    """Return the bytes that a drive takes while it is made: of bits, numbers of one step.
+    """Return the bytes that a drive takes while it is made.
 
-    Of a list, columns and their order.
+    A drive of bits needs the numbers of one step beside them; a list needs its columns and their
+    order.
     """
     listed = len(drive.listed or ())
     return (
@@ -209,12 +231,15 @@ def check_input(n_samples: int, tried: Drive) -> None:
 
     Parameters
     ----------
+    n_samples : int
+        Number of samples of the whole input.
     tried : Drive
         The input of the first samples alone.
 
     Raises
     ------
     RefsimError
+        With the memory that is needed and the number of samples that fits.
     """
     needed, free = int(_encoding_bytes(tried) * n_samples / tried.n_samples), room.available()
     if needed > free:
@@ -226,7 +251,7 @@ def check_input(n_samples: int, tried: Drive) -> None:
 
 
 def resident() -> int:
-    """Return the bytes that this process holds now; 0 where the system does not tell."""
+    """Return the bytes that this process holds now; 0 where the system does not say."""
     try:
         rows = dict(
             line.split(":", 1) for line in Path("/proc/self/status").read_text("ascii").splitlines()

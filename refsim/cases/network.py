@@ -1,17 +1,15 @@
-"""The module as its owner calls it.
+"""Validate a network on real input: its code, its step, and how well it does its task.
 
-An equal call must be answered alike, or the report says which state is left from the last.
-
-How much hangs on what a file leaves unsaid: the accuracy of the network under every other answer,
-reported and not judged.
-
-Validate a network on real input: is the code right, is the step right, does it do its task.
+`Plan` says which engines run; `validate_network` runs them and judges every claim; `judge_code`
+judges one claim about code. `judge_calls` says whether a module answers equal calls alike, or which
+state is left from the last call. `with_other_readings` shows how much depends on what a file leaves
+unsaid: the accuracy of the network under every other answer, which is reported and not judged.
 """
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,116 +17,54 @@ from ..core.arrays import Ints
 from ..core.claims import Claim, Verdict, judge
 from ..core.errors import RefsimError
 from ..core.progress import progress
+from ..core.tables import Toml
 from ..engines.brian.engine import Brian2
 from ..engines.discrete import Discrete
 from ..judge.comparison import IDENTITY, Comparison, compare_recordings, judge_identity
 from ..judge.outputs import classes_moved_by_rounding
-from ..judge.streams import MEASURE as EVENTS
-from ..judge.streams import judge_streams
+from ..judge.streams import EVENTS, judge_streams
 from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import OUTPUT, Engine, Recording, check_run, output_trace, streams_of
 from .findings import LADDER_MEASURES, Closeup, Findings, Ladder, climb, judge_ladder, look_closer
 
-MEASURE = "answers unlike an equal call's"
+if TYPE_CHECKING:
+    from ..files.reading import Reading
+
+CODE_MEASURES = (IDENTITY, "changed decisions", EVENTS)
+TASK_MEASURES = ("accuracy",)
+MEASURES = (*CODE_MEASURES, *TASK_MEASURES, *LADDER_MEASURES)
+TRIALS = ("torch float64", "torch float32", "brian2 float32", "discrete float64")
+CALLS = "answers unlike an equal call's"
 _CLAIM = Claim(
     "code",
-    MEASURE,
+    CALLS,
     0,
     "numbers",
-    (
-        "the declared network answers equal calls alike; a module that puts back some of its "
-        "states "
-        "alone answers by what it was called with before"
-    ),
+    "the declared network answers equal calls alike; a module that puts back some of its states "
+    "alone answers by what it was called with before",
 )
-
-
-def judge_calls(trial: Recording) -> list[Verdict]:
-    """Judge what a module answered when it was called twice.
-
-    Nothing for a run of no module, or of one that leaves all to its owner.
-    """
-    calls = trial.provenance.get("calls")
-    if not calls or (calls["status"] == "pass" and not calls["equal"]):
-        return []
-    return [
-        Verdict(
-            _CLAIM,
-            calls["differ"],
-            calls["status"],
-            None,
-            trial.label,
-            calls["said"],
-            {"calls": calls},
-        )
-    ]
-
-
 _BECAUSE = (
     "Reported: a file that leaves this unsaid can be read either way, and nobody can be "
     "blamed for the other reading."
 )
 
 
-def with_other_readings(findings: Findings, readings: Mapping[str, Callable[[], Any]]) -> Findings:
-    """Add to the findings the accuracy of each other reading, run by refsim's PyTorch steps in
-    float32 on the same input.
-
-    Parameters
-    ----------
-    readings : dict of str to function
-        What is taken otherwise, ``reset='to v_reset'``, and a function that reads the file so: what
-        it returns has the ``network``.
-
-    Raises
-    ------
-    RefsimError
-        Where the data have no labels.
-    """
-    from ..engines.pytorch import Torch
-
-    reference, labels = findings.reference, findings.labels
-    assert reference is not None
-    if labels is None:
-        raise RefsimError(
-            "--otherwise reports accuracies, and the data have no labels: --labels FILE."
-        )
-    rows = []
-    with progress(reference.drive.n_samples * len(readings), "otherwise"):
-        for name, read in readings.items():
-            claim = Claim("task", f"accuracy, {name}", None, "share of samples", _BECAUSE)
-            try:
-                network = read().network
-                ran = Torch(dtype="float32").run(network, reference.drive, (OUTPUT,))
-            except RefsimError as error:  # not every answer goes with every other
-                rows.append(Verdict(claim, None, "skipped", detail=str(error)))
-                continue
-            rows.append(
-                Verdict(claim, float(np.mean(ran.decisions() == labels)), "reported", run=ran.label)
-            )
-    return replace(findings, verdicts=(*findings.verdicts, *rows))
-
-
-CODE_MEASURES = (IDENTITY, "changed decisions", EVENTS)
-TASK_MEASURES = ("accuracy",)
-MEASURES = (*CODE_MEASURES, *TASK_MEASURES, *LADDER_MEASURES)
-TRIALS = ("torch float64", "torch float32", "brian2 float32", "discrete float64")
-
-
 @dataclass(frozen=True)
 class Plan:
-    """What to run: the engines on trial, the refinements of fine mode, Brian2's processes at once,
-    or a Dask scheduler for them.
+    """The engines to run.
+
+    `trials` are on trial, `fine` are the refinements of fine mode, `workers` is the number of
+    Brian2's processes at once, and `scheduler` is a Dask scheduler for them.
     """
 
     trials: tuple[Engine, ...]
     fine: tuple[int, ...] = ()
     workers: int = 1
-    scheduler: Any = None
+    scheduler: object = None
 
     def reference(self) -> Brian2:
-        """Return the engine that all others are held against."""
+        """Return the engine that all others are compared with."""
         return Brian2(workers=self.workers, scheduler=self.scheduler)
 
     def climber(self) -> Brian2:
@@ -136,13 +72,16 @@ class Plan:
         return Brian2(mode="fine", margin=False, workers=self.workers, scheduler=self.scheduler)
 
 
-def make_trial(name: str, device: str = "cpu", workers: int = 1, scheduler: Any = None) -> Engine:
+def make_trial(
+    name: str, device: str = "cpu", workers: int = 1, scheduler: object = None
+) -> Engine:
     """Return an engine on trial by name, one of ``TRIALS``.
 
-    Workers and scheduler are for Brian2.
+    Workers and scheduler are for Brian2 alone.
     """
     if name not in TRIALS:
         raise RefsimError(f"run {name!r} is not known; known are {', '.join(TRIALS)}.")
+    # The name says engine and dtype.
     engine, dtype = name.split()
     if engine == "torch":
         from ..engines.pytorch import Torch
@@ -161,7 +100,7 @@ def make_plan(
     *,
     device: str = "cpu",
     workers: int = 1,
-    scheduler: Any = None,
+    scheduler: object = None,
 ) -> Plan:
     """Return a plan from the names of its engines."""
     return Plan(
@@ -180,7 +119,7 @@ def validate_network(
     *,
     labels: Ints | None = None,
     title: str = "",
-    data: dict[str, Any] | None = None,
+    data: Toml | None = None,
 ) -> Findings:
     """Run the reference, the trials and the ladder, and judge every claim.
 
@@ -190,11 +129,25 @@ def validate_network(
     drive : Drive
     plan : Plan
     claims : list of Claim
-        Measures are those of ``MEASURES``; each code claim is held against each trial.
+        Measures are those of ``MEASURES``; each claim about code is judged on each trial.
     labels : (n_samples,) int64, optional
-        For the accuracy.
+        The right class of each sample, for the accuracy.
+    title : str
+        What the report is called.
+    data : dict, optional
+        More facts about the input, for the report.
+
+    Returns
+    -------
+    Findings
+
+    Raises
+    ------
+    RefsimError
+        Where labels and network do not fit, or a claim has another measure.
     """
     check_run(network, drive, ())
+    # Labels must be classes that the network can answer.
     classes = network.layers[-1].n_post
     if (
         labels is not None
@@ -205,9 +158,11 @@ def validate_network(
             f"labels reach from {labels.min()} to {labels.max()}, but the network has {classes} "
             "outputs; classes are counted from 0."
         )
+    # Run the reference, then each trial, then the ladder of fine mode.
     reference_engine = plan.reference()
     total = drive.n_samples * (1 + len(plan.trials) + len(plan.fine))
     with progress(total, "validate"):
+        # An output other than spikes must be recorded to be compared.
         record = (OUTPUT,) if any(output_trace(layer) for layer in network.layers) else ()
         reference = reference_engine.run(network, drive, record)
         comparisons = tuple(
@@ -216,8 +171,10 @@ def validate_network(
         )
         fine = plan.climber().ladder(network, drive, plan.fine, record)
     ladder = climb(reference, fine) if fine else None
+    # The neuron to look at is run again only when somebody asks for it, and then once.
     look: Callable[[], Closeup | None] | None = None
     if comparisons:
+        # The worst comparison is the one to look at, by the engine that ran it.
         worst = Findings(title, (), comparisons=comparisons).worst
         assert worst is not None
         engine = next(
@@ -230,18 +187,14 @@ def validate_network(
             comparisons = tuple(
                 _with_membranes(found, look()) if found is worst else found for found in comparisons
             )
+    # Judge every claim, and each module that was called twice.
     verdicts = [
         verdict
         for claim in applying(claims, network)
         for verdict in _judge(claim, reference, comparisons, ladder, labels)
     ]
     verdicts += [verdict for found in comparisons for verdict in judge_calls(found.trial)]
-    facts = {
-        "samples": drive.n_samples,
-        "steps": drive.n_steps,
-        "inputs": drive.n_inputs,
-        "drive": drive.made.get("kind"),
-    } | (data or {})
+    facts = facts_of_drive(drive) | dict(data or {})
     return Findings(
         title, tuple(verdicts), network, facts, reference, comparisons, ladder, labels, look
     )
@@ -261,11 +214,13 @@ def _judge(
     ladder: Ladder | None,
     labels: Ints | None,
 ) -> list[Verdict]:
+    """Return the verdicts of one claim: about code, the task or the step."""
     if claim.measure in CODE_MEASURES:
         return [judge_code(claim, found) for found in comparisons]
     if claim.measure == "accuracy":
         if labels is None:
             return [Verdict(claim, None, "skipped", detail="the data has no labels")]
+        # A network without classes has no accuracy.
         if reference.no_decisions:
             return [
                 Verdict(
@@ -288,10 +243,20 @@ def _judge(
     )
 
 
+def facts_of_drive(drive: Drive) -> dict[str, object]:
+    """Return the input in numbers, for a report."""
+    return {
+        "samples": drive.n_samples,
+        "steps": drive.n_steps,
+        "inputs": drive.n_inputs,
+        "drive": drive.made.get("kind"),
+    }
+
+
 def applying(claims: Sequence[Claim], network: Network) -> list[Claim]:
     """Return the claims that say something of a network.
 
-    Of event streams only where a card declares some.
+    Claims about event streams do so only where a card declares some.
     """
     return [claim for claim in claims if claim.measure != EVENTS or streams_of(network)]
 
@@ -299,15 +264,18 @@ def applying(claims: Sequence[Claim], network: Network) -> list[Claim]:
 def judge_code(claim: Claim, found: Comparison) -> Verdict:
     """Judge one of ``CODE_MEASURES``.
 
-    Where rounding alone explains every class that changed, it is a tie too.
+    Where rounding alone explains every class that changed, the change is a tie as well.
     """
     if claim.measure == IDENTITY:
         return judge_identity(claim, found)
     if claim.measure == EVENTS:
         return judge_streams(claim, found.reference, found.trial)
+    # Without classes there are none to compare.
     if found.no_decisions:
         return Verdict(claim, None, "skipped", run=found.trial.label, detail=found.no_decisions)
+    # What is left is the number of changed classes.
     verdict = judge(claim, found.changed_decisions, run=found.trial.label)
+    # In these samples the runs part, but no decision is wrong.
     tied = np.setdiff1d(found.parted, found.wrong_samples)
     if verdict.status == "fail" and classes_moved_by_rounding(
         found.reference, found.trial, tied.tolist()
@@ -318,3 +286,72 @@ def judge_code(claim: Claim, found: Comparison) -> Verdict:
             detail="rounding, or what nobody knows a bound of, explains every class that changed",
         )
     return verdict
+
+
+def judge_calls(trial: Recording) -> list[Verdict]:
+    """Judge what a module answered when it was called twice.
+
+    The list is empty for a run of no module, or of a module that leaves the reset of its states to
+    its owner.
+    """
+    calls = trial.provenance.get("calls")
+    if not calls or (calls["status"] == "pass" and not calls["equal"]):
+        return []
+    return [
+        Verdict(
+            _CLAIM,
+            calls["differ"],
+            calls["status"],
+            None,
+            trial.label,
+            calls["said"],
+            {"calls": calls},
+        )
+    ]
+
+
+def with_other_readings(
+    findings: Findings, readings: Mapping[str, Callable[[], "Reading"]]
+) -> Findings:
+    """Add to the findings the accuracy of the network under each other reading of its file.
+
+    Each is run by refsim's PyTorch steps in float32 on the same input.
+
+    Parameters
+    ----------
+    readings : dict of str to function
+        By what is taken otherwise, such as ``reset='to v_reset'``, a function that reads the file
+        so. What it returns has the ``network``.
+
+    Returns
+    -------
+    Findings
+
+    Raises
+    ------
+    RefsimError
+        Where the data have no labels.
+    """
+    from ..engines.pytorch import Torch
+
+    reference, labels = findings.reference, findings.labels
+    assert reference is not None
+    if labels is None:
+        raise RefsimError(
+            "--otherwise reports accuracies, and the data have no labels: --labels FILE."
+        )
+    rows = []
+    # Each reading is run on the input of the reference.
+    with progress(reference.drive.n_samples * len(readings), "otherwise"):
+        for name, read in readings.items():
+            claim = Claim("task", f"accuracy, {name}", None, "share of samples", _BECAUSE)
+            try:
+                network = read().network
+                ran = Torch(dtype="float32").run(network, reference.drive, (OUTPUT,))
+            except RefsimError as error:  # not every answer goes with every other
+                rows.append(Verdict(claim, None, "skipped", detail=str(error)))
+                continue
+            rows.append(
+                Verdict(claim, float(np.mean(ran.decisions() == labels)), "reported", run=ran.label)
+            )
+    return replace(findings, verdicts=(*findings.verdicts, *rows))

@@ -1,77 +1,98 @@
 """A validation as it is asked for, from Python or the command line.
 
-What, on which data, held against what, in which engines.
+`Validation` says what to validate, on which data, beside what, in which engines; its `findings` run
+and judge it, its `forecast` says what that would need.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.arrays import Ints
 from ..core.errors import RefsimError, listed
-from ..judge.expected import Expected, again
+from ..core.tables import Toml
+from ..judge.expected import ExpectedSpikes, other_reading
 from ..judge.readings import differences, judge_readings
-from ..networks.data import Dataset, labels_of
+from ..networks.data import labels_of
 from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import Engine
-from .against_recorded import code_claims, hold_against
-from .case import Case, drive_on, forecast_on
+from .against_recorded import code_claims, counts_in_integers, judge_recorded
+from .case import Case, drive_on, facts_of_data, forecast_on
 from .findings import Findings
 from .forecast import Forecast
 from .network import Plan, make_plan, validate_network, with_other_readings
-from .subject import Said, Subject, case_in, subject_of
+from .subject import ReadOptions, Subject, case_in, subject_of
+
+if TYPE_CHECKING:
+    from ..files.reading import Reading
 
 ENGINES = {"torch": ("float64", "float32"), "discrete": ("float64",), "brian2": ("float32",)}
 
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """What `refsim.validate` and ``refsim validate`` are asked.
+    """The questions of `refsim.validate` and ``refsim validate``.
 
-    `refsim.validate` says what each is.
+    `refsim.validate` explains each field.
 
     Attributes
     ----------
     data : dict
-        source, and perhaps labels, encoder, steps, scale, samples, seed.
+        ``source``, and perhaps labels, encoder, steps, scale, samples, seed.
     engines, dtypes : sequences of str, or of engines
-        On trial; empty: those of the case, else PyTorch in both dtypes.
+        The engines on trial. Where empty, those of the case, else PyTorch in both dtypes.
     """
 
     what: Any = None
-    data: Mapping[str, Any] = field(default_factory=dict)
-    against: Any = None
-    said: Said = field(default_factory=Said)
+    data: Toml = field(default_factory=dict)
+    against: object = None
+    said: ReadOptions = field(default_factory=ReadOptions)
     engines: Sequence[str | Engine] = ()
     dtypes: Sequence[str] = ()
     fine: Sequence[int] | None = None
-    expected: Expected | None = None
+    expected: ExpectedSpikes | None = None
     otherwise: bool = False
     workers: int = 1
-    scheduler: Any = None
+    scheduler: object = None
 
     def findings(self) -> Findings:
-        """Run and judge it."""
+        """Run and judge it.
+
+        Raises
+        ------
+        RefsimError
+            For input that cannot be used.
+        """
+        # A case about single neurons runs alone.
         case = self._lone_case()
         if case is not None:
             return case.run()
         subject = self._subject()
+        # What can be refused is refused before anything runs.
         if self.expected is not None:
             self.expected.check(subject.network)
         data = self._data(subject)
         found = self._run(subject, data)
+        # Then what the run does not show by itself is added.
         found = _with_parties(found, subject)
         if self.otherwise:
             found = with_other_readings(found, self._others(subject, needed=True))
-        return found if self.expected is None else self._held_against_twin(found, subject)
+        return found if self.expected is None else self._with_recorded(found, subject)
 
     def forecast(self) -> Forecast:
-        """Run a few samples and say what all would need."""
+        """Run a few samples and say what all of them would need.
+
+        Raises
+        ------
+        RefsimError
+            For options that have no meaning for a forecast.
+        """
+        # These options change what is compared, and a forecast compares nothing.
         for name, given in (
             ("otherwise", self.otherwise),
             ("scheduler", self.scheduler),
@@ -87,6 +108,7 @@ class Validation:
                 )
         if (case := self._lone_case()) is not None:
             raise RefsimError(f"case {case.path}: is about single neurons; leave --plan out.")
+        # A forecast needs the network and the first samples.
         subject = self._subject()
         data = self._data(subject)
         if isinstance(data["source"], Drive):
@@ -94,10 +116,15 @@ class Validation:
         return forecast_on(subject.network, data, self._plan(subject))
 
     def _subject(self) -> Subject:
+        """Return what is validated."""
         return subject_of(self.what, self.against, self.said)
 
     def _lone_case(self) -> Case | None:
-        """Return a case about single neurons, which takes no data and no engines."""
+        """Return a case about single neurons, or None.
+
+        Such a case takes no data and no engines.
+        """
+        # Only a path can name a case.
         path = Path(self.what) if isinstance(self.what, str | os.PathLike) else None
         case = case_in(path) if path is not None and path.is_file() else None
         if case is None or case.kind == "network":
@@ -110,8 +137,9 @@ class Validation:
             raise RefsimError(f"case {case.path}: is about single neurons; leave --expected out.")
         return case
 
-    def _data(self, subject: Subject) -> Mapping[str, Any]:
-        """Return what to run on; data of one's own takes nothing from the case's."""
+    def _data(self, subject: Subject) -> Toml:
+        """Return what to run on; data that a user gives take nothing from the case's."""
+        # Labels of a case belong to its source: another source takes none of them.
         own = (
             {}
             if subject.case is None or "source" in self.data
@@ -126,16 +154,27 @@ class Validation:
         return data
 
     def _plan(self, subject: Subject) -> Plan:
+        """Return the engines to run: those of the user, else those of the case."""
         table = {} if subject.case is None else subject.case.table
         fine = list(table.get("fine", [])) if self.fine is None else list(dict.fromkeys(self.fine))
-        made = {"workers": self.workers, "scheduler": self.scheduler}
+        # A module is its own engine.
         if subject.trial is not None:
             if self.engines:
                 raise RefsimError(f"{subject.name}: is put on trial itself; leave --engine out.")
-            return replace(make_plan([], fine, **made), trials=(subject.trial,))
+            return replace(
+                make_plan([], fine, workers=self.workers, scheduler=self.scheduler),
+                trials=(subject.trial,),
+            )
+        # Engines may be given as objects or by name.
         engines = tuple(each for each in self.engines if not isinstance(each, str))
         named = self._named(list(table.get("trials", [])), subject.network) if not engines else []
-        plan = make_plan(named, fine, device=self.said.device or "cpu", **made)
+        plan = make_plan(
+            named,
+            fine,
+            device=self.said.device or "cpu",
+            workers=self.workers,
+            scheduler=self.scheduler,
+        )
         return replace(plan, trials=(*plan.trials, *engines))
 
     def _named(self, default: list[str], network: Network) -> list[str]:
@@ -143,15 +182,17 @@ class Validation:
 
         Whole numbers, which float32 does not hold, go on trial in float64 alone.
         """
+        # Where nothing was asked for, the engines of the case run.
         if default and not self.engines and not self.dtypes:
             return default
-        whole, names = any("integer" in layer.model.traits for layer in network.layers), []
+        whole, names = counts_in_integers(network), []
         for engine in self.engines or ["torch"]:
             if engine not in ENGINES:
                 raise RefsimError(
                     f"engine: must be one of {listed(ENGINES)}, or an engine such as "
                     f"refsim.Torch(), but is {engine!r}."
                 )
+            # An engine may have one dtype only; then it is taken as it is.
             known = ENGINES[str(engine)]
             wanted = self.dtypes or [
                 dtype for dtype in known if not whole or dtype == "float64" or len(known) == 1
@@ -164,8 +205,11 @@ class Validation:
             names += [f"{engine} {dtype}" for dtype in wanted]
         return list(dict.fromkeys(names))
 
-    def _run(self, subject: Subject, data: Mapping[str, Any]) -> Findings:
+    def _run(self, subject: Subject, data: Toml) -> Findings:
+        """Run the network on the data, and judge the claims."""
         plan, network = self._plan(subject), subject.network
+        facts: Toml
+        # A drive is encoded already; anything else is read and encoded.
         if isinstance(data["source"], Drive):
             if surplus := set(data) - {"source", "labels"}:
                 raise RefsimError(
@@ -176,17 +220,20 @@ class Validation:
             labels, facts = _labels(data.get("labels"), drive.n_samples), {"name": "given drive"}
         else:
             found, drive = drive_on(network, data)
-            labels, facts = found.labels, _facts(found, data)
+            labels, facts = found.labels, facts_of_data(found, data)
         return validate_network(
             network, drive, plan, subject.claims, labels=labels, title=subject.title, data=facts
         )
 
-    def _others(self, subject: Subject, *, needed: bool = False) -> Any:
+    def _others(
+        self, subject: Subject, *, needed: bool = False
+    ) -> Mapping[str, Callable[[], "Reading"]]:
         """Return how the file is read under every other answer to what it leaves unsaid."""
         from ..files.formats import otherwise
         from ..files.reading import Asked
 
         asked = Asked(self.said.describe, self.said.dt, self.said.convention)
+        # What is compared with a declaration leaves nothing unsaid.
         others = (
             {}
             if subject.reading is None or self.against is not None
@@ -199,25 +246,30 @@ class Validation:
             )
         return others
 
-    def _held_against_twin(self, found: Findings, subject: Subject) -> Findings:
+    def _with_recorded(self, found: Findings, subject: Subject) -> Findings:
         """Add the verdict on recorded spikes."""
         assert self.expected is not None
+        # A file may say that its output is late.
         late = np.zeros(1, np.int64) if subject.reading is None else subject.reading.output_delay
-        readings = {name: again(read_anew) for name, read_anew in self._others(subject).items()}
-        return hold_against(found, self.expected, code_claims(subject.claims), late, readings)
+        readings = {
+            name: other_reading(read_anew) for name, read_anew in self._others(subject).items()
+        }
+        return judge_recorded(found, self.expected, code_claims(subject.claims), late, readings)
 
 
 def _with_parties(found: Findings, subject: Subject) -> Findings:
-    """Add who was declared, read and on trial, what was taken for granted and left aside, and in
-    what a module is not what is declared.
+    """Add who was declared, read and on trial, and what the report must say of them.
+
+    That is what was assumed, what was left aside, and where a module is not what is declared.
     """
-    facts: dict[str, Any] = {"parties": subject.parties}
+    facts: dict[str, object] = {"parties": subject.parties}
     if (reading := subject.reading) is not None:
         facts |= {
             name: list(lines)
             for name, lines in (("assumed", reading.assumed), ("ignored", reading.aside))
             if lines
         }
+    # Where a module was declared and read, the two are compared first.
     verdicts = found.verdicts
     if subject.trial is not None and subject.declared and subject.read is not None:
         apart = differences(subject.network, subject.read)
@@ -226,13 +278,6 @@ def _with_parties(found: Findings, subject: Subject) -> Findings:
     return replace(found, data={**(found.data or {}), **facts}, verdicts=verdicts)
 
 
-def _facts(found: Dataset, data: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "name": found.name,
-        "encoder": data.get("encoder") or "current",
-        "labels": found.labels is not None,
-    }
-
-
-def _labels(given: Any, n_samples: int) -> Ints | None:
+def _labels(given: object, n_samples: int) -> Ints | None:
+    """Return the labels that a user gives, checked."""
     return None if given is None else labels_of(given, n_samples)

@@ -4,9 +4,9 @@ Exit codes: 0 pass, 1 fail, 2 wrong usage or a card that does not load.
 """
 
 import argparse
-import textwrap
 
 from ..cards.read import load
+from ..core.columns import entry
 from .run import assignments
 from .terminal import say
 
@@ -35,14 +35,7 @@ def execute(options: argparse.Namespace) -> int:
     verdicts = check_card(load(options.model, **assignments(options.set)), skip=skip)
     for verdict in verdicts:
         words = verdict.detail or verdict.claim.because
-        say(
-            textwrap.fill(
-                words,
-                80,
-                initial_indent=f"{verdict.claim.measure:<14} {verdict.status:<8} ",
-                subsequent_indent=" " * 24,
-            )
-        )
+        say("\n".join(entry(f"{verdict.claim.measure:<14} {verdict.status:<8} ", words, 24)))
     failed = [verdict.claim.measure for verdict in verdicts if verdict.status == "fail"]
     passed = sum(verdict.status == "pass" for verdict in verdicts)
     say(

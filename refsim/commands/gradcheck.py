@@ -108,7 +108,7 @@ def execute(options: argparse.Namespace) -> int:
     )
     if not live:
         how = {"device": options.device, "dtype": (options.dtype or ["float32"])[0]}
-    from ..report.report import finite
+    from ..report.report import as_json_data
 
     report = check_gradient(
         live.module if live else network,
@@ -123,7 +123,7 @@ def execute(options: argparse.Namespace) -> int:
         **how,
     )
     say(
-        json.dumps(finite(report.as_dict())[0], indent=2, allow_nan=False)
+        json.dumps(as_json_data(report.as_dict())[0], indent=2, allow_nan=False)
         if options.json
         else report.text()
     )

@@ -8,11 +8,11 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from ..core.columns import WIDTH, entry
 from ..core.errors import counted
 from .options import read, reading_arguments
 from .terminal import say
 
-_WIDTH = 80
 _COLUMN = 12
 
 
@@ -41,7 +41,7 @@ def render(reading: Any, name: str) -> str:
     sizes = "-".join(map(str, (network.n_inputs, *(layer.n_post for layer in network.layers))))
     lines = [
         *textwrap.wrap(
-            f"{name}: {reading.format}, {counted(len(network.layers), 'layer')}, {sizes}", _WIDTH
+            f"{name}: {reading.format}, {counted(len(network.layers), 'layer')}, {sizes}", WIDTH
         ),
         "",
     ]
@@ -65,18 +65,12 @@ def render(reading: Any, name: str) -> str:
             "output", f"the framework gives it {_span(reading.output_delay)} after it is fired"
         )
     for heading, entries in (("assumed", reading.assumed), ("left aside", reading.aside)):
-        lines += [line for entry in entries or ("nothing",) for line in _entry(heading, entry)]
+        lines += [line for words in entries or ("nothing",) for line in _entry(heading, words)]
     return "\n".join(lines)
 
 
 def _entry(heading: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent=f"{heading:<{_COLUMN}}",
-        subsequent_indent=" " * _COLUMN,
-        break_long_words=True,
-    )
+    return entry(f"{heading:<{_COLUMN}}", text, _COLUMN)
 
 
 def _heard(layer: Any, index: int) -> str:

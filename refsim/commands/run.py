@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cards.read import load
+from ..core.columns import table as lined_up
 from ..core.errors import RefsimError, counted
 from ..core.units import numbers_in_si, quotient, to_si
 from ..core.whole_files import whole
@@ -86,10 +87,10 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace, model: Any) -> Any:
-    from ..cases.neuron import alone
+    from ..cases.neuron import network_of_one
     from ..networks.recording import TRACES, run
 
-    network, drive = alone(model, options.dt), _drive(options, model)
+    network, drive = network_of_one(model, options.dt), _drive(options, model)
     return run(network, drive, _engine(options), record=TRACES)
 
 
@@ -230,18 +231,25 @@ def _sub(recording: Any) -> str:
 
 def _print(table: Mapping[str, Any], recording: Any) -> None:
     length = len(table["step"])
-    head = f" {'payload':>12}" if "payload" in table else ""
-    say(
-        f"{'step' if recording.refine == 1 else 'sub-step':>8} {'input':>12} "
-        f"{'before reset':>14} {'spike':>6} {'after reset':>14}{head}"
-    )
-    for row in range(min(length, _ROWS)):
-        mark = "|" if table["spike"][row] else "."
-        carried = f" {table['payload'][row]:>12.6g}" if "payload" in table else ""
-        say(
-            f"{row:>8} {table['input'][row]:>12.6g} {table['before_reset'][row]:>14.6g} "
-            f"{mark:>6} {table['after_reset'][row]:>14.6g}{carried}"
-        )
+    columns = [">8", ">12.6g", ">14.6g", ">6", ">14.6g"]
+    head = [
+        "step" if recording.refine == 1 else "sub-step",
+        "input",
+        "before reset",
+        "spike",
+        "after reset",
+    ]
+    cells = [
+        range(length),
+        table["input"],
+        table["before_reset"],
+        ["|" if fired else "." for fired in table["spike"][:_ROWS]],
+        table["after_reset"],
+    ]
+    if "payload" in table:
+        columns, head, cells = [*columns, ">12.6g"], [*head, "payload"], [*cells, table["payload"]]
+    rows = zip(*(cell[:_ROWS] for cell in cells), strict=True)
+    say("\n".join(lined_up(columns, head, rows)))
     if length > _ROWS:
         say(f"   ... {length - _ROWS} more; --out FILE.csv writes them all")
 

@@ -154,7 +154,7 @@ def _expected_arguments(data: Any) -> None:
 
 def _asked(options: argparse.Namespace) -> Any:
     """Return what the options ask for."""
-    from ..cases.subject import Said, is_live
+    from ..cases.subject import ReadOptions, is_live
     from ..cases.validation import Validation
 
     live = is_live(options.network)
@@ -165,7 +165,7 @@ def _asked(options: argparse.Namespace) -> Any:
         )
     said = asked(options)
     dtype = options.dtype[0] if live and options.dtype else None
-    words = Said(
+    words = ReadOptions(
         said.describe,
         said.dt,
         said.convention,
@@ -191,7 +191,7 @@ def _asked(options: argparse.Namespace) -> Any:
 
 def _expected(options: argparse.Namespace) -> Any:
     """Return what was recorded and is said of it; None where nothing was."""
-    from ..judge.expected import Expected, of_option
+    from ..judge.expected import ExpectedSpikes, of_option
 
     said = [
         name
@@ -199,7 +199,7 @@ def _expected(options: argparse.Namespace) -> Any:
         if getattr(options, name) is not None
     ]
     if options.expected is not None:
-        return Expected(
+        return ExpectedSpikes(
             options.expected,
             options.expected_axes,
             options.expected_dtype,

@@ -13,6 +13,8 @@ from typing import Any
 
 from .errors import RefsimError
 
+# A table of a TOML file, or a dict given in its place: each value is checked where its key is read.
+Toml = Mapping[str, Any]
 _MARK = "\ufeff"  # some editors put it in front of UTF-8; it is no part of the text
 
 

@@ -69,7 +69,7 @@ def follow(
     )[0]
 
 
-def replay(
+def follow_and_decide(
     network: Network,
     drive: Drive,
     known: Mapping[int, Known],

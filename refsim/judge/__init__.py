@@ -1,4 +1,4 @@
-"""Is it the same network: distances, rounding, replay, and the comparison of two runs."""
+"""Whether two runs are the same network: distances, rounding, the replay and the comparison."""
 
 from .bounded import Bounded, constant, quantum_of
 from .judgement import Decision, LayerJudgement, Replay

@@ -1,10 +1,14 @@
 """A number that knows how far rounding may have moved it, through every operation of one step.
 
-Two kinds of error are kept apart. What the states brought along from earlier steps is told by the
-slope of the number in each state: an operation that reads one state twice, as ``v + (x - v)*rate``
-does, then counts its error once, with the factor ``1 - rate``. What this step's own operations
-round, and what is off in its input, is added operation by operation. docs/decisions/0046 has the
+Two kinds of error are kept apart. What the states brought along from earlier steps is given by the
+slope of the number in each state. So an operation that reads one state twice, as ``v + (x -
+v)*rate`` does, counts its error once, with the factor ``1 - rate``. What this step's own operations
+round, and how far its input is off, is added operation by operation. docs/decisions/0046 has the
 proof.
+
+`Bounded` is the number, with its arithmetic; `Decided` is a comparison of two; `constant` and
+`own_variable` make numbers; `quantum_of`, `last_bits` and `fits` say which results are exact;
+`BOUNDED_FUNCTIONS` are the functions that a card may use.
 """
 
 import functools
@@ -32,15 +36,16 @@ Slope = tuple[Any, Any]  # centre and half-width of the range that a derivative 
 def underflow(unit: float) -> float:
     """Return the size below which rounding is absolute.
 
-    Times the unit it is the dtype's smallest number.
+    That size times the unit is the smallest number of the dtype.
     """
-    # float16; bfloat16 reaches lower, so this bounds it too. Then float32.
+    # The first is float16's and bounds bfloat16 too, which reaches lower. The second is float32's.
     return 2.0**-13 if unit >= 2.0**-12 else 2.0**-125
 
 
 def capped(error: Any) -> Any:
-    """Return an error bound in which NaN and infinity, which nobody can prove anything of, are
-    UNKNOWN.
+    """Return an error bound in which NaN and infinity are UNKNOWN.
+
+    Nobody can prove anything of them.
     """
     return np.fmin(error, UNKNOWN)
 
@@ -63,22 +68,23 @@ class _Once:
 
 @dataclass(frozen=True, eq=False)
 class Bounded:
-    """A number, and a bound on how far a computed one may lie from it when each operation rounds by
-    at most `unit`.
+    """A number, and a bound on how far a computed one may lie from it.
+
+    Each operation of the computation rounds by at most `unit`.
 
     Attributes
     ----------
     value : array
     local : array
-        What this step's operations and its input may have moved it by.
+        How far this step's operations and its input may have moved it.
     unit : float
+        Unit roundoff of the runs.
     quantum : float
-        A power of two of which all values are multiples; 0 where none is known. A result that is a
-        multiple of its quantum, and small enough to need no more bits than the dtype has, is exact:
-        it is not rounded at all.
+        A power of two of which all values are multiples; 0 where none is known. A result is exact
+        where it is a multiple of its quantum and needs no more bits than the dtype has.
     spread : array
-        Half the width of the range of values that it stands for: 0 for one run, more where it
-        speaks for many.
+        Half the width of the range of values that the number stands for: 0 for one run, more
+        where it stands for many samples.
     slopes : dict of str to (centre, half-width)
         Its derivative with respect to each state at the start of the step, over all values in
         reach.
@@ -98,7 +104,7 @@ class Bounded:
 
     @_Once
     def error(self) -> Any:
-        """How far a computed value may lie from this one."""
+        """The distance that a computed value may have from this one."""
         total = self.local
         for name, slope in self.slopes.items():
             total = total + steepest(slope) * self.carried[name]
@@ -131,7 +137,7 @@ class Bounded:
         slopes: Mapping[str, Slope],
         other: "Bounded | None" = None,
     ) -> "Bounded":
-        """Return a result that has not been rounded."""
+        """Return a result that has not been rounded yet."""
         carried = self.carried if other is None or not other.carried else other.carried
         return Bounded(value, local, self.unit, 0.0, spread, slopes, carried)
 
@@ -165,6 +171,7 @@ class Bounded:
 
     def __mul__(self, other: Any) -> "Bounded":
         other = self._of(other)
+        # An error is multiplied by the largest size of the other factor.
         with np.errstate(all="ignore"):
             local = capped(self.size * other.local + other.size * self.local)
             a, b = np.abs(self.value), np.abs(other.value)
@@ -184,6 +191,7 @@ class Bounded:
     def __truediv__(self, other: Any) -> "Bounded":
         other = self._of(other)
         with np.errstate(all="ignore"):
+            # `nearest` is how near to 0 the divisor may come.
             value, nearest = self.value / other.value, np.abs(other.value) - other.radius
             safe = nearest > 0  # a divisor that may be 0 bounds nothing
             off = (self.radius + np.abs(value) * other.radius) / nearest
@@ -195,6 +203,7 @@ class Bounded:
                 spread = capped(
                     np.where(safe, (self.spread + np.abs(value) * other.spread) / nearest, UNKNOWN)
                 )
+            # The slope of a quotient is that of its numerator less value times that of its divisor.
             inverse, width = (
                 1 / other.value,
                 np.where(safe, other.radius / (np.abs(other.value) * nearest), _STEEPEST),
@@ -203,6 +212,7 @@ class Bounded:
                 self.slopes, _scaled(other.slopes, value, np.where(safe, off, _STEEPEST)), -1.0
             )
             result = self._made(value, capped(local), spread, _scaled(above, inverse, width), other)
+            # A division by a power of two rounds nothing.
             exact = _power_of_two(other) & (other.value != 0)
             quantum = np.where(exact, self.quantum / np.abs(other.value), 0.0)
             return _rounded(result, quantum, unless=exact)
@@ -238,7 +248,9 @@ class Bounded:
         return self._of(other) / self
 
     def _decided(self, other: Any, operator: Any) -> "Decided":
+        """Compare two numbers, and say where rounding or the range of values may tip the result."""
         other = self._of(other)
+        # A gap that is not larger than its radius may have either sign.
         gap = self - other
         near = ~(np.abs(gap.value) > gap.radius)
         return Decided(
@@ -263,12 +275,14 @@ class Bounded:
     def _through(
         self, function: Callable[[Any], Any], derivative: Callable[[Any, Any], tuple[Any, Any]]
     ) -> "Bounded":
-        """Apply a smooth function; `derivative` gives the least and the largest slope between two
-        ends.
+        """Apply a smooth function.
+
+        `derivative` gives the least and the largest slope between two ends.
         """
         with np.errstate(all="ignore"):
             value = function(self.value)
             low, high = derivative(self.value - self.radius, self.value + self.radius)
+            # Every error grows at most by the steepest slope between the ends.
             slope = _between(low, high)
             local = capped(steepest(slope) * self.local)
             spread = capped(steepest(slope) * self.spread) if _any(self.spread) else 0.0
@@ -281,14 +295,14 @@ class Bounded:
 
 @dataclass(frozen=True, eq=False)
 class Decided:
-    """What a comparison of bounded numbers gives.
+    """A comparison of bounded numbers.
 
     Attributes
     ----------
     open : bool array
         Where rounding may have tipped it.
     varies : bool array
-        Where it differs among the values meant.
+        Where it differs among the values that the numbers stand for.
     """
 
     value: Any
@@ -298,6 +312,7 @@ class Decided:
 
     def __and__(self, other: "Decided") -> "Decided":
         both = self.value & other.value
+        # One side that is surely false decides, whatever the other is.
         certain_no = (~self.value & ~self.open & ~self.varies) | (
             ~other.value & ~other.open & ~other.varies
         )
@@ -324,8 +339,9 @@ def as_number(condition: Any) -> Any:
 
 
 def constant(value: Any, unit: float, roundings: float = 1.0) -> Bounded:
-    """Return a constant; where it has more bits than the dtype it is rounded, once or as often as
-    is said.
+    """Return a constant as a bounded number.
+
+    Where it has more bits than the dtype it is rounded, once or as many times as `roundings` says.
     """
     array = np.asarray(value, np.float64)
     quantum = last_bits(array)
@@ -339,7 +355,7 @@ def constant(value: Any, unit: float, roundings: float = 1.0) -> Bounded:
 
 
 def own_variable(number: Bounded, name: str, carried: dict[str, Any]) -> Bounded:
-    """Return a number whose own rounding is told by a slope of its own.
+    """Return a number whose own rounding is carried by a slope of its own.
 
     An operation that reads it twice then counts that rounding once. `carried` is the table that all
     numbers of the step share; it gets an entry.
@@ -377,8 +393,9 @@ _OF_ZERO = 2.0**300  # 0 is a multiple of anything
 
 
 def last_bits(numbers: Any) -> Any:
-    """Return the last set bit of each number, the largest power of two of which it is a multiple."""
+    """Return the value of the last set bit of each number, a power of two that divides it."""
     mantissa, exponent = np.frexp(numbers)
+    # The mantissa becomes a whole number; n & -n keeps its last set bit.
     whole = np.abs(np.where(np.isfinite(mantissa), mantissa, 0.0) * 2.0**53).astype(np.int64)
     lowest = (whole & -whole).astype(np.float64)
     return np.where(whole == 0, _OF_ZERO, np.ldexp(lowest, exponent - 53))
@@ -397,7 +414,7 @@ def steepest(slope: Slope) -> Any:
 def _between(low: Any, high: Any) -> Slope:
     """Return a range by its centre and half-width, a little wider for its own rounding.
 
-    Unknown ends are steep.
+    Ends that are NaN count as steepest.
     """
     # Both ends are cut on both sides: cut on one side each, a range that lies beyond all of it
     # would have a width below 0.
@@ -433,6 +450,7 @@ def _scaled(slopes: Mapping[str, Slope], value: Any, radius: Any) -> dict[str, S
 
 
 def _cut(width: Any) -> Any:
+    """Return a width that is at most the steepest, NaN included."""
     return np.fmin(width, _STEEPEST)
 
 
@@ -455,15 +473,16 @@ def _power_of_two(number: Bounded) -> Any:
 
 
 def _rounded(result: Bounded, quantum: Any, unless: Any) -> Bounded:
-    """Add the rounding of an operation.
+    """Return a result with the rounding of its operation added.
 
-    None where its result is exact, or where the operation cannot round.
+    There is none where the result is exact, or where the operation cannot round.
     """
     with np.errstate(all="ignore"):
         rounding = result.unit * (result.size + underflow(result.unit))
         if _any(unless):
             rounding = np.where(unless, 0.0, rounding)
         local = result.local + rounding
+        # Exact operands and a result that fits the dtype: no rounding either.
         nothing = np.asarray(result.error) == 0
         if nothing.any():
             local = np.where(
@@ -494,11 +513,14 @@ def _power_slope(low: Any, high: Any, power: float) -> tuple[Any, Any]:
 
 
 def _tanh_slope(low: Any, high: Any) -> tuple[Any, Any]:
+    """Return the least and the largest slope of tanh between two ends; it is steepest at 0."""
     ends = [1 - np.tanh(end) ** 2 for end in (low, high)]
     return np.minimum(*ends), np.where((low <= 0) & (high >= 0), 1.0, np.maximum(*ends))
 
 
 def _exprel_slope(low: Any, high: Any) -> tuple[Any, Any]:
+    """Return the least and the largest slope of exprel between two ends; it grows."""
+
     def slope(x: Any) -> Any:
         small = np.abs(x) < 1e-3
         safe = np.where(small, 1.0, x)
@@ -508,7 +530,10 @@ def _exprel_slope(low: Any, high: Any) -> tuple[Any, Any]:
 
 
 def _wave_slope(derivative: Callable[[Any], Any]) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Return the slopes of a sine or cosine: no slope changes faster than the argument."""
+    """Return the slopes of a sine or cosine.
+
+    Their own slope is at most 1, so the derivative changes no faster than the argument.
+    """
 
     def slope(low: Any, high: Any) -> tuple[Any, Any]:
         middle, half = derivative((low + high) / 2), (high - low) / 2
@@ -518,6 +543,7 @@ def _wave_slope(derivative: Callable[[Any], Any]) -> Callable[[Any, Any], tuple[
 
 
 def _positive(x: Any) -> Any:
+    """Return positive numbers, and 0 for the others."""
     return np.where(x > 0, x, 0.0)
 
 
@@ -530,11 +556,12 @@ _SLOPES: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
     "cos": _wave_slope(lambda x: -np.sin(x)),
     "exprel": _exprel_slope,
 }
-# Whole numbers; off only where the bound reaches across a jump.
+# These give whole numbers, which are off only where the bound reaches across a jump.
 _JUMPS = ("floor", "sign", "trunc", "round", "shr")
 
 
 def _absolute(x: Bounded) -> Bounded:
+    """Return the size of a number; where its sign is open, its slope is between -1 and 1."""
     with np.errstate(all="ignore"):
         certain = np.abs(x.value) > x.radius
         sign = (np.where(certain, np.sign(x.value), 0.0), np.where(certain, 0.0, 1.0))
@@ -542,13 +569,15 @@ def _absolute(x: Bounded) -> Bounded:
 
 
 def _clipped(x: Bounded, low: Bounded, high: Bounded) -> Bounded:
-    """Return the middle of three numbers: it moves as one of those does that can be the middle."""
+    """Return the middle of three numbers, which moves as one of those that can be the middle."""
+    # Which of the three can be the middle, over all values meant?
     lowest, highest = x.value - x.radius, x.value + x.radius
     could = [
         (x, (highest >= low.value - low.radius) & (lowest <= high.value + high.radius)),
         (low, lowest < low.value + low.radius),
         (high, highest > high.value - high.radius),
     ]
+    # The slope in each state lies between the least and the largest of theirs.
     slopes = {}
     for name in {name for each, _ in could for name in each.slopes}:
         each = [(number.slopes.get(name, (0.0, 0.0)), here) for number, here in could]
@@ -589,11 +618,12 @@ def _clipped(x: Bounded, low: Bounded, high: Bounded) -> Bounded:
 
 
 def _jumping(name: str, x: Bounded, *rest: Any) -> Bounded:
-    """Apply a function that is level between its jumps."""
+    """Apply a function that is constant between its jumps."""
 
     def at(shift: Any) -> Any:
         return FUNCTIONS[name](x.value + shift, *rest)
 
+    # The result is off by what the function jumps within the radius.
     value = at(0.0)
     with np.errstate(all="ignore"):
         spread = (
@@ -609,6 +639,8 @@ def _jumping(name: str, x: Bounded, *rest: Any) -> Bounded:
 
 
 def _function(name: str) -> Callable[..., Any]:
+    """Return a function of cards for bounded numbers; of plain numbers it is the usual one."""
+
     def apply(*arguments: Any) -> Any:
         unit = next(
             (argument.unit for argument in arguments if isinstance(argument, Bounded)), None

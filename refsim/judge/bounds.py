@@ -1,6 +1,7 @@
 """How far rounding reaches in a block of samples that is followed step by step.
 
-In each by itself, or over all of them at once.
+`Each` bounds each sample by itself, `Ranges` all of them at once; `sums_of` and `instead` are the
+pieces that both share with the replay.
 """
 
 from collections.abc import Mapping
@@ -37,7 +38,7 @@ class Each:
     limits : list of (n_samples, n_steps, n_neurons), one a layer
         How far rounding may have moved what the threshold saw.
     offs : list of lists
-        By layer and step, how far what it hears may be off.
+        By layer and step, how far the layer's input may be off.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Each:
             What that comes to, by input.
         fired : (n_samples, n_neurons) bool
         given : (n_samples, n_neurons) or None
-            What the run is known to have sent.
+            What the run is known to have sent; it replaces what the step computes.
         """
         layer, off = self.layers[index], self.moved(index, self.silence)
         self.offs[index].append(off)
@@ -111,9 +112,9 @@ class Each:
 class Ranges:
     """The bound of each neuron over all samples at once, (n_steps, n_neurons) a layer.
 
-    The numbers of a step are known as ranges, from the samples themselves. One such bound costs no
-    more than one sample, and is fine enough where a neuron forgets. Attributes and arguments are
-    those of `Each`.
+    The numbers of a step are known as ranges, taken from the samples themselves. One such bound
+    costs no more than one sample, and is fine enough where a neuron forgets. Attributes and
+    arguments are those of `Each`.
     """
 
     def __init__(
@@ -191,6 +192,7 @@ class Ranges:
         layer.state.draw = lambda _step, name: Bounded(
             draws[name][0], layer.cut, self.unit, 0.0, draws[name][1]
         )
+        # A spike is 0, 1, or either where some samples fire and some do not.
         some, all_ = fired.any(axis=0), fired.all(axis=0)
         z = Bounded(
             (some & all_).astype(float)[None],
@@ -224,8 +226,9 @@ def _value(number: Any) -> Any:
 
 
 def _range(value: Any) -> tuple[Floats, Floats]:
-    """Return middle and half-width of the range over the samples, (1, n_neurons), a little wide for
-    its own rounding; 0 for a point.
+    """Return middle and half-width of the range over the samples, (1, n_neurons) each.
+
+    The range is a little wide, for its own rounding; of a single value its width is 0.
     """
     value = np.asarray(value, np.float64)
     if value.ndim < 2:  # a state that a step sets to a constant
@@ -246,4 +249,5 @@ def _least_bits(value: Any) -> Any:
 
 
 def _no_draw(_step: int, name: str) -> Any:
+    """Refuse a draw that is not set for this step."""
     raise AssertionError(name)

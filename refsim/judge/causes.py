@@ -1,20 +1,18 @@
-"""Which convention does a run follow? One trait at a time is switched, and the one that makes the
-two equal is named.
+"""Why two runs part: one thing at a time is taken otherwise, and what makes them equal is named.
 
-Each layer is run alone, on what the trial itself sent to it: a fault of one layer is not laid at
-the door of those behind it, and a layer that never fires, which agrees with any convention, is
-never named.
+`explaining_traits` switches one trait of a convention at a time. Each layer is run alone, on what
+the trial itself sent to it. So a fault of one layer is not blamed on those behind it, and a layer
+that never fires, which agrees with any convention, is never named.
 
-What would make recorded spikes that a network does not fire: another reading of it, a delay,
-another order, another layer.
+`causes` says what would make recorded spikes that a network does not fire: another reading of its
+file, a delay, other axes, another order of neurons or samples, another layer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..cards.neuron import NeuronModel
 from ..cards.read import switched
@@ -31,11 +29,15 @@ from ..networks.network import Network
 from ..networks.recording import Recording
 from .comparison import Comparison
 from .distances import mismatched
-from .expected import Again, Expected
-from .recorded import Taken, take, unlike
+from .expected import ExpectedSpikes, OtherReading
+from .recorded import RecordedLayers, read_layers, unlike
 
 _TRAIT_SAMPLES = 4  # enough to tell traits apart, few enough to try them all
-_UNSEEN = ("latency",)  # it is in the delays of the connections, not in the step
+_UNSEEN = ("latency",)  # this trait lies in the delays of connections, not in the step
+# Limits of the search for causes of recorded spikes.
+_SAMPLES = 4  # enough to tell conventions apart, few enough to try them all
+_FARTHEST = 3  # steps
+_MOST = 1 << 26  # decisions of a layer, beyond which its order is not looked into
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Explanation:
     card, trait, declared, found : str
         The trial runs `card` as if `trait` were `found` and not `declared`.
     layers : tuple of int
-        Where that shows: layers that fire, and not as declared.
+        Layers in which that shows: they fire, but not as declared.
     """
 
     card: str
@@ -56,7 +58,7 @@ class Explanation:
     found: str
     layers: tuple[int, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the row of report.json."""
         return {
             "kind": "convention",
@@ -74,15 +76,16 @@ class Explanation:
 
 
 def explaining_traits(trial: Recording, samples: Ints | None = None) -> list[Explanation]:
-    """Return the single traits that, switched in the layers that part from their cards, make them
-    fire as the trial does.
+    """Return the single traits that, switched, make the layers fire as the trial does.
+
+    Only layers that part from their cards are looked at.
 
     Parameters
     ----------
     trial : Recording
         Of a network with cards that have conventions.
     samples : (n,) int64, optional
-        Where it parts from the reference; by default the first.
+        Samples in which it parts from the reference; by default the first few.
 
     Returns
     -------
@@ -96,11 +99,13 @@ def explaining_traits(trial: Recording, samples: Ints | None = None) -> list[Exp
         if samples is None
         else np.unique(samples)[:_TRAIT_SAMPLES]
     )
+    # What every layer sent is what the others received.
     drive, n_layers = trial.drive.take(chosen), len(trial.network.layers)
     seen = [_Seen.of(trial, index, chosen) for index in range(n_layers)]
     # Card -> layer that parts from it -> what explains it.
     apart: dict[str, dict[int, list[tuple[str, str]]]] = {}
     for index, layer in enumerate(trial.network.layers):
+        # A layer whose input carries numbers can be run only where these were recorded.
         graded = [
             trial.network.layers[source.layer].model.discrete.payload
             for source in layer.sources
@@ -121,14 +126,18 @@ def explaining_traits(trial: Recording, samples: Ints | None = None) -> list[Exp
             if found is not None:
                 apart.setdefault(layer.model.text, {})[index] = found
     return [
-        explanation for layers in apart.values() for explanation in _named(trial.network, layers)
+        explanation
+        for layers in apart.values()
+        for explanation in _explanations(trial.network, layers)
     ]
 
 
 def one_trait_otherwise(network: Network) -> Iterator[tuple[str, Network]]:
-    """Yield each network that differs in one trait of one card that the card has the parameters
-    for, and what differs in words.
+    """Yield each network that differs in one trait of one card, with the difference in words.
+
+    Traits that need a parameter which the card does not have are left out.
     """
+    # Layers of one card are switched together.
     by_card: dict[str, list[int]] = {}
     for index, layer in enumerate(network.layers):
         if layer.model.convention:
@@ -154,8 +163,8 @@ def _switches(
     Parameters
     ----------
     parameters_kept : bool
-        Leave out those that need a parameter which the card does not have, and for which a value
-        would have to be made up.
+        Leave out neurons that need a parameter which the card does not have: its value would have
+        to be made up.
     """
     for trait, options in OPTIONS.items():
         for option in options if trait not in _UNSEEN else ():
@@ -169,10 +178,12 @@ def _switches(
                 yield (trait, option), other
 
 
-def _named(network: Network, layers: Mapping[int, Sequence[tuple[str, str]]]) -> list[Explanation]:
+def _explanations(
+    network: Network, layers: Mapping[int, Sequence[tuple[str, str]]]
+) -> list[Explanation]:
     """Return what explains all layers of a card that part from it.
 
-    Where nothing does, what explains each.
+    Where no trait explains all of them, return what explains each.
     """
     common = [
         switch
@@ -189,21 +200,22 @@ def _named(network: Network, layers: Mapping[int, Sequence[tuple[str, str]]]) ->
 
 
 def _explanation(network: Network, switch: tuple[str, str], layers: tuple[int, ...]) -> Explanation:
+    """Return one switch as an explanation."""
     model = network.layers[layers[0]].model
     return Explanation(model.name, switch[0], model.convention[switch[0]], switch[1], layers)
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What one layer of a trial did.
+    """The recorded activity of one layer of a trial.
 
     Attributes
     ----------
     spikes : (n_samples, n_steps, n_neurons) bool
     sent : the same of float64
-        What other layers heard of it, as far as that is known.
+        What other layers received from it, as far as that is known.
     known : bool
-        Whether that was seen, and not only taken to be 1 for each spike.
+        Whether `sent` was recorded, and not only taken to be 1 for each spike.
     """
 
     spikes: NDArray[np.bool_]
@@ -212,13 +224,13 @@ class _Seen:
 
     @classmethod
     def of(cls, trial: Recording, index: int, samples: Ints) -> "_Seen":
-        """Look up a layer in a recording."""
+        """Look up one layer of a recording, in some samples."""
         spikes, payload = (
             trial.spikes[index].take(samples).dense(),
             trial.network.layers[index].model.discrete.payload,
         )
         if not payload:
-            # Which refuses other spikes.
+            # The PyTorch engine refuses spikes other than 0 and 1, so these are known.
             return cls(spikes, spikes.astype(np.float64), trial.provenance.get("engine") == "Torch")
         recorded = trial.traces[index].get("payload") if trial.traces else None
         return cls(
@@ -229,15 +241,13 @@ class _Seen:
             recorded is not None,
         )
 
-    def agrees(self, step: int, fired: Any, output: Any, *, carries: bool) -> bool:
-        """Return whether a neuron that fires so, and sends such numbers, is what was seen in a
-        step.
-        """
+    def agrees(self, step: int, fired: ArrayLike, output: Floats, *, carries: bool) -> bool:
+        """Return whether a neuron that fires so, and sends such numbers, is that of a step."""
         if not np.array_equal(np.asarray(fired, bool), self.spikes[:, step]):
             return False
         if not (carries and self.known):
             return True
-        # Numbers of spikes, which are whole.
+        # What is carried is a number of spikes, and so whole.
         return bool((np.abs(output - self.sent[:, step]) < 0.5).all())
 
 
@@ -246,7 +256,7 @@ def _explained(
 ) -> list[tuple[str, str]] | None:
     """Return the switches that make a layer fire as the trial's does.
 
-    None where it fires as declared.
+    Returns None where it fires as declared.
     """
     layer = trial.network.layers[index]
     if _survivors(trial, index, drive, seen, {("", ""): layer.model}):
@@ -265,10 +275,9 @@ def _survivors(
     seen: Sequence[_Seen],
     models: Mapping[tuple[str, str], NeuronModel],
 ) -> list[tuple[str, str]]:
-    """Return which of some neurons, in the place of a layer's, fire in every step as the trial's
-    layer does.
-    """
+    """Return which of some neurons, in a layer's place, fire as the trial's layer in every step."""
     network, layer = trial.network, trial.network.layers[index]
+    # All neurons are run side by side, and each is dropped at its first difference.
     states = {
         switch: LayerState.start(replace(layer, model=model), network.dt, drive.n_samples)
         for switch, model in models.items()
@@ -289,45 +298,41 @@ def _survivors(
     return list(states)
 
 
-_SAMPLES = 4  # enough to tell conventions apart, few enough to try them all
-_FARTHEST = 3  # steps
-_MOST = 1 << 26  # decisions of a layer, beyond which its order is not looked into
-
-
 def causes(
     reference: Recording,
-    raw: Taken,
-    expected: Expected,
+    raw: RecordedLayers,
+    expected: ExpectedSpikes,
     late: Mapping[int, Ints],
-    readings: Mapping[str, Again],
+    readings: Mapping[str, OtherReading],
 ) -> list[str]:
-    """Return in words what, taken otherwise, makes the recorded spikes; every one by itself.
+    """Return in words what, taken otherwise, makes the recorded spikes; each cause by itself.
 
     Parameters
     ----------
     reference : Recording
-    raw : Taken
-        What was recorded, as late as it was.
-    expected : Expected
-        For its file, which may be read with other axes.
+    raw : RecordedLayers
+        What was recorded, not yet moved to where it was fired.
+    expected : ExpectedSpikes
+        The source of `raw`, whose file may be read with other axes.
     late : dict of int to (1,) or (n,) int64
-        How late each recorded layer is held to be.
+        How many steps late each recorded layer is taken to be.
     readings : dict of str to function
-        The network and how late its output is, with one convention taken otherwise.
+        Functions that return the network and how late its output is, with one convention taken
+        otherwise.
     """
     if not any(len(each.train) for each in raw.rasters.values()):
-        return []  # silence is fired with anything that is dead
+        return []  # any network that is dead fires silence, so silence explains nothing
     tried = [
         _by_readings(reference, raw, late, readings),
         _by_axes(reference, raw, expected, late),
         _by_delay(reference, raw, late),
-        _by_order(reference, raw),
+        _by_permutation(reference, raw),
     ]
     return [cause for each in tried for cause in each]
 
 
 def missing_and_surplus(found: Comparison) -> str:
-    """Say how many of the spikes of each recorded layer only one of the two fires."""
+    """Say how many spikes of each recorded layer only one of the two runs fires."""
     rows = []
     for index in found.trial.provenance["recorded_layers"]:
         ours, theirs = found.reference.spikes[index], found.trial.spikes[index]
@@ -338,6 +343,7 @@ def missing_and_surplus(found: Comparison) -> str:
                 else ""
             )
         elif len(mismatched(ours, theirs)):
+            # Neither is silent, so spikes are counted on both sides.
             both = len(np.intersect1d(ours.code, theirs.code, assume_unique=True))
             rows.append(
                 f"of layer {index} {len(ours) - both:,} of {counted(len(ours), 'spike')} are "
@@ -348,9 +354,13 @@ def missing_and_surplus(found: Comparison) -> str:
 
 
 def _by_readings(
-    reference: Recording, raw: Taken, late: Mapping[int, Ints], readings: Mapping[str, Again]
+    reference: Recording,
+    raw: RecordedLayers,
+    late: Mapping[int, Ints],
+    readings: Mapping[str, OtherReading],
 ) -> Iterator[str]:
-    """Yield the conventions of the file, and the traits of the cards, that make what was recorded."""
+    """Yield the conventions of the file, and traits of the cards, that make what was recorded."""
+    # A few samples tell readings apart.
     rows = _telling(reference, raw, late)
     drive = reference.drive.take(rows)
     last = len(reference.network.layers) - 1
@@ -359,11 +369,11 @@ def _by_readings(
             network, its_late = read()
             made = Discrete().run(network, drive).spikes
         except RefsimError:
-            # Not every answer goes with every other: a reading that the file cannot have explains
-            # nothing.
+            # Not all answers go together, and a reading that the file cannot have explains nothing.
             continue
         if _agrees(raw, {**late, last: its_late}, made, rows):
             yield name
+    # The file's own conventions were tried; now the traits of the cards.
     for name, network in one_trait_otherwise(reference.network):
         try:
             made = Discrete().run(network, drive).spikes
@@ -373,8 +383,8 @@ def _by_readings(
             yield name
 
 
-def _telling(reference: Recording, raw: Taken, late: Mapping[int, Ints]) -> Ints:
-    """Return a few samples, those that differ first."""
+def _telling(reference: Recording, raw: RecordedLayers, late: Mapping[int, Ints]) -> Ints:
+    """Return a few samples, those that differ from the reference first."""
     known = raw.sooner(late).known()
     differs = np.any(
         [
@@ -388,7 +398,7 @@ def _telling(reference: Recording, raw: Taken, late: Mapping[int, Ints]) -> Ints
 
 
 def _agrees(
-    raw: Taken, late: Mapping[int, Ints], made: tuple[SpikeTrains, ...], rows: Ints
+    raw: RecordedLayers, late: Mapping[int, Ints], made: tuple[SpikeTrains, ...], rows: Ints
 ) -> bool:
     """Return whether a run of some samples fires what was recorded of them."""
     if any(
@@ -406,12 +416,12 @@ def _agrees(
 
 
 def _by_axes(
-    reference: Recording, raw: Taken, expected: Expected, late: Mapping[int, Ints]
+    reference: Recording, raw: RecordedLayers, expected: ExpectedSpikes, late: Mapping[int, Ints]
 ) -> Iterator[str]:
     """Yield the other orders of axes in which the file holds the reference's spikes."""
     for other in sorted({other for each in raw.rasters.values() for other in each.others}):
         try:
-            read = take(
+            read = read_layers(
                 expected.layers(reference.network)[0], reference.network, reference.drive, other, ""
             )
         except RefsimError:
@@ -420,9 +430,10 @@ def _by_axes(
             yield f"its axes taken as {other} (--expected-axes '{other}')"
 
 
-def _by_delay(reference: Recording, raw: Taken, late: Mapping[int, Ints]) -> Iterator[str]:
-    """Yield the delays that make what was recorded."""
+def _by_delay(reference: Recording, raw: RecordedLayers, late: Mapping[int, Ints]) -> Iterator[str]:
+    """Yield the delays with which the reference's spikes are what was recorded."""
     everything = np.arange(reference.drive.n_samples)
+    # Later delays are tried first, then earlier ones.
     for more in (*range(1, _FARTHEST + 1), *range(-_FARTHEST, 0)):
         moved = {index: each + more for index, each in late.items()}
         if any(each.min() < 0 for each in moved.values()):
@@ -436,7 +447,7 @@ def _by_delay(reference: Recording, raw: Taken, late: Mapping[int, Ints]) -> Ite
 
 
 def _option(late: Mapping[int, Ints], network: Network) -> str:
-    """Write delays as they are typed."""
+    """Return delays as they are typed on the command line."""
     last = len(network.layers) - 1
     return " ".join(
         f"--expected-delay {'' if index == last else f'{index}='}{int(each.max())}"
@@ -444,12 +455,13 @@ def _option(late: Mapping[int, Ints], network: Network) -> str:
     )
 
 
-def _by_order(reference: Recording, raw: Taken) -> Iterator[str]:
+def _by_permutation(reference: Recording, raw: RecordedLayers) -> Iterator[str]:
     """Yield other layers whose spikes these are, and other orders of neurons or samples."""
     if len(raw.rasters) != 1:
         return
     ((index, each),) = raw.rasters.items()
     ours, theirs = reference.spikes[index], each.train
+    # Are these the spikes of another layer?
     for other, train in enumerate(reference.spikes):
         if (
             other != index
@@ -458,6 +470,7 @@ def _by_order(reference: Recording, raw: Taken) -> Iterator[str]:
             and not len(mismatched(train, theirs))
         ):
             yield f"layer {other} in place of layer {index}, whose spikes they are"
+    # Are they the spikes of this layer, with neurons or samples in another order?
     large = theirs.n_samples * theirs.n_steps * theirs.n_neurons > _MOST
     if large or len(ours) != len(theirs) or not len(mismatched(ours, theirs)):
         return
@@ -467,7 +480,7 @@ def _by_order(reference: Recording, raw: Taken) -> Iterator[str]:
 
 
 def _sorted_along(train: SpikeTrains, axis: int) -> list[bytes]:
-    """Return what each neuron, or each sample, fired, in an order that hangs on nothing else."""
+    """Return what each neuron, or each sample, fired, sorted so that their order is lost."""
     rows = np.moveaxis(train.dense(), axis, 0).reshape(
         train.n_neurons if axis == 2 else train.n_samples, -1
     )

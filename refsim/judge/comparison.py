@@ -1,12 +1,14 @@
-"""Is the code right? Two runs of the same declared step must give the same spikes, or refsim names
-the first that differs.
+"""Is the code right? Two runs of one declared step must fire the same spikes.
+
+Where they do not, refsim names the first spike that differs. `Comparison` holds two runs and what
+every decision of the trial came to; `compare_recordings` makes one; `judge_identity` turns it into
+a verdict; `describe` says it in a sentence.
 """
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -15,10 +17,10 @@ from ..core.claims import Claim, Verdict
 from ..core.errors import counted
 from ..engines.discrete import Discrete
 from ..networks.recording import Recording
-from .distances import check_comparable, delays, mismatched
+from .distances import check_comparable, delays, dtypes_of, mismatched
 from .judgement import Decision, Replay
 from .outputs import Readout, also_replayed, compare_readouts
-from .replay import replay
+from .replay import Own, replay
 from .streams import Stream, compare_streams
 
 IDENTITY = "mismatched spikes"
@@ -26,7 +28,6 @@ IDENTITY = "mismatched spikes"
 BOUNDED_SAMPLES = 3
 MOST_UNJUDGED = 0.01  # share of decisions that a pass may leave unjudged
 SHORT = ("float16", "bfloat16")  # dtypes in which a proven bound is wider than the way to threshold
-
 # What a comparison comes to, the first that is true; and what that makes of a claim that the two
 # are the same.
 OUTCOMES = {
@@ -48,9 +49,7 @@ OUTCOMES = {
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A trial held against the reference.
-
-    Every spike of the two runs, and every decision of the trial by itself.
+    """A trial beside the reference: every spike of both runs, and every decision of the trial.
 
     Attributes
     ----------
@@ -59,20 +58,20 @@ class Comparison:
     parted : (n,) int64
         Samples with such a spike.
     replay : Replay
-        Of the trial: those samples, and some others where there are few.
+        Of the trial, in those samples and, where these are few, in some others.
     reference_replay : Replay or None
-        Of the reference, where the trial parts from it and has no decision that is not right.
+        Of the reference, where the trial parts from it although each of its decisions is right.
     nearest : tuple or None
         ``(distance, layer, sample, neuron)``: the nearest approach to threshold over both runs.
     nearest_bound : float or None
         How far rounding can move the membrane there.
     readouts : tuple of Readout
-        The layers that never fire by declaration, and those whose spikes carry a number: held
-        against the reference in samples whose spikes are the same, and against the replay in all.
+        The layers that never fire by declaration, and those whose spikes carry a number. They are
+        compared with the reference where spikes are the same, and with the replay in all samples.
     streams : tuple of Stream
         The event streams that cards declare beside the spikes.
     first : Decision or None
-        The first that is wrong, else the first that rounding may have tipped.
+        The first wrong decision, else the first that rounding may have tipped.
     """
 
     reference: Recording
@@ -91,11 +90,13 @@ class Comparison:
 
     @cached_property
     def outcome(self) -> str:
-        """What it comes to, one of ``OUTCOMES``."""
+        """The result of the comparison, one of the keys of ``OUTCOMES``."""
+        # NaN and infinity come first: nothing that follows from them is judged.
         if self.trial.not_a_number is not None:
             return "runs away" if self.declared_runs_away else "not a number"
         if not len(self.parted) and any(readout.differs for readout in self.readouts):
             return "readout differs"  # all that follows from it is said by it
+        # Then decisions that rounding does not explain, in the layers that fire.
         if self.replay.count("wrong"):
             return "wrong decisions"
         if any(
@@ -104,14 +105,17 @@ class Comparison:
             if of.model.discrete.fire
         ):
             return "other membranes"
+        # Then what is not a spike: readouts, numbers that spikes carry, declared events.
         if any(readout.differs for readout in self.readouts):
             return "readout differs"
         if self.replay.count("numbers"):
             return "wrong decisions"
         if any(stream.wrong for stream in self.streams):
             return "events differ"
+        # No decision is wrong. Where spikes differ all the same, the reason is looked for.
         if len(self.parted):
             return self._of_parted()
+        # All spikes are the same; what is left is whether that says anything.
         if self.silent_layers:
             return "silent"
         if self.unread:
@@ -119,6 +123,7 @@ class Comparison:
         return "too coarse" if self.replay.judged_share < 1 - MOST_UNJUDGED else "same"
 
     def _of_parted(self) -> str:
+        """Return the outcome where spikes differ and no decision of the trial is wrong."""
         if self.replay.count("unjudged") and any(
             not decision.known for decision in self.replay.open
         ):
@@ -135,9 +140,9 @@ class Comparison:
 
     @property
     def by_luck(self) -> bool:
-        """True where two equal runs came closer to threshold than rounding reaches.
+        """Whether two equal runs came nearer to threshold than rounding reaches.
 
-        Elsewhere a spike may tip.
+        On another machine a spike of such runs may tip.
         """
         near = (
             self.nearest is not None
@@ -148,12 +153,12 @@ class Comparison:
 
     @property
     def no_decisions(self) -> str:
-        """Why no classes can be compared; "" where they can."""
+        """The reason why no classes can be compared; "" where they can."""
         return self.reference.no_decisions or self.trial.no_decisions
 
     @property
     def changed_decisions(self) -> int:
-        """Samples whose class differs."""
+        """The number of samples whose class differs."""
         return int((self.reference.decisions() != self.trial.decisions()).sum())
 
     @property
@@ -184,21 +189,33 @@ class Comparison:
 def compare_recordings(
     reference: Recording, trial: Recording, in_doubt: Collection[int] = ()
 ) -> Comparison:
-    """Compare two recordings of the same network and drive, spike by spike, and judge each decision
-    of the trial.
+    """Compare two recordings of one network and drive, and judge each decision of the trial.
 
     Parameters
     ----------
+    reference, trial : Recording
+        Runs of one network on one drive.
     in_doubt : collection of int
         Samples in which a layer that nobody recorded may have decided otherwise, so that nothing
         there can be called wrong.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    RefsimError
+        Where the two differ in network, drive or shape.
     """
     check_comparable(reference, trial)
+    # Spikes are compared in recorded layers alone.
     own = {index for index in range(len(trial.spikes)) if index in trial.recorded_layers}
     codes = [
         mismatched(a, b) if index in own else np.zeros(0, np.int64)
         for index, (a, b) in enumerate(zip(reference.spikes, trial.spikes, strict=True))
     ]
+    # A spike's code counts samples, steps and neurons in one number.
     parted = np.unique(
         np.concatenate(
             [
@@ -207,14 +224,18 @@ def compare_recordings(
             ]
         )
     )
+    # Each decision of the trial is judged by itself, on what the trial itself sent.
     nearest = nearest_approach((reference, trial))
     found = _replayed(trial, reference, _looked_at(reference, trial, parted), in_doubt)
+    # Where the trial is right and the two part, the reference must be wrong.
     anew = None
     if len(parted) and not found.wrong and not found.open:
-        anew = replay(reference, parted, _dtypes(reference))
+        anew = replay(reference, parted, dtypes_of(reference))
+    # Of equal runs the report says how near they came to parting.
     bound = None
     if nearest is not None and not len(parted):
         nearest, bound = _most_endangered(reference, trial, found)
+    # What is not a spike: the membranes of readouts, and what spikes carry.
     readouts = also_replayed(compare_readouts(reference, trial), trial, found)
     first = next(
         iter(decision for decision in found.wrong if decision.what == "spike"), None
@@ -236,7 +257,7 @@ def compare_recordings(
 
 
 def _runs_away(trial: Recording) -> bool:
-    """Return whether the declared step leaves the finite numbers as soon as the trial does."""
+    """Return whether the declared step gives NaN or infinity as soon as the trial does."""
     if trial.not_a_number is None:
         return False
     layer, sample, neuron, step = trial.not_a_number
@@ -246,15 +267,17 @@ def _runs_away(trial: Recording) -> bool:
 
 
 def _looked_at(reference: Recording, trial: Recording, parted: Ints) -> Ints:
-    """Return the samples to replay: all that part; all whose membranes are known.
+    """Return the samples to replay.
 
-    Else those nearest to threshold and a few more.
+    All, where membranes or what spikes carry were recorded. Else those that part. Where none parts,
+    those nearest to threshold and a few more.
     """
     everyone = np.arange(reference.drive.n_samples)
     if any(trace in traces for traces in trial.traces for trace in ("before_reset", "payload")):
         return everyone
     if len(parted):
         return parted
+    # No sample parts: a few of them show how finely equal runs were judged.
     near = [
         found[2]
         for layer in range(len(reference.spikes))
@@ -267,44 +290,48 @@ def _looked_at(reference: Recording, trial: Recording, parted: Ints) -> Ints:
 def _replayed(
     trial: Recording, reference: Recording, samples: Ints, in_doubt: Collection[int]
 ) -> Replay:
-    """Replay a trial; in a short dtype its own arithmetic is asked as well."""
-    dtypes = _dtypes(reference, trial)
-    own: Callable[..., Any] | None = None
-    if dtypes[1] in SHORT:
-        from .own_steps import own_decisions
+    """Replay a trial.
 
-        own = own_decisions(trial, dtypes[1])
+    In a short dtype, refsim's own steps in that dtype say as well what may have been decided.
+    """
+    dtypes = dtypes_of(reference, trial)
+    own: Own | None = None
+    if dtypes[1] in SHORT:
+        from .torch_decisions import torch_decisions
+
+        own = torch_decisions(trial, dtypes[1])
     return replay(trial, samples, dtypes, own, in_doubt)
 
 
 def _most_endangered(
     reference: Recording, trial: Recording, replayed: Replay
 ) -> tuple[tuple[float, int, int, int], float]:
-    """Return, of the nearest approaches of all layers, one that rounding reaches, else the nearest;
-    and its bound.
+    """Return the nearest approach that rounding can tip, and its bound.
+
+    There is one for each layer. Where rounding can tip none of them, the nearest of all is
+    returned.
     """
     nearest = [
         found
         for layer in range(len(reference.spikes))
         if (found := nearest_approach((reference, trial), layer)) is not None
     ]
+    # Samples of a nearest approach that the replay did not bound by themselves.
     missing = [
         sample
         for _, layer, sample, neuron in nearest
         if replayed.bound_at(layer, sample, neuron) is None
     ]
-    known = replay(trial, np.unique(missing), _dtypes(reference, trial)) if missing else replayed
+    known = replay(trial, np.unique(missing), dtypes_of(reference, trial)) if missing else replayed
+    # False sorts before True: first those within their bound, then the nearest.
     rows = [
         (each, _either(replayed.bound_at(*each[1:]), known.bound_at(*each[1:]))) for each in nearest
     ]
     return min(rows, key=lambda row: (not 0 < row[1] >= row[0][0], row[0]))
 
 
-def _dtypes(*recordings: Recording) -> tuple[str, ...]:
-    return tuple(str(recording.provenance["dtype"]) for recording in recordings)
-
-
 def _either(first: float | None, second: float | None) -> float:
+    """Return the first of two bounds that is known; infinite where neither is."""
     found = first if first is not None else second
     return np.inf if found is None else found
 
@@ -312,8 +339,12 @@ def _either(first: float | None, second: float | None) -> float:
 def nearest_approach(
     recordings: Sequence[Recording], only: int | None = None
 ) -> tuple[float, int, int, int] | None:
-    """Return (distance, layer, sample, neuron) of the nearest approach to threshold over some runs,
-    in one layer or all.
+    """Return the nearest approach to threshold over some runs, in one layer or in all.
+
+    Returns
+    -------
+    (distance, layer, sample, neuron) or None
+        None where no engine knew the threshold.
     """
     rows = []
     for recording in recordings:
@@ -332,11 +363,11 @@ def nearest_approach(
 def judge_identity(claim: Claim, comparison: Comparison) -> Verdict:
     """Judge the number of mismatched spikes.
 
-    No mismatch is a pass: the identity was observed, unless a layer never fired, whose weights it
-    does not test, or its decisions were judged too coarsely. Mismatches are a fail as soon as one
-    decision of the trial is wrong: farther from threshold than rounding can reach, on what the
-    trial itself sent (docs/decisions/0002, 0047). They are inconclusive where every decision that
-    differs lies within that bound.
+    No mismatch is a pass: the same spikes were seen. It is none where a layer never fired, so that
+    its weights were not tested, or where its decisions were judged too coarsely. Mismatches are a
+    fail as soon as one decision of the trial is wrong: farther from threshold than rounding can
+    reach, on what the trial itself sent (docs/decisions/0002, 0047). They are inconclusive where
+    every decision that differs lies within that bound.
     """
     value = sum(comparison.mismatched)
     margin = comparison.nearest[0] if comparison.nearest else None
@@ -363,9 +394,10 @@ def judge_identity(claim: Claim, comparison: Comparison) -> Verdict:
     )
 
 
-def _facts(comparison: Comparison) -> Mapping[str, Any]:
+def _facts(comparison: Comparison) -> Mapping[str, object]:
+    """Return the comparison as data for report.json."""
     found = comparison.replay
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "outcome": comparison.outcome,
         "mismatched_per_layer": list(comparison.mismatched),
         "samples_parted": len(comparison.parted),
@@ -390,15 +422,15 @@ def _facts(comparison: Comparison) -> Mapping[str, Any]:
         },
         "culprit_layers": found.culprits,
     }
+    # Keys below are there only where there is something to say.
     if comparison.trial.not_a_number is not None:
         facts["first_not_a_number"] = dict(
             zip(("layer", "sample", "neuron", "step"), comparison.trial.not_a_number, strict=True)
         )
     if comparison.nearest:
-        facts["nearest_approach"] = dict(
-            zip(("distance", "layer", "sample", "neuron"), comparison.nearest, strict=True)
-        )
-        facts["nearest_approach"] |= {"rounding_bound": _finite(comparison.nearest_bound)}
+        names = ("distance", "layer", "sample", "neuron", "rounding_bound")
+        values = (*comparison.nearest, _finite(comparison.nearest_bound))
+        facts["nearest_approach"] = dict(zip(names, values, strict=True))
     if first := comparison.first:
         facts["delay_per_layer"] = delays(comparison.reference, comparison.trial)
         facts["first_divergence"] = {
@@ -418,12 +450,12 @@ def _facts(comparison: Comparison) -> Mapping[str, Any]:
 
 
 def _finite(bound: float | None) -> float | None:
-    """JSON has no infinity; what is not known is null."""
+    """Return a bound as JSON can hold it: null where it is infinite or unknown."""
     return bound if bound is not None and math.isfinite(bound) else None
 
 
 def who_fired(comparison: Comparison) -> str:
-    """Name the run that fires where the two part."""
+    """Name the run that fires at the first difference."""
     assert comparison.first is not None
     if comparison.reference.label == comparison.trial.label:
         return "the trial" if comparison.first.fired else "the reference"
@@ -431,7 +463,7 @@ def who_fired(comparison: Comparison) -> str:
 
 
 def place(decision: Decision) -> str:
-    """Say where a decision was made."""
+    """Say where a decision was made: layer, sample, neuron and step."""
     return (
         f"layer {decision.layer}, sample {decision.sample}, neuron {decision.neuron}, step "
         f"{decision.step}"
@@ -444,6 +476,7 @@ def describe(comparison: Comparison) -> str:
 
 
 def _not_a_number(comparison: Comparison) -> str:
+    """Say where a membrane is NaN or infinite."""
     layer, sample, neuron, step = comparison.trial.not_a_number or (0, 0, 0, 0)
     return (
         f"a membrane of the trial is NaN or infinite, first at layer {layer}, sample "
@@ -452,9 +485,11 @@ def _not_a_number(comparison: Comparison) -> str:
 
 
 def _wrong(comparison: Comparison) -> str:
+    """Say how many decisions are wrong, and what the first of them is."""
     first, found = comparison.first, comparison.replay
     assert first is not None
     wrong = found.count("wrong")
+    # The words say how far the first wrong decision lies from threshold.
     beyond = (
         f"{abs(first.distance):.2g} from threshold, beyond the rounding bound {first.bound:.2g}"
     )
@@ -468,11 +503,13 @@ def _wrong(comparison: Comparison) -> str:
             f"what spikes carry is off by {first.distance:.3g}, first at {place(first)}; "
             f"rounding reaches {first.bound:.2g}"
         )
+    # Both membranes are given where the trial's was recorded.
     sides = (
         ""
         if first.trial_seen is None
         else f"; membranes {first.seen:.9g} and {first.trial_seen:.9g}"
     )
+    # A delay is the first thing to look for when two simulators disagree.
     late = delays(comparison.reference, comparison.trial)
     delayed = (
         (
@@ -486,7 +523,8 @@ def _wrong(comparison: Comparison) -> str:
 
 
 def _membranes(comparison: Comparison) -> str:
-    # A read-out's output is wrong for what it hears, too: told of are the layers that fire.
+    """Say how many membranes are other than declared, and what the first of them is."""
+    # A read-out's output is wrong also where its input is: only layers that fire are named.
     fires = [layer.model.discrete.fire is not None for layer in comparison.reference.network.layers]
     wrong = comparison.replay.wrong
     first = next(
@@ -507,11 +545,13 @@ def _membranes(comparison: Comparison) -> str:
 
 
 def _readout_differs(comparison: Comparison) -> str:
+    """Say which readout differs."""
     off = next(readout for readout in comparison.readouts if readout.differs)
     return f"the {off}" if len(comparison.parted) else f"every spike is the same, but the {off}"
 
 
 def _tied(comparison: Comparison) -> str:
+    """Say where a decision lies within rounding."""
     first = comparison.first
     if first is None:
         return "the runs part, and no decision of either is wrong"
@@ -525,6 +565,7 @@ def _tied(comparison: Comparison) -> str:
 
 
 def _unjudged(comparison: Comparison) -> str:
+    """Say where a decision lies of which no bound on rounding is known."""
     first = comparison.first
     assert first is not None
     return (
@@ -534,6 +575,7 @@ def _unjudged(comparison: Comparison) -> str:
 
 
 def _identical(comparison: Comparison) -> str:
+    """Say that both runs are identical, and how near they came to threshold."""
     text = "identical in every layer, sample and step"
     if comparison.nearest is None:
         return text
@@ -545,6 +587,7 @@ def _identical(comparison: Comparison) -> str:
 
 
 def _silent(comparison: Comparison) -> str:
+    """Say which layers never fire."""
     layers = ", ".join(map(str, comparison.silent_layers))
     return (
         f"layer {layers} never fires in either run, and silence agrees with any weights; give "
@@ -553,6 +596,7 @@ def _silent(comparison: Comparison) -> str:
 
 
 def _reference_wrong(comparison: Comparison) -> str:
+    """Say which decision of the reference is not as declared."""
     assert comparison.reference_replay is not None
     first = comparison.reference_replay.wrong[0]
     return (
@@ -562,6 +606,7 @@ def _reference_wrong(comparison: Comparison) -> str:
 
 
 def _coarse(comparison: Comparison) -> str:
+    """Say how many decisions rounding leaves unjudged."""
     found = comparison.replay
     return (
         f"identical, but {1 - found.judged_share:.1%} of decisions cannot be judged: "

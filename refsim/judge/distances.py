@@ -1,6 +1,8 @@
 """Measures between two recordings, on integer steps.
 
-Counts and rates are no judge: a late spike has the same count.
+Counts and rates are no judge: a late spike has the same count. `check_comparable` refuses
+recordings that are not of one network and drive; `mismatched` and `delays` compare them step by
+step; `displacement` compares runs whose steps differ in length.
 """
 
 from dataclasses import dataclass
@@ -16,13 +18,20 @@ from ..networks.recording import Recording
 
 
 def check_comparable(left: Recording, right: Recording) -> None:
-    """Refuse to compare recordings of other shapes, networks or drives."""
+    """Refuse to compare recordings that differ in shape, network or drive.
+
+    Raises
+    ------
+    RefsimError
+        With what differs, and what to do.
+    """
     for given in (left, right):
         if not isinstance(given, Recording):
             raise RefsimError(
                 "compare: needs two recordings, as refsim.run returns them, but "
                 f"{type(given).__name__} was given."
             )
+    # Sizes come first, for all later comparisons need them equal.
     shapes = [
         [(train.n_samples, train.n_steps, train.n_neurons) for train in recording.spikes]
         for recording in (left, right)
@@ -32,6 +41,7 @@ def check_comparable(left: Recording, right: Recording) -> None:
             f"these recordings cannot be compared: {left.label} has (samples, steps, neurons) "
             f"{shapes[0]}, {right.label} has {shapes[1]}."
         )
+    # The same object needs no look; equal numbers serve as well.
     if left.network is not right.network and not same_network(left, right):
         raise RefsimError(
             "these recordings cannot be compared: they are of two networks, with other weights, "
@@ -44,12 +54,18 @@ def check_comparable(left: Recording, right: Recording) -> None:
         )
 
 
+def dtypes_of(*runs: Recording) -> tuple[str, ...]:
+    """Return the dtypes in which some runs were computed."""
+    return tuple(str(run.provenance["dtype"]) for run in runs)
+
+
 def same_network(left: Recording, right: Recording) -> bool:
     """Return whether two recordings are of networks with equal numbers and equal neurons."""
     if left.network.dt != right.network.dt:
         return False
     for a, b in zip(left.network.layers, right.network.layers, strict=True):
         first, second = a.constants(left.network.dt), b.constants(left.network.dt)
+        # A neuron is the same where its text and all constants are.
         same = (
             a.model.text == b.model.text
             and first.keys() == second.keys()
@@ -66,7 +82,7 @@ def same_network(left: Recording, right: Recording) -> bool:
 
 
 def same_wiring(left: Layer, right: Layer) -> bool:
-    """Return whether two layers hear of the same sources after the same delays."""
+    """Return whether two layers receive from the same sources after the same delays."""
     pairs = zip(left.sources, right.sources, strict=False)
     return len(left.sources) == len(right.sources) and all(
         a.layer == b.layer and np.array_equal(a.delay, b.delay) for a, b in pairs
@@ -84,17 +100,17 @@ def same_drive(left: Recording, right: Recording) -> bool:
 
 
 def mismatched(left: SpikeTrains, right: SpikeTrains) -> Ints:
-    """Return the codes of spikes that only one of the two trains has."""
+    """Return the codes of spikes that only one of the two trains has, sorted."""
     found: Ints = np.setxor1d(left.code, right.code, assume_unique=True)
     return found
 
 
 def delays(left: Recording, right: Recording, most: int = 4) -> list[int] | None:
-    """Return by how many steps each layer of the right recording lags the left, where each lags by
-    a whole number; else None.
+    """Return by how many steps each layer of the right recording lags the left one.
 
-    The first thing to look for when two simulators disagree: a layer that hands its spikes on one
-    step late.
+    A layer that hands its spikes on one step late is the first thing to look for when two
+    simulators disagree. Returns None where a layer lags by no whole number up to `most`, or none
+    lags at all.
     """
     found = []
     for a, b in zip(left.spikes, right.spikes, strict=True):
@@ -106,13 +122,17 @@ def delays(left: Recording, right: Recording, most: int = 4) -> list[int] | None
 
 
 def _lags(a: SpikeTrains, b: SpikeTrains, lag: int) -> bool:
-    """Return whether one train is the other, so many steps later; their counts tell most apart."""
+    """Return whether one train is the other, so many steps later.
+
+    Their counts tell most trains apart before any spike is looked at.
+    """
     return int(np.count_nonzero(a.step < a.n_steps - lag)) == len(b) and bool(
         np.array_equal(_delayed(a, lag).code, b.code)
     )
 
 
 def _delayed(train: SpikeTrains, lag: int) -> SpikeTrains:
+    """Return a train so many steps later, without the spikes that then lie behind the end."""
     stays = train.step < train.n_steps - lag
     return SpikeTrains(
         train.sample[stays],
@@ -146,12 +166,14 @@ class Displacement:
 
 
 def displacement(left: Recording, right: Recording) -> Displacement:
-    """Compare two runs whose sub-steps may differ in length, spike by spike, over all layers."""
+    """Compare the spike times of two runs over all layers; their steps may differ in length."""
     shifts, other, active = [], 0, 0
     for a, b in zip(left.spikes, right.spikes, strict=True):
+        # A neuron that fired n times in one run and m in the other cannot be paired.
         counts_a, counts_b = a.counts().ravel(), b.counts().ravel()
         active += int(((counts_a > 0) | (counts_b > 0)).sum())
         other += int((counts_a != counts_b).sum())
+        # Times are sorted alike in both, so the n-th spike meets the n-th.
         shifts.append(
             _shifts(a, left.refine, counts_a == counts_b)
             - _shifts(b, right.refine, counts_a == counts_b)
@@ -164,7 +186,10 @@ def displacement(left: Recording, right: Recording) -> Displacement:
 
 
 def _shifts(train: SpikeTrains, refine: int, paired: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return spike times in steps of dt, of the paired neurons, ordered by sample, neuron and time."""
+    """Return spike times of the paired neurons, in steps of dt.
+
+    They are sorted by sample, neuron and time.
+    """
     cell = train.sample * train.n_neurons + train.neuron
     order = np.lexsort((train.step, cell))
     keep = paired[cell[order]]

@@ -1,12 +1,13 @@
-"""Spikes that were recorded elsewhere, as a user names them.
+"""Spikes that were recorded elsewhere, as a user names them: a file or arrays, and options.
 
-A file or arrays, and what is said of them.
+`ExpectedSpikes` holds them and finds out which array is of which layer; `other_reading` and
+`of_option` make its inputs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,39 +18,43 @@ from ..networks.rasters import read_rasters
 from .bounded import UNIT_ROUNDOFF
 from .recorded import by_layer, layer_named
 
-Again = Callable[[], tuple[Network, Ints]]  # a network read anew, and how late its output is
+if TYPE_CHECKING:
+    from ..files.reading import Reading
+
+# Reads a file with one convention otherwise: the network, and how late its output is, in steps.
+OtherReading = Callable[[], tuple[Network, Ints]]
 _TENSORS = (".pt", ".pth", ".safetensors")
 
 
 @dataclass(frozen=True, eq=False)
-class Expected:
-    """Spikes that were recorded elsewhere, and what is said of them.
+class ExpectedSpikes:
+    """Spikes that were recorded elsewhere, and what their user says of them.
 
     Attributes
     ----------
     source : path, or spikes as `refsim.recorded` takes them
     axes : str, optional
-        Of dense arrays, or of the columns of rows; by default what fits.
+        The axes of dense arrays, or the columns of rows; by default what fits.
     dtype : str, optional
         In which the recorded network computed; by default float32, or float64 for a network of
         whole numbers.
     delay : int, or dict of int by layer, optional
-        Steps by which spikes were recorded later than they are fired; a number by itself is of the
+        Steps by which spikes were recorded later than they are fired. A number by itself is of the
         last layer.
     """
 
-    source: Any
+    source: object
     axes: str | None = None
     dtype: str | None = None
-    delay: Any = None
+    delay: object = None
 
     @property
     def name(self) -> str:
-        """The file's name, or what stands for it."""
+        """The file's name, or a word that stands for it."""
         return Path(self.source).name if isinstance(self.source, str | Path) else "spikes"
 
     def check(self, network: Network) -> None:
-        """Refuse before the run what can be seen to be wrong without it."""
+        """Refuse, before anything is run, what can be seen to be wrong without a run."""
         if self.axes is not None:
             Axes.of(self.axes, self.where)
         if self.dtype is not None and self.dtype not in UNIT_ROUNDOFF:
@@ -57,17 +62,24 @@ class Expected:
                 f"{self.where}: dtype must be one of {listed(UNIT_ROUNDOFF)}, but is "
                 f"{self.dtype!r}."
             )
+        # Both raise where a name is no layer, or a delay no whole number.
         self.delays(network, np.zeros(1, np.int64))
         self.layers(network)
 
     def delays(self, network: Network, late: Ints) -> dict[int, Ints]:
-        """Return the steps by which each recorded layer is late, `late` for the last where nothing
-        is said.
+        """Return the steps by which each recorded layer is late.
+
+        Parameters
+        ----------
+        late : (1,) or (n,) int64
+            The delay of the last layer, in steps, where nothing is said of it.
         """
         last = len(network.layers) - 1
         if self.delay is None:
             return {last: late}
+        # A number alone is of the last layer.
         given = self.delay if isinstance(self.delay, Mapping) else {last: self.delay}
+        # Names become numbers of layers.
         found = {
             layer_named(name, network, f"{self.where}: delay"): steps
             for name, steps in given.items()
@@ -80,8 +92,8 @@ class Expected:
                 )
         return {last: late} | {index: np.array([steps], np.int64) for index, steps in found.items()}
 
-    def layers(self, network: Network) -> tuple[dict[int, Any], list[str]]:
-        """Return what was recorded by the number of its layer, and in words what was left aside."""
+    def layers(self, network: Network) -> tuple[dict[int, object], list[str]]:
+        """Return what was recorded by the number of its layer, and words on what was left aside."""
         if not isinstance(self.source, str | Path):
             return by_layer(self.source, network, self.where), []
         from ..files.nir.recorded import is_hdf5, read_nir_data
@@ -90,6 +102,7 @@ class Expected:
             return by_layer(_tensors(self.source), network, self.where), []
         if not is_hdf5(self.source):
             return by_layer(read_rasters(self.source), network, self.where), []
+        # A file of NIR names its nodes; those that are no layer are left aside and named.
         found = read_nir_data(self.source, network.dt)
         own = {name: each for name, each in found.items() if _is_layer(name, network)}
         aside = sorted(set(found) - set(own))
@@ -102,17 +115,18 @@ class Expected:
 
     @property
     def where(self) -> str:
-        """What messages begin with."""
+        """The words that messages begin with."""
         return f"spikes {self.source}" if isinstance(self.source, str | Path) else "recorded spikes"
 
 
-def _tensors(source: str | Path) -> Mapping[str, Any]:
-    """Return the tensors of a file of PyTorch or safetensors by the layer's name."""
+def _tensors(source: str | Path) -> Mapping[str, object]:
+    """Return the tensors of a file of PyTorch or safetensors, by the name of their layer."""
     from ..files.weights import read_tensors
 
     try:
         return read_tensors(Path(source))
     except RefsimError as error:
+        # The reader speaks of a checkpoint; here the file holds spikes.
         said = str(error).removeprefix(f"checkpoint {source}: ").split(". ")[0].rstrip(".")
         raise RefsimError(
             f"spikes {source}: {said}. Recorded spikes are tensors by layer, torch.save({{'0': "
@@ -121,6 +135,7 @@ def _tensors(source: str | Path) -> Mapping[str, Any]:
 
 
 def _is_layer(name: str, network: Network) -> bool:
+    """Return whether a name is that of a layer."""
     try:
         layer_named(name, network, "")
     except RefsimError:
@@ -128,7 +143,7 @@ def _is_layer(name: str, network: Network) -> bool:
     return True
 
 
-def again(read: Callable[[], Any]) -> Again:
+def other_reading(read: Callable[[], "Reading"]) -> OtherReading:
     """Return a function that reads a network anew and says how late its output is."""
 
     def network_and_delay() -> tuple[Network, Ints]:
@@ -138,17 +153,27 @@ def again(read: Callable[[], Any]) -> Again:
     return network_and_delay
 
 
-def of_option(delays: Sequence[str] | None) -> Any:
-    """Return the delays of a command line, ``N`` or ``LAYER=N`` each; None where none is given."""
+def of_option(delays: Sequence[str] | None) -> dict[str, int] | None:
+    """Return the delays of a command line, each written ``N`` or ``LAYER=N``.
+
+    Returns None where none is given.
+
+    Raises
+    ------
+    RefsimError
+        Where one is no whole number of steps.
+    """
     if not delays:
         return None
     found: dict[str, int] = {}
     for text in delays:
+        # The name of a layer may itself hold an equals sign.
         name, equals, steps = text.rpartition("=")
         if not (steps.isascii() and steps.isdigit()) or (equals and not name.strip()):
             raise RefsimError(
                 "--expected-delay: needs whole steps from 0 on, N for the last layer or "
                 f"LAYER=N, but is {text!r}."
             )
+        # Without a name it is the last layer's.
         found[name.strip() or "-1"] = int(steps)
     return found

@@ -1,4 +1,8 @@
-"""What a replay finds: decisions that are not right, and how all decisions of each layer came out."""
+"""What a replay finds: decisions that are not right, and the counts of each layer.
+
+`Decision` is one decision that is not right, `LayerJudgement` counts those of a layer, and `Replay`
+holds both for a whole run.
+"""
 
 import math
 from dataclasses import dataclass, field
@@ -18,13 +22,13 @@ class Decision:
     fired : bool
         What the run did.
     distance, bound : float
-        ``seen - threshold`` in the replay, and how far rounding may have moved it; infinite where
-        nothing is proven.
+        ``seen - threshold`` in the replay, and how far rounding may have moved it, both in the unit
+        of the membrane; infinite where nothing is proven.
     seen : float
         What the threshold saw in the replay.
     what : {"spike", "membrane", "payload"}
-        What is not as declared: the spike, or only the number beside it; then `distance` is by how
-        much it is off.
+        Which of the three is not as declared. Of a membrane or payload, `distance` is by how much
+        it is off.
     trial_seen : float or None
         What it saw in the run, where that is known.
     """
@@ -48,14 +52,14 @@ class Decision:
 
 @dataclass
 class LayerJudgement:
-    """How the decisions of one layer came out.
+    """The counts of the decisions of one layer.
 
     Attributes
     ----------
     right, within, wrong, unjudged : int
-        Decisions as declared; as rounding allows; neither; and those whose bound is coarser than a
-        twentieth of the way from reset to threshold, of which nothing is said unless they are wrong
-        beyond that bound.
+        Decisions as declared; decisions that differ within rounding; decisions that are neither;
+        and those whose bound is coarser than a twentieth of the way from reset to threshold. Of the
+        last nothing is said, unless they are wrong beyond that bound.
     membranes, numbers : int
         Known membranes, and numbers that spikes carry, farther from the replay than rounding
         reaches.
@@ -77,18 +81,18 @@ class LayerJudgement:
 
     @property
     def total(self) -> int:
-        """All decisions that were looked at."""
+        """The number of decisions that were looked at."""
         return self.right + self.within + self.wrong + self.unjudged
 
     @property
     def faults(self) -> int:
-        """What rounding does not explain."""
+        """The number of things that rounding does not explain."""
         return self.wrong + self.membranes + self.numbers
 
 
 @dataclass
 class Replay:
-    """What a replay found.
+    """The decisions of a whole run, layer by layer.
 
     Attributes
     ----------
@@ -98,8 +102,10 @@ class Replay:
     bounds : dict of (layer, sample) to (distance, bound)
         Both (n_steps, n_neurons), of few samples, whose decisions were bounded one by one.
     wrong, open : list of Decision
-        Wrong ones; and those that differ from the declared step within rounding, or where no bound
-        is known. By step, then layer, sample and neuron; each layer's first hundred.
+        `wrong` are beyond rounding; `open` differ from the declared step within rounding, or where
+        no bound is known. Sorted by step, layer, sample and neuron; each layer's first hundred.
+    wrong_samples : set of int
+        Samples with a wrong decision.
     """
 
     layers: list[LayerJudgement]
@@ -112,7 +118,7 @@ class Replay:
     def bound_at(self, layer: int, sample: int, neuron: int) -> float | None:
         """Return how far rounding reaches where a neuron came nearest to threshold.
 
-        None where that was not bounded by itself.
+        Returns None where the sample was not bounded by itself.
         """
         if (layer, sample) not in self.bounds:
             return None
@@ -120,12 +126,12 @@ class Replay:
         return float(bound[int(np.argmin(np.abs(distance[:, neuron]))), neuron])
 
     def count(self, kind: str) -> int:
-        """Return how many decisions are of a kind, over all layers."""
+        """Return how many decisions are of a kind, a field of `LayerJudgement`, over all layers."""
         return sum(getattr(layer, kind) for layer in self.layers)
 
     @property
     def total(self) -> int:
-        """All decisions that were looked at."""
+        """The number of decisions that were looked at."""
         return sum(layer.total for layer in self.layers)
 
     @property
@@ -140,5 +146,5 @@ class Replay:
 
     @property
     def culprits(self) -> list[int]:
-        """Layers that are not the declared ones."""
+        """The layers that are not the declared ones."""
         return [index for index, layer in enumerate(self.layers) if layer.faults]

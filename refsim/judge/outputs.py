@@ -1,6 +1,8 @@
-"""Outputs other than 0 and 1, which must agree to within rounding.
+"""Outputs other than 0 and 1 of two runs, which must agree to within rounding.
 
-The membranes of readouts, and what spikes carry.
+They are the membranes of readouts, and the numbers that spikes carry. `compare_readouts` compares
+them in samples whose spikes are the same, `also_replayed` adds what the replay knows of the other
+samples, and `classes_moved_by_rounding` says whether rounding explains the classes that differ.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,23 +13,23 @@ import numpy as np
 from ..core.arrays import Floats, Ints
 from ..networks.network import Layer
 from ..networks.recording import LAST_STEP, Recording, output_trace, what_output
-from .distances import mismatched
+from .distances import dtypes_of, mismatched
 from .judgement import Replay
 from .rounding import bounded_over_steps, distances_to_threshold, heard_exactly
 
 
 @dataclass(frozen=True)
 class Readout:
-    """A layer of such an output in two runs, in the samples whose spikes are the same.
+    """The output of one layer in two runs, in the samples whose spikes are the same.
 
     Attributes
     ----------
     layer : int
     what, trace : str
-        What its output is, and the trace that holds it.
+        What the output is, in words, and the name of the trace that holds it.
     difference, bound : float or None
-        Where the two differ most beyond what rounding explains: by how much, and how far rounding
-        reaches there; None where a run did not record it.
+        By how much the two differ, and how far rounding reaches, where the difference exceeds the
+        bound by most. None where a run did not record the output.
     where : tuple of int
         Sample, step, neuron.
     """
@@ -68,16 +70,23 @@ class Readout:
 
 
 def output_layers(recording: Recording) -> list[int]:
-    """Return the layers whose output is another than 0 and 1.
+    """Return the layers whose output is other than 0 and 1.
 
-    Readouts, and those whose spikes carry a number.
+    They are readouts, and layers whose spikes carry a number.
     """
     return [index for index, layer in enumerate(recording.network.layers) if output_trace(layer)]
 
 
 def compare_readouts(reference: Recording, trial: Recording) -> tuple[Readout, ...]:
-    """Compare the outputs of all such layers of two runs, in the samples whose spikes are the same."""
+    """Compare the outputs of two runs that are other than 0 and 1, layer by layer.
+
+    Returns
+    -------
+    tuple of Readout
+        In the samples whose spikes are the same; empty where there is no such sample or layer.
+    """
     layers = {index: reference.network.layers[index] for index in output_layers(reference)}
+    # A trace that one run lacks leaves every readout unread.
     if not layers or any(
         output_trace(layer) not in run.traces[index]
         for run in (reference, trial)
@@ -99,7 +108,7 @@ def also_replayed(
 ) -> tuple[Readout, ...]:
     """Return readouts with what the replay shows of them in samples whose spikes part.
 
-    A tie hides no fault of what is behind it.
+    So a tie in one layer hides no fault of a readout behind it.
     """
     rows = {readout.layer: readout for readout in readouts}
     for at in found.wrong:
@@ -134,10 +143,11 @@ def _bounds(
 ) -> dict[int, Floats]:
     """Return how far rounding reaches in each output, (n_samples, n_steps, n_neurons) each.
 
-    Read-outs over the steps that hear nothing but spikes have a bound of their own; the others
-    follow the whole network.
+    Read-outs over the steps that receive nothing but spikes have a bound of their own. For all
+    others the whole network is followed.
     """
-    dtypes = tuple(str(run.provenance["dtype"]) for run in (reference, trial))
+    dtypes = dtypes_of(reference, trial)
+    # The bound of a sum over the steps is finer than that of following the network.
     own = [
         index
         for index, layer in layers.items()
@@ -155,7 +165,7 @@ def _worst(
 ) -> Readout:
     """Return where an output differs most beyond its bound.
 
-    Of a module that gives it after the last step alone, there.
+    A module that gives its output after the last step alone is compared in that step alone.
     """
     layer = reference.network.layers[index]
     trace = output_trace(layer)
@@ -164,6 +174,7 @@ def _worst(
     )
     first = ours.shape[1] - 1 if any(_last_alone(run, index) for run in (reference, trial)) else 0
     difference = np.abs(ours - theirs)[:, first:]
+    # NaN counts as infinitely far.
     at = np.unravel_index(
         int(np.argmax(np.nan_to_num(difference - bound[:, first:], nan=np.inf))), difference.shape
     )
@@ -174,6 +185,7 @@ def _worst(
 
 
 def _last_alone(run: Recording, index: int) -> bool:
+    """Return whether a run shows the output of its last layer after the last step alone."""
     return index == len(run.network.layers) - 1 and run.provenance.get("output") == LAST_STEP
 
 
@@ -182,15 +194,16 @@ def classes_moved_by_rounding(
 ) -> bool:
     """Return whether rounding explains every class that differs.
 
-    In a sample whose spikes are the same a class follows from outputs that agree to within their
-    bounds: two that change places are nearer to each other than the bounds of both. Where outputs
-    are counts of spikes, equal spikes have equal classes.
+    In a sample whose spikes are the same, the class follows from outputs that agree to within their
+    bounds. Two outputs that change places are then nearer to each other than the bounds of both.
+    Where outputs are counts of spikes, equal spikes have equal classes.
 
     Parameters
     ----------
     parted_by_rounding : sequence of int
         Samples whose spikes part by rounding alone, or where nobody knows how far it reaches.
     """
+    # Where rounding moved spikes it may have moved the class too.
     changed = np.setdiff1d(
         np.flatnonzero(reference.decisions() != trial.decisions()),
         np.asarray(parted_by_rounding, np.int64),
@@ -202,6 +215,7 @@ def classes_moved_by_rounding(
         for readout in compare_readouts(reference, trial)
         if readout.layer == len(reference.network.layers) - 1
     ]
+    # Elsewhere the outputs themselves must agree to within their bounds.
     return (
         bool(np.isin(changed, same_samples(reference, trial)).all())
         and bool(last)

@@ -1,11 +1,11 @@
-"""Declared and read, side by side.
+"""Declared and read, side by side: where a module is not the network that was declared.
 
-In which weights, parameters, wiring and conventions the two networks differ.
+`differences` lists the weights, parameters, wiring and conventions in which the two networks
+differ; `judge_readings` makes a verdict of them.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,13 +14,13 @@ from ..core.claims import Claim, Verdict, judge
 from ..networks.connection import DRIVE
 from ..networks.network import Layer, Network
 
-MEASURE = "readings unlike the declared"
+READINGS = "readings unlike the declared"
 # A weight that a tool folded in float32 (scale, batch norm, decay) is rounded three or four times,
 # by half of 2^-23 each.
 ROUNDING = 4 * 2.0**-23
 _CLAIM = Claim(
     "code",
-    MEASURE,
+    READINGS,
     0,
     "numbers",
     (
@@ -32,15 +32,15 @@ _CLAIM = Claim(
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing in which a module is not what is declared.
+    """One thing in which a module is not what was declared.
 
     Attributes
     ----------
     layer : int or None
-        None where it is of the whole network.
+        None where the whole network differs.
     kind : {"layers", "dt", "inputs", "neurons", "wiring", "weight", "bias", "parameter", "card"}
     said : str
-        In words: what is declared, and what was read.
+        The difference in words: what is declared, and what was read.
     certain : bool
         Whether the two cannot be the same network; another card may be the same neuron under
         another name.
@@ -51,32 +51,30 @@ class Difference:
     said: str
     certain: bool = True
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it for report.json."""
+    def as_dict(self) -> dict[str, object]:
+        """Return the row of report.json."""
         return {"layer": self.layer, "kind": self.kind, "said": self.said, "certain": self.certain}
 
 
 def differences(declared: Network, read: Network) -> tuple[Difference, ...]:
-    """Return where a network that was read from a module differs from the declared one, by more
-    than float32 rounds.
+    """Return where a network that was read from a module is not the declared one.
 
     Parameters
     ----------
     declared, read : Network
-        Layers are held against each other in order.
+        Layers are compared in order. Numbers may differ by as much as float32 rounds.
     """
+    # Without a partner for each layer nothing else can be compared.
     if len(declared.layers) != len(read.layers):
         return (
             Difference(
                 None,
                 "layers",
-                (
-                    f"{len(declared.layers)} layers of neurons are declared, {len(read.layers)} "
-                    "were "
-                    "read"
-                ),
+                f"{len(declared.layers)} layers of neurons are declared, {len(read.layers)} "
+                "were read",
             ),
         )
+    # The step and the inputs are of the whole network.
     found = []
     if abs(declared.dt - read.dt) > ROUNDING * declared.dt:
         found.append(
@@ -92,13 +90,17 @@ def differences(declared: Network, read: Network) -> tuple[Difference, ...]:
                 f"{declared.n_inputs} inputs are declared, {read.n_inputs} were read",
             )
         )
+    # All else is of one layer.
     for index, pair in enumerate(zip(declared.layers, read.layers, strict=True)):
         found += _of_layer(index, *pair, declared.dt)
     return tuple(found)
 
 
 def judge_readings(found: tuple[Difference, ...], run: str) -> Verdict:
-    """Judge what differs: certain differences are no rounding and no matter of names."""
+    """Judge the differences between declared and read.
+
+    Only certain ones count: rounding and another name for the same neuron are no fault.
+    """
     certain = [each for each in found if each.certain]
     facts = {"differences": [each.as_dict() for each in found]}
     verdict = judge(
@@ -119,6 +121,7 @@ def judge_readings(found: tuple[Difference, ...], run: str) -> Verdict:
 
 
 def _of_layer(index: int, declared: Layer, read: Layer, dt: float) -> Iterator[Difference]:
+    """Yield what differs in one layer."""
     where = f"layer {index}"
     if declared.n_post != read.n_post:
         yield Difference(
@@ -127,12 +130,14 @@ def _of_layer(index: int, declared: Layer, read: Layer, dt: float) -> Iterator[D
             f"{where}: {declared.n_post} neurons are declared, {read.n_post} were read",
         )
         return
+    # Parameters of two cards have no meaning for each other, so only one of the two is said.
     if words := _cards(declared, read, dt):
         yield Difference(index, "card", f"{where}: {words}", certain=False)
     elif words := _parameters(declared, read, dt):
         yield Difference(index, "parameter", f"{where}: {words}")
     if words := _unlike(declared.bias, read.bias, "bias"):
         yield Difference(index, "bias", f"{where}: {words}")
+    # Connections are compared source by source, whatever their order.
     ours, theirs = (_by_source(layer) for layer in (declared, read))
     for source in sorted({*ours, *theirs}):
         name = "the input" if source[0] == DRIVE else f"layer {source[0]}"
@@ -149,9 +154,7 @@ def _of_layer(index: int, declared: Layer, read: Layer, dt: float) -> Iterator[D
 
 
 def _cards(declared: Layer, read: Layer, dt: float) -> str:
-    """Return the cards of two layers where their steps are not the same text, and what both have
-    and do not share.
-    """
+    """Return in words how the cards of two layers differ, or "" where their steps are one text."""
     ours, theirs = declared.model, read.model
     if (ours.discrete.texts, ours.parameters.keys(), ours.derived) == (
         theirs.discrete.texts,
@@ -159,6 +162,7 @@ def _cards(declared: Layer, read: Layer, dt: float) -> str:
         theirs.derived,
     ):
         return ""
+    # Two names: say which constants of both cards differ.
     if ours.name != theirs.name or not ours.convention:
         known, other = declared.constants(dt), read.constants(dt)
         apart = [
@@ -169,6 +173,7 @@ def _cards(declared: Layer, read: Layer, dt: float) -> str:
         return f"card '{ours.name}' is declared, and card '{theirs.name}' was read" + (
             f", with {', '.join(apart)}" if apart else ""
         )
+    # One card under two conventions: say which traits differ.
     traits = [
         f"{trait} '{option}', read as '{theirs.convention[trait]}'"
         for trait, option in ours.convention.items()
@@ -178,7 +183,7 @@ def _cards(declared: Layer, read: Layer, dt: float) -> str:
 
 
 def _parameters(declared: Layer, read: Layer, dt: float) -> str:
-    """Return the parameters of one card that have other values."""
+    """Return in words which parameters of one card have other values."""
     ours, theirs = declared.constants(dt), read.constants(dt)
     names = [name for name in declared.model.parameters if not _near(ours[name], theirs[name])]
     return "; ".join(
@@ -188,13 +193,14 @@ def _parameters(declared: Layer, read: Layer, dt: float) -> str:
 
 
 def _unlike(ours: Floats, theirs: Floats, name: str) -> str:
-    """Return how two arrays of one shape differ by more than rounding at their largest number."""
+    """Return in words how two arrays differ by more than rounding of their largest number."""
     if ours.shape != theirs.shape:
         return f"{name} has shape {ours.shape}, and was read with {theirs.shape}"
     size, apart = (
         max(float(np.abs(ours).max(initial=0)), float(np.abs(theirs).max(initial=0))),
         np.abs(ours - theirs),
     )
+    # A small weight beside a large one is rounded no finer than that.
     off = apart > ROUNDING * size
     if not off.any():
         return ""
@@ -209,7 +215,7 @@ def _unlike(ours: Floats, theirs: Floats, name: str) -> str:
 def _by_source(layer: Layer) -> dict[tuple[int, int], Floats]:
     """Return the weight from each source with each delay, connections of one kind added.
 
-    What is all 0 connects nothing.
+    A connection whose weights are all 0 connects nothing and is left out.
     """
     found: dict[tuple[int, int], Floats] = {}
     for source, weight in zip(layer.sources, layer.weights, strict=True):
@@ -222,12 +228,14 @@ def _by_source(layer: Layer) -> dict[tuple[int, int], Floats]:
 
 
 def _near(ours: Floats, theirs: Floats) -> bool:
+    """Return whether numbers are the same up to the rounding of float32."""
     return bool(
         (np.abs(ours - theirs) <= ROUNDING * np.maximum(np.abs(ours), np.abs(theirs))).all()
     )
 
 
 def _value(value: Floats) -> str:
+    """Return a value in words; of one value a neuron, the range."""
     return (
         f"{float(value):.6g}" if np.ndim(value) == 0 else f"{value.min():.6g} to {value.max():.6g}"
     )

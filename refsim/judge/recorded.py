@@ -1,18 +1,17 @@
-"""What was recorded of a network, layer by layer.
+"""A recording of spikes that somebody else fired: of one, some or all layers of a network.
 
-Which array is of which layer, and when its spikes were fired.
-
-A Recording of one's own spikes: of one, some or all layers. What nobody recorded runs freely.
+`RecordedLayers` holds what was read, layer by layer, with the delay at which it was recorded;
+`read_layers` and `by_layer` find out which array is of which layer; `recorded` and `as_recording`
+make a `Recording` of it. Layers that nobody recorded run freely, on what the recorded ones sent.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.arrays import USUAL, Axes, Ints
+from ..core.arrays import USUAL, Axes, Floats, Ints
 from ..core.errors import RefsimError, counted, listed, option
 from ..core.spikes import SpikeTrains
 from ..engines.following import Known, follow
@@ -24,21 +23,24 @@ from ..networks.recording import Recording, check_run, make_provenance, output_t
 from .bounded import UNIT_ROUNDOFF
 
 UNNAMED = "x"  # an array without a name is of the last layer
+# A dict with these keys is one list of events and no dict by layer.
 _EVENTS = {"sample", "step", "neuron"}
+_WHERE = "recorded"
 
 
 @dataclass(frozen=True, eq=False)
-class Taken:
-    """What was recorded, layer by layer, as it was read.
+class RecordedLayers:
+    """What was recorded, layer by layer.
 
     Attributes
     ----------
     rasters : dict of int to Raster
+        What was recorded, by the number of the layer.
     late : dict of int to (1,) or (n,) int64
-        Steps by which a layer's spikes were recorded later than they are fired; in the rasters they
-        are where they are fired. Of the last so many steps nothing is known then.
+        Steps by which a layer's spikes were recorded later than they are fired. In the rasters they
+        are put where they are fired, so of the last steps, as many, nothing is known.
     early : dict of int to int
-        Spikes that were recorded before the first can have come; they are in no raster.
+        Number of spikes that were recorded before the first can have come; they are in no raster.
     """
 
     rasters: Mapping[int, Raster]
@@ -47,20 +49,25 @@ class Taken:
 
     @property
     def layers(self) -> list[int]:
-        """The layers that were recorded."""
+        """The numbers of the layers that were recorded."""
         return sorted(self.rasters)
 
     def known(self) -> dict[int, Known]:
-        """Return what is known of each layer, with where it was seen."""
+        """Return what is known of each layer, and where it was seen."""
         return {
             index: known_from(each.train, each.values, self.late.get(index))
             for index, each in self.rasters.items()
         }
 
-    def sooner(self, late: Mapping[int, Ints]) -> "Taken":
-        """Return the same with layers whose spikes were recorded some steps late put to where they
-        are fired.
+    def sooner(self, late: Mapping[int, Ints]) -> "RecordedLayers":
+        """Return the same with the spikes of late layers put to where they are fired.
+
+        Parameters
+        ----------
+        late : dict of int to (1,) or (n,) int64
+            By layer, the steps by which it was recorded late.
         """
+        # Only recorded layers that are late at all are moved.
         moved = {
             index: _sooner(each, late[index])
             for index, each in self.rasters.items()
@@ -70,79 +77,43 @@ class Taken:
             index: moved[index][0] if index in moved else each
             for index, each in self.rasters.items()
         }
-        return Taken(
+        return RecordedLayers(
             rasters,
             {index: late[index] for index in moved},
             {index: each[1] for index, each in moved.items() if each[1]},
         )
 
 
-def known_from(train: SpikeTrains, values: NDArray[Any] | None, late: Ints | None) -> Known:
-    """Return what is known of a layer that was recorded `late` steps after it fired.
-
-    Of so many steps at its end, nothing.
-    """
-    if late is None or not late.any():
-        return Known(train.dense(), None, values)
-    steps = np.arange(train.n_steps)[:, None]
-    return Known(
-        train.dense(), steps < train.n_steps - np.broadcast_to(late, train.n_neurons), values
-    )
-
-
-def _sooner(each: Raster, late: Ints) -> tuple[Raster, int]:
-    """Return a raster whose spikes lie `late` steps sooner, and how many of them would lie before
-    the first step.
-    """
-    train, by = each.train, np.broadcast_to(late, each.train.n_neurons)
-    step = train.step - by[train.neuron]
-    keep = step >= 0
-    moved = SpikeTrains.from_events(
-        train.sample[keep],
-        step[keep],
-        train.neuron[keep],
-        train.n_samples,
-        train.n_steps,
-        train.n_neurons,
-        train.dt,
-    )
-    return Raster(
-        moved,
-        None if each.values is None else _values_sooner(each.values, by),
-        each.axes,
-        each.others,
-    ), int((~keep).sum())
-
-
-def _values_sooner(values: NDArray[Any], by: Ints) -> NDArray[Any]:
-    moved = np.zeros_like(values)
-    for neuron, lag in enumerate(by):
-        moved[:, : values.shape[1] - lag, neuron] = values[:, lag:, neuron]
-    return moved
-
-
-def take(
-    given: Mapping[int, Any], network: Network, drive: Drive, axes: str | None, where: str
-) -> Taken:
-    """Read what was recorded of each layer."""
+def read_layers(
+    given: Mapping[int, object], network: Network, drive: Drive, axes: str | None, where: str
+) -> RecordedLayers:
+    """Read what was recorded of each layer, as rasters of the network's shape."""
     rasters = {}
     for index, each in sorted(given.items()):
         layer = network.layers[index]
         shape = (drive.n_samples, drive.n_steps, layer.n_post)
         rasters[index] = raster(each, layer, shape, network.dt, axes, f"{where}, layer {index}")
-    return Taken(rasters)
+    return RecordedLayers(rasters)
 
 
-def by_layer(given: Any, network: Network, where: str) -> dict[int, Any]:
-    """Return what was given by the number of its layer.
+def by_layer(given: object, network: Network, where: str) -> dict[int, object]:
+    """Return what was given, by the number of its layer.
+
+    Parameters
+    ----------
+    given : dict by layer, list with an entry a layer, or what is of the last layer
+    network : Network
+    where : str
+        The words that messages begin with.
 
     Raises
     ------
     RefsimError
         Where a name is none of the network's, or nothing was given.
     """
+    # A dict has the name or number of each layer.
     if isinstance(given, Mapping) and not _EVENTS.issubset(given):
-        named: dict[int, Any] = {}
+        named: dict[int, object] = {}
         for name, each in given.items():
             index = layer_named(name, network, where, whole=len(given) == len(network.layers))
             if index in named:
@@ -151,6 +122,7 @@ def by_layer(given: Any, network: Network, where: str) -> dict[int, Any]:
                 )
             named[index] = each
     elif isinstance(given, list | tuple):
+        # A list has an entry for each layer.
         if len(given) != len(network.layers):
             raise RefsimError(
                 f"{where}: needs a list with an entry for each of the "
@@ -160,7 +132,9 @@ def by_layer(given: Any, network: Network, where: str) -> dict[int, Any]:
             )
         named = dict(enumerate(given))
     else:
+        # Anything else is of the last layer.
         named = {len(network.layers) - 1: given}
+    # None stands for a layer that was not recorded.
     found = {index: each for index, each in named.items() if each is not None}
     if not found:
         raise RefsimError(f"{where}: no layer was recorded; give the spikes of one at least.")
@@ -168,20 +142,27 @@ def by_layer(given: Any, network: Network, where: str) -> dict[int, Any]:
 
 
 def layer_named(name: object, network: Network, where: str, *, whole: bool = False) -> int:
-    """Return the number of a layer from its name or number; ``x`` is the last.
+    """Return the number of a layer from its name or number; ``x`` is the last layer.
 
     Parameters
     ----------
     whole : bool
-        Whether all are named; NumPy's names for arrays without any, ``arr_0``, then count the
+        Whether all layers are named. Then ``arr_0``, NumPy's name for an array without one, counts
         layers.
+
+    Raises
+    ------
+    RefsimError
+        Where no layer has that name, with the names that there are.
     """
+    # A layer's own name goes before every other reading.
     count, text = len(network.layers), str(name).strip()
     for index, layer in enumerate(network.layers):
         if text and text in (layer.name, layer.name.strip("'\"")):
             return index
     if text == UNNAMED:
         return count - 1
+    # Then a number, however it is written.
     number = text.removeprefix("arr_") if whole else text
     for prefix in ("layers.", "layer", "_", "."):
         number = number.removeprefix(prefix).strip()
@@ -199,7 +180,7 @@ def layer_named(name: object, network: Network, where: str, *, whole: bool = Fal
     )
 
 
-def told_axes(taken: Taken, name: str) -> list[str]:
+def assumed_axes(taken: RecordedLayers, name: str) -> list[str]:
     """Say how arrays were read where that is not the usual way, or not the only one."""
     lines = []
     for index, each in sorted(taken.rasters.items()):
@@ -214,61 +195,39 @@ def told_axes(taken: Taken, name: str) -> list[str]:
     return lines
 
 
-_WHERE = "recorded"
-
-
-def known_of(trial: Recording) -> dict[int, Known]:
-    """Return what is known of each layer of a run that `as_recording` made.
-
-    Of any other run all is.
-    """
-    layers = trial.provenance.get("recorded_layers", range(len(trial.network.layers)))
-    late = {
-        int(index): np.asarray(each, np.int64)
-        for index, each in trial.provenance.get("delay", {}).items()
-    }
-    names = {index: output_trace(trial.network.layers[index]) for index in layers}
-    return {
-        index: known_from(
-            trial.spikes[index], trial.traces[index].get(names[index]), late.get(index)
-        )
-        for index in layers
-    }
-
-
 def recorded(
     network: Network,
     drive: Drive,
-    spikes: Any,
+    spikes: object,
     *,
-    traces: Any = None,
+    traces: object = None,
     axes: str | None = USUAL,
     dtype: str = "float32",
     label: str = "recorded",
 ) -> Recording:
-    """Make a recording of spikes of one's own, to be held against a run.
+    """Make a recording of your own spikes, to be compared with a run.
 
-    ``compare(reference, recorded(...))``.
+    The comparison is ``compare(reference, recorded(...))``.
 
     Parameters
     ----------
     network : Network
     drive : Drive
         What the network was given when it was recorded.
-    spikes : list with an entry a layer, dict by a layer's name or number, or one array of the last
-    layer
-        Each entry a dense array (n_samples, n_steps, n_neurons) of 0 and 1, rows of (sample, step,
-        neuron), a dict of arrays sample, step and neuron, or None for a layer that was not
-        recorded. Of a layer whose output is its membrane, or what its spikes carry, the numbers
-        themselves.
+    spikes : list, dict or array
+        A list with an entry for each layer, a dict by the name or number of a layer, or one array,
+        which is of the last layer. Each entry is a dense array (n_samples, n_steps, n_neurons) of 0
+        and 1, rows of (sample, step, neuron), a dict of arrays sample, step and neuron, or None for
+        a layer that was not recorded. Where a layer's output is its membrane, or what its spikes
+        carry, give the numbers themselves.
     traces : the same, of dicts of (n_samples, n_steps, n_neurons), optional
         ``"before_reset"``, what the threshold saw, and ``"after_reset"``.
     axes : str or None
-        What the axes of dense arrays are, or the columns of rows: ``"step, sample, neuron"`` where
-        time comes first. Axes of channels, rows and columns together are the neurons. None:
-        whatever fits.
+        The axes of dense arrays, or the columns of rows: ``"step, sample, neuron"`` where time is
+        first. Axes of channels, rows and columns together are the neurons. With None, whatever fits
+        is taken.
     dtype : {"float32", "float64", "float16", "bfloat16"}
-        In which the recorded network computed; its rounding is allowed for.
+        In which the recorded network computed. Its rounding is allowed for.
     label : str
         The run's name in a report.
 
@@ -288,7 +247,8 @@ def recorded(
             f"{_WHERE}: needs a network and the drive that it was given, then its spikes."
         )
     check_run(network, drive, ())
-    taken = take(by_layer(spikes, network, _WHERE), network, drive, axes, _WHERE)
+    # Spikes first; traces are read with the axes that fit the spikes.
+    taken = read_layers(by_layer(spikes, network, _WHERE), network, drive, axes, _WHERE)
     own = {} if traces is None else by_layer(traces, network, f"{_WHERE}: traces")
     made = as_recording(taken, network, drive, dtype, label)
     kept = tuple(
@@ -299,31 +259,33 @@ def recorded(
 
 
 def as_recording(
-    taken: Taken,
+    taken: RecordedLayers,
     network: Network,
     drive: Drive,
     dtype: str,
     label: str,
     reference: Recording | None = None,
 ) -> Recording:
-    """Return what was recorded as a run, and fill what was not.
+    """Return what was recorded as a run in which the layers that nobody recorded are filled in.
 
     Parameters
     ----------
     reference : Recording, optional
-        A run of the same network and drive, which fills the samples of which all that was recorded
-        is its own.
+        A run of the same network and drive. Where a sample's recorded spikes are those of this run,
+        the run fills its other layers.
     """
     if dtype not in UNIT_ROUNDOFF:
         raise RefsimError(
             f"{_WHERE}: dtype must be one of {listed(UNIT_ROUNDOFF)}, but is {dtype!r}."
         )
     known = taken.known()
-    fired = fill(known, network, drive, reference)
+    # What nobody recorded is run, so that the recording has every layer.
+    fired = with_free_layers(known, network, drive, reference)
     trains = tuple(SpikeTrains.from_dense(each, network.dt) for each in fired)
     traces = tuple(
         _output(taken, index, network, reference) for index in range(len(network.layers))
     )
+    # Provenance says which layers are the user's, and how they were read.
     facts = {
         "engine": "recorded",
         "mode": "grid",
@@ -334,29 +296,33 @@ def as_recording(
             str(index): np.unique(each).tolist() if len(np.unique(each)) == 1 else each.tolist()
             for index, each in sorted(taken.late.items())
         },
-        "module": _told(taken, len(network.layers)),
+        "module": _summary(taken, len(network.layers)),
     }
     return Recording(
         network, drive, trains, traces, (), make_provenance(label, network, drive, **facts)
     )
 
 
-def fill(
+def with_free_layers(
     known: Mapping[int, Known], network: Network, drive: Drive, reference: Recording | None
 ) -> list[NDArray[np.bool_]]:
-    """Return the spikes of all layers.
+    """Return the spikes of all layers: those that are known, and those that the others fire.
 
-    Those that are known, and those that the others fire on what the known ones sent.
+    Layers that nobody recorded run on what the recorded ones sent.
     """
+    # Everything is known: nothing is to be run.
     if len(known) == len(network.layers) and all(each.seen is None for each in known.values()):
         return [known[index].fired for index in range(len(network.layers))]
+    # Without a run of the same network, all samples are run.
     if reference is None:
         return follow(network, drive, known)
+    # The free layers of the reference serve where they depend on nothing that was recorded.
     fired = [train.dense() for train in reference.spikes]
-    if not _hear_of_known(network, known):
+    if not _depend_on_known(network, known):
         for index, each in known.items():
             fired[index] = each.fired
         return fired
+    # Elsewhere only the samples whose recorded spikes are other than the reference's are run.
     differ = np.flatnonzero(
         [
             any(unlike(each, fired[index])[sample].any() for index, each in known.items())
@@ -377,14 +343,77 @@ def fill(
     return fired
 
 
+def known_of(trial: Recording) -> dict[int, Known]:
+    """Return what is known of each layer of a run that `as_recording` made.
+
+    Of any other run, everything is known.
+    """
+    layers = trial.provenance.get("recorded_layers", range(len(trial.network.layers)))
+    late = {
+        int(index): np.asarray(each, np.int64)
+        for index, each in trial.provenance.get("delay", {}).items()
+    }
+    names = {index: output_trace(trial.network.layers[index]) for index in layers}
+    return {
+        index: known_from(
+            trial.spikes[index], trial.traces[index].get(names[index]), late.get(index)
+        )
+        for index in layers
+    }
+
+
+def known_from(train: SpikeTrains, values: Floats | None, late: Ints | None) -> Known:
+    """Return what is known of a layer that was recorded `late` steps after it fired.
+
+    Of its last steps, as many, nothing is known.
+    """
+    if late is None or not late.any():
+        return Known(train.dense(), None, values)
+    steps = np.arange(train.n_steps)[:, None]
+    return Known(
+        train.dense(), steps < train.n_steps - np.broadcast_to(late, train.n_neurons), values
+    )
+
+
+def _sooner(each: Raster, late: Ints) -> tuple[Raster, int]:
+    """Return a raster moved to earlier steps, and how many spikes then lie before the first."""
+    # Each neuron has its own delay.
+    train, by = each.train, np.broadcast_to(late, each.train.n_neurons)
+    step = train.step - by[train.neuron]
+    keep = step >= 0
+    moved = SpikeTrains.from_events(
+        train.sample[keep],
+        step[keep],
+        train.neuron[keep],
+        train.n_samples,
+        train.n_steps,
+        train.n_neurons,
+        train.dt,
+    )
+    return Raster(
+        moved,
+        None if each.values is None else _values_sooner(each.values, by),
+        each.axes,
+        each.others,
+    ), int((~keep).sum())
+
+
+def _values_sooner(values: Floats, by: Ints) -> Floats:
+    """Return the values of a raster moved to earlier steps, neuron by neuron."""
+    moved = np.zeros_like(values)
+    for neuron, lag in enumerate(by):
+        moved[:, : values.shape[1] - lag, neuron] = values[:, lag:, neuron]
+    return moved
+
+
 def unlike(known: Known, fired: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return where a run fires otherwise than was recorded, (n_samples, n_steps, n_neurons)."""
     differs: NDArray[np.bool_] = known.fired != fired
     return differs if known.seen is None else differs & known.seen
 
 
-def _hear_of_known(network: Network, known: Mapping[int, Known]) -> bool:
-    """Return whether what is not known hangs on what is."""
+def _depend_on_known(network: Network, known: Mapping[int, Known]) -> bool:
+    """Return whether an unknown layer depends on a known one."""
     if any(each.seen is not None for each in known.values()):
         return True
     heard = {
@@ -396,9 +425,9 @@ def _hear_of_known(network: Network, known: Mapping[int, Known]) -> bool:
 
 
 def upstream(network: Network, layer: int) -> set[int]:
-    """Return the layers that a layer hears of, directly or by way of others.
+    """Return the layers that a layer receives input from, directly or by way of others.
 
-    Itself where it is in a loop.
+    A layer in a loop is upstream of itself.
     """
     found: set[int] = set()
     ahead = [layer]
@@ -411,8 +440,8 @@ def upstream(network: Network, layer: int) -> set[int]:
 
 
 def _output(
-    taken: Taken, index: int, network: Network, reference: Recording | None
-) -> dict[str, NDArray[Any]]:
+    taken: RecordedLayers, index: int, network: Network, reference: Recording | None
+) -> dict[str, Floats]:
     """Return the trace that is a layer's output, where it has one."""
     wanted = output_trace(network.layers[index])
     if not wanted:
@@ -427,8 +456,8 @@ def _output(
     )
 
 
-def _told(taken: Taken, count: int) -> str:
-    """Say what was recorded, for people."""
+def _summary(taken: RecordedLayers, count: int) -> str:
+    """Say in words what was recorded, and which layers were not."""
     spikes = ", ".join(
         f"{counted(len(each.train), 'spike')} in layer {index}"
         for index, each in sorted(taken.rasters.items())
@@ -444,19 +473,27 @@ def _told(taken: Taken, count: int) -> str:
 
 
 def _traces(
-    given: Any, taken: Taken, index: int, axes: str | None, made: Recording
-) -> dict[str, NDArray[Any]]:
-    """Return the traces that were given of one layer."""
+    given: object, taken: RecordedLayers, index: int, axes: str | None, made: Recording
+) -> dict[str, Floats]:
+    """Return the traces that were given of one layer.
+
+    Raises
+    ------
+    RefsimError
+        Where a trace has another name, dtype or shape than is needed.
+    """
     if given is None:
         return {}
     where = f"{_WHERE}: traces, layer {index}"
     if not isinstance(given, Mapping) or set(given) - {"before_reset", "after_reset", "payload"}:
         raise RefsimError(f"{where}: must be a dict of before_reset or after_reset, each {USUAL}.")
+    # Traces have the axes of the layer's spikes unless the user names others.
     said = taken.rasters[index].axes if index in taken.rasters else axes or USUAL
     order = Axes.of(said if axes is None and "," in said else axes or USUAL, where)
     shape = made.spikes[index].n_samples, made.spikes[index].n_steps, made.spikes[index].n_neurons
     found = {}
     for name, values in given.items():
+        # A tensor may be on another device and may carry a gradient.
         array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
         if array.dtype.kind not in "fiub" or not order.fits(array.shape, shape):
             raise RefsimError(

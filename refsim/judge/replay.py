@@ -1,10 +1,13 @@
-"""Replay: every decision of a run judged on its own.
+"""The replay: every decision of a run, judged on its own.
 
 Each declared layer is run on what the run itself sent to it, and each neuron follows the run's own
 spikes: its reset, its refractory time and its adaptation use what was fired. So a wrong spike is
-one wrong decision, and not the first of an avalanche; a tie in one neuron hides nothing beside it
-or behind it; and the layers with wrong decisions are those that are not the declared ones.
+one wrong decision, and not the first of an avalanche. A tie in one neuron hides nothing beside it
+or behind it, and the layers with wrong decisions are those that are not the declared ones.
 docs/decisions/0047 says why.
+
+`replay` judges some samples of a run, block by block; `_Block` follows a block in float64 and
+bounds its rounding.
 """
 
 import math
@@ -26,9 +29,9 @@ from .judgement import Decision, LayerJudgement, Replay
 from .rounding import OPERATE, BoundedLayer, Rounding, bound_of, decisive, heard_exactly, known
 
 FINE_ENOUGH = 1 / 20  # of the way from reset to threshold: a coarser bound judges nothing
-_ROOM = 1 << 22  # numbers of a layer that are held at once
+_ROOM = 1 << 22  # numbers of a layer that are in memory at once
 _FEW = 8  # samples that are bounded one by one at once
-_CELLS = 65536  # that are bounded at once
+_CELLS = 65536  # cells that are bounded at once
 # Cells times steps of a layer in a block whose rounding is bounded one by one.
 _BOUNDED_AT_MOST = 1 << 21
 
@@ -48,27 +51,35 @@ def replay(
     Parameters
     ----------
     trial : Recording
-        Its spikes are followed; its traces ``before_reset`` and ``payload`` are held against the
+        Its spikes are followed. Its traces ``before_reset`` and ``payload`` are compared with the
         replay where it has them.
     samples : (n,) int64
+        Numbers of the samples to judge.
     dtypes : list of str
-        Of the run, and of the replay itself.
+        Dtypes of the run and of the replay itself.
     own : function (samples) -> spikes a layer, optional
         What refsim's own steps decide in the run's own dtype, on the run's own spikes. In a dtype
         so short that the proven bound says nothing, a decision is wrong where it is neither that
         nor within one rounding a step of the replay.
     in_doubt : collection of int
         Samples of which no decision can be called wrong.
+
+    Returns
+    -------
+    Replay
     """
     rounding = Rounding.of(dtypes, once=own is not None)
     network = trial.network
+    # Layers that nobody recorded are followed, but not judged.
     found = Replay([LayerJudgement() for _ in network.layers], samples)
     for index, layer in enumerate(found.layers):
         layer.judged = index in trial.recorded_layers
+    # Blocks of samples keep the memory small.
     widest = max(layer.n_post for layer in network.layers) * trial.drive.n_steps
     at_once = max(1, _ROOM // widest)
     for first in range(0, len(samples), at_once):
         _Block(trial, samples[first : first + at_once], rounding, found, own, in_doubt).judge()
+    # Blocks end sample by sample; the reader wants the first step first.
     for rows in (found.wrong, found.open):
         rows.sort(key=lambda row: (row.step, row.layer, row.sample, row.neuron))
     return found
@@ -76,7 +87,7 @@ def replay(
 
 @dataclass
 class _Followed:
-    """What one layer of a block did, (n_samples, n_steps, n_neurons)."""
+    """The activity of one layer of a block, (n_samples, n_steps, n_neurons) each."""
 
     fired: NDArray[np.bool_]
     given: NDArray[np.float64] | None  # what its spikes carried, where that is known
@@ -112,6 +123,7 @@ class _Block:
     def judge(self) -> None:
         """Follow, bound, and put what was found into the replay."""
         with np.errstate(all="ignore"):  # a neuron that runs away may leave float64
+            # A few samples are bounded one by one, many as ranges over all of them.
             few = len(self.samples) <= _FEW
             reach = (Each if few else Ranges)(
                 self.network, self.drive, self.rounding, self.weighted
@@ -119,6 +131,7 @@ class _Block:
             self.layers = self._follow(reach)
             limits, sent = reach.limits, reach.offs
             for index, row in enumerate(self.layers):
+                # The report asks for these bounds where two equal runs come nearest to threshold.
                 if few:
                     rows = zip(self.samples.tolist(), row.distance, limits[index], strict=True)
                     self.found.bounds |= {
@@ -128,8 +141,9 @@ class _Block:
                     self._judge_layer(index, row, limits[index], sent[index])
 
     def _follow(self, reach: Each | Ranges) -> list[_Followed]:
-        """Run each layer on what the run sent to it, along the run's own spikes, and bound the
-        rounding of each step.
+        """Run each layer on what the run sent to it, along the run's own spikes.
+
+        The rounding of each step is bounded on the way.
         """
         layers, drive = self.network.layers, self.drive
         rows = [self._empty(index, layer) for index, layer in enumerate(layers)]
@@ -152,6 +166,7 @@ class _Block:
         return rows
 
     def _empty(self, index: int, layer: Layer) -> _Followed:
+        """Return a layer's row, with room for what the replay will find."""
         train, traces = (
             self.trial.spikes[index],
             self.trial.traces[index] if self.trial.traces else {},
@@ -189,6 +204,7 @@ class _Block:
                 row.way.append(np.abs(threshold - took.states[model.membrane])[fired])
         seen = np.broadcast_to(tested[0][0], fired.shape)
         row.seen[:, step] = seen
+        # Where the run's membrane is known, it is compared as well.
         if row.off is not None:
             row.off[:, step] = _apart(
                 self.trial.traces[index]["before_reset"][self.samples, step], seen
@@ -204,13 +220,13 @@ class _Block:
     def _judge_layer(self, index: int, row: _Followed, limit: Floats, sent: list[Any]) -> None:
         """Count the decisions of a layer.
 
-        Where the bound over all samples is too coarse to tell, bound them one by one.
+        Cells in which the bound over all samples is too coarse to tell are bounded one by one.
         """
         layer, judged = self.network.layers[index], self.found.layers[index]
         if layer.model.discrete.over_steps and heard_exactly(self.network, index):
             self._judge_over_steps(index, row)
             return
-        # What it hears is rounded too, and that bound is of one order.
+        # The input is rounded as well, and a run may add it up in another order.
         if row.off is not None and layer.model.discrete.over_steps:
             row.off = np.maximum(
                 row.off - bound_of(layer, self.heard[index], self.unit + self.rounding.once), 0.0
@@ -218,6 +234,7 @@ class _Block:
         way = self._way(index, row)
         fine = limit <= FINE_ENOUGH * way
         fires = bool(layer.model.discrete.fire)
+        # Cells need a bound of their own where numbers are off, or tests are near their bound.
         near = np.zeros((len(self.samples), layer.n_post), bool)
         if row.off is not None:
             near |= (~(row.off <= limit)).any(axis=1)
@@ -244,6 +261,7 @@ class _Block:
             self._bound_cells(
                 index, row, chosen, sent, self.rounding, bound, seen_bound, number_bound
             )
+        # In a short dtype a number is judged by what is proven alone.
         if self.rounding.once and (row.off is not None or row.off_number is not None):
             seen_bound, number_bound = self._proven(index, row, sent, seen_bound, number_bound)
         if fires:
@@ -271,7 +289,7 @@ class _Block:
             )
 
     def _judge_over_steps(self, index: int, row: _Followed) -> None:
-        """Hold a read-out over the steps against the replay.
+        """Compare a read-out over the steps with the replay.
 
         A run may add over inputs and steps in any order.
         """
@@ -284,8 +302,9 @@ class _Block:
             judged.membranes += self._off(index, row, row.off, bound, "membrane")
 
     def _count(self, index: int, row: _Followed, bound: Floats, way: float) -> None:
+        """Count the decisions of a layer, and note those that are not right."""
         judged = self.found.layers[index]
-        # Nearly all decisions are as declared and bounded finely enough: only the others are looked
+        # Nearly all decisions are as declared and bounded finely enough. Only the others are looked
         # at one by one.
         at = np.nonzero(row.differs | ~(bound <= FINE_ENOUGH * way))
         differs, doubted, distance = (
@@ -294,7 +313,7 @@ class _Block:
             np.abs(row.distance[at]),
         )
         reach = np.where(doubted & differs, np.inf, bound[at])
-        # A distance of 0 in exact sums is a difference; a distance within a bound above 0 is none.
+        # At a bound of 0 the sums are exact, and even a distance of 0 is a real difference.
         beyond = differs & np.isfinite(reach) & ((distance > reach) | (reach == 0))
         beyond |= (
             differs
@@ -327,13 +346,12 @@ class _Block:
     def _parted_before(
         self, numbers: Floats, row: _Followed, bound: Floats, way: float
     ) -> NDArray[np.bool_]:
-        """Return where the replay is no number and had lost the run before that.
+        """Return where the replay is NaN, and had lost the run before that.
 
-        An earlier bound was coarse, or a decision another.
-
-        A neuron whose step doubles an error takes the replay another way than the run, though both
-        are right. If it then leaves the range of numbers, because a spike that it needed was none
-        of the run's, that says nothing of the run.
+        It has lost the run where an earlier bound was coarse, or an earlier decision another. A
+        neuron whose step doubles an error takes the replay another way than the run, though both
+        are right. If the replay then leaves the range of numbers, because a spike that it needed
+        was none of the run's, that says nothing of the run.
         """
         found = np.zeros(numbers.shape, bool)
         sample, neuron = np.nonzero(np.isnan(numbers).any(axis=1))
@@ -347,8 +365,9 @@ class _Block:
         return found
 
     def _coarsest(self, row: _Followed, bound: Floats, way: float) -> float:
-        """Return the largest bound as a share of the way from reset to threshold, or from there to
-        a membrane that is farther.
+        """Return the largest bound as a share of the way from reset to threshold.
+
+        For a membrane that is farther from threshold than that, its own distance is the measure.
         """
         far = np.abs(row.distance)
         np.fmax(far, way, out=far)
@@ -364,8 +383,9 @@ class _Block:
         what: str,
         unknown: Any = False,
     ) -> int:
-        """Count known numbers that are farther from the replay than rounding reaches, but for those
-        of which the replay knows nothing.
+        """Count known numbers that are farther from the replay than rounding reaches.
+
+        Numbers of which the replay knows nothing are left out.
         """
         beyond = (
             ~np.asarray(unknown)
@@ -410,6 +430,7 @@ class _Block:
             )
 
     def _trial_seen(self, index: int, at: tuple[int, int, int]) -> float | None:
+        """Return the membrane of the run at a decision, or None where nobody recorded it."""
         traces = self.trial.traces[index] if self.trial.traces else {}
         if "before_reset" not in traces:
             return None
@@ -419,7 +440,7 @@ class _Block:
     def _way(self, index: int, row: _Followed) -> float:
         """Return how far it is from reset to threshold.
 
-        Seen at spikes, else from the start to the nearest approach.
+        It is seen at spikes; without any, it is the way from the start to the nearest approach.
         """
         if row.way:
             ways = np.concatenate(row.way)
@@ -436,12 +457,11 @@ class _Block:
     def _proven(
         self, index: int, row: _Followed, sent: list[Any], seen_bound: Floats, number_bound: Floats
     ) -> tuple[Floats, Floats]:
-        """Return the bounds on known numbers, proven wherever one is off by more than one rounding
-        a step.
+        """Return the bounds on known numbers, proven where one is off by more than once.
 
-        A spike in a short dtype is held against refsim's own arithmetic as well, but a number may
-        be computed in any order and with more roundings or fewer: of it only what the bound of all
-        operations excludes is other than declared.
+        A spike in a short dtype is compared with refsim's own arithmetic as well. But a number may
+        be computed in any order, and with more roundings or fewer. So it is other than declared
+        only where the bound of all operations excludes it.
         """
         off = np.zeros_like(row.differs) if row.off is None else ~(row.off <= seen_bound)
         off |= (
@@ -486,9 +506,11 @@ class _Block:
         rounding: Rounding,
         *bounds: Floats,
     ) -> None:
+        """Bound the rounding of so many cells as fit into memory at once."""
         layer = self.network.layers[index]
         weighted = self.weighted[index] if rounding == self.rounding else sums_of(layer, rounding)
         at = (cells[:, 0], cells[:, 1])
+        # Each sample's input is weighed once, for all its neurons.
         involved, place = np.unique(at[0], return_inverse=True)
         bounded = BoundedLayer(
             layer,
@@ -508,6 +530,7 @@ class _Block:
             )
             sums = {}
             for name, weigh in weighted.items():
+                # Of each sum only the cells that are followed are kept.
                 total = weigh(frames, off)
                 sums[name] = replace(
                     total,
@@ -521,6 +544,7 @@ class _Block:
                 computed.append(number)
                 return number if given is None else instead(given, rounding.unit)
 
+            # The decision, the membrane and what the spike carries have a bound each.
             tested = bounded.step(sums, row.fired[at[0], step, at[1]], follow=follow)
             whole = (at[0], step, at[1])
             fires = bool(layer.model.discrete.fire)
@@ -534,14 +558,15 @@ class _Block:
 def _apart(trial: Any, declared: Any) -> Any:
     """Return how far two numbers lie apart.
 
-    A number that is none lies infinitely far, one that a module hides at 0.
+    A NaN of the trial is a number that its module hides, and counts as equal. Where the declared
+    number is NaN the distance is NaN, which lies within no bound.
     """
     trial = np.asarray(trial, np.float64)
     return np.where(np.isnan(trial), 0.0, np.abs(trial - declared))
 
 
 def _nearest(gaps: list[Any], holds: list[Any], fires: Any) -> Any:
-    """Return the distance of the comparison on which a spike hangs; see `decisive`."""
+    """Return the distance of the comparison on which a spike depends; see `decisive`."""
     distance, holding = (
         np.stack(gaps),
         np.stack([np.broadcast_to(each, fires.shape) for each in holds]),

@@ -1,11 +1,11 @@
-"""Event streams that cards declare beside the spikes.
+"""Event streams that cards declare beside the spikes, judged event by event.
 
-Each event of a trial judged on its own, as a spike is.
+Each event of a trial is judged on its own, as a spike is: the declared step runs on what the trial
+itself sent, along the trial's own spikes and events.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,10 @@ from ..engines.arrivals import heard_by
 from ..engines.discrete import LayerState, parts_by_input
 from ..networks.network import Layer
 from ..networks.recording import Recording
+from .distances import dtypes_of
 from .rounding import BoundedLayer, BoundedSum, Rounding
 
-MEASURE = "mismatched events"
+EVENTS = "mismatched events"
 _AT_ONCE = 1 << 20  # cells whose rounding is bounded at once
 
 
@@ -34,8 +35,8 @@ class Stream:
     mismatched : int
         Events that only one of the two runs has.
     wrong, within : int
-        Events of the trial that are not those of the declared step on what the trial itself sent:
-        beyond rounding, and within it.
+        Events of the trial that differ from those of the declared step on what the trial itself
+        sent: beyond rounding, and within it.
     first : tuple of int
         Sample, step and neuron of the first wrong one, else of the first that is mismatched; empty
         where there is none.
@@ -51,7 +52,7 @@ class Stream:
     first: tuple[int, ...] = ()
     recorded: bool = True
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the row of report.json."""
         return {
             **asdict(self),
@@ -96,8 +97,8 @@ def compare_streams(reference: Recording, trial: Recording) -> tuple[Stream, ...
 def judge_streams(claim: Claim, reference: Recording, trial: Recording) -> Verdict:
     """Judge the number of mismatched events, as mismatched spikes are judged.
 
-    A fail as soon as one event of the trial is wrong; inconclusive where those that differ lie
-    within rounding, or follow from spikes that do, or where nobody recorded them.
+    It is a fail as soon as one event of the trial is wrong. It is inconclusive where the events
+    that differ lie within rounding or follow from spikes that do, or where nobody recorded them.
     """
     streams = compare_streams(reference, trial)
     if not streams:
@@ -108,10 +109,12 @@ def judge_streams(claim: Claim, reference: Recording, trial: Recording) -> Verdi
             run=trial.label,
             detail="no card of the network declares an event stream",
         )
+    # The report needs words and a number.
     facts = {"streams": [stream.as_dict() for stream in streams]}
     hidden = [stream for stream in streams if not stream.recorded]
     told = "; ".join(str(stream) for stream in streams if stream.first or not stream.recorded)
     value = sum(stream.mismatched for stream in streams)
+    # One wrong event decides; else what is open; else all are the same.
     if any(stream.wrong for stream in streams):
         status = "fail"
     elif hidden or value:
@@ -138,7 +141,9 @@ def judge_streams(claim: Claim, reference: Recording, trial: Recording) -> Verdi
 
 
 def _of_layer(index: int, layer: Layer, reference: Recording, trial: Recording) -> Iterator[Stream]:
+    """Yield the streams of one layer, compared and judged."""
     names = layer.model.discrete.streams
+    # Only streams that both runs show can be compared.
     left, right = (
         {name: found for name in names if (found := _events(run, index, name)) is not None}
         for run in (reference, trial)
@@ -146,10 +151,12 @@ def _of_layer(index: int, layer: Layer, reference: Recording, trial: Recording) 
     if {*left, *right} != {*names} or len(left) != len(right):
         yield from (Stream(index, name, recorded=name in left and name in right) for name in names)
         return
+    # Each event is judged by itself.
     off = _off(_Followed(index, layer, trial, right), (reference, trial))
     for name in names:
         wrong, within = off[name]
         other = left[name] != right[name]
+        # The first is named by step, then by sample and neuron.
         places = np.argwhere(wrong if wrong.any() else other)
         first = min(places.tolist(), key=lambda at: (at[1], at[0], at[2])) if len(places) else ()
         yield Stream(
@@ -160,7 +167,7 @@ def _of_layer(index: int, layer: Layer, reference: Recording, trial: Recording) 
 def _events(run: Recording, index: int, name: str) -> NDArray[np.float64] | None:
     """Return a stream, (n_samples, n_steps, n_neurons).
 
-    None where a run did not record it, or a module hides it.
+    Returns None where a run did not record it, or a module hides it.
     """
     found = run.traces[index].get(name) if run.traces else None
     return None if found is None or np.isnan(found).all() else np.asarray(found, np.float64)
@@ -168,7 +175,7 @@ def _events(run: Recording, index: int, name: str) -> NDArray[np.float64] | None
 
 @dataclass(frozen=True, eq=False)
 class _Followed:
-    """A layer of a trial, and its events by stream, (n_samples, n_steps, n_neurons), each."""
+    """A layer of a trial, and its events by stream, (n_samples, n_steps, n_neurons) each."""
 
     index: int
     layer: Layer
@@ -176,16 +183,20 @@ class _Followed:
     events: Mapping[str, NDArray[np.float64]]
 
 
-def _off(layer: _Followed, runs: tuple[Recording, Recording]) -> dict[str, tuple[Any, Any]]:
+def _off(
+    layer: _Followed, runs: tuple[Recording, Recording]
+) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     """Return, by stream, where the trial's events are not those of the declared step.
 
-    Beyond rounding, and within it.
+    For each stream that is a pair of bool arrays: beyond rounding, and within it.
     """
     everyone = np.arange(layer.trial.drive.n_samples)
-    plain = _plain(layer, everyone)
-    off = {name: events != plain[name] for name, events in layer.events.items()}
+    declared = _declared_events(layer, everyone)
+    off = {name: events != declared[name] for name, events in layer.events.items()}
+    # Only samples that differ need a bound on rounding, which costs more.
     some = np.flatnonzero(np.any([each.any(axis=(1, 2)) for each in off.values()], axis=0))
     found = {name: (each.copy(), np.zeros_like(each)) for name, each in off.items()}
+    # They are bounded in parts, so that memory stays small.
     for part in (
         np.array_split(some, max(1, len(some) * layer.layer.n_post // _AT_ONCE))
         if len(some)
@@ -197,10 +208,10 @@ def _off(layer: _Followed, runs: tuple[Recording, Recording]) -> dict[str, tuple
     return found
 
 
-def _plain(layer: _Followed, samples: Ints) -> dict[str, NDArray[np.float64]]:
-    """Run a layer on what the trial sent to it, along the trial's own spikes and events.
+def _declared_events(layer: _Followed, samples: Ints) -> dict[str, NDArray[np.float64]]:
+    """Return the events of the declared step on what the trial sent.
 
-    Return the events of the declared step.
+    The layer runs along the trial's own spikes and events, so that each event stands alone.
     """
     trial, drive = layer.trial, layer.trial.drive.take(samples)
     state = LayerState.start(
@@ -227,7 +238,7 @@ def _tipped(
 ) -> dict[str, NDArray[np.bool_]]:
     """Return where the rounding of both runs may tip an event of the declared step."""
     trial, drive = layer.trial, layer.trial.drive.take(samples)
-    rounding = Rounding.of([str(run.provenance["dtype"]) for run in runs])
+    rounding = Rounding.of(dtypes_of(*runs))
     weighted = {
         name: BoundedSum(part, rounding) for name, part in parts_by_input(layer.layer).items()
     }
@@ -243,19 +254,18 @@ def _tipped(
     for step, heard in enumerate(
         heard_by(trial.network, layer.index, drive.frames(), _sent(trial, samples))
     ):
+        # An event is 0 or 1: any error above 0 means that rounding can tip it.
         bounded.step({name: weigh(heard) for name, weigh in weighted.items()}, fired[:, step])
         for name, tipped in found.items():
             tipped[:, step] = bounded.carried.errors[name] > 0
+            # The next step starts from the trial's own events, which are exact.
             bounded.values[name] = layer.events[name][samples, step]
             bounded.carried.errors[name] = np.zeros(tipped[:, step].shape)
     return found
 
 
 def _sent(trial: Recording, samples: Ints) -> list[NDArray[np.float64]]:
-    """Return what other layers heard of each layer.
-
-    Its spikes, or what they carried where that was recorded.
-    """
+    """Return what each layer sent: its spikes, or what they carry where that was recorded."""
     found = []
     for index, layer in enumerate(trial.network.layers):
         carried = trial.traces[index].get("payload") if layer.model.discrete.payload else None

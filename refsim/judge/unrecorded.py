@@ -1,13 +1,12 @@
-"""Layers that nobody recorded.
-
-What they may have fired, where rounding leaves it open, so that the recorded ones are what they
-are.
+"""What layers that nobody recorded may have fired, where rounding leaves it open.
 
 A right recording in float32 of the last layer alone may part from the reference because a neuron
-below it, which nobody saw, lies on its threshold. So the decisions of such layers that rounding can
-tip are tried the other way; where one that is tipped makes what was recorded, the two part there,
+below it, which nobody saw, lies on its threshold. So decisions of such layers that rounding can tip
+are tried the other way. Where one that is tipped makes what was recorded, the two part there,
 within rounding. Where none does, but some lie within rounding, nothing is decided: those layers
 must be recorded.
+
+`settle` does this for a trial; `_Search` tries the decisions of one sample.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 
 from ..core.arrays import Ints
 from ..core.spikes import SpikeTrains
-from ..engines.following import Flip, Known, Rasters, replay
+from ..engines.following import Flip, Known, Rasters, follow_and_decide
 from ..networks.recording import Recording
+from .distances import dtypes_of
 from .recorded import known_of, unlike, upstream
 from .rounding import distances_to_threshold
 
@@ -29,21 +29,21 @@ _AT_ONCE = 48  # decisions that are tried in one run
 _BLOCK = 16  # samples that are looked at in one run
 _NEVER = (1 << 62, 0, 0)
 
-Decision = tuple[int, int, int]  # layer, step, neuron
+UnseenDecision = tuple[int, int, int]  # layer, step, neuron
 # Step, how many there are wrong with a minus, layer: the larger, the later.
 Place = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """A trial whose unrecorded layers are what rounding lets them be.
+    """A trial whose unrecorded layers fire what rounding lets them fire.
 
     Attributes
     ----------
     trial : Recording
     open : (n,) int64
-        Samples that part where a layer that was not recorded lies within rounding of threshold, and
-        nothing tells which way it went.
+        Samples that part where a layer that was not recorded lies within rounding of threshold, so
+        that nobody can say which way it went.
     tipped : int
         Decisions of unrecorded layers that were taken the other way.
     """
@@ -64,8 +64,13 @@ def settle(trial: Recording, reference: Recording, others: Sequence[Recording] =
     others : list of Recording
         Runs of the same network and drive in the trial's dtype, whose unrecorded layers are tried
         first.
+
+    Returns
+    -------
+    Settled
     """
     known = known_of(trial)
+    # At least some spikes of these layers are unknown.
     free = [
         index
         for index in range(len(trial.network.layers))
@@ -74,17 +79,19 @@ def settle(trial: Recording, reference: Recording, others: Sequence[Recording] =
     parted = _parted(known, reference)
     if not free or not len(parted):
         return Settled(trial, np.zeros(0, np.int64))
+    # First the spikes of other runs in the same dtype: they may explain a sample at once.
     fired = [train.dense() for train in trial.spikes]
     for other in others:
         same = np.setdiff1d(parted, _parted(known, other))
         for index in free if len(same) else ():
             fired[index][same] = other.spikes[index].take(same).dense()
         parted = np.setdiff1d(parted, same)
+    # Then a search, sample by sample, for decisions that rounding can tip.
     search = _Search(trial, reference, known)
     doubtful, sure = search.doubtful(_by_step(parted, known, reference), fired)
     left, tipped = [], 0
     for row, sample in enumerate(doubtful):
-        # beside a sure fault there is nothing to gain: what is in doubt is left open
+        # Beside a sure fault there is nothing to gain: what is in doubt is left open.
         found = (
             search.run(sample, [each[sample][None] for each in fired])
             if row < _SAMPLES and not sure
@@ -96,6 +103,7 @@ def settle(trial: Recording, reference: Recording, others: Sequence[Recording] =
         tipped += found[1]
         for index in free:
             fired[index][sample] = found[0][index][0]
+    # The trial gets the spikes that were found.
     trains = tuple(SpikeTrains.from_dense(each, trial.network.dt) for each in fired)
     return Settled(replace(trial, spikes=trains), np.array(left, np.int64), tipped)
 
@@ -109,7 +117,7 @@ def _parted(known: Mapping[int, Known], run: Recording) -> Ints:
 
 
 def _by_step(samples: Ints, known: Mapping[int, Known], run: Recording) -> Ints:
-    """Return samples by the step in which they part from a run."""
+    """Return samples sorted by the step in which they part from a run."""
     steps = [
         unlike(each, run.spikes[index].dense())[samples].any(axis=2)
         for index, each in known.items()
@@ -119,24 +127,24 @@ def _by_step(samples: Ints, known: Mapping[int, Known], run: Recording) -> Ints:
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """Tips unseen decisions of a sample, one after the other, until what was recorded comes out."""
+    """A search that tips unseen decisions of a sample until what was recorded comes out."""
 
     trial: Recording
     reference: Recording
     known: Mapping[int, Known]
 
     def doubtful(self, samples: Ints, fired: Rasters) -> tuple[list[int], bool]:
-        """Return the samples that are wrong where something unseen may be the reason, and whether
-        one is wrong without.
+        """Return the samples that an unseen decision may explain, and whether one is wrong without.
 
-        Those that part first are looked at first, and none behind one that is wrong without such a
-        reason: it decides.
+        Those that part first are looked at first. None is looked at behind one that is wrong
+        without such a reason: that one decides.
         """
         found, sure = [], False
         for first in range(0, len(samples), _BLOCK):
             some = np.sort(samples[first : first + _BLOCK])
             if sure:
                 break
+            # Two things are needed: where rounding can tip a decision, and where each sample parts.
             mine = [each[some] for each in fired]
             near = self._near(mine, some)
             for row, parts in enumerate(self._first(*self._tip(some, [[]] * len(some)), near)):
@@ -149,14 +157,17 @@ class _Search:
         return found, sure
 
     def run(self, sample: int, fired: Rasters) -> tuple[Rasters, int] | None:
-        """Return what all layers fire and how many decisions tipped, where every recorded decision
-        is then right or within rounding; else None.
+        """Return what all layers fire, and how many decisions were tipped; None where none helps.
+
+        What is returned has every recorded decision right or within rounding.
         """
-        tipped: list[Decision] = []
+        tipped: list[UnseenDecision] = []
         one = np.array([sample])
+        # Start from what fires now, and from where that is first wrong.
         near = self._near(fired, one)
         parts = self._first(*self._tip(one, [tipped]), near)[0]
         for _ in range(_ROUNDS):
+            # Try the decisions that can matter, all at once, each tipped by itself.
             tried = [
                 row
                 for row in self._candidates([each[0] for each in near], parts)
@@ -166,6 +177,7 @@ class _Search:
                 return None
             runs = self._tip(np.full(len(tried), sample), [[*tipped, each] for each in tried])
             firsts = self._first(*runs, near)
+            # Keep the one after which the sample is right for longest.
             best = max(range(len(tried)), key=lambda row: firsts[row])
             if firsts[best][:2] <= parts[:2]:
                 return None
@@ -180,9 +192,9 @@ class _Search:
     def _near(self, fired: Rasters, samples: Ints) -> Rasters:
         """Return the decisions that rounding can tip, where each neuron follows what fired.
 
-        Those of which no bound is known too.
+        Those of which no bound is known are among them.
         """
-        dtypes = (str(self.reference.provenance["dtype"]), str(self.trial.provenance["dtype"]))
+        dtypes = dtypes_of(self.reference, self.trial)
         trains = tuple(SpikeTrains.from_dense(each, self.trial.network.dt) for each in fired)
         part = replace(self.trial, drive=self.trial.drive.take(samples), spikes=trains)
         layers = distances_to_threshold(part, np.arange(len(samples)), dtypes)
@@ -191,19 +203,18 @@ class _Search:
             for each in layers
         ]
 
-    def _candidates(self, near: Sequence[NDArray[np.bool_]], parts: Place) -> list[Decision]:
-        """Return the unseen decisions within rounding that lead to where it parts, the latest
-        first.
-        """
+    def _candidates(self, near: Sequence[NDArray[np.bool_]], parts: Place) -> list[UnseenDecision]:
+        """Return the unseen decisions within rounding that lead to a place, the latest first."""
         step, _, layer = parts
         rows = []
+        # Only what is upstream of the layer, and not later, can have caused it.
         for index in upstream(self.trial.network, layer) | {layer}:
             for at, neuron in np.argwhere(near[index][: step + 1] & ~self._seen(index)[: step + 1]):
                 rows.append((index, int(at), int(neuron)))
         return sorted(rows, key=lambda row: (-row[1], -row[0], row[2]))
 
     def _seen(self, index: int) -> NDArray[np.bool_]:
-        """Return where a layer was recorded, (n_steps, n_neurons)."""
+        """Return where a layer was recorded, (n_steps, n_neurons) bool."""
         shape = (self.trial.drive.n_steps, self.trial.network.layers[index].n_post)
         each = self.known.get(index)
         return (
@@ -214,10 +225,15 @@ class _Search:
             else each.seen
         )
 
-    def _tip(self, samples: Ints, choices: Sequence[Sequence[Decision]]) -> tuple[Rasters, Rasters]:
+    def _tip(
+        self, samples: Ints, choices: Sequence[Sequence[UnseenDecision]]
+    ) -> tuple[Rasters, Rasters]:
         """Run a sample for each choice of unseen decisions that are taken the other way.
 
-        Return what fires, and what is decided.
+        Returns
+        -------
+        fired, decided : list of (n_choices, n_steps, n_neurons) bool, one a layer
+            What fires, and what each layer decides where it follows that.
         """
         known = {
             index: Known(
@@ -228,12 +244,12 @@ class _Search:
             for index, each in self.known.items()
         }
         flips: list[Flip] = [(row, *each) for row, choice in enumerate(choices) for each in choice]
-        return replay(self.trial.network, self.trial.drive, known, samples, flips)
+        return follow_and_decide(self.trial.network, self.trial.drive, known, samples, flips)
 
     def _first(self, fired: Rasters, decided: Rasters, near: Rasters) -> list[Place]:
-        """Return, a row, the first recorded decision that is wrong beyond rounding.
+        """Return, for each row, the first recorded decision that is wrong beyond rounding.
 
-        `_NEVER` where there is none.
+        It is `_NEVER` where there is none.
         """
         found = [_NEVER] * len(fired[0])
         for index in self.known:
@@ -241,6 +257,7 @@ class _Search:
                 axis=2
             )
             for row in np.flatnonzero(wrong.any(axis=1)):
+                # Tuples compare by step, then by the number of wrong decisions.
                 step = int(np.argmax(wrong[row] > 0))
                 found[row] = min(found[row], (step, -int(wrong[row, step]), index))
         return found

@@ -1,6 +1,4 @@
-"""Show what was found: a sentence and a table in the terminal, JSON for machines, one HTML page
-with pictures.
-"""
+"""Show what was found: a sentence and a table in the terminal, JSON for machines, a page."""
 
 from .report import Report
 from .validate import compare, validate

@@ -14,12 +14,14 @@ from .text import facts
 
 
 def page(findings: Findings, content: Mapping[str, Any]) -> str:
-    """Return the page: the findings, and the content of report.json."""
+    """Return the page, from the findings and the content of report.json."""
     template = Template((Path(__file__).parent / "page.html").read_text("utf-8"))
+    # The reason for a limit is given with the first run that it judges.
     claims, told = [], set()
     for verdict in findings.verdicts:
         claims.append(_row(verdict, because=verdict.claim not in told))
         told.add(verdict.claim)
+    # Everything that comes from a file is escaped.
     return template.substitute(
         verdict=content["verdict"],
         id=content["id"],
@@ -36,6 +38,7 @@ def page(findings: Findings, content: Mapping[str, Any]) -> str:
 def _row(verdict: Verdict, *, because: bool) -> str:
     """Return a table row; the reason for a limit is given once for all runs."""
     claim = verdict.claim
+    # What happened stands with the run, the reason for the limit with the measure.
     detail = f'<span class="because">{escape(verdict.detail)}</span>' if verdict.detail else ""
     reason = f'<span class="because">{escape(claim.because)}</span>' if because else ""
     run = (

@@ -1,10 +1,8 @@
-"""report.json and report.html appear together.
+"""report.json and report.html appear together, whenever a run is killed.
 
-Whoever opens the folder finds the old two or the new two, whenever a run is killed.
-
-Two files cannot be replaced in one move, but one link can. Both names are links through `.report`,
-which leads to a folder with both files; a new pair is written whole beside it, and then `.report`
-is turned to it.
+Whoever opens the folder finds the old two or the new two. Two files cannot be replaced in one move,
+but one link can. Both names are links through `.report`, which leads to a folder with both files. A
+new pair is written whole beside it, and then `.report` is turned to it.
 """
 
 import contextlib
@@ -26,14 +24,14 @@ def write_pair(folder: Path, texts: Mapping[str, str]) -> None:
     Parameters
     ----------
     folder : Path
-        Made where absent. What else lies in it stays.
+        It is made where absent. Other files in it stay.
     texts : dict of str to str
-        Name -> content.
+        The content of each file, by its name.
 
     Raises
     ------
     OSError
-        Where the folder cannot be written; then it is as it was.
+        Where the folder cannot be written. It is then as it was before.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
@@ -42,9 +40,9 @@ def write_pair(folder: Path, texts: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Let another process that writes to the folder wait.
+    """Keep other processes from writing to the folder meanwhile.
 
-    Where a file system has no locks, none does.
+    Where a file system has no locks, none is kept away.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -56,14 +54,18 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write the pair, turn the link to it, and remove what is no longer seen."""
+    # A folder in the place of a file cannot be replaced by a link.
     if stuck := [
         name
         for name in (*texts, _TURN)
         if (folder / name).is_dir() and not (folder / name).is_symlink()
     ]:
         raise OSError(errno.EISDIR, f"{stuck[0]} in it is a folder", str(folder))
+    # The new pair lies whole beside the old one before anything changes.
     new = _filled(folder, texts)
     try:
+        # The first time, plain files become links that show the same.
         if not all(_is_link(folder / name) for name in texts):
             _hang(folder, list(texts))
         _turn(folder, new)
@@ -72,6 +74,7 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
     except BaseException:
         _drop(new, texts)
         raise
+    # Only now may the old pair go.
     _sweep(folder, texts)
 
 
@@ -79,6 +82,7 @@ def _filled(folder: Path, texts: Mapping[str, str]) -> Path:
     """Write all files into a new folder, down to the disk."""
     made = Path(tempfile.mkdtemp(prefix=_KEPT, dir=folder))
     try:
+        # A temporary folder is private; a report is as readable as the user's other files.
         made.chmod(0o777 & ~_umask())
         for name, text in texts.items():
             with open(made / name, "w", encoding="utf-8") as file:
@@ -92,19 +96,21 @@ def _filled(folder: Path, texts: Mapping[str, str]) -> Path:
 
 
 def _umask() -> int:
+    """Return the bits that the user's new files lack; the system tells only by setting them."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
 
 
 def _is_link(path: Path) -> bool:
+    """Return whether a name is a link through `.report`."""
     return path.is_symlink() and os.readlink(path) == f"{_TURN}/{path.name}"
 
 
 def _hang(folder: Path, names: list[str]) -> None:
     """Make each name a link through `.report` without changing what is seen.
 
-    It leads to a copy of what is there.
+    The links lead to a copy of what is there.
     """
     old = Path(tempfile.mkdtemp(prefix=_KEPT, dir=folder))
     old.chmod(0o777 & ~_umask())
@@ -117,12 +123,13 @@ def _hang(folder: Path, names: list[str]) -> None:
 
 
 def _turn(folder: Path, target: Path) -> None:
-    """Let `.report` lead to a folder: here, and in one move, the pair changes."""
+    """Let `.report` lead to another folder; in this one move the pair changes."""
     _link(target.name, folder / _TURN)
 
 
 def _link(target: str, path: Path) -> None:
     """Put a link in the place of whatever has the name."""
+    # A link is made under another name and moved, for only a move replaces at once.
     aside = path.with_name(f"{_KEPT}{os.urandom(6).hex()}.link")
     try:
         os.symlink(target, aside)
@@ -138,9 +145,9 @@ def _link(target: str, path: Path) -> None:
 
 
 def _one_after_the_other(folder: Path, new: Path, names: list[str]) -> None:
-    """Replace the files where there are no links.
+    """Replace the files one by one, where a file system has no links.
 
-    The last is taken away first, so that no two of different runs stand together.
+    All but the first are removed before, so that no two files of different runs stand together.
     """
     first, *rest = names
     for name in rest:
@@ -150,7 +157,7 @@ def _one_after_the_other(folder: Path, new: Path, names: list[str]) -> None:
 
 
 def _sweep(folder: Path, names: Mapping[str, str]) -> None:
-    """Remove the pairs that `.report` no longer leads to, of this run and of runs that were killed."""
+    """Remove the pairs that `.report` no longer leads to, and what killed runs left behind."""
     seen = os.readlink(folder / _TURN) if (folder / _TURN).is_symlink() else ""
     for path in folder.glob(f"{_KEPT}*"):
         if path.is_symlink() and path.suffix == ".link":
@@ -160,7 +167,7 @@ def _sweep(folder: Path, names: Mapping[str, str]) -> None:
 
 
 def _drop(path: Path, names: Mapping[str, str]) -> None:
-    """Remove a folder with a pair; one that holds anything else stays."""
+    """Remove a folder with a pair; a folder that holds anything else stays."""
     with contextlib.suppress(OSError):
         if {entry.name for entry in path.iterdir()} <= set(names):
             for name in names:

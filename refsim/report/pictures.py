@@ -1,5 +1,7 @@
-"""The pictures of a report. Shapes and line styles differ as well as colours, so that they print in
-grey.
+"""The pictures of a report.
+
+Shapes and line styles differ as well as colours, so that they print in grey. `pictures` draws all
+that the findings hold; `draw_run` draws a run of one neuron.
 """
 
 import base64
@@ -9,17 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..cases.findings import Closeup, Findings, Ladder, threshold_of
+from ..core.arrays import Ints
+from ..core.spikes import SpikeTrains
 from ..core.style import BLACK, BLUE, ORANGE, finished, new_figure
 from ..networks.recording import Recording
 
-_MOST_NAMED = 3  # changed decisions
+_MOST_NAMED = 3  # changed decisions that are named below the picture
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture with its title, what it shows in words, and its PNG."""
+    """A picture with its title, its PNG, and what it shows in words."""
 
     title: str
     words: str
@@ -34,6 +39,7 @@ class Picture:
 def pictures(findings: Findings) -> list[Picture]:
     """Draw what there is to draw."""
     drawn = []
+    # Pictures of two runs show spikes, membranes and decisions.
     if findings.worst is not None:
         drawn.append(_raster(findings))
         if findings.closeup is not None:
@@ -46,26 +52,31 @@ def pictures(findings: Findings) -> list[Picture]:
 
 
 def _finish(figure: Any, title: str, words: str) -> Picture:
+    """Return a figure as a picture of a report."""
     return Picture(title, words, finished(figure).bytes())
 
 
 def _raster(findings: Findings) -> Picture:
-    """Spikes of both runs of one sample, laid over each other.
+    """Draw the spikes of both runs of one sample over each other.
 
-    A ring for the reference, a dot for the trial.
+    A ring is a spike of the reference, a dot one of the trial.
     """
     found = findings.worst
     assert found is not None
+    # The sample of the first difference, else of the nearest approach, else the first.
     sample = (
         found.first.sample if found.first else findings.closeup.sample if findings.closeup else 0
     )
+    # Each layer has a band, in one figure as high as they need.
     sizes = [train.n_neurons for train in found.reference.spikes]
     figure, axes = new_figure(inches := min(max(4.2, 1 + 0.6 * len(sizes)), 24.0))
+    # Layers stand from the bottom up, with their names beside them.
     rows, ticks, names = bands(sizes, min(0.5 / (inches - 1), 0.8 / len(sizes))), [], []
     for layer, (left, right) in enumerate(
         zip(found.reference.spikes, found.trial.spikes, strict=True)
     ):
         mine, theirs = (_of_sample(train, sample) for train in (left, right))
+        # The legend needs each run once.
         label = {"ring": found.reference.label, "dot": found.trial.label} if layer == 0 else {}
         axes.scatter(
             mine[0],
@@ -85,6 +96,7 @@ def _raster(findings: Findings) -> Picture:
                 color="0.6",
                 linewidth=0.6,
             )
+    # A square marks the first difference.
     if found.first:
         where = found.first
         axes.scatter(
@@ -97,6 +109,7 @@ def _raster(findings: Findings) -> Picture:
             linewidths=1.6,
             label="first difference",
         )
+    # Steps are whole numbers.
     axes.set(
         xlabel="step",
         xlim=(-0.7, found.reference.drive.n_steps - 0.3),
@@ -105,6 +118,7 @@ def _raster(findings: Findings) -> Picture:
     )
     axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    # What the picture shows, for those who do not see it.
     words = (
         f"Sample {sample}: a ring is a spike of {found.reference.label}, a dot one of "
         f"{found.trial.label}; a dot in a ring is agreement."
@@ -115,9 +129,9 @@ def _raster(findings: Findings) -> Picture:
 
 
 def bands(sizes: Sequence[int], least: float) -> list[Callable[[Any], Any]]:
-    """Return, a layer, the height at which a neuron is drawn.
+    """Return for each layer the function from a neuron's number to its height in the picture.
 
-    Layers above one another, each as high as it is large, but none too low for its name.
+    Layers lie above one another, each as high as it is large, but none too low for its name.
 
     Parameters
     ----------
@@ -126,8 +140,9 @@ def bands(sizes: Sequence[int], least: float) -> list[Callable[[Any], Any]]:
     least : float
         Share of the whole that a layer's name needs.
     """
+    # A layer of few neurons is made as high as its name.
     heights = np.asarray(sizes, float)
-    for _ in range(50):  # what is made higher makes the whole higher
+    for _ in range(50):  # a band that is made higher makes the whole higher, and so the least too
         heights = np.maximum(sizes, least * heights.sum())
     starts = np.concatenate([[0.0], np.cumsum(heights)[:-1]])
     return [
@@ -137,14 +152,15 @@ def bands(sizes: Sequence[int], least: float) -> list[Callable[[Any], Any]]:
 
 
 def _row(start: float, height: float, n: int, neuron: Any) -> Any:
-    """Return where neurons of a layer of n lie in its band, of which a twelfth stays empty."""
+    """Return where neurons lie in the band of a layer of n; a twelfth of it stays empty."""
     return start + height * (1 / 24 + 11 / 12 * (neuron + 0.5) / n)
 
 
-def draw_run(table: Mapping[str, Any], recording: Recording) -> Picture:
+def draw_run(table: Mapping[str, ArrayLike], recording: Recording) -> Picture:
     """Draw a run of one neuron: input, membrane and spikes."""
     model = recording.network.layers[0].model
     figure, axes = new_figure(3.4)
+    # The picture shows input, membrane before and after the reset, spikes and threshold.
     time = np.asarray(table["time_s"]) * 1e3
     axes.step(time, table["input"], where="post", color="0.6", linewidth=1, label="input")
     axes.plot(time, table["before_reset"], color=BLUE, linewidth=1.6, label="membrane before reset")
@@ -168,6 +184,7 @@ def draw_run(table: Mapping[str, Any], recording: Recording) -> Picture:
         zorder=3,
         label="spike",
     )
+    # Only a constant threshold is a line.
     threshold = threshold_of(recording.network, 0, 0)
     if np.isfinite(threshold):
         axes.axhline(threshold, color="0.4", linewidth=0.8, linestyle=":", label="threshold")
@@ -182,13 +199,15 @@ def draw_run(table: Mapping[str, Any], recording: Recording) -> Picture:
     return _finish(figure, model.name, words)
 
 
-def _of_sample(train: Any, sample: int) -> tuple[Any, Any]:
+def _of_sample(train: SpikeTrains, sample: int) -> tuple[Ints, Ints]:
+    """Return steps and neurons of the spikes of one sample."""
     keep = train.sample == sample
     return train.step[keep], train.neuron[keep]
 
 
 def _membrane(closeup: Closeup, findings: Findings) -> Picture:
     """Draw what the threshold saw in one neuron, in both runs."""
+    # Each run is one line, beside the threshold and the place of the difference.
     found = findings.worst
     assert found is not None
     figure, axes = new_figure(3.0)
@@ -232,10 +251,12 @@ def _decisions(findings: Findings) -> Picture:
     found = findings.worst
     assert found is not None
     classes = found.reference.spikes[-1].n_neurons
+    # The table counts the samples that have each pair of classes.
     table = np.zeros((classes, classes), int)
     np.add.at(table, (found.reference.decisions(), found.trial.decisions()), 1)
     figure, axes = new_figure(4.0)
     changed = [pair for pair in np.argwhere(table) if pair[0] != pair[1]]
+    # A few classes make a table with numbers.
     if classes <= 20:
         axes.imshow(np.log1p(table), cmap="Greys", vmax=1.6 * np.log1p(table.max()))
         for row, column in np.argwhere(table):
@@ -251,6 +272,7 @@ def _decisions(findings: Findings) -> Picture:
         axes.plot([0, classes - 1], [0, classes - 1], color="0.8", linewidth=0.8, zorder=0)
         diagonal = np.flatnonzero(table.diagonal())
         axes.scatter(diagonal, diagonal, s=6, color=BLACK, label="same decision", clip_on=False)
+        # The changed ones are shown by size.
         if changed:
             rows, columns = np.transpose(changed)
             axes.scatter(
@@ -266,6 +288,7 @@ def _decisions(findings: Findings) -> Picture:
         axes.set(xlim=(-0.5, classes - 0.5), ylim=(classes - 0.5, -0.5), aspect="equal")
         figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     axes.set(xlabel=f"class in {found.trial.label}", ylabel=f"class in {found.reference.label}")
+    # The words name the classes that changed most often.
     words = (
         "Samples by class in either run; off the diagonal the decision changed "
         f"({found.changed_decisions} of {len(found.reference.decisions())})."
@@ -278,8 +301,9 @@ def _decisions(findings: Findings) -> Picture:
 
 
 def _ladder(ladder: Ladder) -> Picture:
-    """Draw spike displacement against the sub-step."""
+    """Draw the displacement of spikes against the sub-step."""
     figure, axes = new_figure(3.2)
+    # One line shows what the step costs, the other the order at which that shrinks.
     fractions = [1 / rung.refine for rung in ladder.rungs]
     axes.loglog(
         fractions,
@@ -288,6 +312,7 @@ def _ladder(ladder: Ladder) -> Picture:
         marker="o",
         label="from the declared step",
     )
+    # Where no spike differs there is nothing to draw on a logarithmic axis.
     pairs = [
         (1 / rung.refine, rung.to_next.mean_steps)
         for rung in ladder.rungs

@@ -1,4 +1,8 @@
-"""The one sentence a report opens with: is it the same network or not."""
+"""The one sentence that opens a report and says whether it is the same network.
+
+`sentence` writes it; each outcome of a comparison has a function for its words. What is said was
+decided before, by the comparison and its verdicts.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -9,35 +13,41 @@ from ..networks.recording import Recording
 
 
 def sentence(findings: Findings) -> str:
-    """Say what was found in one or two plain sentences; what it comes to was decided before."""
+    """Say what was found in one or two plain sentences."""
     worst = findings.worst
     if worst is None:
-        return _plain(findings)
+        return _without_runs(findings)
     text, failed = _WORDS[worst.outcome](findings, worst), "; ".join(_failed_claims(findings))
+    # A claim may fail beside a comparison that does not.
     if not failed:
         return text
     if worst.status == "fail":
         return f"{text} And a claim fails: {failed}."
-    # What opens the report is why it fails.
+    # The reason for a failure opens the report.
     return f"A claim fails: {failed}. Apart from that: {text[0].lower()}{text[1:]}"
 
 
 def _parted(worst: Comparison) -> str:
+    """Say in how many samples the two runs part."""
     parted = f"{len(worst.parted)} of {counted(worst.reference.drive.n_samples, 'sample')}"
     return f"{worst.trial.label} parts from {worst.reference.label} in {parted}"
 
 
 def _not_a_number(_findings: Findings, worst: Comparison) -> str:
+    """Say that a membrane is NaN or infinite."""
     return f"Not the same network: {describe(worst)} of {worst.trial.label}."
 
 
 def _wrong(findings: Findings, worst: Comparison) -> str:
+    """Say how many decisions are wrong, in which layers, and where the first is."""
     first, found = worst.first, worst.replay
     assert first is not None
+    # No spike is wrong, but a number that spikes carry.
     if first.what != "spike":
         return f"Not the same network: {worst.trial.label}: {describe(worst)}." + _convention(
             findings
         )
+    # The sentence says how many decisions are wrong, where, and by how much.
     count = counted(found.count("wrong"), "decision")
     return (
         f"Not the same network: {_parted(worst)}, with {count} wrong of "
@@ -47,7 +57,7 @@ def _wrong(findings: Findings, worst: Comparison) -> str:
 
 
 def _culprits(worst: Comparison) -> str:
-    """Name the layers whose decisions are wrong, where there are others whose are right."""
+    """Name the layers whose decisions are wrong, where other layers have none."""
     culprits = worst.replay.culprits
     if len(worst.replay.layers) == 1 or len(culprits) == len(worst.replay.layers):
         return ""
@@ -58,12 +68,14 @@ def _culprits(worst: Comparison) -> str:
 
 
 def _membranes(findings: Findings, worst: Comparison) -> str:
+    """Say which membranes are other than declared."""
     return f"Not the same network: {worst.trial.label} has {describe(worst)}." + _convention(
         findings
     )
 
 
 def _rounding(_findings: Findings, worst: Comparison) -> str:
+    """Say that rounding may explain every difference."""
     first = worst.first
     if first is None:
         return f"Not decided: {_parted(worst)}, and no decision of either is wrong by itself."
@@ -75,6 +87,7 @@ def _rounding(_findings: Findings, worst: Comparison) -> str:
 
 
 def _unjudged(_findings: Findings, worst: Comparison) -> str:
+    """Say that no bound on rounding is known where the two part."""
     assert worst.first is not None
     return (
         f"Not decided: {_parted(worst)}, first at {place(worst.first)}, where no bound on "
@@ -83,6 +96,7 @@ def _unjudged(_findings: Findings, worst: Comparison) -> str:
 
 
 def _silent(_findings: Findings, worst: Comparison) -> str:
+    """Say that a silent layer tests no weights."""
     layers = ", ".join(map(str, worst.silent_layers))
     return (
         f"Not decided: the runs agree, but layer {layers} never fires, and silence agrees "
@@ -91,6 +105,7 @@ def _silent(_findings: Findings, worst: Comparison) -> str:
 
 
 def _readout_differs(_findings: Findings, worst: Comparison) -> str:
+    """Say which readout differs."""
     off = next(readout for readout in worst.readouts if readout.differs)
     if len(worst.parted):
         return f"Not the same network: {_parted(worst)}, and beside that the {off}."
@@ -134,16 +149,20 @@ def _convention(findings: Findings) -> str:
 
 
 def _same(findings: Findings) -> str:
+    """Say what is the same, and how much that tells."""
+    # Recordings of some layers are named apart from whole runs.
     reference = findings.comparisons[0].reference
     whole = [found for found in findings.comparisons if not _unrecorded(found)]
     partly = [found for found in findings.comparisons if _unrecorded(found)]
-    # What was recorded in some layers alone is said of these: nobody saw the spikes of the others.
+    # A recording of some layers is named by these: nobody saw the spikes of the others.
     shown = whole or partly[:1]
     layers = range(len(reference.spikes)) if whole else partly[0].trial.recorded_layers
+    # Who fires the same spikes, how many, over how much input.
     trials = _and([found.trial.label for found in shown])
     spikes = sum(len(reference.spikes[layer]) for layer in layers)
     verb = "fires" if len(shown) == 1 else "fire"
     drive = reference.drive
+    # The size says on how much input the runs agree.
     size = (
         f"{counted(drive.n_samples, 'sample')}, {counted(len(layers), 'layer')} and "
         f"{counted(drive.n_steps, 'step')}"
@@ -158,11 +177,13 @@ def _same(findings: Findings) -> str:
         f"{reference.label}{carried}, over {size}{_stood_in(findings)}."
     )
     text = " ".join([text, *(_recorded_alone(found) for found in partly)])
+    # A layer that always fires tests its weights little.
     if full := [layer for layer in layers if _always(reference, layer)]:
         text += (
             f" {_layers(full).capitalize()} fire{'s' * (len(full) == 1)} in every step, "
             "which agrees with many weights: weaker input tells more."
         )
+    # What the file says otherwise belongs in the heading.
     contrary = [
         line for line in (findings.data or {}).get("ignored", ()) if " is declared with " in line
     ]
@@ -170,12 +191,14 @@ def _same(findings: Findings) -> str:
         text += f" Its file says otherwise, which was to be ignored: {'; '.join(contrary)}."
     if reference.network.undecided:
         text += f" Nothing is said of its classes: {reference.network.undecided}."
+    # How near the runs came to a difference closes the sentence.
     nearest = [found for found in findings.comparisons if found.nearest is not None]
     if not nearest:
         return text
     closest = min(nearest, key=lambda found: found.nearest or (0.0, 0, 0, 0))
     assert closest.nearest is not None
     text += f" Nearest approach to threshold: {closest.nearest[0]:.2g}"
+    # Where rounding reaches farther than that, the agreement is luck.
     lucky = [found for found in nearest if found.by_luck]
     if lucky:
         bound = max(found.nearest_bound or 0.0 for found in lucky)
@@ -194,14 +217,16 @@ def _same(findings: Findings) -> str:
 
 
 def _always(reference: Recording, layer: int) -> bool:
-    """Whether each neuron of a layer fires in each step, so that its spikes tell little of its
-    weights.
+    """Return whether each neuron of a layer fires in each step.
+
+    Such spikes tell little of the weights.
     """
     train = reference.spikes[layer]
     return len(train) == train.n_samples * train.n_steps * train.n_neurons
 
 
 def _unrecorded(found: Comparison) -> list[int]:
+    """Return the layers of a trial that nobody recorded."""
     return [
         layer
         for layer in range(len(found.trial.spikes))
@@ -213,6 +238,7 @@ def _recorded_alone(found: Comparison) -> str:
     """Say which layers were recorded, and of which nobody saw a spike."""
     free = _unrecorded(found)
     fires = [layer.model.discrete.fire is not None for layer in found.trial.network.layers]
+    # Of layers that fire the spikes were compared, of readouts the output.
     fired = [layer for layer in found.trial.recorded_layers if fires[layer]]
     read = [layer for layer in found.trial.recorded_layers if not fires[layer]]
     spikes = counted(sum(len(found.trial.spikes[layer]) for layer in fired), "spike")
@@ -226,11 +252,13 @@ def _recorded_alone(found: Comparison) -> str:
 
 
 def _layers(numbers: Sequence[int]) -> str:
+    """Return layers by their numbers, in words."""
     return f"layer{'s' * (len(numbers) > 1)} {_and([str(number) for number in numbers])}"
 
 
 def _stood_in(findings: Findings) -> str:
-    """Say where nobody's code but refsim's own ran, and how to put one's own on trial."""
+    """Say where no code but refsim's own ran, and how to put your own on trial."""
+    # A trial names whose code it ran.
     own = [
         found
         for found in findings.comparisons
@@ -250,7 +278,7 @@ def _and(names: list[str]) -> str:
 
 
 def _failed_claims(findings: Findings) -> list[str]:
-    """Say which claims fail that the comparison itself does not tell of."""
+    """Say which claims fail of which the comparison itself says nothing."""
     told = (IDENTITY, "changed decisions", "mismatched events")
     failed = [
         verdict
@@ -267,7 +295,9 @@ def _failed_claims(findings: Findings) -> list[str]:
     ]
 
 
-def _plain(findings: Findings) -> str:
+def _without_runs(findings: Findings) -> str:
+    """Say what was found where no two runs were compared."""
+    # Single neurons and gradients have claims alone.
     failed = [verdict for verdict in findings.verdicts if verdict.status == "fail"]
     if findings.verdict == "pass":
         count = sum(verdict.status == "pass" for verdict in findings.verdicts)

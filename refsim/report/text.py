@@ -1,8 +1,7 @@
-"""The report in a terminal: the sentence first, then what was run, then a line a claim.
+"""Reports for a terminal, in eighty columns.
 
-Eighty columns are enough.
-
-A forecast in a terminal: what a validation will need, before it is run. Eighty columns are enough.
+`render_report` shows what a validation found: the sentence first, then what was run, then a line
+for each claim. `render_plan` shows a forecast: what a validation will need, before it is run.
 """
 
 import math
@@ -12,24 +11,29 @@ from ..cards.read import notes
 from ..cases.findings import Findings
 from ..cases.forecast import Forecast
 from ..core.claims import Verdict
+from ..core.columns import WIDTH, entry, table
 from ..core.errors import counted, one_line
 from ..judge.comparison import Comparison
 from ..judge.judgement import Replay
 from ..networks.recording import decision_rule
 
-_FACT = 600  # characters of a fact: names of files and layers are somebody else's
+_FACT = 600  # characters of a fact, which may hold names of files and layers of any length
 _QUESTIONS = {
     "code": "Is the code right? Both run the same declared step",
     "step": "Is the step right? Reported against the ODE, blamed on nobody",
     "task": "Does it do its task?",
     "gradient": "Is the gradient right?",
 }
+# The layers of a forecast, as a table.
+_COLUMNS = ("<6", "<14", ">9,", ">13,", ">16,.1f")
+_HEAD = ("layer", "neuron", "neurons", "synapses", "spikes a sample")
 
 
-def render(findings: Findings, sentence: str, width: int = 80) -> str:
+def render_report(findings: Findings, sentence: str, width: int = WIDTH) -> str:
     """Return the report as text, with its sentence first."""
     lines = textwrap.wrap(f"{findings.verdict.upper()}. {sentence}", width)
-    lines += ["", *(_wrapped(name, text, width) for name, text in facts(findings))]
+    lines += ["", *("\n".join(_entry(*fact, width)) for fact in facts(findings))]
+    # Claims are grouped by their question; skipped ones follow in one line for each reason.
     for question, heading in _QUESTIONS.items():
         rows = [verdict for verdict in findings.verdicts if verdict.claim.question == question]
         if rows:
@@ -47,15 +51,12 @@ def render(findings: Findings, sentence: str, width: int = 80) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(name: str, text: str, width: int) -> str:
-    return textwrap.fill(text, width, initial_indent=f"{name:<10}", subsequent_indent=" " * 10)
-
-
 def facts(findings: Findings) -> list[tuple[str, str]]:
     """Return what was run, as names and texts."""
     rows = [("case", findings.title)]
     network, data = findings.network, findings.data or {}
     if network is not None:
+        # The network and its input, then who is who, then what was assumed or left aside.
         sizes = "-".join(
             str(size) for size in (network.n_inputs, *(layer.n_post for layer in network.layers))
         )
@@ -77,11 +78,13 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         ]
         rows += [("assumed", line) for line in data.get("assumed", ())]
         rows.append(("decision", decision_rule(network)))
+        # A note on a card is given once for all its layers.
         told = (line for layer in network.layers for line in notes(layer.model, layer.parameters))
         rows += [("note", line) for line in dict.fromkeys(told)]
         rows += [("differs", line) for line in data.get("differs", ())]
         rows += [("ignored", ", ".join(data["ignored"]))] if data.get("ignored") else []
     if findings.reference is not None:
+        # The runs, and how finely their decisions were judged.
         spikes = ", ".join(f"{len(train):,}" for train in findings.reference.spikes)
         rows.append(
             (
@@ -108,6 +111,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
 def judged(found: Comparison) -> str:
     """Say how many decisions of a trial were judged, and how finely."""
     replay, samples = found.replay, found.reference.drive.n_samples
+    # Not all samples need a replay; layers that nobody recorded have no decisions.
     looked = (
         "all samples"
         if len(replay.samples) == samples
@@ -120,7 +124,9 @@ def judged(found: Comparison) -> str:
 
 
 def _finely(replay: Replay) -> str:
+    """Say how finely the decisions were judged."""
     share = "all judged" if replay.judged_share == 1 else f"{replay.judged_share:.2%} judged"
+    # The words go from exact to unknown.
     if replay.coarsest == 0:
         return f"{share}, in sums that are exact"
     if not math.isfinite(replay.coarsest):
@@ -132,23 +138,18 @@ def _finely(replay: Replay) -> str:
 
 
 def _reasons(rows: list[Verdict]) -> list[list[str]]:
-    """Return one line a reason for what was skipped, however many measures it concerns."""
+    """Return one line for each reason why measures were skipped, however many they are."""
+    # Measures that share a reason share a line.
     skipped = [verdict for verdict in rows if verdict.status == "skipped"]
     lines = []
     for reason in dict.fromkeys(verdict.detail for verdict in skipped):
         names = ", ".join(verdict.claim.measure for verdict in skipped if verdict.detail == reason)
-        lines.append(
-            textwrap.wrap(
-                f"{names}: {reason}",
-                80,
-                initial_indent="  skipped      ",
-                subsequent_indent=" " * 15,
-            )
-        )
+        lines.append(entry("  skipped      ", f"{names}: {reason}"))
     return lines
 
 
 def _row(verdict: Verdict, width: int) -> list[str]:
+    """Return the lines of one verdict; one that is no pass has its detail below."""
     value = "-" if verdict.value is None else f"{verdict.value:.4g}"
     line = (
         f"  {verdict.status:<12} {verdict.claim.measure:<29} {value:>7} "
@@ -156,9 +157,7 @@ def _row(verdict: Verdict, width: int) -> list[str]:
     ).rstrip()
     lines = [line if len(line) <= width else line[: width - 1] + "…"]
     if verdict.status in ("fail", "inconclusive") and verdict.detail:
-        lines += textwrap.wrap(
-            verdict.detail, width, initial_indent=" " * 15, subsequent_indent=" " * 15
-        )
+        lines += entry(" " * 15, verdict.detail, width=width)
     return lines
 
 
@@ -169,11 +168,9 @@ def _short(run: str) -> str:
     return run.replace("Brian2 grid ", "Brian2 ")
 
 
-_HEAD = f"{'layer':<6} {'neuron':<14} {'neurons':>9} {'synapses':>13} {'spikes a sample':>16}"
-
-
 def render_plan(found: Forecast) -> str:
     """Return the forecast as text."""
+    # The answer comes first.
     first = "It fits." if found.fits else "It does not fit."
     lines = [
         _filled(
@@ -182,20 +179,19 @@ def render_plan(found: Forecast) -> str:
         ),
         "",
     ]
-    lines += [_HEAD, *(_layer(found, index) for index in range(len(found.network.layers))), ""]
-    lines.append(
-        _plan_row(
-            "samples",
-            f"{found.n_samples:,} of {counted(found.n_steps, 'step')}: {found.batch} at once, "
-            f"{counted(found.chunks, 'chunk')}, "
-            f"{counted(found.portions, 'portion')} on {found.processes} "
-            f"process{'' if found.processes == 1 else 'es'}",
-        )
+    # Each layer is a row.
+    rows = [_layer(found, index) for index in range(len(found.network.layers))]
+    lines += [*table(_COLUMNS, _HEAD, rows), ""]
+    # Then follow how the samples are cut, and the time of each run.
+    lines += _entry(
+        "samples",
+        f"{found.n_samples:,} of {counted(found.n_steps, 'step')}: {found.batch} at once, "
+        f"{counted(found.chunks, 'chunk')}, "
+        f"{counted(found.portions, 'portion')} on {found.processes} "
+        f"process{'' if found.processes == 1 else 'es'}",
     )
-    lines += [
-        _plan_row("time" if not index else "", f"{run.label}: {_about(run.seconds)}")
-        for index, run in enumerate(found.runs)
-    ]
+    for index, run in enumerate(found.runs):
+        lines += _entry("time" if not index else "", f"{run.label}: {_about(run.seconds)}")
     lines += [
         "",
         _filled(
@@ -210,35 +206,38 @@ def render_plan(found: Forecast) -> str:
 
 
 def _cure(found: Forecast) -> str:
+    """Say what to do where the plan does not fit into memory."""
     return "" if found.fits else f" Give fewer: --samples {found.fitting}."
 
 
-def _layer(found: Forecast, index: int) -> str:
+def _layer(found: Forecast, index: int) -> tuple[int, str, int, int, float]:
+    """Return the row of one layer."""
     layer, spikes = found.network.layers[index], found.runs[0].spikes[index] / found.tried
-    return (
-        f"{index:<6} {layer.model.name:<14} {layer.n_post:>9,} {layer.weight.size:>13,} "
-        f"{spikes:>16,.1f}"
-    )
+    return index, layer.model.name, layer.n_post, layer.weight.size, spikes
 
 
 def _filled(text: str) -> str:
-    return textwrap.fill(text, 80, break_on_hyphens=False)
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
 
 
-def _plan_row(name: str, text: str) -> str:
-    return textwrap.fill(text, 80, initial_indent=f"{name:<10}", subsequent_indent=" " * 10)
+def _entry(name: str, text: str, width: int = WIDTH) -> list[str]:
+    """Return the lines of a name and the text beside it, both of a report and of a forecast."""
+    return entry(f"{name:<10}", text, 10, width)
 
 
 def _gib(size: int) -> str:
+    """Write a number of bytes."""
     return f"{size / 2**20:,.0f} MiB" if size < 2**30 else f"{size / 2**30:,.1f} GiB"
 
 
 def _about(seconds: float) -> str:
+    """Write an estimated duration."""
     return "less than 0.1 s" if seconds < 0.1 else f"about {_duration(seconds)}"
 
 
 def _duration(seconds: float) -> str:
     """Write a duration in the unit in which one thinks of it."""
+    # A unit is used from two of it on: 66 minutes reads better than 1.1 hours.
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"

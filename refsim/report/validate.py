@@ -1,7 +1,7 @@
-"""compare: two recordings in, a report out.
+"""The two functions that users call: `compare` and `validate`.
 
-validate: a network, a file or a live module in, a report out; what ``refsim validate`` does, from
-Python.
+`compare` takes two recordings and returns a report. `validate` takes a network, a file or a live
+module, and does from Python what ``refsim validate`` does.
 """
 
 import os
@@ -12,13 +12,12 @@ from typing import Any
 from ..cases.against_recorded import compare_recorded
 from ..cases.case import standard_claims
 from ..cases.findings import Findings
-from ..cases.network import CODE_MEASURES, applying, judge_calls, judge_code
-from ..cases.subject import Said, is_live
+from ..cases.network import CODE_MEASURES, applying, facts_of_drive, judge_calls, judge_code
+from ..cases.subject import ReadOptions, is_live
 from ..cases.validation import Validation
 from ..core.errors import RefsimError
-from ..judge.expected import Expected
+from ..judge.expected import ExpectedSpikes
 from ..networks.drive import Drive
-from ..networks.network import Network
 from ..networks.recording import Engine, Recording
 from .report import Report
 
@@ -43,6 +42,7 @@ def compare(reference: Recording, trial: Recording) -> Report:
     RefsimError
         Where the runs differ in shape or input.
     """
+    # A recording of some layers is compared in these; two whole runs in all.
     found = compare_recorded(reference, trial)
     claims = [
         claim
@@ -50,12 +50,7 @@ def compare(reference: Recording, trial: Recording) -> Report:
         if claim.measure in CODE_MEASURES
     ]
     verdicts = [*(judge_code(claim, found) for claim in claims), *judge_calls(trial)]
-    facts = {
-        "samples": reference.drive.n_samples,
-        "steps": reference.drive.n_steps,
-        "inputs": reference.drive.n_inputs,
-        "drive": reference.drive.made.get("kind"),
-    }
+    facts = facts_of_drive(reference.drive)
     return Report(
         Findings(
             "Comparison of two runs", tuple(verdicts), reference.network, facts, reference, (found,)
@@ -64,11 +59,11 @@ def compare(reference: Recording, trial: Recording) -> Report:
 
 
 def validate(
-    what: Any = None,
-    data: Any = None,
+    what: object = None,
+    data: object = None,
     *,
-    against: Network | str | Path | Any = None,
-    labels: Any = None,
+    against: object = None,
+    labels: object = None,
     dt: float | str | None = None,
     steps: int | None = None,
     encoder: str | None = None,
@@ -79,24 +74,23 @@ def validate(
     dtype: str | Sequence[str] | None = None,
     device: str | None = None,
     fine: Sequence[int] | None = None,
-    expected: Any = None,
+    expected: object = None,
     expected_axes: str | None = None,
     expected_dtype: str | None = None,
     expected_delay: int | Mapping[str, int] | None = None,
     otherwise: bool = False,
-    describe: str | Path | Mapping[str, Any] | None = None,
+    describe: str | Path | Mapping[str, object] | None = None,
     convention: Mapping[str, str] | None = None,
     input_shape: Sequence[int] | None = None,
     layout: str | None = None,
     workers: int | None = None,
-    scheduler: Any = None,
+    scheduler: object = None,
 ) -> Report:
     """Say whether a network is what it is declared to be, as ``refsim validate`` does.
 
     Three parties have names in the report: what is **declared** (a network, description or file),
-    what was **read** from a module, and the
-    **trial**, whose code ran. Of a file or a network, refsim's own steps go on trial; your own code
-    runs only where `what` is a module.
+    what was **read** from a module, and the **trial**, whose code ran. Of a file or a network,
+    refsim's own steps go on trial; your own code runs only where `what` is a module.
 
     Parameters
     ----------
@@ -107,9 +101,9 @@ def validate(
         Input: a drive; currents (n_samples, n_steps, n_inputs); values (n_samples, n_inputs), held
         or encoded for `steps`; or a file, as after ``--data``. A case has its own.
     against : Network, nn.Module, path or str, optional
-        What a live module is held against. By default it is held against what refsim reads in it.
+        What a live module is compared with; by default, what refsim reads in it.
     labels : (n_samples,) int or path, optional
-        For the accuracy.
+        The right class of each sample, for the accuracy.
     dt : float or str, optional
         Duration of a step, where `what`, `against` and a drive in `data` do not say it.
     steps, encoder, scale, samples, seed
@@ -146,6 +140,7 @@ def validate(
     RefsimError
         For input that cannot be used, with what is needed.
     """
+    # Options of the data have the keys that a case uses.
     words = {
         "source": data,
         "labels": labels,
@@ -155,17 +150,21 @@ def validate(
         "samples": samples,
         "seed": seed,
     }
+    # Options that nobody gave are left to the case or the network.
     given = {name: value for name, value in words.items() if value is not None}
     if given and data is None and what is None:
         raise RefsimError("validate: data options are of data=..., which is not given.")
     shape = None if input_shape is None else tuple(input_shape)
     if dt is None and isinstance(data, Drive) and is_live(what):
         dt = data.dt  # a drive says how long its step is, and a module does not
-    said = Said(describe, dt, dict(convention or {}), shape, layout, device, _single(dtype, what))
+    said = ReadOptions(
+        describe, dt, dict(convention or {}), shape, layout, device, _single(dtype, what)
+    )
+    # Spikes that the framework recorded, and what is said of them.
     recorded = (
         None
         if expected is None
-        else Expected(expected, expected_axes, expected_dtype, expected_delay)
+        else ExpectedSpikes(expected, expected_axes, expected_dtype, expected_delay)
     )
     if (
         expected is None
@@ -174,6 +173,7 @@ def validate(
         raise RefsimError(
             f"validate: {surplus!r} is said of recorded spikes, and none are given: expected=...."
         )
+    # From here on it is the same as on the command line.
     asked = Validation(
         what,
         given,
@@ -191,7 +191,7 @@ def validate(
 
 
 def _several(given: Any) -> tuple[Any, ...]:
-    """Return one or several as several."""
+    """Return one or several as several; none as an empty tuple."""
     return (
         ()
         if given is None
@@ -201,7 +201,7 @@ def _several(given: Any) -> tuple[Any, ...]:
     )
 
 
-def _single(dtype: Any, what: Any) -> str | None:
+def _single(dtype: object, what: object) -> str | None:
     """Return the dtype of a live module, which is run in one."""
     names = _several(dtype)
     if not names or not is_live(what):

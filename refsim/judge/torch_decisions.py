@@ -1,6 +1,4 @@
-"""What refsim's own PyTorch steps decide in a dtype, where each neuron follows the spikes that a
-run has fired.
-"""
+"""What refsim's own PyTorch steps decide in a short dtype, along the spikes of a run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,15 +16,16 @@ from ..networks.recording import Recording
 from ..pytorch.surrogate import heaviside
 
 
-def own_decisions(trial: Recording, dtype: str) -> Callable[[Ints], list[NDArray[np.bool_]]]:
+def torch_decisions(trial: Recording, dtype: str) -> Callable[[Ints], list[NDArray[np.bool_]]]:
     """Return a function of samples that gives the spikes of each layer, (n, n_steps, n_neurons).
 
     Parameters
     ----------
     trial : Recording
-        Its spikes, and what they carry where that was recorded, are what layers hear and what
+        Its spikes, and what they carry where that was recorded, are what layers receive and what
         neurons follow.
     dtype : {"float16", "bfloat16", "float32", "float64"}
+        In which the steps are computed.
     """
 
     def decide(samples: Ints) -> list[NDArray[np.bool_]]:
@@ -37,9 +36,12 @@ def own_decisions(trial: Recording, dtype: str) -> Callable[[Ints], list[NDArray
 
 
 def _decided(trial: Recording, samples: Ints, dtype: torch.dtype) -> list[NDArray[np.bool_]]:
+    """Run each layer's step along the spikes of a trial; return what it would have fired."""
     network, drive, cpu = trial.network, trial.drive.take(samples), torch.device("cpu")
+    # What the trial fired, and what its spikes carried.
     fired = [torch.as_tensor(train.take(samples).dense()).to(dtype) for train in trial.spikes]
-    carried = [_carried(trial, index, samples, dtype) for index in range(len(fired))]
+    carried = [_payload(trial, index, samples, dtype) for index in range(len(fired))]
+    # The state of each layer, and the weighted sums of its inputs.
     outputs = [torch.zeros(len(samples), layer.n_post, dtype=dtype) for layer in network.layers]
     states = [
         states_like(output, layer) for output, layer in zip(outputs, network.layers, strict=True)
@@ -58,6 +60,7 @@ def _decided(trial: Recording, samples: Ints, dtype: torch.dtype) -> list[NDArra
         for index, layer in enumerate(network.layers):
             given = {name: total(frame, outputs) for name, total in sums[index].items()}
             current: Any = given[INPUT] if len(given) == 1 else given
+            # First what the step decides by itself.
             act, p = Torch().step_of(layer.model), constants[index] | draws[index].next()
             spikes, _, _ = act(current, states[index], p, heaviside)
             found[index][:, step] = (
@@ -65,18 +68,23 @@ def _decided(trial: Recording, samples: Ints, dtype: torch.dtype) -> list[NDArra
                 if dtype != torch.bfloat16
                 else spikes.float().numpy() > 0
             )
+            # Then the same step with the trial's spikes, which sets the state for the next.
             _, _, states[index] = act(current, states[index], p, _given(fired[index][:, step]))
+            # Other layers receive what the trial sent, not what was decided here.
             payload = layer.model.discrete.payload
             sent = states[index][payload] if payload else fired[index][:, step]
-            outputs[index] = sent if carried[index] is None else carried[index][:, step]
+            recorded = carried[index]
+            outputs[index] = sent if recorded is None else recorded[:, step]
     return found
 
 
 def _given(spikes: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return a spike function that ignores the membrane and returns given spikes."""
     return lambda _distance: spikes
 
 
-def _carried(trial: Recording, index: int, samples: Ints, dtype: torch.dtype) -> Any:
+def _payload(trial: Recording, index: int, samples: Ints, dtype: torch.dtype) -> Tensor | None:
+    """Return what the spikes of a layer carried, or None where that was not recorded."""
     if not trial.traces or "payload" not in trial.traces[index]:
         return None
     return torch.as_tensor(trial.traces[index]["payload"][samples]).to(dtype)
