@@ -28,7 +28,7 @@ from .call import Feeding, in_time, ways_to_carry
 from .find import Part, neurons_of
 from .frameworks.framework import first
 from .run import BATCH, Tried, likely, try_out, widths
-from .states import copied, forget, parts_inside, put_aside, tensors_in, twin
+from .states import copied, forget, parts_inside, put_aside, tensors_in, evaluation_copy
 
 # Steps on zeros that show the uses, and steps on random numbers that show whose states they are.
 _STEPS, _TRIED = 2, 4
@@ -107,7 +107,7 @@ def looked_into(
         yield Looked(parts, tried)
         return
     names = {part.name: _registered(module, part.module) for part in parts if part.name in uses}
-    whole = twin(module)
+    whole = evaluation_copy(module)
     with _objects_apart(
         module, {part.name: part.module for part in parts if part.name in uses}, uses
     ):
@@ -196,7 +196,7 @@ def _uses(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> dict[st
     """Run a copy on zeros and return the maps in front of each use of a part that is used several
     times a step.
     """
-    inside, calls = twin(module), list[str]()
+    inside, calls = evaluation_copy(module), list[str]()
     own = {part.name for part in parts}
     for name, each in inside.named_modules():
         if name in own or not each._modules:
@@ -230,14 +230,14 @@ def _as_before(whole: nn.Module, apart: nn.Module, tried: Tried, name: str, n_us
     part = next(part for part in tried.parts if part.name.startswith(f"{name}.use "))
     names = [f"{name}.use {use + 1}" for use in range(n_uses)]
     once = _answers(whole, tried, [name], part)
-    return _same_object(once, _answers(twin(apart), tried, names, part))
+    return _same_object(once, _answers(evaluation_copy(apart), tried, names, part))
 
 
 def _answers(module: nn.Module, tried: Tried, names: Sequence[str], part: Part) -> list[Tensor]:
     """Return what a part gives to random input, and its membranes where it shows them, call after
     call.
     """
-    twinned, gave = twin(module), list[Tensor]()
+    twinned, gave = evaluation_copy(module), list[Tensor]()
 
     def keep(called: nn.Module, _given: object, output: Any) -> None:
         shown = (first(output), *part.framework.membranes(called, output))

@@ -31,7 +31,7 @@ from .call import in_time, out_of_time, tensor_in
 from .find import POOLING, fault_of_answers, fault_of_weights, framework_of, neurons_of
 from .frameworks.framework import first, with_first
 from .run import BATCH, Tried
-from .states import marked, parts_inside, put_aside, show, twin
+from .states import marked, parts_inside, put_aside, show, evaluation_copy
 
 
 class _Float64(TorchFunctionMode):
@@ -90,7 +90,7 @@ def reach(module: nn.Module, tried: Tried) -> Reach:
     What arrives, and what the module gives, is asked for its gradient; spikes have none here, so
     that only what leads straight there counts.
     """
-    copied, arrived = twin(module), list[Tensor]()
+    copied, arrived = evaluation_copy(module), list[Tensor]()
     inside = dict(copied.named_modules())
     for part in tried.parts:
         inside[part.name].forward = _listened(inside[part.name].forward, arrived)
@@ -213,7 +213,7 @@ class Bench:
     """A copy of the module in float64 whose neurons are stand-ins."""
 
     def __init__(self, module: nn.Module, tried: Tried) -> None:
-        self.module, self.tried = twin(module).cpu().double(), tried
+        self.module, self.tried = evaluation_copy(module).cpu().double(), tried
         inside = dict(self.module.named_modules())
         # A spike arrives in its step or in the next; later only through a part that says it delays.
         # One step more shows what does not keep to that.

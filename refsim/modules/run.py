@@ -29,7 +29,7 @@ from .call import (
 from .find import POOLING, Part, attribute, framework_of
 from .frameworks.framework import first
 from .frameworks.refsim import OWN
-from .states import expect, forget, parts_inside, places, shown_states, tensors_in, twin
+from .states import expect, forget, parts_inside, places, shown_states, tensors_in, evaluation_copy
 
 _NONE: tuple[Any, ...] = ()
 _ASTRAY = (
@@ -62,7 +62,7 @@ def astray(module: nn.Module, parts: tuple[Part, ...], feeding: Feeding, n_sampl
         How the module is run.
     n_samples : int
     """
-    copied, found = twin(module), list[str]()
+    copied, found = evaluation_copy(module), list[str]()
     inside = dict(copied.named_modules())
     for part in parts:
         if part.framework not in (OWN, POOLING):
@@ -143,7 +143,7 @@ class _Alone:
 
     def __init__(self, inner: nn.Module, part: Part, n_samples: int) -> None:
         self.inner, self.handed_on, self.last, self.n_given = (
-            twin(inner),
+            evaluation_copy(inner),
             part.framework.handed_on,
             _NONE,
             0,
@@ -298,7 +298,7 @@ def _with_states(module: nn.Module, parts: Sequence[Part], found: Tried) -> Trie
         feeding.layout != "step"
         or feeding.carries
         or not taken
-        or feeding.given_back(twin(module), BATCH) != taken
+        or feeding.given_back(evaluation_copy(module), BATCH) != taken
     ):
         return found
     again = _try(module, parts, replace(feeding, carries="rest"))
@@ -332,7 +332,7 @@ def likely(parts: Sequence[Part]) -> tuple[str, ...]:
 
 def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | str:
     """Return what a run showed, or why the layout does not fit."""
-    layout, copied = feeding.layout, twin(module)
+    layout, copied = feeding.layout, evaluation_copy(module)
     inside = dict(copied.named_modules())
     calls: dict[str, list[tuple[Tensor, Any]]] = {}
     forget(copied)

@@ -84,7 +84,7 @@ def _kept(value: Any) -> Any:
     return [_kept(entry) for entry in value] if type(value) is list else value
 
 
-def twin(module: nn.Module) -> nn.Module:
+def evaluation_copy(module: nn.Module) -> nn.Module:
     """Return a copy of a module in evaluation mode.
 
     States that still belong to a graph of gradients, which PyTorch does not copy, are cut from it.
