@@ -32,7 +32,7 @@ from .frameworks.refsim import OWN
 from .states import expect, forget, parts_inside, places, shown_states, tensors_in, evaluation_copy
 
 _NONE: tuple[Any, ...] = ()
-_ASTRAY = (
+_NOT_CONTINUED = (
     "does not go on from the state that it had: it starts from another, is set back or changed "
     "between steps, or its state is not handed back; "
     "keep it in the module, or let forward(x, a=None, b=None) return (output, a, b)"
@@ -94,7 +94,7 @@ def _beside(inner: nn.Module, part: Part, n_samples: int, found: list[str]) -> C
         own, again = (copy.step(drawn, given) for copy in copies)
         # A layer that draws random numbers is refused, or told, for that.
         if not _same(output, own) and _same(own, again):
-            found.append(f"'{part.name}' {_moved(inner, part, numbers) or _ASTRAY}")
+            found.append(f"'{part.name}' {_moved(inner, part, numbers) or _NOT_CONTINUED}")
         return output
 
     return forward
