@@ -41,7 +41,7 @@ _NOT_CONTINUED = (
 _STEPS_WATCHED = 3
 
 
-class Astray(str):
+class StateFault(str):
     """Why a layer is no neuron of its card, whatever its input is like."""
 
     __slots__ = ()
@@ -76,7 +76,7 @@ def astray(module: nn.Module, parts: tuple[Part, ...], feeding: Feeding, n_sampl
             [torch.zeros(n_samples, feeding.width, dtype=like.dtype, device=like.device)]
             * _STEPS_WATCHED,
         )
-    return Astray(found[0]) if found else ""
+    return StateFault(found[0]) if found else ""
 
 
 def _beside(inner: nn.Module, part: Part, n_samples: int, found: list[str]) -> Callable[..., Any]:
@@ -257,7 +257,7 @@ def try_out(
                 if isinstance(found, Tried):
                     return _with_states(module, parts, found)
             assert isinstance(found, str)
-            if isinstance(found, Astray):
+            if isinstance(found, StateFault):
                 raise RefsimError(f"module: {found}.")
             if each == shapes[0]:
                 tried.setdefault(found, []).append(repr(name))
