@@ -47,7 +47,7 @@ class StateFault(str):
     __slots__ = ()
 
 
-def astray(module: nn.Module, parts: tuple[Part, ...], feeding: Feeding, n_samples: int) -> str:
+def state_fault(module: nn.Module, parts: tuple[Part, ...], feeding: Feeding, n_samples: int) -> str:
     """Return the first layer whose states are not those that it had, or whose parameters change
     while it runs, and what to do; or nothing.
 
@@ -386,7 +386,7 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
         )
     own = steps.pop() if layout == "held" else 0
     fed, ran = replace(feeding, own_steps=own), tuple(named[name] for name in calls)
-    if reason := astray(module, ran, fed, BATCH):
+    if reason := state_fault(module, ran, fed, BATCH):
         return reason
     # refsim's own layers also keep the spikes that they sent, which a module may take by that name
     states = tuple(
