@@ -67,7 +67,7 @@ def in_float64() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Reach:
+class Unjudged:
     """The parts of a module whose parameters change nothing that arrives at its neurons, such as a
     Linear behind the last of them.
 
@@ -84,7 +84,7 @@ class Reach:
     nowhere: tuple[str, ...] = ()
 
 
-def reach(module: nn.Module, tried: Tried) -> Reach:
+def reach(module: nn.Module, tried: Tried) -> Unjudged:
     """Return what stands behind the neurons of a module.
 
     What arrives, and what the module gives, is asked for its gradient; spikes have none here, so
@@ -101,7 +101,7 @@ def reach(module: nn.Module, tried: Tried) -> Reach:
         if each.is_floating_point() and not name.startswith(own)
     }
     if not asked:
-        return Reach()
+        return Unjudged()
     like = next(iter(nn.Module.parameters(copied)), torch.zeros(1))
     zeros = torch.zeros(BATCH, tried.feeding.width, dtype=like.dtype, device=like.device)
     with torch.enable_grad():
@@ -113,7 +113,7 @@ def reach(module: nn.Module, tried: Tried) -> Reach:
         to_neurons, to_caller = (_leading(asked, tensors) for tensors in (arrived, gave))
     left = [name for name in asked if name not in to_neurons]
     answering = [name for name in left if name in to_caller or not gave]
-    return Reach(_parts(answering), _parts([name for name in left if name not in answering]))
+    return Unjudged(_parts(answering), _parts([name for name in left if name not in answering]))
 
 
 def _leading(asked: Mapping[str, Tensor], tensors: Sequence[Tensor]) -> set[str]:

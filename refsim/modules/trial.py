@@ -22,7 +22,7 @@ from .as_called import Calls, Looked, called_twice, looked_into
 from .call import Answer, in_time
 from .find import made_from, neurons_of
 from .frameworks.framework import first
-from .measure import Reach, reach
+from .measure import Unjudged, reach
 from .run import Tried, try_out
 from .states import otherwise_in_training, put_aside
 
@@ -178,7 +178,7 @@ class Trial:
         return self.reads_out and self.tried.answer is not None and self.tried.answer.whole
 
     @functools.cached_property
-    def reached(self) -> Reach:
+    def reached(self) -> Unjudged:
         """What stands behind its neurons, or leads nowhere."""
         return reach(self.module, self.tried)
 
