@@ -84,7 +84,7 @@ class Unjudged:
     nowhere: tuple[str, ...] = ()
 
 
-def reach(module: nn.Module, tried: Tried) -> Unjudged:
+def find_unjudged(module: nn.Module, tried: Tried) -> Unjudged:
     """Return what stands behind the neurons of a module.
 
     What arrives, and what the module gives, is asked for its gradient; spikes have none here, so

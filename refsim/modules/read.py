@@ -69,7 +69,7 @@ def read_out(
         "spikes", "membrane" of a readout, or what a readout makes of the steps: by which rule its
         own output decides.
     """
-    parts = reach(module, tried).behind
+    parts = find_unjudged(module, tried).behind
     if tried.answer is None:
         return (
             (
