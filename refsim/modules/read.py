@@ -24,7 +24,7 @@ from ..networks.connection import Connection
 from ..networks.network import Network, positive_time
 from .as_called import Looked, looked_into
 from .find import POOLING, Neurons, Part, own_step, read_part, recurrent_matrix
-from .measure import INPUT, Bench, Wiring, drawn, measure, reach, sizes_of, usual_suspects
+from .measure import INPUT, Bench, Wiring, drawn, find_unjudged, measure, sizes_of, usual_suspects
 from .run import Tried
 
 # Steps of a module that gives one answer for all of them: the sum and mean of two equal numbers are

@@ -22,7 +22,7 @@ from .as_called import Calls, Looked, called_twice, looked_into
 from .call import Answer, in_time
 from .find import made_from, neurons_of
 from .frameworks.framework import first
-from .measure import Unjudged, reach
+from .measure import Unjudged, find_unjudged
 from .run import Tried, try_out
 from .states import otherwise_in_training, put_aside
 
@@ -178,9 +178,9 @@ class Trial:
         return self.reads_out and self.tried.answer is not None and self.tried.answer.whole
 
     @functools.cached_property
-    def reached(self) -> Unjudged:
+    def unjudged(self) -> Unjudged:
         """What stands behind its neurons, or leads nowhere."""
-        return reach(self.module, self.tried)
+        return find_unjudged(self.module, self.tried)
 
     @functools.cached_property
     def undecided(self) -> str:
@@ -188,7 +188,7 @@ class Trial:
 
         Something stands behind its last neurons that the network does not have.
         """
-        found = () if self.reads_out else self.reached.behind
+        found = () if self.reads_out else self.unjudged.behind
         return (
             (
                 f"{listed(found)} of the module {'stand' if len(found) > 1 else 'stands'} behind "
@@ -212,9 +212,9 @@ class Trial:
         from.
         """
         idle = (
-            self.reached.nowhere
+            self.unjudged.nowhere
             if self.reads_out
-            else (*self.reached.behind, *self.reached.nowhere)
+            else (*self.unjudged.behind, *self.unjudged.nowhere)
         )
         nowhere = (
             "neither to its neurons nor to what it gives"
