@@ -113,7 +113,7 @@ def find_unjudged(module: nn.Module, tried: Tried) -> Unjudged:
         to_neurons, to_caller = (_leading(asked, tensors) for tensors in (arrived, gave))
     left = [name for name in asked if name not in to_neurons]
     answering = [name for name in left if name in to_caller or not gave]
-    return Unjudged(_parts(answering), _parts([name for name in left if name not in answering]))
+    return Unjudged(_owners_of(answering), _owners_of([name for name in left if name not in answering]))
 
 
 def _leading(asked: Mapping[str, Tensor], tensors: Sequence[Tensor]) -> set[str]:
@@ -127,7 +127,7 @@ def _leading(asked: Mapping[str, Tensor], tensors: Sequence[Tensor]) -> set[str]
     return {name for name, gradient in zip(asked, found, strict=True) if gradient is not None}
 
 
-def _parts(names: Sequence[str]) -> tuple[str, ...]:
+def _owners_of(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
 
 
