@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ..core.errors import RefsimError, listed
 from .call import Feeding, in_time, ways_to_carry
-from .find import Part, neurons_of
+from .find import NeuronLayer, neurons_of
 from .frameworks.framework import first
 from .run import BATCH, Tried, likely, try_out, widths
 from .states import copied, forget, parts_inside, put_aside, tensors_in, evaluation_copy
@@ -40,14 +40,14 @@ class Looked:
 
     Attributes
     ----------
-    parts : list of Part
+    parts : list of NeuronLayer
         Its layers of neurons, an object that is used twice as two.
     tried : Tried
     shared : tuple of str
         What must be said of objects that stand behind several maps.
     """
 
-    parts: Sequence[Part]
+    parts: Sequence[NeuronLayer]
     tried: Tried
     shared: tuple[str, ...] = ()
 
@@ -176,7 +176,7 @@ def _objects_apart(
 
 
 def _shared(
-    module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | None, layout: str | None
+    module: nn.Module, parts: Sequence[NeuronLayer], shape: tuple[int, ...] | None, layout: str | None
 ) -> dict[str, tuple[str, ...]]:
     """Return the neurons that stand behind several maps in one step, each with these maps.
 
@@ -192,7 +192,7 @@ def _shared(
     return {}
 
 
-def _uses(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> dict[str, tuple[str, ...]]:
+def _uses(module: nn.Module, parts: Sequence[NeuronLayer], feeding: Feeding) -> dict[str, tuple[str, ...]]:
     """Run a copy on zeros and return the maps in front of each use of a part that is used several
     times a step.
     """
@@ -233,7 +233,7 @@ def _as_before(whole: nn.Module, apart: nn.Module, tried: Tried, name: str, n_us
     return _same_object(once, _answers(evaluation_copy(apart), tried, names, part))
 
 
-def _answers(module: nn.Module, tried: Tried, names: Sequence[str], part: Part) -> list[Tensor]:
+def _answers(module: nn.Module, tried: Tried, names: Sequence[str], part: NeuronLayer) -> list[Tensor]:
     """Return what a part gives to random input, and its membranes where it shows them, call after
     call.
     """
@@ -458,7 +458,7 @@ def _run(
     return run
 
 
-def _begins(run: _Run, part: Part) -> Callable[..., None]:
+def _begins(run: _Run, part: NeuronLayer) -> Callable[..., None]:
     def look(module: nn.Module, _inputs: object) -> None:
         if part.name not in run.gave:
             run.gave[part.name] = []
@@ -467,7 +467,7 @@ def _begins(run: _Run, part: Part) -> Callable[..., None]:
     return look
 
 
-def _gives(run: _Run, part: Part, n_samples: int) -> Callable[..., None]:
+def _gives(run: _Run, part: NeuronLayer, n_samples: int) -> Callable[..., None]:
     def look(module: nn.Module, _inputs: object, output: Any) -> None:
         shown = [
             first(output),
@@ -558,7 +558,7 @@ def _nothing(_module: nn.Module) -> None:
     """Leave a module as it is."""
 
 
-def _reset_of(parts: Sequence[Part]) -> tuple[str, Callable[[nn.Module], None]]:
+def _reset_of(parts: Sequence[NeuronLayer]) -> tuple[str, Callable[[nn.Module], None]]:
     """Return how the owner of a module puts it back.
 
     By its framework's own function, where one framework made all layers and has one.

@@ -107,7 +107,7 @@ FRAMEWORKS = (SNNTORCH, SPIKINGJELLY, NORSE, SINABS, ROCKPOOL)
 
 
 @dataclass(frozen=True)
-class Part:
+class NeuronLayer:
     """A part of a module that is a layer of neurons.
 
     Attributes
@@ -146,7 +146,7 @@ class Neurons:
     recurrent: Recurrent | None = None
 
 
-def neurons_of(module: nn.Module) -> list[Part]:
+def neurons_of(module: nn.Module) -> list[NeuronLayer]:
     """Return all layers of neurons, in the order in which the module registers them.
 
     Raises
@@ -168,25 +168,25 @@ def framework_of(part: nn.Module) -> Framework | None:
     return framework
 
 
-def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[Part]:
+def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[NeuronLayer]:
     if id(part) in seen:
         return
     seen.add(id(part))
     framework = framework_of(part)
     if isinstance(part, Neuron):
-        yield Part(name, part, OWN, None, OWN.axes(part))
+        yield NeuronLayer(name, part, OWN, None, OWN.axes(part))
         return
     layer = (
         framework.layer(part, f"module: '{name}'") if framework and framework is not OWN else None
     )
     if framework and layer:
-        yield Part(name, part, framework, layer, framework.axes(part))
+        yield NeuronLayer(name, part, framework, layer, framework.axes(part))
         return  # what is inside belongs to it
     for key, child in part.named_children():
         yield from _walk(f"{name}.{key}" if name else key, child, seen)
 
 
-def made_from(parts: Iterable[Part]) -> tuple[str, ...]:
+def made_from(parts: Iterable[NeuronLayer]) -> tuple[str, ...]:
     """Return which parts are of a class of the user's, made from a framework's, as which they are
     read.
     """
@@ -220,7 +220,7 @@ def made_from(parts: Iterable[Part]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def read_part(part: Part, shape: tuple[int, ...], dt: float) -> Neurons:
+def read_part(part: NeuronLayer, shape: tuple[int, ...], dt: float) -> Neurons:
     """Return the card of a part with its parameters as they are now.
 
     Parameters
@@ -273,7 +273,7 @@ def read_part(part: Part, shape: tuple[int, ...], dt: float) -> Neurons:
         raise RefsimError(f"{part.where}: {error}") from None
 
 
-def own_step(part: Part) -> float | None:
+def own_step(part: NeuronLayer) -> float | None:
     """Return the duration of a step that a part was made for, in seconds.
 
     None where it says none or does not depend on it.
@@ -285,7 +285,7 @@ def own_step(part: Part) -> float | None:
     )
 
 
-def attribute(part: Part, path: str) -> Any:
+def attribute(part: NeuronLayer, path: str) -> Any:
     """Return an attribute of a part by its path, such as ``p.tau_mem_inv``.
 
     One that not all such parts have ends in "?", and is then None.

@@ -23,7 +23,7 @@ from ..files.affine import agree, check_room, random_inputs, unit_answers
 from ..networks.connection import Connection
 from ..networks.network import Network, positive_time
 from .as_called import Looked, looked_into
-from .find import POOLING, Neurons, Part, own_step, read_part, recurrent_matrix
+from .find import POOLING, Neurons, NeuronLayer, own_step, read_part, recurrent_matrix
 from .measure import INPUT, Bench, Wiring, drawn, find_unjudged, measure, sizes_of, usual_suspects
 from .run import Tried
 
@@ -461,7 +461,7 @@ def _together(delays: dict[int, Floats]) -> list[tuple[Floats, Any]]:
     ]
 
 
-def _check_pooled(parts: Sequence[Part], neurons: Sequence[Neurons], wiring: Wiring) -> None:
+def _check_pooled(parts: Sequence[NeuronLayer], neurons: Sequence[Neurons], wiring: Wiring) -> None:
     """Refuse a max pool over layers whose spikes may be other numbers than 1."""
     for target, source, _ in wiring.weights:
         if parts[target].framework is POOLING and (
@@ -475,7 +475,7 @@ def _check_pooled(parts: Sequence[Part], neurons: Sequence[Neurons], wiring: Wir
             )
 
 
-def _step(parts: Sequence[Part], dt: object) -> float:
+def _step(parts: Sequence[NeuronLayer], dt: object) -> float:
     """Return the duration of a step, as given or as all layers that know it say."""
     if dt is not None:
         return positive_time(dt, "module: dt")

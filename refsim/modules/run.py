@@ -26,7 +26,7 @@ from .call import (
     states_taken,
     ways_to_carry,
 )
-from .find import POOLING, Part, attribute, framework_of
+from .find import POOLING, NeuronLayer, attribute, framework_of
 from .frameworks.framework import first
 from .frameworks.refsim import OWN
 from .states import expect, forget, parts_inside, places, shown_states, tensors_in, evaluation_copy
@@ -47,7 +47,7 @@ class StateFault(str):
     __slots__ = ()
 
 
-def state_fault(module: nn.Module, parts: tuple[Part, ...], feeding: Feeding, n_samples: int) -> str:
+def state_fault(module: nn.Module, parts: tuple[NeuronLayer, ...], feeding: Feeding, n_samples: int) -> str:
     """Return the first layer whose states are not those that it had, or whose parameters change
     while it runs, and what to do; or nothing.
 
@@ -57,7 +57,7 @@ def state_fault(module: nn.Module, parts: tuple[Part, ...], feeding: Feeding, n_
 
     Parameters
     ----------
-    parts : tuple of Part
+    parts : tuple of NeuronLayer
     feeding : Feeding
         How the module is run.
     n_samples : int
@@ -79,7 +79,7 @@ def state_fault(module: nn.Module, parts: tuple[Part, ...], feeding: Feeding, n_
     return StateFault(found[0]) if found else ""
 
 
-def _beside(inner: nn.Module, part: Part, n_samples: int, found: list[str]) -> Callable[..., Any]:
+def _beside(inner: nn.Module, part: NeuronLayer, n_samples: int, found: list[str]) -> Callable[..., Any]:
     """Return a forward that steps a layer as it is called, and beside it copies that go on from
     their own last state.
     """
@@ -100,7 +100,7 @@ def _beside(inner: nn.Module, part: Part, n_samples: int, found: list[str]) -> C
     return forward
 
 
-def _numbers(inner: nn.Module, part: Part) -> dict[str, Any]:
+def _numbers(inner: nn.Module, part: NeuronLayer) -> dict[str, Any]:
     """Return the attributes of a layer that its card reads, as they are now."""
     now, said = replace(part, module=inner), part.layer
     paths = (
@@ -114,7 +114,7 @@ def _numbers(inner: nn.Module, part: Part) -> dict[str, Any]:
     }
 
 
-def _moved(inner: nn.Module, part: Part, numbers: dict[str, Any]) -> str:
+def _moved(inner: nn.Module, part: NeuronLayer, numbers: dict[str, Any]) -> str:
     """Return that a parameter is not what it was at the start, which a card cannot say.
 
     Nothing where none moved.
@@ -141,7 +141,7 @@ def _alike(start: Any, now: Any) -> bool:
 class _Alone:
     """A copy of a layer, stepped by itself."""
 
-    def __init__(self, inner: nn.Module, part: Part, n_samples: int) -> None:
+    def __init__(self, inner: nn.Module, part: NeuronLayer, n_samples: int) -> None:
         self.inner, self.handed_on, self.last, self.n_given = (
             evaluation_copy(inner),
             part.framework.handed_on,
@@ -207,7 +207,7 @@ class Tried:
     """
 
     feeding: Feeding
-    parts: tuple[Part, ...]
+    parts: tuple[NeuronLayer, ...]
     shapes: tuple[tuple[int, ...], ...]
     outputs: tuple[Any, ...]
     states: tuple[Mapping[tuple[str, str], Tensor], ...]
@@ -215,13 +215,13 @@ class Tried:
 
 
 def try_out(
-    module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | None, layout: str | None
+    module: nn.Module, parts: Sequence[NeuronLayer], shape: tuple[int, ...] | None, layout: str | None
 ) -> Tried:
     """Run a copy of a module on zeros.
 
     Parameters
     ----------
-    parts : sequence of Part
+    parts : sequence of NeuronLayer
     shape : tuple of int or None
         Of one sample in one step; None: as wide as one of its Linear layers.
     layout : str or None
@@ -272,7 +272,7 @@ def try_out(
     )
 
 
-def _mixed(parts: Sequence[Part]) -> str:
+def _mixed(parts: Sequence[NeuronLayer]) -> str:
     """Return that some layers take one step a call and others all steps at once, which nothing can
     feed; nothing where they agree.
     """
@@ -289,7 +289,7 @@ def _mixed(parts: Sequence[Part]) -> str:
     )
 
 
-def _with_states(module: nn.Module, parts: Sequence[Part], found: Tried) -> Tried:
+def _with_states(module: nn.Module, parts: Sequence[NeuronLayer], found: Tried) -> Tried:
     """Return a run with states handed back, where one without them went well, but the module gives
     as many beside its output as it can take beside its input.
     """
@@ -320,7 +320,7 @@ def widths(module: nn.Module) -> list[tuple[int, ...]]:
     return list(dict.fromkeys((each,) for each in found if each))
 
 
-def likely(parts: Sequence[Part]) -> tuple[str, ...]:
+def likely(parts: Sequence[NeuronLayer]) -> tuple[str, ...]:
     """Return the layouts that the layers can be fed in, the likeliest first."""
     axes = {part.axes for part in parts}
     if "batch and time" in axes:
@@ -330,7 +330,7 @@ def likely(parts: Sequence[Part]) -> tuple[str, ...]:
     return ("time first", "batch first", "held") if "time first" in axes else LAYOUTS
 
 
-def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | str:
+def _try(module: nn.Module, parts: Sequence[NeuronLayer], feeding: Feeding) -> Tried | str:
     """Return what a run showed, or why the layout does not fit."""
     layout, copied = feeding.layout, evaluation_copy(module)
     inside = dict(copied.named_modules())
