@@ -351,7 +351,7 @@ def _by_neuron(value: Floats, shape: tuple[int, ...], where: str) -> Floats:
         ) from None
 
 
-def recurrent_matrix(
+def measured_recurrence(
     recurrent: Recurrent, shape: tuple[int, ...], where: str
 ) -> tuple[Floats, Floats]:
     """Return weight (n, n) and bias (n,) of a recurrent map, measured where it is a module."""

@@ -23,7 +23,7 @@ from ..files.affine import agree, check_room, random_inputs, unit_answers
 from ..networks.connection import Connection
 from ..networks.network import Network, positive_time
 from .as_called import Looked, looked_into
-from .find import POOLING, Neurons, NeuronLayer, own_step, read_part, recurrent_matrix
+from .find import POOLING, Neurons, NeuronLayer, own_step, read_part, measured_recurrence
 from .measure import INPUT, Bench, Wiring, drawn, find_unjudged, measure, sizes_of, usual_suspects
 from .run import Tried
 
@@ -370,7 +370,7 @@ def _network(module: nn.Module, looked: Looked, dt: object, *, neurons_only: boo
             model = switched(model, spikes="none, heard")
         found = _connections(_by_source(wiring, index), late)
         if read.recurrent is not None:
-            weight, more = recurrent_matrix(
+            weight, more = measured_recurrence(
                 read.recurrent, shape, f"{part.where}: its recurrent map"
             )
             if read.recurrent.late and np.any(more):
