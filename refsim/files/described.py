@@ -175,7 +175,7 @@ def _row(
         weight if isinstance(delay, int) and not delay else [Connection(weight, delay=delay)]
     )
     if layer.recurrent is not None:
-        back, more = recurrent_matrix(
+        back, more = described_recurrence(
             layer.recurrent, math.prod(shape), state, f"{where}: recurrent"
         )
         own_late = int(layer.model.convention.get("latency", "none") != "none")
@@ -188,7 +188,7 @@ def _row(
     return (heard, bias, layer.model, own), shape, text
 
 
-def recurrent_matrix(
+def described_recurrence(
     described: MapDescription, n: int, state: Tensors, where: str
 ) -> tuple[Floats, Floats]:
     """Return weight (n, n) and bias (n,) from a layer to itself.
