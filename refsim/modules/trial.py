@@ -84,7 +84,7 @@ FEW = 16  # samples that are run again: what is left of one batch shows in some 
 Draws = Sequence[Callable[[], dict[str, Tensor]]]
 
 
-class Result(NamedTuple):
+class LayerStep(NamedTuple):
     """One step of a layer: spikes, what the threshold saw, the membrane after the step (NaN where a
     module hides them), what the spikes carry, and states by name.
     """
@@ -265,7 +265,7 @@ class Trial:
 
     def results(
         self, frames: Iterable[Tensor], n_samples: int, draws: Draws
-    ) -> Iterator[list[Result]]:
+    ) -> Iterator[list[LayerStep]]:
         """Run a batch from the module's start, frame by frame, each (n_samples, n_inputs).
 
         Yield the results of all layers a step.
@@ -287,7 +287,7 @@ class _Record:
 
     trial: Trial
     n_samples: int
-    kept: list[list[Result]] = field(default_factory=list)
+    kept: list[list[LayerStep]] = field(default_factory=list)
     answering: Answering | None = None
 
     def __post_init__(self) -> None:
@@ -338,7 +338,7 @@ class _Record:
 
         return keep
 
-    def taken(self, output: Any) -> Iterator[list[Result]]:
+    def taken(self, output: Any) -> Iterator[list[LayerStep]]:
         """Return what came, and what the module gave at last, step by step, and keep it no longer."""
         lengths = [len(each) for each in self.kept]
         if len(set(lengths)) != 1:
@@ -351,7 +351,7 @@ class _Record:
             if self.answering is None
             else [
                 [
-                    Result(torch.zeros_like(v), v, v, None)
+                    LayerStep(torch.zeros_like(v), v, v, None)
                     for v in self.answering.values([output], lengths[0])
                 ]
             ]
@@ -362,13 +362,13 @@ class _Record:
         yield from map(list, rows)
 
 
-def _result(layer: Layer, sent: Tensor, seen: Tensor, after: Tensor) -> Result:
+def _result(layer: Layer, sent: Tensor, seen: Tensor, after: Tensor) -> LayerStep:
     discrete = layer.model.discrete
     if discrete.readout:
-        return Result(torch.zeros_like(sent), sent, sent, None)
+        return LayerStep(torch.zeros_like(sent), sent, sent, None)
     if discrete.payload:
-        return Result((sent != 0).to(sent.dtype), seen, after, sent)
-    return Result(sent, seen, after, None)
+        return LayerStep((sent != 0).to(sent.dtype), seen, after, sent)
+    return LayerStep(sent, seen, after, None)
 
 
 @contextlib.contextmanager
