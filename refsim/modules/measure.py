@@ -354,7 +354,7 @@ def _check(
     """Hold the measured maps against the answers to random numbers from all sources at once, in all
     steps: a product of two would show.
     """
-    given = drawn(bench, sizes)
+    given = random_signals(bench, sizes)
     for step, row in enumerate(bench.answers(given, len(given[INPUT][0]))):
         for target, found in enumerate(row):
             if bench.tried.parts[target].framework is POOLING:
@@ -410,7 +410,7 @@ def _check_pools(
         return
     given = {
         source: [number.abs() for number in numbers]
-        for source, numbers in drawn(bench, sizes).items()
+        for source, numbers in random_signals(bench, sizes).items()
     }
     answers = bench.answers(given, len(given[INPUT][0]))
     for pool in pools:
@@ -431,7 +431,7 @@ def _check_pools(
             )
 
 
-def drawn(bench: Bench, sizes: dict[int, int]) -> dict[int, Sequence[Tensor]]:
+def random_signals(bench: Bench, sizes: dict[int, int]) -> dict[int, Sequence[Tensor]]:
     """Return random numbers for all sources and steps."""
     drawn = torch.tensor_split(
         random_inputs(bench.steps * sum(sizes.values())),

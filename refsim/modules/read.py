@@ -24,7 +24,7 @@ from ..networks.connection import Connection
 from ..networks.network import Network, positive_time
 from .as_called import Looked, looked_into
 from .find import POOLING, Neurons, NeuronLayer, own_step, read_part, measured_recurrence
-from .measure import INPUT, Bench, Wiring, drawn, find_unjudged, measure, sizes_of, usual_suspects
+from .measure import INPUT, Bench, Wiring, find_unjudged, measure, random_signals, sizes_of, usual_suspects
 from .run import Tried
 
 # Steps of a module that gives one answer for all of them: the sum and mean of two equal numbers are
@@ -169,7 +169,7 @@ def _step_by_step(bench: Bench, silence: Sequence[Floats]) -> Behind:
             once = answer - found[delay - 1] if delay and bench.stays(source) else answer
             if once.any():
                 weights[source, delay] = np.ascontiguousarray(once.T)
-    given = drawn(bench, sizes_of(bench.tried))
+    given = random_signals(bench, sizes_of(bench.tried))
     for step, each in enumerate(_gave(bench, given, len(given[INPUT][0]))):
         expected, size = _expected(bench, weights, bias, given, step)
         if not agree(each.numpy(), expected, size):
@@ -217,7 +217,7 @@ def _fits(bench: Bench, found: Behind) -> bool:
     """Whether a rule over the steps of a map gives what the module gives, for random numbers from
     all sources in all steps.
     """
-    given = drawn(bench, sizes_of(bench.tried))
+    given = random_signals(bench, sizes_of(bench.tried))
     answer = _gave(bench, given, len(given[INPUT][0]))[0].numpy()
     rows = [_expected(bench, found.weights, found.bias, given, step) for step in range(bench.steps)]
     values, size = (
