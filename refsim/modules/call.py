@@ -162,7 +162,7 @@ def out_of_time(answer: Tensor, axes: str) -> Tensor:
     return swapped.flatten(0, 1) if axes == "batch and time" else swapped
 
 
-def heard(arguments: tuple[Any, ...]) -> Tensor:
+def first_argument(arguments: tuple[Any, ...]) -> Tensor:
     """Return the input among the arguments of a part: the first."""
     tensor: Tensor = arguments[0]
     return tensor

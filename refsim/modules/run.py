@@ -20,7 +20,8 @@ from .call import (
     Answer,
     Feeding,
     answer_of,
-    heard,
+    first_argument,
+
     in_time,
     needed_states,
     states_taken,
@@ -340,7 +341,7 @@ def _try(module: nn.Module, parts: Sequence[NeuronLayer], feeding: Feeding) -> T
     for part in parts:
         inside[part.name].register_forward_hook(
             lambda _part, given, output, name=part.name: calls.setdefault(name, []).append(
-                (heard(given), output)
+                (first_argument(given), output)
             )
         )
     like = next(
