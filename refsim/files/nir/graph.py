@@ -231,7 +231,7 @@ class Graph:
             heard = self.before(heard[0])
         return heard[0] if len(heard) == 1 and self.nodes[heard[0]].kind in NEURONS else None
 
-    def heard_by(self, name: str) -> set[str]:
+    def receivers(self, name: str) -> set[str]:
         """Return the layers, and perhaps the Output, that hear of a node with nothing but linear
         maps between.
         """
@@ -437,7 +437,7 @@ def order_layers(graph: Graph) -> Order:
 
     Where nothing hears of the layer that the Output shows, it is the last.
     """
-    heard = {name: graph.heard_by(name) - {graph.sink} for name in (graph.source, *graph.neurons)}
+    heard = {name: graph.receivers(name) - {graph.sink} for name in (graph.source, *graph.neurons)}
     depth = _depths(heard, graph.source)
     if deaf := [name for name in graph.neurons if name not in depth]:
         raise RefsimError(

@@ -345,7 +345,7 @@ def _check_edge(graph: Graph, shapes: Shapes, source: str, target: str) -> None:
 def _check_membranes(graph: Graph, layers: Sequence[str]) -> None:
     """Refuse a neuron that never fires, where it is not simply what the Output shows."""
     for name in graph.neurons:
-        heard = sorted(graph.heard_by(name) - ({graph.sink} if graph.sink not in layers else set()))
+        heard = sorted(graph.receivers(name) - ({graph.sink} if graph.sink not in layers else set()))
         if graph.nodes[name].kind in INTEGRATORS and heard:
             raise RefsimError(
                 f"{graph.nodes[name].where}: its membrane is led on to '{heard[0]}'; layers here "
