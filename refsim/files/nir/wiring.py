@@ -243,7 +243,7 @@ Signals = dict[int, Tensor]  # what arrives, by its delay in steps
 _WEIGHTS = 1 << 28  # numbers in all weights: 2 GiB
 
 
-class Heard(NamedTuple):
+class Received(NamedTuple):
     """What a layer hears of a source.
 
     Weight (n_target, n_source), and the delay in steps, of all or of each of the source,
@@ -258,7 +258,7 @@ class Heard(NamedTuple):
 class Arrivals(NamedTuple):
     """What arrives at each layer: what it hears of others, and its bias (n_target,)."""
 
-    heard: Mapping[str, list[Heard]]
+    heard: Mapping[str, list[Received]]
     biases: Mapping[str, Floats]
 
 
@@ -365,7 +365,7 @@ def arrivals(graph: Graph, shapes: Shapes, layers: Sequence[str], dt: float) -> 
     """
     _check_membranes(graph, layers)
     bench = _Bench(graph, shapes, layers, dt)
-    heard: dict[str, list[Heard]] = {name: [] for name in layers}
+    heard: dict[str, list[Received]] = {name: [] for name in layers}
     with torch.no_grad():
         silence = bench.arriving({}, 1, bias=True)
         biases = {name: _sum(silence[name], shapes[name]).numpy() for name in layers}
@@ -375,18 +375,18 @@ def arrivals(graph: Graph, shapes: Shapes, layers: Sequence[str], dt: float) -> 
     return Arrivals(heard, biases)
 
 
-def _axonal(source: str, weights: Mapping[int, Floats]) -> list[Heard]:
+def _axonal(source: str, weights: Mapping[int, Floats]) -> list[Received]:
     """Return weights by their delay as one, where each source has one delay only."""
     used = np.array([weight.any(axis=0) for weight in weights.values()])
     if len(weights) > 1 and (used.sum(axis=0) <= 1).all():
         return [
-            Heard(
+            Received(
                 source,
                 np.sum(list(weights.values()), axis=0),
                 np.array(list(weights))[used.argmax(axis=0)],
             )
         ]
-    return [Heard(source, weight, np.array(delay)) for delay, weight in weights.items()]
+    return [Received(source, weight, np.array(delay)) for delay, weight in weights.items()]
 
 
 def _sum(signals: Signals, shape: Shape) -> Tensor:
