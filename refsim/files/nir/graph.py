@@ -416,7 +416,7 @@ def _between(graph: Graph, name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Order:
+class SortedLayers:
     """Layers in the order in which a step runs them, and the edges between layers that reach back.
 
     Attributes
@@ -431,7 +431,7 @@ class Order:
     back: frozenset[Edge]
 
 
-def order_layers(graph: Graph) -> Order:
+def order_layers(graph: Graph) -> SortedLayers:
     """Put the layers in order; what is in no loop comes after all that it hears of, and in a loop
     the nearer to the Input is first.
 
@@ -458,7 +458,7 @@ def order_layers(graph: Graph) -> Order:
         for target in heard[source]
         if source in reached[target] and depth[target] <= depth[source]
     )
-    return Order(tuple(layers), back)
+    return SortedLayers(tuple(layers), back)
 
 
 def _depths(heard: Mapping[str, set[str]], source: str) -> dict[str, int]:

@@ -17,7 +17,7 @@ from ...core.errors import RefsimError, option
 from ...networks.connection import Connection, wire
 from ...networks.network import Network, make_layer, positive_time
 from ..hdf5 import read_tree
-from .graph import FIRING, INTEGRATORS, Graph, Node, Order, order_layers, read_graph
+from .graph import FIRING, INTEGRATORS, Graph, Node, SortedLayers, order_layers, read_graph
 from .wiring import Arrivals, arrivals, infer_shapes
 
 WHAT = "NIR file"
@@ -191,7 +191,7 @@ def _neurons(
 
 
 def _connections(
-    name: str, found: Arrivals, numbers: dict[str, int], order: Order, graph: Graph
+    name: str, found: Arrivals, numbers: dict[str, int], order: SortedLayers, graph: Graph
 ) -> list[Connection]:
     return [
         Connection(

@@ -15,7 +15,7 @@ from ...core.errors import RefsimError
 from ...networks.connection import DRIVE, Source
 from ...networks.network import Layer, Network
 from ..hdf5 import write_tree
-from .graph import FIRING, INTEGRATORS, Order, order_layers, read_graph
+from .graph import FIRING, INTEGRATORS, SortedLayers, order_layers, read_graph
 
 _VERSION = "1.0"
 _WHERE = "export to NIR"
@@ -89,7 +89,7 @@ def _tree(network: Network) -> tuple[dict[str, Any], frozenset[str]]:
 
 
 def _wired(
-    network: Network, names: list[str], nodes: dict[str, Any], order: Order | None
+    network: Network, names: list[str], nodes: dict[str, Any], order: SortedLayers | None
 ) -> dict[str, Any]:
     """Return the graph with its weights.
 
