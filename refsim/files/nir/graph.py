@@ -431,7 +431,7 @@ class SortedLayers:
     back: frozenset[Edge]
 
 
-def order_layers(graph: Graph) -> SortedLayers:
+def sort_layers(graph: Graph) -> SortedLayers:
     """Put the layers in order; what is in no loop comes after all that it hears of, and in a loop
     the nearer to the Input is first.
 

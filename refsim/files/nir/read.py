@@ -17,7 +17,7 @@ from ...core.errors import RefsimError, option
 from ...networks.connection import Connection, wire
 from ...networks.network import Network, make_layer, positive_time
 from ..hdf5 import read_tree
-from .graph import FIRING, INTEGRATORS, Graph, Node, SortedLayers, order_layers, read_graph
+from .graph import FIRING, INTEGRATORS, Graph, Node, SortedLayers, sort_layers, read_graph
 from .wiring import Arrivals, arrivals, infer_shapes
 
 WHAT = "NIR file"
@@ -134,7 +134,7 @@ def load_nir(path: str | Path, dt: object = None, **options: object) -> Network:
     where = f"{WHAT} {path}"
     reading = Reading.of(where, dt, **options)
     graph = read_graph(read_tree(path, WHAT, skip=frozenset({"metadata"})), where)
-    order = order_layers(graph)
+    order = sort_layers(graph)
     shapes = infer_shapes(graph)
     shown = bool(order.layers) and graph.shown == order.layers[-1]
     layers = [*order.layers, *([] if shown else [graph.sink])]

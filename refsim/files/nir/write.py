@@ -15,7 +15,7 @@ from ...core.errors import RefsimError
 from ...networks.connection import DRIVE, Source
 from ...networks.network import Layer, Network
 from ..hdf5 import write_tree
-from .graph import FIRING, INTEGRATORS, SortedLayers, order_layers, read_graph
+from .graph import FIRING, INTEGRATORS, SortedLayers, sort_layers, read_graph
 
 _VERSION = "1.0"
 _WHERE = "export to NIR"
@@ -84,7 +84,7 @@ def _tree(network: Network) -> tuple[dict[str, Any], frozenset[str]]:
     graph = read_graph({"node": plain}, _WHERE)
     return {
         "version": _VERSION,
-        "node": _wired(network, names, nodes, order_layers(graph)),
+        "node": _wired(network, names, nodes, sort_layers(graph)),
     }, stepped
 
 
