@@ -385,7 +385,7 @@ def _check_ends(graph: Graph) -> None:
             )
 
 
-def linear_order(graph: Graph) -> list[str]:
+def sort_linear_nodes(graph: Graph) -> list[str]:
     """Return the nodes between the neurons so that each comes after those it hears of.
 
     Raises

@@ -19,7 +19,7 @@ from torch import Tensor
 from ...core.arrays import Floats, Ints
 from ...core.errors import RefsimError
 from ..affine import unit_answers
-from .graph import INTEGRATORS, LARGEST, NEURONS, Graph, Node, linear_order
+from .graph import INTEGRATORS, LARGEST, NEURONS, Graph, Node, sort_linear_nodes
 
 Shape = tuple[int, ...]
 # Of a step: decimal times such as 3e-4 are no closer to whole steps of 1e-4 in float32.
@@ -271,7 +271,7 @@ def infer_shapes(graph: Graph) -> Shapes:
         Where two ends of an edge do not fit together, or an edge leads on the membrane of a neuron
         that never fires.
     """
-    order = linear_order(graph)
+    order = sort_linear_nodes(graph)
     shapes: dict[str, Shape] = {graph.source: _said(graph.nodes[graph.source])}
     shapes |= {
         name: own for name in graph.neurons if (own := _own_shape(graph.nodes[name])) is not None
@@ -405,7 +405,7 @@ class _Bench:
             graph,
             shapes,
             layers,
-            linear_order(graph),
+            sort_linear_nodes(graph),
         )
         self.delays = {
             name: Delays.of(node, shapes[name], dt)
