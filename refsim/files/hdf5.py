@@ -289,7 +289,7 @@ def _write(h5py: Any, group: Any, tree: Mapping[str, Any]) -> None:
 _TEXT = 64  # characters; names of types are short
 
 
-class Entries:
+class GroupReader:
     """A group; what was asked for is remembered for the whole file.
 
     Parameters
@@ -315,12 +315,12 @@ class Entries:
         """Names of all entries."""
         return list(self._tree)
 
-    def group(self, name: str) -> "Entries":
+    def group(self, name: str) -> "GroupReader":
         """Return a group inside this one."""
         found = self._entry(name)
         if not isinstance(found, dict):
             raise RefsimError(f"{self.where}: '{name}' must be a group, but is an array.")
-        return Entries(
+        return GroupReader(
             found,
             f"{self.where}{'' if name.isdigit() else ','} {name}",
             f"{self._path}/{name}",

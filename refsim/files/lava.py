@@ -18,7 +18,7 @@ from ..core.arrays import Floats
 from ..core.errors import RefsimError, listed
 from ..core.units import to_si
 from .description import Description
-from .hdf5 import Entries, read_tree
+from .hdf5 import GroupReader, read_tree
 from .lava_blocks import Block, network_of
 from .lava_format import Kind, lava_format
 from .reading import Asked, Reading
@@ -186,7 +186,7 @@ def read_net(path: Path, asked: Asked) -> Reading:
             f"{where}: says its layers itself and takes no description; what it leaves unsaid is "
             "given by --convention and --dt."
         )
-    file = Entries(read_tree(path, "network", ratio=_RATIO), where)
+    file = GroupReader(read_tree(path, "network", ratio=_RATIO), where)
     layers = file.group("layer")
     names = layers.keys
     if wrong := [name for name in names if not re.fullmatch(r"\d{1,5}", name)]:
@@ -205,7 +205,7 @@ def read_net(path: Path, asked: Asked) -> Reading:
     return network_of(blocks, asked.convention, dt, where, "lava-dl .net", file.unread())
 
 
-def _block(group: Entries, where: str) -> Block:
+def _block(group: GroupReader, where: str) -> Block:
     keys = group.keys
     shape = tuple(int(size) for size in group.array("shape").ravel()) if "shape" in keys else ()
     if any(size < 1 for size in shape):
@@ -225,7 +225,7 @@ def _block(group: Entries, where: str) -> Block:
     )
 
 
-def _weight(group: Entries, where: str) -> Any:
+def _weight(group: GroupReader, where: str) -> Any:
     """Return the weight; of a complex one the real part, where the imaginary part is zero."""
     if not group.is_group("weight"):
         return group.array("weight")
@@ -238,11 +238,11 @@ def _weight(group: Entries, where: str) -> Any:
     return parts.array("real")
 
 
-def _neuron(group: Entries) -> dict[str, Any]:
+def _neuron(group: GroupReader) -> dict[str, Any]:
     return {name: group.word_or_number(name) for name in group.keys}
 
 
-def _step(file: Entries) -> object:
+def _step(file: GroupReader) -> object:
     """Return the duration of a step, simulation/Ts in milliseconds.
 
     None where the file has none.

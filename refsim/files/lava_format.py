@@ -38,7 +38,7 @@ class Kind:
     given : dict of str to str
         Entry -> expression over numbers that a state_dict does not hold, such as the threshold.
     rotation : tuple of str
-        Entries of cosine and sine, which the card computes from decay and period.
+        GroupReader of cosine and sine, which the card computes from decay and period.
     sends : str
         What a spike of 1 amounts to behind this neuron.
     variants : tuple of (when, then)

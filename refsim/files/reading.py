@@ -46,7 +46,7 @@ class Reading:
     assumed : tuple of str
         What the file does not say, and what was taken for it.
     aside : tuple of str
-        Entries that mean nothing to the network; of one that holds something else than is declared,
+        GroupReader that mean nothing to the network; of one that holds something else than is declared,
         both numbers.
     output_delay : (n,) int64
         Steps by which the framework gives the last layer's spikes later than they are fired.
