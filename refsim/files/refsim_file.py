@@ -263,7 +263,7 @@ def _network(head: Mapping[str, Any], file: zipfile.ZipFile, where: str) -> Netw
                 name=str(row.get("name", f"layer {index}")),
             )
         )
-    if surplus := set(file.namelist()) - {"network.toml", "reading.toml", *_entries(rows)}:
+    if surplus := set(file.namelist()) - {"network.toml", "reading.toml", *_expected_names(rows)}:
         raise RefsimError(
             f"{where}: holds {listed(surplus)}, which no layer of network.toml accounts for."
         )
@@ -297,7 +297,7 @@ def _check_row(row: object, where: str) -> None:
         )
 
 
-def _entries(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _expected_names(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield the names of all entries that belong to layers."""
     for index, row in enumerate(rows):
         yield f"cards/{row['card']}.toml"
