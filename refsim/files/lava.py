@@ -89,7 +89,7 @@ def _block_of_state(row: Mapping[str, Any], state: Tensors, where: str) -> Block
         if isinstance(value, bool) or not isinstance(value, int | float)
     ]:
         raise RefsimError(f"{where}: {listed(wrong)} must be a number.")
-    entries = {"type": name, **neuron.entries(given, where), **_decays(neuron, prefix, state)}
+    entries = {"type": name, **neuron.numbers_from(given, where), **_decays(neuron, prefix, state)}
     geometry = {key: np.asarray(row[key], np.float64) for key in _STATE_GEOMETRY & set(row)}
     weight = _weight_of_state(prefix, state, where)
     weight = (

@@ -63,7 +63,7 @@ class Kind:
             else 1.0
         )
 
-    def entries(self, given: Mapping[str, float], where: str) -> dict[str, float]:
+    def numbers_from(self, given: Mapping[str, float], where: str) -> dict[str, float]:
         """Return the entries that follow from numbers a user gives, such as the threshold.
 
         Raises
