@@ -175,7 +175,7 @@ def measure(module: nn.Module, tried: Tried) -> Wiring:
     with torch.no_grad():
         biases = _biases(bench)
         for source, n in sizes.items():
-            _check_room(bench, source, n)
+            _check_matrix_sizes(bench, source, n)
             found = unit_answers(bench.respond(source), n)
             for number, answer in enumerate(found):
                 delay, target = divmod(number, len(tried.parts))
@@ -196,7 +196,7 @@ def sizes_of(tried: Tried) -> dict[int, int]:
     }
 
 
-def _check_room(bench: "Bench", source: int, n: int) -> None:
+def _check_matrix_sizes(bench: "Bench", source: int, n: int) -> None:
     """Refuse a map whose weights, written as a matrix, no memory would hold.
 
     Random numbers show which there are.
