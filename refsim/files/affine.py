@@ -86,7 +86,7 @@ def measured(module: nn.Module, shape: tuple[int, ...], where: str) -> tuple[Flo
     return np.ascontiguousarray(weight), bias
 
 
-def check_room(n_post: int, n_pre: int, where: str) -> None:
+def check_matrix_size(n_post: int, n_pre: int, where: str) -> None:
     """Refuse a map that does not fit the memory once it is written as a matrix."""
     size = 8 * n_post * n_pre
     if size > LARGEST:
