@@ -22,7 +22,7 @@ from ..networks.connection import Connection
 from ..networks.network import Network
 from .description import Description, LayerDescription
 from .lava import read_state
-from .maps import MapDescription, Shape, build
+from .maps import MapDescription, Shape, compose
 from .reading import Asked, Reading
 from .weights import Tensors
 
@@ -161,7 +161,7 @@ def _row(
     layer: LayerDescription, before: Shape, late: int, index: int, state: Tensors, where: str
 ) -> tuple[tuple[Any, ...], Shape, str]:
     """Return the row of `Network.dense`, the shape of its neurons, and what leads to them in words."""
-    weight, bias, shape, text = build(layer.maps, before, state, where)
+    weight, bias, shape, text = compose(layer.maps, before, state, where)
     own = {
         name: _by_neuron(state.take(tensor), shape, f"{where}: {name}")
         for name, tensor in layer.tensors.items()

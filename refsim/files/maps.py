@@ -147,7 +147,7 @@ def _numbers(value: object, where: str, least: int) -> Any:
     return several if len(several) > 1 else several[0]
 
 
-def build(
+def compose(
     maps: Sequence[MapDescription], before: Shape, state: Tensors, where: str
 ) -> tuple[Floats, Floats, Shape, str]:
     """Return weight (n_post, n_pre), bias (n_post,), the shape that comes out, and the maps in
