@@ -22,7 +22,7 @@ from ..networks.connection import Connection
 from ..networks.network import Network
 from .description import Description, LayerDescription
 from .lava import read_state
-from .maps import MapDescription, Shape, compose
+from .linear_maps import MapDescription, Shape, compose
 from .reading import Asked, Reading
 from .weights import Tensors
 

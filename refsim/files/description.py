@@ -14,7 +14,7 @@ from ..cards.read import load
 from ..core.errors import RefsimError, listed
 from ..core.tables import read_toml
 from ..networks.network import positive_time
-from .maps import MapDescription, read_map
+from .linear_maps import MapDescription, read_map
 
 _TOP = {"dt", "weights", "key", "layer", "ignore", "title", "input_shape", "output_delay"}
 _LAYER = {"linear", "maps", "neuron", "parameters", "tensors", "convention", "recurrent", "delay"}
