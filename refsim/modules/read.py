@@ -33,7 +33,7 @@ _STEPS, _MORE_STEPS = 2, 5
 
 
 @dataclass(frozen=True)
-class Behind:
+class ReadOut:
     """A read-out.
 
     Attributes
@@ -56,7 +56,7 @@ class _Unread(Exception):
 
 def read_out(
     module: nn.Module, tried: Tried, heard: Sequence[bool], kinds: Sequence[str]
-) -> Behind | str | None:
+) -> ReadOut | str | None:
     """Return the read-out of a module.
 
     None where its last neurons are what decides, and in words why nobody can say.
@@ -105,7 +105,7 @@ def _said(reason: Exception) -> str:
     return str(reason).removeprefix("module: ").rstrip(".")
 
 
-def _measured(module: nn.Module, tried: Tried) -> Behind:
+def _measured(module: nn.Module, tried: Tried) -> ReadOut:
     """Measure what a module gives.
 
     Raises
@@ -158,7 +158,7 @@ def _bias(bench: Bench) -> list[Floats]:
     return silence
 
 
-def _step_by_step(bench: Bench, silence: Sequence[Floats]) -> Behind:
+def _step_by_step(bench: Bench, silence: Sequence[Floats]) -> ReadOut:
     """Return the map of a module that gives a value a step."""
     bias, weights = silence[0], {}
     if not all(agree(each, bias, np.abs(bias)) for each in silence):
@@ -174,10 +174,10 @@ def _step_by_step(bench: Bench, silence: Sequence[Floats]) -> Behind:
         expected, size = _expected(bench, weights, bias, given, step)
         if not agree(each.numpy(), expected, size):
             raise _Unread(f"is not linear{usual_suspects(bench)}, or remembers earlier steps")
-    return Behind("mean", weights, bias)
+    return ReadOut("mean", weights, bias)
 
 
-def _whole(bench: Bench, silence: Sequence[Floats]) -> Behind:
+def _whole(bench: Bench, silence: Sequence[Floats]) -> ReadOut:
     """Return map and rule of a module that gives one answer for all steps.
 
     Of a map that hears the same in all steps each rule makes that map, but for the sum, which makes
@@ -208,12 +208,12 @@ def _whole(bench: Bench, silence: Sequence[Floats]) -> Behind:
 
 def _by_rule(
     rule: str, once: Mapping[tuple[int, int], Floats], bias: Floats, n_steps: int
-) -> Behind:
+) -> ReadOut:
     share = 1 / n_steps if rule == "sum" else 1.0
-    return Behind(rule, {key: weight * share for key, weight in once.items()}, bias * share)
+    return ReadOut(rule, {key: weight * share for key, weight in once.items()}, bias * share)
 
 
-def _fits(bench: Bench, found: Behind) -> bool:
+def _fits(bench: Bench, found: ReadOut) -> bool:
     """Whether a rule over the steps of a map gives what the module gives, for random numbers from
     all sources in all steps.
     """
@@ -265,7 +265,7 @@ def _expected(
     )
 
 
-def _is_last_layer(found: Behind, tried: Tried, kinds: Sequence[str], *, whole: bool) -> bool:
+def _is_last_layer(found: ReadOut, tried: Tried, kinds: Sequence[str], *, whole: bool) -> bool:
     """Whether what a module gives decides as the output of its last layer does.
 
     That output itself, a multiple of it, or its sum or mean.
@@ -285,7 +285,7 @@ def _is_last_layer(found: Behind, tried: Tried, kinds: Sequence[str], *, whole: 
     return bool(same and found.rule == "last")
 
 
-def _check_sources(found: Behind, tried: Tried, heard: Sequence[bool]) -> None:
+def _check_sources(found: ReadOut, tried: Tried, heard: Sequence[bool]) -> None:
     if not found.weights:
         raise _Unread("is the same whatever its neurons fire")
     for source, _delay in found.weights:
@@ -358,7 +358,7 @@ def _network(module: nn.Module, looked: Looked, dt: object, *, neurons_only: boo
         )
     )
     sources = {source for _, source, _ in wiring.weights} | (
-        {source for source, _ in behind.weights} if isinstance(behind, Behind) else set()
+        {source for source, _ in behind.weights} if isinstance(behind, ReadOut) else set()
     )
     rows: list[tuple[object, ...]] = []
     for index, (part, shape, read) in enumerate(
@@ -387,7 +387,7 @@ def _network(module: nn.Module, looked: Looked, dt: object, *, neurons_only: boo
                 "of another layer; a membrane that is passed on is not read."
             )
         rows.append((found, bias if np.any(bias) else None, model, own))
-    if isinstance(behind, Behind):
+    if isinstance(behind, ReadOut):
         by_source: dict[int, dict[int, Floats]] = {}
         for (source, delay), weight in behind.weights.items():
             by_source.setdefault(source, {})[delay] = weight
