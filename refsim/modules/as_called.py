@@ -35,7 +35,7 @@ _STEPS, _TRIED = 2, 4
 
 
 @dataclass(frozen=True)
-class Looked:
+class Inspection:
     """A module as it was looked into.
 
     Attributes
@@ -81,7 +81,7 @@ class Turns(nn.Module):
 @contextlib.contextmanager
 def looked_into(
     module: nn.Module, shape: tuple[int, ...] | None, layout: str | None
-) -> Iterator[Looked]:
+) -> Iterator[Inspection]:
     """Look into a module, and leave it as it was in the end.
 
     Raises
@@ -104,7 +104,7 @@ def looked_into(
         if failed is not None:
             raise failed
         assert tried is not None
-        yield Looked(parts, tried)
+        yield Inspection(parts, tried)
         return
     names = {part.name: _registered(module, part.module) for part in parts if part.name in uses}
     whole = evaluation_copy(module)
@@ -121,7 +121,7 @@ def looked_into(
                     f"{len(maps)} layers share one membrane. Make a neuron for each "
                     "(copy.deepcopy), or hand each layer its own state."
                 )
-        yield Looked(inside, tried, tuple(_told(names[name], maps) for name, maps in uses.items()))
+        yield Inspection(inside, tried, tuple(_told(names[name], maps) for name, maps in uses.items()))
 
 
 def _once_a_step(tried: Tried) -> bool:

@@ -22,7 +22,7 @@ from ..core.errors import RefsimError, listed, option
 from ..files.affine import agree, check_matrix_size, random_inputs, unit_answers
 from ..networks.connection import Connection
 from ..networks.network import Network, positive_time
-from .as_called import Looked, looked_into
+from .as_called import Inspection, looked_into
 from .find import POOLING, Neurons, NeuronLayer, own_step, read_part, measured_recurrence
 from .measure import INPUT, Bench, Wiring, find_unjudged, measure, random_signals, sizes_of, usual_suspects
 from .run import Tried
@@ -334,7 +334,7 @@ def from_module(
         return _network(module, looked, dt, neurons_only=neurons_only)
 
 
-def _network(module: nn.Module, looked: Looked, dt: object, *, neurons_only: bool) -> Network:
+def _network(module: nn.Module, looked: Inspection, dt: object, *, neurons_only: bool) -> Network:
     """Measure a module and read its layers."""
     tried, step = looked.tried, _step(looked.parts, dt)
     wiring = measure(module, tried)

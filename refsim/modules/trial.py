@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..core.errors import RefsimError, listed
 from ..networks.network import Layer, Network
 from ..pytorch.layers import Neuron
-from .as_called import Calls, Looked, called_twice, looked_into
+from .as_called import Calls, Inspection, called_twice, looked_into
 from .call import Answer, in_time
 from .find import made_from, neurons_of
 from .frameworks.framework import first
@@ -115,7 +115,7 @@ class Trial:
         return cls._checked(
             module,
             network,
-            Looked(parts, try_out(module, parts, None if shape is None else tuple(shape), layout)),
+            Inspection(parts, try_out(module, parts, None if shape is None else tuple(shape), layout)),
         )
 
     @classmethod
@@ -131,7 +131,7 @@ class Trial:
             yield cls._checked(module, network, looked)
 
     @classmethod
-    def _checked(cls, module: nn.Module, network: Network, looked: Looked) -> "Trial":
+    def _checked(cls, module: nn.Module, network: Network, looked: Inspection) -> "Trial":
         tried, last = looked.tried, network.layers[-1].model
         reads = bool(last.discrete.over_steps) and len(looked.parts) == len(network.layers) - 1
         if len(looked.parts) != len(network.layers) - reads:
