@@ -79,7 +79,7 @@ class Turns(nn.Module):
 
 
 @contextlib.contextmanager
-def looked_into(
+def inspected(
     module: nn.Module, shape: tuple[int, ...] | None, layout: str | None
 ) -> Iterator[Inspection]:
     """Look into a module, and leave it as it was in the end.

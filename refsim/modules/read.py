@@ -22,7 +22,7 @@ from ..core.errors import RefsimError, listed, option
 from ..files.affine import agree, check_matrix_size, random_inputs, unit_answers
 from ..networks.connection import Connection
 from ..networks.network import Network, positive_time
-from .as_called import Inspection, looked_into
+from .as_called import Inspection, inspected
 from .find import POOLING, Neurons, NeuronLayer, own_step, read_part, measured_recurrence
 from .measure import INPUT, Bench, Wiring, find_unjudged, measure, random_signals, sizes_of, usual_suspects
 from .run import Tried
@@ -330,7 +330,7 @@ def from_module(
             "module: was made by torch.compile, and nobody can look into what it runs; give the "
             "module that was compiled."
         )
-    with looked_into(module, None if input_shape is None else tuple(input_shape), layout) as looked:
+    with inspected(module, None if input_shape is None else tuple(input_shape), layout) as looked:
         return _network(module, looked, dt, neurons_only=neurons_only)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..core.errors import RefsimError, listed
 from ..networks.network import Layer, Network
 from ..pytorch.layers import Neuron
-from .as_called import Calls, Inspection, called_twice, looked_into
+from .as_called import Calls, Inspection, called_twice, inspected
 from .call import Answer, in_time
 from .find import made_from, neurons_of
 from .frameworks.framework import first
@@ -127,7 +127,7 @@ class Trial:
 
         One neuron object that is handed several states is several layers there.
         """
-        with looked_into(module, None if shape is None else tuple(shape), layout) as looked:
+        with inspected(module, None if shape is None else tuple(shape), layout) as looked:
             yield cls._checked(module, network, looked)
 
     @classmethod
