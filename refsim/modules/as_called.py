@@ -27,7 +27,7 @@ from ..core.errors import RefsimError, listed
 from .call import Feeding, in_time, ways_to_carry
 from .find import NeuronLayer, neurons_of
 from .frameworks.framework import first
-from .run import BATCH, Tried, likely, try_out, widths
+from .run import BATCH, DryRun, likely, try_out, widths
 from .states import copied, forget, parts_inside, put_aside, tensors_in, evaluation_copy
 
 # Steps on zeros that show the uses, and steps on random numbers that show whose states they are.
@@ -42,13 +42,13 @@ class Inspection:
     ----------
     parts : list of NeuronLayer
         Its layers of neurons, an object that is used twice as two.
-    tried : Tried
+    tried : DryRun
     shared : tuple of str
         What must be said of objects that stand behind several maps.
     """
 
     parts: Sequence[NeuronLayer]
-    tried: Tried
+    tried: DryRun
     shared: tuple[str, ...] = ()
 
 
@@ -92,7 +92,7 @@ def inspected(
     """
     parts = neurons_of(module)
     failed: RefsimError | None = None
-    tried: Tried | None = None
+    tried: DryRun | None = None
     try:
         tried = try_out(module, parts, shape, layout)
     except RefsimError as error:
@@ -124,7 +124,7 @@ def inspected(
         yield Inspection(inside, tried, tuple(_told(names[name], maps) for name, maps in uses.items()))
 
 
-def _once_a_step(tried: Tried) -> bool:
+def _once_a_step(tried: DryRun) -> bool:
     """Whether the run itself showed that each part runs once a step.
 
     In a loop over steps, several uses may look like several steps.
@@ -225,7 +225,7 @@ def _uses(module: nn.Module, parts: Sequence[NeuronLayer], feeding: Feeding) -> 
     )
 
 
-def _as_before(whole: nn.Module, apart: nn.Module, tried: Tried, name: str, n_uses: int) -> bool:
+def _as_before(whole: nn.Module, apart: nn.Module, tried: DryRun, name: str, n_uses: int) -> bool:
     """Whether a part answers the same with states of its own for each use as it did alone."""
     part = next(part for part in tried.parts if part.name.startswith(f"{name}.use "))
     names = [f"{name}.use {use + 1}" for use in range(n_uses)]
@@ -233,7 +233,7 @@ def _as_before(whole: nn.Module, apart: nn.Module, tried: Tried, name: str, n_us
     return _same_object(once, _answers(evaluation_copy(apart), tried, names, part))
 
 
-def _answers(module: nn.Module, tried: Tried, names: Sequence[str], part: NeuronLayer) -> list[Tensor]:
+def _answers(module: nn.Module, tried: DryRun, names: Sequence[str], part: NeuronLayer) -> list[Tensor]:
     """Return what a part gives to random input, and its membranes where it shows them, call after
     call.
     """
@@ -381,7 +381,7 @@ class Calls:
         }
 
 
-def called_twice(module: nn.Module, tried: Tried, frames: Sequence[Tensor]) -> Calls:
+def called_twice(module: nn.Module, tried: DryRun, frames: Sequence[Tensor]) -> Calls:
     """Run a module three times on one input, as it is.
 
     From its start, once more, and once more after its framework put it back.
@@ -437,7 +437,7 @@ class _Run:
 
 
 def _run(
-    module: nn.Module, tried: Tried, frames: Sequence[Tensor], before: Callable[[nn.Module], None]
+    module: nn.Module, tried: DryRun, frames: Sequence[Tensor], before: Callable[[nn.Module], None]
 ) -> _Run:
     run, inside, hooks = _Run(), dict(module.named_modules()), []
     before(module)

@@ -30,7 +30,7 @@ from ..files.affine import agree, check_matrix_size, random_inputs, unit_answers
 from .call import in_time, out_of_time, tensor_in
 from .find import POOLING, fault_of_answers, fault_of_weights, framework_of, neurons_of
 from .frameworks.framework import first, with_first
-from .run import BATCH, Tried
+from .run import BATCH, DryRun
 from .states import marked, parts_inside, put_aside, show, evaluation_copy
 
 
@@ -84,7 +84,7 @@ class Unjudged:
     nowhere: tuple[str, ...] = ()
 
 
-def find_unjudged(module: nn.Module, tried: Tried) -> Unjudged:
+def find_unjudged(module: nn.Module, tried: DryRun) -> Unjudged:
     """Return what stands behind the neurons of a module.
 
     What arrives, and what the module gives, is asked for its gradient; spikes have none here, so
@@ -160,7 +160,7 @@ class Wiring:
     biases: tuple[Floats, ...]
 
 
-def measure(module: nn.Module, tried: Tried) -> Wiring:
+def measure(module: nn.Module, tried: DryRun) -> Wiring:
     """Measure a module.
 
     Raises
@@ -188,7 +188,7 @@ def measure(module: nn.Module, tried: Tried) -> Wiring:
     return Wiring(weights, biases)
 
 
-def sizes_of(tried: Tried) -> dict[int, int]:
+def sizes_of(tried: DryRun) -> dict[int, int]:
     """Return how many numbers each source gives in a step."""
     return {
         INPUT: tried.feeding.width,
@@ -212,7 +212,7 @@ def _check_matrix_sizes(bench: "Bench", source: int, n: int) -> None:
 class Bench:
     """A copy of the module in float64 whose neurons are stand-ins."""
 
-    def __init__(self, module: nn.Module, tried: Tried) -> None:
+    def __init__(self, module: nn.Module, tried: DryRun) -> None:
         self.module, self.tried = evaluation_copy(module).cpu().double(), tried
         inside = dict(self.module.named_modules())
         # A spike arrives in its step or in the next; later only through a part that says it delays.

@@ -25,7 +25,7 @@ from ..networks.network import Network, positive_time
 from .as_called import Inspection, inspected
 from .find import POOLING, Neurons, NeuronLayer, own_step, read_part, measured_recurrence
 from .measure import INPUT, Bench, Wiring, find_unjudged, measure, random_signals, sizes_of, usual_suspects
-from .run import Tried
+from .run import DryRun
 
 # Steps of a module that gives one answer for all of them: the sum and mean of two equal numbers are
 # exact; more show that no step is left out.
@@ -55,7 +55,7 @@ class _Unread(Exception):
 
 
 def read_out(
-    module: nn.Module, tried: Tried, heard: Sequence[bool], kinds: Sequence[str]
+    module: nn.Module, tried: DryRun, heard: Sequence[bool], kinds: Sequence[str]
 ) -> ReadOut | str | None:
     """Return the read-out of a module.
 
@@ -105,7 +105,7 @@ def _said(reason: Exception) -> str:
     return str(reason).removeprefix("module: ").rstrip(".")
 
 
-def _measured(module: nn.Module, tried: Tried) -> ReadOut:
+def _measured(module: nn.Module, tried: DryRun) -> ReadOut:
     """Measure what a module gives.
 
     Raises
@@ -265,7 +265,7 @@ def _expected(
     )
 
 
-def _is_last_layer(found: ReadOut, tried: Tried, kinds: Sequence[str], *, whole: bool) -> bool:
+def _is_last_layer(found: ReadOut, tried: DryRun, kinds: Sequence[str], *, whole: bool) -> bool:
     """Whether what a module gives decides as the output of its last layer does.
 
     That output itself, a multiple of it, or its sum or mean.
@@ -285,7 +285,7 @@ def _is_last_layer(found: ReadOut, tried: Tried, kinds: Sequence[str], *, whole:
     return bool(same and found.rule == "last")
 
 
-def _check_sources(found: ReadOut, tried: Tried, heard: Sequence[bool]) -> None:
+def _check_sources(found: ReadOut, tried: DryRun, heard: Sequence[bool]) -> None:
     if not found.weights:
         raise _Unread("is the same whatever its neurons fire")
     for source, _delay in found.weights:

@@ -200,7 +200,7 @@ _SHAPE = option("input_shape", (2, 34, 34))  # an example
 
 
 @dataclass(frozen=True)
-class Tried:
+class DryRun:
     """What a run showed: how the module is fed.
 
     Of each layer of neurons, in the order in which a step runs them, shape, output and states by
@@ -217,7 +217,7 @@ class Tried:
 
 def try_out(
     module: nn.Module, parts: Sequence[NeuronLayer], shape: tuple[int, ...] | None, layout: str | None
-) -> Tried:
+) -> DryRun:
     """Run a copy of a module on zeros.
 
     Parameters
@@ -252,10 +252,10 @@ def try_out(
     tried: dict[str, list[str]] = {}  # why, and in which layouts
     for each in shapes:
         for name in [layout] if layout else likely(parts):
-            found: Tried | str = ""
+            found: DryRun | str = ""
             for carries in ways_to_carry(module) if name == "step" else ("",):
                 found = _try(module, parts, Feeding(name, each, carries=carries))
-                if isinstance(found, Tried):
+                if isinstance(found, DryRun):
                     return _with_states(module, parts, found)
             assert isinstance(found, str)
             if isinstance(found, StateFault):
@@ -290,7 +290,7 @@ def _mixed(parts: Sequence[NeuronLayer]) -> str:
     )
 
 
-def _with_states(module: nn.Module, parts: Sequence[NeuronLayer], found: Tried) -> Tried:
+def _with_states(module: nn.Module, parts: Sequence[NeuronLayer], found: DryRun) -> DryRun:
     """Return a run with states handed back, where one without them went well, but the module gives
     as many beside its output as it can take beside its input.
     """
@@ -303,7 +303,7 @@ def _with_states(module: nn.Module, parts: Sequence[NeuronLayer], found: Tried) 
     ):
         return found
     again = _try(module, parts, replace(feeding, carries="rest"))
-    return again if isinstance(again, Tried) else found
+    return again if isinstance(again, DryRun) else found
 
 
 def widths(module: nn.Module) -> list[tuple[int, ...]]:
@@ -331,7 +331,7 @@ def likely(parts: Sequence[NeuronLayer]) -> tuple[str, ...]:
     return ("time first", "batch first", "held") if "time first" in axes else LAYOUTS
 
 
-def _try(module: nn.Module, parts: Sequence[NeuronLayer], feeding: Feeding) -> Tried | str:
+def _try(module: nn.Module, parts: Sequence[NeuronLayer], feeding: Feeding) -> DryRun | str:
     """Return what a run showed, or why the layout does not fit."""
     layout, copied = feeding.layout, evaluation_copy(module)
     inside = dict(copied.named_modules())
@@ -395,7 +395,7 @@ def _try(module: nn.Module, parts: Sequence[NeuronLayer], feeding: Feeding) -> T
         for name in calls
     )
     outputs = tuple(each[0][1] for each in calls.values())
-    return Tried(
+    return DryRun(
         fed, ran, tuple(shapes), outputs, states, answer_of(gave, layout, own or _STEPS, BATCH)
     )
 

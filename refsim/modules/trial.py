@@ -23,7 +23,7 @@ from .call import Answer, in_time
 from .find import made_from, neurons_of
 from .frameworks.framework import first
 from .measure import Unjudged, find_unjudged
-from .run import Tried, try_out
+from .run import DryRun, try_out
 from .states import otherwise_in_training, put_aside
 
 
@@ -101,7 +101,7 @@ class Trial:
     """A module, what a run on zeros showed of it, and the network that it is held to be."""
 
     module: nn.Module
-    tried: Tried
+    tried: DryRun
     network: Network
 
     shared: tuple[str, ...] = ()
@@ -372,7 +372,7 @@ def _result(layer: Layer, sent: Tensor, seen: Tensor, after: Tensor) -> LayerSte
 
 
 @contextlib.contextmanager
-def _drawing(module: nn.Module, tried: Tried, draws: Draws) -> Iterator[None]:
+def _drawing(module: nn.Module, tried: DryRun, draws: Draws) -> Iterator[None]:
     """Give refsim's own stochastic layers the random numbers of the run."""
     inside = dict(module.named_modules())
     drawn = [
