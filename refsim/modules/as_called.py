@@ -27,7 +27,7 @@ from ..core.errors import RefsimError, listed
 from .call import Feeding, in_time, ways_to_carry
 from .find import NeuronLayer, neurons_of
 from .frameworks.framework import first
-from .run import BATCH, DryRun, likely, try_out, widths
+from .run import BATCH, DryRun, likely, dry_run, widths
 from .states import copied, forget, parts_inside, put_aside, tensors_in, evaluation_copy
 
 # Steps on zeros that show the uses, and steps on random numbers that show whose states they are.
@@ -94,7 +94,7 @@ def inspected(
     failed: RefsimError | None = None
     tried: DryRun | None = None
     try:
-        tried = try_out(module, parts, shape, layout)
+        tried = dry_run(module, parts, shape, layout)
     except RefsimError as error:
         failed = error
     uses = (
@@ -112,7 +112,7 @@ def inspected(
         module, {part.name: part.module for part in parts if part.name in uses}, uses
     ):
         inside = neurons_of(module)
-        tried = try_out(module, inside, shape, layout)
+        tried = dry_run(module, inside, shape, layout)
         for name, maps in uses.items():
             if not _as_before(whole, module, tried, name, len(maps)):
                 raise RefsimError(

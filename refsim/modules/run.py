@@ -215,7 +215,7 @@ class DryRun:
     answer: Answer | None = None
 
 
-def try_out(
+def dry_run(
     module: nn.Module, parts: Sequence[NeuronLayer], shape: tuple[int, ...] | None, layout: str | None
 ) -> DryRun:
     """Run a copy of a module on zeros.

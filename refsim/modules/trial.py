@@ -23,7 +23,7 @@ from .call import Answer, in_time
 from .find import made_from, neurons_of
 from .frameworks.framework import first
 from .measure import Unjudged, find_unjudged
-from .run import DryRun, try_out
+from .run import DryRun, dry_run
 from .states import otherwise_in_training, put_aside
 
 
@@ -115,7 +115,7 @@ class Trial:
         return cls._checked(
             module,
             network,
-            Inspection(parts, try_out(module, parts, None if shape is None else tuple(shape), layout)),
+            Inspection(parts, dry_run(module, parts, None if shape is None else tuple(shape), layout)),
         )
 
     @classmethod
