@@ -23,7 +23,7 @@ from ..pytorch.delay import AxonalDelay
 from ..pytorch.layers import Neuron
 from .frameworks.framework import Framework, Recurrent
 from .frameworks.norse import NORSE
-from .frameworks.refsim import OWN
+from .frameworks.refsim import REFSIM
 from .frameworks.rockpool import ROCKPOOL
 from .frameworks.sinabs import SINABS
 from .frameworks.snntorch import SNNTORCH
@@ -160,7 +160,7 @@ def neurons_of(module: nn.Module) -> list[NeuronLayer]:
 def framework_of(part: nn.Module) -> Framework | None:
     """Return the framework that a part comes from, None for PyTorch's own and the user's."""
     if isinstance(part, Neuron | AxonalDelay):
-        return OWN
+        return REFSIM
     framework = next((framework for framework in FRAMEWORKS if framework.owns(part)), None)
     # One that a user changed is measured as whatever it is.
     if isinstance(part, POOLS) and (framework or type(part) in POOLS):
@@ -174,10 +174,10 @@ def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[NeuronLayer]:
     seen.add(id(part))
     framework = framework_of(part)
     if isinstance(part, Neuron):
-        yield NeuronLayer(name, part, OWN, None, OWN.axes(part))
+        yield NeuronLayer(name, part, REFSIM, None, REFSIM.axes(part))
         return
     layer = (
-        framework.layer(part, f"module: '{name}'") if framework and framework is not OWN else None
+        framework.layer(part, f"module: '{name}'") if framework and framework is not REFSIM else None
     )
     if framework and layer:
         yield NeuronLayer(name, part, framework, layer, framework.axes(part))
@@ -194,7 +194,7 @@ def made_from(parts: Iterable[NeuronLayer]) -> tuple[str, ...]:
     for part in parts:
         kind = type(part.module)
         if kind.__module__.split(".")[0] in {
-            OWN.package,
+            REFSIM.package,
             POOLING.package,
             *(each.package for each in FRAMEWORKS),
         }:

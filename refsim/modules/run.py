@@ -29,7 +29,7 @@ from .call import (
 )
 from .find import POOLING, NeuronLayer, attribute, framework_of
 from .frameworks.framework import first
-from .frameworks.refsim import OWN
+from .frameworks.refsim import REFSIM
 from .states import expect, forget, parts_inside, places, shown_states, tensors_in, evaluation_copy
 
 _NONE: tuple[Any, ...] = ()
@@ -66,7 +66,7 @@ def state_fault(module: nn.Module, parts: tuple[NeuronLayer, ...], feeding: Feed
     copied, found = evaluation_copy(module), list[str]()
     inside = dict(copied.named_modules())
     for part in parts:
-        if part.framework not in (OWN, POOLING):
+        if part.framework not in (REFSIM, POOLING):
             inside[part.name].forward = _beside(inside[part.name], part, n_samples, found)
     like = next(
         (each for each in nn.Module.parameters(copied) if each.is_floating_point()), torch.zeros(1)
@@ -391,7 +391,7 @@ def _try(module: nn.Module, parts: Sequence[NeuronLayer], feeding: Feeding) -> D
         return reason
     # refsim's own layers also keep the spikes that they sent, which a module may take by that name
     states = tuple(
-        {} if named[name].framework is OWN else shown_states(inside[name], before[name])
+        {} if named[name].framework is REFSIM else shown_states(inside[name], before[name])
         for name in calls
     )
     outputs = tuple(each[0][1] for each in calls.values())

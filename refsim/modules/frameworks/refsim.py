@@ -23,7 +23,7 @@ def _membranes(part: Any, _output: Any) -> Membranes:
     return Membranes(part.seen, part.v)
 
 
-OWN = Framework(
+REFSIM = Framework(
     name="refsim",
     title="refsim",
     package="refsim",
