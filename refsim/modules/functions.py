@@ -30,7 +30,7 @@ def loss_value(
 ) -> float:
     """Return the loss of values (batch, class, step)."""
     with torch.no_grad():
-        return float(called(loss, torch.tensor(values), target, where))
+        return float(call_loss(loss, torch.tensor(values), target, where))
 
 
 @graphs_kept()
@@ -40,7 +40,7 @@ def loss_gradient(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> Floa
     None where the loss does not depend on them.
     """
     given = torch.tensor(values, requires_grad=True)
-    found = called(loss, given, target)
+    found = call_loss(loss, given, target)
     if not found.requires_grad:
         return None
     try:
@@ -50,7 +50,7 @@ def loss_gradient(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> Floa
     return None if gradient is None else np.asarray(gradient.double().numpy())
 
 
-def called(
+def call_loss(
     loss: UserLoss, values: torch.Tensor, target: Sequence[Any], where: str = "check_loss"
 ) -> torch.Tensor:
     """Return a loss of values (batch, class, step), one number with its graph.
@@ -101,7 +101,7 @@ def called(
 def loss_digits(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> int:
     """Return the bits in which a loss gives its value for float64 values."""
     with torch.no_grad():
-        return 8 * called(loss, torch.tensor(values), target).element_size()
+        return 8 * call_loss(loss, torch.tensor(values), target).element_size()
 
 
 def surrogate_spikes(fire: Callable[[Any], Any], x: Floats) -> Floats:
