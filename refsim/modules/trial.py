@@ -28,7 +28,7 @@ from .states import otherwise_in_training, put_aside
 
 
 @dataclass
-class Answering:
+class RunningReadOut:
     """The read-out of one run, fed with what the calls of a module give.
 
     Attributes
@@ -288,12 +288,12 @@ class _Record:
     trial: Trial
     n_samples: int
     kept: list[list[LayerStep]] = field(default_factory=list)
-    answering: Answering | None = None
+    answering: RunningReadOut | None = None
 
     def __post_init__(self) -> None:
         answer, last = self.trial.tried.answer, self.trial.network.layers[-1]
         if self.trial.reads_out and answer is not None:
-            self.answering = Answering(answer, last.model.discrete.over_steps, self.n_samples)
+            self.answering = RunningReadOut(answer, last.model.discrete.over_steps, self.n_samples)
 
     @contextlib.contextmanager
     def hooked(self) -> Iterator[None]:
