@@ -160,7 +160,7 @@ class Wiring:
     biases: tuple[Floats, ...]
 
 
-def measure(module: nn.Module, tried: DryRun) -> Wiring:
+def measure_wiring(module: nn.Module, tried: DryRun) -> Wiring:
     """Measure a module.
 
     Raises

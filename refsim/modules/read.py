@@ -24,7 +24,7 @@ from ..networks.connection import Connection
 from ..networks.network import Network, positive_time
 from .as_called import Inspection, inspected
 from .find import POOLING, Neurons, NeuronLayer, own_step, read_part, measured_recurrence
-from .measure import INPUT, Bench, Wiring, find_unjudged, measure, random_signals, sizes_of, usual_suspects
+from .measure import INPUT, Bench, Wiring, find_unjudged, measure_wiring, random_signals, sizes_of, usual_suspects
 from .run import DryRun
 
 # Steps of a module that gives one answer for all of them: the sum and mean of two equal numbers are
@@ -337,7 +337,7 @@ def from_module(
 def _network(module: nn.Module, looked: Inspection, dt: object, *, neurons_only: bool) -> Network:
     """Measure a module and read its layers."""
     tried, step = looked.tried, _step(looked.parts, dt)
-    wiring = measure(module, tried)
+    wiring = measure_wiring(module, tried)
     neurons = [
         read_part(part, shape, step) for part, shape in zip(tried.parts, tried.shapes, strict=True)
     ]
