@@ -215,7 +215,7 @@ RULES = [
     Rule(
         "a subclass of a framework's layer is read as that layer without a word",
         "test_true_reasons.py::test_a_class_of_ones_own_is_read_as_what_it_is_made_from_and_told_of[Renamed-pass-]",
-        put("refsim.modules.trial.made_from", lambda _parts: ()),
+        put("refsim.modules.trial.user_classes", lambda _parts: ()),
     ),
     Rule(
         "under autocast membranes are short",

@@ -186,7 +186,7 @@ def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[NeuronLayer]:
         yield from _walk(f"{name}.{key}" if name else key, child, seen)
 
 
-def made_from(parts: Iterable[NeuronLayer]) -> tuple[str, ...]:
+def user_classes(parts: Iterable[NeuronLayer]) -> tuple[str, ...]:
     """Return which parts are of a class of the user's, made from a framework's, as which they are
     read.
     """

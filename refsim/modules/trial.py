@@ -20,7 +20,7 @@ from ..networks.network import Layer, Network
 from ..pytorch.layers import Neuron
 from .as_called import Calls, Inspection, called_twice, inspected
 from .call import Answer, in_time
-from .find import made_from, neurons_of
+from .find import user_classes, neurons_of
 from .frameworks.framework import first
 from .measure import Unjudged, find_unjudged
 from .run import DryRun, dry_run
@@ -235,7 +235,7 @@ class Trial:
                 if training
                 else []
             ),
-            *made_from(self.tried.parts),
+            *user_classes(self.tried.parts),
             *self.shared,
         )
 
