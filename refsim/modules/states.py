@@ -96,7 +96,7 @@ def evaluation_copy(module: nn.Module) -> nn.Module:
     RefsimError
         Where a part cannot be copied.
     """
-    return _made(copied(module, {}).eval())
+    return _without_parametrizations(copied(module, {}).eval())
 
 
 def copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
@@ -130,7 +130,7 @@ def copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
         ) from None
 
 
-def _made(module: nn.Module) -> nn.Module:
+def _without_parametrizations(module: nn.Module) -> nn.Module:
     """Put what is made in the place of what it is made from.
 
     PyTorch's own way would change the class, which the original shares.
