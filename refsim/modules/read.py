@@ -163,7 +163,7 @@ def _step_by_step(bench: Bench, silence: Sequence[Floats]) -> ReadOut:
     bias, weights = silence[0], {}
     if not all(agree(each, bias, np.abs(bias)) for each in silence):
         raise _Unread("gives other numbers from step to step without any input")
-    for source, n in _told_by(bench):
+    for source, n in _sources_of_output(bench):
         found = unit_answers(lambda x, source=source: _gave(bench, {source: [x]}, len(x)), n)  # type: ignore[misc]
         for delay, answer in enumerate(found[: bench.latest + 1]):
             once = answer - found[delay - 1] if delay and bench.stays(source) else answer
@@ -184,7 +184,7 @@ def _whole(bench: Bench, silence: Sequence[Floats]) -> ReadOut:
     so many of it.
     """
     once: dict[tuple[int, int], Floats] = {}
-    for source, n in _told_by(bench):
+    for source, n in _sources_of_output(bench):
 
         def answer(x: Tensor, source: int = source) -> list[Tensor]:
             return _gave(bench, {source: [x] * bench.steps}, len(x))
@@ -227,7 +227,7 @@ def _fits(bench: Bench, found: ReadOut) -> bool:
     return agree(answer, so_far(values, found.rule)[-1], size)
 
 
-def _told_by(bench: Bench) -> list[tuple[int, int]]:
+def _sources_of_output(bench: Bench) -> list[tuple[int, int]]:
     """Return the sources that change what the module gives, with their sizes."""
     quiet, found = _gave(bench, {}, len(random_inputs(1))), []
     for source, n in sizes_of(bench.tried).items():
