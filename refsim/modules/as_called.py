@@ -121,7 +121,7 @@ def inspected(
                     f"{len(maps)} layers share one membrane. Make a neuron for each "
                     "(copy.deepcopy), or hand each layer its own state."
                 )
-        yield Inspection(inside, tried, tuple(_told(names[name], maps) for name, maps in uses.items()))
+        yield Inspection(inside, tried, tuple(_said_of_shared(names[name], maps) for name, maps in uses.items()))
 
 
 def _once_a_step(tried: DryRun) -> bool:
@@ -134,7 +134,7 @@ def _once_a_step(tried: DryRun) -> bool:
     )
 
 
-def _told(names: Sequence[str], maps: Sequence[str]) -> str:
+def _said_of_shared(names: Sequence[str], maps: Sequence[str]) -> str:
     return (
         f"one neuron object, {_and(names)}, stands behind {_and(maps)} and is handed a state "
         f"for each: judged as {len(maps)} layers"
