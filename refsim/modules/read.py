@@ -353,7 +353,7 @@ def _network(module: nn.Module, looked: Inspection, dt: object, *, neurons_only:
         else read_out(
             module,
             tried,
-            [_heard(read.model) for read in neurons],
+            [_sends(read.model) for read in neurons],
             [_kind(read.model) for read in neurons],
         )
     )
@@ -405,7 +405,7 @@ def _network(module: nn.Module, looked: Inspection, dt: object, *, neurons_only:
     return replace(network, undecided=behind) if isinstance(behind, str) else network
 
 
-def _heard(model: NeuronModel) -> bool:
+def _sends(model: NeuronModel) -> bool:
     """Whether other layers can hear a neuron.
 
     Of a readout without a convention they hear nothing.
