@@ -244,7 +244,7 @@ def read_part(part: NeuronLayer, shape: tuple[int, ...], dt: float) -> Neurons:
     if part.layer is None:
         assert isinstance(part.module, Neuron)
         return Neurons(part.module.declared())
-    options = {option: _plain(attribute(part, path)) for option, path in part.layer.options.items()}
+    options = {option: _as_option(attribute(part, path)) for option, path in part.layer.options.items()}
     model = part.layer.model(options, part.where)
     given = {
         parameter: array_of(attribute(part, path), f"{part.where}: {path}")
@@ -328,7 +328,7 @@ def array_of(value: Any, where: str) -> Floats | None:
     return array
 
 
-def _plain(value: Any) -> object:
+def _as_option(value: Any) -> object:
     """Return an option as what a card can say.
 
     A number, a word, or the name of a class or of an object's class.
