@@ -88,7 +88,7 @@ def _import(where: str, name: str) -> ModuleType:
                 raise RefsimError(f"{name}: there is no file {path}.")
             return _from_file(path)
         _check_package(where, name)
-        _reach(Path.cwd())
+        _make_importable(Path.cwd())
         return importlib.import_module(where)
     except ModuleNotFoundError as error:
         raise RefsimError(
@@ -100,7 +100,7 @@ def _import(where: str, name: str) -> ModuleType:
         raise RefsimError(f"{name}: its code fails when it is imported ({_line(error)}).") from None
 
 
-def _reach(folder: Path) -> None:
+def _make_importable(folder: Path) -> None:
     """Let the user's code import what lies beside it, behind all that is installed.
 
     A file numpy.py there is nobody's NumPy.
@@ -168,7 +168,7 @@ def _same(path: Path, other: Path) -> bool:
 
 
 def _from_file(path: Path) -> ModuleType:
-    _reach(path.resolve().parent)
+    _make_importable(path.resolve().parent)
     spec = importlib.util.spec_from_file_location(_name_of(path), path)
     assert spec is not None
     assert spec.loader is not None
