@@ -16,7 +16,7 @@ from torch import nn
 
 from ..core.errors import RefsimError
 
-_REACHED: set[Path] = set()  # folders of the user's code
+_USER_FOLDERS: set[Path] = set()  # folders of the user's code
 _INSTALLED = {Path(__file__).resolve().parents[1]}  # refsim itself, which may lie in one of them
 _NEEDED = (
     "write package.module:factory or net.py:factory, where factory is a function without "
@@ -105,7 +105,7 @@ def _make_importable(folder: Path) -> None:
 
     A file numpy.py there is nobody's NumPy.
     """
-    _REACHED.add(folder.resolve())
+    _USER_FOLDERS.add(folder.resolve())
     if (found := str(folder.resolve())) not in sys.path:
         sys.path.append(found)
 
@@ -119,7 +119,7 @@ def failed_in(error: BaseException) -> str:
     own = [
         (path, line)
         for path, line in rows
-        if _REACHED & set(path.parents)
+        if _USER_FOLDERS & set(path.parents)
         and not _INSTALLED & set(path.parents)
         and "site-packages" not in path.parts
     ]
