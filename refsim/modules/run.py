@@ -85,7 +85,7 @@ def _beside(inner: nn.Module, part: NeuronLayer, n_samples: int, found: list[str
     their own last state.
     """
     called = inner.forward
-    copies = [_Alone(inner, part, n_samples) for _ in range(2)]
+    copies = [_SteppedApart(inner, part, n_samples) for _ in range(2)]
     random, numbers = torch.Generator().manual_seed(0), _numbers(inner, part)
 
     def forward(x: Tensor, *states: Any, **more: Any) -> Any:
@@ -139,7 +139,7 @@ def _alike(start: Any, now: Any) -> bool:
     return ours.shape == theirs.shape and torch.equal(ours, theirs)
 
 
-class _Alone:
+class _SteppedApart:
     """A copy of a layer, stepped by itself."""
 
     def __init__(self, inner: nn.Module, part: NeuronLayer, n_samples: int) -> None:
