@@ -235,7 +235,7 @@ def read_part(part: NeuronLayer, shape: tuple[int, ...], dt: float) -> Neurons:
     RefsimError
         Where an option or value is one that the card cannot say.
     """
-    own = own_step(part)
+    own = declared_step(part)
     if own is not None and own != dt:
         raise RefsimError(
             f"{part.where} was made for steps of {own:g} s, but dt is {dt:g} s; give the one "
@@ -273,7 +273,7 @@ def read_part(part: NeuronLayer, shape: tuple[int, ...], dt: float) -> Neurons:
         raise RefsimError(f"{part.where}: {error}") from None
 
 
-def own_step(part: NeuronLayer) -> float | None:
+def declared_step(part: NeuronLayer) -> float | None:
     """Return the duration of a step that a part was made for, in seconds.
 
     None where it says none or does not depend on it.

@@ -23,7 +23,7 @@ from ..files.affine import agree, check_matrix_size, random_inputs, unit_answers
 from ..networks.connection import Connection
 from ..networks.network import Network, positive_time
 from .as_called import Inspection, inspected
-from .find import POOLING, Neurons, NeuronLayer, own_step, read_part, measured_recurrence
+from .find import POOLING, Neurons, NeuronLayer, declared_step, read_part, measured_recurrence
 from .measure import INPUT, Bench, Wiring, find_unjudged, measure_wiring, random_signals, sizes_of, usual_suspects
 from .run import DryRun
 
@@ -479,7 +479,7 @@ def _step(parts: Sequence[NeuronLayer], dt: object) -> float:
     """Return the duration of a step, as given or as all layers that know it say."""
     if dt is not None:
         return positive_time(dt, "module: dt")
-    said = {own for part in parts if (own := own_step(part)) is not None}
+    said = {own for part in parts if (own := declared_step(part)) is not None}
     if len(said) > 1:
         raise RefsimError(
             "module: its layers were made for steps of "
