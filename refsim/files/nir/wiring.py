@@ -274,7 +274,7 @@ def infer_shapes(graph: Graph) -> Shapes:
     order = sort_linear_nodes(graph)
     shapes: dict[str, Shape] = {graph.source: _said(graph.nodes[graph.source])}
     shapes |= {
-        name: own for name in graph.neurons if (own := _own_shape(graph.nodes[name])) is not None
+        name: own for name in graph.neurons if (own := _declared_shape(graph.nodes[name])) is not None
     }
     waiting = [name for name in (*graph.neurons, *order, graph.sink) if name not in shapes]
     while waiting:
@@ -307,7 +307,7 @@ def _said(node: Node) -> Shape:
     return shape
 
 
-def _own_shape(node: Node) -> Shape | None:
+def _declared_shape(node: Node) -> Shape | None:
     """Return the shape that the parameters of a layer say.
 
     None where each is one value for all neurons.
