@@ -149,7 +149,7 @@ def _neurons(layer: Layer, dt: float) -> tuple[dict[str, Any], frozenset[str]]:
                 f"{_WHERE}: {layer.name} ({model.name}) has {trait} '{traits[trait]}'; {why}."
             )
     if card is not None:
-        return _own(layer, card, dt)
+        return _nir_node(layer, card, dt)
     if not traits:
         raise RefsimError(
             f"{_WHERE}: {layer.name} is a '{model.name}', which NIR cannot say; it has IF, LIF, "
@@ -169,7 +169,7 @@ _SAYS = {
 }
 
 
-def _own(layer: Layer, card: FrameworkLayer, dt: float) -> tuple[dict[str, Any], frozenset[str]]:
+def _nir_node(layer: Layer, card: FrameworkLayer, dt: float) -> tuple[dict[str, Any], frozenset[str]]:
     """Return the node of a layer whose card is NIR's own."""
     _check_firing(layer)
     kinds = [name.split(", ", 1) for name in card.layers]
