@@ -36,7 +36,7 @@ def _values(part: Any, values: dict[str, Any]) -> dict[str, Any]:
     taus = {
         name: _tau(
             part.dt,
-            decay if decay is not None else torch.exp(-part.dt / torch.as_tensor(_own(part, name))),
+            decay if decay is not None else torch.exp(-part.dt / torch.as_tensor(_declared_tau(part, name))),
         )
         for name, decay in decays.items()
     }
@@ -45,7 +45,7 @@ def _values(part: Any, values: dict[str, Any]) -> dict[str, Any]:
     return {**values, **taus}
 
 
-def _own(part: Any, name: str) -> Tensor:
+def _declared_tau(part: Any, name: str) -> Tensor:
     tensor: Tensor = part.tau_mem if name == "tau_mem" else part.tau
     return tensor.detach()
 
