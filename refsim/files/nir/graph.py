@@ -443,7 +443,7 @@ def sort_layers(graph: Graph) -> SortedLayers:
         raise RefsimError(
             f"{graph.nodes[deaf[0]].where}: no path of edges leads to it from the Input."
         )
-    reached = {name: _reached(heard, name) for name in graph.neurons}
+    reached = {name: _downstream(heard, name) for name in graph.neurons}
     before = {
         name: {name, *(other for other in graph.neurons if name in reached[other])}
         for name in graph.neurons
@@ -470,7 +470,7 @@ def _depths(heard: Mapping[str, set[str]], source: str) -> dict[str, int]:
     return depth
 
 
-def _reached(heard: Mapping[str, set[str]], name: str) -> set[str]:
+def _downstream(heard: Mapping[str, set[str]], name: str) -> set[str]:
     reached: set[str] = set()
     open_ = [name]
     while open_:
