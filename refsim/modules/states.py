@@ -168,7 +168,7 @@ def shown_states(
     }
 
 
-def places(part: nn.Module) -> dict[tuple[str, str], int]:
+def tensor_identities(part: nn.Module) -> dict[tuple[str, str], int]:
     """Return which tensors a part has in its attributes, buffers and dicts, by their identity."""
     return {place: id(value) for place, value in _tensors_by_place(part)}
 
