@@ -30,7 +30,7 @@ from .call import (
 from .find import POOLING, NeuronLayer, attribute, framework_of
 from .frameworks.framework import first
 from .frameworks.refsim import REFSIM
-from .states import expect, forget, parts_inside, places, shown_states, tensors_in, evaluation_copy
+from .states import expect, forget, parts_inside, shown_states, tensor_identities, tensors_in, evaluation_copy
 
 _NONE: tuple[Any, ...] = ()
 _NOT_CONTINUED = (
@@ -337,7 +337,7 @@ def _try(module: nn.Module, parts: Sequence[NeuronLayer], feeding: Feeding) -> D
     inside = dict(copied.named_modules())
     calls: dict[str, list[tuple[Tensor, Any]]] = {}
     forget(copied)
-    before = {part.name: places(inside[part.name]) for part in parts}
+    before = {part.name: tensor_identities(inside[part.name]) for part in parts}
     for part in parts:
         inside[part.name].register_forward_hook(
             lambda _part, given, output, name=part.name: calls.setdefault(name, []).append(
