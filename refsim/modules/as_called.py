@@ -27,8 +27,8 @@ from ..core.errors import RefsimError, listed
 from .call import Feeding, in_time, ways_to_carry
 from .find import NeuronLayer, neurons_of
 from .frameworks.framework import first
-from .run import BATCH, DryRun, likely, dry_run, widths
-from .states import copied, forget, parts_inside, put_aside, tensors_in, evaluation_copy
+from .run import BATCH, DryRun, dry_run, likely, widths
+from .states import copied, evaluation_copy, forget, parts_inside, put_aside, tensors_in
 
 # Steps on zeros that show the uses, and steps on random numbers that show whose states they are.
 _STEPS, _TRIED = 2, 4
@@ -121,7 +121,9 @@ def inspected(
                     f"{len(maps)} layers share one membrane. Make a neuron for each "
                     "(copy.deepcopy), or hand each layer its own state."
                 )
-        yield Inspection(inside, tried, tuple(_said_of_shared(names[name], maps) for name, maps in uses.items()))
+        yield Inspection(
+            inside, tried, tuple(_said_of_shared(names[name], maps) for name, maps in uses.items())
+        )
 
 
 def _once_a_step(tried: DryRun) -> bool:
@@ -176,7 +178,10 @@ def _objects_apart(
 
 
 def _shared(
-    module: nn.Module, parts: Sequence[NeuronLayer], shape: tuple[int, ...] | None, layout: str | None
+    module: nn.Module,
+    parts: Sequence[NeuronLayer],
+    shape: tuple[int, ...] | None,
+    layout: str | None,
 ) -> dict[str, tuple[str, ...]]:
     """Return the neurons that stand behind several maps in one step, each with these maps.
 
@@ -192,7 +197,9 @@ def _shared(
     return {}
 
 
-def _uses(module: nn.Module, parts: Sequence[NeuronLayer], feeding: Feeding) -> dict[str, tuple[str, ...]]:
+def _uses(
+    module: nn.Module, parts: Sequence[NeuronLayer], feeding: Feeding
+) -> dict[str, tuple[str, ...]]:
     """Run a copy on zeros and return the maps in front of each use of a part that is used several
     times a step.
     """
@@ -233,7 +240,9 @@ def _as_before(whole: nn.Module, apart: nn.Module, tried: DryRun, name: str, n_u
     return _same_object(once, _answers(evaluation_copy(apart), tried, names, part))
 
 
-def _answers(module: nn.Module, tried: DryRun, names: Sequence[str], part: NeuronLayer) -> list[Tensor]:
+def _answers(
+    module: nn.Module, tried: DryRun, names: Sequence[str], part: NeuronLayer
+) -> list[Tensor]:
     """Return what a part gives to random input, and its membranes where it shows them, call after
     call.
     """

@@ -177,7 +177,9 @@ def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[NeuronLayer]:
         yield NeuronLayer(name, part, REFSIM, None, REFSIM.axes(part))
         return
     layer = (
-        framework.layer(part, f"module: '{name}'") if framework and framework is not REFSIM else None
+        framework.layer(part, f"module: '{name}'")
+        if framework and framework is not REFSIM
+        else None
     )
     if framework and layer:
         yield NeuronLayer(name, part, framework, layer, framework.axes(part))
@@ -244,7 +246,9 @@ def read_part(part: NeuronLayer, shape: tuple[int, ...], dt: float) -> Neurons:
     if part.layer is None:
         assert isinstance(part.module, Neuron)
         return Neurons(part.module.declared())
-    options = {option: _as_option(attribute(part, path)) for option, path in part.layer.options.items()}
+    options = {
+        option: _as_option(attribute(part, path)) for option, path in part.layer.options.items()
+    }
     model = part.layer.model(options, part.where)
     given = {
         parameter: array_of(attribute(part, path), f"{part.where}: {path}")

@@ -31,7 +31,7 @@ from .call import in_time, out_of_time, tensor_in
 from .find import POOLING, fault_of_answers, fault_of_weights, framework_of, neurons_of
 from .frameworks.framework import first, with_first
 from .run import BATCH, DryRun
-from .states import marked, parts_inside, put_aside, show, evaluation_copy
+from .states import evaluation_copy, marked, parts_inside, put_aside, show
 
 
 class _Float64(TorchFunctionMode):
@@ -113,7 +113,9 @@ def find_unjudged(module: nn.Module, tried: DryRun) -> Unjudged:
         to_neurons, to_caller = (_leading(asked, tensors) for tensors in (arrived, gave))
     left = [name for name in asked if name not in to_neurons]
     answering = [name for name in left if name in to_caller or not gave]
-    return Unjudged(_owners_of(answering), _owners_of([name for name in left if name not in answering]))
+    return Unjudged(
+        _owners_of(answering), _owners_of([name for name in left if name not in answering])
+    )
 
 
 def _leading(asked: Mapping[str, Tensor], tensors: Sequence[Tensor]) -> set[str]:
@@ -206,7 +208,9 @@ def _check_matrix_sizes(bench: "Bench", source: int, n: int) -> None:
         zip(respond(random_inputs(n)), respond(torch.zeros(1, n, dtype=torch.float64)), strict=True)
     ):
         if (answer != quiet).any():
-            check_matrix_size(answer.shape[1], n, bench.tried.parts[number % len(bench.tried.parts)].where)
+            check_matrix_size(
+                answer.shape[1], n, bench.tried.parts[number % len(bench.tried.parts)].where
+            )
 
 
 class Bench:

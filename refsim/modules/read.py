@@ -23,8 +23,17 @@ from ..files.affine import agree, check_matrix_size, random_inputs, unit_answers
 from ..networks.connection import Connection
 from ..networks.network import Network, positive_time
 from .as_called import Inspection, inspected
-from .find import POOLING, Neurons, NeuronLayer, declared_step, read_part, measured_recurrence
-from .measure import INPUT, Bench, Wiring, find_unjudged, measure_wiring, random_signals, sizes_of, usual_suspects
+from .find import POOLING, NeuronLayer, Neurons, declared_step, measured_recurrence, read_part
+from .measure import (
+    INPUT,
+    Bench,
+    Wiring,
+    find_unjudged,
+    measure_wiring,
+    random_signals,
+    sizes_of,
+    usual_suspects,
+)
 from .run import DryRun
 
 # Steps of a module that gives one answer for all of them: the sum and mean of two equal numbers are

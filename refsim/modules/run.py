@@ -21,7 +21,6 @@ from .call import (
     Feeding,
     answer_of,
     first_argument,
-
     in_time,
     needed_states,
     states_taken,
@@ -30,7 +29,15 @@ from .call import (
 from .find import POOLING, NeuronLayer, attribute, framework_of
 from .frameworks.framework import first
 from .frameworks.refsim import REFSIM
-from .states import expect, forget, parts_inside, shown_states, tensor_identities, tensors_in, evaluation_copy
+from .states import (
+    evaluation_copy,
+    expect,
+    forget,
+    parts_inside,
+    shown_states,
+    tensor_identities,
+    tensors_in,
+)
 
 _NONE: tuple[Any, ...] = ()
 _NOT_CONTINUED = (
@@ -48,7 +55,9 @@ class StateFault(str):
     __slots__ = ()
 
 
-def state_fault(module: nn.Module, parts: tuple[NeuronLayer, ...], feeding: Feeding, n_samples: int) -> str:
+def state_fault(
+    module: nn.Module, parts: tuple[NeuronLayer, ...], feeding: Feeding, n_samples: int
+) -> str:
     """Return the first layer whose states are not those that it had, or whose parameters change
     while it runs, and what to do; or nothing.
 
@@ -80,7 +89,9 @@ def state_fault(module: nn.Module, parts: tuple[NeuronLayer, ...], feeding: Feed
     return StateFault(found[0]) if found else ""
 
 
-def _beside(inner: nn.Module, part: NeuronLayer, n_samples: int, found: list[str]) -> Callable[..., Any]:
+def _beside(
+    inner: nn.Module, part: NeuronLayer, n_samples: int, found: list[str]
+) -> Callable[..., Any]:
     """Return a forward that steps a layer as it is called, and beside it copies that go on from
     their own last state.
     """
@@ -216,7 +227,10 @@ class DryRun:
 
 
 def dry_run(
-    module: nn.Module, parts: Sequence[NeuronLayer], shape: tuple[int, ...] | None, layout: str | None
+    module: nn.Module,
+    parts: Sequence[NeuronLayer],
+    shape: tuple[int, ...] | None,
+    layout: str | None,
 ) -> DryRun:
     """Run a copy of a module on zeros.
 

@@ -20,7 +20,7 @@ from ..networks.network import Layer, Network
 from ..pytorch.layers import Neuron
 from .as_called import Calls, Inspection, called_twice, inspected
 from .call import Answer, in_time
-from .find import user_classes, neurons_of
+from .find import neurons_of, user_classes
 from .frameworks.framework import first
 from .measure import Unjudged, find_unjudged
 from .run import DryRun, dry_run
@@ -115,7 +115,9 @@ class Trial:
         return cls._checked(
             module,
             network,
-            Inspection(parts, dry_run(module, parts, None if shape is None else tuple(shape), layout)),
+            Inspection(
+                parts, dry_run(module, parts, None if shape is None else tuple(shape), layout)
+            ),
         )
 
     @classmethod

@@ -17,7 +17,7 @@ from ...core.errors import RefsimError, option
 from ...networks.connection import Connection, wire
 from ...networks.network import Network, make_layer, positive_time
 from ..hdf5 import read_tree
-from .graph import FIRING, INTEGRATORS, Graph, Node, SortedLayers, sort_layers, read_graph
+from .graph import FIRING, INTEGRATORS, Graph, Node, SortedLayers, read_graph, sort_layers
 from .wiring import Arrivals, arrivals, infer_shapes
 
 WHAT = "NIR file"

@@ -274,7 +274,9 @@ def infer_shapes(graph: Graph) -> Shapes:
     order = sort_linear_nodes(graph)
     shapes: dict[str, Shape] = {graph.source: _said(graph.nodes[graph.source])}
     shapes |= {
-        name: own for name in graph.neurons if (own := _declared_shape(graph.nodes[name])) is not None
+        name: own
+        for name in graph.neurons
+        if (own := _declared_shape(graph.nodes[name])) is not None
     }
     waiting = [name for name in (*graph.neurons, *order, graph.sink) if name not in shapes]
     while waiting:
@@ -345,7 +347,9 @@ def _check_edge(graph: Graph, shapes: Shapes, source: str, target: str) -> None:
 def _check_membranes(graph: Graph, layers: Sequence[str]) -> None:
     """Refuse a neuron that never fires, where it is not simply what the Output shows."""
     for name in graph.neurons:
-        heard = sorted(graph.receivers(name) - ({graph.sink} if graph.sink not in layers else set()))
+        heard = sorted(
+            graph.receivers(name) - ({graph.sink} if graph.sink not in layers else set())
+        )
         if graph.nodes[name].kind in INTEGRATORS and heard:
             raise RefsimError(
                 f"{graph.nodes[name].where}: its membrane is led on to '{heard[0]}'; layers here "

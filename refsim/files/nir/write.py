@@ -15,7 +15,7 @@ from ...core.errors import RefsimError
 from ...networks.connection import DRIVE, Source
 from ...networks.network import Layer, Network
 from ..hdf5 import write_tree
-from .graph import FIRING, INTEGRATORS, SortedLayers, sort_layers, read_graph
+from .graph import FIRING, INTEGRATORS, SortedLayers, read_graph, sort_layers
 
 _VERSION = "1.0"
 _WHERE = "export to NIR"
@@ -169,7 +169,9 @@ _SAYS = {
 }
 
 
-def _nir_node(layer: Layer, card: FrameworkLayer, dt: float) -> tuple[dict[str, Any], frozenset[str]]:
+def _nir_node(
+    layer: Layer, card: FrameworkLayer, dt: float
+) -> tuple[dict[str, Any], frozenset[str]]:
     """Return the node of a layer whose card is NIR's own."""
     _check_firing(layer)
     kinds = [name.split(", ", 1) for name in card.layers]

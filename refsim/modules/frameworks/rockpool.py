@@ -36,7 +36,9 @@ def _values(part: Any, values: dict[str, Any]) -> dict[str, Any]:
     taus = {
         name: _tau(
             part.dt,
-            decay if decay is not None else torch.exp(-part.dt / torch.as_tensor(_declared_tau(part, name))),
+            decay
+            if decay is not None
+            else torch.exp(-part.dt / torch.as_tensor(_declared_tau(part, name))),
         )
         for name, decay in decays.items()
     }
