@@ -92,7 +92,7 @@ def _endless_pickle(monkeypatch: Any) -> None:
 
 
 def _no_calls(*_: Any) -> Any:
-    return import_module("refsim.modules.as_called").Calls()
+    return import_module("refsim.modules.repeated").Calls()
 
 
 def _in_place(path: Any) -> Any:
@@ -186,13 +186,13 @@ RULES = [
     Rule(
         "one neuron object behind two maps goes unseen",
         "test_sharing.py::test_a_neuron_that_keeps_one_state_behind_two_maps_is_a_slip",
-        put("refsim.modules.as_called._shared", lambda *_: {}),
+        put("refsim.modules.shared._shared", lambda *_: {}),
         (IndexError,),
     ),
     Rule(
         "a cell that is handed its states is one layer",
         "test_sharing.py::test_a_cell_that_is_handed_its_states_is_as_many_layers[Handed]",
-        put("refsim.modules.as_called._shared", lambda *_: {}),
+        put("refsim.modules.shared._shared", lambda *_: {}),
     ),
     Rule(
         "a delayed reset is never due in the first step",
