@@ -93,6 +93,7 @@ def load(
         )
     if isinstance(source, nn.Module) and describe is None:
         return from_module(source, dt, input_shape, layout)
+    # A file, a module with a description and a dict of tensors share what the user says besides.
     asked = Asked(describe, dt, {**(convention or {}), **said})
     if isinstance(source, str | Path):
         return read_file(source, asked).network
@@ -101,6 +102,7 @@ def load(
             "a dict of tensors does not say which neuron stands behind which Linear; give "
             "describe=..."
         )
+    # A module with a description is only a source of tensors; its code is not run.
     where, tensors = (
         ("module", source.state_dict()) if isinstance(source, nn.Module) else ("state_dict", source)
     )

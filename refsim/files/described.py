@@ -211,6 +211,7 @@ def described_recurrence(
         weight = np.diag(np.broadcast_to(weight.ravel(), n))
     elif described.options.get("transposed"):
         weight = weight.T
+    # Every form is now a square matrix, or was none of them.
     if weight.shape != (n, n):
         raise RefsimError(
             f"{where}: {described.weight} must be ({n}, {n}), ({n},) or one number, but has "

@@ -82,6 +82,7 @@ def read_tree(
             f"{where}: {'is a folder' if Path(path).is_dir() else 'there is no such file'}."
         )
     try:
+        # h5py's own message would not say that the file is of another kind.
         if not h5py.is_hdf5(path):
             raise RefsimError(
                 f"{where}: is not HDF5; it is another kind of file, empty, or cut short at its "
@@ -145,6 +146,7 @@ class _Reader:
                 "links has no end, and a tree has none."
             )
         self.met.add(address)
+        # Depth is bounded too, since each group calls this function again.
         if depth > _DEPTH:
             raise RefsimError(f"{self.where}: groups lie more than {_DEPTH} deep in one another.")
         beside = self._attributes(group, path) if self.attributes else {}
@@ -161,6 +163,7 @@ class _Reader:
         self.objects += len(group.attrs)
         found: Tree = {}
         for name in group.attrs if self.objects <= _OBJECTS else ():
+            # Only the type is looked at until the attribute is known to be small.
             kind = group.attrs.get_id(name)
             where = f"{self.where}: attribute '{name}' of '{path or '/'}'"
             if kind.shape == () and kind.dtype.kind in "biuf":
@@ -187,6 +190,7 @@ class _Reader:
         """Return an entry, a group or a dataset."""
         # The link is looked at before it is followed: a soft or external one may lead anywhere.
         link = group.get(name, getlink=True)
+        # A hard link is the entry itself, inside this file.
         if not isinstance(link, self.h5py.HardLink):
             kind = "an external" if isinstance(link, self.h5py.ExternalLink) else "a soft"
             raise RefsimError(
@@ -368,6 +372,7 @@ class GroupReader:
             if isinstance(value, list)
             else None
         )
+        # A table of texts may hold the one word, as lava-dl writes it.
         if words is None:
             raise RefsimError(f"{self.where}: '{name}' must hold words, but holds numbers.")
         if len(words) != 1 or len(words[0]) > _TEXT:

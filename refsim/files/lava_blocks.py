@@ -135,6 +135,7 @@ def network_of(
                 f"{block.where}: is a block of type '{block.kind[:40]}', which refsim does not "
                 "read; it reads conv, dense, flatten, input, pool."
             )
+    # Input blocks and flattening alone make no network.
     if not rows:
         raise RefsimError(f"{where}: has no layer of neurons.")
     try:
@@ -293,6 +294,7 @@ def _matrix(block: Block, below: tuple[int, ...]) -> tuple[Floats, tuple[int, ..
         raise RefsimError(
             f"{where}: a kernel {weight.shape[2:]} does not fit what it hears, {before}."
         ) from None
+    # The file may say the shape of the layer too, and both must agree.
     if block.shape and shape != block.shape:
         raise RefsimError(
             f"{where}: a kernel {weight.shape[2:]} on {before} gives {shape}, but the file says "
@@ -361,6 +363,7 @@ def _convolution(block: Block, weight: Floats, before: tuple[int, ...]) -> nn.Co
             f"hears, {before}."
         )
     kernel = (weight.shape[2], weight.shape[3])
+    # On the meta device a module has shapes, and takes no memory.
     return nn.Conv2d(
         before[0],
         len(weight),
@@ -386,6 +389,7 @@ def _pool(block: Block, weight: Floats, before: tuple[int, ...]) -> nn.Conv2d:
         and _pair(block, "padding", 0) == (0, 0)
         and _pair(block, "dilation", 1) == (1, 1)
     )
+    # One weight serves all channels, and no window may cross from one channel to the next.
     if (
         len(before) != 3
         or weight.shape[:2] != (1, 1)

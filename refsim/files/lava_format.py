@@ -165,6 +165,7 @@ def lava_format() -> LavaFormat:
         )
         for row in table["neuron"]
     ]
+    # One [[neuron]] may serve several types of lava-dl.
     return LavaFormat(
         {name: kind for kind in kinds for name in kind.types},
         table["unsaid"],
@@ -251,6 +252,7 @@ def _entry(entries: Mapping[str, object], name: str, where: str) -> Floats:
             f"{where}: its neuron has no '{name}'; it has "
             f"{listed(set(entries) - {'bias', 'spike'})}."
         )
+    # An entry of a state_dict is an array, and one of a description is a number.
     try:
         value = float_array(np.asarray(entries[name]), f"{where}: '{name}'")
     except RefsimError:

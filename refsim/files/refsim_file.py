@@ -334,6 +334,7 @@ def _checked_row(row: object, where: str) -> _Row:
         raise RefsimError(
             f"{where}: must be a [[layer]] of network.toml, but is {str(row)[:40]!r}."
         )
+    # Every key but the name is needed, so that no default of a later version can change a network.
     if missing := set(_ROW) - {"name"} - set(row):
         raise RefsimError(f"{where}: {listed(missing)} is missing in network.toml.")
     if surplus := set(row) - set(_ROW):

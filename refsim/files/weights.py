@@ -239,6 +239,7 @@ def _tensor(data: bytes, entry: object, where: str) -> NDArray[np.generic]:
     said: dict[str, object] = entry if isinstance(entry, dict) else {}
     shape, offsets, dtype = (said.get(key) for key in ("shape", "data_offsets", "dtype"))
     start, end = offsets if _whole(offsets) and len(offsets) == 2 else (1, 0)
+    # The type comes first: a foreign one says more than the size that does not fit.
     if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise RefsimError(
             f"{where} is {dtype}; plain real tensors are needed: {', '.join(_DTYPES)}."
@@ -454,6 +455,7 @@ def _inner(found: object, key: str | None, where: str) -> Mapping[str, object]:
         _check_keys(found, where)
     if not isinstance(found, Mapping) or not found:
         raise RefsimError(f"{where}: holds a {type(found).__name__} and no named tensors. {_CURE}")
+    # A checkpoint of a training has its state_dict under a name, which the user must give.
     inside = [name for name, value in found.items() if isinstance(value, Mapping)]
     if inside:
         raise RefsimError(
@@ -568,6 +570,7 @@ class Tensors:
         RefsimError
             Also where a tensor is to be ignored that does not exist, or that a layer uses.
         """
+        # Mistakes in the list itself come first, then contradictions, then what nothing explains.
         if missing := set(ignore) - set(self._tensors):
             raise RefsimError(
                 f"{self.where}: is to ignore {listed(missing)}, but has no such tensor; it has "

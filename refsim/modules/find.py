@@ -192,6 +192,7 @@ def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[NeuronLayer]:
     if isinstance(part, Neuron):
         yield NeuronLayer(name, part, REFSIM, None, REFSIM.axes(part))
         return
+    # A layer of neurons ends the search, and anything else is searched for layers inside.
     layer = (
         framework.layer(part, f"module: '{name}'")
         if framework and framework is not REFSIM
@@ -316,6 +317,7 @@ def attribute(part: NeuronLayer, path: str) -> Any:
     value: object = part.module
     optional, path = path.endswith("?"), path.removesuffix("?")
     for key in path.split("."):
+        # An attribute that is missing means another release of the framework.
         if not hasattr(value, key):
             if optional:
                 return None
@@ -352,6 +354,7 @@ def array_of(value: object, where: str) -> Floats | None:
         raise RefsimError(
             f"{where}: must be a number or tensor, but is {type(value).__name__}."
         ) from None
+    # A parameter that is NaN would make every comparison false.
     if not np.isfinite(array).all():
         raise RefsimError(f"{where}: holds a value that is NaN or infinite; {first_wrong(array)}.")
     return array

@@ -72,6 +72,7 @@ def call_loss(
             f"{where}: the loss must be a function or a module, but {loss!r} was given; losses "
             "by name are in refsim.pytorch.losses, such as losses.spikemax."
         )
+    # The message names what was given: most losses fail on a shape or a dtype.
     try:
         found = loss(
             values.clone(), *(torch.as_tensor(entry, device=values.device) for entry in target)
@@ -94,6 +95,7 @@ def call_loss(
                 "values"
             ),
         ) from error
+    # A loss per sample has no single gradient, and is the most usual mistake.
     if not isinstance(found, torch.Tensor) or found.numel() != 1 or found.is_complex():
         what = (
             f"a tensor {tuple(found.shape)}"
@@ -159,6 +161,7 @@ def _fired(fire: SpikeFunction, x: torch.Tensor) -> torch.Tensor:
             error,
             f"when it was called with {x.numel()} distances to threshold",
         ) from error
+    # Any other shape would be broadcast in silence.
     if not isinstance(spikes, torch.Tensor) or spikes.shape != x.shape:
         what = (
             f"a tensor {tuple(spikes.shape)}"
@@ -228,6 +231,7 @@ def line_of_losses(
         raise RefsimError(
             f"along: {name} has shape {tuple(weight.shape)}, and places count from 0."
         )
+    # The weight is restored whatever the loss does.
     own = weight.detach().clone()
     try:
         values = np.array(

@@ -93,6 +93,7 @@ def _import(where: str, name: str) -> ModuleType:
             if not path.is_file():
                 raise RefsimError(f"{name}: there is no file {path}.")
             return _from_file(path)
+        # Installed packages come first, so that a local one of that name would never be found.
         _check_package(where, name)
         _make_importable(Path.cwd())
         return importlib.import_module(where)
@@ -140,6 +141,7 @@ def _check_package(where: str, name: str) -> None:
         ),
         None,
     )
+    # Both exist, and they are not the same file: the user means the local one.
     origin = _origin(first)
     if local is not None and origin is not None and not _same(Path(origin), local):
         file = Path(*where.split(".")).with_suffix(".py")

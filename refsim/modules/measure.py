@@ -263,10 +263,12 @@ class Bench:
             given = in_time(x, part.axes, self.n_samples)
             frames = part.framework.arriving(copied, given)
             answers, now = torch.zeros_like(frames), len(self.received[index])
+            # Numbers for the steps of this call only: a module may call the layer step by step.
             for step, put_in in enumerate(self.given.get(index, ())[now : now + len(frames)]):
                 answers[step] = put_in.reshape(frames[0].shape)
             self.received[index] += [frame.flatten(1) for frame in frames]
             self.unpooled[index] += list(given) if part.framework is POOLING else []
+            # States that the module may read are marked, so that maps from them show.
             show(
                 copied,
                 self.tried.states[index],
@@ -311,6 +313,7 @@ class Bench:
             [[] for _ in self.tried.parts],
             [[] for _ in self.tried.parts],
         )
+        # Where no number is given, the input is 0.
         frames = [*given.get(INPUT, ()), *[quiet] * self.steps][: self.steps]
         try:
             with put_aside(self.module), in_float64():

@@ -89,6 +89,7 @@ def read_out(
             if parts
             else None
         )
+    # What cannot be read is said in words, since the neurons can be judged without it.
     try:
         found = _measured(module, tried)
         if _is_last_layer(found, tried, kinds, whole=tried.answer.whole):

@@ -194,6 +194,7 @@ def _run(
     """Run a module, after `before` has been called on it, and record its layers by hooks."""
     run, inside, hooks = _Run(), dict(module.named_modules()), []
     before(module)
+    # The states at the first call count, which a module may set before that.
     for part in tried.parts:
         hooks += [
             inside[part.name].register_forward_pre_hook(_begins(run, part)),
@@ -252,6 +253,7 @@ def _states(name: str, part: nn.Module) -> Iterator[tuple[str, object]]:
     for key, value in inside.items():
         if key in _NO_STATE or "hook" in key:
             continue
+        # Some frameworks keep their states in a dict, which has names of its own.
         for inner, each in value.items() if isinstance(value, dict) else [("", value)]:
             if (
                 isinstance(each, Tensor)

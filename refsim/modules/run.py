@@ -387,6 +387,7 @@ def _try(module: nn.Module, parts: Sequence[NeuronLayer], feeding: Feeding) -> D
         part.name: replace(part, axes=part.axes or _shown(calls[part.name][0][0], layout))
         for part in parts
     }
+    # Every layer must have run the same number of steps, which its calls show together.
     steps, shapes = set(), []
     for name, each in calls.items():
         part = named[name]

@@ -263,6 +263,7 @@ def _answers(
     inside = dict(copy.named_modules())
     for name in names:
         inside[name].register_forward_hook(keep)
+    # Large random input makes neurons fire, so that their states matter.
     drawn = 3 * torch.randn(
         _TRIED,
         BATCH,

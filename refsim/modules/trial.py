@@ -166,6 +166,7 @@ class Trial:
     def _checked(cls, module: nn.Module, network: Network, looked: Inspection) -> "Trial":
         """Return the trial, once layers, neurons and inputs are as many as those of the network."""
         tried, last = looked.tried, network.layers[-1].model
+        # A read-out is a layer of the network without neurons of the module.
         reads = bool(last.discrete.over_steps) and len(looked.parts) == len(network.layers) - 1
         if len(looked.parts) != len(network.layers) - reads:
             raise RefsimError(
@@ -238,6 +239,7 @@ class Trial:
     @functools.cached_property
     def remarks(self) -> tuple[str, ...]:
         """What a report must say of the module: parts that are not judged, and how it was read."""
+        # Without a read-out, what lies behind the last neurons is not judged either.
         idle = (
             self.unjudged.nowhere
             if self.reads_out
@@ -379,6 +381,7 @@ class _Record:
 
     def taken(self, output: object) -> Iterator[list[LayerStep]]:
         """Yield the steps since the last call, with the read-out of `output`, and forget them."""
+        # A module may run its layers unequally often, and then no step can be put together.
         lengths = [len(each) for each in self.kept]
         if len(set(lengths)) != 1:
             raise RefsimError(

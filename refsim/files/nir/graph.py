@@ -159,6 +159,7 @@ def _numbers(field: str, value: object, where: str) -> Floats:
     array = real_array(value, where, cure=DIVERGED)
     if array.size == 0:
         raise RefsimError(f"{where} holds no number; its shape is {array.shape}.")
+    # Strides and shapes count something; a huge one would ask for any amount of memory.
     if field in _COUNTS:
         least = 0 if field == "padding" else 1
         if (
@@ -268,6 +269,7 @@ def read_graph(tree: Tree, where: str) -> Graph:
             f"{where}: holds a single {kind[:40]} and no NIRGraph; a network has an Input, an "
             "Output and edges."
         )
+    # A dict keeps the edges in their order, and shows one that stands there twice.
     nodes: dict[str, Node] = {}
     edges: dict[Edge, None] = {}
     ends = _flatten(tree["node"], "", nodes, edges, where)
@@ -381,6 +383,7 @@ def _check_ends(graph: Graph) -> None:
         raise RefsimError(
             f"{graph.where}: an edge leads from the Output '{graph.sink}' to '{after[0]}'."
         )
+    # Every other node needs something in front of it, and a linear map something behind it.
     for name, node in graph.nodes.items():
         if name != graph.source and not graph.before(name):
             raise RefsimError(

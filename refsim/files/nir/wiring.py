@@ -49,6 +49,7 @@ def _shape(node: Node, shape: Shape) -> Shape:
             raise RefsimError(
                 f"{node.where}: weight must be (n_out, n_in), but has shape {weight}."
             )
+        # A weight may have leading axes, one matrix for each place of the signal.
         return _taken(node, shape, (*weight[:-2], weight[-1]), (*weight[:-2], weight[-2]))
     if kind in ("Scale", "Delay"):
         own = node.values["scale" if kind == "Scale" else "delay"]
@@ -114,6 +115,7 @@ def _pooled(node: Node, shape: Shape) -> Shape:
         )
     if node.padding:
         raise RefsimError(f"{node.where}: padding must be whole numbers, but is '{node.padding}'.")
+    # Libraries differ in how padding counts in an average, and NIR does not settle it.
     kernel, stride, padding = (
         node.whole(field, 2) for field in ("kernel_size", "stride", "padding")
     )
@@ -155,6 +157,7 @@ def _flattened(node: Node, shape: Shape) -> Shape:
         raise RefsimError(
             f"{node.where}: says input_type {said}, but what leads to it gives {shape}."
         )
+    # Dimensions may be negative, and count from the end as in PyTorch.
     first, last = (
         node.whole(field, 1)[0] % len(shape)
         if -len(shape) <= node.whole(field, 1)[0] < len(shape)
@@ -176,6 +179,7 @@ def mapped(node: Node, x: Tensor, made: Shape, bias: bool) -> Tensor:
     if node.kind in ("Affine", "Linear"):
         answer = (value["weight"] @ x[..., None])[..., 0]
         return answer + value["bias"] if bias and node.kind == "Affine" else answer
+    # The other kinds are as PyTorch has them; only convolutions have a bias.
     if node.kind == "Scale":
         return x * value["scale"]
     if node.kind in ("Conv1d", "Conv2d"):
@@ -325,6 +329,7 @@ def _check_edge(graph: Graph, shapes: Shapes, source: str, target: str) -> None:
     takes = (
         _said(node) if target == graph.sink else shapes[target] if node.kind in NEURONS else given
     )
+    # Both ends must agree, and a linear map must give the same shape for all that leads to it.
     if given != takes:
         raise RefsimError(
             f"{graph.where}: the edge from '{source}' to '{target}' does not fit: '{source}' "
@@ -414,6 +419,7 @@ class _Bench:
         n = math.prod(self.shapes[source])
         probe = self.arriving({source: torch.zeros(1, n, dtype=torch.float64)}, 1, bias=False)
         keys = [(target, delay) for target, signals in probe.items() for delay in signals]
+        # The sum runs over all sources, since all weights are kept.
         self.n_weights += sum(n * math.prod(self.shapes[target]) for target, _ in keys)
         if self.n_weights > _WEIGHTS:
             raise RefsimError(

@@ -158,6 +158,7 @@ class Framework:
             for kind in type(part).__mro__
             if kind.__module__.split(".")[0] == self.package
         ]
+        # A class of the user counts as the class of the framework that it is made from.
         if ours[0] in named:
             return named[ours[0]]
         if ours[0] in self.passive:
