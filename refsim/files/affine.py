@@ -50,9 +50,11 @@ def unit_answers(respond: Callable[[Tensor], list[Tensor]], n: int) -> list[Floa
     # Blocks bound the memory, however many inputs there are.
     for start in range(0, n, block):
         width = min(block, n - start)
+        # Each row of the block is one unit input.
         units = torch.zeros(width, n, dtype=torch.float64)
         units[torch.arange(width), torch.arange(start, start + width)] = _TALL
         for index, (answer, quiet) in enumerate(zip(respond(units), silence, strict=True)):
+            # The difference leaves what the unit input adds, and nothing of the bias.
             weight = ((answer - quiet) / _TALL).numpy()
             weight = np.where(np.abs(weight) < _NOTHING, 0.0, weight)
             if weight.any():

@@ -69,6 +69,7 @@ def against_declared(
             for key, value in network.layers[index].constants(network.dt).items()
             if key in constants
         ]
+        # One layer that agrees is enough, since the order may not be known.
         if any(_equal(left[name], value) for _, _, value in declared):
             agree.add(name)
         elif declared:
@@ -181,6 +182,7 @@ def _row(
         name: np.broadcast_to(as_torch_spreads(state.take(tensor), shape, f"{where}: {name}"), n)
         for name, tensor in layer.tensors.items()
     }
+    # A layer below with latency already delays by a step.
     delay = late + (
         _steps(state.take(layer.delay), f"{where}: {layer.delay}")
         if isinstance(layer.delay, str)

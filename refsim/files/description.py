@@ -148,6 +148,7 @@ def _description(table: Mapping[str, object], where: str, folder: Path) -> Descr
         )
     # Then what holds for the whole file.
     ignore = table.get("ignore", [])
+    # A single name would be read as a list of letters.
     if not isinstance(ignore, list) or not all(isinstance(name, str) for name in ignore):
         raise RefsimError(f"{where}: ignore must be a list of tensor names, but is {ignore!r}.")
     weights, key = (_text(table, name, where) for name in ("weights", "key"))
@@ -204,7 +205,7 @@ def _layer(row: Mapping[str, object], where: str, folder: Path) -> LayerDescript
             f"{where}: {listed(surplus)} is not a known key; known are {listed(_LAYER)}."
         )
     neuron = row.get("neuron")
-    maps = _maps(row, where)
+    maps = _read_maps(row, where)
     if not isinstance(neuron, str):
         raise RefsimError(
             f'{where}: needs neuron = "...", a card such as "srif", or the path of your own.'
@@ -235,6 +236,7 @@ def _layer(row: Mapping[str, object], where: str, folder: Path) -> LayerDescript
             f"{where}: {listed(both)} is given twice, as one value under parameters and per "
             "neuron under tensors."
         )
+    # Connections come last: delays may name tensors too.
     recurrent, recurrent_delay = _recurrent(row.get("recurrent"), f"{where}: recurrent")
     return LayerDescription(
         maps,
@@ -255,7 +257,7 @@ def _model(
     return model.with_parameters(**written_parameters(model, parameters, ""))
 
 
-def _maps(row: Mapping[str, object], where: str) -> tuple[MapDescription, ...]:
+def _read_maps(row: Mapping[str, object], where: str) -> tuple[MapDescription, ...]:
     """Return the maps in front of a layer: those of ``maps``, or the one of ``linear``."""
     linear, maps = row.get("linear"), row.get("maps")
     if maps is not None:

@@ -24,6 +24,7 @@ def _read_weights(path: Path, asked: Asked) -> Reading:
     """Read weights with the description that was named, or with the one that lies beside them."""
     # A file of another program gets its own sentence before a description is missed.
     check_own(path)
+    # By default the description has the name of the weights.
     found = path.with_suffix(".toml") if asked.describe is None else asked.describe
     if asked.describe is None and not Path(str(found)).is_file() and path.is_file():
         raise RefsimError(
@@ -133,6 +134,7 @@ def otherwise(
     dict of str to function
         By the trait and its option, such as ``comparison='>='``, a function that reads the file so.
     """
+    # The option that was used is no other option.
     meant = {
         trait: asked.convention.get(trait, options[0]) for trait, options in reading.unsaid.items()
     }

@@ -225,6 +225,7 @@ class _Reader:
                 f"{where} is packed by filter {foreign[0]}, which is a plugin; refsim unpacks "
                 f"{', '.join(_FILTERS.values())}."
             )
+        # A dataset without a shape holds nothing, and NumPy would make an object of it.
         if dataset.shape is None:
             raise RefsimError(f"{where} is empty: it has a type and no data.")
         if self.h5py.check_string_dtype(dataset.dtype) is not None:
@@ -260,6 +261,7 @@ class _Reader:
 
         They are read row by row, since a small file can hold one long text many times.
         """
+        # NIR lists its edges as rows of two texts; nothing here has more axes.
         if dataset.ndim > 2 or int(np.prod(dataset.shape, dtype=object)) > _TEXTS:
             raise RefsimError(
                 f"{where} of shape {dataset.shape} is no text and no table of {_TEXTS:,} texts "

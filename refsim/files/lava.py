@@ -75,6 +75,7 @@ def _block_of_state(row: Mapping[str, object], state: Tensors, where: str) -> Bl
     kind = row.get("kind", "dense")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise RefsimError(f"{where}: kind must be one of {', '.join(_KINDS)}, but is {kind!r}.")
+    # Flattening and input have a shape alone, and no tensors.
     shape = _shape(row.get("shape", ()), where)
     if kind in ("flatten", "input"):
         return Block(where, kind, shape)
@@ -96,6 +97,7 @@ def _block_of_state(row: Mapping[str, object], state: Tensors, where: str) -> Bl
     if wrong := [key for key in rest if key not in given]:
         raise RefsimError(f"{where}: {listed(wrong)} must be a number.")
     entries = {"type": name, **neuron.numbers_from(given, where), **_decays(neuron, prefix, state)}
+    # A dense weight may have axes of length 1 behind the first two.
     geometry = {key: np.asarray(row[key], np.float64) for key in _STATE_GEOMETRY & set(row)}
     weight = _weight_of_state(prefix, state, where)
     weight = (

@@ -126,6 +126,7 @@ def network_of(
                 below.spike,
             )
         elif block.kind in ("dense", "conv", "pool"):
+            # A layer becomes what the next block receives.
             row, text, said, below = _layer(block, below, len(rows), asked)
             rows.append(row)
             maps.append(text)
@@ -213,6 +214,7 @@ def _layer(
         raise RefsimError(f"{where}: has a bias, which card '{kind.card}' has no place for.")
     if below.spike != 1 and not kind.sends:
         raise RefsimError(f"{where}: hears graded spikes, which card '{kind.card}' does not scale.")
+    # Bias and spike size are entries of the neuron for the card.
     model, own = neurons(
         kind, {**block.neuron, "bias": bias, "spike": below.spike}, shape, meant, where
     )
@@ -239,6 +241,7 @@ def _axonal(block: Block, shape: tuple[int, ...]) -> Ints:
     """Return the axonal delay of each neuron in whole steps; lava-dl drops the fraction."""
     if block.delay is None:
         return np.zeros(1, np.int64)
+    # One delay, one a channel or one a neuron.
     delay = np.floor(by_channel(block.delay, shape, f"{block.where}: delay"))
     if delay.min() < 0:
         raise RefsimError(

@@ -208,6 +208,7 @@ def neurons(
     }
     for when, then in kind.variants:
         texts |= then if all(convention[trait] == option for trait, option in when.items()) else {}
+    # Every parameter of the card is an expression over entries.
     values = {name: _value(text, entries, where) for name, text in texts.items()}
     # The card has a decay and a period where the file has cosine and sine.
     if kind.rotation:
@@ -271,6 +272,7 @@ def _rotation(cos: Floats, sin: Floats, where: str) -> tuple[Floats, Floats]:
 
     The computation is repeated here, and whatever would give other whole numbers is refused.
     """
+    # The card turns the state by an angle a step, and shrinks it.
     decay, angle = 1 - np.hypot(cos, sin) / 4096, np.arctan2(sin, cos)
     with np.errstate(divide="ignore"):
         period = 2 * np.pi / angle

@@ -100,6 +100,7 @@ def read_map(row: object, where: str) -> MapDescription:
         raise RefsimError(
             f"{where}: transposed must be true or false, but is {options['transposed']!r}."
         )
+    # What follows depends on whether the map has tensors, a window or neither.
     if kind in _TRAINED:
         return _trained(kind, value, options, where)
     if kind == "flatten":
@@ -219,6 +220,7 @@ def _shape_after(part: nn.Module, shape: Shape) -> Shape:
 def linear(each: MapDescription, state: Tensors, where: str) -> tuple[Floats, Floats]:
     """Return weight (n_post, n_pre) and bias (n_post,) of a Linear."""
     weight = state.take(each.weight)
+    # A convolution's weight under linear is the likeliest mistake.
     if weight.ndim != 2:
         raise RefsimError(f"{where}: weight must be (n_post, n_pre), but has shape {weight.shape}.")
     weight = real_array(

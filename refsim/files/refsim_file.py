@@ -83,6 +83,7 @@ def save_network(network: Network, path: str | Path, reading: Reading | None = N
         row["parameters"] = {name: entry.value for name, entry in layer.model.parameters.items()}
         row["per_neuron"] = {name: f"{index}.{name}" for name in layer.parameters}
         row["sources"] = [source.layer for source in layer.sources]
+        # Arrays are named by the number of their layer.
         arrays |= {f"{index}.weight": layer.weight, f"{index}.bias": layer.bias}
         arrays |= {
             f"{index}.delay{number}": source.delay for number, source in enumerate(layer.sources)
@@ -301,6 +302,7 @@ def _network(head: Mapping[str, object], file: zipfile.ZipFile, where: str) -> N
                 f"{here}: weight must be (n_post, {sum(source.width for source in sources)}), a "
                 f"column an input, but has shape {weight.shape}."
             )
+        # NaN is refused here, where the layer can be named.
         weight = real_array(weight, f"{here}: weight", cure=DIVERGED, axes=("neuron", "input"))
         own = {name: _array(file, entry, here) for name, entry in row.per_neuron.items()}
         layers.append(

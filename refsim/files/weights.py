@@ -105,6 +105,7 @@ def _walk(file: BinaryIO, where: str, cure: str) -> None:
             taken = _taken(stack, before)
             spent += sum(taken[1:] if name in _INTO else taken)
             size += sum(taken)
+        # Whatever the operation puts on the stack holds all that it took.
         stack += [None if kind == "mark" else size for kind in after]
         if spent > _LARGEST or size > _LARGEST:
             raise RefsimError(
@@ -223,6 +224,7 @@ def _unlike(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _check_gapless(offsets: list[list[int]], size: int, where: str) -> None:
     """Refuse numbers that belong to no tensor, or to two: each tensor must begin where one ends."""
     end = 0
+    # In the order of the file, each tensor must begin where the last one ended.
     for start, stop in sorted(offsets):
         if start != end:
             raise RefsimError(
@@ -489,6 +491,7 @@ def tensors_of(state: Mapping[str, object], where: str) -> dict[str, NDArray[np.
             raise RefsimError(
                 f"{where}: entry '{name}' is a {type(value).__name__} and no tensor. {_CURE}"
             )
+        # Sparse, complex and quantised tensors have no plain array.
         if value.layout != torch.strided or value.is_complex() or value.is_quantized:
             raise RefsimError(
                 f"{where}: tensor '{name}' is {value.dtype}, {value.layout}; plain real tensors "

@@ -70,6 +70,7 @@ class Feeding:
         elif self.layout == "held":
             yield module(next(shaped), *_none_of(module))
         else:
+            # All steps go into one call, with time where the layout has it.
             whole = torch.stack(list(shaped), dim=0 if self.layout == "time first" else 1)
             expect(module, whole.shape[1 if self.layout == "time first" else 0])
             yield module(
@@ -201,6 +202,7 @@ class Answer:
             if tensor is None:
                 raise ValueError("gives no tensor")
             found += [tensor] if self.whole else list(in_time(tensor, self.axes, n_samples))
+        # Whatever its shape, a sample is a row of numbers.
         rows = [each.reshape(len(each), -1) for each in found]
         if any(each.shape != (n_samples, self.n) for each in rows):
             raise ValueError(
@@ -247,6 +249,7 @@ def _axes(shape: tuple[int, ...], layout: str, n_steps: int, n_samples: int) -> 
         return "time first"
     if shape[:2] == (n_samples, n_steps) and len(shape) > 2:
         return "batch first"
+    # One axis for both; which one runs first follows from how the input was laid out.
     if n_steps > 1 and shape[0] == n_steps * n_samples:
         return "batch and time" if layout.startswith("batch") else "time and batch"
     return WHOLE if shape[0] == n_samples else ""

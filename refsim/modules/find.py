@@ -49,6 +49,7 @@ def _axes(part: nn.Module) -> str:
 def _pooled(part: Any, frames: Tensor) -> Tensor:
     """Return the largest number of each window of frames (time, batch, ...)."""
     pool = next(function for kind, function in _LARGEST_OF.items() if isinstance(part, kind))
+    # The pool takes one axis of samples, so that time and batch are joined.
     found = pool(
         frames.flatten(0, 1),
         part.kernel_size,
@@ -228,6 +229,7 @@ def user_classes(parts: Iterable[NeuronLayer]) -> tuple[str, ...]:
             for each in kind.__mro__[: kind.__mro__.index(ours)]
             for name, value in vars(each).items()
         }
+        # Names with two underscores belong to Python, such as the constructor.
         changed = sorted(
             name
             for name, value in theirs.items()
@@ -271,6 +273,7 @@ def read_part(part: NeuronLayer, shape: tuple[int, ...], dt: float) -> Neurons:
         option: _as_option(attribute(part, path)) for option, path in part.layer.options.items()
     }
     model = part.layer.model(options, part.where)
+    # A framework computes the parameters that no attribute holds as they are.
     given = {
         parameter: array_of(attribute(part, path), f"{part.where}: {path}")
         for parameter, path in part.layer.attributes.items()

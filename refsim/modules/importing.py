@@ -56,6 +56,7 @@ def import_network(name: str) -> nn.Module:
     code = _import(where, name)
     if not hasattr(code, what):
         raise RefsimError(f"{name}: {where} has no '{what}'; {_NEEDED}.")
+    # A factory is called; a module is taken as it is.
     made = getattr(code, what)
     if not isinstance(made, nn.Module) and callable(made):
         made = _call(made, name)
@@ -119,6 +120,7 @@ def _make_importable(folder: Path) -> None:
 
 def failed_in(error: BaseException) -> str:
     """Return the line of the user's code that failed, ``net.py, line 9``; empty for other code."""
+    # The last line in a folder of the user is the one that failed.
     rows = [(Path(row.filename), row.lineno) for row in traceback.extract_tb(error.__traceback__)]
     own = [
         (path, line)

@@ -54,6 +54,7 @@ def _wide(value: object) -> Any:
 @contextlib.contextmanager
 def in_float64() -> Iterator[None]:
     """Make tensors of float64 where code says float32, or says nothing."""
+    # Tensors that the code makes itself follow the default.
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -93,6 +94,7 @@ def find_unjudged(module: nn.Module, tried: DryRun) -> Unjudged:
     for part in tried.parts:
         inside[part.name].forward = _listened(inside[part.name].forward, arrived)
     own = tuple(f"{part.name}." if part.name else "" for part in tried.parts)
+    # Parameters of the layers themselves are judged by their cards.
     asked = {
         name: each.requires_grad_()
         for name, each in copied.named_parameters()
@@ -109,6 +111,7 @@ def find_unjudged(module: nn.Module, tried: DryRun) -> Unjudged:
             if (tensor := tensor_in(output)) is not None
         ]
         to_neurons, to_caller = (_leading(asked, tensors) for tensors in (arrived, gave))
+    # Where the module returns no tensor, any parameter may change what it gives.
     left = [name for name in asked if name not in to_neurons]
     answering = [name for name in left if name in to_caller or not gave]
     return Unjudged(
@@ -187,6 +190,7 @@ def measure_wiring(module: nn.Module, tried: DryRun) -> Wiring:
             _check_matrix_sizes(bench, source, n)
             found = unit_answers(bench.respond(source), n)
             for number, answer in enumerate(found):
+                # Answers are ordered by step, and within a step by layer.
                 delay, target = divmod(number, len(tried.parts))
                 if delay and bench.stays(source):
                     answer = answer - found[number - len(tried.parts)]
@@ -516,6 +520,7 @@ _USUAL = (
 
 def usual_suspects(bench: Bench) -> str:
     """Return in words the parts between the neurons that are none of the usual linear ones."""
+    # Parts of a layer of neurons belong to it, and are no maps.
     inside = {id(each) for part in neurons_of(bench.module) for each in parts_inside(part.module)}
     odd = [
         f"'{name}' is a {type(part).__name__}"

@@ -62,13 +62,13 @@ class _Unread(Exception):
 
 
 def read_out(
-    module: nn.Module, tried: DryRun, heard: Sequence[bool], kinds: Sequence[str]
+    module: nn.Module, tried: DryRun, sends: Sequence[bool], kinds: Sequence[str]
 ) -> ReadOut | str | None:
     """Return the read-out of a module.
 
     Parameters
     ----------
-    heard : sequence of bool, one a layer
+    sends : sequence of bool, one a layer
         Whether other layers can receive its output; that of a readout they cannot.
     kinds : sequence of str, one a layer
         What the output of the layer decides by: "spikes", the "membrane" of a readout, or the rule
@@ -94,7 +94,7 @@ def read_out(
         found = _measured(module, tried)
         if _is_last_layer(found, tried, kinds, whole=tried.answer.whole):
             return None
-        _check_sources(found, tried, heard)
+        _check_sources(found, tried, sends)
     except (_Unread, RefsimError) as reason:
         return f"{_named(parts)} its last neurons{_joined(parts)}{_said(reason)}"
     return found
@@ -174,6 +174,7 @@ def _bias(bench: Bench) -> list[Floats]:
 
 def _step_by_step(bench: Bench, silence: Sequence[Floats]) -> ReadOut:
     """Return the read-out of a module that returns a value a step."""
+    # A bias that changes from step to step is no bias of a card.
     bias, weights = silence[0], {}
     if not all(agree(each, bias, np.abs(bias)) for each in silence):
         raise _Unread("gives other numbers from step to step without any input")
@@ -282,6 +283,7 @@ def _is_last_layer(found: ReadOut, tried: DryRun, kinds: Sequence[str], *, whole
 
     It does where it is that output itself, a positive multiple of it, or its sum or mean.
     """
+    # Any other source, or a bias, makes another decision.
     last = len(tried.parts) - 1
     if set(found.weights) != {(last, 0)} or found.bias.any():
         return False
@@ -297,12 +299,12 @@ def _is_last_layer(found: ReadOut, tried: DryRun, kinds: Sequence[str], *, whole
     return bool(same and found.rule == "last")
 
 
-def _check_sources(found: ReadOut, tried: DryRun, heard: Sequence[bool]) -> None:
+def _check_sources(found: ReadOut, tried: DryRun, sends: Sequence[bool]) -> None:
     """Refuse a read-out of nothing, or of the membrane of a readout."""
     if not found.weights:
         raise _Unread("is the same whatever its neurons fire")
     for source, _delay in found.weights:
-        if source != INPUT and not heard[source]:
+        if source != INPUT and not sends[source]:
             raise _Unread(
                 f"is made of '{tried.parts[source].name}', a readout, of which other layers hear "
                 "nothing"
@@ -478,6 +480,7 @@ def _step(parts: Sequence[NeuronLayer], dt: object) -> float:
     """Return the duration of a step in seconds, as given or as the layers that know it say."""
     if dt is not None:
         return positive_time(dt, "module: dt")
+    # Layers may say it, and all that do must agree.
     said = {own for part in parts if (own := declared_step(part)) is not None}
     if len(said) > 1:
         raise RefsimError(

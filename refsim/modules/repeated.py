@@ -276,6 +276,7 @@ def _like(now: object, start: object) -> bool:
     A state without a shape is an empty tensor, one number, or nothing.
     """
     ours, theirs = list(_numbers(now)), list(_numbers(start))
+    # At the start it had no shape, so that zeros are the same as nothing.
     if not theirs or all(not each.numel() for each in theirs):
         return all(not bool(each.any()) for each in ours)
     if len(ours) != len(theirs):

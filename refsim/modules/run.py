@@ -95,6 +95,7 @@ def _watched(
     """
     called = inner.forward
     copies = [_SteppedApart(inner, part, n_samples) for _ in range(2)]
+    # The same random numbers for the layer and its copies, the same in each run.
     random, numbers = torch.Generator().manual_seed(0), _numbers(inner, part)
 
     def forward(x: Tensor, *states: object, **more: object) -> object:
@@ -169,6 +170,7 @@ class _SteppedApart:
             if self.last or not given or any(state.any() for state in tensors_in(given)):
                 raise
             self.n_given = len(given)
+            # It could not run without states, and is given those of the first step.
             output = self.inner.forward(x, *given)
         if self.handed_on:
             self.last = (output[1],)
@@ -263,6 +265,7 @@ def dry_run(
         raise RefsimError(
             f"module: layout must be one of {', '.join(map(repr, LAYOUTS))}, but is {layout!r}."
         )
+    # Without a shape, the widths of the Linear layers are tried.
     shapes = [tuple(shape)] if shape is not None else widths(module)
     if not shapes:
         raise RefsimError(f"module: does not say how wide its input is; give it, as in {_SHAPE}.")

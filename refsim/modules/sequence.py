@@ -123,6 +123,7 @@ def _response(kernel: tuple[float, ...], n_steps: int) -> Tensor:
 
     Row t holds what each step adds at step t.
     """
+    # Only past steps count, so that the matrix is lower triangular.
     lag = torch.arange(n_steps)[:, None] - torch.arange(n_steps)
     padded = torch.zeros(max(n_steps, len(kernel)), dtype=torch.float64)
     padded[: len(kernel)] = torch.tensor(kernel, dtype=torch.float64)

@@ -171,6 +171,7 @@ def _objects_apart(
 ) -> Iterator[None]:
     """Replace each object that is used several times in a step by objects that take turns."""
     turns = {id(part): Turns(part, len(uses[name])) for name, part in inner.items()}
+    # An object may be registered in several parents, and each is changed.
     places = [
         (parent, key, child)
         for parent in parts_inside(module)
@@ -229,6 +230,7 @@ def _uses(
             maps = []
         elif not any(name.startswith(f"{part}.") for part in own):
             maps.append(name)
+    # Uses are counted a step; a fraction means that a layer does not run in each.
     counted = {name: len(found) / _STEPS for name, found in before.items()}
     if set(before) != own or any(count != int(count) for count in counted.values()):
         return {}

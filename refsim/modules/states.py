@@ -63,6 +63,7 @@ def put_aside(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         for part, values in kept:
+            # What the run added is removed, and the rest is put back.
             for key in [key for key in vars(part) if key not in _STRUCTURE and key not in values]:
                 del vars(part)[key]
             vars(part).update(values)
@@ -225,6 +226,7 @@ def marked(value: object, mark: float, n_from: int, n_to: int) -> Any:
         The number of samples before and after.
     """
     if isinstance(value, Tensor):
+        # Only a first axis that counts samples changes.
         shape = (n_to, *value.shape[1:]) if value.shape[:1] == (n_from,) else value.shape
         return (
             value.new_full(shape, mark, dtype=torch.float64, device="cpu")

@@ -178,6 +178,7 @@ class Trial:
                 f"Torch: the network ends in a read-out, '{last.name}', but the module gives no "
                 "batch of numbers."
             )
+        # Sizes are compared layer by layer, the read-out last.
         found, needed = (
             [torch.Size(each).numel() for each in tried.shapes],
             [layer.n_post for layer in network.layers],
@@ -418,6 +419,7 @@ def _result(layer: Layer, sent: Tensor, seen: Tensor, after: Tensor) -> LayerSte
 def _drawing(module: nn.Module, tried: DryRun, draws: Draws) -> Iterator[None]:
     """Let the stochastic layers of refsim draw the random numbers of the run."""
     inside = dict(module.named_modules())
+    # Layers of other frameworks draw from PyTorch itself.
     drawn = [
         (each, draw)
         for part, draw in zip(tried.parts, draws, strict=True)

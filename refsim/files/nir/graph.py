@@ -110,6 +110,7 @@ def read_node(name: str, entry: object, where: str) -> Node:
             f"{listed(FIELDS)}."
         )
     assert isinstance(entry, dict)
+    # NIR 1.0 has fixed fields; any other means another version.
     needed, optional = FIELDS[kind]
     here = f"{here} ({kind})"
     if missing := [field for field in needed if field not in entry]:
@@ -461,6 +462,7 @@ def sort_layers(graph: Graph) -> SortedLayers:
     targets = {
         name: graph.receivers(name) - {graph.sink} for name in (graph.source, *graph.neurons)
     }
+    # Only layers that the Input reaches can run.
     depth = _depths(targets, graph.source)
     if deaf := [name for name in graph.neurons if name not in depth]:
         raise RefsimError(
@@ -476,6 +478,7 @@ def sort_layers(graph: Graph) -> SortedLayers:
     layers = sorted(
         graph.neurons, key=lambda name: (name == last, len(before[name]), depth[name], name)
     )
+    # Within a loop, an edge back to a layer that is not farther takes a step.
     back = frozenset(
         (source, target)
         for source in layers

@@ -147,6 +147,7 @@ def load_nir(path: str | Path, dt: object = None, **options: object) -> Network:
     layers = [*order.layers, *([] if shown else [graph.sink])]
     found = arrivals(graph, shapes, layers, reading.dt)
     numbers = {name: index for index, name in enumerate(layers)}
+    # Each layer becomes a row: connections, bias, card and parameters.
     rows = []
     for name in layers:
         node = graph.nodes[name]
@@ -173,6 +174,7 @@ def _neurons(
         options["integration"] = reading.needed("integration", node)
         options["reset"] = reading.needed("reset", node) if node.kind in FIRING else None
         kind = f"{node.kind}, {options['integration']}"
+    # The card is chosen by kind and integration, and its options by the rest.
     card = framework_layers()["nir", kind]
     model = card.model(options, node.where)
     # A reset to zero ignores the v_reset of the file.

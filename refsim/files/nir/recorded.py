@@ -46,6 +46,7 @@ def read_nir_data(path: str | Path, dt: float) -> dict[str, object]:
             " It is a graph of NIR, a network, and holds no recording." if "node" in tree else ""
         )
         raise RefsimError(f"{where}: is HDF5 without NIRData, which nir.write_data writes.{graph}")
+    # Only the spikes are read; other observables are named where there are none.
     nodes = dict(_nodes(tree, where, ""))
     found = {
         name: _spikes(seen[_OBSERVABLE], dt, f"{where}, node '{name}'")

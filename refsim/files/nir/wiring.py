@@ -86,6 +86,7 @@ def _convolved(node: Node, shape: Shape) -> Shape:
             f"{node.where}: says input_shape {node.whole('input_shape', n)}, but what leads to "
             f"it gives {shape[1:]}."
         )
+    # The extent of a kernel is how far its last weight lies from its first.
     stride, dilation = node.whole("stride", n), node.whole("dilation", n)
     extent = [d * (k - 1) for d, k in zip(dilation, weight[2:], strict=True)]
     # Same padding keeps the shape, and NIR does not define it for a stride.
@@ -220,6 +221,7 @@ class Delays:
         """Read a Delay node, whose times must be whole steps."""
         times: Floats = np.broadcast_to(node.values["delay"], shape)
         steps = np.round(times / dt)
+        # A delay that is no whole number of steps would be rounded in silence.
         if times.min() < 0:
             raise RefsimError(
                 f"{node.where}: a delay of {times.min():g} s would reach into the future."
@@ -443,6 +445,7 @@ class _Bench:
         self, given: Mapping[str, Tensor], n_samples: int, *, bias: bool
     ) -> dict[str, Signals]:
         """Return what arrives at each layer, where sources give numbers (n_samples, n)."""
+        # Signals are kept by their delay, so that a Delay only renames them.
         made: dict[str, Signals] = {
             name: {0: x.reshape(n_samples, *self.shapes[name])} for name, x in given.items()
         }

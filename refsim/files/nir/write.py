@@ -131,6 +131,7 @@ def _delay(source: Source, back: bool, layer: Layer) -> Floats:
 def _neurons(layer: Layer, dt: float) -> tuple[Tree, frozenset[str]]:
     """Return the node of a layer, and the integrations with which it means the layer's step."""
     model, traits = layer.model, layer.model.convention
+    # A card of NIR itself can be written as it is.
     card = next(
         (
             card
@@ -218,6 +219,7 @@ def _euler(layer: Layer, dt: float) -> tuple[Tree, frozenset[str]]:
             f"{_WHERE}: {layer.name} ({layer.model.name}) has synapse '{traits['synapse']}', "
             "which is no Euler step of NIR's."
         )
+    # NIR has one value for each neuron.
     values = {
         name: np.broadcast_to(value, layer.n_post).astype(np.float64)
         for name, value in layer.constants(dt).items()
