@@ -1,13 +1,10 @@
-"""The bridge: a trained network, as a file or as a live module, becomes a Network.
+"""The bridge: a trained network, as a file, a live module or a dict of tensors, becomes a Network.
 
-Or the bridge says why not.
-
-Turn a file, a live module or a dict of tensors into a Network.
+`load` is the entry for all of them. The other names come from `refsim.files` and `refsim.modules`.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -41,8 +38,8 @@ __all__ = [
 
 
 def load(
-    source: str | Path | nn.Module | Mapping[str, Any],
-    describe: str | Path | Mapping[str, Any] | None = None,
+    source: str | Path | nn.Module | Mapping[str, object],
+    describe: str | Path | Mapping[str, object] | None = None,
     *,
     dt: object = None,
     input_shape: Sequence[int] | None = None,
@@ -61,18 +58,21 @@ def load(
         A file (``.pt``, ``.safetensors``, ``.npz`` with a description; ``.net``; ``.nir``;
         ``.refsim``; a description that names its weights), a live module, or a dict of tensors.
     describe : path or dict, optional
-        The description: dt, and the neuron behind each Linear. Beside a file ``net.pt`` it is
-        looked for as
-        ``net.toml``. A module built of refsim's own layers, or of a framework's, needs none.
+        The description: dt, and the neuron behind each Linear. For a file ``net.pt`` it is by
+        default ``net.toml`` beside it. A module of layers of refsim or a framework needs none.
     dt : float or str, optional
-        Duration of a step, where source does not say it.
+        Duration of a step, where the source does not say it.
     input_shape, layout
-        Of a module without a description; see `refsim.modules.read`.
+        How a module without a description takes its input; see `refsim.modules.read.from_module`.
     reset, integration, spikes, comparison : str, optional
         What a ``.nir`` file leaves open; see `refsim.files.nir.read.load_nir`.
     convention : dict, optional
-        Traits that a file leaves unsaid, in place of those that are usually meant: ``{"comparison":
-        ">="}``.
+        Traits that a file leaves unsaid, such as ``{"comparison": ">="}``; each replaces the one
+        that is usually meant.
+
+    Returns
+    -------
+    Network
 
     Raises
     ------
@@ -80,6 +80,7 @@ def load(
         Where a tensor is missing, surplus, misshapen or not finite, or the file cannot be read as
         data.
     """
+    # The options of NIR are traits, and only NIR leaves them open.
     said = {
         name: value
         for name, value in zip(NIR_OPTIONS, (reset, integration, spikes, comparison), strict=True)
@@ -92,6 +93,7 @@ def load(
         )
     if isinstance(source, nn.Module) and describe is None:
         return from_module(source, dt, input_shape, layout)
+    # A file, a module with a description and a dict of tensors share what the user says besides.
     asked = Asked(describe, dt, {**(convention or {}), **said})
     if isinstance(source, str | Path):
         return read_file(source, asked).network
@@ -100,6 +102,7 @@ def load(
             "a dict of tensors does not say which neuron stands behind which Linear; give "
             "describe=..."
         )
+    # A module with a description is only a source of tensors; its code is not run.
     where, tensors = (
         ("module", source.state_dict()) if isinstance(source, nn.Module) else ("state_dict", source)
     )
@@ -109,5 +112,11 @@ def load(
 
 
 def load_described(describe: str | Path) -> Network:
-    """Load the network whose weights a description names."""
+    """Load the network whose weights a description names.
+
+    Raises
+    ------
+    RefsimError
+        Where the description or its weights cannot be read.
+    """
     return read_file(describe).network

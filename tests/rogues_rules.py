@@ -92,7 +92,7 @@ def _endless_pickle(monkeypatch: Any) -> None:
 
 
 def _no_calls(*_: Any) -> Any:
-    return import_module("refsim.modules.as_called").Calls()
+    return import_module("refsim.modules.repeated").Calls()
 
 
 def _in_place(path: Any) -> Any:
@@ -186,13 +186,13 @@ RULES = [
     Rule(
         "one neuron object behind two maps goes unseen",
         "test_sharing.py::test_a_neuron_that_keeps_one_state_behind_two_maps_is_a_slip",
-        put("refsim.modules.as_called._shared", lambda *_: {}),
+        put("refsim.modules.shared._shared", lambda *_: {}),
         (IndexError,),
     ),
     Rule(
         "a cell that is handed its states is one layer",
         "test_sharing.py::test_a_cell_that_is_handed_its_states_is_as_many_layers[Handed]",
-        put("refsim.modules.as_called._shared", lambda *_: {}),
+        put("refsim.modules.shared._shared", lambda *_: {}),
     ),
     Rule(
         "a delayed reset is never due in the first step",
@@ -215,7 +215,7 @@ RULES = [
     Rule(
         "a subclass of a framework's layer is read as that layer without a word",
         "test_true_reasons.py::test_a_class_of_ones_own_is_read_as_what_it_is_made_from_and_told_of[Renamed-pass-]",
-        put("refsim.modules.trial.made_from", lambda _parts: ()),
+        put("refsim.modules.trial.user_classes", lambda _parts: ()),
     ),
     Rule(
         "under autocast membranes are short",

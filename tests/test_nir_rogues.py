@@ -96,10 +96,10 @@ def no_delays(patch):
 
 
 def loops_without_delay_of_their_own(patch):
-    real = nir.order_layers
+    real = nir.sort_layers
     patch.setattr(
         nir,
-        "order_layers",
+        "sort_layers",
         lambda graph: dataclasses.replace(
             real(graph), back=frozenset((a, b) for a, b in real(graph).back if a == b)
         ),

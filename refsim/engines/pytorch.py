@@ -22,7 +22,7 @@ from ..core.errors import RefsimError, first_line, listed
 from ..core.progress import advance as advance_progress
 from ..core.random import shortened
 from ..core.spikes import SpikeTrains
-from ..modules.trial import FEW, Result, Trial
+from ..modules.trial import FEW, LayerStep, Trial
 from ..networks.connection import DRIVE
 from ..networks.drive import Draw, Drive
 from ..networks.network import Layer, Network
@@ -104,7 +104,7 @@ class _Past:
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
-Advance = Callable[[Tensor], list[Result]]
+Advance = Callable[[Tensor], list[LayerStep]]
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ class Torch:
         dtype: torch.dtype,
         device: torch.device,
         trial: Trial | None,
-    ) -> Iterator[list[Result]]:
+    ) -> Iterator[list[LayerStep]]:
         """Run a block of samples; yield the results of all layers, step by step."""
         frames = (torch.as_tensor(frame).to(device, dtype) for frame in drive.frames())
         if trial is None:
@@ -288,7 +288,7 @@ class Torch:
         ]
         drawn = _draws(network, drive, dtype, device)
 
-        def advance(x: Tensor) -> list[Result]:
+        def advance(x: Tensor) -> list[LayerStep]:
             results = []
             for index, step in enumerate(steps):
                 with no_autocast(device):
@@ -300,7 +300,7 @@ class Torch:
                 payload = states[index][model.discrete.payload] if model.discrete.payload else None
                 outputs[index] = spikes if payload is None else payload
                 results.append(
-                    Result(spikes, seen, states[index][model.membrane], payload, states[index])
+                    LayerStep(spikes, seen, states[index][model.membrane], payload, states[index])
                 )
             return results
 

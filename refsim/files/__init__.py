@@ -1,1 +1,4 @@
-"""Readers of files: each turns what a file says into a Network, or says why it cannot."""
+"""Readers of files: each turns a file into a Network, or says why it cannot.
+
+No reader imports or runs code of a user. Start at `formats.read_file`.
+"""

@@ -1,46 +1,45 @@
-"""The description beside a file of weights.
+"""The description beside a file of weights: which neuron follows which tensors, and what a step is.
 
-What stands behind which tensors, and what a step is.
+`read_description` reads it from TOML or from a dict, and checks every key. The result is a
+`Description` with one `LayerDescription` a layer; `described` turns it into a Network.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..cards.neuron import NeuronModel
 from ..cards.questions import written_parameters
-from ..cards.read import load
+from ..cards.read import load, switched
 from ..core.errors import RefsimError, listed
 from ..core.tables import read_toml
 from ..networks.network import positive_time
-from .maps import MapDescription, read_map
+from .linear_maps import MapDescription, read_map
 
 _TOP = {"dt", "weights", "key", "layer", "ignore", "title", "input_shape", "output_delay"}
 _LAYER = {"linear", "maps", "neuron", "parameters", "tensors", "convention", "recurrent", "delay"}
 _RECURRENT = {"linear", "transposed", "delay"}
-# A description of another form, whose layers are read by that form's own reader: the keys it has
-# beside these.
+# Other forms of a description, each with the keys that it has besides; a form reads its own layers.
 FORMS = {"lava-dl": {"format", "convention"}}
 
 
 @dataclass(frozen=True)
 class LayerDescription:
-    """What leads to a layer, and its neuron.
+    """One layer of a description: what leads to it, and its neuron.
 
     Attributes
     ----------
     maps : tuple of MapDescription
-        From the layer below to the neurons, in order.
+        The maps from the layer below to the neurons, in their order.
     model : NeuronModel
     tensors : dict of str to str
-        Parameters that are trained per neuron: name to tensor.
+        The tensor of each parameter that is trained per neuron, by the name of the parameter.
     recurrent : MapDescription or None
-        From the neurons to themselves.
+        The map from the neurons to themselves.
     recurrent_delay : int
         Steps from a spike to its arrival at the layer itself.
     delay : int or str
-        Steps from the layer below: a number, or a tensor of them.
+        Steps from the layer below: a number, or the name of a tensor that holds them.
     """
 
     maps: tuple[MapDescription, ...]
@@ -53,27 +52,27 @@ class LayerDescription:
 
 @dataclass(frozen=True)
 class Description:
-    """What a file of weights does not say.
+    """All that a file of weights does not say.
 
     Attributes
     ----------
     dt : float or None
-        Seconds a step; None only where the form of the description does not ask for it.
+        Seconds a step; None only where the form of the description does not need it.
     layers : tuple of LayerDescription
     weights : Path or None
-        The file of weights, where the description names it.
+        The file of weights, where the description names one.
     key : str or None
         Name of the state_dict inside a larger checkpoint.
     ignore : tuple of str
         Tensors that the user declares to be of no account.
     input_shape : tuple of int
-        Of one sample in one step; empty where it is not said.
+        The shape of one sample in one step; empty where it is not said.
     output_delay : int or None
-        Steps by which the framework gives the last layer's spikes later than they are fired, where
-        it is said.
+        Steps by which the framework returns the spikes of the last layer after they are fired; None
+        where it is not said.
     form : str
-        One of ``FORMS``, or empty; then `rows` are its layers as they stand, and `convention` what
-        it says of all.
+        One of ``FORMS``, or empty. A form keeps its layers in `rows` as they were written, and in
+        `convention` what it says of all layers.
     """
 
     dt: float | None
@@ -84,18 +83,26 @@ class Description:
     title: str = ""
     input_shape: tuple[int, ...] = ()
     form: str = ""
-    rows: tuple[Mapping[str, Any], ...] = ()
+    rows: tuple[Mapping[str, object], ...] = ()
     convention: Mapping[str, str] = field(default_factory=dict)
     output_delay: int | None = None
 
 
-def read_description(source: str | Path | Mapping[str, Any]) -> Description:
+def read_description(source: str | Path | Mapping[str, object]) -> Description:
     """Read a description from a TOML file, or from a dict of the same form.
+
+    Parameters
+    ----------
+    source : path or dict
+
+    Returns
+    -------
+    Description
 
     Raises
     ------
     RefsimError
-        With the file, the key and what to write.
+        Where a key is missing, unknown or of a wrong type; the message names the file and the key.
     """
     if isinstance(source, Mapping):
         return _description(source, "description", Path())
@@ -111,13 +118,15 @@ def read_description(source: str | Path | Mapping[str, Any]) -> Description:
     return _description(table, f"description {path}", path.parent)
 
 
-def _description(table: Mapping[str, Any], where: str, folder: Path) -> Description:
+def _description(table: Mapping[str, object], where: str, folder: Path) -> Description:
+    """Check a whole description; paths in it are relative to `folder`."""
     form = table.get("format", "")
-    if form and form not in FORMS:
+    if form and (not isinstance(form, str) or form not in FORMS):
         raise RefsimError(
             f"{where}: format must be one of {listed(FORMS)}, or be left out, but is {form!r}."
         )
-    known = _TOP | (FORMS[form] if form else set())
+    # Keys come first: a misspelled key explains the missing one.
+    known = _TOP | (FORMS[str(form)] if form else set())
     if surplus := set(table) - known:
         hint = (
             ' Is it a case? Then kind is missing, such as kind = "network".'
@@ -137,12 +146,12 @@ def _description(table: Mapping[str, Any], where: str, folder: Path) -> Descript
         raise RefsimError(
             f"{where}: needs one [[layer]] for each Linear, with linear = ... and neuron = ..."
         )
-    ignore, weights, key = table.get("ignore", []), table.get("weights"), table.get("key")
+    # Then what holds for the whole file.
+    ignore = table.get("ignore", [])
+    # A single name would be read as a list of letters.
     if not isinstance(ignore, list) or not all(isinstance(name, str) for name in ignore):
         raise RefsimError(f"{where}: ignore must be a list of tensor names, but is {ignore!r}.")
-    for name, value in (("weights", weights), ("key", key)):
-        if value is not None and not isinstance(value, str):
-            raise RefsimError(f"{where}: {name} must be text, but is {value!r}.")
+    weights, key = (_text(table, name, where) for name in ("weights", "key"))
     shape = table.get("input_shape", [])
     if not isinstance(shape, list) or not all(
         isinstance(size, int) and not isinstance(size, bool) and 0 < size <= 1 << 24
@@ -152,6 +161,7 @@ def _description(table: Mapping[str, Any], where: str, folder: Path) -> Descript
             f"{where}: input_shape must be whole numbers above 0, such as [2, 34, 34], but is "
             f"{shape!r}."
         )
+    # The layers last, each with its own place in a message.
     layers = (
         ()
         if form
@@ -173,20 +183,29 @@ def _description(table: Mapping[str, Any], where: str, folder: Path) -> Descript
         tuple(ignore),
         str(table.get("title", "")),
         tuple(shape),
-        form,
+        str(form),
         tuple(rows),
         convention,
         late,
     )
 
 
-def _layer(row: Mapping[str, Any], where: str, folder: Path) -> LayerDescription:
+def _text(table: Mapping[str, object], key: str, where: str) -> str | None:
+    """Return a value that must be text where it is there."""
+    value = table.get(key)
+    if value is not None and not isinstance(value, str):
+        raise RefsimError(f"{where}: {key} must be text, but is {value!r}.")
+    return value
+
+
+def _layer(row: Mapping[str, object], where: str, folder: Path) -> LayerDescription:
+    """Check a [[layer]]."""
     if surplus := set(row) - _LAYER:
         raise RefsimError(
             f"{where}: {listed(surplus)} is not a known key; known are {listed(_LAYER)}."
         )
     neuron = row.get("neuron")
-    maps = _maps(row, where)
+    maps = _read_maps(row, where)
     if not isinstance(neuron, str):
         raise RefsimError(
             f'{where}: needs neuron = "...", a card such as "srif", or the path of your own.'
@@ -202,12 +221,14 @@ def _layer(row: Mapping[str, Any], where: str, folder: Path) -> LayerDescription
             f"}}."
         )
     convention = _texts(row, "convention", where, '{ reset = "set" }')
+    # A card that ends in .toml is the user's own, and lies beside the description.
     try:
         model = _model(
             folder / neuron if neuron.endswith(".toml") else neuron, convention, parameters
         )
     except RefsimError as error:
         raise RefsimError(f"{where}: {error}") from None
+    # Every trained parameter must be one of the card, and must have one source only.
     for name in tensors:
         model.parameter(name)
     if both := set(tensors) & set(parameters):
@@ -215,6 +236,7 @@ def _layer(row: Mapping[str, Any], where: str, folder: Path) -> LayerDescription
             f"{where}: {listed(both)} is given twice, as one value under parameters and per "
             "neuron under tensors."
         )
+    # Connections come last: delays may name tensors too.
     recurrent, recurrent_delay = _recurrent(row.get("recurrent"), f"{where}: recurrent")
     return LayerDescription(
         maps,
@@ -229,14 +251,14 @@ def _layer(row: Mapping[str, Any], where: str, folder: Path) -> LayerDescription
 def _model(
     name: str | Path, convention: Mapping[str, str], parameters: Mapping[str, object]
 ) -> NeuronModel:
-    from ..cards.read import switched
-
+    """Return a card in the convention and with the parameters that a layer gives."""
     model = load(name)
     model = switched(model, **convention) if convention else model
     return model.with_parameters(**written_parameters(model, parameters, ""))
 
 
-def _maps(row: Mapping[str, Any], where: str) -> tuple[MapDescription, ...]:
+def _read_maps(row: Mapping[str, object], where: str) -> tuple[MapDescription, ...]:
+    """Return the maps in front of a layer: those of ``maps``, or the one of ``linear``."""
     linear, maps = row.get("linear"), row.get("maps")
     if maps is not None:
         if linear is not None or not isinstance(maps, list) or not maps:
@@ -249,22 +271,18 @@ def _maps(row: Mapping[str, Any], where: str) -> tuple[MapDescription, ...]:
         raise RefsimError(
             f'{where}: needs linear = "...", the prefix of its tensors, such as "0" for 0.weight.'
         )
-    own = (
-        {key: linear[key] for key in linear if key == "transposed"}
-        if isinstance(linear, Mapping)
-        else {}
-    )
-    named = (
-        {key: linear[key] for key in linear if key not in own}
-        if isinstance(linear, Mapping)
-        else linear
-    )
-    return (read_map({"linear": named, **own}, where),)
+    if not isinstance(linear, Mapping):
+        return (read_map({"linear": linear}, where),)
+    # In a table, transposed is an option of the map, and the other keys name its tensors.
+    options = {key: linear[key] for key in linear if key == "transposed"}
+    named = {key: linear[key] for key in linear if key not in options}
+    return (read_map({"linear": named, **options}, where),)
 
 
 def _recurrent(given: object, where: str) -> tuple[MapDescription | None, int]:
-    """Return a recurrent map, ``"rec"`` or ``{ linear = "rec", transposed = true, delay = 2 }``,
-    and its delay.
+    """Return a recurrent map and its delay in steps.
+
+    It is written as ``"rec"``, or as ``{ linear = "rec", transposed = true, delay = 2 }``.
     """
     if given is None:
         return None, 1
@@ -279,6 +297,7 @@ def _recurrent(given: object, where: str) -> tuple[MapDescription | None, int]:
 
 
 def _delay(value: object, where: str, least: int, *, name: bool = False) -> int | str:
+    """Return whole steps from `least` on, or the name of a tensor where that is allowed."""
     if name and isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -289,7 +308,8 @@ def _delay(value: object, where: str, least: int, *, name: bool = False) -> int 
     return value
 
 
-def _texts(table: Mapping[str, Any], key: str, where: str, example: str) -> dict[str, str]:
+def _texts(table: Mapping[str, object], key: str, where: str, example: str) -> dict[str, str]:
+    """Return a table of texts; empty where the key is missing."""
     found = table.get(key, {})
     if not isinstance(found, Mapping) or not all(
         isinstance(value, str) for value in found.values()

@@ -1,4 +1,7 @@
-"""Which reader reads which file, by the end of its name."""
+"""Which reader reads which file: `READERS` chooses by the end of the name, `read_file` reads.
+
+`otherwise` reads a file again with other options, for each trait that the file leaves unsaid.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,8 +21,10 @@ from .weights import TENSOR_FILES, check_own, read_tensors
 
 
 def _read_weights(path: Path, asked: Asked) -> Reading:
-    """Read weights with the description that was named, or that lies beside them."""
+    """Read weights with the description that was named, or with the one that lies beside them."""
+    # A file of another program gets its own sentence before a description is missed.
     check_own(path)
+    # By default the description has the name of the weights.
     found = path.with_suffix(".toml") if asked.describe is None else asked.describe
     if asked.describe is None and not Path(str(found)).is_file() and path.is_file():
         raise RefsimError(
@@ -50,7 +55,7 @@ def _read_description(path: Path, asked: Asked) -> Reading:
 
 
 def _read_nir(path: Path, asked: Asked) -> Reading:
-    """Read a NIR graph, with what it leaves open said as traits."""
+    """Read a NIR graph, and return as traits what it leaves open."""
     if unknown := set(asked.convention) - set(NIR_OPTIONS):
         raise RefsimError(
             f"network {path}: {listed(unknown)} is not left open by NIR; what it leaves open is "
@@ -64,6 +69,7 @@ def _read_nir(path: Path, asked: Asked) -> Reading:
         )
         for layer in network.layers
     )
+    # Spikes and comparison have a usual meaning in NIR; reset and integration must be given.
     usual = {
         name: next(iter(options))
         for name, options in NIR_OPTIONS.items()
@@ -97,7 +103,7 @@ READERS: Mapping[str, Callable[[Path, Asked], Reading]] = {
 def read_file(path: str | Path, asked: Asked | None = None) -> Reading:
     """Read a trained network from a file, by the end of its name.
 
-    Any other name is taken for PyTorch's.
+    A name with any other end is read as a file of PyTorch.
 
     Parameters
     ----------
@@ -105,10 +111,15 @@ def read_file(path: str | Path, asked: Asked | None = None) -> Reading:
     asked : Asked, optional
         A description, the duration of a step, and traits that the file leaves unsaid.
 
+    Returns
+    -------
+    Reading
+
     Raises
     ------
     RefsimError
-        With what was found and what to do; no code is ever run from a file.
+        Where the file cannot be read; the message says what was found and what to do. No code is
+        ever run from a file.
     """
     return READERS.get(Path(path).suffix.lower(), _read_weights)(Path(path), asked or Asked())
 
@@ -116,10 +127,14 @@ def read_file(path: str | Path, asked: Asked | None = None) -> Reading:
 def otherwise(
     path: str | Path, reading: Reading, asked: Asked
 ) -> Mapping[str, Callable[[], Reading]]:
-    """Return, for each single trait that a file leaves unsaid, how it is read with another option.
+    """Return how a file is read with another option, for each trait that it leaves unsaid.
 
-    ``comparison='>='``.
+    Returns
+    -------
+    dict of str to function
+        By the trait and its option, such as ``comparison='>='``, a function that reads the file so.
     """
+    # The option that was used is no other option.
     meant = {
         trait: asked.convention.get(trait, options[0]) for trait, options in reading.unsaid.items()
     }

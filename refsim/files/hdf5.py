@@ -1,9 +1,8 @@
-"""Read an HDF5 file as data: groups, numbers and text.
+"""HDF5 files as plain data: groups, numbers and text.
 
-Nothing in it can run, lead out of it, or fill the memory.
-
-Ask a group of an HDF5 file, as it was read, for its entries by name and kind; what nobody asks for
-is named.
+`read_tree` reads a whole file into dicts. Nothing in the file can run, lead to another file, or
+fill the memory. `write_tree` writes such dicts. `GroupReader` asks a group for its entries by name
+and kind, and knows which ones nobody asked for.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,18 +16,28 @@ from ..core.arrays import first_wrong, float_array
 from ..core.errors import RefsimError, first_line, listed
 from ..core.whole_files import whole
 
-Leaf = NDArray[Any] | str | list[list[str]]  # numbers, a text, or rows of texts
+Leaf = NDArray[np.generic] | str | list[list[str]]  # numbers, a text, or rows of texts
 Tree = dict[str, "Leaf | Tree"]
 
 _LARGEST = 2 << 30  # bytes of all numbers of a file, as float64: 268 million weights
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _RATIO = 1100  # gzip packs 1,032 to 1 at best
-_SMALL = 1 << 20  # bytes; an array of so many may stand in the file as a fill value alone
-# Bytes; what is packed as one piece is unpacked as one, however little of it is asked for.
+_SMALL = 1 << 20  # bytes; an array of this size may be stored as its fill value alone
+# Bytes; a chunk is always unpacked as a whole, however little of it is asked for.
 _CHUNK = 16 << 20
 _OBJECTS, _DEPTH = 100_000, 32
 _TEXTS, _TEXT_BYTES = 200_000, 16 << 20
-# Filters that are part of HDF5 or of h5py; any other would be a plugin, which is code.
+# These filters are part of HDF5 or of h5py; any other would be a plugin, which is code.
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
+
+
+def is_hdf5(path: str | Path) -> bool:
+    """Return whether a file can be read and begins as HDF5 does, whatever its name."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_SIGNATURE)) == _SIGNATURE
+    except OSError:
+        return False
 
 
 def read_tree(
@@ -39,9 +48,7 @@ def read_tree(
     *,
     attributes: bool = False,
 ) -> Tree:
-    """Return what an HDF5 file holds.
-
-    Groups as dicts, numbers as arrays, texts as str, tables of texts as lists.
+    """Return what an HDF5 file holds: groups as dicts, numbers as arrays, texts as str or lists.
 
     Parameters
     ----------
@@ -49,19 +56,24 @@ def read_tree(
     what : str
         The kind of file, for messages: ``"NIR file"``.
     skip : set of str
-        Groups and datasets of these names are not looked into.
+        Groups and datasets of these names are not read.
     ratio : int, optional
-        How many times the size of the file one array may fill as float64; none where constant
-        arrays, which pack best of all, are usual.
+        How many times the size of the file one array may fill as float64. It is left out where
+        constant arrays are usual, which compress best of all.
     attributes : bool
-        Whether to return what is written beside a group too: a number or a text, under its name
-        behind an ``@``.
+        Whether to return the attributes of groups too, each number or text under ``@`` and its
+        name.
+
+    Returns
+    -------
+    dict
+        A table of texts is a list of rows.
 
     Raises
     ------
     RefsimError
-        Where h5py is not installed, the file is missing, damaged or no HDF5, holds links out of its
-        own tree, or what it holds is larger than the file can be meant to say.
+        Where h5py is not installed, the file is missing, damaged or no HDF5, it holds links out of
+        its own tree, or its contents are larger than a file of that size can mean.
     """
     where = f"{what} {path}"
     h5py = _h5py(where)
@@ -70,6 +82,7 @@ def read_tree(
             f"{where}: {'is a folder' if Path(path).is_dir() else 'there is no such file'}."
         )
     try:
+        # h5py's own message would not say that the file is of another kind.
         if not h5py.is_hdf5(path):
             raise RefsimError(
                 f"{where}: is not HDF5; it is another kind of file, empty, or cut short at its "
@@ -89,6 +102,7 @@ def read_tree(
 
 
 def _h5py(where: str) -> Any:
+    """Return the library, which is an extra of refsim and is imported only where it is needed."""
     try:
         import h5py
     except ImportError:
@@ -100,7 +114,7 @@ def _h5py(where: str) -> Any:
 
 
 class _Reader:
-    """One reading: what it has met and how much it has taken."""
+    """One reading of a file, which counts the groups it has met and the memory it has taken."""
 
     def __init__(
         self,
@@ -124,6 +138,7 @@ class _Reader:
 
     def group(self, group: Any, path: str, depth: int) -> Tree:
         """Return a group as a dict."""
+        # A group that is met twice makes a circle, and reading it would never end.
         address = self.h5py.h5o.get_info(group.id).addr
         if address in self.met:
             raise RefsimError(
@@ -131,9 +146,10 @@ class _Reader:
                 "links has no end, and a tree has none."
             )
         self.met.add(address)
+        # Depth is bounded too, since each group calls this function again.
         if depth > _DEPTH:
             raise RefsimError(f"{self.where}: groups lie more than {_DEPTH} deep in one another.")
-        beside = self._beside(group, path) if self.attributes else {}
+        beside = self._attributes(group, path) if self.attributes else {}
         return {
             **{
                 name: self._entry(group, name, f"{path}/{name}", depth)
@@ -142,11 +158,12 @@ class _Reader:
             **beside,
         }
 
-    def _beside(self, group: Any, path: str) -> Tree:
-        """Return a group's attributes that are one number or one text; others are left aside."""
+    def _attributes(self, group: Any, path: str) -> Tree:
+        """Return the attributes of a group that are one number or one text, and skip the others."""
         self.objects += len(group.attrs)
         found: Tree = {}
         for name in group.attrs if self.objects <= _OBJECTS else ():
+            # Only the type is looked at until the attribute is known to be small.
             kind = group.attrs.get_id(name)
             where = f"{self.where}: attribute '{name}' of '{path or '/'}'"
             if kind.shape == () and kind.dtype.kind in "biuf":
@@ -156,6 +173,7 @@ class _Reader:
         return found
 
     def _names(self, group: Any, path: str) -> Iterator[str]:
+        """Yield the names of the entries of a group that are to be read."""
         self.objects += len(group)
         if self.objects > _OBJECTS:
             raise RefsimError(f"{self.where}: holds more than {_OBJECTS:,} objects.")
@@ -169,7 +187,10 @@ class _Reader:
                 yield name
 
     def _entry(self, group: Any, name: str, path: str, depth: int) -> "Leaf | Tree":
+        """Return an entry, a group or a dataset."""
+        # The link is looked at before it is followed: a soft or external one may lead anywhere.
         link = group.get(name, getlink=True)
+        # A hard link is the entry itself, inside this file.
         if not isinstance(link, self.h5py.HardLink):
             kind = "an external" if isinstance(link, self.h5py.ExternalLink) else "a soft"
             raise RefsimError(
@@ -187,11 +208,13 @@ class _Reader:
         )
 
     def _dataset(self, dataset: Any, where: str) -> Leaf:
+        """Return the numbers or texts of a dataset, once its storage is known to be harmless."""
         if dataset.external or dataset.is_virtual:
             raise RefsimError(
                 f"{where} lies in another file, which refsim does not follow; write the data "
                 "itself in its place."
             )
+        # An unknown filter would be loaded as a plugin, which is code.
         plan = dataset.id.get_create_plist()
         if foreign := [
             code
@@ -202,6 +225,7 @@ class _Reader:
                 f"{where} is packed by filter {foreign[0]}, which is a plugin; refsim unpacks "
                 f"{', '.join(_FILTERS.values())}."
             )
+        # A dataset without a shape holds nothing, and NumPy would make an object of it.
         if dataset.shape is None:
             raise RefsimError(f"{where} is empty: it has a type and no data.")
         if self.h5py.check_string_dtype(dataset.dtype) is not None:
@@ -209,13 +233,14 @@ class _Reader:
         if dataset.dtype.kind not in "biuf":
             raise RefsimError(f"{where} must hold numbers or text, but has dtype {dataset.dtype}.")
         self._check_size(dataset, where)
-        values: NDArray[Any] = np.asarray(dataset[()])
+        values: NDArray[np.generic] = np.asarray(dataset[()])
         return values
 
     def _check_size(self, dataset: Any, where: str) -> None:
-        """Refuse what unpacks to more than what lies in the file can say."""
+        """Refuse a dataset that unpacks to more than its bytes in the file can mean."""
         size, itemsize = int(np.prod(dataset.shape, dtype=object)), dataset.dtype.itemsize
         chunk = int(np.prod(dataset.chunks, dtype=object)) * itemsize if dataset.chunks else 0
+        # The file may lie about what it stores, but not about its own size.
         packed = min(dataset.id.get_storage_size(), self.file_size)
         filled = size * max(itemsize, 8)
         self.taken += filled
@@ -232,10 +257,11 @@ class _Reader:
             )
 
     def _texts(self, dataset: Any, where: str) -> str | list[list[str]]:
-        """Return one text, or the rows of a table.
+        """Return one text, or the rows of a table of texts.
 
-        Row by row, for a small file can hold one long text many times.
+        They are read row by row, since a small file can hold one long text many times.
         """
+        # NIR lists its edges as rows of two texts; nothing here has more axes.
         if dataset.ndim > 2 or int(np.prod(dataset.shape, dtype=object)) > _TEXTS:
             raise RefsimError(
                 f"{where} of shape {dataset.shape} is no text and no table of {_TEXTS:,} texts "
@@ -249,7 +275,8 @@ class _Reader:
             for row in range(len(dataset))
         ]
 
-    def _text(self, value: Any, where: str) -> str:
+    def _text(self, value: bytes | str, where: str) -> str:
+        """Return a text, counted against the most that a file may hold."""
         self.text_bytes += len(value)
         if self.text_bytes > _TEXT_BYTES:
             raise RefsimError(
@@ -261,8 +288,14 @@ class _Reader:
             raise RefsimError(f"{where} holds text that is not UTF-8.") from None
 
 
-def write_tree(path: str | Path, tree: Mapping[str, Any], what: str) -> Path:
-    """Write groups (dicts), numbers and texts to an HDF5 file, arrays packed by gzip."""
+def write_tree(path: str | Path, tree: Mapping[str, object], what: str) -> Path:
+    """Write groups (dicts), numbers and texts to an HDF5 file; arrays are packed by gzip.
+
+    Raises
+    ------
+    RefsimError
+        Where h5py is not installed, or the file cannot be written.
+    """
     target, where = Path(path), f"{what} {path}"
     h5py = _h5py(where)
     try:
@@ -273,7 +306,7 @@ def write_tree(path: str | Path, tree: Mapping[str, Any], what: str) -> Path:
     return target
 
 
-def _write(h5py: Any, group: Any, tree: Mapping[str, Any]) -> None:
+def _write(h5py: Any, group: Any, tree: Mapping[str, object]) -> None:
     for name, value in tree.items():
         if isinstance(value, Mapping):
             _write(h5py, group.create_group(name), value)
@@ -289,17 +322,17 @@ def _write(h5py: Any, group: Any, tree: Mapping[str, Any]) -> None:
 _TEXT = 64  # characters; names of types are short
 
 
-class Entries:
-    """A group; what was asked for is remembered for the whole file.
+class GroupReader:
+    """A group of a file, which remembers for the whole file what was asked for.
 
     Parameters
     ----------
     tree : dict
-        As `read_tree` returns it.
+        The group, as `read_tree` returns it.
     where : str
         Opens the error messages.
     path : str
-        In the file.
+        The path of the group in the file.
     asked : set of str
         Paths of the entries that were asked for.
     """
@@ -315,12 +348,12 @@ class Entries:
         """Names of all entries."""
         return list(self._tree)
 
-    def group(self, name: str) -> "Entries":
+    def group(self, name: str) -> "GroupReader":
         """Return a group inside this one."""
         found = self._entry(name)
         if not isinstance(found, dict):
             raise RefsimError(f"{self.where}: '{name}' must be a group, but is an array.")
-        return Entries(
+        return GroupReader(
             found,
             f"{self.where}{'' if name.isdigit() else ','} {name}",
             f"{self._path}/{name}",
@@ -332,7 +365,7 @@ class Entries:
         return isinstance(self._tree.get(name), dict)
 
     def text(self, name: str) -> str:
-        """Return an entry that is a word."""
+        """Return an entry that is one word."""
         value = self._leaf(name)
         words = (
             [value]
@@ -341,6 +374,7 @@ class Entries:
             if isinstance(value, list)
             else None
         )
+        # A table of texts may hold the one word, as lava-dl writes it.
         if words is None:
             raise RefsimError(f"{self.where}: '{name}' must hold words, but holds numbers.")
         if len(words) != 1 or len(words[0]) > _TEXT:
@@ -349,7 +383,7 @@ class Entries:
             )
         return words[0]
 
-    def word_or_number(self, name: str) -> Any:
+    def word_or_number(self, name: str) -> object:
         """Return an entry that is one word, one number or an array."""
         value = self._leaf(name)
         return (
@@ -367,8 +401,10 @@ class Entries:
             raise RefsimError(f"{self.where}: '{name}' must hold real numbers, but holds words.")
         numbers = float_array(value, f"{self.where}: '{name}'")
         if wrong := numbers.size - int(np.isfinite(numbers).sum()):
-            told = f"{wrong} of {numbers.size} numbers of '{name}' are NaN or infinite"
-            raise RefsimError(f"{self.where}: {told}; {first_wrong(numbers)}.")
+            raise RefsimError(
+                f"{self.where}: {wrong} of {numbers.size} numbers of '{name}' are NaN or infinite; "
+                f"{first_wrong(numbers)}."
+            )
         return numbers
 
     def unread(self) -> list[str]:

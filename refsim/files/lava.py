@@ -1,14 +1,13 @@
-"""A state_dict of lava-dl with its description.
+"""The two kinds of files that lava-dl saves, read as blocks.
 
-Float weights come onto their grid, decays become whole numbers, as slayer computes with them.
-
-lava-dl's .net files (HDF5, netx): the groups of `layer` in order, each a block.
+`read_state` reads a state_dict of slayer with its description. Its weights are rounded to their
+grid, and its decays to whole numbers, as slayer does in each step. `read_net` reads a .net file of
+netx, which is HDF5, one group for each block. `lava_blocks` turns the blocks into a Network.
 """
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from ..core.arrays import Floats
 from ..core.errors import RefsimError, listed
 from ..core.units import to_si
 from .description import Description
-from .hdf5 import Entries, read_tree
+from .hdf5 import GroupReader, read_tree
 from .lava_blocks import Block, network_of
 from .lava_format import Kind, lava_format
 from .reading import Asked, Reading
@@ -26,7 +25,7 @@ from .weights import Tensors
 
 _STATE_GEOMETRY = {"stride", "padding", "dilation", "groups"}
 _KINDS = ("dense", "conv", "pool", "flatten", "input")
-# PyTorch's older and newer names.
+# The names under which weight norm keeps size and direction, in older and in newer PyTorch.
 _NORMED = (
     ("weight_g", "weight_v"),
     ("parametrizations.weight.original0", "parametrizations.weight.original1"),
@@ -35,9 +34,18 @@ _KEYS = {"block", "kind", "neuron", "shape", *_STATE_GEOMETRY}
 
 
 def read_state(
-    tensors: Mapping[str, NDArray[Any]], description: Description, asked: Asked, where: str
+    tensors: Mapping[str, NDArray[np.generic]], description: Description, asked: Asked, where: str
 ) -> Reading:
     """Read a state_dict of slayer's blocks.
+
+    Parameters
+    ----------
+    tensors : dict of str to array
+    description : Description
+        Of the form ``"lava-dl"``; it has a row for each block.
+    asked : Asked
+    where : str
+        The file in a message.
 
     Raises
     ------
@@ -62,16 +70,13 @@ def read_state(
     )
 
 
-def _block_of_state(row: Mapping[str, Any], state: Tensors, where: str) -> Block:
+def _block_of_state(row: Mapping[str, object], state: Tensors, where: str) -> Block:
+    """Return one block of a state_dict, as its row of the description says it."""
     kind = row.get("kind", "dense")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise RefsimError(f"{where}: kind must be one of {', '.join(_KINDS)}, but is {kind!r}.")
-    shape = tuple(row.get("shape", ()))
-    if not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape):
-        raise RefsimError(
-            f"{where}: shape must be whole numbers above 0, such as [2, 34, 34], but is "
-            f"{row['shape']!r}."
-        )
+    # Flattening and input have a shape alone, and no tensors.
+    shape = _shape(row.get("shape", ()), where)
     if kind in ("flatten", "input"):
         return Block(where, kind, shape)
     prefix, name = row.get("block"), row.get("neuron")
@@ -82,20 +87,24 @@ def _block_of_state(row: Mapping[str, Any], state: Tensors, where: str) -> Block
         )
     lava = lava_format()
     neuron = lava.kind(name, where)
-    given = {key: value for key, value in row.items() if key not in _KEYS}
-    if wrong := [
-        key
-        for key, value in given.items()
-        if isinstance(value, bool) or not isinstance(value, int | float)
-    ]:
+    # Every other key is a number that was given to lava-dl, such as the threshold.
+    rest = {key: value for key, value in row.items() if key not in _KEYS}
+    given = {
+        key: value
+        for key, value in rest.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    if wrong := [key for key in rest if key not in given]:
         raise RefsimError(f"{where}: {listed(wrong)} must be a number.")
-    entries = {"type": name, **neuron.entries(given, where), **_decays(neuron, prefix, state)}
+    entries = {"type": name, **neuron.numbers_from(given, where), **_decays(neuron, prefix, state)}
+    # A dense weight may have axes of length 1 behind the first two.
     geometry = {key: np.asarray(row[key], np.float64) for key in _STATE_GEOMETRY & set(row)}
     weight = _weight_of_state(prefix, state, where)
     weight = (
         weight.reshape(len(weight), -1) if kind == "dense" else weight.reshape(weight.shape[:4])
     )
-    mean, held = (
+    # The running mean of the norm of the neuron acts as a bias.
+    mean, delay = (
         state.take(key) if key in state else None
         for key in (f"{prefix}.neuron.norm.running_mean", f"{prefix}.delay.delay")
     )
@@ -106,15 +115,23 @@ def _block_of_state(row: Mapping[str, Any], state: Tensors, where: str) -> Block
         weight,
         geometry,
         None if mean is None else -on_grid(mean),
-        held,
+        delay,
         entries,
     )
 
 
+def _shape(given: object, where: str) -> tuple[int, ...]:
+    """Return the shape of a layer, as a description gives it."""
+    sizes = tuple(given) if isinstance(given, list | tuple) else (None,)
+    if not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes):
+        raise RefsimError(
+            f"{where}: shape must be whole numbers above 0, such as [2, 34, 34], but is {given!r}."
+        )
+    return sizes
+
+
 def on_grid(values: Floats) -> Floats:
-    """Return numbers rounded to the grid of lava-dl's weights and within its bounds, as whole
-    numbers.
-    """
+    """Return numbers on the grid of lava-dl's weights and within its bounds, as whole numbers."""
     grid = lava_format().grid
     return (
         np.clip(np.rint(values / grid["step"]) * grid["step"], grid["minimum"], grid["maximum"])
@@ -123,6 +140,7 @@ def on_grid(values: Floats) -> Floats:
 
 
 def _decays(kind: Kind, prefix: str, state: Tensors) -> dict[str, Floats]:
+    """Return the decays of a neuron as whole numbers, 4096 for all."""
     return {
         entry: np.clip(np.rint(state.take(f"{prefix}.neuron.{tensor}").ravel()), 0, 4096)
         for entry, tensor in kind.tensors.items()
@@ -130,10 +148,7 @@ def _decays(kind: Kind, prefix: str, state: Tensors) -> dict[str, Floats]:
 
 
 def _weight_of_state(prefix: str, state: Tensors, where: str) -> Floats:
-    """Return the weight of a block on its grid.
-
-    Of a complex one the real part, where the imaginary part is zero.
-    """
+    """Return the weight of a block on its grid; of a complex one, the real part."""
 
     def take(part: str) -> Floats:
         return on_grid(_normed(f"{prefix}.synapse{part}", state))
@@ -142,17 +157,22 @@ def _weight_of_state(prefix: str, state: Tensors, where: str) -> Floats:
         f"{prefix}.synapse.imag.{name}" in state
         for name in ("weight", *(pair[0] for pair in _NORMED))
     ):
-        if take(".imag").any():
-            raise RefsimError(
-                f"{where}: has weights on the imaginary part of its neurons, and the card takes "
-                "input on the real part alone."
-            )
+        _check_imaginary(take(".imag"), where)
         return take(".real")
     return take("")
 
 
+def _check_imaginary(weight: Floats, where: str) -> None:
+    """Refuse a complex weight whose imaginary part is not zero."""
+    if weight.any():
+        raise RefsimError(
+            f"{where}: has weights on the imaginary part of its neurons, and the card takes "
+            "input on the real part alone."
+        )
+
+
 def _normed(name: str, state: Tensors) -> Floats:
-    """Return a weight, put together where weight norm keeps its size and its direction apart."""
+    """Return a weight, computed where weight norm keeps its size and its direction apart."""
     for pair in _NORMED:
         if f"{name}.{pair[0]}" in state:
             size, direction = (
@@ -165,15 +185,21 @@ def _normed(name: str, state: Tensors) -> Floats:
 
 
 _MOST = 10_000  # layers
-# Weights are trained, and an array that fills more than this times the size of its file is a bomb.
+# Trained weights hardly compress; an array of more than this times the size of its file is a bomb.
 _RATIO = 1000
 _GEOMETRY = ("stride", "padding", "dilation", "groups")
-# What repeats the shape of the weight.
+# These entries only repeat the shape of the weight.
 _SAID_TWICE = ("inFeatures", "outFeatures", "inChannels", "outChannels", "kernelSize")
 
 
 def read_net(path: Path, asked: Asked) -> Reading:
     """Read a .net file.
+
+    Parameters
+    ----------
+    path : Path
+    asked : Asked
+        The duration of a step, and traits that the file leaves unsaid; it takes no description.
 
     Raises
     ------
@@ -186,13 +212,14 @@ def read_net(path: Path, asked: Asked) -> Reading:
             f"{where}: says its layers itself and takes no description; what it leaves unsaid is "
             "given by --convention and --dt."
         )
-    file = Entries(read_tree(path, "network", ratio=_RATIO), where)
+    file = GroupReader(read_tree(path, "network", ratio=_RATIO), where)
     layers = file.group("layer")
     names = layers.keys
     if wrong := [name for name in names if not re.fullmatch(r"\d{1,5}", name)]:
         raise RefsimError(
             f"{where}: its layers must be numbered, but one is named '{wrong[0][:40]}'."
         )
+    # HDF5 keeps no order of groups, so that only their numbers say it.
     if sorted(map(int, names)) != list(range(len(names))) or not 0 < len(names) <= _MOST:
         raise RefsimError(
             f"{where}: its layers must be numbered from 0 on, without a gap, but are "
@@ -205,11 +232,13 @@ def read_net(path: Path, asked: Asked) -> Reading:
     return network_of(blocks, asked.convention, dt, where, "lava-dl .net", file.unread())
 
 
-def _block(group: Entries, where: str) -> Block:
+def _block(group: GroupReader, where: str) -> Block:
+    """Return one block of a .net file."""
     keys = group.keys
     shape = tuple(int(size) for size in group.array("shape").ravel()) if "shape" in keys else ()
     if any(size < 1 for size in shape):
         raise RefsimError(f"{where}: shape must be whole numbers above 0, but is {shape}.")
+    # They are read so that they do not count as entries that mean nothing.
     for name in _SAID_TWICE:
         if name in keys:
             group.array(name)
@@ -225,28 +254,21 @@ def _block(group: Entries, where: str) -> Block:
     )
 
 
-def _weight(group: Entries, where: str) -> Any:
-    """Return the weight; of a complex one the real part, where the imaginary part is zero."""
+def _weight(group: GroupReader, where: str) -> Floats:
+    """Return the weight of a block; of a complex one, the real part."""
     if not group.is_group("weight"):
         return group.array("weight")
     parts = group.group("weight")
-    if parts.array("imag").any():
-        raise RefsimError(
-            f"{where}: has weights on the imaginary part of its neurons, and the card takes "
-            "input on the real part alone."
-        )
+    _check_imaginary(parts.array("imag"), where)
     return parts.array("real")
 
 
-def _neuron(group: Entries) -> dict[str, Any]:
+def _neuron(group: GroupReader) -> dict[str, object]:
     return {name: group.word_or_number(name) for name in group.keys}
 
 
-def _step(file: Entries) -> object:
-    """Return the duration of a step, simulation/Ts in milliseconds.
-
-    None where the file has none.
-    """
+def _step(file: GroupReader) -> object:
+    """Return the duration of a step, which simulation/Ts gives in milliseconds; None without it."""
     if not file.is_group("simulation") or "Ts" not in file.group("simulation").keys:
         return None
     value = file.group("simulation").array("Ts")

@@ -1,12 +1,12 @@
 """Blocks of lava-dl, from whichever file, become a Network.
 
-What stands between neurons, delays, and how late a block speaks.
+`Block` is one block as a file says it. `network_of` goes through the blocks in their order, turns
+each into a matrix and a card, and follows how many steps late its spikes arrive.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from ..core.arrays import Floats, Ints
 from ..core.errors import RefsimError
 from ..networks.connection import Connection
 from ..networks.network import Network
-from .affine import check_room, measured
-from .lava_format import lava_format, neurons, spread
+from .affine import check_matrix_size, measured, shape_text
+from .lava_format import lava_format, neurons
+from .per_neuron import by_channel
 from .reading import Reading
 
 _USUAL_DT = "1 ms"
@@ -32,33 +33,44 @@ class Block:
     where : str
         Opens the error messages.
     kind : str
-        ``"dense"``, ``"conv"``, ``"pool"``, ``"flatten"``, ``"input"``, or one that is refused.
+        ``"dense"``, ``"conv"``, ``"pool"``, ``"flatten"`` or ``"input"``; any other is refused.
     shape : tuple of int
-        Of its neurons, (n,) or (channels, height, width); empty where the file does not say it.
+        The shape of its neurons, (n,) or (channels, height, width); empty where the file does not
+        say it.
     weight : array or None
         Whole numbers: (n_post, n_pre), or (channels, channels of a group, height, width).
-    geometry : dict of str to (int, int)
-        stride, padding, dilation, and groups.
+    geometry : dict of str to array
+        One or two whole numbers each for stride, padding and dilation, and one for groups.
     bias, delay : array or None
-        One, one a channel or one a neuron.
+        One value, one a channel or one a neuron.
     neuron : dict or None
-        Its entries, by the names of a .net file.
+        The entries of the neuron, by the names of a .net file.
     """
 
     where: str
     kind: str
     shape: tuple[int, ...] = ()
     weight: Floats | None = None
-    geometry: Mapping[str, Any] = field(default_factory=dict)
+    geometry: Mapping[str, Floats] = field(default_factory=dict)
     bias: Floats | None = None
     delay: Floats | None = None
-    neuron: Mapping[str, Any] | None = None
+    neuron: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True)
 class _Below:
-    """What the next block hears: a layer or the input, its shape where it is known, how late, and
-    what a spike of 1 amounts to.
+    """What the next block receives.
+
+    Attributes
+    ----------
+    source : str or int
+        ``"input"``, or the number of a layer.
+    shape : tuple of int
+        Its shape; empty where it is not known.
+    delay : (1,) or (n,) int64
+        Steps by which its spikes arrive late.
+    spike : float
+        The size of a spike of 1.
     """
 
     source: str | int
@@ -79,21 +91,30 @@ def network_of(
 
     Parameters
     ----------
+    blocks : sequence of Block
+        In the order in which a step runs them.
     asked : dict of str to str
-        Traits that are meant otherwise than usually.
+        The options of traits that differ from the usual ones.
     dt : float, str or None
-        Duration of a step; None: 1 ms, which these neurons do not read.
+        Duration of a step. None stands for 1 ms, on which these neurons do not depend.
+    where : str
+        The file in a message.
+    form : str
+        The name of the format for people.
+    aside : sequence of str
+        Entries of the file that mean nothing to the network.
 
     Raises
     ------
     RefsimError
-        For a block that refsim does not read, or shapes that do not fit.
+        Where refsim does not read a block, or shapes do not fit.
     """
     lava_format().check_convention(asked, where)
     below = _Below("input", (), np.zeros(1, np.int64))
-    rows: list[tuple[Any, ...]] = []
+    rows: list[tuple[object, ...]] = []
     maps: list[str] = []
     meant: dict[str, str] = {}
+    # Only blocks with neurons become layers; the others change what the next one receives.
     for block in blocks:
         if block.kind == "input":
             below = _input(block, below, bool(rows))
@@ -105,6 +126,7 @@ def network_of(
                 below.spike,
             )
         elif block.kind in ("dense", "conv", "pool"):
+            # A layer becomes what the next block receives.
             row, text, said, below = _layer(block, below, len(rows), asked)
             rows.append(row)
             maps.append(text)
@@ -114,6 +136,7 @@ def network_of(
                 f"{block.where}: is a block of type '{block.kind[:40]}', which refsim does not "
                 "read; it reads conv, dense, flatten, input, pool."
             )
+    # Input blocks and flattening alone make no network.
     if not rows:
         raise RefsimError(f"{where}: has no layer of neurons.")
     try:
@@ -132,14 +155,14 @@ def network_of(
 
 
 def _assumed(meant: Mapping[str, str], asked: Mapping[str, str], dt: object) -> tuple[str, ...]:
-    """Return in words what no file says."""
+    """Return in words what no file says, and what was assumed for it."""
     unsaid = lava_format().unsaid
-    lines = [
+    sentences = [
         f"{trait} {option!r}{', as was asked' if trait in asked else ''}: {unsaid[trait][option]}"
         for trait, option in meant.items()
     ]
     return (
-        *lines,
+        *sentences,
         *(
             [f"dt {_USUAL_DT}: no step has a duration, and these neurons do not need one"]
             if dt is None
@@ -149,6 +172,7 @@ def _assumed(meant: Mapping[str, str], asked: Mapping[str, str], dt: object) -> 
 
 
 def _input(block: Block, below: _Below, late: bool) -> _Below:
+    """Return what the block behind an input block receives."""
     if late:
         raise RefsimError(f"{block.where}: is an input block behind layers of neurons.")
     if block.neuron:
@@ -157,15 +181,25 @@ def _input(block: Block, below: _Below, late: bool) -> _Below:
             "readers, slayer and netx, compute differently; give the network what this block "
             "sends, and leave the block out."
         )
-    # delay_shift; put right by the first layer's own latency.
+    # An input block delays by one step (delay_shift), which the latency of the first layer undoes.
     return _Below(below.source, block.shape, np.ones(1, np.int64), below.spike)
 
 
 def _layer(
     block: Block, below: _Below, index: int, asked: Mapping[str, str]
-) -> tuple[tuple[Any, ...], str, dict[str, str], _Below]:
-    """Return the row of `Network.dense`, the map in words, the convention that was meant, and what
-    the next block hears.
+) -> tuple[tuple[object, ...], str, dict[str, str], _Below]:
+    """Return the layer of a block.
+
+    Returns
+    -------
+    tuple
+        The row of `Network.dense`.
+    str
+        The map in words.
+    dict of str to str
+        The convention that was meant.
+    _Below
+        What the next block receives.
     """
     lava, where = lava_format(), block.where
     if not block.neuron or "type" not in block.neuron:
@@ -174,19 +208,22 @@ def _layer(
     lava.check_refused(kind, block.neuron, where)
     meant = kind.meant(asked)
     matrix, shape, text = _matrix(block, below.shape)
+    # What the card has no place for is refused, and never dropped.
     bias = np.zeros(1) if block.bias is None else block.bias
     if not any("bias" in expression for expression in kind.values.values()) and bias.any():
         raise RefsimError(f"{where}: has a bias, which card '{kind.card}' has no place for.")
     if below.spike != 1 and not kind.sends:
         raise RefsimError(f"{where}: hears graded spikes, which card '{kind.card}' does not scale.")
+    # Bias and spike size are entries of the neuron for the card.
     model, own = neurons(
         kind, {**block.neuron, "bias": bias, "spike": below.spike}, shape, meant, where
     )
+    # A layer with latency receives the input at once, and layers below it with their delay.
     late = int(meant["latency"] == "one step")
-    heard = below.delay * late if below.source == "input" else below.delay
+    arriving = below.delay * late if below.source == "input" else below.delay
     row = (
         Connection(
-            matrix, source=below.source, delay=np.broadcast_to(heard, matrix.shape[1:]).copy()
+            matrix, source=below.source, delay=np.broadcast_to(arriving, matrix.shape[1:]).copy()
         ),
         None,
         model,
@@ -201,10 +238,11 @@ def _layer(
 
 
 def _axonal(block: Block, shape: tuple[int, ...]) -> Ints:
-    """Return the steps by which each neuron's spikes are held back, the fraction dropped."""
+    """Return the axonal delay of each neuron in whole steps; lava-dl drops the fraction."""
     if block.delay is None:
         return np.zeros(1, np.int64)
-    delay = np.floor(spread(block.delay, shape, f"{block.where}: delay"))
+    # One delay, one a channel or one a neuron.
+    delay = np.floor(by_channel(block.delay, shape, f"{block.where}: delay"))
     if delay.min() < 0:
         raise RefsimError(
             f"{block.where}: has a delay of {delay.min():g} steps; a spike cannot arrive before "
@@ -246,6 +284,7 @@ def _matrix(block: Block, below: tuple[int, ...]) -> tuple[Floats, tuple[int, ..
             f"{where}: weight must be (channels, channels of a group, height, width), but has "
             f"shape {weight.shape}."
         )
+    # Convolutions and pools run in PyTorch, on shapes alone first.
     before = below or _shape_before(block, weight)
     made = (
         _convolution(block, weight, before)
@@ -258,12 +297,14 @@ def _matrix(block: Block, below: tuple[int, ...]) -> tuple[Floats, tuple[int, ..
         raise RefsimError(
             f"{where}: a kernel {weight.shape[2:]} does not fit what it hears, {before}."
         ) from None
+    # The file may say the shape of the layer too, and both must agree.
     if block.shape and shape != block.shape:
         raise RefsimError(
             f"{where}: a kernel {weight.shape[2:]} on {before} gives {shape}, but the file says "
             f"{block.shape}."
         )
-    check_room(math.prod(shape), math.prod(before), where)
+    check_matrix_size(math.prod(shape), math.prod(before), where)
+    # Now it fits: a pool has one weight for all channels, which expand spreads.
     real = made.to_empty(device="cpu")
     with torch.no_grad():
         real.weight.copy_(torch.tensor(weight).expand(real.weight.shape))
@@ -271,20 +312,18 @@ def _matrix(block: Block, below: tuple[int, ...]) -> tuple[Floats, tuple[int, ..
     return (
         matrix,
         shape,
-        (
-            f"{block.kind} {'x'.join(map(str, before))} -> {'x'.join(map(str, shape))}, "
-            f"{_grid(weight)}"
-        ),
+        (f"{block.kind} {shape_text(before)} -> {shape_text(shape)}, {_grid(weight)}"),
     )
 
 
 def _grid(weight: Floats) -> str:
+    """Return in words the range of whole weights, and their greatest common step."""
     step = int(np.gcd.reduce(np.abs(weight).astype(np.int64), axis=None))
     return f"weights {weight.min():g} to {weight.max():g} in steps of {step}"
 
 
 def _pair(block: Block, name: str, usual: int | tuple[int, ...]) -> tuple[int, int]:
-    """Return two whole numbers, for height and width."""
+    """Return an option of a convolution as two whole numbers, for height and width."""
     value = np.ravel(np.asarray(block.geometry.get(name, usual), np.float64))
     if (
         value.size not in (1, 2)
@@ -299,7 +338,8 @@ def _pair(block: Block, name: str, usual: int | tuple[int, ...]) -> tuple[int, i
 
 
 def _shape_before(block: Block, weight: Floats) -> tuple[int, int, int]:
-    """Return the shape of an input that nothing says, where only one fits."""
+    """Return the shape of an input that no file says, where the output leaves one possibility."""
+    # A stride hides how many rows lie behind the last window.
     if block.kind != "conv" or len(block.shape) != 3 or _pair(block, "stride", 1) != (1, 1):
         raise RefsimError(
             f"{block.where}: nothing says the shape of what it hears, (channels, height, width); "
@@ -318,6 +358,7 @@ def _shape_before(block: Block, weight: Floats) -> tuple[int, int, int]:
 
 
 def _convolution(block: Block, weight: Floats, before: tuple[int, ...]) -> nn.Conv2d:
+    """Return a convolution without memory for its weight."""
     groups = _pair(block, "groups", 1)[0]
     if weight.shape[1] * groups != before[0] or len(weight) % groups or len(before) != 3:
         raise RefsimError(
@@ -325,6 +366,7 @@ def _convolution(block: Block, weight: Floats, before: tuple[int, ...]) -> nn.Co
             f"hears, {before}."
         )
     kernel = (weight.shape[2], weight.shape[3])
+    # On the meta device a module has shapes, and takes no memory.
     return nn.Conv2d(
         before[0],
         len(weight),
@@ -341,18 +383,20 @@ def _convolution(block: Block, weight: Floats, before: tuple[int, ...]) -> nn.Co
 def _pool(block: Block, weight: Floats, before: tuple[int, ...]) -> nn.Conv2d:
     """Return a pool as a convolution of each channel.
 
-    Lava-dl joins the channels along their height, so that only windows that tile it are the same.
+    lava-dl joins the channels along their height. Only windows that tile the height give the same
+    as a pool of each channel, and others are refused.
     """
     kernel = (weight.shape[2], weight.shape[3])
-    plain = (
+    tiles = (
         _pair(block, "stride", kernel) == kernel
         and _pair(block, "padding", 0) == (0, 0)
         and _pair(block, "dilation", 1) == (1, 1)
     )
+    # One weight serves all channels, and no window may cross from one channel to the next.
     if (
         len(before) != 3
         or weight.shape[:2] != (1, 1)
-        or not plain
+        or not tiles
         or before[1] % kernel[0]
         or before[2] % kernel[1]
     ):

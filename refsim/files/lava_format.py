@@ -1,14 +1,14 @@
-"""What equations/formats/lava.toml says of lava-dl's neurons.
+"""The neurons of lava-dl, as equations/formats/lava.toml describes them.
 
-Their cards, and how entries of a file become parameters.
+`Kind` is one type of neuron, and `LavaFormat` the whole file. `neurons` turns the entries of a
+file into a card and its parameters.
 """
 
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,29 +19,32 @@ from ..cards.read import load
 from ..core.arrays import EXACT, Floats, float_array
 from ..core.errors import RefsimError, listed
 from ..core.shelf import shelf
+from .per_neuron import by_channel, part_shared
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One [[neuron]] of the file; see its comments.
+    """One [[neuron]] of lava.toml, whose comments explain each key.
 
     Attributes
     ----------
     types : tuple of str
     card : str
     convention : dict of str to str
-        Traits that a file does not say, as they are usually meant.
+        Traits that a file does not say, with the option that is usually meant.
     values, optional : dict of str to str
-        Parameter of the card -> expression over entries.
+        The expression over entries that gives a parameter of the card, by its name.
     tensors : dict of str to str
-        Entry -> tensor of the neuron in a state_dict.
+        The tensor of the neuron in a state_dict that holds an entry, by the name of the entry.
     given : dict of str to str
-        Entry -> expression over numbers that a state_dict does not hold, such as the threshold.
+        The expression over numbers that a state_dict does not hold, such as the threshold, by the
+        name of the entry.
     rotation : tuple of str
-        Entries of cosine and sine, which the card computes from decay and period.
+        Entries that hold cosine and sine; the card computes them from decay and period.
     sends : str
-        What a spike of 1 amounts to behind this neuron.
+        The size of a spike of 1 behind this neuron, as an expression.
     variants : tuple of (when, then)
+        Expressions that replace others where the convention is so.
     """
 
     types: tuple[str, ...]
@@ -56,20 +59,20 @@ class Kind:
     variants: tuple[tuple[Mapping[str, str], Mapping[str, str]], ...] = ()
 
     def sent(self, spike: float) -> float:
-        """Return what a spike of 1 amounts to behind this neuron."""
+        """Return the size of a spike of 1 behind this neuron."""
         return (
             float(_value(self.sends, {"spike": spike}, f"card '{self.card}'"))
             if self.sends
             else 1.0
         )
 
-    def entries(self, given: Mapping[str, float], where: str) -> dict[str, float]:
+    def numbers_from(self, given: Mapping[str, float], where: str) -> dict[str, float]:
         """Return the entries that follow from numbers a user gives, such as the threshold.
 
         Raises
         ------
         RefsimError
-            Where one is missing, or is of no account.
+            Where a number is missing, or is not used.
         """
         trees = {name: parse_expression(text, where) for name, text in self.given.items()}
         needed = {name for tree in trees.values() for name in names_in(tree)}
@@ -88,21 +91,29 @@ class Kind:
         }
 
     def meant(self, asked: Mapping[str, str]) -> dict[str, str]:
-        """Return the convention with what a user asked for."""
+        """Return the convention, with the options that a user asked for."""
         return {trait: asked.get(trait, option) for trait, option in self.convention.items()}
+
+
+class Refusal(NamedTuple):
+    """One [[refuse]] of lava.toml: entries that are not read, why, and for which types they are."""
+
+    when: Mapping[str, object]
+    because: str
+    exempt: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class LavaFormat:
-    """The whole file."""
+    """The whole of lava.toml."""
 
     kinds: Mapping[str, Kind]
     unsaid: Mapping[str, Mapping[str, str]]
     grid: Mapping[str, float]
-    refusals: tuple[Mapping[str, Any], ...]
+    refusals: tuple[Refusal, ...]
 
     def kind(self, name: str, where: str) -> Kind:
-        """Return what is said of a type of neuron."""
+        """Return a type of neuron by its name in lava-dl."""
         if name not in self.kinds:
             raise RefsimError(
                 f"{where}: holds neurons of type '{name[:40]}', which no card says; of lava-dl "
@@ -111,7 +122,7 @@ class LavaFormat:
         return self.kinds[name]
 
     def check_convention(self, asked: Mapping[str, str], where: str) -> None:
-        """Refuse traits and options that are not known here."""
+        """Refuse traits and options that lava.toml does not list."""
         for trait, option in asked.items():
             if trait not in self.unsaid:
                 raise RefsimError(
@@ -124,18 +135,14 @@ class LavaFormat:
                     f"{', '.join(map(repr, self.unsaid[trait]))}, but is {option!r}."
                 )
 
-    def check_refused(self, kind: Kind, entries: Mapping[str, Any], where: str) -> None:
-        """Refuse entries that no card can say."""
+    def check_refused(self, kind: Kind, entries: Mapping[str, object], where: str) -> None:
+        """Refuse entries that no card can express."""
         for refusal in self.refusals:
-            when = {name: value for name, value in refusal["when"].items() if name in entries}
-            if (
-                when
-                and not set(kind.types) & set(refusal.get("except", ()))
-                and holds(when, entries)
-            ):
+            when = {name: value for name, value in refusal.when.items() if name in entries}
+            if when and not set(kind.types) & set(refusal.exempt) and holds(when, entries):
                 raise RefsimError(
                     f"{where}: {', '.join(f'{name} = {entries[name]!r}' for name in when)} is "
-                    f"not read: {refusal['because']}"
+                    f"not read: {refusal.because}"
                 )
 
 
@@ -158,17 +165,21 @@ def lava_format() -> LavaFormat:
         )
         for row in table["neuron"]
     ]
+    # One [[neuron]] may serve several types of lava-dl.
     return LavaFormat(
         {name: kind for kind in kinds for name in kind.types},
         table["unsaid"],
         table["grid"],
-        tuple(table["refuse"]),
+        tuple(
+            Refusal(row["when"], row["because"], tuple(row.get("except", ())))
+            for row in table["refuse"]
+        ),
     )
 
 
 def neurons(
     kind: Kind,
-    entries: Mapping[str, Any],
+    entries: Mapping[str, object],
     shape: tuple[int, ...],
     convention: Mapping[str, str],
     where: str,
@@ -177,11 +188,18 @@ def neurons(
 
     Parameters
     ----------
+    kind : Kind
     entries : dict of str to number or array
-        Of the neuron, with ``bias`` and ``spike``.
+        The entries of the neuron, with ``bias`` and ``spike`` besides. An entry holds one number,
+        one a channel or one a neuron.
     shape : tuple of int
-        Of the layer's neurons; a value may be one, one a channel (the first axis), or one a neuron.
+        The shape of the layer; its first axis counts the channels.
+    convention : dict of str to str
+        The option of every trait.
+    where : str
+        Opens the error messages.
     """
+    # Which expressions hold depends on the entries that are there, and on the convention.
     texts = dict(kind.values)
     texts |= {
         name: text
@@ -190,7 +208,9 @@ def neurons(
     }
     for when, then in kind.variants:
         texts |= then if all(convention[trait] == option for trait, option in when.items()) else {}
+    # Every parameter of the card is an expression over entries.
     values = {name: _value(text, entries, where) for name, text in texts.items()}
+    # The card has a decay and a period where the file has cosine and sine.
     if kind.rotation:
         values |= dict(
             zip(
@@ -203,23 +223,21 @@ def neurons(
                 strict=True,
             )
         )
-    same, own = {}, {}
-    for name, value in values.items():
-        flat = spread(value, shape, f"{where}: {name}")
-        if (flat == flat.flat[0]).all():
-            same[name] = float(flat.flat[0])
-        else:
-            own[name] = np.broadcast_to(flat, math.prod(shape))
+    same, own = part_shared(
+        {name: by_channel(value, shape, f"{where}: {name}") for name, value in values.items()}
+    )
     try:
         return load(kind.card, **same), own
     except RefsimError as error:
         raise RefsimError(f"{where}: {error}") from None
 
 
-def _value(text: str, entries: Mapping[str, Any], where: str) -> Floats:
+def _value(text: str, entries: Mapping[str, object], where: str) -> Floats:
+    """Return the value of an expression over entries."""
     tree = parse_expression(text, where)
     scope = {name: _entry(entries, name, where) for name in names_in(tree)}
     value = np.asarray(evaluate(tree, scope, {}), np.float64)
+    # lava-dl computes with whole numbers, which float64 must be able to hold exactly.
     if np.abs(value).max() > EXACT:
         raise RefsimError(
             f"{where}: {text} reaches {np.abs(value).max():.3g}, and float64 holds whole numbers "
@@ -228,12 +246,14 @@ def _value(text: str, entries: Mapping[str, Any], where: str) -> Floats:
     return value
 
 
-def _entry(entries: Mapping[str, Any], name: str, where: str) -> Floats:
+def _entry(entries: Mapping[str, object], name: str, where: str) -> Floats:
+    """Return an entry of a neuron as whole numbers."""
     if name not in entries:
         raise RefsimError(
             f"{where}: its neuron has no '{name}'; it has "
             f"{listed(set(entries) - {'bias', 'spike'})}."
         )
+    # An entry of a state_dict is an array, and one of a description is a number.
     try:
         value = float_array(np.asarray(entries[name]), f"{where}: '{name}'")
     except RefsimError:
@@ -248,7 +268,11 @@ def _entry(entries: Mapping[str, Any], name: str, where: str) -> Floats:
 
 
 def _rotation(cos: Floats, sin: Floats, where: str) -> tuple[Floats, Floats]:
-    """Return decay and period of which the card makes these 4096ths, and see that it does."""
+    """Return the decay and period from which the card computes this cosine and sine, in 4096ths.
+
+    The computation is repeated here, and whatever would give other whole numbers is refused.
+    """
+    # The card turns the state by an angle a step, and shrinks it.
     decay, angle = 1 - np.hypot(cos, sin) / 4096, np.arctan2(sin, cos)
     with np.errstate(divide="ignore"):
         period = 2 * np.pi / angle
@@ -261,16 +285,3 @@ def _rotation(cos: Floats, sin: Floats, where: str) -> tuple[Floats, Floats]:
             "4096ths."
         )
     return decay, period
-
-
-def spread(value: Floats, shape: tuple[int, ...], where: str) -> Floats:
-    """Return a value, one a channel or one a neuron, as (1,) or (n,)."""
-    flat = np.ravel(value)
-    if flat.size in (1, math.prod(shape)):
-        return flat
-    if flat.size == shape[0]:
-        return np.repeat(flat, math.prod(shape[1:]))
-    raise RefsimError(
-        f"{where}: has {flat.size} values, but its layer has {math.prod(shape)} neurons in "
-        f"{shape[0]} channels."
-    )

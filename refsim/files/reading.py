@@ -1,11 +1,12 @@
-"""What was read from a file: the network, and in words what the file said, what was taken for
-granted and what was left aside.
+"""What a user asks of a reader, and what the reader returns.
+
+`Asked` holds what a user says besides the file. `Reading` holds the network, and says in words what
+the file said, what the reader assumed, and which entries it left aside.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,34 +25,34 @@ class Asked:
     dt : float, str or None
         Duration of a step, where the file gives none.
     convention : dict of str to str
-        Traits that the file does not say, in place of those that are usually meant.
+        Traits that the file does not say; each replaces the one that is usually meant.
     """
 
-    describe: str | Path | Mapping[str, Any] | None = None
+    describe: str | Path | Mapping[str, object] | None = None
     dt: object = None
     convention: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A file as it was understood.
+    """A file as its reader understood it.
 
     Attributes
     ----------
     network : Network
     format : str
-        For people, ``"lava-dl .net"``.
+        The name of the format for people, such as ``"lava-dl .net"``.
     maps : tuple of str
-        What leads to each layer, ``"dense 784 -> 128"``.
+        What leads to each layer, such as ``"dense 784 -> 128"``.
     assumed : tuple of str
-        What the file does not say, and what was taken for it.
+        What the file does not say, and what the reader assumed for it.
     aside : tuple of str
-        Entries that mean nothing to the network; of one that holds something else than is declared,
-        both numbers.
+        Entries that mean nothing to the network. Where an entry differs from what is declared, both
+        numbers are given.
     output_delay : (n,) int64
-        Steps by which the framework gives the last layer's spikes later than they are fired.
+        Steps by which the framework returns the spikes of the last layer after they are fired.
     unsaid : dict of str to tuple of str
-        Traits that may be given in place of the assumed ones, and their options.
+        Traits that a user may give in place of the assumed ones, each with its options.
     """
 
     network: Network

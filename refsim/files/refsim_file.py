@@ -1,11 +1,12 @@
-"""refsim's own format: one zip file with a TOML that says all, the cards as text, and an .npy for
-each array.
+"""The format of refsim itself: one zip file with TOML, the text of the cards, and arrays as .npy.
 
-    network.toml             format, version, dt, and a [[layer]] each: card, parameters, arrays,
-    sources cards/NAME.toml          the card's own text
+    network.toml        format, version, dt; a [[layer]] for each: card, parameters, arrays, sources
+    cards/NAME.toml     the text of a card
+    reading.toml        how the network was read, where it was read from another file
     0.weight.npy, 0.bias.npy, ...
 
-Any zip program opens it, `numpy.load` reads the arrays; nothing in it can run.
+Any zip program opens the file, and `numpy.load` reads the arrays; nothing in it can run.
+`save_network` writes it. `load_network` and `read_native` read it, and check every entry.
 """
 
 import io
@@ -13,7 +14,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,22 +39,51 @@ _ROW: Mapping[str, type] = {
     "per_neuron": dict,
     "sources": list,
 }
+
+
+class _Row(NamedTuple):
+    """A [[layer]] of ``network.toml`` whose keys and types were checked."""
+
+    name: str | None
+    card: str
+    parameters: Mapping[str, object]
+    per_neuron: Mapping[str, str]
+    sources: Sequence[object]
+
+
 _LARGEST = 4 << 30  # bytes of one array: 500 million weights
 _RATIO = 1000  # a zip that unpacks to more than this times its size is a bomb
 
 
 def save_network(network: Network, path: str | Path, reading: Reading | None = None) -> Path:
-    """Write a network to one file, from which `load_network` makes the same again, bit for bit.
+    """Write a network to one file, from which `load_network` restores it bit for bit.
 
-    And what is known of where it was read.
+    Parameters
+    ----------
+    network : Network
+    path : path
+    reading : Reading, optional
+        How the network was read from another file; it is noted in ``reading.toml``.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+
+    Raises
+    ------
+    RefsimError
+        Where the file cannot be written.
     """
     target, rows, cards = Path(path), [], _cards(network)
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[np.generic]] = {}
+    # Each layer is a row of the TOML; its arrays are entries that carry its number.
     for index, layer in enumerate(network.layers):
-        row: dict[str, Any] = {"name": layer.name, "card": cards[layer.model.text]}
+        row: dict[str, object] = {"name": layer.name, "card": cards[layer.model.text]}
         row["parameters"] = {name: entry.value for name, entry in layer.model.parameters.items()}
         row["per_neuron"] = {name: f"{index}.{name}" for name in layer.parameters}
         row["sources"] = [source.layer for source in layer.sources]
+        # Arrays are named by the number of their layer.
         arrays |= {f"{index}.weight": layer.weight, f"{index}.bias": layer.bias}
         arrays |= {
             f"{index}.delay{number}": source.delay for number, source in enumerate(layer.sources)
@@ -64,6 +94,7 @@ def save_network(network: Network, path: str | Path, reading: Reading | None = N
         {"undecided": network.undecided} if network.undecided else {}
     )
     head = f"{card_text(facts)}\n{rows_text('layer', rows)}"
+    # The file appears under its name only when it is complete.
     try:
         with whole(target) as made, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("network.toml", head)
@@ -81,9 +112,9 @@ def save_network(network: Network, path: str | Path, reading: Reading | None = N
 
 
 def _cards(network: Network) -> dict[str, str]:
-    """Return each card's text and the name of its file.
+    """Return the text of each card and the name of its file.
 
-    One card in two conventions is two files.
+    A card that is used in two conventions needs two files.
     """
     names: dict[str, str] = {}
     for layer in network.layers:
@@ -100,14 +131,20 @@ def load_network(path: str | Path) -> Network:
     Raises
     ------
     RefsimError
-        Where the file is missing, damaged, too large, of a later version, or its parts do not fit
-        together.
+        Where the file is missing, damaged, too large or of a later version, or where its parts do
+        not fit together.
     """
     return _read(path)[0]
 
 
 def read_native(path: Path, asked: Asked) -> Reading:
-    """Read a network with what was noted when it was read from another file."""
+    """Read a network, with the notes on the file that it was first read from.
+
+    Raises
+    ------
+    RefsimError
+        Where the file cannot be read, its notes are malformed, or `asked` repeats what it says.
+    """
     if asked.describe is not None or asked.convention or asked.dt is not None:
         raise RefsimError(
             f"network {path}: says all itself; leave --describe, --convention and --dt out, or "
@@ -115,6 +152,7 @@ def read_native(path: Path, asked: Asked) -> Reading:
         )
     network, notes = _read(path)
     changed = _changed(network)
+    # A network that was made in Python has no notes.
     if not notes:
         return Reading(
             network,
@@ -123,15 +161,13 @@ def read_native(path: Path, asked: Asked) -> Reading:
             changed,
         )
     where = f"network {path}, reading.toml"
-    maps, assumed, aside = (notes.get(key, []) for key in ("maps", "assumed", "aside"))
+    # The notes are text that anybody may have edited, so that each is checked.
+    maps, assumed, aside = (_words(notes.get(key, [])) for key in ("maps", "assumed", "aside"))
     given = notes.get("output_delay", [0])
     late = np.asarray(
         given if isinstance(given, list) and all(isinstance(each, int) for each in given) else ""
     )
-    if not all(
-        isinstance(part, list) and all(isinstance(line, str) for line in part)
-        for part in (maps, assumed, aside)
-    ) or len(maps) != len(network.layers):
+    if maps is None or assumed is None or aside is None or len(maps) != len(network.layers):
         raise RefsimError(
             f"{where}: maps, assumed and aside must be lists of words, maps one a layer."
         )
@@ -147,15 +183,23 @@ def read_native(path: Path, asked: Asked) -> Reading:
     return Reading(
         network,
         f"{notes.get('format', 'refsim')}, imported",
-        tuple(maps),
+        maps,
         (*assumed, *changed),
-        tuple(aside),
+        aside,
         late.astype(np.int64),
     )
 
 
+def _words(given: object) -> tuple[str, ...] | None:
+    """Return a list of texts; None for anything else."""
+    if not isinstance(given, list):
+        return None
+    words = tuple(each for each in given if isinstance(each, str))
+    return words if len(words) == len(given) else None
+
+
 def _changed(network: Network) -> tuple[str, ...]:
-    """Return in words which cards are not those that refsim has under their names today."""
+    """Return in words which cards differ from those that refsim has under their names today."""
     names = dict.fromkeys(
         layer.model.name for layer in network.layers if layer.model.name.endswith(SAVED)
     )
@@ -169,6 +213,7 @@ def _changed(network: Network) -> tuple[str, ...]:
 
 
 def _notes(reading: Reading) -> str:
+    """Return the text of ``reading.toml``."""
     late = reading.output_delay
     delays = late[:1] if (late == late[0]).all() else late
     return card_text(
@@ -182,10 +227,12 @@ def _notes(reading: Reading) -> str:
     )
 
 
-def _read(path: str | Path) -> tuple[Network, Mapping[str, Any]]:
+def _read(path: str | Path) -> tuple[Network, Mapping[str, object]]:
+    """Return the network of a file, and its notes; empty where it has none."""
     where = f"network {path}"
     try:
         with zipfile.ZipFile(path) as file:
+            # Nothing is unpacked before the sizes are known to be sane.
             _check_entries(file, where)
             head = table_of(file.read("network.toml").decode("utf-8"), f"{where}, network.toml")
             if (
@@ -216,7 +263,7 @@ def _read(path: str | Path) -> tuple[Network, Mapping[str, Any]]:
 
 
 def _check_entries(file: zipfile.ZipFile, where: str) -> None:
-    """Refuse entries that unpack to too much, or that share a name."""
+    """Refuse entries that share a name, or that unpack to more than a network of that size."""
     if len(set(file.namelist())) < len(file.namelist()):
         raise RefsimError(
             f"{where}: holds two entries of one name, and nothing says which is meant."
@@ -230,7 +277,8 @@ def _check_entries(file: zipfile.ZipFile, where: str) -> None:
             )
 
 
-def _network(head: Mapping[str, Any], file: zipfile.ZipFile, where: str) -> Network:
+def _network(head: Mapping[str, object], file: zipfile.ZipFile, where: str) -> Network:
+    """Build the network that the table of ``network.toml`` describes."""
     rows = head.get("layer")
     if not isinstance(rows, list) or not rows:
         raise RefsimError(f"{where}: network.toml needs one [[layer]] or more.")
@@ -239,31 +287,39 @@ def _network(head: Mapping[str, Any], file: zipfile.ZipFile, where: str) -> Netw
             f"{where}: network.toml says {listed(surplus)}, which version {VERSION} does not know."
         )
     layers = []
-    for index, row in enumerate(rows):
+    checked: list[_Row] = []
+    for index, given in enumerate(rows):
         here = f"{where}, layer {index}"
-        _check_row(row, here)
+        checked.append(row := _checked_row(given, here))
         weight, bias = (_array(file, f"{index}.{name}", here) for name in ("weight", "bias"))
+        # The sources say how many columns the weight must have.
         sources = tuple(
             _source(source, _array(file, f"{index}.delay{number}", here), index, len(rows), here)
-            for number, source in enumerate(row["sources"])
+            for number, source in enumerate(row.sources)
         )
         if weight.ndim != 2 or weight.shape[1] != sum(source.width for source in sources):
             raise RefsimError(
                 f"{here}: weight must be (n_post, {sum(source.width for source in sources)}), a "
                 f"column an input, but has shape {weight.shape}."
             )
+        # NaN is refused here, where the layer can be named.
         weight = real_array(weight, f"{here}: weight", cure=DIVERGED, axes=("neuron", "input"))
-        own = {name: _array(file, entry, here) for name, entry in row["per_neuron"].items()}
+        own = {name: _array(file, entry, here) for name, entry in row.per_neuron.items()}
         layers.append(
             make_layer(
                 (weight, sources),
                 bias,
                 _model(row, file, here),
                 own,
-                name=str(row.get("name", f"layer {index}")),
+                name=f"layer {index}" if row.name is None else row.name,
             )
         )
-    if surplus := set(file.namelist()) - {"network.toml", "reading.toml", *_entries(rows)}:
+    # An entry that no layer uses means that the file says more than refsim understands.
+    if surplus := set(file.namelist()) - {
+        "network.toml",
+        "reading.toml",
+        *_expected_names(checked),
+    }:
         raise RefsimError(
             f"{where}: holds {listed(surplus)}, which no layer of network.toml accounts for."
         )
@@ -274,12 +330,13 @@ def _network(head: Mapping[str, Any], file: zipfile.ZipFile, where: str) -> Netw
     )
 
 
-def _check_row(row: object, where: str) -> None:
-    """Refuse a layer that lacks a key, has another, or gives one of another kind."""
+def _checked_row(row: object, where: str) -> _Row:
+    """Return a [[layer]], or refuse one that lacks a key, has another, or gives a wrong type."""
     if not isinstance(row, Mapping):
         raise RefsimError(
             f"{where}: must be a [[layer]] of network.toml, but is {str(row)[:40]!r}."
         )
+    # Every key but the name is needed, so that no default of a later version can change a network.
     if missing := set(_ROW) - {"name"} - set(row):
         raise RefsimError(f"{where}: {listed(missing)} is missing in network.toml.")
     if surplus := set(row) - set(_ROW):
@@ -295,49 +352,58 @@ def _check_row(row: object, where: str) -> None:
         raise RefsimError(
             f"{where}: per_neuron of network.toml must name an array for each parameter."
         )
+    return _Row(
+        row.get("name"),
+        row["card"],
+        row["parameters"],
+        row["per_neuron"],
+        row["sources"],
+    )
 
 
-def _entries(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _expected_names(rows: Sequence[_Row]) -> Iterator[str]:
     """Yield the names of all entries that belong to layers."""
     for index, row in enumerate(rows):
-        yield f"cards/{row['card']}.toml"
+        yield f"cards/{row.card}.toml"
         names = [
             f"{index}.weight",
             f"{index}.bias",
-            *(f"{index}.delay{number}" for number in range(len(row["sources"]))),
-            *row["per_neuron"].values(),
+            *(f"{index}.delay{number}" for number in range(len(row.sources))),
+            *row.per_neuron.values(),
         ]
         yield from (f"{name}.npy" for name in names)
 
 
-def _source(source: object, delay: NDArray[Any], index: int, n_layers: int, where: str) -> Source:
+def _source(
+    source: object, delay: NDArray[np.generic], index: int, n_layers: int, where: str
+) -> Source:
+    """Return a source of layer `index`, its number and its delays checked."""
     if isinstance(source, bool) or not isinstance(source, int) or not DRIVE <= source < n_layers:
         raise RefsimError(
             f"{where}: sources must be numbers of layers, -1 (the input) to {n_layers - 1}, but "
             f"hold {source!r}."
         )
+    # A layer that runs later in a step, or the layer itself, has not fired yet.
     least = 1 if source >= index else 0
-    if (
-        delay.ndim != 1
-        or delay.dtype.kind not in "iu"
-        or (delay < least).any()
-        or (delay > LONGEST).any()
-    ):
+    steps = delay.astype(np.int64) if delay.dtype.kind in "iu" else None
+    if steps is None or delay.ndim != 1 or (steps < least).any() or (steps > LONGEST).any():
         raise RefsimError(
             f"{where}: delays must be whole steps from {least} on, to {LONGEST:,} at most, one "
             f"an input; here they are {delay.dtype} of shape {delay.shape}."
         )
-    return Source(source, delay.astype(np.int64))
+    return Source(source, steps)
 
 
-def _model(row: Mapping[str, Any], file: zipfile.ZipFile, where: str) -> NeuronModel:
-    text = file.read(f"cards/{row['card']}.toml").decode("utf-8")
-    return saved_card(text, f"{where}, its card").with_parameters(**row["parameters"])
+def _model(row: _Row, file: zipfile.ZipFile, where: str) -> NeuronModel:
+    text = file.read(f"cards/{row.card}.toml").decode("utf-8")
+    return saved_card(text, f"{where}, its card").with_parameters(**row.parameters)
 
 
-def _array(file: zipfile.ZipFile, name: str, where: str) -> NDArray[Any]:
+def _array(file: zipfile.ZipFile, name: str, where: str) -> NDArray[np.generic]:
     try:
-        array: NDArray[Any] = np.load(io.BytesIO(file.read(f"{name}.npy")), allow_pickle=False)
+        array: NDArray[np.generic] = np.load(
+            io.BytesIO(file.read(f"{name}.npy")), allow_pickle=False
+        )
     except (ValueError, EOFError, MemoryError) as error:
         raise RefsimError(f"{where}: '{name}.npy' is damaged ({first_line(error)}).") from None
     return array

@@ -1,15 +1,12 @@
-"""The pickle of a PyTorch file, walked before it is loaded.
+"""Tensors by name from a file of PyTorch, NumPy or safetensors, read as data and never as code.
 
-A few hundred bytes can say what no machine ever finishes.
+`read_tensors` chooses the reader by the end of the name: `read_safetensors`, `read_npz`, or
+`read_checkpoint` for files of PyTorch. `check_pickle` looks through a pickle before PyTorch loads
+it. `Tensors` holds what was read, and knows which tensors a layer took and which nothing explains.
 
-PyTorch loads no code, but it does load tuples of tuples: where each holds the one before it twice,
-n of them are 2^n to whoever takes the hash of the last, as a dictionary does of a key.
-
-Files that hold arrays and nothing else: safetensors, and NumPy's .npz.
-
-Read tensors by name from a file of PyTorch, NumPy or safetensors, as data and never as code.
-
-The tensors of a file, each to be accounted for: taken by a layer, or declared to mean nothing.
+PyTorch runs no code of a file, but it does load tuples of tuples. Where each of n tuples holds the
+one before it twice, the last one holds 2^n things for whoever computes its hash, as a dictionary
+does for a key. A few hundred bytes can so keep any machine busy for ever.
 """
 
 import contextlib
@@ -23,7 +20,7 @@ import warnings
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypeGuard
 
 import numpy as np
 import torch
@@ -32,26 +29,36 @@ from numpy.typing import NDArray
 from ..core.arrays import DAMAGED_ARCHIVE, Floats, float_array
 from ..core.errors import RefsimError, first_line, listed
 from .affine import LARGEST
+from .hdf5 import is_hdf5
 
-# Parts of all that is put together, each counted as often as it is held; a state_dict has some ten
-# a tensor.
+# The most parts that a pickle may build, each counted as often as something holds it. A state_dict
+# has about ten a tensor.
 _LARGEST = 20_000_000
-# Of the old format: magic number, version, facts of the system, the object, its storages.
+# The old format has five pickles: magic number, version, system, the object, its storages.
 _PICKLES = 5
 _ZIP = b"PK\x03\x04"
-# They put things into what lies below, which was counted before.
+# These operations put things into what lies below them on the stack, which was counted before.
 _INTO = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")
 
 
 def check_pickle(path: Path, where: str, cure: str) -> None:
-    """Refuse a file whose pickle would be put together from more than any network has.
+    """Refuse a file whose pickle would build more parts than any network has.
+
+    Parameters
+    ----------
+    path : Path
+    where : str
+        Opens the error message.
+    cure : str
+        Ends the error message.
 
     Raises
     ------
     RefsimError
-        Also where the pickle ends early or has no such operation.
+        Also where the pickle ends early or has an unknown operation.
     """
     with open(path, "rb") as file:
+        # Newer files are archives with one pickle, older ones are five pickles in a row.
         begins = file.read(len(_ZIP))
         file.seek(0)
         try:
@@ -70,32 +77,35 @@ def check_pickle(path: Path, where: str, cure: str) -> None:
 
 
 def _record(path: Path) -> bytes:
-    """Return the pickle of an archive, read by PyTorch's own reader.
+    """Return the pickle of an archive, read by the reader of PyTorch.
 
-    Another one might find another entry of the name.
+    Another reader might find another entry of the same name.
     """
-    reader: Any = torch._C.PyTorchFileReader(str(path))
+    reader = torch._C.PyTorchFileReader(str(path))
     return bytes(reader.get_record("data.pkl"))
 
 
 def _walk(file: BinaryIO, where: str, cure: str) -> None:
-    """Follow the stack of one pickle, of each thing only how large it is when everything is counted
-    as often as it is held.
+    """Follow the stack of one pickle, with the size of each thing in place of the thing.
+
+    The size counts every part as often as something holds it.
     """
-    stack: list[int | None] = []  # None: a mark
+    stack: list[int | None] = []  # None stands for a mark
     memo: dict[int, int] = {}
     spent = 0
     for name, argument, before, after in _operations(file):
         size = 1
+        # The memo hands out a thing again, without anything that it holds being built anew.
         if name in ("GET", "BINGET", "LONG_BINGET"):
-            size = memo.get(int(argument), 1)
+            size = memo.get(_place(argument), 1)
         elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            memo[len(memo) if argument is None else int(argument)] = _top(stack)
+            memo[len(memo) if argument is None else _place(argument)] = _top(stack)
             continue
         elif before:
             taken = _taken(stack, before)
             spent += sum(taken[1:] if name in _INTO else taken)
             size += sum(taken)
+        # Whatever the operation puts on the stack holds all that it took.
         stack += [None if kind == "mark" else size for kind in after]
         if spent > _LARGEST or size > _LARGEST:
             raise RefsimError(
@@ -104,8 +114,13 @@ def _walk(file: BinaryIO, where: str, cure: str) -> None:
             )
 
 
-def _operations(file: BinaryIO) -> Iterator[tuple[str, Any, list[str], list[str]]]:
-    """Yield name, argument, and what is taken from and put on the stack, of each operation."""
+def _place(argument: object) -> int:
+    """Return the place in the memo that an operation names."""
+    return int(str(argument))
+
+
+def _operations(file: BinaryIO) -> Iterator[tuple[str, object, list[str], list[str]]]:
+    """Yield name and argument of each operation, and what it takes from and puts on the stack."""
     for operation, argument, _ in pickletools.genops(file):
         yield (
             operation.name,
@@ -120,9 +135,9 @@ def _top(stack: list[int | None]) -> int:
 
 
 def _taken(stack: list[int | None], kinds: list[str]) -> list[int]:
-    """Take from the stack what an operation takes, all down to a mark where it takes so many.
+    """Take from the stack what an operation takes, and return it, the lowest first.
 
-    The lowest first.
+    Some operations take all things down to the last mark.
     """
     found: list[int] = []
     for kind in reversed(kinds):
@@ -150,10 +165,10 @@ _DTYPES = {
 }
 
 
-def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
+def read_safetensors(path: Path) -> dict[str, NDArray[np.generic]]:
     """Return the tensors of a safetensors file.
 
-    The length of its head, the head as JSON, then the numbers.
+    Such a file begins with the length of its head, then has the head as JSON, then the numbers.
 
     Raises
     ------
@@ -162,6 +177,7 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
     """
     where, size = f"checkpoint {path}", path.stat().st_size
     with open(path, "rb") as file:
+        # The head must fit the file before any memory is taken for it.
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 2 <= length <= min(_HEAD, size - 8):
@@ -181,6 +197,7 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
         if not isinstance(head, dict) or not set(head) - {"__metadata__"}:
             raise RefsimError(f"{where}: names no tensors.")
         data = file.read()
+    # Each tensor is checked by itself, and then all together.
     found = {
         name: _tensor(data, entry, f"{where}: tensor '{name[:80]}'")
         for name, entry in head.items()
@@ -194,9 +211,9 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _unlike(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unlike(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Return a dict, or raise KeyError for a name that comes twice."""
-    found = dict[str, Any]()
+    found = dict[str, object]()
     for name, value in pairs:
         if name in found:
             raise KeyError(name[:80])
@@ -205,11 +222,9 @@ def _unlike(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_gapless(offsets: list[list[int]], size: int, where: str) -> None:
-    """Refuse numbers that belong to no tensor, or to two.
-
-    The format has one tensor behind the other.
-    """
+    """Refuse numbers that belong to no tensor, or to two: each tensor must begin where one ends."""
     end = 0
+    # In the order of the file, each tensor must begin where the last one ended.
     for start, stop in sorted(offsets):
         if start != end:
             raise RefsimError(
@@ -221,13 +236,13 @@ def _check_gapless(offsets: list[list[int]], size: int, where: str) -> None:
         raise RefsimError(f"{where}: its last {size - end:,} bytes belong to no tensor.")
 
 
-def _tensor(data: bytes, entry: Any, where: str) -> NDArray[Any]:
-    said: dict[str, Any] = entry if isinstance(entry, dict) else {}
-    shape: Any = said.get("shape")
-    offsets: Any = said.get("data_offsets")
-    dtype = said.get("dtype")
+def _tensor(data: bytes, entry: object, where: str) -> NDArray[np.generic]:
+    """Return one tensor of a safetensors file, as its entry in the head describes it."""
+    said: dict[str, object] = entry if isinstance(entry, dict) else {}
+    shape, offsets, dtype = (said.get(key) for key in ("shape", "data_offsets", "dtype"))
     start, end = offsets if _whole(offsets) and len(offsets) == 2 else (1, 0)
-    if dtype not in _DTYPES:
+    # The type comes first: a foreign one says more than the size that does not fit.
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise RefsimError(
             f"{where} is {dtype}; plain real tensors are needed: {', '.join(_DTYPES)}."
         )
@@ -241,13 +256,15 @@ def _tensor(data: bytes, entry: Any, where: str) -> NDArray[Any]:
         or math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize != end - start
     ):
         raise RefsimError(f"{where} of shape {shape} does not fill its {end - start:,} bytes.")
+    # NumPy has no bfloat16, which is the upper half of a float32.
     flat = np.frombuffer(data[start:end], _DTYPES[dtype])
-    if dtype == "BF16":  # the upper half of a float32
+    if dtype == "BF16":
         flat = (flat.astype(np.uint32) << 16).view(np.float32)
     return flat.reshape(shape)
 
 
-def _whole(values: Any) -> bool:
+def _whole(values: object) -> TypeGuard[list[int]]:
+    """Return whether something is a list of whole numbers from 0 on, of a sane length."""
     return (
         isinstance(values, list)
         and len(values) <= 64
@@ -258,19 +275,21 @@ def _whole(values: Any) -> bool:
     )
 
 
-def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
     """Return the arrays of an .npz file.
 
     Raises
     ------
     RefsimError
-        Where it is damaged, holds Python objects, or unpacks to more than a file of its size can.
+        Where the file is damaged, holds Python objects, or unpacks to more than any network of its
+        size.
     """
     where, size = f"checkpoint {path}", path.stat().st_size
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             if not hasattr(archive, "zip"):
                 raise RefsimError(f"{where}: is no .npz file.")
+            # The sizes come from the archive, before anything is unpacked.
             for entry in archive.zip.infolist():
                 if entry.file_size > min(LARGEST, _RATIO * size):
                     raise RefsimError(
@@ -297,8 +316,20 @@ TENSOR_FILES = (".pt", ".pth", ".ckpt", ".safetensors", ".npz")
 _CURE = "Save it anew with torch.save(module.state_dict(), path)."
 
 
-def read_tensors(path: Path, key: str | None = None) -> dict[str, NDArray[Any]]:
-    """Return the tensors of a file by the end of its name; `key` is for PyTorch's alone."""
+def read_tensors(path: Path, key: str | None = None) -> dict[str, NDArray[np.generic]]:
+    """Return the tensors of a file, read as the end of its name says.
+
+    Parameters
+    ----------
+    path : Path
+    key : str, optional
+        Name of the state_dict inside a larger checkpoint of PyTorch.
+
+    Raises
+    ------
+    RefsimError
+        Where the file cannot be read, or `key` is given for a file of another kind.
+    """
     readers = {".safetensors": read_safetensors, ".npz": read_npz}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -312,7 +343,6 @@ def read_tensors(path: Path, key: str | None = None) -> dict[str, NDArray[Any]]:
     return reader(path)
 
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _READ = (
     "refsim reads .pt, .safetensors and .npz with a description, .net of lava-dl, .nir and .refsim"
 )
@@ -330,20 +360,18 @@ _FOREIGN = {
 
 
 def check_own(path: Path) -> None:
-    """Refuse a file of another program by its name or first bytes, with what it is and how its
-    weights come in.
+    """Refuse a file of another program, which its name or its first bytes show.
 
     Raises
     ------
     RefsimError
-        Where it is such a file; a file that is not there is left to the reader.
+        Where the file is one; the message says how its weights can be read. A file that is not
+        there is left to the reader.
     """
     kind, cure = _FOREIGN.get(path.suffix.lower(), ("", ""))
-    if path.is_file() and not kind:
-        with open(path, "rb") as file:
-            if file.read(len(_HDF5)) == _HDF5:
-                kind = "is HDF5, in which Keras saves its models, and no file of PyTorch"
-                cure = f"{_KERAS} A network of lava-dl ends in .net, one of NIR in .nir."
+    if path.is_file() and not kind and is_hdf5(path):
+        kind = "is HDF5, in which Keras saves its models, and no file of PyTorch"
+        cure = f"{_KERAS} A network of lava-dl ends in .net, one of NIR in .nir."
     if path.is_file() and kind:
         raise RefsimError(f"checkpoint {path}: {kind}; {_READ}. {cure}")
 
@@ -358,7 +386,7 @@ def check_there(path: Path) -> None:
         raise RefsimError(f"checkpoint {path}: is empty. {_CURE}")
 
 
-def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[Any]]:
+def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[np.generic]]:
     """Return the tensors of a ``.pt`` file as arrays.
 
     Parameters
@@ -370,11 +398,12 @@ def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[Any
     Raises
     ------
     RefsimError
-        Where the file is missing, cut short, empty, holds code or holds no tensors.
+        Where the file is missing, cut short or empty, or holds code or no tensors.
     """
     where = f"checkpoint {path}"
     check_there(path)
     check_own(path)
+    # All these checks come before PyTorch loads anything.
     _check_unpacked(path, where)
     check_pickle(path, where, _CURE)
     try:
@@ -397,10 +426,7 @@ def read_checkpoint(path: Path, key: str | None = None) -> dict[str, NDArray[Any
 
 
 def _check_unpacked(path: Path, where: str) -> None:
-    """Refuse an archive with packed entries.
-
-    PyTorch writes none, and a small one may unpack to any size.
-    """
+    """Refuse an archive with packed entries, which PyTorch never writes, and which may be bombs."""
     if zipfile.is_zipfile(path):
         with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as file:
             if packed := [
@@ -415,11 +441,13 @@ def _check_unpacked(path: Path, where: str) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].split(". ")[0][:120].rstrip(".") if lines else type(error).__name__
+    """Return the first sentence of an error."""
+    said = str(error).strip().splitlines()
+    return said[0].split(". ")[0][:120].rstrip(".") if said else type(error).__name__
 
 
-def _inner(found: object, key: str | None, where: str) -> Mapping[str, Any]:
+def _inner(found: object, key: str | None, where: str) -> Mapping[str, object]:
+    """Return the state_dict of what PyTorch loaded, or the one that `key` names in it."""
     _check_keys(found, where)
     if key is not None:
         if not isinstance(found, Mapping) or key not in found:
@@ -429,6 +457,7 @@ def _inner(found: object, key: str | None, where: str) -> Mapping[str, Any]:
         _check_keys(found, where)
     if not isinstance(found, Mapping) or not found:
         raise RefsimError(f"{where}: holds a {type(found).__name__} and no named tensors. {_CURE}")
+    # A checkpoint of a training has its state_dict under a name, which the user must give.
     inside = [name for name, value in found.items() if isinstance(value, Mapping)]
     if inside:
         raise RefsimError(
@@ -439,7 +468,7 @@ def _inner(found: object, key: str | None, where: str) -> Mapping[str, Any]:
 
 
 def _check_keys(found: object, where: str) -> None:
-    """Refuse keys that are no names: a tuple may be so deep that nothing can write it."""
+    """Refuse keys that are no names: a tuple may be nested so deep that nobody can print it."""
     for key in found if isinstance(found, Mapping) else ():
         if not isinstance(key, str | int):
             raise RefsimError(
@@ -448,21 +477,27 @@ def _check_keys(found: object, where: str) -> None:
             )
 
 
-def tensors_of(state: Mapping[str, Any], where: str) -> dict[str, NDArray[Any]]:
-    """Return each tensor as an array, of float64 where it is no whole numbers, or say which entry
-    is none.
+def tensors_of(state: Mapping[str, object], where: str) -> dict[str, NDArray[np.generic]]:
+    """Return each tensor as an array; floating-point numbers become float64.
+
+    Raises
+    ------
+    RefsimError
+        Where an entry is no tensor, or one that NumPy cannot hold.
     """
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[np.generic]] = {}
     for name, value in state.items():
         if not isinstance(value, torch.Tensor):
             raise RefsimError(
                 f"{where}: entry '{name}' is a {type(value).__name__} and no tensor. {_CURE}"
             )
+        # Sparse, complex and quantised tensors have no plain array.
         if value.layout != torch.strided or value.is_complex() or value.is_quantized:
             raise RefsimError(
                 f"{where}: tensor '{name}' is {value.dtype}, {value.layout}; plain real tensors "
                 "are needed."
             )
+        # A view may claim more numbers than its storage holds.
         if (
             value.is_meta
             or value.numel() > value.untyped_storage().nbytes() // value.element_size()
@@ -471,16 +506,16 @@ def tensors_of(state: Mapping[str, Any], where: str) -> dict[str, NDArray[Any]]:
                 f"{where}: tensor '{name}' of shape {tuple(value.shape)} claims more numbers "
                 "than the file holds."
             )
-        held = value.detach().cpu()
+        numbers = value.detach().cpu()
         # NumPy has no bfloat16.
         arrays[str(name)] = np.asarray(
-            (held.double() if held.is_floating_point() else held).numpy()
+            (numbers.double() if numbers.is_floating_point() else numbers).numpy()
         )
     return arrays
 
 
 class Tensors:
-    """Tensors by name, that know which were taken.
+    """Tensors by name, which know which of them were taken.
 
     Parameters
     ----------
@@ -489,7 +524,7 @@ class Tensors:
         Opens the error messages.
     """
 
-    def __init__(self, tensors: Mapping[str, NDArray[Any]], where: str) -> None:
+    def __init__(self, tensors: Mapping[str, NDArray[np.generic]], where: str) -> None:
         self._tensors, self.where, self._taken = tensors, where, set[str]()
 
     def __contains__(self, name: str) -> bool:
@@ -497,7 +532,13 @@ class Tensors:
         return name in self._tensors
 
     def take(self, name: str) -> Floats:
-        """Return a tensor that the description asks for, as float64."""
+        """Return a tensor that the description asks for, as float64, and note that it was taken.
+
+        Raises
+        ------
+        RefsimError
+            Where there is no such tensor.
+        """
         if name not in self._tensors:
             raise RefsimError(
                 f"{self.where}: has no tensor '{name}', which the description asks for; it has "
@@ -506,7 +547,7 @@ class Tensors:
         self._taken.add(name)
         return float_array(self._tensors[name], f"{self.where}: tensor '{name}'")
 
-    def left(self) -> dict[str, NDArray[Any]]:
+    def left(self) -> dict[str, NDArray[np.generic]]:
         """Return the tensors that nothing asked for, in the order of the file."""
         return {name: values for name, values in self._tensors.items() if name not in self._taken}
 
@@ -516,15 +557,23 @@ class Tensors:
         agree: Collection[str] = (),
         apart: Mapping[str, str] | None = None,
     ) -> None:
-        """Refuse tensors that nothing accounts for, and those that hold something else than is
-        declared, unless they are to be ignored.
+        """Refuse tensors that nothing accounts for, or that differ from what is declared.
 
         Parameters
         ----------
-        agree : names of tensors that hold what is declared
+        ignore : names
+            Tensors that the user declares to be of no account; they are not refused.
+        agree : names
+            Tensors that hold what is declared.
         apart : dict of str to str
-            Tensors that hold something else, and in words what.
+            Tensors that hold something else, and what, in words.
+
+        Raises
+        ------
+        RefsimError
+            Also where a tensor is to be ignored that does not exist, or that a layer uses.
         """
+        # Mistakes in the list itself come first, then contradictions, then what nothing explains.
         if missing := set(ignore) - set(self._tensors):
             raise RefsimError(
                 f"{self.where}: is to ignore {listed(missing)}, but has no such tensor; it has "

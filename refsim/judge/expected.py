@@ -96,7 +96,8 @@ class ExpectedSpikes:
         """Return what was recorded by the number of its layer, and words on what was left aside."""
         if not isinstance(self.source, str | Path):
             return by_layer(self.source, network, self.where), []
-        from ..files.nir.recorded import is_hdf5, read_nir_data
+        from ..files.hdf5 import is_hdf5
+        from ..files.nir.recorded import read_nir_data
 
         if Path(self.source).suffix.lower() in _TENSORS:
             return by_layer(_tensors(self.source), network, self.where), []

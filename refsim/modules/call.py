@@ -1,24 +1,22 @@
-"""How a module takes its input.
+"""How a module takes its input, and how its output lies in time.
 
-One step a call, or all steps at once with time or the batch in front.
-
-What a module gives its caller: how it lies in time, found in a run on zeros, and how a run's share
-of it is taken.
+`Feeding` runs a module: one step a call, or all steps at once with time or the batch in front.
+`in_time` and `out_of_time` turn signals of any layout into (time, batch, ...) and back. `Answer`
+says how the output lies in time, as a run on zeros showed.
 """
 
 import inspect
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .states import expect, forget
+from .states import expect, forget, zeros_for
 
-# "held": it runs so many steps by itself, on one constant input. "batch and time": one axis for
-# both, sample after sample.
+# A module of layout "held" runs several steps by itself on one constant input. "batch and time" has
+# one axis for both, sample after sample.
 LAYOUTS = ("step", "time first", "batch first", "batch and time", "held")
 
 
@@ -31,12 +29,12 @@ class Feeding:
     layout : str
         One of ``LAYOUTS``.
     shape : tuple of int
-        Of one sample in one step.
+        The shape of one sample in one step.
     own_steps : int
-        Steps that a module of layout "held" runs by itself, else 0.
+        The number of steps that a module of layout "held" runs by itself; 0 for any other.
     carries : {"", "rest", "last"}
-        What of its output a module of layout "step" is handed back with the next step: nothing, all
-        behind the first, or the last.
+        The part of its output that a module of layout "step" is handed back with the next step:
+        nothing, all but the first, or the last.
     """
 
     layout: str
@@ -51,12 +49,18 @@ class Feeding:
 
     def stream(
         self, module: nn.Module, frames: Iterable[Tensor], *, afresh: bool = True
-    ) -> Iterator[Any]:
-        """Put a module back to its start, if it is to run afresh, and run it over frames, each
-        (n_samples, width); yield what each call gives.
+    ) -> Iterator[object]:
+        """Run a module over frames, and yield what each call returns.
 
-        A module of layout "step" is called a frame, any other once; "held" takes the first frame
-        alone.
+        A module of layout "step" is called once a frame, and any other once in all.
+
+        Parameters
+        ----------
+        module : nn.Module
+        frames : iterable of (n_samples, width)
+            One frame a step; layout "held" takes the first one alone.
+        afresh : bool
+            Whether the states of the module are put back to their start before.
         """
         if afresh:
             forget(module)
@@ -66,15 +70,16 @@ class Feeding:
         elif self.layout == "held":
             yield module(next(shaped), *_none_of(module))
         else:
+            # All steps go into one call, with time where the layout has it.
             whole = torch.stack(list(shaped), dim=0 if self.layout == "time first" else 1)
             expect(module, whole.shape[1 if self.layout == "time first" else 0])
             yield module(
                 whole.flatten(0, 1) if self.layout == "batch and time" else whole, *_none_of(module)
             )
 
-    def _step_by_step(self, module: nn.Module, frames: Iterable[Tensor]) -> Iterator[Any]:
-        """Call a module step by step, and hand back the states that it gives."""
-        states: Sequence[Any] = _none_of(module)
+    def _step_by_step(self, module: nn.Module, frames: Iterable[Tensor]) -> Iterator[object]:
+        """Call a module once a frame, and hand back the states that it returns."""
+        states: Sequence[object] = _none_of(module)
         for frame in frames:
             output = module(frame, *states)
             if self.carries and isinstance(output, tuple | list):
@@ -82,26 +87,19 @@ class Feeding:
             yield output
 
     def given_back(self, module: nn.Module, n_samples: int) -> int:
-        """Return how many things a module gives beside its output, called once on zeros."""
-        like = next(
-            (each for each in nn.Module.parameters(module) if each.is_floating_point()),
-            torch.zeros(1),
-        )
+        """Return how many things a module returns beside its output, when called once on zeros."""
         forget(module)
         with torch.no_grad():
-            output = module(
-                torch.zeros(n_samples, *self.shape, dtype=like.dtype, device=like.device),
-                *_none_of(module),
-            )
+            output = module(zeros_for(module, n_samples, *self.shape), *_none_of(module))
         return len(output) - 1 if isinstance(output, tuple | list) else 0
 
-    def run(self, module: nn.Module, frames: Iterable[Tensor]) -> list[Any]:
-        """Run a module to the end; return what each call gave."""
+    def run(self, module: nn.Module, frames: Iterable[Tensor]) -> list[object]:
+        """Run a module to the end, and return what each call returned."""
         return list(self.stream(module, frames))
 
 
 def states_taken(module: nn.Module) -> int:
-    """Return how many arguments a module takes by their place beside its input."""
+    """Return how many positional arguments a module takes beside its input."""
     places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return (
         sum(each.kind in places for each in inspect.signature(module.forward).parameters.values())
@@ -110,9 +108,9 @@ def states_taken(module: nn.Module) -> int:
 
 
 def needed_states(module: nn.Module) -> list[str]:
-    """Return the arguments beside its input that a module cannot be called without.
+    """Return the names of the arguments beside its input that a module must be given.
 
-    Their first value is None, as its owner gives it.
+    In the first step their value is None.
     """
     places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     given = list(inspect.signature(module.forward).parameters.values())[1:]
@@ -128,7 +126,7 @@ def _none_of(module: nn.Module) -> tuple[None, ...]:
 
 
 def ways_to_carry(module: nn.Module) -> tuple[str, ...]:
-    """Return how a module that is called step by step may ask for its states, the likeliest first."""
+    """Return the ways in which a module may be handed its states back, the likeliest first."""
     names = list(inspect.signature(module.forward).parameters)
     if len(names) < 2:
         return ("",)
@@ -138,7 +136,7 @@ def ways_to_carry(module: nn.Module) -> tuple[str, ...]:
 
 
 def in_time(x: Tensor, axes: str, n_samples: int) -> Tensor:
-    """Return what a part was given or gave as (time, batch, ...)."""
+    """Return an input or output of a part, laid out as `axes` says, as (time, batch, ...)."""
     if axes == "step":
         return x[None]
     if axes == "time first":
@@ -151,7 +149,7 @@ def in_time(x: Tensor, axes: str, n_samples: int) -> Tensor:
 
 
 def out_of_time(answer: Tensor, axes: str) -> Tensor:
-    """Return an answer (time, batch, ...) as a part would give it."""
+    """Return an answer (time, batch, ...) in the layout of a part; the reverse of `in_time`."""
     if axes == "step":
         return answer[0]
     if axes == "time first":
@@ -162,10 +160,9 @@ def out_of_time(answer: Tensor, axes: str) -> Tensor:
     return swapped.flatten(0, 1) if axes == "batch and time" else swapped
 
 
-def heard(arguments: tuple[Any, ...]) -> Tensor:
-    """Return the input among the arguments of a part: the first."""
-    tensor: Tensor = arguments[0]
-    return tensor
+def first_argument(arguments: tuple[Tensor, ...]) -> Tensor:
+    """Return the input among the arguments of a part, which is the first."""
+    return arguments[0]
 
 
 WHOLE = "whole"  # one answer for all steps together
@@ -173,14 +170,14 @@ WHOLE = "whole"  # one answer for all steps together
 
 @dataclass(frozen=True)
 class Answer:
-    """The first tensor that a module gives.
+    """How the first tensor that a module returns lies in time.
 
     Attributes
     ----------
     axes : str
         One of `refsim.modules.frameworks.framework.AXES`, or ``WHOLE``.
     n : int
-        Numbers a sample, in a step or for the whole record.
+        How many numbers it holds for each sample, in a step or for the whole record.
     """
 
     axes: str
@@ -188,16 +185,16 @@ class Answer:
 
     @property
     def whole(self) -> bool:
-        """Whether it comes once, for all steps together."""
+        """Whether the answer comes once, for all steps together."""
         return self.axes == WHOLE
 
-    def rows(self, outputs: Sequence[Any], n_samples: int) -> list[Tensor]:
-        """Return what calls gave, (n_samples, n) a step, or the one of a whole record.
+    def rows(self, outputs: Sequence[object], n_samples: int) -> list[Tensor]:
+        """Return the outputs of calls as (n_samples, n) a step, or as one for the whole record.
 
         Raises
         ------
         ValueError
-            Where an output is not laid out as that of the run on zeros was.
+            Where the layout of an output differs from that of the run on zeros.
         """
         found: list[Tensor] = []
         for output in outputs:
@@ -205,6 +202,7 @@ class Answer:
             if tensor is None:
                 raise ValueError("gives no tensor")
             found += [tensor] if self.whole else list(in_time(tensor, self.axes, n_samples))
+        # Whatever its shape, a sample is a row of numbers.
         rows = [each.reshape(len(each), -1) for each in found]
         if any(each.shape != (n_samples, self.n) for each in rows):
             raise ValueError(
@@ -214,21 +212,25 @@ class Answer:
         return rows
 
 
-def tensor_in(output: Any) -> Tensor | None:
-    """Return the first tensor of an output, None where what comes first is something else."""
+def tensor_in(output: object) -> Tensor | None:
+    """Return the first tensor of an output; None where something else comes first."""
     first = output[0] if isinstance(output, tuple | list) and output else output
     return first if isinstance(first, Tensor) else None
 
 
-def answer_of(outputs: Sequence[Any], layout: str, n_steps: int, n_samples: int) -> Answer | None:
-    """Return how the outputs of a run on zeros lie; None where they are no batch of numbers.
+def answer_of(
+    outputs: Sequence[object], layout: str, n_steps: int, n_samples: int
+) -> Answer | None:
+    """Return how the outputs of a run on zeros lie in time; None where they are no batch.
 
     Parameters
     ----------
     outputs : sequence
-        What each call gave.
+        What each call returned.
     layout : str
-        How the module was fed.
+        How the module was given its input, one of ``LAYOUTS``.
+    n_steps, n_samples : int
+        Of that run.
     """
     tensor = tensor_in(outputs[0]) if outputs else None
     if tensor is None or tensor.ndim == 0 or tensor.is_complex():
@@ -240,12 +242,14 @@ def answer_of(outputs: Sequence[Any], layout: str, n_steps: int, n_samples: int)
 
 
 def _axes(shape: tuple[int, ...], layout: str, n_steps: int, n_samples: int) -> str:
+    """Return the axes of an output, which its shape shows; empty where it fits none."""
     if layout == "step":
         return "step" if shape[0] == n_samples else ""
     if shape[:2] == (n_steps, n_samples):
         return "time first"
     if shape[:2] == (n_samples, n_steps) and len(shape) > 2:
         return "batch first"
+    # One axis for both; which one runs first follows from how the input was laid out.
     if n_steps > 1 and shape[0] == n_steps * n_samples:
         return "batch and time" if layout.startswith("batch") else "time and batch"
     return WHOLE if shape[0] == n_samples else ""

@@ -1,8 +1,11 @@
-"""Max pools over spikes: the largest of some 0s and 1s is 1 where there is a 1, so that a pool is a
-layer that fires where any of its inputs does.
+"""The layers of neurons in a module: found by their framework, and read into cards.
 
-The neurons of a module: found by the framework that they come from, and read into a card, its
-parameters and a recurrent map.
+A max pool over spikes is such a layer too (`POOLING`): the largest of some 0s and 1s is 1 where
+there is a 1, so that a pool fires where any of its inputs does. `fault_of_weights` and
+`fault_of_answers` say where something else than spikes reaches a pool.
+
+`neurons_of` finds the layers, and `read_part` reads one: its card, its parameters, and the map from
+its spikes to itself (`measured_recurrence`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,11 +22,12 @@ from ..cards.read import load
 from ..core.arrays import Floats, first_wrong, float_array
 from ..core.errors import RefsimError
 from ..files.affine import measured
+from ..files.per_neuron import as_torch_spreads, part_shared
 from ..pytorch.delay import AxonalDelay
 from ..pytorch.layers import Neuron
 from .frameworks.framework import Framework, Recurrent
 from .frameworks.norse import NORSE
-from .frameworks.refsim import OWN
+from .frameworks.refsim import REFSIM
 from .frameworks.rockpool import ROCKPOOL
 from .frameworks.sinabs import SINABS
 from .frameworks.snntorch import SNNTORCH
@@ -38,16 +42,14 @@ POOLS = tuple(_LARGEST_OF)
 
 
 def _axes(part: nn.Module) -> str:
-    """Return how a pool that knows of time takes it.
-
-    PyTorch's own takes what comes, which a run shows.
-    """
+    """Return how a pool takes time; the pools of PyTorch do not say it, and a run shows it."""
     return "time first" if getattr(part, "step_mode", "s") == "m" else ""
 
 
 def _pooled(part: Any, frames: Tensor) -> Tensor:
     """Return the largest number of each window of frames (time, batch, ...)."""
     pool = next(function for kind, function in _LARGEST_OF.items() if isinstance(part, kind))
+    # The pool takes one axis of samples, so that time and batch are joined.
     found = pool(
         frames.flatten(0, 1),
         part.kernel_size,
@@ -63,9 +65,15 @@ POOLING = Framework(name="pytorch", title="PyTorch", package="torch", axes=_axes
 
 
 def fault_of_weights(from_input: bool, weights: Iterable[Floats], bias: Floats) -> str:
-    """Return why what reaches a pool cannot be spikes alone, from the measured maps.
+    """Return why more than spikes reaches a pool, as its measured maps show; empty for spikes.
 
-    Nothing where it can.
+    Parameters
+    ----------
+    from_input : bool
+        Whether a map leads from the input of the module to the pool.
+    weights : iterable of (n_out, n_source)
+        The maps from all layers.
+    bias : (n_out,)
     """
     if from_input:
         return "the module's input reaches it past all neurons"
@@ -78,21 +86,22 @@ def fault_of_weights(from_input: bool, weights: Iterable[Floats], bias: Floats) 
 
 
 def fault_of_answers(given: Tensor, found: Tensor, arrived: list[tuple[Floats, Floats]]) -> str:
-    """Return why a pool is not given spikes of one neuron at each place; nothing where it is.
+    """Return why a pool does not receive the spike of one neuron at each place; empty if it does.
 
     Parameters
     ----------
     given : (n_samples, ...)
-        What the pool was given in a step, where each neuron in front answered with a positive
+        The input of the pool in a step, where each neuron in front of it answered with a positive
         number of its own in place of a spike.
     found : (n_samples, n_out)
-        The largest of each window.
+        The largest number of each window.
     arrived : list of (n_samples, n_source), (n_out, n_source)
         The numbers that arrive, and the map of 0s and 1s that was measured.
     """
     numbers = np.concatenate([np.zeros(1), *(x.ravel() for x, _ in arrived)])
     if not np.isin(given.numpy(), numbers).all():
         return "sums, products or other numbers than spikes reach it"
+    # The largest number of a window must be that of one of its neurons.
     expected = np.zeros(found.shape)
     for x, weight in arrived:
         expected = np.maximum(expected, np.stack([(weight * sample).max(1) for sample in x]))
@@ -107,19 +116,19 @@ FRAMEWORKS = (SNNTORCH, SPIKINGJELLY, NORSE, SINABS, ROCKPOOL)
 
 
 @dataclass(frozen=True)
-class Part:
+class NeuronLayer:
     """A part of a module that is a layer of neurons.
 
     Attributes
     ----------
     name : str
-        In the module, ``"lif1"``.
+        Its name in the module, such as ``"lif1"``.
     module : nn.Module
     framework : Framework
     layer : FrameworkLayer or None
-        What its card says; None for refsim's own.
+        What its card says of the class; None for a layer of refsim.
     axes : str
-        How it takes time, one of ``AXES``; "" until a run has shown it.
+        How it takes time, one of ``AXES``; empty until a run has shown it.
     """
 
     name: str
@@ -136,9 +145,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Neurons:
-    """What a part says of its neurons.
+    """What a layer says of its neurons.
 
-    The card, values a neuron, and the map from their spikes to themselves.
+    Attributes
+    ----------
+    model : NeuronModel
+        The card, with the parameters that all neurons share.
+    parameters : dict of str to (n,)
+        The parameters that differ from neuron to neuron.
+    recurrent : Recurrent or None
+        The map from their spikes to themselves.
     """
 
     model: NeuronModel
@@ -146,55 +162,60 @@ class Neurons:
     recurrent: Recurrent | None = None
 
 
-def neurons_of(module: nn.Module) -> list[Part]:
+def neurons_of(module: nn.Module) -> list[NeuronLayer]:
     """Return all layers of neurons, in the order in which the module registers them.
 
     Raises
     ------
     RefsimError
-        For a layer with a state that refsim does not read.
+        Where a layer has a state and refsim does not read it.
     """
     return list(_walk("", module, set()))
 
 
 def framework_of(part: nn.Module) -> Framework | None:
-    """Return the framework that a part comes from, None for PyTorch's own and the user's."""
+    """Return the framework of a part; None for parts of PyTorch and of the user."""
     if isinstance(part, Neuron | AxonalDelay):
-        return OWN
+        return REFSIM
     framework = next((framework for framework in FRAMEWORKS if framework.owns(part)), None)
-    # One that a user changed is measured as whatever it is.
+    # A pool that a user changed may do anything, and is measured like other maps.
     if isinstance(part, POOLS) and (framework or type(part) in POOLS):
         return POOLING
     return framework
 
 
-def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[Part]:
+def _walk(name: str, part: nn.Module, seen: set[int]) -> Iterator[NeuronLayer]:
+    """Yield the layers in a part; an object with two names is met once."""
     if id(part) in seen:
         return
     seen.add(id(part))
     framework = framework_of(part)
     if isinstance(part, Neuron):
-        yield Part(name, part, OWN, None, OWN.axes(part))
+        yield NeuronLayer(name, part, REFSIM, None, REFSIM.axes(part))
         return
+    # A layer of neurons ends the search, and anything else is searched for layers inside.
     layer = (
-        framework.layer(part, f"module: '{name}'") if framework and framework is not OWN else None
+        framework.layer(part, f"module: '{name}'")
+        if framework and framework is not REFSIM
+        else None
     )
     if framework and layer:
-        yield Part(name, part, framework, layer, framework.axes(part))
+        yield NeuronLayer(name, part, framework, layer, framework.axes(part))
         return  # what is inside belongs to it
     for key, child in part.named_children():
         yield from _walk(f"{name}.{key}" if name else key, child, seen)
 
 
-def made_from(parts: Iterable[Part]) -> tuple[str, ...]:
-    """Return which parts are of a class of the user's, made from a framework's, as which they are
-    read.
+def user_classes(parts: Iterable[NeuronLayer]) -> tuple[str, ...]:
+    """Return a sentence for each layer whose class is the user's, made from one of a framework.
+
+    Such a layer is read as one of the framework's class.
     """
     said = []
     for part in parts:
         kind = type(part.module)
         if kind.__module__.split(".")[0] in {
-            OWN.package,
+            REFSIM.package,
             POOLING.package,
             *(each.package for each in FRAMEWORKS),
         }:
@@ -202,11 +223,13 @@ def made_from(parts: Iterable[Part]) -> tuple[str, ...]:
         ours = next(
             each for each in kind.__mro__ if each.__module__.split(".")[0] == part.framework.package
         )
+        # Only methods that the framework's class has too can change what it does.
         theirs = {
             name: value
             for each in kind.__mro__[: kind.__mro__.index(ours)]
             for name, value in vars(each).items()
         }
+        # Names with two underscores belong to Python, such as the constructor.
         changed = sorted(
             name
             for name, value in theirs.items()
@@ -220,32 +243,37 @@ def made_from(parts: Iterable[Part]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def read_part(part: Part, shape: tuple[int, ...], dt: float) -> Neurons:
-    """Return the card of a part with its parameters as they are now.
+def read_part(part: NeuronLayer, shape: tuple[int, ...], dt: float) -> Neurons:
+    """Return the card of a layer with its parameters as they are now.
 
     Parameters
     ----------
+    part : NeuronLayer
     shape : tuple of int
-        Of its neurons, without batch and time.
+        The shape of its neurons, without batch and time.
     dt : float
         Seconds a step.
 
     Raises
     ------
     RefsimError
-        Where an option or value is one that the card cannot say.
+        Where the card cannot express an option or a value.
     """
-    own = own_step(part)
+    own = declared_step(part)
     if own is not None and own != dt:
         raise RefsimError(
             f"{part.where} was made for steps of {own:g} s, but dt is {dt:g} s; give the one "
             "that was meant."
         )
+    # A layer of refsim has its card at hand; of others, attributes become options and parameters.
     if part.layer is None:
         assert isinstance(part.module, Neuron)
         return Neurons(part.module.declared())
-    options = {option: _plain(attribute(part, path)) for option, path in part.layer.options.items()}
+    options = {
+        option: _as_option(attribute(part, path)) for option, path in part.layer.options.items()
+    }
     model = part.layer.model(options, part.where)
+    # A framework computes the parameters that no attribute holds as they are.
     given = {
         parameter: array_of(attribute(part, path), f"{part.where}: {path}")
         for parameter, path in part.layer.attributes.items()
@@ -256,27 +284,26 @@ def read_part(part: Part, shape: tuple[int, ...], dt: float) -> Neurons:
         )
     except RefsimError as error:
         raise RefsimError(f"{part.where}: {error}") from None
-    same, own_values = {}, {}
-    for name, value in values.items():
-        if name not in model.parameters:
-            continue  # of another variant of the layer
-        flat = _by_neuron(np.asarray(value, np.float64), shape, f"{part.where}: {name}")
-        if flat.size and (flat == flat[0]).all():
-            same[name] = float(flat[0])
-        else:
-            own_values[name] = flat
+    # A parameter that this card lacks belongs to another variant of the layer.
+    same, different = part_shared(
+        {
+            name: as_torch_spreads(np.asarray(value, np.float64), shape, f"{part.where}: {name}")
+            for name, value in values.items()
+            if name in model.parameters
+        }
+    )
     try:
         return Neurons(
-            model.with_parameters(**same), own_values, part.framework.recurrent(part.module)
+            model.with_parameters(**same), different, part.framework.recurrent(part.module)
         )
     except RefsimError as error:
         raise RefsimError(f"{part.where}: {error}") from None
 
 
-def own_step(part: Part) -> float | None:
-    """Return the duration of a step that a part was made for, in seconds.
+def declared_step(part: NeuronLayer) -> float | None:
+    """Return the duration of a step that a layer was made for, in seconds.
 
-    None where it says none or does not depend on it.
+    It is None where the layer says none, or does not depend on it.
     """
     return (
         part.framework.step_seconds(part.module)
@@ -285,14 +312,15 @@ def own_step(part: Part) -> float | None:
     )
 
 
-def attribute(part: Part, path: str) -> Any:
-    """Return an attribute of a part by its path, such as ``p.tau_mem_inv``.
+def attribute(part: NeuronLayer, path: str) -> Any:
+    """Return an attribute of a layer by its path, such as ``p.tau_mem_inv``.
 
-    One that not all such parts have ends in "?", and is then None.
+    A path that ends in "?" is optional: the attribute is None where the layer lacks it.
     """
-    value: Any = part.module
+    value: object = part.module
     optional, path = path.endswith("?"), path.removesuffix("?")
     for key in path.split("."):
+        # An attribute that is missing means another release of the framework.
         if not hasattr(value, key):
             if optional:
                 return None
@@ -308,8 +336,14 @@ def attribute(part: Part, path: str) -> Any:
     return value
 
 
-def array_of(value: Any, where: str) -> Floats | None:
-    """Return a number or tensor as float64, None for None."""
+def array_of(value: object, where: str) -> Floats | None:
+    """Return a number or tensor as float64, and None for None.
+
+    Raises
+    ------
+    RefsimError
+        Where it is something else, or holds NaN or infinity.
+    """
     if value is None:
         return None
     if isinstance(value, Tensor):
@@ -323,16 +357,14 @@ def array_of(value: Any, where: str) -> Floats | None:
         raise RefsimError(
             f"{where}: must be a number or tensor, but is {type(value).__name__}."
         ) from None
+    # A parameter that is NaN would make every comparison false.
     if not np.isfinite(array).all():
         raise RefsimError(f"{where}: holds a value that is NaN or infinite; {first_wrong(array)}.")
     return array
 
 
-def _plain(value: Any) -> object:
-    """Return an option as what a card can say.
-
-    A number, a word, or the name of a class or of an object's class.
-    """
+def _as_option(value: object) -> object:
+    """Return an option as a card writes it: a number, a word, or the name of a class."""
     if isinstance(value, Tensor) and value.numel() == 1:
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):
@@ -340,21 +372,10 @@ def _plain(value: Any) -> object:
     return getattr(value, "__name__", type(value).__name__)
 
 
-def _by_neuron(value: Floats, shape: tuple[int, ...], where: str) -> Floats:
-    if value.size == 1:
-        return value.reshape(1)
-    try:
-        return np.broadcast_to(value, shape).reshape(-1)
-    except ValueError:
-        raise RefsimError(
-            f"{where}: has shape {value.shape}, which does not fit its neurons, {shape}."
-        ) from None
-
-
-def recurrent_matrix(
+def measured_recurrence(
     recurrent: Recurrent, shape: tuple[int, ...], where: str
 ) -> tuple[Floats, Floats]:
-    """Return weight (n, n) and bias (n,) of a recurrent map, measured where it is a module."""
+    """Return weight (n, n) and bias (n,) of a recurrent map; a module is measured."""
     if not isinstance(recurrent.weight, Tensor):
         return measured(recurrent.weight, shape, where)
     weight, bias = (

@@ -1,6 +1,7 @@
-"""A door for checks: NumPy in, somebody's PyTorch function in the middle, NumPy out.
+"""Functions of a user, such as a loss or a surrogate: called with NumPy, and answered in NumPy.
 
-What it returns is looked at, not trusted.
+Whatever a user's function returns is checked before it is used. The first half is about losses, the
+second about surrogates, and `line_of_losses` moves one weight of a module along a line.
 """
 
 import contextlib
@@ -10,37 +11,41 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ..core.arrays import Floats
 from ..core.errors import RefsimError, crash, listed
 from ..pytorch.surrogate import SURROGATES, derivative_of
 
-UserLoss = Callable[..., Any]  # (values, target) -> loss; (values) where there is no target
+# Functions of a user may return anything, so that their types promise nothing.
+UserLoss = Callable[..., object]  # (values, target) -> loss; (values) where there is no target
+SpikeFunction = Callable[[torch.Tensor], object]  # distances to threshold -> spikes
+ModuleLoss = Callable[[nn.Module], object]
 
 
 @contextlib.contextmanager
 def graphs_kept() -> Iterator[None]:
-    """Keep graphs of gradients, whatever a caller has turned off."""
+    """Record graphs of gradients, even where a caller has turned that off."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
 
 def loss_value(
-    loss: UserLoss, values: Floats, *target: NDArray[Any], where: str = "check_loss"
+    loss: UserLoss, values: Floats, *target: NDArray[np.generic], where: str = "check_loss"
 ) -> float:
     """Return the loss of values (batch, class, step)."""
     with torch.no_grad():
-        return float(called(loss, torch.tensor(values), target, where))
+        return float(call_loss(loss, torch.tensor(values), target, where))
 
 
 @graphs_kept()
-def loss_gradient(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> Floats | None:
+def loss_gradient(loss: UserLoss, values: Floats, *target: NDArray[np.generic]) -> Floats | None:
     """Return the gradient of a loss by autograd, of the shape of the values.
 
     None where the loss does not depend on them.
     """
     given = torch.tensor(values, requires_grad=True)
-    found = called(loss, given, target)
+    found = call_loss(loss, given, target)
     if not found.requires_grad:
         return None
     try:
@@ -50,20 +55,24 @@ def loss_gradient(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> Floa
     return None if gradient is None else np.asarray(gradient.double().numpy())
 
 
-def called(
-    loss: UserLoss, values: torch.Tensor, target: Sequence[Any], where: str = "check_loss"
+def call_loss(
+    loss: UserLoss, values: torch.Tensor, target: Sequence[object], where: str = "check_loss"
 ) -> torch.Tensor:
-    """Return a loss of values (batch, class, step), one number with its graph.
+    """Return the loss of values (batch, class, step), one number with its graph.
 
-    Refuse anything else.
+    The loss is given a copy of the values, which it may change.
 
-    It is given a copy of the values, which it may change.
+    Raises
+    ------
+    RefsimError
+        Where the loss is no function, fails, or returns anything but one real number.
     """
     if not callable(loss):
         raise RefsimError(
             f"{where}: the loss must be a function or a module, but {loss!r} was given; losses "
             "by name are in refsim.pytorch.losses, such as losses.spikemax."
         )
+    # The message names what was given: most losses fail on a shape or a dtype.
     try:
         found = loss(
             values.clone(), *(torch.as_tensor(entry, device=values.device) for entry in target)
@@ -71,9 +80,10 @@ def called(
     except RefsimError:
         raise
     except Exception as error:  # a user's loss can raise anything
+        given: tuple[Any, ...] = (values, *target)  # tensors or arrays
         words = ", ".join(
             f"{what} {tuple(each.shape)} {str(each.dtype).removeprefix('torch.')}"
-            for what, each in zip(("values", "target"), (values, *target), strict=False)
+            for what, each in zip(("values", "target"), given, strict=False)
         )
         how = f"when it was called with {words or 'values'}"
         raise crash(
@@ -85,6 +95,7 @@ def called(
                 "values"
             ),
         ) from error
+    # A loss per sample has no single gradient, and is the most usual mistake.
     if not isinstance(found, torch.Tensor) or found.numel() != 1 or found.is_complex():
         what = (
             f"a tensor {tuple(found.shape)}"
@@ -98,13 +109,13 @@ def called(
     return found.reshape(())
 
 
-def loss_digits(loss: UserLoss, values: Floats, *target: NDArray[Any]) -> int:
+def loss_digits(loss: UserLoss, values: Floats, *target: NDArray[np.generic]) -> int:
     """Return the bits in which a loss gives its value for float64 values."""
     with torch.no_grad():
-        return 8 * called(loss, torch.tensor(values), target).element_size()
+        return 8 * call_loss(loss, torch.tensor(values), target).element_size()
 
 
-def surrogate_spikes(fire: Callable[[Any], Any], x: Floats) -> Floats:
+def surrogate_spikes(fire: SpikeFunction, x: Floats) -> Floats:
     """Return the spikes of distances to threshold (n,)."""
     with torch.no_grad():
         return np.asarray(_fired(fire, torch.tensor(x)).double().numpy())
@@ -112,12 +123,9 @@ def surrogate_spikes(fire: Callable[[Any], Any], x: Floats) -> Floats:
 
 @graphs_kept()
 def surrogate_slope(
-    fire: Callable[[Any], Any], x: Floats, upstream: Floats | float = 1.0
+    fire: SpikeFunction, x: Floats, upstream: Floats | float = 1.0
 ) -> Floats | None:
-    """Return what comes back to x (n,) from a gradient `upstream` of the spikes.
-
-    None where nothing does.
-    """
+    """Return the gradient of x (n,) for a gradient `upstream` of the spikes; None without one."""
     given = torch.tensor(x, requires_grad=True)
     spikes = _fired(fire, given)
     if not spikes.requires_grad:
@@ -130,9 +138,10 @@ def surrogate_slope(
     return None if gradient is None else np.asarray(gradient.double().numpy())
 
 
-def fire_slope(fire: Callable[[Any], Any]) -> Callable[[Floats], Floats]:
-    """Return the derivative that a spike function sends back, a function of distances to threshold
-    (n,); 0 where it sends none.
+def fire_slope(fire: SpikeFunction) -> Callable[[Floats], Floats]:
+    """Return the derivative of a spike function, as a function of distances to threshold (n,).
+
+    It is 0 where the spike function sends no gradient back.
     """
 
     def slope(x: Floats) -> Floats:
@@ -142,7 +151,8 @@ def fire_slope(fire: Callable[[Any], Any]) -> Callable[[Floats], Floats]:
     return slope
 
 
-def _fired(fire: Callable[[Any], Any], x: torch.Tensor) -> torch.Tensor:
+def _fired(fire: SpikeFunction, x: torch.Tensor) -> torch.Tensor:
+    """Return the spikes of a user's function, which must be as many as the distances."""
     try:
         spikes = fire(x)
     except Exception as error:  # a user's function can raise anything
@@ -151,6 +161,7 @@ def _fired(fire: Callable[[Any], Any], x: torch.Tensor) -> torch.Tensor:
             error,
             f"when it was called with {x.numel()} distances to threshold",
         ) from error
+    # Any other shape would be broadcast in silence.
     if not isinstance(spikes, torch.Tensor) or spikes.shape != x.shape:
         what = (
             f"a tensor {tuple(spikes.shape)}"
@@ -165,9 +176,12 @@ def _fired(fire: Callable[[Any], Any], x: torch.Tensor) -> torch.Tensor:
 
 
 def surrogate_derivative(name: str, **parameters: float) -> Callable[[Floats], Floats]:
-    """Return a named surrogate's derivative as a function of NumPy arrays.
+    """Return the derivative of a named surrogate, as a function of NumPy arrays.
 
-    An unknown name or parameter is refused at once.
+    Raises
+    ------
+    RefsimError
+        Where the name or a parameter is unknown; at once, and not at the first call.
     """
     if name not in SURROGATES:
         raise RefsimError(f"surrogate {name!r} is not known; known are {listed(SURROGATES)}.")
@@ -176,15 +190,34 @@ def surrogate_derivative(name: str, **parameters: float) -> Callable[[Floats], F
 
 
 def line_of_losses(
-    module: Any,
-    loss: Callable[[Any], Any],
+    module: nn.Module,
+    loss: ModuleLoss,
     name: str,
     place: tuple[int, ...],
     offsets: Floats,
     at: float,
 ) -> tuple[Floats, float]:
-    """Return the losses of a module with one weight moved by each offset, and autograd's slope at
-    one of them; the weight is put back.
+    """Return the losses of a module along one weight, and the slope that autograd gives there.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Its weight is restored afterwards.
+    loss : function of the module
+    name : str
+        The parameter.
+    place : tuple of int
+        The index of the weight in the parameter.
+    offsets : (n,)
+        How far the weight is moved for each loss.
+    at : float
+        The offset at which the slope is taken.
+
+    Returns
+    -------
+    losses : (n,)
+    slope : float
+        0 where the loss does not depend on the weight.
     """
     parameters = dict(module.named_parameters())
     if name not in parameters:
@@ -198,6 +231,7 @@ def line_of_losses(
         raise RefsimError(
             f"along: {name} has shape {tuple(weight.shape)}, and places count from 0."
         )
+    # The weight is restored whatever the loss does.
     own = weight.detach().clone()
     try:
         values = np.array(
@@ -216,8 +250,8 @@ def line_of_losses(
 
 
 def _moved_loss(
-    module: Any,
-    loss: Callable[[Any], Any],
+    module: nn.Module,
+    loss: ModuleLoss,
     weight: torch.Tensor,
     own: torch.Tensor,
     place: tuple[int, ...],
@@ -225,6 +259,7 @@ def _moved_loss(
     *,
     keep: bool = False,
 ) -> torch.Tensor:
+    """Return the loss with one weight moved, with its graph where it is to be kept."""
     with torch.no_grad():
         weight.copy_(own)
         weight[place] += by

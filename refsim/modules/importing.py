@@ -1,6 +1,8 @@
-"""The user's own code, where the user names it.
+"""The user's own code, imported by the name that the user gives.
 
-``package.module:factory`` or ``folder/net.py:factory``.
+A name is ``package.module:factory`` or ``folder/net.py:factory``. `import_network` imports a
+module, and `import_function` a function such as a loss. `failed_in` finds the line of the user's
+code in which an error came about.
 """
 
 import hashlib
@@ -8,6 +10,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,8 +19,8 @@ from torch import nn
 
 from ..core.errors import RefsimError
 
-_REACHED: set[Path] = set()  # folders of the user's code
-_INSTALLED = {Path(__file__).resolve().parents[1]}  # refsim itself, which may lie in one of them
+_USER_FOLDERS: set[Path] = set()  # folders from which code of the user was imported
+_INSTALLED = {Path(__file__).resolve().parents[1]}  # refsim itself may lie in one of them
 _NEEDED = (
     "write package.module:factory or net.py:factory, where factory is a function without "
     "arguments that returns an nn.Module, or the module itself"
@@ -25,16 +28,13 @@ _NEEDED = (
 
 
 def is_code(name: str) -> bool:
-    """Whether a name on the command line means code to import.
-
-    It has a colon and ends in an identifier.
-    """
+    """Return whether a name on the command line means code: a colon, then an identifier."""
     where, colon, what = name.rpartition(":")
     return bool(colon) and what.isidentifier() and not where.endswith((".toml", ".pt"))
 
 
 def is_module(what: object) -> bool:
-    """Whether something is a live module."""
+    """Return whether something is a live module of PyTorch."""
     return isinstance(what, nn.Module)
 
 
@@ -44,18 +44,19 @@ def import_network(name: str) -> nn.Module:
     Parameters
     ----------
     name : str
-        ``"package.module:factory"`` or ``"folder/net.py:factory"``; the folder of the command is
-        searched behind what is installed.
+        ``"package.module:factory"`` or ``"folder/net.py:factory"``. Python searches the working
+        folder after all that is installed.
 
     Raises
     ------
     RefsimError
-        Where the code is not there, fails, or makes something else.
+        Where the code does not exist, fails, or returns something else.
     """
     where, _, what = name.rpartition(":")
     code = _import(where, name)
     if not hasattr(code, what):
         raise RefsimError(f"{name}: {where} has no '{what}'; {_NEEDED}.")
+    # A factory is called; a module is taken as it is.
     made = getattr(code, what)
     if not isinstance(made, nn.Module) and callable(made):
         made = _call(made, name)
@@ -64,31 +65,38 @@ def import_network(name: str) -> nn.Module:
     return made
 
 
-def import_function(name: str) -> Any:
-    """Import a function of the user's, ``"losses.py:mine"`` or ``"package.module:mine"``, such as a
-    loss.
+def import_function(name: str) -> Callable[..., Any]:
+    """Import a function of the user, such as a loss; a class is called to make one.
+
+    Parameters
+    ----------
+    name : str
+        ``"losses.py:mine"`` or ``"package.module:mine"``.
 
     Raises
     ------
     RefsimError
-        Where the code is not there, fails, or holds something else.
+        Where the code does not exist, fails, or holds something else.
     """
     where, _, what = name.rpartition(":")
-    made = getattr(_import(where, name), what, None)
-    if not callable(made):
+    found: object = getattr(_import(where, name), what, None)
+    if not callable(found):
         raise RefsimError(f"{name}: {where} has no function '{what}'.")
-    return made() if isinstance(made, type) else made
+    function: Callable[..., Any] = found() if isinstance(found, type) else found
+    return function
 
 
 def _import(where: str, name: str) -> ModuleType:
+    """Import a file or a package; every error of its code becomes one sentence."""
     path = Path(where)
     try:
         if path.suffix == ".py":
             if not path.is_file():
                 raise RefsimError(f"{name}: there is no file {path}.")
             return _from_file(path)
+        # Installed packages come first, so that a local one of that name would never be found.
         _check_package(where, name)
-        _reach(Path.cwd())
+        _make_importable(Path.cwd())
         return importlib.import_module(where)
     except ModuleNotFoundError as error:
         raise RefsimError(
@@ -100,26 +108,24 @@ def _import(where: str, name: str) -> ModuleType:
         raise RefsimError(f"{name}: its code fails when it is imported ({_line(error)}).") from None
 
 
-def _reach(folder: Path) -> None:
-    """Let the user's code import what lies beside it, behind all that is installed.
+def _make_importable(folder: Path) -> None:
+    """Let the user's code import the files beside it, after all that is installed.
 
-    A file numpy.py there is nobody's NumPy.
+    A file named numpy.py there does so not replace NumPy.
     """
-    _REACHED.add(folder.resolve())
+    _USER_FOLDERS.add(folder.resolve())
     if (found := str(folder.resolve())) not in sys.path:
         sys.path.append(found)
 
 
 def failed_in(error: BaseException) -> str:
-    """Return where in the user's code an error came about, ``net.py, line 9``.
-
-    Empty where it is not in that.
-    """
+    """Return the line of the user's code that failed, ``net.py, line 9``; empty for other code."""
+    # The last line in a folder of the user is the one that failed.
     rows = [(Path(row.filename), row.lineno) for row in traceback.extract_tb(error.__traceback__)]
     own = [
         (path, line)
         for path, line in rows
-        if _REACHED & set(path.parents)
+        if _USER_FOLDERS & set(path.parents)
         and not _INSTALLED & set(path.parents)
         and "site-packages" not in path.parts
     ]
@@ -127,9 +133,7 @@ def failed_in(error: BaseException) -> str:
 
 
 def _check_package(where: str, name: str) -> None:
-    """Refuse a package of the working folder whose name is also that of an installed one, which
-    would be imported in its place.
-    """
+    """Refuse a package of the working folder that an installed one of the same name would hide."""
     first, here = where.partition(".")[0], Path.cwd()
     local = next(
         (
@@ -139,6 +143,7 @@ def _check_package(where: str, name: str) -> None:
         ),
         None,
     )
+    # Both exist, and they are not the same file: the user means the local one.
     origin = _origin(first)
     if local is not None and origin is not None and not _same(Path(origin), local):
         file = Path(*where.split(".")).with_suffix(".py")
@@ -149,14 +154,11 @@ def _check_package(where: str, name: str) -> None:
 
 
 def _origin(module: str) -> str | None:
-    """Return the file of a module that would be imported under a name.
-
-    None where there is none, or where it has no file.
-    """
+    """Return the file of the module that a name would import; None without such a file."""
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
-        # a module that is already there, and that nothing tells the file of
+        # Such a module is loaded already, and does not say where from.
         return "built in" if module in sys.modules else None
     if spec is None:
         return None
@@ -168,28 +170,27 @@ def _same(path: Path, other: Path) -> bool:
 
 
 def _from_file(path: Path) -> ModuleType:
-    _reach(path.resolve().parent)
+    """Import one file."""
+    _make_importable(path.resolve().parent)
     spec = importlib.util.spec_from_file_location(_name_of(path), path)
     assert spec is not None
     assert spec.loader is not None
     code = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = code  # classes of the file are copied by way of their module
+    sys.modules[spec.name] = code  # copies and pickles look for a class in its module
     spec.loader.exec_module(code)
     return code
 
 
 def _name_of(path: Path) -> str:
-    """Return the name of a file as a module.
-
-    Its own, or a longer one where that is the name of something else.
-    """
+    """Return the name under which a file is imported; a longer one where its own is taken."""
     origin = _origin(path.stem)
     if origin is None or _same(Path(origin), path):
         return path.stem
     return f"{path.stem}_{hashlib.sha256(bytes(path.resolve())).hexdigest()[:8]}"
 
 
-def _call(factory: Any, name: str) -> Any:
+def _call(factory: Callable[[], object], name: str) -> object:
+    """Call the user's function, and turn its errors into one sentence."""
     try:
         return factory()
     except RefsimError:
@@ -201,5 +202,6 @@ def _call(factory: Any, name: str) -> Any:
 
 
 def _line(error: BaseException) -> str:
+    """Return the kind and the first line of an error."""
     said = str(error).strip().splitlines()
     return f"{type(error).__name__}: {said[0][:160]}" if said else type(error).__name__

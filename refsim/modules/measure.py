@@ -1,16 +1,13 @@
-"""Run code in float64 that asks for float32.
+"""How the neurons of a module are wired: measured, and not read from its code.
 
-What a module computes is one question, how it rounds another.
+`measure_wiring` replaces each layer of neurons by a stand-in that answers with numbers that refsim
+chooses (`Bench`). What then arrives at each layer, for one input or neuron at a time, is the weight
+of the connection, whatever lies between: convolutions, pools, a batch norm, a residual sum, or
+plain Python. All of it must be linear, which is checked.
 
-Which parameters of a module lead to no layer of neurons: what stands behind the last spikes is run,
-and not judged.
-
-How the neurons of a module are wired: measured, not read.
-
-In place of each layer of neurons a stand-in answers with spikes that we choose. What then arrives
-at each layer, for one input or neuron at a time, is the weight of the connection, whatever stands
-between: convolutions, pooling, batch norm, a residual sum, plain Python. All of it must be linear,
-and that is checked.
+`in_float64` runs code in float64 that asks for float32, because what a module computes is one
+question, and how it rounds another. `find_unjudged` lists the parts whose parameters lead to no
+layer of neurons: what lies behind the last spikes is run, and not judged.
 """
 
 import contextlib
@@ -26,23 +23,23 @@ from torch.overrides import TorchFunctionMode
 
 from ..core.arrays import Floats, first_wrong
 from ..core.errors import RefsimError, counted, first_line, listed
-from ..files.affine import agree, check_room, random_inputs, unit_answers
+from ..files.affine import agree, check_matrix_size, random_inputs, unit_answers
 from .call import in_time, out_of_time, tensor_in
 from .find import POOLING, fault_of_answers, fault_of_weights, framework_of, neurons_of
 from .frameworks.framework import first, with_first
-from .run import BATCH, Tried
-from .states import marked, parts_inside, put_aside, show, twin
+from .run import BATCH, DryRun
+from .states import evaluation_copy, marked, parts_inside, put_aside, show, zeros_for
 
 
 class _Float64(TorchFunctionMode):
-    """Takes every wish for float32 as one for float64."""
+    """Replaces every float32 in a call of PyTorch by float64."""
 
     def __torch_function__(
         self,
-        function: Callable[..., Any],
+        function: Callable[..., object],
         types: Any,
         arguments: Sequence[Any] = (),
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, object] | None = None,
     ) -> Any:
         if function is Tensor.float:
             return arguments[0].double()
@@ -50,13 +47,14 @@ class _Float64(TorchFunctionMode):
         return function(*map(_wide, arguments), **wishes)
 
 
-def _wide(value: Any) -> Any:
+def _wide(value: object) -> Any:
     return torch.float64 if value is torch.float32 else value
 
 
 @contextlib.contextmanager
 def in_float64() -> Iterator[None]:
     """Make tensors of float64 where code says float32, or says nothing."""
+    # Tensors that the code makes itself follow the default.
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -67,43 +65,45 @@ def in_float64() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Reach:
-    """The parts of a module whose parameters change nothing that arrives at its neurons, such as a
-    Linear behind the last of them.
+class Unjudged:
+    """The parts of a module whose parameters change nothing that arrives at its neurons.
+
+    Such a part is a Linear behind the last layer of neurons.
 
     Attributes
     ----------
     behind : tuple of str
-        Those that change what the module gives; all of them where it gives no tensor, and nobody
-        can say.
+        The parts that change what the module returns. Where it returns no tensor, nobody can tell,
+        and these are all parts.
     nowhere : tuple of str
-        The others.
+        The other parts.
     """
 
     behind: tuple[str, ...] = ()
     nowhere: tuple[str, ...] = ()
 
 
-def reach(module: nn.Module, tried: Tried) -> Reach:
-    """Return what stands behind the neurons of a module.
+def find_unjudged(module: nn.Module, tried: DryRun) -> Unjudged:
+    """Return the parts of a module that change nothing that arrives at its neurons.
 
-    What arrives, and what the module gives, is asked for its gradient; spikes have none here, so
-    that only what leads straight there counts.
+    They show in the gradients of what arrives, and of what the module returns. Spikes pass no
+    gradient on here, so that only direct paths count.
     """
-    copied, arrived = twin(module), list[Tensor]()
+    copied, arrived = evaluation_copy(module), list[Tensor]()
     inside = dict(copied.named_modules())
     for part in tried.parts:
         inside[part.name].forward = _listened(inside[part.name].forward, arrived)
     own = tuple(f"{part.name}." if part.name else "" for part in tried.parts)
+    # Parameters of the layers themselves are judged by their cards.
     asked = {
         name: each.requires_grad_()
         for name, each in copied.named_parameters()
         if each.is_floating_point() and not name.startswith(own)
     }
     if not asked:
-        return Reach()
-    like = next(iter(nn.Module.parameters(copied)), torch.zeros(1))
-    zeros = torch.zeros(BATCH, tried.feeding.width, dtype=like.dtype, device=like.device)
+        return Unjudged()
+    # Two steps show paths within a step and to the next one.
+    zeros = zeros_for(copied, BATCH, tried.feeding.width)
     with torch.enable_grad():
         gave = [
             tensor
@@ -111,13 +111,16 @@ def reach(module: nn.Module, tried: Tried) -> Reach:
             if (tensor := tensor_in(output)) is not None
         ]
         to_neurons, to_caller = (_leading(asked, tensors) for tensors in (arrived, gave))
+    # Where the module returns no tensor, any parameter may change what it gives.
     left = [name for name in asked if name not in to_neurons]
     answering = [name for name in left if name in to_caller or not gave]
-    return Reach(_parts(answering), _parts([name for name in left if name not in answering]))
+    return Unjudged(
+        _owners_of(answering), _owners_of([name for name in left if name not in answering])
+    )
 
 
 def _leading(asked: Mapping[str, Tensor], tensors: Sequence[Tensor]) -> set[str]:
-    """Return the names of parameters that lead to any of some tensors."""
+    """Return the names of the parameters on which any of some tensors depends."""
     reached = [tensor.double().sum() for tensor in tensors if tensor.requires_grad]
     if not reached:
         return set()
@@ -127,14 +130,15 @@ def _leading(asked: Mapping[str, Tensor], tensors: Sequence[Tensor]) -> set[str]
     return {name for name, gradient in zip(asked, found, strict=True) if gradient is not None}
 
 
-def _parts(names: Sequence[str]) -> tuple[str, ...]:
+def _owners_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the parts that have parameters of these names, each once."""
     return tuple(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
 
 
-def _listened(called: Callable[..., Any], arrived: list[Tensor]) -> Callable[..., Any]:
-    """Return a forward that keeps what it is given, and whose spikes lead no gradient on."""
+def _listened(called: Callable[..., object], arrived: list[Tensor]) -> Callable[..., object]:
+    """Return a forward that keeps its input, and whose spikes pass no gradient on."""
 
-    def forward(x: Tensor, *states: Any, **more: Any) -> Any:
+    def forward(x: Tensor, *states: object, **more: object) -> object:
         arrived.append(x)
         output = called(x.detach(), *states, **more)
         return with_first(output, first(output).detach())
@@ -142,7 +146,7 @@ def _listened(called: Callable[..., Any], arrived: list[Tensor]) -> Callable[...
     return forward
 
 
-INPUT = -1  # as a source: what the module is given
+INPUT = -1  # the number of the input of the module, as a source
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,8 @@ class Wiring:
     Attributes
     ----------
     weights : dict of (target, source, delay) to (n_target, n_source)
-        Delay 0 within a step, 1 from the step before, more where the module has parts that delay.
+        The delay is 0 within a step and 1 from the step before; it is larger only where the module
+        has parts that delay.
     biases : tuple of (n_target,)
     """
 
@@ -160,63 +165,87 @@ class Wiring:
     biases: tuple[Floats, ...]
 
 
-def measure(module: nn.Module, tried: Tried) -> Wiring:
-    """Measure a module.
+def measure_wiring(module: nn.Module, tried: DryRun) -> Wiring:
+    """Measure what leads to each layer of neurons of a module.
+
+    Parameters
+    ----------
+    module : nn.Module
+    tried : DryRun
+        What a run of it showed.
 
     Raises
     ------
     RefsimError
-        Where what stands between two layers is not linear, changes from step to step, or remembers
-        more than it can say.
+        Where a map between two layers is not linear, changes from step to step, or remembers more
+        steps than its parts say.
     """
     bench = Bench(module, tried)
     sizes = sizes_of(tried)
     weights: dict[tuple[int, int, int], Floats] = {}
     with torch.no_grad():
         biases = _biases(bench)
+        # One source after another answers with unit inputs, all others with 0.
         for source, n in sizes.items():
-            _check_room(bench, source, n)
+            _check_matrix_sizes(bench, source, n)
             found = unit_answers(bench.respond(source), n)
             for number, answer in enumerate(found):
+                # Answers are ordered by step, and within a step by layer.
                 delay, target = divmod(number, len(tried.parts))
                 if delay and bench.stays(source):
                     answer = answer - found[number - len(tried.parts)]
                 if delay <= bench.latest and answer.any():
                     weights[target, source, delay] = np.ascontiguousarray(answer.T)
+        # Unit inputs cannot show a product of two sources; random numbers from all of them do.
         _check(bench, weights, biases, sizes)
         _check_pools(bench, weights, biases, sizes)
     return Wiring(weights, biases)
 
 
-def sizes_of(tried: Tried) -> dict[int, int]:
-    """Return how many numbers each source gives in a step."""
+def sizes_of(tried: DryRun) -> dict[int, int]:
+    """Return how many numbers each source sends in a step."""
     return {
         INPUT: tried.feeding.width,
         **{index: math.prod(shape) for index, shape in enumerate(tried.shapes)},
     }
 
 
-def _check_room(bench: "Bench", source: int, n: int) -> None:
-    """Refuse a map whose weights, written as a matrix, no memory would hold.
-
-    Random numbers show which there are.
-    """
+def _check_matrix_sizes(bench: "Bench", source: int, n: int) -> None:
+    """Refuse a map whose matrix would not fit the memory; random numbers show which maps exist."""
     respond = bench.respond(source)
     for number, (answer, quiet) in enumerate(
         zip(respond(random_inputs(n)), respond(torch.zeros(1, n, dtype=torch.float64)), strict=True)
     ):
         if (answer != quiet).any():
-            check_room(answer.shape[1], n, bench.tried.parts[number % len(bench.tried.parts)].where)
+            check_matrix_size(
+                answer.shape[1], n, bench.tried.parts[number % len(bench.tried.parts)].where
+            )
 
 
 class Bench:
-    """A copy of the module in float64 whose neurons are stand-ins."""
+    """A copy of a module in float64 whose neurons are stand-ins.
 
-    def __init__(self, module: nn.Module, tried: Tried) -> None:
-        self.module, self.tried = twin(module).cpu().double(), tried
+    Parameters
+    ----------
+    module : nn.Module
+    tried : DryRun
+        What a run of it showed.
+
+    Attributes
+    ----------
+    latest : int
+        The longest delay in steps that a connection may have.
+    steps : int
+        How many steps each run takes.
+    gave : list
+        What each call of the module returned in the last run.
+    """
+
+    def __init__(self, module: nn.Module, tried: DryRun) -> None:
+        self.module, self.tried = evaluation_copy(module).cpu().double(), tried
         inside = dict(self.module.named_modules())
-        # A spike arrives in its step or in the next; later only through a part that says it delays.
-        # One step more shows what does not keep to that.
+        # A spike arrives in its step or in the next; it arrives later only through a part that says
+        # so. One step more shows maps that break this rule.
         self.latest = 1 + sum(
             framework.delay(each) for each in inside.values() if (framework := framework_of(each))
         )
@@ -224,23 +253,26 @@ class Bench:
         for index, part in enumerate(tried.parts):
             inside[part.name].forward = self._stand_in(index, inside[part.name])
         self.given: Mapping[int, Sequence[Tensor]] = {}
-        self.heard: list[list[Tensor]] = []
-        self.unpooled: list[list[Tensor]] = []  # what pools were given
-        self.gave: list[Any] = []  # what each call of the module gave
+        self.received: list[list[Tensor]] = []
+        self.unpooled: list[list[Tensor]] = []  # the inputs of pools
+        self.gave: list[object] = []
         self.n_samples = 0
-        self.mark = 0.0  # in place of the states that stand-ins give
+        self.mark = 0.0  # stand-ins return it in place of their states
 
-    def _stand_in(self, index: int, copied: nn.Module) -> Callable[..., Any]:
+    def _stand_in(self, index: int, copied: nn.Module) -> Callable[..., object]:
+        """Return a forward that records its input, and answers with the chosen numbers."""
         part, template = self.tried.parts[index], self.tried.outputs[index]
 
-        def forward(x: Tensor, *_states: Any, **_more: Any) -> Any:
+        def forward(x: Tensor, *_states: object, **_more: object) -> object:
             given = in_time(x, part.axes, self.n_samples)
             frames = part.framework.arriving(copied, given)
-            answers, now = torch.zeros_like(frames), len(self.heard[index])
+            answers, now = torch.zeros_like(frames), len(self.received[index])
+            # Numbers for the steps of this call only: a module may call the layer step by step.
             for step, put_in in enumerate(self.given.get(index, ())[now : now + len(frames)]):
                 answers[step] = put_in.reshape(frames[0].shape)
-            self.heard[index] += [frame.flatten(1) for frame in frames]
+            self.received[index] += [frame.flatten(1) for frame in frames]
             self.unpooled[index] += list(given) if part.framework is POOLING else []
+            # States that the module may read are marked, so that maps from them show.
             show(
                 copied,
                 self.tried.states[index],
@@ -255,28 +287,37 @@ class Bench:
         return forward
 
     def stays(self, source: int) -> bool:
-        """Whether what is put in at a source is there in all later steps too.
+        """Return whether a number that is put in at a source stays there in all later steps.
 
-        The input of a module that runs its steps by itself.
+        It does for the input of a module that runs its steps by itself.
         """
         return source == INPUT and self.tried.feeding.layout == "held"
 
     def respond(self, source: int) -> Callable[[Tensor], list[Tensor]]:
-        """Return what answers to numbers put in at one source in the first step.
+        """Return the function from numbers at one source in the first step to all that arrives.
 
-        What arrives, step by step, layer by layer.
+        Its outputs are ordered by step, and within a step by layer.
         """
         return lambda x: [
             arrived for step in self.answers({source: [x]}, len(x)) for arrived in step
         ]
 
     def answers(self, given: Mapping[int, Sequence[Tensor]], n_samples: int) -> list[list[Tensor]]:
-        """Return what arrives in each step at each layer, (n_samples, n), where numbers are put in
-        at sources in the first steps.
+        """Return what arrives in each step at each layer, (n_samples, n).
+
+        Parameters
+        ----------
+        given : dict of int to sequence of (n_samples, n_source)
+            The numbers that sources send in the first steps; all else is 0.
+        n_samples : int
         """
         quiet = torch.zeros(n_samples, self.tried.feeding.width, dtype=torch.float64)
         self.given, self.n_samples = given, n_samples
-        self.heard, self.unpooled = [[] for _ in self.tried.parts], [[] for _ in self.tried.parts]
+        self.received, self.unpooled = (
+            [[] for _ in self.tried.parts],
+            [[] for _ in self.tried.parts],
+        )
+        # Where no number is given, the input is 0.
         frames = [*given.get(INPUT, ()), *[quiet] * self.steps][: self.steps]
         try:
             with put_aside(self.module), in_float64():
@@ -287,18 +328,21 @@ class Bench:
                 f"with other numbers and {counted(n_samples, 'sample')}, "
                 f"which shows what its weights are ({first_line(error)})."
             ) from None
-        return [[arrived[step] for arrived in self.heard] for step in range(self.steps)]
+        return [[arrived[step] for arrived in self.received] for step in range(self.steps)]
 
 
 def _biases(bench: Bench) -> tuple[Floats, ...]:
-    """Return what arrives without any input, which must be the same in all steps, and must not be
-    told by the states of other layers.
+    """Return what arrives at each layer without any input.
+
+    It must be the same in all steps and in another run, and must not depend on the states of other
+    layers.
     """
     silence, again = (
         [[arrived[0].numpy() for arrived in row] for row in bench.answers({}, 1)] for _ in range(2)
     )
+    # States of NaN spread to all that depends on them.
     bench.mark = math.nan
-    told = bench.answers({}, 1)
+    from_states = bench.answers({}, 1)
     bench.mark = 0.0
     for step, row in enumerate(silence):
         for index, (part, found, bias) in enumerate(
@@ -309,7 +353,7 @@ def _biases(bench: Bench) -> tuple[Floats, ...]:
                     f"{part.where}: what leads to it is NaN or infinite without any "
                     f"input{_broken(bench)}."
                 )
-            if told[step][index].isnan().any():
+            if from_states[step][index].isnan().any():
                 raise RefsimError(
                     f"{part.where}: hears the membrane or current of another layer, not its "
                     "spikes alone; a membrane that is passed on is not read. "
@@ -334,15 +378,15 @@ def _biases(bench: Bench) -> tuple[Floats, ...]:
 
 
 def _broken(bench: Bench) -> str:
-    """Name the tensors of a module that hold a number that is none."""
+    """Return in words which tensors of a module hold NaN or infinity."""
     tensors = {**dict(bench.module.named_parameters()), **dict(bench.module.named_buffers())}
     wrong = {
         name: each.detach().cpu()
         for name, each in tensors.items()
         if not torch.isfinite(each).all()
     }
-    places = [f"{name} ({first_wrong(each.double().numpy())})" for name, each in wrong.items()]
-    return f": look at {listed(places)}" if wrong else ""
+    found = [f"{name} ({first_wrong(each.double().numpy())})" for name, each in wrong.items()]
+    return f": look at {listed(found)}" if wrong else ""
 
 
 def _check(
@@ -351,12 +395,14 @@ def _check(
     biases: Sequence[Floats],
     sizes: dict[int, int],
 ) -> None:
-    """Hold the measured maps against the answers to random numbers from all sources at once, in all
-    steps: a product of two would show.
+    """Compare the measured maps with the answers to random numbers from all sources and steps.
+
+    A product of two sources shows here, and so does a memory of more steps than are allowed.
     """
-    given = drawn(bench, sizes)
+    given = random_signals(bench, sizes)
     for step, row in enumerate(bench.answers(given, len(given[INPUT][0]))):
         for target, found in enumerate(row):
+            # Pools are not linear, and are checked by themselves.
             if bench.tried.parts[target].framework is POOLING:
                 continue
             maps = [(x, weight.T) for x, weight in _arrived(bench, weights, given, target, step)]
@@ -384,9 +430,7 @@ def _check(
 
 
 def _check_drawn(bench: Bench, given: Mapping[int, Sequence[Tensor]], target: int) -> None:
-    """Refuse what draws random numbers of its input, which silence does not show, for that and not
-    for being no linear map.
-    """
+    """Refuse a map that draws random numbers from its input, before it is called not linear."""
     n_samples = len(given[INPUT][0])
     rows = [[row[target] for row in bench.answers(given, n_samples)] for _ in range(2)]
     if any(not torch.equal(a, b) for a, b in zip(*rows, strict=True)):
@@ -404,13 +448,14 @@ def _check_pools(
     biases: Sequence[Floats],
     sizes: dict[int, int],
 ) -> None:
-    """Refuse a pool that is given anything but the spikes of one neuron at each place."""
+    """Refuse a pool that receives anything but the spike of one neuron at each place."""
     pools = [index for index, part in enumerate(bench.tried.parts) if part.framework is POOLING]
     if not pools:
         return
+    # Positive numbers of its own for each neuron show which ones reach the pool.
     given = {
         source: [number.abs() for number in numbers]
-        for source, numbers in drawn(bench, sizes).items()
+        for source, numbers in random_signals(bench, sizes).items()
     }
     answers = bench.answers(given, len(given[INPUT][0]))
     for pool in pools:
@@ -431,7 +476,7 @@ def _check_pools(
             )
 
 
-def drawn(bench: Bench, sizes: dict[int, int]) -> dict[int, Sequence[Tensor]]:
+def random_signals(bench: Bench, sizes: dict[int, int]) -> dict[int, Sequence[Tensor]]:
     """Return random numbers for all sources and steps."""
     drawn = torch.tensor_split(
         random_inputs(bench.steps * sum(sizes.values())),
@@ -451,7 +496,7 @@ def _arrived(
     target: int,
     step: int,
 ) -> list[tuple[Floats, Floats]]:
-    """Return the numbers that reach a layer in a step, (n_samples, n_source), each with its weight."""
+    """Return the numbers (n_samples, n_source) that reach a layer in a step, and the weights."""
     return [
         (given[source][0 if bench.stays(source) else step - delay].numpy(), weight)
         for (to, source, delay), weight in weights.items()
@@ -474,7 +519,8 @@ _USUAL = (
 
 
 def usual_suspects(bench: Bench) -> str:
-    """Name the parts between the neurons that are none of the usual linear ones."""
+    """Return in words the parts between the neurons that are none of the usual linear ones."""
+    # Parts of a layer of neurons belong to it, and are no maps.
     inside = {id(each) for part in neurons_of(bench.module) for each in parts_inside(part.module)}
     odd = [
         f"'{name}' is a {type(part).__name__}"

@@ -1,14 +1,11 @@
-"""What stands behind the last neurons of a module.
+"""A live module becomes a Network: its neurons are read, its wiring is measured.
 
-A map whose outputs some rule over the steps puts together, measured as all maps are.
-
-A live module becomes a Network: its neurons are read, its wiring is measured, and nothing of it is
-guessed.
+`from_module` is the entry. What lies behind the last neurons of a module is its read-out
+(`read_out`): a linear map, measured like the others, whose values some rule over the steps joins.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,28 +16,38 @@ from ..cards.neuron import NeuronModel, so_far
 from ..cards.read import load, switched
 from ..core.arrays import Floats
 from ..core.errors import RefsimError, listed, option
-from ..files.affine import agree, check_room, random_inputs, unit_answers
+from ..files.affine import agree, check_matrix_size, join_delays, random_inputs, unit_answers
 from ..networks.connection import Connection
 from ..networks.network import Network, positive_time
-from .as_called import Looked, looked_into
-from .find import POOLING, Neurons, Part, own_step, read_part, recurrent_matrix
-from .measure import INPUT, Bench, Wiring, drawn, measure, reach, sizes_of, usual_suspects
-from .run import Tried
+from .call import Answer
+from .find import POOLING, NeuronLayer, Neurons, declared_step, measured_recurrence, read_part
+from .measure import (
+    INPUT,
+    Bench,
+    Wiring,
+    find_unjudged,
+    measure_wiring,
+    random_signals,
+    sizes_of,
+    usual_suspects,
+)
+from .run import DryRun
+from .shared import Inspection, inspected
 
-# Steps of a module that gives one answer for all of them: the sum and mean of two equal numbers are
-# exact; more show that no step is left out.
+# A module that gives one answer for all steps runs two, since the sum and the mean of two equal
+# numbers are exact. Then it runs five, which show that it leaves out no step.
 _STEPS, _MORE_STEPS = 2, 5
 
 
 @dataclass(frozen=True)
-class Behind:
-    """A read-out.
+class ReadOut:
+    """The map behind the last neurons, and the rule that joins its values.
 
     Attributes
     ----------
     rule : {"mean", "sum", "last", "max"}
-        Over the steps; the mean where a module gives a value a step and leaves it to its caller
-        what becomes of them.
+        How the values of the steps are joined. It is the mean where a module returns a value a step
+        and leaves the rule to its caller.
     weights : dict of (source, delay) to (n_out, n_source)
     bias : (n_out,)
     """
@@ -55,21 +62,24 @@ class _Unread(Exception):
 
 
 def read_out(
-    module: nn.Module, tried: Tried, heard: Sequence[bool], kinds: Sequence[str]
-) -> Behind | str | None:
+    module: nn.Module, tried: DryRun, sends: Sequence[bool], kinds: Sequence[str]
+) -> ReadOut | str | None:
     """Return the read-out of a module.
-
-    None where its last neurons are what decides, and in words why nobody can say.
 
     Parameters
     ----------
-    heard : sequence of bool, one a layer
-        Whether other layers can hear it: of a readout they hear nothing.
+    sends : sequence of bool, one a layer
+        Whether other layers can receive its output; that of a readout they cannot.
     kinds : sequence of str, one a layer
-        "spikes", "membrane" of a readout, or what a readout makes of the steps: by which rule its
-        own output decides.
+        What the output of the layer decides by: "spikes", the "membrane" of a readout, or the rule
+        of a readout over the steps.
+
+    Returns
+    -------
+    ReadOut, str or None
+        None where the last neurons themselves decide; a sentence where the read-out cannot be read.
     """
-    parts = reach(module, tried).behind
+    parts = find_unjudged(module, tried).behind
     if tried.answer is None:
         return (
             (
@@ -79,11 +89,12 @@ def read_out(
             if parts
             else None
         )
+    # What cannot be read is said in words, since the neurons can be judged without it.
     try:
         found = _measured(module, tried)
         if _is_last_layer(found, tried, kinds, whole=tried.answer.whole):
             return None
-        _check_sources(found, tried, heard)
+        _check_sources(found, tried, sends)
     except (_Unread, RefsimError) as reason:
         return f"{_named(parts)} its last neurons{_joined(parts)}{_said(reason)}"
     return found
@@ -105,13 +116,13 @@ def _said(reason: Exception) -> str:
     return str(reason).removeprefix("module: ").rstrip(".")
 
 
-def _measured(module: nn.Module, tried: Tried) -> Behind:
+def _measured(module: nn.Module, tried: DryRun) -> ReadOut:
     """Measure what a module gives.
 
     Raises
     ------
     _Unread, RefsimError
-        Where it is no map of spikes and input, or no rule over the steps makes it.
+        Where it is no map of spikes and input, or no rule over the steps explains it.
     """
     bench = Bench(module, tried)
     if _answer(bench).whole:
@@ -122,14 +133,16 @@ def _measured(module: nn.Module, tried: Tried) -> Behind:
     return found
 
 
-def _answer(bench: Bench) -> Any:
+def _answer(bench: Bench) -> Answer:
+    """Return how the output of a module lies in time, which is known here."""
     assert bench.tried.answer is not None
     return bench.tried.answer
 
 
 def _gave(bench: Bench, given: Mapping[int, Sequence[Tensor]], n_samples: int) -> list[Tensor]:
-    """Return what the module gives, (n_samples, n) float64 a step or for the whole record, where
-    numbers are put in at sources.
+    """Return what the module returns, where sources send the given numbers.
+
+    It is (n_samples, n) float64 for each step, or once for the whole record.
     """
     bench.answers(given, n_samples)
     try:
@@ -139,15 +152,16 @@ def _gave(bench: Bench, given: Mapping[int, Sequence[Tensor]], n_samples: int) -
 
 
 def _bias(bench: Bench) -> list[Floats]:
-    """Return what comes without any input, step by step or once.
+    """Return the output without any input, step by step or once.
 
-    It must be numbers, the same when it is run again, and no membrane's.
+    It must be finite, the same in another run, and must not depend on the membranes of layers.
     """
     silence, again = ([each[0].numpy() for each in _gave(bench, {}, 1)] for _ in range(2))
+    # States of NaN spread to all that depends on them.
     bench.mark = float("nan")
-    told = _gave(bench, {}, 1)
+    from_states = _gave(bench, {}, 1)
     bench.mark = 0.0
-    if any(each.isnan().any() for each in told) and all(
+    if any(each.isnan().any() for each in from_states) and all(
         np.isfinite(each).all() for each in silence
     ):
         raise _Unread("hangs on the membrane or current of a layer, not on its spikes alone")
@@ -158,40 +172,43 @@ def _bias(bench: Bench) -> list[Floats]:
     return silence
 
 
-def _step_by_step(bench: Bench, silence: Sequence[Floats]) -> Behind:
-    """Return the map of a module that gives a value a step."""
+def _step_by_step(bench: Bench, silence: Sequence[Floats]) -> ReadOut:
+    """Return the read-out of a module that returns a value a step."""
+    # A bias that changes from step to step is no bias of a card.
     bias, weights = silence[0], {}
     if not all(agree(each, bias, np.abs(bias)) for each in silence):
         raise _Unread("gives other numbers from step to step without any input")
-    for source, n in _told_by(bench):
+    # The map is measured on unit inputs, and checked on random numbers in all steps.
+    for source, n in _sources_of_output(bench):
         found = unit_answers(lambda x, source=source: _gave(bench, {source: [x]}, len(x)), n)  # type: ignore[misc]
         for delay, answer in enumerate(found[: bench.latest + 1]):
             once = answer - found[delay - 1] if delay and bench.stays(source) else answer
             if once.any():
                 weights[source, delay] = np.ascontiguousarray(once.T)
-    given = drawn(bench, sizes_of(bench.tried))
+    given = random_signals(bench, sizes_of(bench.tried))
     for step, each in enumerate(_gave(bench, given, len(given[INPUT][0]))):
         expected, size = _expected(bench, weights, bias, given, step)
         if not agree(each.numpy(), expected, size):
             raise _Unread(f"is not linear{usual_suspects(bench)}, or remembers earlier steps")
-    return Behind("mean", weights, bias)
+    return ReadOut("mean", weights, bias)
 
 
-def _whole(bench: Bench, silence: Sequence[Floats]) -> Behind:
-    """Return map and rule of a module that gives one answer for all steps.
+def _whole(bench: Bench, silence: Sequence[Floats]) -> ReadOut:
+    """Return the read-out of a module that gives one answer for all steps.
 
-    Of a map that hears the same in all steps each rule makes that map, but for the sum, which makes
-    so many of it.
+    Its map is measured with the same input in all steps. Every rule then returns the map itself,
+    but for the sum, which returns it times the number of steps.
     """
     once: dict[tuple[int, int], Floats] = {}
-    for source, n in _told_by(bench):
+    for source, n in _sources_of_output(bench):
 
         def answer(x: Tensor, source: int = source) -> list[Tensor]:
             return _gave(bench, {source: [x] * bench.steps}, len(x))
 
-        held = unit_answers(answer, n)[0]
-        if held.any():
-            once[source, 0] = np.ascontiguousarray(held.T)
+        constant = unit_answers(answer, n)[0]
+        if constant.any():
+            once[source, 0] = np.ascontiguousarray(constant.T)
+    # Random numbers that differ from step to step tell the rules apart; more steps confirm it.
     fit = [
         found
         for rule in OVER_STEPS
@@ -208,16 +225,14 @@ def _whole(bench: Bench, silence: Sequence[Floats]) -> Behind:
 
 def _by_rule(
     rule: str, once: Mapping[tuple[int, int], Floats], bias: Floats, n_steps: int
-) -> Behind:
+) -> ReadOut:
     share = 1 / n_steps if rule == "sum" else 1.0
-    return Behind(rule, {key: weight * share for key, weight in once.items()}, bias * share)
+    return ReadOut(rule, {key: weight * share for key, weight in once.items()}, bias * share)
 
 
-def _fits(bench: Bench, found: Behind) -> bool:
-    """Whether a rule over the steps of a map gives what the module gives, for random numbers from
-    all sources in all steps.
-    """
-    given = drawn(bench, sizes_of(bench.tried))
+def _fits(bench: Bench, found: ReadOut) -> bool:
+    """Return whether a read-out explains the output for random numbers from all sources."""
+    given = random_signals(bench, sizes_of(bench.tried))
     answer = _gave(bench, given, len(given[INPUT][0]))[0].numpy()
     rows = [_expected(bench, found.weights, found.bias, given, step) for step in range(bench.steps)]
     values, size = (
@@ -227,8 +242,8 @@ def _fits(bench: Bench, found: Behind) -> bool:
     return agree(answer, so_far(values, found.rule)[-1], size)
 
 
-def _told_by(bench: Bench) -> list[tuple[int, int]]:
-    """Return the sources that change what the module gives, with their sizes."""
+def _sources_of_output(bench: Bench) -> list[tuple[int, int]]:
+    """Return the sources on which the output of a module depends, with their sizes."""
     quiet, found = _gave(bench, {}, len(random_inputs(1))), []
     for source, n in sizes_of(bench.tried).items():
         x = random_inputs(n)
@@ -238,7 +253,7 @@ def _told_by(bench: Bench) -> list[tuple[int, int]]:
                 _gave(bench, {source: [x] * bench.steps}, len(x)), quiet, strict=True
             )
         ):
-            check_room(_answer(bench).n, n, "module: what it gives")
+            check_matrix_size(_answer(bench).n, n, "module: what it gives")
             found.append((source, n))
     return found
 
@@ -250,9 +265,7 @@ def _expected(
     given: Mapping[int, Sequence[Tensor]],
     step: int,
 ) -> tuple[Floats, Floats]:
-    """Return what a map makes of the numbers that were put in, and the size of its terms,
-    (n_samples, n_out).
-    """
+    """Return the output of a map, and the size of its terms, each (n_samples, n_out)."""
     terms = [
         (given[source][0 if bench.stays(source) else step - delay].numpy(), weight)
         for (source, delay), weight in weights.items()
@@ -265,11 +278,12 @@ def _expected(
     )
 
 
-def _is_last_layer(found: Behind, tried: Tried, kinds: Sequence[str], *, whole: bool) -> bool:
-    """Whether what a module gives decides as the output of its last layer does.
+def _is_last_layer(found: ReadOut, tried: DryRun, kinds: Sequence[str], *, whole: bool) -> bool:
+    """Return whether the output of a module decides as the output of its last layer does.
 
-    That output itself, a multiple of it, or its sum or mean.
+    It does where it is that output itself, a positive multiple of it, or its sum or mean.
     """
+    # Any other source, or a bias, makes another decision.
     last = len(tried.parts) - 1
     if set(found.weights) != {(last, 0)} or found.bias.any():
         return False
@@ -285,11 +299,12 @@ def _is_last_layer(found: Behind, tried: Tried, kinds: Sequence[str], *, whole: 
     return bool(same and found.rule == "last")
 
 
-def _check_sources(found: Behind, tried: Tried, heard: Sequence[bool]) -> None:
+def _check_sources(found: ReadOut, tried: DryRun, sends: Sequence[bool]) -> None:
+    """Refuse a read-out of nothing, or of the membrane of a readout."""
     if not found.weights:
         raise _Unread("is the same whatever its neurons fire")
     for source, _delay in found.weights:
-        if source != INPUT and not heard[source]:
+        if source != INPUT and not sends[source]:
             raise _Unread(
                 f"is made of '{tried.parts[source].name}', a readout, of which other layers hear "
                 "nothing"
@@ -309,39 +324,45 @@ def from_module(
     Parameters
     ----------
     module : nn.Module
-        It is copied, and not changed.
+        A copy of it is run; the module itself does not change.
     dt : float or str, optional
         Duration of a step, where no layer says it.
     input_shape : tuple of int, optional
-        Of one sample in one step, such as (2, 34, 34); by default as wide as the first Linear.
+        The shape of one sample in one step, such as (2, 34, 34); by default as wide as the first
+        Linear.
     layout : {"step", "time first", "batch first", "batch and time", "held"}, optional
-        How its forward takes its input; by default the first that it can be run in.
+        How its forward takes its input; by default the first one in which it runs.
     neurons_only : bool
-        Leave out the read-out behind its last neurons.
+        Whether to leave out the read-out behind its last neurons.
+
+    Returns
+    -------
+    Network
 
     Raises
     ------
     RefsimError
-        For a layer that refsim does not read, an option that no card can say, or what is not linear
-        between layers.
+        Where refsim does not read a layer, no card can express an option, or a map between layers
+        is not linear.
     """
     if hasattr(module, "_orig_mod"):
         raise RefsimError(
             "module: was made by torch.compile, and nobody can look into what it runs; give the "
             "module that was compiled."
         )
-    with looked_into(module, None if input_shape is None else tuple(input_shape), layout) as looked:
+    with inspected(module, None if input_shape is None else tuple(input_shape), layout) as looked:
         return _network(module, looked, dt, neurons_only=neurons_only)
 
 
-def _network(module: nn.Module, looked: Looked, dt: object, *, neurons_only: bool) -> Network:
+def _network(module: nn.Module, looked: Inspection, dt: object, *, neurons_only: bool) -> Network:
     """Measure a module and read its layers."""
     tried, step = looked.tried, _step(looked.parts, dt)
-    wiring = measure(module, tried)
+    wiring = measure_wiring(module, tried)
     neurons = [
         read_part(part, shape, step) for part, shape in zip(tried.parts, tried.shapes, strict=True)
     ]
     _check_pooled(tried.parts, neurons, wiring)
+    # Spikes of a layer with latency arrive one step later than measured.
     late = {
         index
         for index, each in enumerate(neurons)
@@ -353,14 +374,16 @@ def _network(module: nn.Module, looked: Looked, dt: object, *, neurons_only: boo
         else read_out(
             module,
             tried,
-            [_heard(read.model) for read in neurons],
+            [_sends(read.model) for read in neurons],
             [_kind(read.model) for read in neurons],
         )
     )
+    # A readout whose membrane other layers receive needs another option of its card.
     sources = {source for _, source, _ in wiring.weights} | (
-        {source for source, _ in behind.weights} if isinstance(behind, Behind) else set()
+        {source for source, _ in behind.weights} if isinstance(behind, ReadOut) else set()
     )
     rows: list[tuple[object, ...]] = []
+    # Each layer is its connections, its bias, its card and its own parameters.
     for index, (part, shape, read) in enumerate(
         zip(tried.parts, tried.shapes, neurons, strict=True)
     ):
@@ -368,11 +391,17 @@ def _network(module: nn.Module, looked: Looked, dt: object, *, neurons_only: boo
         model = read.model
         if model.convention.get("spikes") == "none" and index in sources:
             model = switched(model, spikes="none, heard")
-        found = _connections(_by_source(wiring, index), late)
+        arriving = {
+            (source, delay): weight
+            for (target, source, delay), weight in wiring.weights.items()
+            if target == index
+        }
+        found = _connections(arriving, late)
         if read.recurrent is not None:
-            weight, more = recurrent_matrix(
+            weight, more = measured_recurrence(
                 read.recurrent, shape, f"{part.where}: its recurrent map"
             )
+            # Where the map is not asked before the first step, its bias is missing there too.
             if read.recurrent.late and np.any(more):
                 model, own = (
                     switched(model, bias="to the input, from the second step on"),
@@ -387,13 +416,11 @@ def _network(module: nn.Module, looked: Looked, dt: object, *, neurons_only: boo
                 "of another layer; a membrane that is passed on is not read."
             )
         rows.append((found, bias if np.any(bias) else None, model, own))
-    if isinstance(behind, Behind):
-        by_source: dict[int, dict[int, Floats]] = {}
-        for (source, delay), weight in behind.weights.items():
-            by_source.setdefault(source, {})[delay] = weight
+    # A read-out is one layer more, with a card of its own.
+    if isinstance(behind, ReadOut):
         rows.append(
             (
-                _connections(by_source, late),
+                _connections(behind.weights, late),
                 behind.bias if np.any(behind.bias) else None,
                 load(f"readout_{behind.rule}"),
             )
@@ -405,64 +432,38 @@ def _network(module: nn.Module, looked: Looked, dt: object, *, neurons_only: boo
     return replace(network, undecided=behind) if isinstance(behind, str) else network
 
 
-def _heard(model: NeuronModel) -> bool:
-    """Whether other layers can hear a neuron.
+def _sends(model: NeuronModel) -> bool:
+    """Return whether other layers can receive the output of a neuron.
 
-    Of a readout without a convention they hear nothing.
+    They cannot receive that of a readout without a convention.
     """
     return not model.discrete.readout or bool(model.convention)
 
 
 def _kind(model: NeuronModel) -> str:
-    """Return by what the output of a layer decides.
-
-    Its spikes, its membrane, or what it makes of the steps.
-    """
+    """Return what the output of a layer decides by: spikes, its membrane, or a rule over steps."""
     return model.discrete.over_steps or ("membrane" if model.discrete.readout else "spikes")
 
 
-def _connections(by_source: Mapping[int, dict[int, Floats]], late: set[int]) -> list[Connection]:
-    """Return the connections of a layer from weights by source and delay.
+def _connections(weights: Mapping[tuple[int, int], Floats], late: set[int]) -> list[Connection]:
+    """Return the connections of a layer from its weights by (source, delay).
 
-    Layers that are late are heard a step later.
+    Spikes of layers with latency, the `late` ones, take one step more.
     """
+    by_source: dict[int, dict[int, Floats]] = {}
+    for (source, delay), weight in weights.items():
+        by_source.setdefault(source, {})[delay] = weight
     return [
         Connection(
             weight, source="input" if source == INPUT else source, delay=delay + (source in late)
         )
         for source, delays in by_source.items()
-        for weight, delay in _together(delays)
+        for weight, delay in join_delays(delays)
     ]
 
 
-def _by_source(wiring: Wiring, index: int) -> dict[int, dict[int, Floats]]:
-    """Return what leads to a layer, by source and delay."""
-    found: dict[int, dict[int, Floats]] = {}
-    for (target, source, delay), weight in wiring.weights.items():
-        if target == index:
-            found.setdefault(source, {})[delay] = weight
-    return found
-
-
-def _together(delays: dict[int, Floats]) -> list[tuple[Floats, Any]]:
-    """Return weights with their delays.
-
-    One weight, and a delay an input, where each input has one delay alone, as behind axonal delays.
-    """
-    steps = np.array(list(delays))
-    heard = np.array([weight.any(axis=0) for weight in delays.values()])  # (delays, inputs)
-    if len(steps) == 1 or (heard.sum(axis=0) > 1).any():
-        return [(weight, delay) for delay, weight in delays.items()]
-    return [
-        (
-            np.sum(list(delays.values()), axis=0),
-            np.where(heard.any(axis=0), steps[heard.argmax(axis=0)], steps.min()),
-        )
-    ]
-
-
-def _check_pooled(parts: Sequence[Part], neurons: Sequence[Neurons], wiring: Wiring) -> None:
-    """Refuse a max pool over layers whose spikes may be other numbers than 1."""
+def _check_pooled(parts: Sequence[NeuronLayer], neurons: Sequence[Neurons], wiring: Wiring) -> None:
+    """Refuse a max pool over layers whose output may be other numbers than 0 and 1."""
     for target, source, _ in wiring.weights:
         if parts[target].framework is POOLING and (
             neurons[source].model.discrete.payload or neurons[source].model.discrete.readout
@@ -475,11 +476,12 @@ def _check_pooled(parts: Sequence[Part], neurons: Sequence[Neurons], wiring: Wir
             )
 
 
-def _step(parts: Sequence[Part], dt: object) -> float:
-    """Return the duration of a step, as given or as all layers that know it say."""
+def _step(parts: Sequence[NeuronLayer], dt: object) -> float:
+    """Return the duration of a step in seconds, as given or as the layers that know it say."""
     if dt is not None:
         return positive_time(dt, "module: dt")
-    said = {own for part in parts if (own := own_step(part)) is not None}
+    # Layers may say it, and all that do must agree.
+    said = {own for part in parts if (own := declared_step(part)) is not None}
     if len(said) > 1:
         raise RefsimError(
             "module: its layers were made for steps of "

@@ -1,9 +1,8 @@
-"""Whether a module hands its layers of neurons the states that they had.
+"""One run of a module on zeros, which shows how it works: the dry run.
 
-A layer that starts elsewhere, or is set back each step, is another neuron.
-
-Run a module once on zeros to see how it takes its input, in which order its layers of neurons run,
-and what they give.
+`dry_run` finds how the module takes its input, in which order its layers of neurons run, and what
+they return. `state_fault` then asks whether the module hands each layer the state that it had: a
+layer that starts elsewhere, or is set back in each step, is another neuron than its card says.
 """
 
 import inspect
@@ -20,88 +19,100 @@ from .call import (
     Answer,
     Feeding,
     answer_of,
-    heard,
+    first_argument,
     in_time,
     needed_states,
     states_taken,
     ways_to_carry,
 )
-from .find import POOLING, Part, attribute, framework_of
+from .find import POOLING, NeuronLayer, attribute, framework_of
 from .frameworks.framework import first
-from .frameworks.refsim import OWN
-from .states import expect, forget, parts_inside, places, shown_states, tensors_in, twin
+from .frameworks.refsim import REFSIM
+from .states import (
+    evaluation_copy,
+    expect,
+    forget,
+    parts_inside,
+    shown_states,
+    tensor_identities,
+    tensors_in,
+    zeros_for,
+)
 
-_NONE: tuple[Any, ...] = ()
-_ASTRAY = (
+_NOT_CONTINUED = (
     "does not go on from the state that it had: it starts from another, is set back or changed "
     "between steps, or its state is not handed back; "
     "keep it in the module, or let forward(x, a=None, b=None) return (output, a, b)"
 )
-# The start, the first state that is handed on, and one that was handed on before.
+# Three steps show the start, the first state that is handed on, and one handed on before.
 _STEPS_WATCHED = 3
 
 
-class Astray(str):
-    """Why a layer is no neuron of its card, whatever its input is like."""
+class StateFault(str):
+    """Why a layer is no neuron of its card, whatever layout its input has."""
 
     __slots__ = ()
 
 
-def astray(module: nn.Module, parts: tuple[Part, ...], feeding: Feeding, n_samples: int) -> str:
-    """Return the first layer whose states are not those that it had, or whose parameters change
-    while it runs, and what to do; or nothing.
+def state_fault(
+    module: nn.Module, parts: tuple[NeuronLayer, ...], feeding: Feeding, n_samples: int
+) -> str:
+    """Return the first layer that does not go on from its own state, in words; empty for none.
 
-    Each layer is given random numbers in place of its input, and must answer in each step as a copy
-    of it that is stepped by itself. refsim's own layers keep their states themselves and may draw
-    random numbers; they are not asked, nor are pools, which have none.
+    A layer whose parameters change while it runs is reported too. Each layer is given random
+    numbers in place of its input, and must answer in each step as a copy of it that runs by itself.
+    Layers of refsim are left out, since they keep their states themselves and may draw random
+    numbers; pools are left out, since they have no states.
 
     Parameters
     ----------
-    parts : tuple of Part
+    module : nn.Module
+    parts : tuple of NeuronLayer
     feeding : Feeding
         How the module is run.
     n_samples : int
     """
-    copied, found = twin(module), list[str]()
+    copied, found = evaluation_copy(module), list[str]()
+    # Each layer is replaced by one that compares it with copies of itself.
     inside = dict(copied.named_modules())
     for part in parts:
-        if part.framework not in (OWN, POOLING):
-            inside[part.name].forward = _beside(inside[part.name], part, n_samples, found)
-    like = next(
-        (each for each in nn.Module.parameters(copied) if each.is_floating_point()), torch.zeros(1)
-    )
+        if part.framework not in (REFSIM, POOLING):
+            inside[part.name].forward = _watched(inside[part.name], part, n_samples, found)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         feeding.run(
             copied,
-            [torch.zeros(n_samples, feeding.width, dtype=like.dtype, device=like.device)]
-            * _STEPS_WATCHED,
+            [zeros_for(copied, n_samples, feeding.width)] * _STEPS_WATCHED,
         )
-    return Astray(found[0]) if found else ""
+    return StateFault(found[0]) if found else ""
 
 
-def _beside(inner: nn.Module, part: Part, n_samples: int, found: list[str]) -> Callable[..., Any]:
-    """Return a forward that steps a layer as it is called, and beside it copies that go on from
-    their own last state.
+def _watched(
+    inner: nn.Module, part: NeuronLayer, n_samples: int, found: list[str]
+) -> Callable[..., object]:
+    """Return a forward that runs a layer as it is called, and two copies from their own states.
+
+    Where the layer differs from a copy, and the copies agree, the fault is added to `found`.
     """
     called = inner.forward
-    copies = [_Alone(inner, part, n_samples) for _ in range(2)]
+    copies = [_SteppedApart(inner, part, n_samples) for _ in range(2)]
+    # The same random numbers for the layer and its copies, the same in each run.
     random, numbers = torch.Generator().manual_seed(0), _numbers(inner, part)
 
-    def forward(x: Tensor, *states: Any, **more: Any) -> Any:
+    def forward(x: Tensor, *states: object, **more: object) -> object:
         drawn = 3 * torch.randn(x.shape, generator=random, dtype=torch.float64).to(x)
         given = _in_order(called, drawn, states, more)
         output = called(drawn, *states, **more)
         own, again = (copy.step(drawn, given) for copy in copies)
-        # A layer that draws random numbers is refused, or told, for that.
+        # Copies that differ draw random numbers, which is reported elsewhere.
         if not _same(output, own) and _same(own, again):
-            found.append(f"'{part.name}' {_moved(inner, part, numbers) or _ASTRAY}")
+            found.append(f"'{part.name}' {_moved(inner, part, numbers) or _NOT_CONTINUED}")
         return output
 
     return forward
 
 
-def _numbers(inner: nn.Module, part: Part) -> dict[str, Any]:
-    """Return the attributes of a layer that its card reads, as they are now."""
+def _numbers(inner: nn.Module, part: NeuronLayer) -> dict[str, object]:
+    """Return the attributes of a layer that its card reads, with their present values."""
     now, said = replace(part, module=inner), part.layer
     paths = (
         {path.removesuffix("?"): attribute(now, path) for path in said.attributes.values()}
@@ -114,11 +125,8 @@ def _numbers(inner: nn.Module, part: Part) -> dict[str, Any]:
     }
 
 
-def _moved(inner: nn.Module, part: Part, numbers: dict[str, Any]) -> str:
-    """Return that a parameter is not what it was at the start, which a card cannot say.
-
-    Nothing where none moved.
-    """
+def _moved(inner: nn.Module, part: NeuronLayer, numbers: dict[str, object]) -> str:
+    """Return in words which parameters changed since the start; empty where none did."""
     now = _numbers(inner, part)
     moved = [
         path
@@ -133,30 +141,28 @@ def _moved(inner: nn.Module, part: Part, numbers: dict[str, Any]) -> str:
     )
 
 
-def _alike(start: Any, now: Any) -> bool:
+def _alike(start: object, now: object) -> bool:
+    """Return whether two values of a parameter are equal."""
     ours, theirs = (torch.as_tensor(each, dtype=torch.float64) for each in (start, now))
     return ours.shape == theirs.shape and torch.equal(ours, theirs)
 
 
-class _Alone:
-    """A copy of a layer, stepped by itself."""
+class _SteppedApart:
+    """A copy of a layer that runs by itself, and goes on from its own state."""
 
-    def __init__(self, inner: nn.Module, part: Part, n_samples: int) -> None:
-        self.inner, self.handed_on, self.last, self.n_given = (
-            twin(inner),
-            part.framework.handed_on,
-            _NONE,
-            0,
-        )
+    def __init__(self, inner: nn.Module, part: NeuronLayer, n_samples: int) -> None:
+        self.inner, self.handed_on = evaluation_copy(inner), part.framework.handed_on
+        self.last: tuple[object, ...] = ()  # the states of its last step
+        self.n_given = 0  # how many states it could not run without
         forget(self.inner)
         expect(self.inner, n_samples)
 
-    def step(self, x: Tensor, given: tuple[Any, ...]) -> Any:
-        """Return its output.
+    def step(self, x: Tensor, given: tuple[object, ...]) -> Any:
+        """Return the output of one step.
 
-        A layer that cannot do without states (snnTorch's RSynaptic that resets at once) starts from
-        those that it is `given`, if they are all 0, and goes on from its own, the last of what it
-        returns.
+        A layer that cannot run without states, such as snnTorch's RSynaptic that resets at once,
+        starts from those that it is `given`, if they are all 0. Its own states are then the last
+        things that it returns.
         """
         try:
             output = self.inner.forward(x, *self.last)
@@ -164,6 +170,7 @@ class _Alone:
             if self.last or not given or any(state.any() for state in tensors_in(given)):
                 raise
             self.n_given = len(given)
+            # It could not run without states, and is given those of the first step.
             output = self.inner.forward(x, *given)
         if self.handed_on:
             self.last = (output[1],)
@@ -173,9 +180,9 @@ class _Alone:
 
 
 def _in_order(
-    called: Callable[..., Any], x: Tensor, states: tuple[Any, ...], more: dict[str, Any]
-) -> tuple[Any, ...]:
-    """Return the states of a call in the order of the layer's own arguments."""
+    called: Callable[..., object], x: Tensor, states: tuple[object, ...], more: dict[str, object]
+) -> tuple[object, ...]:
+    """Return the states of a call in the order of the arguments of the layer."""
     return (
         tuple(inspect.signature(called).bind(x, *states, **more).arguments.values())[1:]
         if more
@@ -183,8 +190,8 @@ def _in_order(
     )
 
 
-def _same(output: Any, own: Any) -> bool:
-    """Whether two answers hold the same numbers, to within the rounding of one step."""
+def _same(output: object, own: object) -> bool:
+    """Return whether two answers hold the same numbers, to within the rounding of one step."""
     pairs = zip(tensors_in((first(output), output)), tensors_in((first(own), own)), strict=False)
     return all(
         a.shape == b.shape
@@ -194,43 +201,56 @@ def _same(output: Any, own: Any) -> bool:
     )
 
 
-BATCH, _STEPS = 3, 2  # two numbers that cannot be taken for one another
+BATCH, _STEPS = 3, 2  # two different numbers, so that no axis is taken for the other
 _SHAPE = option("input_shape", (2, 34, 34))  # an example
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What a run showed: how the module is fed.
+class DryRun:
+    """What a run on zeros showed.
 
-    Of each layer of neurons, in the order in which a step runs them, shape, output and states by
-    place; what it gives.
+    Attributes
+    ----------
+    feeding : Feeding
+        How the module takes its input.
+    parts : tuple of NeuronLayer
+        Its layers of neurons, in the order in which a step runs them.
+    shapes, outputs, states : tuple
+        The shape of each layer without batch and time, its first output, and its states by place.
+    answer : Answer or None
+        How what the module returns lies in time; None where it is no batch of numbers.
     """
 
     feeding: Feeding
-    parts: tuple[Part, ...]
+    parts: tuple[NeuronLayer, ...]
     shapes: tuple[tuple[int, ...], ...]
-    outputs: tuple[Any, ...]
+    outputs: tuple[object, ...]
     states: tuple[Mapping[tuple[str, str], Tensor], ...]
     answer: Answer | None = None
 
 
-def try_out(
-    module: nn.Module, parts: Sequence[Part], shape: tuple[int, ...] | None, layout: str | None
-) -> Tried:
+def dry_run(
+    module: nn.Module,
+    parts: Sequence[NeuronLayer],
+    shape: tuple[int, ...] | None,
+    layout: str | None,
+) -> DryRun:
     """Run a copy of a module on zeros.
 
     Parameters
     ----------
-    parts : sequence of Part
+    module : nn.Module
+    parts : sequence of NeuronLayer
+        Its layers of neurons.
     shape : tuple of int or None
-        Of one sample in one step; None: as wide as one of its Linear layers.
+        The shape of one sample in one step; None: as wide as one of its Linear layers.
     layout : str or None
         One of ``LAYOUTS``; None: the first that fits.
 
     Raises
     ------
     RefsimError
-        With what was tried, and the option to give.
+        Where the module runs in no layout; the message says what was tried, and what to give.
     """
     if any(each.is_meta for each in (*nn.Module.parameters(module), *nn.Module.buffers(module))):
         raise RefsimError(
@@ -245,19 +265,22 @@ def try_out(
         raise RefsimError(
             f"module: layout must be one of {', '.join(map(repr, LAYOUTS))}, but is {layout!r}."
         )
+    # Without a shape, the widths of the Linear layers are tried.
     shapes = [tuple(shape)] if shape is not None else widths(module)
     if not shapes:
         raise RefsimError(f"module: does not say how wide its input is; give it, as in {_SHAPE}.")
-    tried: dict[str, list[str]] = {}  # why, and in which layouts
+    # Every width and layout is tried, the likeliest first, until one fits.
+    tried: dict[str, list[str]] = {}  # reasons, and the layouts that failed for them
     for each in shapes:
         for name in [layout] if layout else likely(parts):
-            found: Tried | str = ""
+            found: DryRun | str = ""
             for carries in ways_to_carry(module) if name == "step" else ("",):
                 found = _try(module, parts, Feeding(name, each, carries=carries))
-                if isinstance(found, Tried):
+                if isinstance(found, DryRun):
                     return _with_states(module, parts, found)
             assert isinstance(found, str)
-            if isinstance(found, Astray):
+            # Another layout would not help a layer that loses its state.
+            if isinstance(found, StateFault):
                 raise RefsimError(f"module: {found}.")
             if each == shapes[0]:
                 tried.setdefault(found, []).append(repr(name))
@@ -272,9 +295,10 @@ def try_out(
     )
 
 
-def _mixed(parts: Sequence[Part]) -> str:
-    """Return that some layers take one step a call and others all steps at once, which nothing can
-    feed; nothing where they agree.
+def _mixed(parts: Sequence[NeuronLayer]) -> str:
+    """Return that some layers take one step a call and others all steps at once.
+
+    No input fits both. The answer is empty where the layers agree.
     """
     single, whole = (
         [part.name for part in parts if part.axes in axes]
@@ -289,24 +313,25 @@ def _mixed(parts: Sequence[Part]) -> str:
     )
 
 
-def _with_states(module: nn.Module, parts: Sequence[Part], found: Tried) -> Tried:
-    """Return a run with states handed back, where one without them went well, but the module gives
-    as many beside its output as it can take beside its input.
+def _with_states(module: nn.Module, parts: Sequence[NeuronLayer], found: DryRun) -> DryRun:
+    """Return a run with states handed back, where the module seems to want that, else the same run.
+
+    It does where it returns as many things beside its output as it can take beside its input.
     """
     feeding, taken = found.feeding, states_taken(module)
     if (
         feeding.layout != "step"
         or feeding.carries
         or not taken
-        or feeding.given_back(twin(module), BATCH) != taken
+        or feeding.given_back(evaluation_copy(module), BATCH) != taken
     ):
         return found
     again = _try(module, parts, replace(feeding, carries="rest"))
-    return again if isinstance(again, Tried) else found
+    return again if isinstance(again, DryRun) else found
 
 
 def widths(module: nn.Module) -> list[tuple[int, ...]]:
-    """Return the widths that its linear maps, or layers that say theirs, take."""
+    """Return the widths of the input that its linear maps, or its layers, ask for."""
     found: list[int | None] = []
     for part in parts_inside(module):
         framework = framework_of(part)
@@ -320,8 +345,8 @@ def widths(module: nn.Module) -> list[tuple[int, ...]]:
     return list(dict.fromkeys((each,) for each in found if each))
 
 
-def likely(parts: Sequence[Part]) -> tuple[str, ...]:
-    """Return the layouts that the layers can be fed in, the likeliest first."""
+def likely(parts: Sequence[NeuronLayer]) -> tuple[str, ...]:
+    """Return the layouts that fit the layers, the likeliest first."""
     axes = {part.axes for part in parts}
     if "batch and time" in axes:
         return ("batch and time", "batch first", "time first", "held")
@@ -330,23 +355,21 @@ def likely(parts: Sequence[Part]) -> tuple[str, ...]:
     return ("time first", "batch first", "held") if "time first" in axes else LAYOUTS
 
 
-def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | str:
-    """Return what a run showed, or why the layout does not fit."""
-    layout, copied = feeding.layout, twin(module)
+def _try(module: nn.Module, parts: Sequence[NeuronLayer], feeding: Feeding) -> DryRun | str:
+    """Return what a run in one layout showed, or why the layout does not fit."""
+    layout, copied = feeding.layout, evaluation_copy(module)
     inside = dict(copied.named_modules())
-    calls: dict[str, list[tuple[Tensor, Any]]] = {}
+    calls: dict[str, list[tuple[Tensor, object]]] = {}
     forget(copied)
-    before = {part.name: places(inside[part.name]) for part in parts}
+    # Hooks note what each layer is given and returns.
+    before = {part.name: tensor_identities(inside[part.name]) for part in parts}
     for part in parts:
         inside[part.name].register_forward_hook(
             lambda _part, given, output, name=part.name: calls.setdefault(name, []).append(
-                (heard(given), output)
+                (first_argument(given), output)
             )
         )
-    like = next(
-        (each for each in nn.Module.parameters(copied) if each.is_floating_point()), torch.zeros(1)
-    )
-    zeros = torch.zeros(BATCH, feeding.width, dtype=like.dtype, device=like.device)
+    zeros = zeros_for(copied, BATCH, feeding.width)
     try:
         with torch.no_grad():
             gave = feeding.run(copied, [zeros] * _STEPS)
@@ -360,12 +383,14 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
             if needed
             else first_line(error)
         )
+    # All layers must run, each as often as there are steps, on a batch of the right size.
     if missing := [part.name for part in parts if part.name not in calls]:
         return f"never runs '{missing[0]}'"
     named = {
         part.name: replace(part, axes=part.axes or _shown(calls[part.name][0][0], layout))
         for part in parts
     }
+    # Every layer must have run the same number of steps, which its calls show together.
     steps, shapes = set(), []
     for name, each in calls.items():
         part = named[name]
@@ -386,24 +411,21 @@ def _try(module: nn.Module, parts: Sequence[Part], feeding: Feeding) -> Tried | 
         )
     own = steps.pop() if layout == "held" else 0
     fed, ran = replace(feeding, own_steps=own), tuple(named[name] for name in calls)
-    if reason := astray(module, ran, fed, BATCH):
+    if reason := state_fault(module, ran, fed, BATCH):
         return reason
-    # refsim's own layers also keep the spikes that they sent, which a module may take by that name
+    # Layers of refsim also keep the spikes that they sent, which a module may read there.
     states = tuple(
-        {} if named[name].framework is OWN else shown_states(inside[name], before[name])
+        {} if named[name].framework is REFSIM else shown_states(inside[name], before[name])
         for name in calls
     )
     outputs = tuple(each[0][1] for each in calls.values())
-    return Tried(
+    return DryRun(
         fed, ran, tuple(shapes), outputs, states, answer_of(gave, layout, own or _STEPS, BATCH)
     )
 
 
 def _shown(given: Tensor, layout: str) -> str:
-    """Return how a part that does not care takes time.
-
-    One step a call, or many, in the order in which the module is fed.
-    """
+    """Return how a part that takes any layout takes time: as its input in the run shows."""
     if len(given) == BATCH:
         return "step"
     return "batch and time" if layout.startswith("batch") else "time and batch"

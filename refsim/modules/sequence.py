@@ -1,10 +1,8 @@
 """A feed-forward network over all steps of a record, layer after layer.
 
-The same numbers as one step a call, made in larger pieces.
-
-A Linear takes all steps at once, and only what remembers goes from step to step. For SLAYER's spike
-response neurons even that goes without autograd, since no gradient passes through their refractory
-response.
+`over_steps` gives the same numbers as one step a call, and is faster. A Linear takes all steps at
+once, and only a part with a memory goes from step to step. For the spike response neurons of SLAYER
+even that runs without autograd, since no gradient passes through their refractory response.
 """
 
 import functools
@@ -26,22 +24,22 @@ def over_steps(module: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor]]:
     Parameters
     ----------
     module : nn.Sequential
-        Of neurons and delays of refsim, and parts without a memory, which are called once with the
-        steps in the batch; a Sequential may hold others. Dropout silences an input for the whole
-        record. It is put back to its start, before and after.
+        Its parts are neurons and delays of refsim, parts without a memory, and other Sequentials.
+        A part without a memory is called once, with the steps in the batch. Dropout silences an
+        input for the whole record. The network is put back to its start before and after.
     x : Tensor (batch, ..., step)
 
     Returns
     -------
     output : Tensor (batch, ..., step)
-        Of the last part.
+        The output of the last part.
     layers : list of Tensor (batch, ..., step)
-        What each layer of neurons gives.
+        The output of each layer of neurons.
 
     Raises
     ------
     RefsimError
-        For a part that has a memory of another kind.
+        Where a part has a memory that is neither a neuron nor a delay of refsim.
 
     Notes
     -----
@@ -57,7 +55,7 @@ def over_steps(module: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor]]:
 
 
 def _over(part: nn.Module, x: Tensor, layers: list[Tensor], where: str) -> Tensor:
-    """Return what a part gives in all steps, (step, batch, ...)."""
+    """Return the output of a part in all steps, (step, batch, ...)."""
     if isinstance(part, nn.Sequential):
         for name, inner in part.named_children():
             x = _over(inner, x, layers, f"{where}.{name}")
@@ -70,6 +68,7 @@ def _over(part: nn.Module, x: Tensor, layers: list[Tensor], where: str) -> Tenso
         return layers[-1]
     if isinstance(part, AxonalDelay):
         return part.over_steps(x)
+    # What is left has no memory: it takes steps and batch as one axis.
     _check(part, where)
     if isinstance(part, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.AlphaDropout):
         kept: Tensor = part(torch.ones_like(x[0]))
@@ -79,6 +78,7 @@ def _over(part: nn.Module, x: Tensor, layers: list[Tensor], where: str) -> Tenso
 
 
 def _check(part: nn.Module, where: str) -> None:
+    """Refuse a part that has a memory of its own."""
     from .find import framework_of
 
     for name, inner in part.named_modules():
@@ -93,7 +93,8 @@ def _check(part: nn.Module, where: str) -> None:
 def _srm_slayer(part: SRMSlayer, x: Tensor) -> Tensor:
     """Return the spikes of SLAYER's neurons.
 
-    Potentials of all steps at once, then the refractory response, which passes no gradient on.
+    The potentials of all steps are computed at once, and then the refractory response, which passes
+    no gradient on.
     """
     if autocast_in_use(x.device):  # potentials stay float32, as in the layer's own forward
         with no_autocast(x.device):
@@ -107,7 +108,7 @@ def _srm_slayer(part: SRMSlayer, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _refractory(potential: Tensor, nu: tuple[float, ...], theta: float) -> Tensor:
-    """Return what a neuron's own spikes add to its potential, (step, batch, ...)."""
+    """Return what the spikes of a neuron add to its own potential, (step, batch, ...)."""
     n_steps, kernel = len(potential), potential.new_tensor(nu).view(-1, *[1] * (potential.ndim - 1))
     added = potential.new_zeros((n_steps + len(nu), *potential.shape[1:]))
     for step in range(n_steps):
@@ -118,10 +119,11 @@ def _refractory(potential: Tensor, nu: tuple[float, ...], theta: float) -> Tenso
 
 @functools.lru_cache(maxsize=8)
 def _response(kernel: tuple[float, ...], n_steps: int) -> Tensor:
-    """Return the matrix (step, step) float64 that folds a record with a kernel.
+    """Return the matrix (step, step) float64 that convolves a record with a kernel.
 
-    Row t holds what each step adds at t.
+    Row t holds what each step adds at step t.
     """
+    # Only past steps count, so that the matrix is lower triangular.
     lag = torch.arange(n_steps)[:, None] - torch.arange(n_steps)
     padded = torch.zeros(max(n_steps, len(kernel)), dtype=torch.float64)
     padded[: len(kernel)] = torch.tensor(kernel, dtype=torch.float64)

@@ -1,8 +1,9 @@
-"""The states of a module: put back to their start before a run, and put aside so that a run leaves
-no trace.
+"""The states of a module, and copies of it: what lets refsim run a module and leave no trace.
 
-Which parts of a module that is set to train answer otherwise in evaluation, in which it is read and
-judged.
+`forget` puts states back to their start, and `put_aside` saves and restores all of them.
+`evaluation_copy` makes the copies that are run. `shown_states`, `show` and `marked` find the states
+that a layer shows, and replace them. `otherwise_in_training` lists the parts of a module that
+answer otherwise in training than in evaluation, in which it is read and judged.
 """
 
 import contextlib
@@ -36,18 +37,23 @@ def expect(module: nn.Module, n_samples: int) -> None:
 
 
 def parts_inside(module: nn.Module) -> list[nn.Module]:
-    """Return a module and all that it is made of.
-
-    A framework may give ``modules`` another meaning.
-    """
+    """Return a module and all its parts, whatever meaning a framework gives to ``modules``."""
     return list(nn.Module.modules(module))
+
+
+def zeros_for(module: nn.Module, *shape: int) -> Tensor:
+    """Return zeros of the dtype and on the device of a module's floating-point parameters."""
+    like = next(
+        (each for each in nn.Module.parameters(module) if each.is_floating_point()), torch.zeros(1)
+    )
+    return torch.zeros(shape, dtype=like.dtype, device=like.device)
 
 
 @contextlib.contextmanager
 def put_aside(module: nn.Module) -> Iterator[None]:
-    """Put back, afterwards, every attribute and buffer of every part as it was.
+    """Save every attribute and buffer of every part, and restore them afterwards.
 
-    Parameters are not run.
+    Parameters stay where they are: no run changes them.
     """
     kept = [
         (part, {key: _kept(value) for key, value in vars(part).items() if key not in _STRUCTURE})
@@ -57,6 +63,7 @@ def put_aside(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         for part, values in kept:
+            # What the run added is removed, and the rest is put back.
             for key in [key for key in vars(part) if key not in _STRUCTURE and key not in values]:
                 del vars(part)[key]
             vars(part).update(values)
@@ -73,40 +80,41 @@ _STRUCTURE = (
 )
 
 
-def _kept(value: Any) -> Any:
-    """Return a copy of what a run may change in place: tensors, and dicts and lists of them."""
+def _kept(value: object) -> Any:
+    """Return a copy of what a run may change in place: tensors, and dicts and lists of tensors."""
     if isinstance(value, Tensor):
         return value.detach().clone() if not value.requires_grad else value
     if isinstance(value, dict):
-        made = copy.copy(value)  # of its own class
+        made = copy.copy(value)  # a framework may use a class of its own
         made.update({key: _kept(entry) for key, entry in value.items()})
         return made
     return [_kept(entry) for entry in value] if type(value) is list else value
 
 
-def twin(module: nn.Module) -> nn.Module:
+def evaluation_copy(module: nn.Module) -> nn.Module:
     """Return a copy of a module in evaluation mode.
 
-    States that still belong to a graph of gradients, which PyTorch does not copy, are cut from it.
-    A weight that is made from another, such as one on a grid, is replaced by what is made, in the
-    module's own precision: made anew in another, it could be another.
+    States that belong to a graph of gradients, which PyTorch does not copy, are detached from it. A
+    weight that is computed from another, such as one on a grid, is replaced by its value in the
+    precision of the module. Computed again in another precision, it could differ.
 
     Raises
     ------
     RefsimError
         Where a part cannot be copied.
     """
-    return _made(copied(module, {}).eval())
+    return _without_parametrizations(copied(module, {}).eval())
 
 
 def copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
-    """Return a copy of a module in which what the memo names by its id is what the memo says.
+    """Return a copy of a module that has what the memo says in place of each id in the memo.
 
     Raises
     ------
     RefsimError
         Where a part cannot be copied.
     """
+    # PyTorch copies no tensor of a graph of gradients.
     memo |= {
         id(tensor): tensor.detach().clone()
         for part in parts_inside(module)
@@ -120,7 +128,8 @@ def copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     ]
     try:
         memo |= {id(part): type(part).__new__(type(part)) for part in own}
-        for part in own:  # its class would make it anew, with the options that it thinks of
+        # The class would make it anew, with only the options that its own copying knows.
+        for part in own:
             vars(memo[id(part)]).update(copy.deepcopy(vars(part), memo))
         return copy.deepcopy(module, memo)
     except Exception as error:  # a user's module can hold anything
@@ -130,10 +139,10 @@ def copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
         ) from None
 
 
-def _made(module: nn.Module) -> nn.Module:
-    """Put what is made in the place of what it is made from.
+def _without_parametrizations(module: nn.Module) -> nn.Module:
+    """Replace each computed weight by its value, in place.
 
-    PyTorch's own way would change the class, which the original shares.
+    The function of PyTorch for this would change the class, which the original shares.
     """
     for part in [each for each in parts_inside(module) if parametrize.is_parametrized(each)]:
         values = {name: getattr(part, name).detach() for name in part.parametrizations}  # type: ignore[union-attr]
@@ -146,8 +155,8 @@ def _made(module: nn.Module) -> nn.Module:
     return module
 
 
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """Return all tensors in a tensor, dict, list or tuple of them."""
+def tensors_in(value: object) -> Iterator[Tensor]:
+    """Yield all tensors in a tensor, or in a dict, list or tuple, however deep."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, dict | list | tuple):
@@ -158,8 +167,16 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 def shown_states(
     part: nn.Module, before: dict[tuple[str, str], int]
 ) -> dict[tuple[str, str], Tensor]:
-    """Return the tensors that a run left in a part's attributes, buffers and dicts, by (place,
-    name); `before` has the identities of those that were there.
+    """Return the tensors that a run left in the attributes, buffers and dicts of a part.
+
+    Parameters
+    ----------
+    before : dict of (place, name) to int
+        The identities of the tensors that were there before, from `tensor_identities`.
+
+    Returns
+    -------
+    dict of (place, name) to Tensor
     """
     return {
         place: value.detach()
@@ -168,8 +185,8 @@ def shown_states(
     }
 
 
-def places(part: nn.Module) -> dict[tuple[str, str], int]:
-    """Return which tensors a part has in its attributes, buffers and dicts, by their identity."""
+def tensor_identities(part: nn.Module) -> dict[tuple[str, str], int]:
+    """Return the identity of each tensor in the attributes, buffers and dicts of a part."""
     return {place: id(value) for place, value in _tensors_by_place(part)}
 
 
@@ -184,8 +201,9 @@ def _tensors_by_place(part: nn.Module) -> Iterator[tuple[tuple[str, str], Tensor
 def show(
     part: nn.Module, states: Mapping[tuple[str, str], Tensor], made: Callable[[Tensor], Tensor]
 ) -> None:
-    """Put in the place of a part's states what is made of each, so that whoever looks at them by
-    name sees that.
+    """Replace the states of a part by what `made` returns for each.
+
+    Code that looks at a state by its name then sees the replacement.
     """
     for (key, name), value in states.items():
         if not name:
@@ -196,11 +214,19 @@ def show(
             vars(part)[key] = {name: made(value)}
 
 
-def marked(value: Any, mark: float, n_from: int, n_to: int) -> Any:
-    """Return states with one number in place of all of theirs, for so many samples in place of
-    those that they were found for.
+def marked(value: object, mark: float, n_from: int, n_to: int) -> Any:
+    """Return states that hold the number `mark` everywhere, for another number of samples.
+
+    Parameters
+    ----------
+    value : tensor, or dict, tuple or list of them
+        The states, found for `n_from` samples.
+    mark : float
+    n_from, n_to : int
+        The number of samples before and after.
     """
     if isinstance(value, Tensor):
+        # Only a first axis that counts samples changes.
         shape = (n_to, *value.shape[1:]) if value.shape[:1] == (n_from,) else value.shape
         return (
             value.new_full(shape, mark, dtype=torch.float64, device="cpu")
@@ -216,13 +242,17 @@ def marked(value: Any, mark: float, n_from: int, n_to: int) -> Any:
 
 
 def otherwise_in_training(module: nn.Module, neurons: Collection[str]) -> tuple[str, ...]:
-    """Return the parts, ``"'1' (BatchNorm2d)"``, that are set to train and whose code asks whether
-    they are.
+    """Return the parts that are in training mode and whose code asks for it.
 
     Parameters
     ----------
     neurons : names
-        Parts that are left out: layers of neurons, of which the card says all.
+        Layers of neurons, which are left out, since their cards say all of them.
+
+    Returns
+    -------
+    tuple of str
+        Such as ``"'1' (BatchNorm2d)"``.
     """
     inside = nn.Module.named_modules(module)
     return tuple(
@@ -233,7 +263,7 @@ def otherwise_in_training(module: nn.Module, neurons: Collection[str]) -> tuple[
 
 
 def _asks(part: nn.Module) -> bool:
-    """Whether the forward of a part reads ``self.training``.
+    """Return whether the forward of a part reads ``self.training``.
 
     The norms of PyTorch read it further inside.
     """

@@ -1,16 +1,15 @@
-"""What a module on trial gives, held as the read-out of its network.
+"""The user's own module on trial: run as it is, recorded by hooks, its states restored afterwards.
 
-Step by step by the declared rule, or once, as its own forward makes it.
-
-The user's own module on trial: run as it is, recorded by hooks, its states put aside before and put
-back after.
+`Trial` holds a module, what a dry run of it showed, and the network that it is compared with; its
+`results` yield what each layer does in each step (`LayerStep`). `RunningReadOut` follows the output
+of a module whose network ends in a read-out.
 """
 
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,25 +17,31 @@ from torch import Tensor, nn
 from ..core.errors import RefsimError, listed
 from ..networks.network import Layer, Network
 from ..pytorch.layers import Neuron
-from .as_called import Calls, Looked, called_twice, looked_into
 from .call import Answer, in_time
-from .find import made_from, neurons_of
+from .find import neurons_of, user_classes
 from .frameworks.framework import first
-from .measure import Reach, reach
-from .run import Tried, try_out
+from .measure import Unjudged, find_unjudged
+from .repeated import Calls, called_twice
+from .run import DryRun, dry_run
+from .shared import Inspection, inspected
 from .states import otherwise_in_training, put_aside
 
 
 @dataclass
-class Answering:
-    """The read-out of one run, fed with what the calls of a module give.
+class RunningReadOut:
+    """The read-out of one run, computed from what the calls of a module return.
 
     Attributes
     ----------
     answer : Answer
-        How that lies in time.
+        How the output of the module lies in time.
     rule : {"mean", "sum", "last", "max"}
-        Declared; a module that gives a value a step leaves it to its caller.
+        The declared rule, by which a module that returns a value a step is read.
+    n_samples : int
+    so_far : (n_samples, n) or None
+        The values joined until now; of a mean, their sum.
+    count : int
+        How many steps they are of.
     """
 
     answer: Answer
@@ -45,15 +50,15 @@ class Answering:
     so_far: Tensor | None = None
     count: int = field(default=0)
 
-    def values(self, outputs: Sequence[Any], n_steps: int) -> Iterator[Tensor]:
-        """Return the read-out after each of so many steps, (n_samples, n).
+    def values(self, outputs: Sequence[object], n_steps: int) -> Iterator[Tensor]:
+        """Yield the read-out after each of `n_steps` steps, (n_samples, n).
 
-        NaN where a module gives it after the last step alone.
+        It is NaN before the last step, where a module gives it after the last step alone.
 
         Raises
         ------
         RefsimError
-            Where a module gives other numbers of steps than its neurons run.
+            Where the module returns another number of steps than its neurons run.
         """
         try:
             rows = self.answer.rows(outputs, self.n_samples)
@@ -70,7 +75,7 @@ class Answering:
         yield from map(self._next, rows)
 
     def _next(self, row: Tensor) -> Tensor:
-        """Return what the rule makes of the steps so far."""
+        """Return the values of all steps so far, joined by the rule."""
         self.count += 1
         before = self.so_far
         if before is None or self.rule == "last":
@@ -80,13 +85,24 @@ class Answering:
         return self.so_far / self.count if self.rule == "mean" else self.so_far
 
 
-FEW = 16  # samples that are run again: what is left of one batch shows in some of them
+FEW = 16  # samples that are run again; a state that is left from a batch shows in some of them
 Draws = Sequence[Callable[[], dict[str, Tensor]]]
 
 
-class Result(NamedTuple):
-    """One step of a layer: spikes, what the threshold saw, the membrane after the step (NaN where a
-    module hides them), what the spikes carry, and states by name.
+class LayerStep(NamedTuple):
+    """One step of a layer, with arrays of (n_samples, n).
+
+    Attributes
+    ----------
+    fired : Tensor
+        Its spikes.
+    seen, after : Tensor
+        The membrane that the threshold saw, and the membrane after the step; NaN where a module
+        hides them.
+    payload : Tensor or None
+        The sizes of graded spikes.
+    states : dict of str to Tensor or None
+        Its other states, by name.
     """
 
     fired: Tensor
@@ -98,24 +114,40 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class Trial:
-    """A module, what a run on zeros showed of it, and the network that it is held to be."""
+    """A module, what a run on zeros showed of it, and the network that it is compared with.
+
+    Attributes
+    ----------
+    module : nn.Module
+    tried : DryRun
+    network : Network
+    shared : tuple of str
+        A sentence for each neuron object that stands behind several maps.
+    """
 
     module: nn.Module
-    tried: Tried
+    tried: DryRun
     network: Network
-
     shared: tuple[str, ...] = ()
 
     @classmethod
     def of(
         cls, module: nn.Module, network: Network, shape: Sequence[int] | None, layout: str | None
     ) -> "Trial":
-        """Look into a module, and refuse one that cannot be the network."""
+        """Try a module, and refuse one that cannot be the network.
+
+        Raises
+        ------
+        RefsimError
+            Where the module cannot be run, or its layers or their sizes differ from the network's.
+        """
         parts = neurons_of(module)
         return cls._checked(
             module,
             network,
-            Looked(parts, try_out(module, parts, None if shape is None else tuple(shape), layout)),
+            Inspection(
+                parts, dry_run(module, parts, None if shape is None else tuple(shape), layout)
+            ),
         )
 
     @classmethod
@@ -123,16 +155,18 @@ class Trial:
     def opened(
         cls, module: nn.Module, network: Network, shape: Sequence[int] | None, layout: str | None
     ) -> Iterator["Trial"]:
-        """Look into a module for as long as it is on trial.
+        """Open a module for as long as it is on trial, and refuse one that cannot be the network.
 
-        One neuron object that is handed several states is several layers there.
+        A neuron object that is handed several states is several layers as long as it is open.
         """
-        with looked_into(module, None if shape is None else tuple(shape), layout) as looked:
+        with inspected(module, None if shape is None else tuple(shape), layout) as looked:
             yield cls._checked(module, network, looked)
 
     @classmethod
-    def _checked(cls, module: nn.Module, network: Network, looked: Looked) -> "Trial":
+    def _checked(cls, module: nn.Module, network: Network, looked: Inspection) -> "Trial":
+        """Return the trial, once layers, neurons and inputs are as many as those of the network."""
         tried, last = looked.tried, network.layers[-1].model
+        # A read-out is a layer of the network without neurons of the module.
         reads = bool(last.discrete.over_steps) and len(looked.parts) == len(network.layers) - 1
         if len(looked.parts) != len(network.layers) - reads:
             raise RefsimError(
@@ -144,6 +178,7 @@ class Trial:
                 f"Torch: the network ends in a read-out, '{last.name}', but the module gives no "
                 "batch of numbers."
             )
+        # Sizes are compared layer by layer, the read-out last.
         found, needed = (
             [torch.Size(each).numel() for each in tried.shapes],
             [layer.n_post for layer in network.layers],
@@ -167,28 +202,26 @@ class Trial:
 
     @property
     def reads_out(self) -> bool:
-        """Whether what the module gives is the last layer of the network, a read-out behind its
-        neurons.
-        """
+        """Whether the output of the module is the last layer of the network, a read-out."""
         return len(self.network.layers) > len(self.tried.parts)
 
     @property
     def last_step_alone(self) -> bool:
-        """Whether it shows its read-out after the last step alone."""
+        """Whether the module shows its read-out after the last step alone."""
         return self.reads_out and self.tried.answer is not None and self.tried.answer.whole
 
     @functools.cached_property
-    def reached(self) -> Reach:
-        """What stands behind its neurons, or leads nowhere."""
-        return reach(self.module, self.tried)
+    def unjudged(self) -> Unjudged:
+        """The parts of the module that change nothing that arrives at its neurons."""
+        return find_unjudged(self.module, self.tried)
 
     @functools.cached_property
     def undecided(self) -> str:
-        """Why nothing can be said of its classes.
+        """Why nothing can be said of the classes that the module chooses; empty where it can.
 
-        Something stands behind its last neurons that the network does not have.
+        Some part behind its last neurons is missing in the network.
         """
-        found = () if self.reads_out else self.reached.behind
+        found = () if self.reads_out else self.unjudged.behind
         return (
             (
                 f"{listed(found)} of the module {'stand' if len(found) > 1 else 'stands'} behind "
@@ -206,15 +239,12 @@ class Trial:
 
     @functools.cached_property
     def remarks(self) -> tuple[str, ...]:
-        """What must be said of the module.
-
-        What in it is not judged, or judged as it is not set, what decides, and what it is read
-        from.
-        """
+        """What a report must say of the module: parts that are not judged, and how it was read."""
+        # Without a read-out, what lies behind the last neurons is not judged either.
         idle = (
-            self.reached.nowhere
+            self.unjudged.nowhere
             if self.reads_out
-            else (*self.reached.behind, *self.reached.nowhere)
+            else (*self.unjudged.behind, *self.unjudged.nowhere)
         )
         nowhere = (
             "neither to its neurons nor to what it gives"
@@ -235,15 +265,19 @@ class Trial:
                 if training
                 else []
             ),
-            *made_from(self.tried.parts),
+            *user_classes(self.tried.parts),
             *self.shared,
         )
 
-    def facts(self, frames: Sequence[Tensor]) -> dict[str, Any]:
-        """Return for the provenance of a run what must be said of the module, and how it answers
-        the first samples when it is called again.
+    def facts(self, frames: Sequence[Tensor]) -> dict[str, object]:
+        """Return what the provenance of a run says of the module, and how it answers equal calls.
 
-        A module that draws random numbers answers otherwise by right.
+        A module that draws random numbers may answer otherwise, and is not asked.
+
+        Parameters
+        ----------
+        frames : sequence of (n_samples, n_inputs)
+            The first samples, one frame for each step.
         """
         drawn = any(layer.model.draws for layer in self.network.layers)
         calls = Calls() if drawn else called_twice(self.module, self.tried, frames)
@@ -255,7 +289,7 @@ class Trial:
         }
 
     def check_steps(self, n_steps: int, held: bool) -> None:
-        """Refuse a drive that a module which runs its own steps cannot be given."""
+        """Refuse a drive that a module cannot be given, because it runs its own steps."""
         own = self.tried.feeding.own_steps
         if own and not (held and n_steps == own):
             raise RefsimError(
@@ -265,10 +299,16 @@ class Trial:
 
     def results(
         self, frames: Iterable[Tensor], n_samples: int, draws: Draws
-    ) -> Iterator[list[Result]]:
-        """Run a batch from the module's start, frame by frame, each (n_samples, n_inputs).
+    ) -> Iterator[list[LayerStep]]:
+        """Run a batch from the start of the module, and yield the results of all layers a step.
 
-        Yield the results of all layers a step.
+        Parameters
+        ----------
+        frames : iterable of (n_samples, n_inputs)
+            One frame for each step.
+        n_samples : int
+        draws : sequence of function
+            What each stochastic layer draws its random numbers from.
         """
         record = _Record(self, n_samples)
         with (
@@ -283,21 +323,21 @@ class Trial:
 
 @dataclass
 class _Record:
-    """What the layers of neurons gave since the last look, a list of steps each."""
+    """What the layers of neurons did since the last call of `taken`, as a list of steps each."""
 
     trial: Trial
     n_samples: int
-    kept: list[list[Result]] = field(default_factory=list)
-    answering: Answering | None = None
+    kept: list[list[LayerStep]] = field(default_factory=list)
+    answering: RunningReadOut | None = None
 
     def __post_init__(self) -> None:
         answer, last = self.trial.tried.answer, self.trial.network.layers[-1]
         if self.trial.reads_out and answer is not None:
-            self.answering = Answering(answer, last.model.discrete.over_steps, self.n_samples)
+            self.answering = RunningReadOut(answer, last.model.discrete.over_steps, self.n_samples)
 
     @contextlib.contextmanager
     def hooked(self) -> Iterator[None]:
-        """Listen to the layers while the module runs."""
+        """Record the layers by hooks while the module runs."""
         inside = dict(self.trial.module.named_modules())
         self.kept = [[] for _ in self.trial.tried.parts]
         hooks = [
@@ -310,10 +350,11 @@ class _Record:
             for hook in hooks:
                 hook.remove()
 
-    def _hook(self, index: int) -> Callable[..., None]:
+    def _hook(self, index: int) -> Callable[[nn.Module, object, object], None]:
+        """Return a hook that records the steps of one layer."""
         part, layer = self.trial.tried.parts[index], self.trial.network.layers[index]
 
-        def keep(module: nn.Module, _inputs: object, output: Any) -> None:
+        def keep(module: nn.Module, _inputs: object, output: object) -> None:
             sent = first(output)
             seen, after = part.framework.membranes(module, output)
             rows = [
@@ -321,6 +362,7 @@ class _Record:
                 for each in (sent, seen, after)
             ]
             assert rows[0] is not None
+            # A membrane that the layer hides is NaN; a state may have another shape than spikes.
             hidden = torch.full_like(rows[0], torch.nan)
             shown = {
                 name: in_time(state, part.axes, self.n_samples).flatten(2)
@@ -338,8 +380,9 @@ class _Record:
 
         return keep
 
-    def taken(self, output: Any) -> Iterator[list[Result]]:
-        """Return what came, and what the module gave at last, step by step, and keep it no longer."""
+    def taken(self, output: object) -> Iterator[list[LayerStep]]:
+        """Yield the steps since the last call, with the read-out of `output`, and forget them."""
+        # A module may run its layers unequally often, and then no step can be put together.
         lengths = [len(each) for each in self.kept]
         if len(set(lengths)) != 1:
             raise RefsimError(
@@ -351,7 +394,7 @@ class _Record:
             if self.answering is None
             else [
                 [
-                    Result(torch.zeros_like(v), v, v, None)
+                    LayerStep(torch.zeros_like(v), v, v, None)
                     for v in self.answering.values([output], lengths[0])
                 ]
             ]
@@ -362,19 +405,21 @@ class _Record:
         yield from map(list, rows)
 
 
-def _result(layer: Layer, sent: Tensor, seen: Tensor, after: Tensor) -> Result:
+def _result(layer: Layer, sent: Tensor, seen: Tensor, after: Tensor) -> LayerStep:
+    """Return one step: a readout sends its membrane, and a graded spike its payload."""
     discrete = layer.model.discrete
     if discrete.readout:
-        return Result(torch.zeros_like(sent), sent, sent, None)
+        return LayerStep(torch.zeros_like(sent), sent, sent, None)
     if discrete.payload:
-        return Result((sent != 0).to(sent.dtype), seen, after, sent)
-    return Result(sent, seen, after, None)
+        return LayerStep((sent != 0).to(sent.dtype), seen, after, sent)
+    return LayerStep(sent, seen, after, None)
 
 
 @contextlib.contextmanager
-def _drawing(module: nn.Module, tried: Tried, draws: Draws) -> Iterator[None]:
-    """Give refsim's own stochastic layers the random numbers of the run."""
+def _drawing(module: nn.Module, tried: DryRun, draws: Draws) -> Iterator[None]:
+    """Let the stochastic layers of refsim draw the random numbers of the run."""
     inside = dict(module.named_modules())
+    # Layers of other frameworks draw from PyTorch itself.
     drawn = [
         (each, draw)
         for part, draw in zip(tried.parts, draws, strict=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...core.arrays import Floats
 from ...core.errors import crash
 from ...modules.call import in_time
-from ...modules.functions import called
+from ...modules.functions import call_loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +147,7 @@ def loss_of(loss: Any, gave: Tensor, target: Sequence[Any]) -> Tensor:
 
     The loss is given (n_samples, n_classes, n_steps).
     """
-    return called(loss, gave.permute(1, 2, 0), target, "check_gradient")
+    return call_loss(loss, gave.permute(1, 2, 0), target, "check_gradient")
 
 
 def tapped(x: Tensor) -> Tensor:

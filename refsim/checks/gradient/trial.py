@@ -23,7 +23,7 @@ from ...engines.pytorch import DTYPES, Torch, WeightedSum, checked_device, const
 from ...modules.call import in_time
 from ...modules.frameworks.framework import first
 from ...modules.read import from_module
-from ...modules.run import Tried
+from ...modules.run import DryRun
 from ...modules.states import put_aside
 from ...modules.trial import Trial
 from ...networks.network import Network
@@ -195,7 +195,7 @@ def trace_module(trial: Trial, inputs: Floats) -> Traced:
 class _Taps:
     """Hooks that read what layers of neurons are given and give."""
 
-    def __init__(self, tried: Tried, n_samples: int) -> None:
+    def __init__(self, tried: DryRun, n_samples: int) -> None:
         self.tried, self.n_samples = tried, n_samples
         self.arrived: list[list[Tensor]] = [[] for _ in tried.parts]
         self.gave: list[list[Tensor]] = [[] for _ in tried.parts]

@@ -1,12 +1,14 @@
-"""The primitives of NIR 1.0: which fields each has, read and checked one by one.
+"""The graph of a NIR file: its nodes, its edges, and the order in which a step runs its layers.
 
-The graph of a NIR file: nested graphs opened out, edges checked, layers of neurons put in the order
-in which a step runs them.
+`read_node` checks the fields of one primitive of NIR 1.0. `read_graph` flattens nested graphs and
+checks the edges. `sort_linear_nodes` and `sort_layers` say in which order a step runs them.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from ..hdf5 import Tree
 
 _CONV = ("weight", "stride", "padding", "dilation", "groups", "bias")
 _POOL = ("kernel_size", "stride", "padding")
-# Kind -> the fields that it needs, and those that it may leave out.
+# The fields that each kind of node needs, and those that it may leave out.
 FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Input": (("shape",), ()),
     "Output": (("shape",), ()),
@@ -55,19 +57,19 @@ _COUNTS = {
 }
 _MAY_BE_NEGATIVE = {"start_dim", "end_dim"}
 _WORDS = ("same", "valid")
-LARGEST = 1 << 18  # numbers in one signal: what 512 of them need stays below a gigabyte
+LARGEST = 1 << 18  # numbers in one signal; 512 signals then need less than a gigabyte
 
 
 @dataclass(frozen=True)
 class Node:
-    """A primitive, its numbers float64 and finite.
+    """One primitive, whose numbers are float64 and finite.
 
     Attributes
     ----------
     name : str
         ``"a"``, or ``"sub.a"`` inside a subgraph.
     kind : str
-        A key of ``FIELDS``; "Pass" for what only hands on: the Input and Output of a subgraph.
+        A key of ``FIELDS``, or "Pass" for the Input and Output of a subgraph, which change nothing.
     values : dict of str to float64 array
     padding : str
         "same" or "valid", where the padding is a word.
@@ -82,7 +84,7 @@ class Node:
     where: str
 
     def whole(self, field: str, n: int) -> tuple[int, ...]:
-        """Return a field as n whole numbers, where one stands for all."""
+        """Return a field as n whole numbers; a single one stands for all."""
         flat = self.values[field].reshape(-1)
         if flat.size not in (1, n):
             raise RefsimError(
@@ -98,8 +100,7 @@ def read_node(name: str, entry: object, where: str) -> Node:
     Raises
     ------
     RefsimError
-        For a type that NIR 1.0 does not have, a field that is missing, surplus, or no finite
-        number.
+        Where NIR 1.0 does not have the type, or a field is missing, surplus, NaN or infinite.
     """
     here = f"{where}: node '{name}'"
     kind = kind_of(entry, here)
@@ -109,6 +110,7 @@ def read_node(name: str, entry: object, where: str) -> Node:
             f"{listed(FIELDS)}."
         )
     assert isinstance(entry, dict)
+    # NIR 1.0 has fixed fields; any other means another version.
     needed, optional = FIELDS[kind]
     here = f"{here} ({kind})"
     if missing := [field for field in needed if field not in entry]:
@@ -118,6 +120,7 @@ def read_node(name: str, entry: object, where: str) -> Node:
             f"{here}: has {listed(surplus)}, which NIR does not give it; it has "
             f"{', '.join((*needed, *optional))}."
         )
+    # Padding alone may be a word in place of numbers.
     padding = entry.get("padding")
     word = padding if isinstance(padding, str) else ""
     if word and word not in _WORDS:
@@ -129,6 +132,7 @@ def read_node(name: str, entry: object, where: str) -> Node:
         for field in (*needed, *optional)
         if field in entry and not (word and field == "padding")
     }
+    # A field that is left out has the value that NIR gives it.
     values |= {
         field: np.array(_ABSENT[field])
         for field in optional
@@ -138,7 +142,7 @@ def read_node(name: str, entry: object, where: str) -> Node:
 
 
 def kind_of(entry: object, where: str) -> str:
-    """Return the type that a node says."""
+    """Return the type of a node."""
     kind = entry.get("type") if isinstance(entry, dict) else None
     if not isinstance(kind, str):
         raise RefsimError(
@@ -147,7 +151,8 @@ def kind_of(entry: object, where: str) -> str:
     return kind
 
 
-def _numbers(field: str, value: "Tree | object", where: str) -> Floats:
+def _numbers(field: str, value: object, where: str) -> Floats:
+    """Return the numbers of a field; those that count something must be whole."""
     if not isinstance(value, np.ndarray):
         raise RefsimError(
             f"{where} must be numbers, but is {'a group' if isinstance(value, dict) else 'text'}."
@@ -155,6 +160,7 @@ def _numbers(field: str, value: "Tree | object", where: str) -> Floats:
     array = real_array(value, where, cure=DIVERGED)
     if array.size == 0:
         raise RefsimError(f"{where} holds no number; its shape is {array.shape}.")
+    # Strides and shapes count something; a huge one would ask for any amount of memory.
     if field in _COUNTS:
         least = 0 if field == "padding" else 1
         if (
@@ -174,7 +180,7 @@ def _short(array: Floats) -> str:
     return np.array2string(array, threshold=6) if array.ndim < 2 else f"of shape {array.shape}"
 
 
-_LONGEST = 2000  # nodes; a graph of more is none that a person drew
+_LONGEST = 2000  # nodes; no person draws a graph of more
 Edge = tuple[str, str]
 
 
@@ -187,7 +193,7 @@ class Graph:
     nodes : dict of str to Node
     edges : tuple of (source, target)
     source, sink : str
-        Names of its Input and its Output.
+        The names of its Input and its Output.
     where : str
         The file in a message.
     """
@@ -200,6 +206,7 @@ class Graph:
 
     @cached_property
     def _ends(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """The nodes behind each node, and those before it."""
         after: dict[str, list[str]] = {name: [] for name in self.nodes}
         before: dict[str, list[str]] = {name: [] for name in self.nodes}
         for source, target in self.edges:
@@ -208,11 +215,11 @@ class Graph:
         return after, before
 
     def after(self, name: str) -> list[str]:
-        """Return the nodes that hear of a node."""
+        """Return the nodes to which an edge leads from a node."""
         return self._ends[0][name]
 
     def before(self, name: str) -> list[str]:
-        """Return the nodes that a node hears of."""
+        """Return the nodes from which an edge leads to a node."""
         return self._ends[1][name]
 
     @property
@@ -222,28 +229,23 @@ class Graph:
 
     @property
     def shown(self) -> str | None:
-        """The one node that the Output shows as it is.
+        """The one layer that the Output shows unchanged; None where it shows a sum or a map."""
+        before = self.before(self.sink)
+        while len(before) == 1 and self.nodes[before[0]].kind == "Pass":
+            before = self.before(before[0])
+        return before[0] if len(before) == 1 and self.nodes[before[0]].kind in NEURONS else None
 
-        None where it shows a sum, or what a linear map makes.
-        """
-        heard = self.before(self.sink)
-        while len(heard) == 1 and self.nodes[heard[0]].kind == "Pass":
-            heard = self.before(heard[0])
-        return heard[0] if len(heard) == 1 and self.nodes[heard[0]].kind in NEURONS else None
-
-    def heard_by(self, name: str) -> set[str]:
-        """Return the layers, and perhaps the Output, that hear of a node with nothing but linear
-        maps between.
-        """
+    def receivers(self, name: str) -> set[str]:
+        """Return the layers, and perhaps the Output, that a node reaches by linear maps alone."""
         found: set[str] = set()
-        seen, open_ = {name}, list(self.after(name))
-        while open_:
-            each = open_.pop()
+        seen, waiting = {name}, list(self.after(name))
+        while waiting:
+            each = waiting.pop()
             if each == self.sink or self.nodes[each].kind in NEURONS:
                 found.add(each)
             elif each not in seen:
                 seen.add(each)
-                open_ += self.after(each)
+                waiting += self.after(each)
         return found
 
 
@@ -253,7 +255,8 @@ def read_graph(tree: Tree, where: str) -> Graph:
     Raises
     ------
     RefsimError
-        For what is no NIR graph, an edge that dangles, or a graph without one Input and one Output.
+        Where the file is no NIR graph, an edge leads to no node, or the graph does not have exactly
+        one Input and one Output.
     """
     if surplus := set(tree) - {"node", "version"}:
         raise RefsimError(
@@ -267,9 +270,10 @@ def read_graph(tree: Tree, where: str) -> Graph:
             f"{where}: holds a single {kind[:40]} and no NIRGraph; a network has an Input, an "
             "Output and edges."
         )
+    # A dict keeps the edges in their order, and shows one that stands there twice.
     nodes: dict[str, Node] = {}
     edges: dict[Edge, None] = {}
-    ends = _open_out(tree["node"], "", nodes, edges, where)
+    ends = _flatten(tree["node"], "", nodes, edges, where)
     source, sink = (
         _only(names, kind, where) for names, kind in zip(ends, ("Input", "Output"), strict=True)
     )
@@ -278,12 +282,15 @@ def read_graph(tree: Tree, where: str) -> Graph:
     return graph
 
 
-def _open_out(
+def _flatten(
     entry: object, prefix: str, nodes: dict[str, Node], edges: dict[Edge, None], where: str
 ) -> tuple[list[str], list[str]]:
-    """Add the nodes and edges of a graph, and of those inside it.
+    """Add the nodes and edges of a graph, and of the graphs inside it, to flat ones.
 
-    Return the names of its Inputs and Outputs.
+    Returns
+    -------
+    tuple of list of str
+        The names of its Inputs, and of its Outputs.
     """
     here = f"{where}: graph '{prefix[:-1]}'" if prefix else where
     assert isinstance(entry, dict)
@@ -299,10 +306,11 @@ def _open_out(
     inputs: list[str] = []
     outputs: list[str] = []
     doors: dict[str, tuple[list[str], list[str]]] = {}
+    # A graph inside this one is entered through its Input, and left through its Output.
     for name, each in entry["nodes"].items():
         full = prefix + name
         if isinstance(each, dict) and each.get("type") == "NIRGraph":
-            doors[full] = _open_out(each, f"{full}.", nodes, edges, where)
+            doors[full] = _flatten(each, f"{full}.", nodes, edges, where)
             continue
         node = read_node(full, each, where)
         {"Input": inputs, "Output": outputs}.get(node.kind, []).append(full)
@@ -318,6 +326,7 @@ def _open_out(
         )
         if len(nodes) > _LONGEST:
             raise RefsimError(f"{where}: has more than {_LONGEST:,} nodes.")
+    # Edges come last, when all nodes are known.
     known = {*(prefix + name for name in entry["nodes"])}
     for source, target in _pairs(entry["edges"], here):
         for end in (source, target):
@@ -334,6 +343,7 @@ def _open_out(
 
 
 def _pairs(value: object, where: str) -> Iterable[Edge]:
+    """Return the edges of a graph; a graph without any has an empty array of numbers."""
     if isinstance(value, np.ndarray) and value.size == 0:
         return []
     if not isinstance(value, list) or not all(len(row) == 2 for row in value):
@@ -344,7 +354,7 @@ def _pairs(value: object, where: str) -> Iterable[Edge]:
 def _door(
     name: str, doors: Mapping[str, tuple[list[str], list[str]]], side: int, where: str
 ) -> str:
-    """Return where an edge to or from a subgraph leads: to its one Input, from its one Output."""
+    """Return the node at the end of an edge: of a subgraph, its one Input or its one Output."""
     return (
         name
         if name not in doors
@@ -353,6 +363,7 @@ def _door(
 
 
 def _only(names: list[str], kind: str, where: str) -> str:
+    """Return the one Input or Output of a graph."""
     if len(names) != 1:
         what = (
             f"has {len(names)} ({listed(names)}), and no order says which is which"
@@ -364,14 +375,16 @@ def _only(names: list[str], kind: str, where: str) -> str:
 
 
 def _check_ends(graph: Graph) -> None:
-    if heard := graph.before(graph.source):
+    """Refuse edges into the Input or out of the Output, and nodes that lack edges."""
+    if before := graph.before(graph.source):
         raise RefsimError(
-            f"{graph.where}: an edge leads from '{heard[0]}' into the Input '{graph.source}'."
+            f"{graph.where}: an edge leads from '{before[0]}' into the Input '{graph.source}'."
         )
-    if hears := graph.after(graph.sink):
+    if after := graph.after(graph.sink):
         raise RefsimError(
-            f"{graph.where}: an edge leads from the Output '{graph.sink}' to '{hears[0]}'."
+            f"{graph.where}: an edge leads from the Output '{graph.sink}' to '{after[0]}'."
         )
+    # Every other node needs something in front of it, and a linear map something behind it.
     for name, node in graph.nodes.items():
         if name != graph.source and not graph.before(name):
             raise RefsimError(
@@ -385,96 +398,112 @@ def _check_ends(graph: Graph) -> None:
             )
 
 
-def linear_order(graph: Graph) -> list[str]:
-    """Return the nodes between the neurons so that each comes after those it hears of.
+def sort_linear_nodes(graph: Graph) -> list[str]:
+    """Return the nodes between the neurons so that each comes after all those before it.
 
     Raises
     ------
     RefsimError
         Where they form a circle without a neuron in it.
     """
-    waiting = {
-        name: {each for each in graph.before(name) if _between(graph, each)}
-        for name in graph.nodes
-        if _between(graph, name)
-    }
-    order: list[str] = []
-    while waiting:
-        free = [name for name, before in waiting.items() if not before - set(order)]
-        if not free:
-            raise RefsimError(
-                f"{graph.where}: the edges between {listed(waiting)} form a circle without a "
-                "neuron in it; nothing in it takes a step of time."
-            )
-        order += free
-        waiting = {name: before for name, before in waiting.items() if name not in free}
-    return order
+    between = [name for name in graph.nodes if _between(graph, name)]
+    rank = {name: index for index, name in enumerate(between)}
+    sorter = TopologicalSorter(
+        {name: [each for each in graph.before(name) if each in rank] for name in between}
+    )
+    # The sorter still gives what lies before a circle, and so shows what is caught behind it.
+    with contextlib.suppress(CycleError):
+        sorter.prepare()
+    found: list[str] = []
+    while free := sorted(sorter.get_ready(), key=rank.__getitem__):
+        found += free
+        sorter.done(*free)
+    if caught := [name for name in between if name not in found]:
+        raise RefsimError(
+            f"{graph.where}: the edges between {listed(caught)} form a circle without a "
+            "neuron in it; nothing in it takes a step of time."
+        )
+    return found
 
 
 def _between(graph: Graph, name: str) -> bool:
+    """Return whether a node is a linear map, and neither a layer nor an end of the graph."""
     return name not in (graph.source, graph.sink) and graph.nodes[name].kind not in NEURONS
 
 
 @dataclass(frozen=True)
-class Order:
-    """Layers in the order in which a step runs them, and the edges between layers that reach back.
+class SortedLayers:
+    """Layers in the order in which a step runs them, and the edges between them that lead back.
 
     Attributes
     ----------
     layers : tuple of str
     back : set of (source, target)
-        Spikes on these arrive in the next step: within a loop, those to a layer that is not farther
-        from the Input.
+        Edges whose spikes arrive in the next step: within a loop, those to a layer that is not
+        farther from the Input.
     """
 
     layers: tuple[str, ...]
     back: frozenset[Edge]
 
 
-def order_layers(graph: Graph) -> Order:
-    """Put the layers in order; what is in no loop comes after all that it hears of, and in a loop
-    the nearer to the Input is first.
+def sort_layers(graph: Graph) -> SortedLayers:
+    """Return the layers in the order in which a step runs them.
 
-    Where nothing hears of the layer that the Output shows, it is the last.
+    A layer that is in no loop comes after all those that lead to it. Within a loop, the layer that
+    is nearer to the Input comes first. The layer that the Output shows is the last one, where it
+    leads to no other.
+
+    Raises
+    ------
+    RefsimError
+        Where no path of edges leads to a layer from the Input.
     """
-    heard = {name: graph.heard_by(name) - {graph.sink} for name in (graph.source, *graph.neurons)}
-    depth = _depths(heard, graph.source)
+    targets = {
+        name: graph.receivers(name) - {graph.sink} for name in (graph.source, *graph.neurons)
+    }
+    # Only layers that the Input reaches can run.
+    depth = _depths(targets, graph.source)
     if deaf := [name for name in graph.neurons if name not in depth]:
         raise RefsimError(
             f"{graph.nodes[deaf[0]].where}: no path of edges leads to it from the Input."
         )
-    reached = {name: _reached(heard, name) for name in graph.neurons}
+    reached = {name: _downstream(targets, name) for name in graph.neurons}
+    # Layers of one loop lie before each other, and have equally many before them.
     before = {
         name: {name, *(other for other in graph.neurons if name in reached[other])}
         for name in graph.neurons
     }
-    last = graph.shown if graph.shown and not heard[graph.shown] else None
+    last = graph.shown if graph.shown and not targets[graph.shown] else None
     layers = sorted(
         graph.neurons, key=lambda name: (name == last, len(before[name]), depth[name], name)
     )
+    # Within a loop, an edge back to a layer that is not farther takes a step.
     back = frozenset(
         (source, target)
         for source in layers
-        for target in heard[source]
+        for target in targets[source]
         if source in reached[target] and depth[target] <= depth[source]
     )
-    return Order(tuple(layers), back)
+    return SortedLayers(tuple(layers), back)
 
 
-def _depths(heard: Mapping[str, set[str]], source: str) -> dict[str, int]:
+def _depths(targets: Mapping[str, set[str]], source: str) -> dict[str, int]:
+    """Return how many edges each layer is away from the Input."""
     depth, edge = {source: 0}, [source]
     while edge:
-        following = {target for name in edge for target in heard[name]} - set(depth)
+        following = {target for name in edge for target in targets[name]} - set(depth)
         depth |= dict.fromkeys(following, depth[edge[0]] + 1)
         edge = sorted(following)
     return depth
 
 
-def _reached(heard: Mapping[str, set[str]], name: str) -> set[str]:
+def _downstream(targets: Mapping[str, set[str]], name: str) -> set[str]:
+    """Return all layers that a layer leads to, by however many edges."""
     reached: set[str] = set()
-    open_ = [name]
-    while open_:
-        new = heard[open_.pop()] - reached
+    waiting = [name]
+    while waiting:
+        new = targets[waiting.pop()] - reached
         reached |= new
-        open_ += new
+        waiting += new
     return reached

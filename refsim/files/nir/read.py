@@ -1,8 +1,8 @@
-"""NIR: a .nir file becomes a Network, once it is said what NIR leaves open.
+"""A .nir file becomes a Network, once the caller says what NIR leaves open.
 
-NIR is a graph of differential equations. It has no step; its files do not say how the reset of
-their neurons was trained, nor what one spike is to the neuron behind it. All this is given by the
-caller, and never guessed.
+NIR is a graph of differential equations and has no step. Its files do not say how the reset of
+their neurons was trained, nor what a spike does to the next neuron. The caller gives all this
+(`NirOptions`), and nothing is guessed. `load_nir` reads the file.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,13 @@ from ...core.errors import RefsimError, option
 from ...networks.connection import Connection, wire
 from ...networks.network import Network, make_layer, positive_time
 from ..hdf5 import read_tree
-from .graph import FIRING, INTEGRATORS, Graph, Node, Order, order_layers, read_graph
+from ..per_neuron import part_shared
+from .graph import FIRING, INTEGRATORS, Graph, Node, SortedLayers, read_graph, sort_layers
 from .wiring import Arrivals, arrivals, infer_shapes
 
 WHAT = "NIR file"
-# Option -> its values -> what each means. The cards of equations/frameworks/nir_*.toml hold what
-# each does to a step.
+# The values of each option, and what each value means. The cards equations/frameworks/nir_*.toml
+# hold what each does to a step.
 OPTIONS: dict[str, dict[str, str]] = {
     "reset": {
         "to v_reset": "as NIR writes it",
@@ -49,8 +50,8 @@ OPTIONS: dict[str, dict[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What NIR leaves open, as the caller says it; None where it was not said.
+class NirOptions:
+    """What NIR leaves open, as the caller says it; None where the caller does not.
 
     Attributes
     ----------
@@ -67,13 +68,13 @@ class Reading:
     comparison: str = ">"
 
     @classmethod
-    def of(cls, where: str, dt: object, **options: object) -> "Reading":
+    def of(cls, where: str, dt: object, **options: object) -> "NirOptions":
         """Check the options of a call.
 
         Raises
         ------
         RefsimError
-            Where dt is missing, or an option is none of those that are known.
+            Where dt is missing, or an option has an unknown value.
         """
         if dt is None:
             raise RefsimError(
@@ -117,13 +118,17 @@ def load_nir(path: str | Path, dt: object = None, **options: object) -> Network:
     dt : float or str
         Duration of a step, ``"1 ms"``.
     reset, integration, spikes, comparison : str, optional
-        One of ``OPTIONS`` each. `integration` is needed by every neuron but Threshold, `reset` by
-        those that fire; NIR's own words stand for the others, "one" spike a step, and ">".
+        One of ``OPTIONS`` each. Every neuron but Threshold needs `integration`, and every neuron
+        that fires needs `reset`. The other two are as NIR writes them, "one" spike a step and ">".
+
+    Returns
+    -------
+    Network
 
     Notes
     -----
-    Membranes start at 0. A layer hears of another in the same step, but within a loop of layers
-    those that are not farther from the Input are heard of in the next. A Delay comes on top of
+    Membranes start at 0. Spikes arrive at another layer in the same step. Within a loop of layers,
+    spikes to a layer that is not farther from the Input arrive in the next step. A Delay adds to
     that.
 
     Raises
@@ -132,14 +137,17 @@ def load_nir(path: str | Path, dt: object = None, **options: object) -> Network:
         Where an option is missing, the file is damaged or hostile, or a node cannot be read.
     """
     where = f"{WHAT} {path}"
-    reading = Reading.of(where, dt, **options)
+    # The options are checked first: without dt no file can be read.
+    reading = NirOptions.of(where, dt, **options)
     graph = read_graph(read_tree(path, WHAT, skip=frozenset({"metadata"})), where)
-    order = order_layers(graph)
+    order = sort_layers(graph)
     shapes = infer_shapes(graph)
+    # Where the Output shows a sum or a map, it becomes a layer of its own.
     shown = bool(order.layers) and graph.shown == order.layers[-1]
     layers = [*order.layers, *([] if shown else [graph.sink])]
     found = arrivals(graph, shapes, layers, reading.dt)
     numbers = {name: index for index, name in enumerate(layers)}
+    # Each layer becomes a row: connections, bias, card and parameters.
     rows = []
     for name in layers:
         node = graph.nodes[name]
@@ -153,11 +161,9 @@ def load_nir(path: str | Path, dt: object = None, **options: object) -> Network:
 
 
 def _neurons(
-    node: Node, shape: tuple[int, ...], reading: Reading
+    node: Node, shape: tuple[int, ...], reading: NirOptions
 ) -> tuple[NeuronModel, dict[str, Floats]]:
-    """Return the card of a node, with the values that all its neurons share, and those that are
-    each neuron's own.
-    """
+    """Return the card of a node, and the parameters that differ from neuron to neuron, (n,)."""
     options: dict[str, object] = {
         "fires": node.kind not in INTEGRATORS,
         "spikes": reading.spikes,
@@ -168,22 +174,19 @@ def _neurons(
         options["integration"] = reading.needed("integration", node)
         options["reset"] = reading.needed("reset", node) if node.kind in FIRING else None
         kind = f"{node.kind}, {options['integration']}"
+    # The card is chosen by kind and integration, and its options by the rest.
     card = framework_layers()["nir", kind]
     model = card.model(options, node.where)
-    same: dict[str, object] = {}
-    own: dict[str, Floats] = {}
-    for parameter, field in card.attributes.items():
-        if (
-            parameter not in model.parameters
-            or field not in node.values
-            or (field == "v_reset" and reading.reset == "to zero")
-        ):
-            continue
-        flat = np.broadcast_to(node.values[field], shape).reshape(-1)
-        if (flat == flat[0]).all():
-            same[parameter] = float(flat[0])
-        else:
-            own[parameter] = flat
+    # A reset to zero ignores the v_reset of the file.
+    same, own = part_shared(
+        {
+            parameter: np.broadcast_to(node.values[field], shape).reshape(-1)
+            for parameter, field in card.attributes.items()
+            if parameter in model.parameters
+            and field in node.values
+            and not (field == "v_reset" and reading.reset == "to zero")
+        }
+    )
     try:
         return model.with_parameters(**same), own
     except RefsimError as error:
@@ -191,13 +194,14 @@ def _neurons(
 
 
 def _connections(
-    name: str, found: Arrivals, numbers: dict[str, int], order: Order, graph: Graph
+    name: str, found: Arrivals, numbers: dict[str, int], order: SortedLayers, graph: Graph
 ) -> list[Connection]:
+    """Return the connections of a layer; an edge that leads back in a loop takes one step more."""
     return [
         Connection(
             each.weight,
             source="input" if each.source == graph.source else numbers[each.source],
             delay=each.delay + ((each.source, name) in order.back),
         )
-        for each in found.heard[name]
+        for each in found.received[name]
     ]

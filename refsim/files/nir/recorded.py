@@ -1,11 +1,7 @@
-"""NIRData, as nir 1.0.8 writes it.
-
-What the nodes of a graph were recorded to do, read without nir.
-"""
+"""Recordings of NIR (NIRData, as nir 1.0.8 writes it), read without the nir package."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,37 +10,27 @@ from ...core.errors import RefsimError, counted, listed
 from ..hdf5 import Tree, read_tree
 
 _WHAT = "spikes"
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _OBSERVABLE = "spikes"
 _FARTHEST = 2**53  # steps
-_OFF = 1e-6  # of a step: what times in float64 may lie before the step that they are of
+_OFF = 1e-6  # of a step: how much before its step a time in float64 may lie
 
 
-def is_hdf5(path: str | Path) -> bool:
-    """Return whether a file begins as HDF5 does, whatever its name."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(_SIGNATURE)) == _SIGNATURE
-    except OSError:
-        return False
-
-
-def read_nir_data(path: str | Path, dt: float) -> dict[str, Any]:
+def read_nir_data(path: str | Path, dt: float) -> dict[str, object]:
     """Return the recorded spikes of a NIRData file by the name of the node.
 
     Parameters
     ----------
     path : path
-        What ``nir.write_data`` writes: a NIRGraphData of nodes, of which the observable ``spikes``
-        is read.
+        A file of ``nir.write_data``, a NIRGraphData of nodes; of each node the observable
+        ``spikes`` is read.
     dt : float
-        Seconds a step of the network that they are held against.
+        Seconds a step of the network that they are compared with.
 
     Returns
     -------
     dict of str to array or dict
-        Dense (n_samples, n_steps, n_neurons), or a dict of arrays sample, step, neuron and shape; a
-        node inside another as ``outer.inner``.
+        Dense (n_samples, n_steps, n_neurons), or a dict of arrays sample, step and neuron with
+        their shape. A node inside another is named ``outer.inner``.
 
     Raises
     ------
@@ -54,11 +40,13 @@ def read_nir_data(path: str | Path, dt: float) -> dict[str, Any]:
     """
     where = f"{_WHAT} {path}"
     tree = read_tree(path, _WHAT, attributes=True)
+    # A graph without a recording is the likeliest mistake, and gets a hint.
     if tree.get("@__type__") != "NIRGraphData":
         graph = (
             " It is a graph of NIR, a network, and holds no recording." if "node" in tree else ""
         )
         raise RefsimError(f"{where}: is HDF5 without NIRData, which nir.write_data writes.{graph}")
+    # Only the spikes are read; other observables are named where there are none.
     nodes = dict(_nodes(tree, where, ""))
     found = {
         name: _spikes(seen[_OBSERVABLE], dt, f"{where}, node '{name}'")
@@ -75,7 +63,7 @@ def read_nir_data(path: str | Path, dt: float) -> dict[str, Any]:
 
 
 def _nodes(tree: Tree, where: str, outer: str) -> Iterator[tuple[str, Tree]]:
-    """Yield what was recorded of each node."""
+    """Yield the name of each node, and what was recorded of it."""
     nodes = tree.get("nodes")
     if not isinstance(nodes, dict):
         raise RefsimError(f"{where}: '{outer or '/'}' is a NIRGraphData without nodes.")
@@ -91,11 +79,12 @@ def _nodes(tree: Tree, where: str, outer: str) -> Iterator[tuple[str, Tree]]:
         yield f"{outer}{name}", seen
 
 
-def _spikes(seen: Any, dt: float, where: str) -> Any:
+def _spikes(seen: object, dt: float, where: str) -> object:
+    """Return the spikes of a node, whichever way they were recorded."""
     kind = seen.get("@__type__") if isinstance(seen, dict) else None
-    if kind == "TimeGriddedData":
+    if isinstance(seen, dict) and kind == "TimeGriddedData":
         return _gridded(seen, dt, where)
-    if kind in ("EventData", "ValuedEventData"):
+    if isinstance(seen, dict) and kind in ("EventData", "ValuedEventData"):
         return _events(seen, dt, where)
     raise RefsimError(
         f"{where}: its spikes are of kind {kind!r}; read are TimeGriddedData, EventData and "
@@ -103,7 +92,8 @@ def _spikes(seen: Any, dt: float, where: str) -> Any:
     )
 
 
-def _gridded(seen: Tree, dt: float, where: str) -> NDArray[Any]:
+def _gridded(seen: Tree, dt: float, where: str) -> NDArray[np.generic]:
+    """Return spikes on the grid of steps, which must be that of the network."""
     data, own = _array(seen, "data", where), _number(seen, "dt", where)
     if data.ndim != 3:
         raise RefsimError(
@@ -118,8 +108,8 @@ def _gridded(seen: Tree, dt: float, where: str) -> NDArray[Any]:
     return data
 
 
-def _events(seen: Tree, dt: float, where: str) -> dict[str, Any]:
-    """Return padded lists of events as columns; an index of -1 is no event."""
+def _events(seen: Tree, dt: float, where: str) -> dict[str, object]:
+    """Return padded lists of events as columns; an index of -1 stands for no event."""
     index, time = _array(seen, "idx", where), _array(seen, "time", where)
     n_neurons, length = _number(seen, "n_neurons", where), _number(seen, "t_max", where)
     if index.ndim != 2 or index.shape != time.shape or index.dtype.kind not in "iu":
@@ -127,6 +117,7 @@ def _events(seen: Tree, dt: float, where: str) -> dict[str, Any]:
             f"{where}: idx must be whole numbers (n_samples, n_events), and time as many times, "
             f"but they have shapes {index.shape} and {time.shape}."
         )
+    # Times become steps only once all of them are known to be finite.
     sample, place = np.nonzero(index != -1)
     when = time[sample, place].astype(np.float64) / dt
     if not (np.abs(when) < _FARTHEST).all() or not length / dt < _FARTHEST:
@@ -149,7 +140,7 @@ def _events(seen: Tree, dt: float, where: str) -> dict[str, Any]:
     }
 
 
-def _array(seen: Tree, name: str, where: str) -> NDArray[Any]:
+def _array(seen: Tree, name: str, where: str) -> NDArray[np.generic]:
     found = seen.get(name)
     if not isinstance(found, np.ndarray):
         raise RefsimError(f"{where}: its spikes have no numbers '{name}'.")
@@ -158,6 +149,7 @@ def _array(seen: Tree, name: str, where: str) -> NDArray[Any]:
 
 def _number(seen: Tree, name: str, where: str) -> float:
     found = seen.get(f"@{name}")
-    if not isinstance(found, np.ndarray) or not np.isfinite(found) or found <= 0:
+    value = float(found) if isinstance(found, np.ndarray) else 0.0
+    if not np.isfinite(value) or value <= 0:
         raise RefsimError(f"{where}: its spikes say no {name} above 0.")
-    return float(found)
+    return value

@@ -1,9 +1,8 @@
-"""What stands between the neurons of a NIR graph.
+"""What lies between the neurons of a NIR graph: the shape of every signal, and the weights.
 
-Linear maps, run by PyTorch and measured on unit inputs; and their delays.
-
-From node to node through a NIR graph: the shape of every signal, and what each layer hears of each,
-as weights.
+`shape_behind` and `mapped` follow one linear node, and `Delays` one Delay. `infer_shapes` goes
+through the whole graph. `arrivals` then runs the nodes in PyTorch on unit inputs, and so measures
+the weight from each layer to each other.
 """
 
 import math
@@ -18,21 +17,21 @@ from torch import Tensor
 
 from ...core.arrays import Floats, Ints
 from ...core.errors import RefsimError
-from ..affine import unit_answers
-from .graph import INTEGRATORS, LARGEST, NEURONS, Graph, Node, linear_order
+from ..affine import join_delays, unit_answers
+from .graph import INTEGRATORS, LARGEST, NEURONS, Graph, Node, sort_linear_nodes
 
 Shape = tuple[int, ...]
-# Of a step: decimal times such as 3e-4 are no closer to whole steps of 1e-4 in float32.
+# Part of a step; in float32, decimal times such as 3e-4 are no closer to whole steps of 1e-4.
 _WHOLE = 1e-6
 
 
 def shape_behind(node: Node, shape: Shape) -> Shape:
-    """Return the shape that a linear node makes of a shape.
+    """Return the shape of the output of a linear node, for the shape of its input.
 
     Raises
     ------
     RefsimError
-        Where it does not take that shape, or makes a signal that no memory holds.
+        Where the input does not fit, or the output is too large or empty.
     """
     made = _shape(node, shape)
     if min(made, default=1) < 1 or math.prod(made) > LARGEST:
@@ -50,6 +49,7 @@ def _shape(node: Node, shape: Shape) -> Shape:
             raise RefsimError(
                 f"{node.where}: weight must be (n_out, n_in), but has shape {weight}."
             )
+        # A weight may have leading axes, one matrix for each place of the signal.
         return _taken(node, shape, (*weight[:-2], weight[-1]), (*weight[:-2], weight[-2]))
     if kind in ("Scale", "Delay"):
         own = node.values["scale" if kind == "Scale" else "delay"]
@@ -68,6 +68,7 @@ def _taken(node: Node, given: Shape, own: Shape, made: Shape) -> Shape:
 
 
 def _convolved(node: Node, shape: Shape) -> Shape:
+    """Return the shape behind a convolution."""
     n, weight, groups = int(node.kind[4]), node.values["weight"].shape, node.whole("groups", 1)[0]
     if len(weight) != n + 2 or weight[0] % groups or node.values["bias"].shape != (weight[0],):
         raise RefsimError(
@@ -85,8 +86,10 @@ def _convolved(node: Node, shape: Shape) -> Shape:
             f"{node.where}: says input_shape {node.whole('input_shape', n)}, but what leads to "
             f"it gives {shape[1:]}."
         )
+    # The extent of a kernel is how far its last weight lies from its first.
     stride, dilation = node.whole("stride", n), node.whole("dilation", n)
-    reach = [d * (k - 1) for d, k in zip(dilation, weight[2:], strict=True)]
+    extent = [d * (k - 1) for d, k in zip(dilation, weight[2:], strict=True)]
+    # Same padding keeps the shape, and NIR does not define it for a stride.
     if node.padding == "same":
         if set(stride) != {1}:
             raise RefsimError(
@@ -99,19 +102,21 @@ def _convolved(node: Node, shape: Shape) -> Shape:
     return (
         weight[0],
         *(
-            (size + 2 * p - r - 1) // s + 1
-            for size, p, r, s in zip(shape[1:], padding, reach, stride, strict=True)
+            (size + 2 * p - e - 1) // s + 1
+            for size, p, e, s in zip(shape[1:], padding, extent, stride, strict=True)
         ),
     )
 
 
 def _pooled(node: Node, shape: Shape) -> Shape:
+    """Return the shape behind a pool."""
     if len(shape) != 3:
         raise RefsimError(
             f"{node.where}: takes (channels, height, width), but what leads to it gives {shape}."
         )
     if node.padding:
         raise RefsimError(f"{node.where}: padding must be whole numbers, but is '{node.padding}'.")
+    # Libraries differ in how padding counts in an average, and NIR does not settle it.
     kernel, stride, padding = (
         node.whole(field, 2) for field in ("kernel_size", "stride", "padding")
     )
@@ -153,6 +158,7 @@ def _flattened(node: Node, shape: Shape) -> Shape:
         raise RefsimError(
             f"{node.where}: says input_type {said}, but what leads to it gives {shape}."
         )
+    # Dimensions may be negative, and count from the end as in PyTorch.
     first, last = (
         node.whole(field, 1)[0] % len(shape)
         if -len(shape) <= node.whole(field, 1)[0] < len(shape)
@@ -169,14 +175,12 @@ def _flattened(node: Node, shape: Shape) -> Shape:
 
 
 def mapped(node: Node, x: Tensor, made: Shape, bias: bool) -> Tensor:
-    """Return what a linear node makes of a batch (n, *shape).
-
-    (n, *made), with its bias or without.
-    """
+    """Return the output (n, *made) of a linear node for a batch (n, *shape)."""
     value = {field: torch.from_numpy(array) for field, array in node.values.items()}
     if node.kind in ("Affine", "Linear"):
         answer = (value["weight"] @ x[..., None])[..., 0]
         return answer + value["bias"] if bias and node.kind == "Affine" else answer
+    # The other kinds are as PyTorch has them; only convolutions have a bias.
     if node.kind == "Scale":
         return x * value["scale"]
     if node.kind in ("Conv1d", "Conv2d"):
@@ -208,15 +212,16 @@ def mapped(node: Node, x: Tensor, made: Shape, bias: bool) -> Tensor:
 
 @dataclass(frozen=True)
 class Delays:
-    """The delays of a Delay node in steps, one a number of its signal."""
+    """The delays of a Delay node in steps, one for each number of its signal."""
 
     steps: Tensor
 
     @classmethod
     def of(cls, node: Node, shape: Shape, dt: float) -> "Delays":
-        """Read a Delay node; its times must be whole steps."""
+        """Read a Delay node, whose times must be whole steps."""
         times: Floats = np.broadcast_to(node.values["delay"], shape)
         steps = np.round(times / dt)
+        # A delay that is no whole number of steps would be rounded in silence.
         if times.min() < 0:
             raise RefsimError(
                 f"{node.where}: a delay of {times.min():g} s would reach into the future."
@@ -229,7 +234,7 @@ class Delays:
         return cls(torch.from_numpy(steps.astype(np.int64)))
 
     def split(self, signals: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        """Return signals by their delay, each part of them delayed by its own more."""
+        """Return signals by their delay, after each number was delayed by its own steps."""
         made: dict[int, Tensor] = {}
         for more in torch.unique(self.steps).tolist():
             for delay, x in signals.items():
@@ -239,15 +244,14 @@ class Delays:
 
 
 Shapes = Mapping[str, Shape]
-Signals = dict[int, Tensor]  # what arrives, by its delay in steps
+Signals = dict[int, Tensor]  # signals by their delay in steps
 _WEIGHTS = 1 << 28  # numbers in all weights: 2 GiB
 
 
-class Heard(NamedTuple):
-    """What a layer hears of a source.
+class Received(NamedTuple):
+    """What a layer receives from one source.
 
-    Weight (n_target, n_source), and the delay in steps, of all or of each of the source,
-    (n_source,).
+    The weight is (n_target, n_source). The delay in steps is one number, or (n_source,).
     """
 
     source: str
@@ -256,26 +260,28 @@ class Heard(NamedTuple):
 
 
 class Arrivals(NamedTuple):
-    """What arrives at each layer: what it hears of others, and its bias (n_target,)."""
+    """What arrives at each layer: from each source, and as its bias (n_target,)."""
 
-    heard: Mapping[str, list[Heard]]
+    received: Mapping[str, list[Received]]
     biases: Mapping[str, Floats]
 
 
 def infer_shapes(graph: Graph) -> Shapes:
-    """Return the shape of what each node gives.
+    """Return the shape of the output of each node.
 
     Raises
     ------
     RefsimError
-        Where two ends of an edge do not fit together, or an edge leads on the membrane of a neuron
-        that never fires.
+        Where the two ends of an edge do not fit together, or nothing says the shape of a node.
     """
-    order = linear_order(graph)
+    order = sort_linear_nodes(graph)
     shapes: dict[str, Shape] = {graph.source: _said(graph.nodes[graph.source])}
     shapes |= {
-        name: own for name in graph.neurons if (own := _own_shape(graph.nodes[name])) is not None
+        name: own
+        for name in graph.neurons
+        if (own := _declared_shape(graph.nodes[name])) is not None
     }
+    # Shapes spread from the nodes that say theirs, until every node has one.
     waiting = [name for name in (*graph.neurons, *order, graph.sink) if name not in shapes]
     while waiting:
         ready = [name for name in waiting if any(each in shapes for each in graph.before(name))]
@@ -298,6 +304,7 @@ def infer_shapes(graph: Graph) -> Shapes:
 
 
 def _said(node: Node) -> Shape:
+    """Return the shape that an Input or Output declares."""
     shape = node.whole("shape", node.values["shape"].size)
     if math.prod(shape) > _WEIGHTS:
         raise RefsimError(
@@ -307,11 +314,8 @@ def _said(node: Node) -> Shape:
     return shape
 
 
-def _own_shape(node: Node) -> Shape | None:
-    """Return the shape that the parameters of a layer say.
-
-    None where each is one value for all neurons.
-    """
+def _declared_shape(node: Node) -> Shape | None:
+    """Return the shape of the parameters of a layer; None where each is one value for all."""
     shapes = {field: array.shape for field, array in node.values.items() if array.size > 1}
     if len(set(shapes.values())) > 1:
         raise RefsimError(
@@ -322,10 +326,12 @@ def _own_shape(node: Node) -> Shape | None:
 
 
 def _check_edge(graph: Graph, shapes: Shapes, source: str, target: str) -> None:
+    """Refuse an edge whose two ends have different shapes."""
     node, given = graph.nodes[target], shapes[source]
     takes = (
         _said(node) if target == graph.sink else shapes[target] if node.kind in NEURONS else given
     )
+    # Both ends must agree, and a linear map must give the same shape for all that leads to it.
     if given != takes:
         raise RefsimError(
             f"{graph.where}: the edge from '{source}' to '{target}' does not fit: '{source}' "
@@ -343,19 +349,27 @@ def _check_edge(graph: Graph, shapes: Shapes, source: str, target: str) -> None:
 
 
 def _check_membranes(graph: Graph, layers: Sequence[str]) -> None:
-    """Refuse a neuron that never fires, where it is not simply what the Output shows."""
+    """Refuse a neuron that never fires, unless only the Output shows it."""
     for name in graph.neurons:
-        heard = sorted(graph.heard_by(name) - ({graph.sink} if graph.sink not in layers else set()))
-        if graph.nodes[name].kind in INTEGRATORS and heard:
+        targets = sorted(
+            graph.receivers(name) - ({graph.sink} if graph.sink not in layers else set())
+        )
+        if graph.nodes[name].kind in INTEGRATORS and targets:
             raise RefsimError(
-                f"{graph.nodes[name].where}: its membrane is led on to '{heard[0]}'; layers here "
+                f"{graph.nodes[name].where}: its membrane is led on to '{targets[0]}'; layers here "
                 "hear of spikes, and a neuron that never fires has none."
             )
 
 
 def arrivals(graph: Graph, shapes: Shapes, layers: Sequence[str], dt: float) -> Arrivals:
-    """Measure what each layer, perhaps the Output among them, hears of the Input and of each layer,
-    on unit inputs.
+    """Measure on unit inputs what each layer receives from the Input and from each other layer.
+
+    Parameters
+    ----------
+    layers : sequence of str
+        In the order in which a step runs them; the Output may be among them.
+    dt : float
+        Seconds a step.
 
     Raises
     ------
@@ -365,32 +379,19 @@ def arrivals(graph: Graph, shapes: Shapes, layers: Sequence[str], dt: float) -> 
     """
     _check_membranes(graph, layers)
     bench = _Bench(graph, shapes, layers, dt)
-    heard: dict[str, list[Heard]] = {name: [] for name in layers}
+    received: dict[str, list[Received]] = {name: [] for name in layers}
     with torch.no_grad():
+        # Without any input only the biases arrive.
         silence = bench.arriving({}, 1, bias=True)
         biases = {name: _sum(silence[name], shapes[name]).numpy() for name in layers}
         for source in (graph.source, *graph.neurons):
             for target, weights in bench.weights(source).items():
-                heard[target] += _axonal(source, weights)
-    return Arrivals(heard, biases)
-
-
-def _axonal(source: str, weights: Mapping[int, Floats]) -> list[Heard]:
-    """Return weights by their delay as one, where each source has one delay only."""
-    used = np.array([weight.any(axis=0) for weight in weights.values()])
-    if len(weights) > 1 and (used.sum(axis=0) <= 1).all():
-        return [
-            Heard(
-                source,
-                np.sum(list(weights.values()), axis=0),
-                np.array(list(weights))[used.argmax(axis=0)],
-            )
-        ]
-    return [Heard(source, weight, np.array(delay)) for delay, weight in weights.items()]
+                received[target] += [Received(source, *each) for each in join_delays(weights)]
+    return Arrivals(received, biases)
 
 
 def _sum(signals: Signals, shape: Shape) -> Tensor:
-    """Return what arrives in all, whatever its delay: a bias is there from the start."""
+    """Return the sum of all signals, whatever their delay: a bias is there from the start."""
     total = torch.zeros(math.prod(shape), dtype=torch.float64)
     for x in signals.values():
         total = total + x.reshape(-1)
@@ -398,14 +399,14 @@ def _sum(signals: Signals, shape: Shape) -> Tensor:
 
 
 class _Bench:
-    """The linear nodes of a graph, run on numbers put in at any of its layers."""
+    """The linear nodes of a graph, which run on numbers that any of its layers is given."""
 
     def __init__(self, graph: Graph, shapes: Shapes, layers: Sequence[str], dt: float) -> None:
         self.graph, self.shapes, self.layers, self.order = (
             graph,
             shapes,
             layers,
-            linear_order(graph),
+            sort_linear_nodes(graph),
         )
         self.delays = {
             name: Delays.of(node, shapes[name], dt)
@@ -415,10 +416,12 @@ class _Bench:
         self.n_weights = 0
 
     def weights(self, source: str) -> dict[str, dict[int, Floats]]:
-        """Return the weights of all that hear of one source, by target and delay."""
+        """Return the weights from one source, by target and delay."""
+        # A run on zeros shows which weights there are, before any memory is taken for them.
         n = math.prod(self.shapes[source])
         probe = self.arriving({source: torch.zeros(1, n, dtype=torch.float64)}, 1, bias=False)
         keys = [(target, delay) for target, signals in probe.items() for delay in signals]
+        # The sum runs over all sources, since all weights are kept.
         self.n_weights += sum(n * math.prod(self.shapes[target]) for target, _ in keys)
         if self.n_weights > _WEIGHTS:
             raise RefsimError(
@@ -441,9 +444,8 @@ class _Bench:
     def arriving(
         self, given: Mapping[str, Tensor], n_samples: int, *, bias: bool
     ) -> dict[str, Signals]:
-        """Return what arrives at each layer and at the Output for numbers (n_samples, n) that
-        sources give.
-        """
+        """Return what arrives at each layer, where sources give numbers (n_samples, n)."""
+        # Signals are kept by their delay, so that a Delay only renames them.
         made: dict[str, Signals] = {
             name: {0: x.reshape(n_samples, *self.shapes[name])} for name, x in given.items()
         }
@@ -454,6 +456,7 @@ class _Bench:
             if name in self.delays:
                 made[name] = self.delays[name].split(signals)
                 continue
+            # A node with a bias answers even where nothing arrives.
             signals = signals or {
                 0: torch.zeros(n_samples, *self._given(name), dtype=torch.float64)
             }
@@ -465,9 +468,11 @@ class _Bench:
         return {name: self._summed(name, made) for name in self.layers}
 
     def _given(self, name: str) -> Shape:
+        """Return the shape of the input of a node."""
         return self.shapes[self.graph.before(name)[0]]
 
     def _summed(self, name: str, made: Mapping[str, Signals]) -> Signals:
+        """Return the sum of all signals that lead to a node, by delay."""
         total: Signals = {}
         for each in self.graph.before(name):
             for delay, x in made.get(each, {}).items():

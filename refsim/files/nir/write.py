@@ -1,11 +1,11 @@
-"""A Network becomes a .nir file, where NIR can say it.
+"""A Network becomes a .nir file; where NIR cannot express it, an error says why.
 
-Elsewhere one sentence says what it cannot.
+`save_nir` first writes the graph without delays, reads it back to learn which edges of a loop NIR
+delays by itself, and then writes it with the delays that are left.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from ...core.arrays import Floats
 from ...core.errors import RefsimError
 from ...networks.connection import DRIVE, Source
 from ...networks.network import Layer, Network
-from ..hdf5 import write_tree
-from .graph import FIRING, INTEGRATORS, Order, order_layers, read_graph
+from ..hdf5 import Tree, write_tree
+from .graph import FIRING, INTEGRATORS, SortedLayers, read_graph, sort_layers
 
 _VERSION = "1.0"
 _WHERE = "export to NIR"
@@ -23,8 +23,7 @@ _ALL = frozenset(
     {"euler", "euler, current first", "zero-order hold", "exact spike times", "impulse"}
 )
 _EULERS = frozenset({"euler", "euler, current first"})
-# How a current is kept is one with how it enters: which Euler it is, and what of an input reaches
-# it in a step.
+# The order in which a synapse decays, jumps and is used says which Euler step it is.
 _SYNAPSES = {
     "decay, jump, use": "euler, current first",
     "jump, use, decay": "euler, current first",
@@ -39,19 +38,19 @@ def save_nir(network: Network, path: str | Path) -> dict[str, str | float]:
     Parameters
     ----------
     network : Network
-        Its neurons are NIR's own, or of a framework whose step is Euler's of one of NIR's.
+        Its neurons are those of NIR, or of a framework whose step is an Euler step of one of them.
     path : path
 
     Returns
     -------
     dict
-        What NIR does not say, as `refsim.bridge.load` takes it: ``load(path, **options)`` is the
-        same network again.
+        What NIR does not say, as options of `refsim.bridge.load`: ``load(path, **options)`` returns
+        the same network.
 
     Raises
     ------
     RefsimError
-        Where NIR cannot say a neuron, a connection, or all layers at once.
+        Where NIR cannot express a neuron or a connection, or not all layers in one file.
     """
     tree, stepped = _tree(network)
     if not stepped:
@@ -68,33 +67,29 @@ def save_nir(network: Network, path: str | Path) -> dict[str, str | float]:
     return options
 
 
-def _tree(network: Network) -> tuple[dict[str, Any], frozenset[str]]:
-    """Return the file's tree, and the integrations with which it is the network."""
-    nodes: dict[str, Any] = {"input": {"type": "Input", "shape": np.array([network.n_inputs])}}
+def _tree(network: Network) -> tuple[Tree, frozenset[str]]:
+    """Return the tree of the file, and the integrations with which it means this network."""
+    nodes: Tree = {"input": {"type": "Input", "shape": np.array([network.n_inputs])}}
     nodes |= {"output": {"type": "Output", "shape": np.array([network.layers[-1].n_post])}}
     names = [f"neurons_{index}" for index in range(len(network.layers))]
     stepped = _ALL
+    # An output without neurons of its own is the Output of the graph itself.
     for index, (name, layer) in enumerate(zip(names, network.layers, strict=True)):
         if layer.model.name == "nir_output" and index == len(names) - 1:
             names[index] = "output"
             continue
         nodes[name], own = _neurons(layer, network.dt)
         stepped &= own
-    plain = _wired(network, names, dict(nodes), None)
-    graph = read_graph({"node": plain}, _WHERE)
+    # Reading the graph back shows which of its edges lead back in a loop.
+    graph = read_graph({"node": _wired(network, names, dict(nodes), None)}, _WHERE)
     return {
         "version": _VERSION,
-        "node": _wired(network, names, nodes, order_layers(graph)),
+        "node": _wired(network, names, nodes, sort_layers(graph)),
     }, stepped
 
 
-def _wired(
-    network: Network, names: list[str], nodes: dict[str, Any], order: Order | None
-) -> dict[str, Any]:
-    """Return the graph with its weights.
-
-    And with its delays, once it is known which edges NIR delays by themselves.
-    """
+def _wired(network: Network, names: list[str], nodes: Tree, order: SortedLayers | None) -> Tree:
+    """Return the graph with its weights, and with its delays where the order of layers is known."""
     edges: list[list[str]] = []
     for index, layer in enumerate(network.layers):
         for number, (source, weight) in enumerate(zip(layer.sources, layer.weights, strict=True)):
@@ -102,6 +97,7 @@ def _wired(
                 f"weights_{index}_{number}",
                 "input" if source.layer == DRIVE else names[source.layer],
             )
+            # The bias of a layer stands with its first connection.
             biased = number == 0 and layer.bias.any()
             nodes[name] = (
                 {"type": "Affine", "weight": weight, "bias": layer.bias}
@@ -122,7 +118,7 @@ def _wired(
 
 
 def _delay(source: Source, back: bool, layer: Layer) -> Floats:
-    """Return the steps of a Delay node: what a loop delays by itself is left out."""
+    """Return the steps of a Delay node, without the step that a loop delays by itself."""
     delay = source.delay - int(back)
     if delay.min() < 0:
         raise RefsimError(
@@ -132,9 +128,10 @@ def _delay(source: Source, back: bool, layer: Layer) -> Floats:
     return delay.astype(np.float64)
 
 
-def _neurons(layer: Layer, dt: float) -> tuple[dict[str, Any], frozenset[str]]:
-    """Return the node of a layer, and the integrations with which it is the layer's step."""
+def _neurons(layer: Layer, dt: float) -> tuple[Tree, frozenset[str]]:
+    """Return the node of a layer, and the integrations with which it means the layer's step."""
     model, traits = layer.model, layer.model.convention
+    # A card of NIR itself can be written as it is.
     card = next(
         (
             card
@@ -143,13 +140,14 @@ def _neurons(layer: Layer, dt: float) -> tuple[dict[str, Any], frozenset[str]]:
         ),
         None,
     )
+    # What NIR cannot express is refused for all cards alike.
     for trait, (said, why) in _SAYS.items():
         if traits and traits[trait] not in said:
             raise RefsimError(
                 f"{_WHERE}: {layer.name} ({model.name}) has {trait} '{traits[trait]}'; {why}."
             )
     if card is not None:
-        return _own(layer, card, dt)
+        return _nir_node(layer, card, dt)
     if not traits:
         raise RefsimError(
             f"{_WHERE}: {layer.name} is a '{model.name}', which NIR cannot say; it has IF, LIF, "
@@ -158,7 +156,7 @@ def _neurons(layer: Layer, dt: float) -> tuple[dict[str, Any], frozenset[str]]:
     return _euler(layer, dt)
 
 
-# What NIR can say of a convention, and why it cannot say the rest.
+# The options of each trait that NIR can express, and why it cannot express the others.
 _SAYS = {
     "comparison": ((">", ">="), ""),
     "spikes": (("one", "none"), "NIR writes one spike at a time"),
@@ -169,8 +167,8 @@ _SAYS = {
 }
 
 
-def _own(layer: Layer, card: FrameworkLayer, dt: float) -> tuple[dict[str, Any], frozenset[str]]:
-    """Return the node of a layer whose card is NIR's own."""
+def _nir_node(layer: Layer, card: FrameworkLayer, dt: float) -> tuple[Tree, frozenset[str]]:
+    """Return the node of a layer whose card is one of NIR."""
     _check_firing(layer)
     kinds = [name.split(", ", 1) for name in card.layers]
     fires = layer.model.convention.get("spikes") != "none"
@@ -183,6 +181,7 @@ def _own(layer: Layer, card: FrameworkLayer, dt: float) -> tuple[dict[str, Any],
         for parameter, field in card.attributes.items()
         if parameter in values and (fires or not field.startswith("v_re"))
     }
+    # Not every integration of the card fits its options.
     refused = {
         when.get("integration") for when, _ in card.refusals if when.get("fires", fires) == fires
     }
@@ -195,6 +194,7 @@ def _own(layer: Layer, card: FrameworkLayer, dt: float) -> tuple[dict[str, Any],
 
 
 def _check_firing(layer: Layer) -> None:
+    """Refuse a threshold or a reset that NIR writes otherwise."""
     traits = layer.model.convention
     if not traits or traits["spikes"] == "none":
         return
@@ -210,8 +210,8 @@ def _check_firing(layer: Layer) -> None:
         )
 
 
-def _euler(layer: Layer, dt: float) -> tuple[dict[str, Any], frozenset[str]]:
-    """Return the node of which a framework's step is Euler's."""
+def _euler(layer: Layer, dt: float) -> tuple[Tree, frozenset[str]]:
+    """Return the node whose Euler step is the step of a framework's layer."""
     _check_firing(layer)
     traits = layer.model.convention
     if traits["synapse"] not in ("none", *_SYNAPSES):
@@ -219,10 +219,12 @@ def _euler(layer: Layer, dt: float) -> tuple[dict[str, Any], frozenset[str]]:
             f"{_WHERE}: {layer.name} ({layer.model.name}) has synapse '{traits['synapse']}', "
             "which is no Euler step of NIR's."
         )
+    # NIR has one value for each neuron.
     values = {
         name: np.broadcast_to(value, layer.n_post).astype(np.float64)
         for name, value in layer.constants(dt).items()
     }
+    # From the share of the leak in a step follow the time constant and the resistance.
     taken = _taken(traits, values)
     gain = values["gain"] * (taken if traits["input"] == "share" and taken is not None else 1.0)
     firing = (
@@ -246,6 +248,7 @@ def _euler(layer: Layer, dt: float) -> tuple[dict[str, Any], frozenset[str]]:
     leaky = {"r": gain / taken, "v_leak": values["v_rest"], **firing}
     if traits["synapse"] == "none":
         return {"type": kind[1], "tau": dt / taken, **leaky}, _EULERS
+    # The synaptic current loses this share of itself in a step.
     lost = 1 - values["syn_decay"]
     if (lost <= 0).any():
         raise RefsimError(
@@ -255,7 +258,7 @@ def _euler(layer: Layer, dt: float) -> tuple[dict[str, Any], frozenset[str]]:
     enters = values.get("entry", np.ones(layer.n_post)) * (
         values["syn_decay"] if traits["synapse"] == "jump, decay, use" else 1.0
     )
-    node = {
+    node: Tree = {
         "type": kind[2],
         "tau_mem": dt / taken,
         "tau_syn": dt / lost,
@@ -266,10 +269,7 @@ def _euler(layer: Layer, dt: float) -> tuple[dict[str, Any], frozenset[str]]:
 
 
 def _taken(traits: Mapping[str, str], values: Mapping[str, Floats]) -> Floats | None:
-    """Return the share of the membrane's distance to rest that a step takes.
-
-    None without a leak.
-    """
+    """Return the share of its distance to rest that a membrane loses in a step; None: no leak."""
     if traits["leak"] == "none":
         return None
     if traits["leak"] == "factor":

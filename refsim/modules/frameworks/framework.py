@@ -1,6 +1,7 @@
-"""A framework as the bridge sees it.
+"""What refsim must know of a framework: which parts are neurons, and how they are read and run.
 
-Which parts of a module are its neurons, how they take time, and how they are read and run.
+`Framework` holds that in functions; there is a file for each framework, which gives only those that
+differ from the defaults. The named tuples are what these functions return.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,20 +9,24 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from ...cards.frameworks import FrameworkLayer, framework_layers
+from ...core.arrays import Floats
 from ...core.errors import RefsimError, listed
 
-# How a tensor that a part gets lies in time. A part that takes one step a call has (batch, ...).
-# "batch and time", "time and batch": one axis for both, sample after sample or step after step.
+# How the input of a part lies in time. A part that takes one step a call is given (batch, ...).
+# "batch and time" and "time and batch" have one axis for both, sample after sample or step after
+# step.
 AXES = ("step", "time first", "batch first", "batch and time", "time and batch")
 
 
 class Membranes(NamedTuple):
     """What a part shows after a call, laid out as its output.
 
-    What the threshold saw, and the membrane after the step; None where hidden.
+    `seen` is the membrane that the threshold saw, `after` the one after the step. Either is None
+    where the part hides it.
     """
 
     seen: Tensor | None = None
@@ -29,12 +34,10 @@ class Membranes(NamedTuple):
 
 
 class Recurrent(NamedTuple):
-    """A map from a part's spikes to its own input of the next step.
+    """A map from the spikes of a part to its own input in the next step.
 
-    A module that is linear, or a weight (n, n).
-
-    Nothing has been fired before the first step: `late` says that the map is not asked there, so
-    that its bias is missing too.
+    The weight is a module that is linear, or a tensor (n, n). Before the first step nothing has
+    fired. Where `late` is true, the map is not called there, so that its bias is missing too.
     """
 
     weight: nn.Module | Tensor
@@ -43,9 +46,9 @@ class Recurrent(NamedTuple):
 
 
 def first(output: Any) -> Tensor:
-    """Return what a part sends: the first of a tuple, its spikes before its states.
+    """Return what a part sends: its spikes, which come before its states in a tuple.
 
-    A list is one tensor a step.
+    A list holds one tensor for each step.
     """
     if isinstance(output, list):
         return torch.stack(output)
@@ -53,8 +56,10 @@ def first(output: Any) -> Tensor:
     return tensor
 
 
-def with_first(output: Any, spikes: Tensor, rest: Callable[[Any], Any] = lambda each: each) -> Any:
-    """Return the same output with other spikes, and with the rest of it changed."""
+def with_first(
+    output: object, spikes: Tensor, rest: Callable[[object], object] = lambda each: each
+) -> object:
+    """Return the same output with other spikes, and with `rest` applied to its states."""
     if isinstance(output, list):
         return list(spikes.unbind(0))
     if not isinstance(output, tuple):
@@ -64,48 +69,49 @@ def with_first(output: Any, spikes: Tensor, rest: Callable[[Any], Any] = lambda 
 
 @dataclass(frozen=True)
 class Framework:
-    """One framework; there is a file for each, which names what only it does.
+    """One framework, in the functions that differ from framework to framework.
 
     Attributes
     ----------
     name : str
-        As in equations/frameworks/.
+        The name in equations/frameworks/.
     title : str
-        As its people write it.
+        The name as its authors write it.
     package : str
-        That its classes come from.
+        The package that its classes come from.
     axes : function of a part
-        One of ``AXES``, or "" where a run has to show it.
+        Returns one of ``AXES``, or an empty text where a run must show it.
     forget : function of a part
-        Puts it back to its start.
+        Puts its states back to their start.
     passive : frozenset of str
-        Its classes that are no neurons: containers, linear maps and delays.
+        Classes that are no neurons: containers, linear maps and delays.
     unread : dict of str to str
         Classes that are never read, and why.
     delay : function of a part
-        Steps by which a part that is no neuron holds back what it gets.
-    values : function of a part and the values of its attributes by parameter
-        Computes those that its attributes do not give as they are.
+        Returns by how many steps a part that is no neuron delays its input.
+    values : function of a part and a dict of parameters
+        Returns the parameters, with those computed that no attribute holds as it is.
     recurrent : function of a part
-        Its recurrent map, or None.
+        Returns its recurrent map, or None.
     membranes : function of a part and its output
+        Returns the membranes that it shows.
     states : function of a part
-        Its states after the last step by their names in the card, where it shows them and takes one
-        step a call.
+        Returns its states after the last step by their names in the card, where it shows them and
+        takes one step a call.
     step_seconds : function of a part
-        The duration of a step, where the part says one; asked only of a part whose card depends on
-        it.
+        Returns the duration of a step, or None. It is called only where the card depends on it.
     expect : function of a part and a number of samples
-        Tells a part whose input has batch and time in one how many samples come.
-    arriving : function of a part and what it is given
-        What reaches each of its neurons, in all its synapses together.
+        Tells a part whose input has batch and time in one axis how many samples come.
+    arriving : function of a part and its input
+        Returns what reaches each of its neurons, summed over their synapses.
     width : function of a part
-        How many inputs it takes, where the part says so.
+        Returns how many inputs it takes, or None.
     handed_on : bool
-        Whether nobody keeps a layer's states, second in its output, but the caller, who hands them
-        back.
+        Whether only the caller keeps the states of a layer, which come second in its output, and
+        hands them back.
     single : bool
-        Whether its layers round to float32 within a step, in a module of float64 too.
+        Whether its layers round to float32 within a step, even in a module of float64.
+    layers : dict of str to FrameworkLayer
     """
 
     name: str
@@ -116,9 +122,11 @@ class Framework:
     passive: frozenset[str] = frozenset()
     unread: Mapping[str, str] = field(default_factory=dict)
     delay: Callable[[nn.Module], int] = lambda _part: 0
-    values: Callable[[nn.Module, dict[str, Any]], Mapping[str, Any]] = lambda _part, values: values
+    values: Callable[[nn.Module, dict[str, Floats]], Mapping[str, ArrayLike]] = (
+        lambda _part, values: values
+    )
     recurrent: Callable[[nn.Module], Recurrent | None] = lambda _part: None
-    membranes: Callable[[nn.Module, Any], Membranes] = lambda _part, _output: Membranes()
+    membranes: Callable[[nn.Module, object], Membranes] = lambda _part, _output: Membranes()
     states: Callable[[nn.Module], Mapping[str, Tensor]] = lambda _part: {}
     step_seconds: Callable[[nn.Module], float | None] = lambda _part: None
     expect: Callable[[nn.Module, int], None] = lambda _part, _n_samples: None
@@ -129,16 +137,16 @@ class Framework:
     layers: Mapping[str, FrameworkLayer] = field(default_factory=dict)
 
     def owns(self, part: nn.Module) -> bool:
-        """Whether a part, or a class that it is made from, comes from this framework."""
+        """Return whether a part, or a class that it is made from, comes from this framework."""
         return any(kind.__module__.split(".")[0] == self.package for kind in type(part).__mro__)
 
     def layer(self, part: nn.Module, where: str) -> FrameworkLayer | None:
-        """Return what the card says of a part; None where it has no state.
+        """Return what the card says of a part; None where the part has no state.
 
         Raises
         ------
         RefsimError
-            For a class of the framework that refsim does not read.
+            Where refsim does not read this class of the framework.
         """
         named = {
             layer: entry
@@ -150,6 +158,7 @@ class Framework:
             for kind in type(part).__mro__
             if kind.__module__.split(".")[0] == self.package
         ]
+        # A class of the user counts as the class of the framework that it is made from.
         if ours[0] in named:
             return named[ours[0]]
         if ours[0] in self.passive:

@@ -1,6 +1,6 @@
-"""Norse: spikes first, then the states, which nobody keeps.
+"""Norse: a layer returns its spikes and then its states, which its caller hands back.
 
-They are handed over from call to call. Layers of the name without Cell run over time.
+Layers without Cell in their name run over time.
 """
 
 from collections.abc import Mapping
@@ -10,26 +10,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...core.arrays import Floats
 from ...core.errors import RefsimError
 from .framework import Framework, Membranes, Recurrent, first
 
 _OVER_TIME = {"SNN", "SNNRecurrent"}
 _RATES = {"tau_mem_inv", "tau_syn_inv", "tau_adapt_inv", "tau_ada_inv", "tau_inv"}
-_INSIDE = ("lif", "lif_adex")  # where parameters and states of a layer with a refractory period lie
+# A layer with a refractory period keeps its parameters and states inside one of these.
+_INSIDE = ("lif", "lif_adex")
 
 
 def _axes(part: nn.Module) -> str:
     return "time first" if _OVER_TIME & {kind.__name__ for kind in type(part).__mro__} else "step"
 
 
-def _within(held: Any) -> Any:
-    return next((getattr(held, name) for name in _INSIDE if hasattr(held, name)), held)
+def _within(outer: Any) -> Any:
+    """Return the parameters or states of a layer, inside those of its refractory period if any."""
+    return next((getattr(outer, name) for name in _INSIDE if hasattr(outer, name)), outer)
 
 
-def _values(part: Any, values: dict[str, Any]) -> Mapping[str, Any]:
-    """Return each rate as a step takes it.
+def _values(part: Any, values: dict[str, Floats]) -> Mapping[str, Floats]:
+    """Return each rate as a step rounds it.
 
-    Refuse a start that is not v_leak, as the cards say it is.
+    The cards say that neurons start at v_leak, and another start is refused.
     """
     if "v_rest" in values and hasattr(part, "state_fallback"):
         _check_start(part, values["v_rest"])
@@ -41,10 +44,10 @@ def _values(part: Any, values: dict[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def _check_start(part: Any, v_leak: Any) -> None:
-    """Ask a part where one of its neurons starts.
+def _check_start(part: Any, v_leak: Floats) -> None:
+    """Refuse a part whose neurons do not start at v_leak.
 
-    Some round v_leak to float32, in a module of float64 too.
+    Some parts round v_leak to float32, even in a module of float64.
     """
     quiet = torch.zeros((1, 1, 1) if _axes(part) == "time first" else (1, 1), dtype=torch.float64)
     start = np.unique(_within(part.state_fallback(quiet)).v.detach().cpu().double().numpy())
@@ -56,13 +59,14 @@ def _check_start(part: Any, v_leak: Any) -> None:
         )
 
 
-def _as_taken(value: Any, held: Any, dt: float) -> Any:
-    """Return the rate whose product with dt, which a step rounds to the dtype of the rate, is that
-    product.
+def _as_taken(value: Floats, rate: object, dt: float) -> Floats:
+    """Return a rate whose product with dt in float64 is the product that a step computes.
+
+    A step rounds that product to the dtype of the rate.
     """
-    if not isinstance(held, Tensor) or held.dtype == torch.float64:
+    if not isinstance(rate, Tensor) or rate.dtype == torch.float64:
         return value
-    return np.asarray((dt * held).detach().cpu().double().numpy()) / dt
+    return np.asarray((dt * rate).detach().cpu().double().numpy()) / dt
 
 
 def _recurrent(part: Any) -> Recurrent | None:
@@ -70,15 +74,12 @@ def _recurrent(part: Any) -> Recurrent | None:
 
 
 def _arriving(part: Any, x: Tensor) -> Tensor:
-    """Put what a part is given through the input weights that it holds itself."""
+    """Multiply the input of a part by the input weights that the part holds itself."""
     return x @ part.input_weights.to(x).T if hasattr(part, "input_weights") else x
 
 
 def _membranes(_part: nn.Module, output: Any) -> Membranes:
-    """Return the membrane after each step, where the states of all steps are given.
-
-    What the threshold saw is hidden.
-    """
+    """Return the membrane after each step, where the output has the states of all steps."""
     sent, state = first(output), _within(output[1])
     return Membranes(None, state.v if state.v.shape == sent.shape else None)
 

@@ -1,6 +1,6 @@
-"""refsim's own layers: one step a call, their card and parameters at hand.
+"""refsim: its layers take one step a call, and have their card and parameters at hand.
 
-And its delays, which are no neurons.
+Its delays are no neurons.
 """
 
 from typing import Any
@@ -19,11 +19,11 @@ def _forget(part: nn.Module) -> None:
         part.forget()
 
 
-def _membranes(part: Any, _output: Any) -> Membranes:
+def _membranes(part: Any, _output: object) -> Membranes:
     return Membranes(part.seen, part.v)
 
 
-OWN = Framework(
+REFSIM = Framework(
     name="refsim",
     title="refsim",
     package="refsim",

@@ -1,6 +1,6 @@
-"""Rockpool: all steps a call, batch first.
+"""Rockpool: a layer takes all steps in one call, batch first.
 
-A step has its duration in seconds, and states last from call to call.
+A step has a duration in seconds, and the states stay from call to call.
 """
 
 from typing import Any
@@ -17,26 +17,29 @@ _STATES = ("vmem", "isyn", "spikes")
 
 
 def _forget(part: nn.Module) -> None:
-    """Put the states to 0, where they start."""
+    """Set the states to 0, where they start."""
     for name in _STATES:
         if name in part._buffers:
             part._buffers[name] = torch.zeros_like(getattr(part, name))
 
 
-def _values(part: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the time constants that the decays have as the layer computes them, in its own
-    precision or from another parameter.
+def _values(part: Any, values: dict[str, Floats]) -> dict[str, Floats]:
+    """Return the time constants that follow from the decays which the layer computes.
+
+    The layer computes a decay in its own precision, or takes it from another parameter.
     """
-    decays = {}
+    decays: dict[str, Tensor | None] = {}
     if "tau_mem" in values:
-        # A layer that is trained by its decays or bit shifts has no other.
+        # A layer that is trained by its decays or bit shifts has no time constant.
         decays["tau_mem"] = getattr(part, "alpha", None)
     if "tau_syn" in values:
         decays["tau_syn"] = getattr(part, "beta", None)
     taus = {
         name: _tau(
             part.dt,
-            decay if decay is not None else torch.exp(-part.dt / torch.as_tensor(_own(part, name))),
+            decay
+            if decay is not None
+            else torch.exp(-part.dt / torch.as_tensor(_declared_tau(part, name))),
         )
         for name, decay in decays.items()
     }
@@ -45,15 +48,13 @@ def _values(part: Any, values: dict[str, Any]) -> dict[str, Any]:
     return {**values, **taus}
 
 
-def _own(part: Any, name: str) -> Tensor:
+def _declared_tau(part: Any, name: str) -> Tensor:
     tensor: Tensor = part.tau_mem if name == "tau_mem" else part.tau
     return tensor.detach()
 
 
 def _tau(dt: float, decay: Tensor) -> Floats:
-    """Return the time constant of a decay, in seconds, such that ``exp(-dt/tau)`` is the decay
-    again.
-    """
+    """Return the time constant of a decay in seconds, so that ``exp(-dt/tau)`` is that decay."""
     kept = decay.detach().cpu().double().numpy()
     if (kept < 0).any() or (kept > 1).any():
         raise RefsimError(
@@ -61,16 +62,14 @@ def _tau(dt: float, decay: Tensor) -> Floats:
             "exists for 0 to 1 alone."
         )
     with np.errstate(divide="ignore"):
-        # Beyond these the exponential is 1, and 0, to the last bit.
+        # Beyond these limits the exponential is exactly 1, and exactly 0.
         rate = np.clip(-np.log(kept), 1e-17, 800.0)
     taus: Floats = dt / rate
     return taus
 
 
 def _shared(taus: Floats) -> Floats:
-    """Return the time constant that all synapses of a neuron have, (n_neurons, n_synapses) to
-    (n_neurons,).
-    """
+    """Return the time constant (n_neurons,) that all synapses (n_neurons, n_synapses) share."""
     if (taus != taus[:, :1]).any():
         raise RefsimError(
             "its neurons hear through several synapses with time constants of their own, and a "
@@ -90,7 +89,7 @@ def _synapses(part: nn.Module) -> int:
 
 
 def _arriving(part: nn.Module, x: Tensor) -> Tensor:
-    """Add up what the synapses of each neuron get."""
+    """Return the sum over the synapses of each neuron."""
     n = _synapses(part)
     return x if n == 1 else x.reshape(*x.shape[:-1], -1, n).sum(-1)
 
@@ -102,7 +101,7 @@ def _recurrent(part: Any) -> Recurrent | None:
     return Recurrent(_arriving(part, weight.detach().double()).T)
 
 
-def _membranes(part: Any, _output: Any) -> Membranes:
+def _membranes(part: Any, _output: object) -> Membranes:
     """Return the membrane after each step, where the layer records it."""
     return Membranes(
         None, part._record_dict.get("vmem") if getattr(part, "_record", False) else None
@@ -121,7 +120,7 @@ ROCKPOOL = Framework(
     step_seconds=_step_seconds,
     arriving=_arriving,
     width=lambda part: getattr(part, "size_in", None),
-    # Spikes and outputs are float32, and times a threshold that is one number they stay so.
+    # Spikes and outputs are float32, and stay so when they are multiplied by a single threshold.
     single=True,
     passive=frozenset(
         {

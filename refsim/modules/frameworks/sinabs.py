@@ -1,6 +1,6 @@
-"""Sinabs: all steps a call, batch first or batch and time in one axis.
+"""Sinabs: a layer takes all steps in one call, batch first, or batch and time in one axis.
 
-States last from call to call.
+The states stay from call to call.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from torch import nn
 
 from .framework import Framework, Membranes, Recurrent
 
-# Where they are buffers; LIF's spike_threshold is a parameter.
+# Only those of these that are buffers are states; the spike_threshold of LIF is a parameter.
 _STATES = ("v_mem", "i_syn", "b", "spike_threshold")
 
 
@@ -19,20 +19,18 @@ def _squeezed(part: nn.Module) -> bool:
 
 
 def _forget(part: nn.Module) -> None:
-    """Empty the states; a layer makes empty ones anew, while of states of another number of samples
-    it draws some at random.
+    """Empty the states, which a layer then makes anew.
+
+    From states of another number of samples it would draw some at random.
     """
     for name in _STATES:
-        held = part._buffers.get(name)
-        if held is not None:
-            part._buffers[name] = torch.zeros(0, device=held.device)
+        state = part._buffers.get(name)
+        if state is not None:
+            part._buffers[name] = torch.zeros(0, device=state.device)
 
 
 def _expect(part: Any, n_samples: int) -> None:
-    """Say how an axis of batch and time is parted.
-
-    A layer is made for one number of samples or of steps.
-    """
+    """Set how an axis of batch and time is divided; a layer is made for one number of samples."""
     if _squeezed(part):
         part.batch_size, part.num_timesteps = n_samples, -1
     elif type(part).__name__ == "UnflattenTime":
@@ -44,8 +42,8 @@ def _recurrent(part: nn.Module) -> Recurrent | None:
     return None if net is None else Recurrent(net, late=True)
 
 
-def _membranes(part: Any, _output: Any) -> Membranes:
-    """Return the membrane after each step, where the layer was told to record it."""
+def _membranes(part: Any, _output: object) -> Membranes:
+    """Return the membrane after each step, where the layer is set to record it."""
     kept = (getattr(part, "recordings", None) or {}).get("v_mem") if part.record_states else None
     return Membranes(None, kept if kept is None or not _squeezed(part) else kept.flatten(0, 1))
 
@@ -59,7 +57,8 @@ SINABS = Framework(
     expect=_expect,
     recurrent=_recurrent,
     membranes=_membranes,
-    single=True,  # spikes are float32, and times a threshold that is one number they stay so
+    # Spikes are float32, and stay so when they are multiplied by a single threshold.
+    single=True,
     passive=frozenset(
         {
             "Network",

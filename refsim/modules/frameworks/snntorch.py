@@ -1,5 +1,6 @@
-"""snnTorch: one step a call; spikes first, then the states, or spikes alone where the layer keeps
-its states itself.
+"""snnTorch: a layer takes one step a call, and returns its spikes and then its states.
+
+A layer that keeps its states itself returns its spikes alone.
 """
 
 from typing import Any
@@ -7,20 +8,21 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from ...core.arrays import Floats
 from .framework import Framework, Membranes, Recurrent
 
 _STATES = ("mem", "syn", "spk")
 
 
 def _forget(part: nn.Module) -> None:
-    """Empty the states; a layer gives an empty one its shape at the next call."""
+    """Empty the states, to which a layer gives their shape at the next call."""
     for name in _STATES:
         if hasattr(part, name):
             setattr(part, name, getattr(part, name).new_zeros(0))
 
 
-def _values(_part: nn.Module, values: dict[str, Any]) -> dict[str, Any]:
-    """Clamp the decays, as each call does."""
+def _values(_part: nn.Module, values: dict[str, Floats]) -> dict[str, Floats]:
+    """Return the decays clipped to 0 and 1, as each call clips them."""
     return {
         name: np.clip(value, 0, 1) if name in ("alpha", "beta") else value
         for name, value in values.items()
@@ -32,9 +34,11 @@ def _recurrent(part: nn.Module) -> Recurrent | None:
     return None if net is None else Recurrent(net)
 
 
-def _membranes(part: Any, _output: Any) -> Membranes:
-    """Return the kept membrane; where the reset belongs to the step, it is the one after it, and
-    what the threshold saw is hidden.
+def _membranes(part: Any, _output: object) -> Membranes:
+    """Return the membrane that the layer keeps.
+
+    Where the reset belongs to the same step, it is the membrane after the reset, and the one that
+    the threshold saw is hidden.
     """
     return (
         Membranes(part.mem, part.mem)

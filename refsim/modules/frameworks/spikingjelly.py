@@ -1,12 +1,14 @@
-"""SpikingJelly: one step a call (step_mode "s") or all steps with time in front ("m").
+"""SpikingJelly: a layer takes one step a call (step_mode "s"), or all steps, time first ("m").
 
 Its layers keep their states themselves.
 """
 
 from typing import Any
 
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from ...core.arrays import Floats
 from .framework import Framework, Membranes
 
 _CONTAINERS = {
@@ -22,7 +24,7 @@ _CONTAINERS = {
     "ElementWiseRecurrentContainer",
     "LinearRecurrentContainer",
 }
-# Whether they are linear is measured; a max pool over spikes is a part of its own.
+# Whether these are linear is measured; a max pool over spikes counts as a layer of neurons.
 _MAPS = {
     "Linear",
     "WSLinear",
@@ -94,16 +96,16 @@ def _forget(part: Any) -> None:
         part.reset()
 
 
-def _values(part: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Add where the states start, which is where `reset` puts them.
+def _values(part: Any, values: dict[str, Floats]) -> dict[str, ArrayLike]:
+    """Return the parameters, with the start of each state and the leak.
 
-    And the leak, which a layer that learns it computes from its w in each step.
+    States start where `reset` puts them. A layer that learns its leak computes it from w.
     """
     if type(part).__name__ == "SynapseFilter" and not part.learnable:
         values["rate"] = 1.0 / part.tau
     elif "rate" in values:
         values["rate"] = part.w.detach().sigmoid().cpu().double().numpy()
-    # Readouts have none: they start at 0 in each call.
+    # Readouts keep no states: they start at 0 in each call.
     memories = dict(part.named_memories()) if hasattr(part, "named_memories") else {}
     starts = {
         f"{name}_start": part.get_reset_value(name) for name in ("v", "w") if name in memories
@@ -115,9 +117,9 @@ def _values(part: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _membranes(part: Any, output: Any) -> Membranes:
-    """Return the membrane after the step, of all steps where the layer stores them.
+    """Return the membrane after the step, or after all steps where the layer stores them.
 
-    What the threshold saw is never kept.
+    The membrane that the threshold saw is never kept.
     """
     if isinstance(output, list):  # of a readout
         return Membranes(None, None)
@@ -130,10 +132,7 @@ def _membranes(part: Any, output: Any) -> Membranes:
 
 
 def _axes(part: nn.Module) -> str:
-    """Return how a part takes time.
-
-    Readouts, which are no step modules, take all steps whatever the others do.
-    """
+    """Return how a part takes time; readouts take all steps, whatever the other layers do."""
     return (
         "time first"
         if getattr(part, "step_mode", "m" if type(part).__name__.startswith("NonSpiking") else "s")

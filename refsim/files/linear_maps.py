@@ -1,6 +1,7 @@
-"""What stands between layers, from a description.
+"""The linear maps between two layers, as a description names them, measured as one matrix.
 
-Linear maps by name and tensor, put together and measured as one matrix.
+`read_map` checks what the description says of one map. `compose` takes the tensors of all maps
+between two layers, runs them one behind another, and measures the matrix that they make.
 """
 
 import copy
@@ -15,12 +16,11 @@ from torch import nn
 
 from ..core.arrays import Floats, real_array
 from ..core.errors import RefsimError, listed
-from .affine import check_room, measured
+from .affine import check_matrix_size, measured, shape_text
 from .weights import Tensors
 
 _NUMBERS = {"stride", "padding", "dilation", "groups"}
-# Map -> the options it takes. Of those without tensors the value is the size of the window, or
-# true.
+# The options of each map. A map without tensors has the size of its window, or true, as its value.
 KINDS: Mapping[str, set[str]] = {
     "linear": {"transposed"},
     "conv1d": _NUMBERS,
@@ -34,6 +34,7 @@ KINDS: Mapping[str, set[str]] = {
 _TRAINED = ("linear", "conv1d", "conv2d", "batch_norm")
 
 Shape = tuple[int, ...]
+Numbers = int | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -45,32 +46,35 @@ class MapDescription:
     kind : str
         One of ``KINDS``.
     weight, bias : str
-        Names of tensors; the bias may be absent where it was not named by itself.
+        Names of tensors. A bias that was not named by itself may be absent from the file.
     size : int or tuple of int
-        Of a pool's window.
+        The size of the window of a pool.
     options : dict
         stride, padding, dilation, groups, eps, transposed.
     prefix : str
-        Of a batch norm's tensors.
+        What the names of the tensors of a batch norm begin with.
+    bias_named : bool
+        Whether the description names the bias, which must then be in the file.
     """
 
     kind: str
     weight: str = ""
     bias: str = ""
-    size: Any = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    size: Numbers = 1
+    options: Mapping[str, object] = field(default_factory=dict)
     prefix: str = ""
     bias_named: bool = False
 
 
 def read_map(row: object, where: str) -> MapDescription:
-    """Read one map of a description, ``{ conv2d = "0", stride = 2 }``.
+    """Read one map of a description, such as ``{ conv2d = "0", stride = 2 }``.
 
     Raises
     ------
     RefsimError
-        With what was found and what is known.
+        Where the kind or an option is unknown or malformed; the message says what is known.
     """
+    # These are asked for often, so that they get a sentence of their own.
     if isinstance(row, Mapping) and (found := set(row) & {"max_pool1d", "max_pool2d", "relu"}):
         raise RefsimError(
             f"{where}: {listed(found)} is not linear; only linear maps can stand between layers "
@@ -88,6 +92,7 @@ def read_map(row: object, where: str) -> MapDescription:
             f"{where}: {listed(surplus)} is not an option of {kind}, which takes "
             f"{listed(KINDS[kind])}."
         )
+    # The options are checked before the value, for all kinds alike.
     value, options = row[kind], {key: row[key] for key in row if key != kind}
     for name in _NUMBERS & set(options):
         options[name] = _numbers(options[name], f"{where}: {name}", 0 if name == "padding" else 1)
@@ -95,6 +100,7 @@ def read_map(row: object, where: str) -> MapDescription:
         raise RefsimError(
             f"{where}: transposed must be true or false, but is {options['transposed']!r}."
         )
+    # What follows depends on whether the map has tensors, a window or neither.
     if kind in _TRAINED:
         return _trained(kind, value, options, where)
     if kind == "flatten":
@@ -104,12 +110,13 @@ def read_map(row: object, where: str) -> MapDescription:
     return MapDescription(kind, size=_numbers(value, f"{where}: {kind}", 1), options=options)
 
 
-def _trained(kind: str, value: object, options: dict[str, Any], where: str) -> MapDescription:
-    """Return a map with tensors: named by their prefix, or each by its own name."""
+def _trained(kind: str, value: object, options: dict[str, object], where: str) -> MapDescription:
+    """Return a map with tensors, which are named by their prefix or each by its own name."""
     if isinstance(value, str | int) and not isinstance(value, bool):
         return MapDescription(
             kind, f"{value}.weight", f"{value}.bias", options=options, prefix=str(value)
         )
+    # A batch norm has five tensors, and is named by their prefix alone.
     known = {"weight", "bias"} if kind != "batch_norm" else set()
     if (
         isinstance(value, Mapping)
@@ -130,8 +137,8 @@ def _trained(kind: str, value: object, options: dict[str, Any], where: str) -> M
     )
 
 
-def _numbers(value: object, where: str, least: int) -> Any:
-    """Return a whole number, or a tuple of them."""
+def _numbers(value: object, where: str, least: int) -> Numbers:
+    """Return a whole number from `least` on, or a tuple of two."""
     several = tuple(value) if isinstance(value, list) else (value,)
     if (
         not several
@@ -147,17 +154,31 @@ def _numbers(value: object, where: str, least: int) -> Any:
     return several if len(several) > 1 else several[0]
 
 
-def build(
+def compose(
     maps: Sequence[MapDescription], before: Shape, state: Tensors, where: str
 ) -> tuple[Floats, Floats, Shape, str]:
-    """Return weight (n_post, n_pre), bias (n_post,), the shape that comes out, and the maps in
-    words.
+    """Return the matrix of several maps, one behind another.
 
     Parameters
     ----------
+    maps : sequence of MapDescription
     before : tuple of int
-        Shape of what is heard; empty where nothing says it, which a Linear does not need.
+        Shape of the input; empty where nothing says it, which a Linear does not need.
+    state : Tensors
+        The tensors of the file; those of the maps are taken from it.
+    where : str
+        Opens the error messages.
+
+    Returns
+    -------
+    weight : (n_post, n_pre)
+    bias : (n_post,)
+    shape : tuple of int
+        Of the output.
+    words : str
+        The maps in words.
     """
+    # A Linear alone is a matrix already, and is copied bit for bit.
     if len(maps) == 1 and maps[0].kind == "linear":
         weight, bias = linear(maps[0], state, where)
         return weight, bias, (len(weight),), f"linear {weight.shape[-1]} -> {len(weight)}"
@@ -168,24 +189,22 @@ def build(
             f"{where}: nothing says the shape of what it hears; write input_shape = [channels, "
             "height, width] at the top of the description."
         )
-    parts, shape, words = [], before, [_written(before)]
+    # Each map is tried on shapes alone first, so that a wrong one is named before memory is needed.
+    parts, shape, words = [], before, [shape_text(before)]
     for each in maps:
         part = _module(each, shape, state, where)
         after = _shape_after(part, shape)
         if not after or 0 in after:
             raise RefsimError(f"{where}: {each.kind} does not fit what it hears, of shape {shape}.")
-        check_room(math.prod(after), math.prod(before), where)
+        check_matrix_size(math.prod(after), math.prod(before), where)
         parts.append(part)
-        shape, words = after, [*words, each.kind, _written(after)]
+        shape, words = after, [*words, each.kind, shape_text(after)]
     weight, bias = measured(nn.Sequential(*parts), before, where)
     return weight, bias, shape, " ".join(words)
 
 
 def _shape_after(part: nn.Module, shape: Shape) -> Shape:
-    """Return the shape that comes out, without computing it.
-
-    Empty where a part does not take the shape.
-    """
+    """Return the shape of an output without computing it; empty where the input does not fit."""
     if isinstance(part, _BatchNorm):
         return shape if part.factor.shape == shape[:1] else ()
     try:
@@ -201,32 +220,35 @@ def _shape_after(part: nn.Module, shape: Shape) -> Shape:
 def linear(each: MapDescription, state: Tensors, where: str) -> tuple[Floats, Floats]:
     """Return weight (n_post, n_pre) and bias (n_post,) of a Linear."""
     weight = state.take(each.weight)
+    # A convolution's weight under linear is the likeliest mistake.
     if weight.ndim != 2:
         raise RefsimError(f"{where}: weight must be (n_post, n_pre), but has shape {weight.shape}.")
     weight = real_array(
         weight.T if each.options.get("transposed") else weight, f"{where}: {each.weight}"
     )
-    bias = _bias(each, state)
+    bias = described_bias(each, state)
     return weight, np.zeros(len(weight)) if bias is None else bias
 
 
-def _bias(each: MapDescription, state: Tensors) -> Floats | None:
+def described_bias(each: MapDescription, state: Tensors) -> Floats | None:
+    """Return the bias of a map; None where it was not named and the file has none."""
     return state.take(each.bias) if each.bias_named or (each.bias and each.bias in state) else None
 
 
 def _module(each: MapDescription, before: Shape, state: Tensors, where: str) -> nn.Module:
-    """Return a map as PyTorch has it, in float64."""
-    options = dict(each.options)
+    """Return a map as a module of PyTorch, in float64."""
+    options: dict[str, Any] = dict(each.options)  # keywords of PyTorch, which `read_map` checked
     if each.kind == "flatten":
         return nn.Flatten()
     if each.kind == "batch_norm":
-        return _BatchNorm(each, options.get("eps", 1e-5), state, where)
+        return _BatchNorm(each, each.options.get("eps", 1e-5), state, where)
     if each.kind == "linear":
         weight, bias = linear(each, state, where)
         return _filled(nn.Linear(weight.shape[1], len(weight), device="meta"), weight, bias, where)
     if each.kind in ("conv1d", "conv2d"):
-        weight, bias_ = state.take(each.weight), _bias(each, state)
+        weight, given = state.take(each.weight), described_bias(each, state)
         axes = int(each.kind[4])
+        # PyTorch's own messages would name neither the layer nor the tensor.
         if weight.ndim != axes + 2 or 0 in weight.shape:
             raise RefsimError(
                 f"{where}: the weight of {each.kind} must have {axes + 2} axes, (channels, "
@@ -246,15 +268,18 @@ def _module(each: MapDescription, before: Shape, state: Tensors, where: str) -> 
         made = (nn.Conv1d, nn.Conv2d)[axes - 1](
             before[0], len(weight), weight.shape[2:], device="meta", **options
         )
-        return _filled(made, weight, np.zeros(len(weight)) if bias_ is None else bias_, where)
+        bias = np.zeros(len(weight)) if given is None else given
+        return _filled(made, weight, bias, where)
+    options["kernel_size"] = each.size
     if each.kind == "sum_pool2d":
-        return nn.AvgPool2d(each.size, divisor_override=1, **options)
-    return (nn.AvgPool1d if each.kind == "avg_pool1d" else nn.AvgPool2d)(each.size, **options)
+        return nn.AvgPool2d(divisor_override=1, **options)
+    return (nn.AvgPool1d if each.kind == "avg_pool1d" else nn.AvgPool2d)(**options)
 
 
 def _filled(
     made: nn.Linear | nn.Conv1d | nn.Conv2d, weight: Floats, bias: Floats, where: str
 ) -> nn.Module:
+    """Return a module that was made without memory, with its weight and bias in float64."""
     if bias.shape != (len(weight),):
         raise RefsimError(f"{where}: bias must have shape ({len(weight)},), but has {bias.shape}.")
     real = made.to_empty(device="cpu").double()
@@ -266,9 +291,9 @@ def _filled(
 
 
 class _BatchNorm(nn.Module):
-    """A batch norm as it is after training: by its running mean and variance, a channel."""
+    """A batch norm after training: a factor and a shift a channel, from its running statistics."""
 
-    def __init__(self, each: MapDescription, eps: Any, state: Tensors, where: str) -> None:
+    def __init__(self, each: MapDescription, eps: object, state: Tensors, where: str) -> None:
         super().__init__()
         if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 <= eps < 1:
             raise RefsimError(f"{where}: eps must be a small number, but is {eps!r}.")
@@ -276,6 +301,7 @@ class _BatchNorm(nn.Module):
             key: f"{each.prefix}.{key}"
             for key in ("running_mean", "running_var", "weight", "bias", "num_batches_tracked")
         }
+        # Mean and variance must be there; gain and shift are missing where affine is False.
         mean, variance = (
             real_array(state.take(names[key]), f"{where}: {names[key]}")
             for key in ("running_mean", "running_var")
@@ -286,6 +312,7 @@ class _BatchNorm(nn.Module):
             else None
             for key in ("weight", "bias")
         )
+        # The number of batches means nothing after training, and is only accounted for.
         if names["num_batches_tracked"] in state:
             state.take(names["num_batches_tracked"])
         if (variance + eps <= 0).any():
@@ -297,10 +324,6 @@ class _BatchNorm(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Scale and shift each channel."""
+        """Multiply each channel by its factor, and add its shift."""
         shape = (-1, *[1] * (x.ndim - 2))
         return x * self.factor.reshape(shape) + self.shift.reshape(shape)
-
-
-def _written(shape: Shape) -> str:
-    return "x".join(map(str, shape))
