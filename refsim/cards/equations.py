@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import RefsimError, listed
+from .keys import CONTINUOUS, STEP_OPTIONS, STEPS
 from .language import Statement, bare, comparisons, names_in, parse_expression, parse_statements
 from .names import DRAWS, OVER_STEPS, STEP
-from .neuron import Discrete
-from .ode import GENERATED, Odes, generated_step, written_equations
-from .parts import Continuous, State
+from .ode import GENERATED, Odes, equations_in, generated_step, written_equations
+from .parts import Continuous, DeclaredStep, State
 
-_STEPS = ("integrate", "modulate", "fire", "reset")
 SOLUTIONS = {
     "exact": "the exact solution of the ODE for an input as [input] declares it",
     "euler": "forward Euler",
@@ -56,7 +55,9 @@ class Names:
         return {*self.constants, *self.inputs, *self.kernels, STEP, *DRAWS}
 
 
-def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card: str) -> Discrete:
+def check_discrete(
+    table: dict[str, Any], names: Names, odes: Odes | None, card: str
+) -> DeclaredStep:
     """Check the declared step: its parts, their order, and that each name is known where it is
     used.
     """
@@ -70,14 +71,10 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
         raise RefsimError(
             f"{where} solution must be one of {listed(SOLUTIONS)}, but is {solution!r}."
         )
-    parts = [
-        key
-        for key in table
-        if key not in ("solution", "readout", "payload", "streams", "over_steps")
-    ]
-    if unknown := set(parts) - set(_STEPS):
+    parts = [key for key in table if key not in STEP_OPTIONS]
+    if unknown := set(parts) - set(STEPS):
         raise RefsimError(
-            f"{where}: {listed(unknown)} is not a known step; known are {', '.join(_STEPS)}."
+            f"{where}: {listed(unknown)} is not a known step; known are {', '.join(STEPS)}."
         )
     if readout and "fire" in parts:
         raise RefsimError(
@@ -96,7 +93,7 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
     over_steps = _over_steps(table, names, odes, where)
     needed = ["integrate"] if readout else ["integrate", "fire"]
     if [key for key in parts if key not in ("modulate", "reset")] != needed or parts != [
-        key for key in _STEPS if key in parts
+        key for key in STEPS if key in parts
     ]:
         raise RefsimError(
             f"{where} must have the steps integrate, fire, reset in this order (modulate before "
@@ -112,7 +109,7 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
         _check_payload(payload, parsed, names, odes, where)
     streams = _streams(table.get("streams", []), parsed, names, where)
     fire = parsed["fire"][0] if "fire" in parsed else None
-    return Discrete(
+    return DeclaredStep(
         parsed["integrate"],
         parsed.get("modulate", ()),
         fire,
@@ -233,7 +230,7 @@ def _parsed(
     )
     if not made:
         return _own_statements(text, f"{where} {key}")
-    if solution not in GENERATED or odes is None or odes.held:
+    if solution not in GENERATED or odes is None or odes.unless_refractory:
         raise RefsimError(
             f'{where} integrate = "{FROM_CONTINUOUS}" needs a [continuous] part without '
             f"refractoriness, and a solution among {listed(GENERATED)}, but solution is "
@@ -334,7 +331,7 @@ def _texts(statements: tuple[Statement, ...]) -> str:
 
 
 def check_continuous(
-    table: dict[str, Any], names: Names, odes: Odes, discrete: Discrete, card: str
+    table: dict[str, Any], names: Names, odes: Odes, discrete: DeclaredStep, card: str
 ) -> Continuous:
     """Check the ODE text. Its units are checked by Brian2, when it first compiles the card."""
     where = f"{card}: [continuous]"
@@ -367,7 +364,7 @@ def check_continuous(
                 f"{listed(names.of('continuous'))}."
             )
     return Continuous(
-        written_equations(table["equations"], f"{where} equations"),
+        written_equations(equations_in(table["equations"], f"{where} equations")),
         threshold,
         reset,
         table["method"],
@@ -375,25 +372,14 @@ def check_continuous(
     )
 
 
-def check_keys(table: dict[str, Any], card: str) -> None:
-    """Check that [continuous] has the keys it needs, all of them text."""
+def check_continuous_keys(table: Mapping[str, object], card: str) -> None:
+    """Check that [continuous] has the keys that it needs, all of them text."""
     where = f"{card}: [continuous]"
-    needed, known = (
-        ("equations", "method"),
-        ("equations", "threshold", "reset", "refractory", "method"),
-    )
-    if surplus := set(table) - set(known):
-        raise RefsimError(
-            f"{where}: {listed(surplus)} is not a known key; known are {', '.join(known)}."
-        )
-    if missing := [key for key in needed if key not in table]:
-        one = f", one of {', '.join(METHODS)}" if "method" in missing else ""
-        raise RefsimError(
-            f"{where}: {listed(missing)} is missing; needed are {' and '.join(needed)}{one}."
-        )
-    for key in table:
-        if not isinstance(table.get(key), str) or (key in needed and not table[key].strip()):
-            raise RefsimError(f"{where} {key}: must be text, but is {table.get(key)!r}.")
+    hint = "" if "method" in table else f", one of {', '.join(METHODS)}"
+    CONTINUOUS.check(table, where, joined=" and ", hint=hint)
+    for key, text in table.items():
+        if not isinstance(text, str) or (key in CONTINUOUS.needed and not text.strip()):
+            raise RefsimError(f"{where} {key}: must be text, but is {text!r}.")
     if table["method"] not in METHODS:
         raise RefsimError(
             f"{where} method must be one of {', '.join(METHODS)}, but is {table['method']!r}."

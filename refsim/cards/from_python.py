@@ -7,7 +7,7 @@ from the ODE.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from ..core.units import base_unit
 from ..core.whole_files import whole
 from .language import comparisons, names_in, parse_expression, parse_statements
 from .names import DRAWS, INPUT, STEP
-from .neuron import SIGNS, Discrete, NeuronModel
-from .ode import GENERATED, Odes, equation_rows, generated_step, read_odes, renamed, state_of
+from .neuron import SIGNS, NeuronModel
+from .ode import GENERATED, Equation, Odes, equations_in, generated_step, odes_of, renamed, state_of
+from .parts import DeclaredStep
 from .questions import fires_at_start
 from .read import _model as model_of
 from .spelling import spelled, words_of
@@ -62,7 +63,7 @@ def from_table(
 def fields_of(words: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a NeuronModel from the arguments of its constructor."""
     # Of a neuron that was read: dataclasses.replace, and the card loader.
-    if isinstance(words["discrete"], Discrete):
+    if isinstance(words["discrete"], DeclaredStep):
         return {
             "kernels": {},
             "convention": {},
@@ -84,7 +85,7 @@ def fields_of(words: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, An
     for key in ("references", "traits"):
         plain[key] = [words[key]] if isinstance(words[key], str) and words[key] else words[key]
         plain[key] = list(plain[key]) if isinstance(plain[key], list | tuple) else plain[key]
-    model = from_table(table_of(plain))
+    model = from_table(card_table(plain))
     _check_start(model, plain["state"])
     return vars(model)
 
@@ -153,7 +154,7 @@ _NOT = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
 Words = Mapping[str, Any]
 
 
-def table_of(words: Words) -> dict[str, Any]:
+def card_table(words: Words) -> dict[str, Any]:
     """Return the table of a card from the arguments of `NeuronModel`.
 
     What they do not say gets its usual value.
@@ -166,7 +167,8 @@ def table_of(words: Words) -> dict[str, Any]:
     _check_kinds(words)
     where = f"NeuronModel {words['name']!r}: equations"
     words, declared = _spelled(words, where)
-    odes = read_odes(words["equations"], where) if words["equations"] else None
+    rows = equations_in(words["equations"], where)
+    odes = odes_of(rows, where) if words["equations"] else None
     table: dict[str, Any] = {key: words[key] for key in ("name", "kernel", "traits") if words[key]}
     table |= {key: words[key] for key in ("title", "family", "references") if words[key]}
     table["parameters"] = {
@@ -174,7 +176,7 @@ def table_of(words: Words) -> dict[str, Any]:
         for name, entry in words["parameters"].items()
     }
     table["derived"] = {name: _derived(name, entry) for name, entry in words["derived"].items()}
-    table["state"] = _states(words, odes, where)
+    table["state"] = _states(words, odes, rows)
     table["input"] = _input(words, odes, list(table["state"]))
     if odes is not None:
         table["continuous"] = {
@@ -303,15 +305,11 @@ def _derived(name: str, entry: object) -> object:
     return {"text": text.strip(), "unit": unit.strip() or "1", "meaning": name}
 
 
-def _states(words: Words, odes: Odes | None, where: str) -> dict[str, Any]:
+def _states(words: Words, odes: Odes | None, rows: Iterable[Equation]) -> dict[str, Any]:
     """Return the states: those of the equations with their units, then those that the step alone
     has.
     """
-    units = {
-        state_of(left): unit
-        for left, _right, unit in equation_rows(words["equations"], where)
-        if state_of(left)
-    }
+    units = {state_of(row.left): row.unit for row in rows if state_of(row.left)}
     states: dict[str, Any] = {}
     for name in [*units, *(name for name in words["state"] if name not in units)]:
         entry = words["state"].get(name, 0.0)

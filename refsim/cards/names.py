@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import RefsimError, listed
+from .keys import PROSE
 from .language import FUNCTIONS
 
 TRAITS = frozenset(
@@ -83,7 +84,6 @@ throw true typedef typeid typename union unsigned using virtual void volatile wc
 INFINITY HUGE_VAL BUFSIZ RAND_MAX errno stdin stdout stderr assert main std brian
 """
 CPP = frozenset(_CPP_WORDS.split())
-_PROSE = ("title", "family", "references", "framework", "variant", "refuse")
 
 
 def check_names(card: str, *shelves: Mapping[str, object]) -> None:
@@ -152,5 +152,5 @@ def _meant(value: Any, top: bool = True) -> Any:
     return {
         key: _meant(entry, False)
         for key, entry in value.items()
-        if key != "meaning" and not (top and key in _PROSE)
+        if key != "meaning" and not (top and key in PROSE)
     }

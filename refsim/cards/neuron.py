@@ -20,17 +20,11 @@ import numpy as np
 from ..core.arrays import Floats
 from ..core.errors import RefsimError, listed
 from ..core.units import check_unit, to_si
-from .language import (
-    SCALAR_FUNCTIONS,
-    Comparison,
-    Statement,
-    comparisons,
-    evaluate,
-    names_in,
-    parse_expression,
-)
+from .keys import INPUT as INPUT_KEYS
+from .keys import KERNEL as KERNEL_KEYS
+from .language import SCALAR_FUNCTIONS, comparisons, evaluate, names_in, parse_expression
 from .names import DRAWS, INPUT, INPUT_KINDS, STEP
-from .parts import Continuous, Derived, Kernel, Parameter, State
+from .parts import Continuous, DeclaredStep, Derived, Kernel, Parameter, State
 
 
 class Maker(Protocol):
@@ -54,63 +48,11 @@ class Maker(Protocol):
 _MAKERS: list[Maker] = []
 
 
-def made_by(maker: Maker) -> None:
+def register_maker(maker: Maker) -> None:
     """Say who makes neurons. `refsim.cards` does so once, when it is imported, which every import
     of a neuron does first.
     """
     _MAKERS[:] = [maker]
-
-
-@dataclass(frozen=True)
-class Discrete:
-    """One step of dt as ordered statements.
-
-    Integrate, modulate (may be empty), fire, reset (may be empty).
-
-    A neuron that never fires has no `fire` but a `readout`, the state that is its output. One whose
-    spikes carry a number has a `payload`, the state that they carry, 0 where there is no spike.
-    `streams` are states that are events of their own, 0 or 1 in each step, beside the spikes. Where
-    the readout is the mean, sum, last or maximum of what has arrived over the steps so far,
-    `over_steps` says so: it is then the readout after the last step that decides.
-    """
-
-    integrate: tuple[Statement, ...]
-    modulate: tuple[Statement, ...]
-    fire: Statement | None
-    reset: tuple[Statement, ...]
-    solution: str
-    readout: str = ""
-    payload: str = ""
-    streams: tuple[str, ...] = ()
-    over_steps: str = ""
-
-    @property
-    def before_fire(self) -> tuple[Statement, ...]:
-        """The statements up to the threshold."""
-        return self.integrate + self.modulate
-
-    @property
-    def ordered(self) -> tuple[Statement, ...]:
-        """All statements, in order."""
-        return (*self.before_fire, *([self.fire] if self.fire else []), *self.reset)
-
-    @property
-    def tests(self) -> tuple[Comparison, ...]:
-        """The comparisons of the threshold, all of which must hold; the first is the membrane's.
-
-        Empty for a readout.
-        """
-        return comparisons(self.fire.tree) if self.fire else ()
-
-    @property
-    def texts(self) -> tuple[tuple[str, str], ...]:
-        """All statements as (target, text), in order."""
-        return tuple((statement.target, statement.text) for statement in self.ordered)
-
-    @property
-    def names(self) -> frozenset[str]:
-        """All names that the statements read."""
-        return frozenset(name for statement in self.ordered for name in statement.names)
 
 
 @dataclass(frozen=True, init=False)
@@ -170,7 +112,7 @@ class NeuronModel:
     parameters: Mapping[str, Parameter]
     derived: Mapping[str, Derived]
     continuous: Continuous | None
-    discrete: Discrete
+    discrete: DeclaredStep
     kernels: Mapping[str, Kernel] = field(default_factory=dict)
     # Trait -> option, of a card that says its step in traits.
     convention: Mapping[str, str] = field(default_factory=dict)
@@ -382,12 +324,7 @@ def read_inputs(
     mixed signs would cancel.
     """
     where = f"{card}: [input]"
-    if surplus := set(table) - {"kind", "target", "unit"}:
-        raise RefsimError(
-            f"{where}: {listed(surplus)} is not a known key; known are kind, target, unit."
-        )
-    if missing := {"kind", "target"} - set(table):
-        raise RefsimError(f"{where}: {listed(missing)} is missing; needed are kind, target.")
+    INPUT_KEYS.check(table, where)
     kind, target = table["kind"], table["target"]
     if not isinstance(kind, str) or kind not in INPUT_KINDS:
         raise RefsimError(f"{where} kind must be one of {listed(INPUT_KINDS)}, but is {kind!r}.")
@@ -415,14 +352,13 @@ def read_kernels(table: dict[str, Any], card: str) -> dict[str, Kernel]:
     kernels = {}
     for name, entry in table.items():
         where = f"{card}: [kernel] {name}"
-        needed = ("text", "cut", "of", "meaning")
         if (
             not isinstance(entry, dict)
-            or sorted(entry) != sorted(needed)
+            or sorted(entry) != sorted(KERNEL_KEYS)
             or not all(isinstance(value, str) for value in entry.values())
         ):
             raise RefsimError(
-                f"{where}: must have the keys {', '.join(needed)}, all of them text, but is "
+                f"{where}: must have the keys {', '.join(KERNEL_KEYS)}, all of them text, but is "
                 f"{entry!r}."
             )
         kernels[name] = Kernel(entry["text"], entry["cut"], entry["of"], entry["meaning"])

@@ -6,9 +6,9 @@ One equation, typed once.
 import ast
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.errors import RefsimError, listed
 from ..core.units import check_unit
@@ -16,19 +16,40 @@ from .language import Statement, evaluate, names_in, parse_expression
 from .names import STEP
 
 _SLOPE = re.compile(r"^d(\w+)/dt$", re.ASCII)
-_HELD = re.compile(r"\(\s*unless\s+refractory\s*\)$")  # the one flag that an equation may have
+_FLAG = re.compile(r"\(\s*unless\s+refractory\s*\)$")
+
+
+class Equation(NamedTuple):
+    """One line of the text: ``left = right : unit``, perhaps with ``(unless refractory)``."""
+
+    left: str
+    right: str
+    unit: str
+    unless_refractory: bool
+
+    @property
+    def behind(self) -> str:
+        """What stands behind the colon: the unit, and the flag where there is one."""
+        return f"{self.unit} (unless refractory)" if self.unless_refractory else self.unit
 
 
 @dataclass(frozen=True)
 class Odes:
-    """Slopes by state, and the subexpressions that they use, each after those it uses itself.
+    """The equations as trees.
 
-    `held` while refractory.
+    Attributes
+    ----------
+    slopes : dict of str to tree
+        By state.
+    subexpressions : dict of str to tree
+        By name, each after those that it reads itself.
+    unless_refractory : bool
+        Whether some state rests while the neuron is refractory.
     """
 
     slopes: Mapping[str, ast.expr]
     subexpressions: Mapping[str, ast.expr]
-    held: bool = False
+    unless_refractory: bool = False
 
     def reads(self, state: str) -> set[str]:
         """Return every name that the slope of a state reads, be it through subexpressions."""
@@ -55,64 +76,50 @@ def read_odes(text: str, where: str) -> Odes:
     RefsimError
         For a line that is neither, an unknown unit, or subexpressions that need each other.
     """
+    return odes_of(equations_in(text, where), where)
+
+
+def odes_of(rows: Iterable[Equation], where: str) -> Odes:
+    """Parse equations; for the errors see `read_odes`."""
     slopes: dict[str, ast.expr] = {}
     waiting: dict[str, ast.expr] = {}
-    rows = equation_rows(text, where)
-    for left, right, unit in rows:
-        check_unit(unit, f"{where}, {left}")
-        tree = parse_expression(right, f"{where}, {left}")
-        state = state_of(left)
-        if (state or left) in slopes or (state or left) in waiting:
-            raise RefsimError(f"{where}: {left!r} is written twice.")
-        (slopes if state else waiting)[state or left] = tree
+    rows = tuple(rows)
+    for row in rows:
+        check_unit(row.unit, f"{where}, {row.left}")
+        tree = parse_expression(row.right, f"{where}, {row.left}")
+        state = state_of(row.left)
+        name = state or row.left
+        if name in slopes or name in waiting:
+            raise RefsimError(f"{where}: {row.left!r} is written twice.")
+        (slopes if state else waiting)[name] = tree
+    # A subexpression follows those that it reads; of several that could follow, the text decides.
     ordered: dict[str, ast.expr] = {}
     while waiting:
         ready = [name for name, tree in waiting.items() if not names_in(tree) & set(waiting)]
         if not ready:
             raise RefsimError(f"{where}: {listed(waiting)} need each other in a circle.")
         ordered |= {name: waiting.pop(name) for name in ready}
-    return Odes(slopes, ordered, any(held for _, held in map(_unit_and_held, _lines(text))))
+    return Odes(slopes, ordered, any(row.unless_refractory for row in rows))
 
 
-def equation_rows(text: str, where: str) -> list[tuple[str, str, str]]:
-    """Return each equation as (left, right, unit), in the order of the text."""
-    return [_split(line, where) for line in _lines(text)]
-
-
-def written_equations(text: str, where: str) -> str:
-    """Return the equations a line each, of what was read of them alone.
-
-    No comment and no other character goes on to an engine.
-    """
-    flags = [" (unless refractory)" if _unit_and_held(line)[1] else "" for line in _lines(text)]
-    return "\n".join(
-        f"{left} = {right} : {unit}{flag}"
-        for (left, right, unit), flag in zip(equation_rows(text, where), flags, strict=True)
-    )
-
-
-def _lines(text: str) -> list[str]:
+def equations_in(text: str, where: str) -> tuple[Equation, ...]:
+    """Return each equation of a text, without comments, in the order of the text."""
     lines = (line.split("#")[0].strip(" \t\r") for line in text.split("\n"))
-    return [line for line in lines if line]
+    return tuple(_equation(line, where) for line in lines if line)
 
 
-def _unit_and_held(line: str) -> tuple[str, bool]:
-    """Return what stands behind the last colon of a line, without the flag, and whether it has
-    that.
+def written_equations(rows: Iterable[Equation]) -> str:
+    """Return the text of equations, one a line.
+
+    No comment and no other character of the card's text goes on to an engine.
     """
-    behind = line.rpartition(":")[2].strip()
-    return _HELD.sub("", behind).strip(), _HELD.search(behind) is not None
+    return "\n".join(f"{row.left} = {row.right} : {row.behind}" for row in rows)
 
 
-def state_of(left: str) -> str:
-    """Return the state of a left-hand side ``dv/dt``; empty for a subexpression."""
-    found = _SLOPE.match(left)
-    return found[1] if found else ""
-
-
-def _split(line: str, where: str) -> tuple[str, str, str]:
+def _equation(line: str, where: str) -> Equation:
+    """Split a line at its first ``=`` and its last ``:``."""
     left, equals, rest = line.partition("=")
-    right, colon, _ = rest.rpartition(":")
+    right, colon, behind = (part.strip() for part in rest.rpartition(":"))
     if not equals or not colon:
         raise RefsimError(
             f"{where}: {line.strip()!r} is not an equation; needs 'dv/dt = ... : unit'."
@@ -120,7 +127,15 @@ def _split(line: str, where: str) -> tuple[str, str, str]:
     left = left.strip()
     if not _SLOPE.match(left) and not (left.isidentifier() and left.isascii()):
         raise RefsimError(f"{where}: {left!r} must be a name or dv/dt.")
-    return left, right.strip(), _unit_and_held(line)[0]
+    # The one flag that an equation may have is taken off the unit.
+    unit = _FLAG.sub("", behind).strip()
+    return Equation(left, right, unit, _FLAG.search(behind) is not None)
+
+
+def state_of(left: str) -> str:
+    """Return the state of a left-hand side ``dv/dt``; empty for a subexpression."""
+    found = _SLOPE.match(left)
+    return found[1] if found else ""
 
 
 def generated_step(
@@ -179,7 +194,7 @@ def _in_steps(odes: Odes) -> Odes:
         }
         for trees in (odes.slopes, odes.subexpressions)
     )
-    return Odes(slopes, named, odes.held)
+    return Odes(slopes, named, odes.unless_refractory)
 
 
 def _statement(line: str, where: str) -> Statement:
@@ -267,12 +282,12 @@ def _without(tree: ast.expr, inputs: set[str], where: str) -> ast.expr:
     return tree
 
 
-Part = ast.expr | None  # None is zero
+Term = ast.expr | None  # None is zero
 
 
 def linear_parts(
     tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr], where: str
-) -> tuple[Part, Part]:
+) -> tuple[Term, Term]:
     """Return (A, B) of a tree that is A + B*name, subexpressions with the name in them written out."""
     if (
         isinstance(tree, ast.Name)
@@ -316,7 +331,7 @@ def _depends(tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr]) 
     )
 
 
-def _sum(left: Part, operation: ast.operator, right: Part) -> Part:
+def _sum(left: Term, operation: ast.operator, right: Term) -> Term:
     if right is None:
         return left
     if left is None:
@@ -324,9 +339,9 @@ def _sum(left: Part, operation: ast.operator, right: Part) -> Part:
     return ast.BinOp(left, operation, right)
 
 
-def _product(left: Part, right: Part) -> Part:
+def _product(left: Term, right: Term) -> Term:
     return None if left is None or right is None else ast.BinOp(left, ast.Mult(), right)
 
 
-def _text(tree: Part) -> str:
+def _text(tree: Term) -> str:
     return "0.0" if tree is None else ast.unparse(tree)

@@ -3,20 +3,23 @@
 Its equations, threshold, inputs, and the states of its ODE.
 """
 
-import ast
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import RefsimError
 from ..core.units import to_si
-from .language import SCALAR_FUNCTIONS, evaluate, names_in, parse_expression
+from .language import (
+    SCALAR_FUNCTIONS,
+    Comparison,
+    comparisons,
+    evaluate,
+    names_in,
+    parse_expression,
+)
 from .names import INPUT
 from .neuron import NeuronModel
 from .parts import Continuous
-
-_SYMBOLS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
-Test = tuple[ast.expr, str, ast.expr]  # left, symbol, right
 
 
 def neuron(model: object, who: str) -> None:
@@ -68,30 +71,17 @@ def split_input(model: NeuronModel, current: Any) -> dict[str, Any]:
     }
 
 
-def tests_of(text: str) -> tuple[Test, ...]:
+def tests_of(text: str) -> tuple[Comparison, ...]:
     """Return (left, symbol, right) of each comparison of a threshold's text.
 
     The first is the membrane's.
     """
-    tree = parse_expression(text, "threshold") if text else None
-    parts = tree.values if isinstance(tree, ast.BoolOp) else [tree]
-    return tuple(
-        (part.left, _SYMBOLS[type(part.ops[0])], part.comparators[0])
-        for part in parts
-        if isinstance(part, ast.Compare)
-    )
+    return comparisons(parse_expression(text, "threshold")) if text else ()
 
 
 def equation_lines(model: NeuronModel) -> list[tuple[str, str, str]]:
     """Return the card's equations as (left, right, unit and flags), in the order of the card."""
-    lines = (line.split("#")[0].strip() for line in ode_part(model).equations.splitlines())
-    rows = []
-    for line in lines:
-        left, equals, rest = line.partition("=")
-        right, _, unit = rest.rpartition(":")
-        if equals:
-            rows.append((left.strip(), right.strip(), unit.strip()))
-    return rows
+    return [(row.left, row.right, row.behind) for row in ode_part(model).rows]
 
 
 def used_names(model: NeuronModel) -> frozenset[str]:

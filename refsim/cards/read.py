@@ -15,14 +15,15 @@ import numpy as np
 
 from ..core.errors import RefsimError, RefsimWarning, is_hidden, listed
 from ..core.shelf import shelf
-from ..core.tables import read_toml, table_of
+from ..core.tables import Keys, parse_toml, read_toml
 from ..core.units import check_unit, to_si
-from .equations import METHODS, Names, check_continuous, check_discrete, check_keys
+from .equations import METHODS, Names, check_continuous, check_continuous_keys, check_discrete
+from .keys import BOUNDS, CARD, DERIVED, OF_FRAMEWORKS, PARAMETER, STATE
 from .language import SCALAR_FUNCTIONS, evaluate, execute, names_in, parse_expression
 from .names import RESERVED, STEP, TAKEN, TRAITS, check_name, check_names, same_neuron
-from .neuron import Discrete, NeuronModel, check_kernels, read_inputs, read_kernels
+from .neuron import NeuronModel, check_kernels, read_inputs, read_kernels
 from .ode import Odes, read_odes
-from .parts import Derived, Parameter, State
+from .parts import DeclaredStep, Derived, Parameter, State
 from .spelling import declared_units, spelled, without_units, words_of
 from .traits import OPTIONS, check_convention, compose
 from .write import card_text
@@ -79,24 +80,6 @@ def warn(
         warnings.warn(note, RefsimWarning, stacklevel=stacklevel)
 
 
-_TOP = {
-    "name",
-    "title",
-    "family",
-    "references",
-    "traits",
-    "input",
-    "state",
-    "parameters",
-    "derived",
-    "continuous",
-    "discrete",
-    "kernel",
-}
-# Keys of a framework's layer; see conventions.py and framework.py.
-_OF_FRAMEWORKS = {"framework", "convention", "variant", "refuse"}
-_NEEDED = ("name", "title", "family", "references", "input", "state", "discrete")
-_BOUNDS = {"minimum", "maximum", "above", "below"}
 # Ends the name of a card from a file, where the card of that name has changed since.
 SAVED = "_as_saved"
 _LARGEST = 100_000  # bytes; a card is read by people
@@ -194,7 +177,7 @@ def read_card(path: Path) -> NeuronModel:
 
 def card_from_text(text: str, where: str) -> NeuronModel:
     """Read and check the text of a card."""
-    return _model(table_of(text, where), text, Path(where))
+    return _model(parse_toml(text, where), text, Path(where))
 
 
 def saved_card(text: str, where: str) -> NeuronModel:
@@ -205,7 +188,7 @@ def saved_card(text: str, where: str) -> NeuronModel:
     Where it says another neuron than the card of that name that comes with refsim, its name ends in
     ``SAVED``.
     """
-    table = table_of(text, where)
+    table = parse_toml(text, where)
     shelved = _shelved().get(str(table.get("name")))
     if shelved is not None and not same_neuron(tomllib.loads(shelved.read_text("utf-8")), table):
         text = card_text({**table, "name": f"{table['name']}{SAVED}"})
@@ -229,9 +212,9 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     table = {
         key: value
         for key, value in (compose(table, card) if convention else table).items()
-        if key not in _OF_FRAMEWORKS
+        if key not in OF_FRAMEWORKS
     }
-    _keys(table, card, _TOP, _NEEDED)
+    CARD.check(table, card)
     table = without_units(_in_own_words(table, card), card)
     parameters = {
         key: _parameter(entry, f"{card}: [parameters] {key}")
@@ -258,7 +241,7 @@ def _model(table: dict[str, Any], text: str, path: Path) -> NeuronModel:
     if "continuous" in table:
         if "method" not in ode_table and steps.get("solution") in METHODS:
             ode_table = {**ode_table, "method": steps["solution"]}  # the step names it already
-        check_keys(ode_table, card)
+        check_continuous_keys(ode_table, card)
         odes = read_odes(ode_table["equations"], f"{card}: [continuous] equations")
     discrete = check_discrete(steps, names, odes, card)
     if taken := {target for target, _ in discrete.texts} & ((RESERVED | TAKEN) - {"z"}):
@@ -319,7 +302,7 @@ def _check_characters(entry: object, where: str) -> None:
 
 
 def _check_helpers(
-    discrete: Discrete, odes: Odes | None, state: Mapping[str, State], card: str
+    discrete: DeclaredStep, odes: Odes | None, state: Mapping[str, State], card: str
 ) -> None:
     """Hold what the card names on the way against the same rules as what it declares.
 
@@ -347,16 +330,6 @@ def _in_own_words(table: dict[str, Any], card: str) -> dict[str, Any]:
     noisy = found.noisy and "stochastic" not in table.get("traits", [])
     more = {"traits": [*table.get("traits", []), "stochastic"]} if noisy else {}
     return {**table, **more, "continuous": {**part, "equations": found.text}}
-
-
-def _keys(table: Mapping[str, Any], where: str, known: set[str], needed: tuple[str, ...]) -> None:
-    """Refuse keys that are not known and miss none that is needed."""
-    if surplus := set(table) - known:
-        raise RefsimError(
-            f"{where}: {listed(surplus)} is not a known key; known are {listed(known)}."
-        )
-    if missing := [key for key in needed if key not in table]:
-        raise RefsimError(f"{where}: {listed(missing)} is missing; needed are {', '.join(needed)}.")
 
 
 def _table(table: Mapping[str, Any], key: str, card: str) -> dict[str, Any]:
@@ -396,18 +369,17 @@ def _traits(table: Mapping[str, Any], card: str) -> tuple[str, ...]:
     return traits
 
 
-def _entry(entry: object, where: str, known: set[str], needed: tuple[str, ...]) -> dict[str, Any]:
+def _entry(entry: object, where: str, keys: Keys) -> dict[str, Any]:
+    """Return an entry that is a table with these keys."""
     if not isinstance(entry, dict):
-        raise RefsimError(
-            f"{where}: must be a table such as {{ {', '.join(f'{key} = ...' for key in needed)} "
-            f"}}, but is {entry!r}."
-        )
-    _keys(entry, where, known, needed)
+        example = ", ".join(f"{key} = ..." for key in keys.needed)
+        raise RefsimError(f"{where}: must be a table such as {{ {example} }}, but is {entry!r}.")
+    keys.check(entry, where)
     return entry
 
 
 def _state(entry: object, constants: Mapping[str, Parameter | Derived], where: str) -> State:
-    table = _entry(entry, where, {"unit", "start", "meaning", "only"}, ("unit", "start", "meaning"))
+    table = _entry(entry, where, STATE)
     unit, only = check_unit(table["unit"], where), table.get("only", "")
     if only not in ("", "discrete", "continuous"):
         raise RefsimError(
@@ -426,11 +398,9 @@ def _state(entry: object, constants: Mapping[str, Parameter | Derived], where: s
 
 
 def _parameter(entry: object, where: str) -> Parameter:
-    table = _entry(
-        entry, where, {"value", "unit", "meaning", "whole", *_BOUNDS}, ("value", "unit", "meaning")
-    )
+    table = _entry(entry, where, PARAMETER)
     unit = check_unit(table["unit"], where)
-    bounds = {key: to_si(table[key], unit, f"{where}: {key}") for key in _BOUNDS & set(table)}
+    bounds = {key: to_si(table[key], unit, f"{where}: {key}") for key in BOUNDS if key in table}
     low = max(bounds.get("minimum", -float("inf")), bounds.get("above", -float("inf")))
     if low > min(bounds.get("maximum", float("inf")), bounds.get("below", float("inf"))):
         raise RefsimError(f"{where}: no value can satisfy its bounds {bounds}.")
@@ -451,7 +421,7 @@ def _flag(table: Mapping[str, Any], key: str, where: str) -> bool:
 
 
 def _derived(entry: object, where: str) -> Derived:
-    table = _entry(entry, where, {"text", "unit", "meaning"}, ("text", "unit", "meaning"))
+    table = _entry(entry, where, DERIVED)
     return Derived(
         _text(table, "text", where),
         check_unit(table["unit"], where),

@@ -20,6 +20,7 @@ from typing import Any
 
 from ..core.errors import RefsimError, listed
 from ..core.units import NONE, Unit, base_unit, check_unit, factor, to_si, unit_named
+from .keys import EXPRESSIONS, NAMED, STATEMENTS, TEXTS
 from .language import is_test
 from .names import DRAWS, INPUT
 from .ode import linear_parts
@@ -306,14 +307,12 @@ def without_units(table: dict[str, Any], card: str) -> dict[str, Any]:
         For a word of Brian2's that a card cannot say, with what to write in its place.
     """
     own = _names(table)
-    if not all(
-        isinstance(table.get(key, {}), dict) for key in ("derived", "parameters", "state", "kernel")
-    ):
+    if not all(isinstance(table.get(key, {}), dict) for key in NAMED):
         return table  # the reader says what is wrong with it
     literals = _Literals(own, card)
     changed = {
         key: _texts(table[key], literals, f"{card}: [{key}]")
-        for key in _PARTS
+        for key in TEXTS
         if isinstance(table.get(key), dict)
     }
     if not literals.changed:
@@ -322,19 +321,9 @@ def without_units(table: dict[str, Any], card: str) -> dict[str, Any]:
     return {**table, **changed, "derived": {**literals.made, **derived}}
 
 
-_PARTS = ("derived", "kernel", "continuous", "discrete")
-_EXPRESSIONS = ("text", "cut", "threshold", "refractory")
-_STATEMENTS = ("reset", "integrate", "modulate", "fire")
-
-
 def _names(table: Mapping[str, Any]) -> set[str]:
     """Return every name that the card gives a meaning: declared, or set by a statement."""
-    own = {
-        name
-        for key in ("state", "parameters", "derived", "kernel")
-        if isinstance(table.get(key), dict)
-        for name in table[key]
-    }
+    own = {name for key in NAMED if isinstance(table.get(key), dict) for name in table[key]}
     parts = [table[key] for key in ("continuous", "discrete") if isinstance(table.get(key), dict)]
     texts = [text for part in parts for text in part.values() if isinstance(text, str)]
     return own | {
@@ -362,11 +351,11 @@ def _texts(part: dict[str, Any], literals: "_Literals", where: str) -> dict[str,
             and not set(WORD.findall(value)) & literals.own
         ):
             made[key] = literals.named(value, to_si(value, "second", f"{where} {key}"), "second")
-        elif key in _STATEMENTS:
+        elif key in STATEMENTS:
             made[key] = literals.statements(value, f"{where} {key}")
         else:
             made[key] = (
-                literals.expression(value, f"{where} {key}") if key in _EXPRESSIONS else value
+                literals.expression(value, f"{where} {key}") if key in EXPRESSIONS else value
             )
     return made
 
