@@ -1,7 +1,7 @@
-"""A TOML file that a person wrote: read whole as a table, or refused in one sentence.
+"""Tables that a person wrote in TOML: read whole, with a sentence that names the key of a slip.
 
-What each key of a case must be: text, a number, a table; so that a slip is a sentence that names
-the key.
+In the order of the file: reading a file or a text, which keys a table has (`Keys`), and of which
+kind the value of each key of a case is.
 """
 
 import stat
@@ -14,12 +14,15 @@ from typing import Any
 
 from .errors import RefsimError, listed
 
+# A table as tomllib returns it. Its values are checked where they are read.
+Table = dict[str, Any]
+
 _MARK = "\ufeff"  # some editors put it in front of UTF-8; it is no part of the text
 
 
 def read_toml(
     path: Path, where: str, largest: int | None = None, hint: str = ""
-) -> tuple[dict[str, Any], str]:
+) -> tuple[Table, str]:
     """Return a file's table and its text.
 
     Parameters
@@ -39,7 +42,7 @@ def read_toml(
     """
     try:
         if stat.S_ISFIFO(mode := path.stat().st_mode) or stat.S_ISCHR(mode):
-            # That may never end.
+            # Reading one may never end.
             raise RefsimError(f"{where}: is no file, but a pipe or a device.{hint}")
         if largest is not None and path.stat().st_size > largest:
             raise RefsimError(
@@ -63,8 +66,8 @@ def read_toml(
     return parse_toml(text, where), text
 
 
-def parse_toml(text: str, where: str) -> dict[str, Any]:
-    """Return the table of a text.
+def parse_toml(text: str, where: str) -> Table:
+    """Return the table that a text holds.
 
     Raises
     ------
@@ -167,12 +170,15 @@ CLAIM: Mapping[str, _Kind] = {
 
 
 def check_kinds(table: Mapping[str, object], kinds: Mapping[str, _Kind], where: str) -> None:
-    """Refuse what is not of its kind; keys without one are left to those who read them."""
+    """Refuse values that are not of the kind of their key.
+
+    Keys without a kind are left to those who read them.
+    """
     for key, (words, fits) in kinds.items():
         if key in table and not fits(table[key]):
             raise RefsimError(f"{where}: {key} must be {words}, but is {table[key]!r}.")
 
 
 def check_numbers(table: Mapping[str, object], where: str) -> None:
-    """Refuse what is no number."""
+    """Refuse a table whose values are not all numbers."""
     check_kinds(table, dict.fromkeys(table, _NUMBER), where)
