@@ -1,4 +1,4 @@
-"""Units at the door: text such as ``"20 ms"`` becomes an SI number; inside refsim there are no units.
+"""Units at the door: text such as ``"20 ms"`` becomes an SI number; inside there are no units.
 
 This file holds the one table of units. Whoever reads or writes a quantity takes it from here.
 """
@@ -195,7 +195,7 @@ def to_si(value: object, unit: str, where: str, *, written: bool = False) -> flo
     Parameters
     ----------
     value : float or str
-        ``0.02``, ``"20 ms"``, ``"0.7 nS/mV"``. A text names its unit, except for 0 and plain numbers.
+        ``0.02``, ``"20 ms"``, ``"0.7 nS/mV"``. Only 0 and plain numbers need no unit.
     unit : str
         The base unit that is needed, as `check_unit` takes it (``"1"`` for a plain number).
     where : str
