@@ -1,6 +1,4 @@
-"""What a neuron is: the text of its equations, read from a card, checked, and pure data from then
-on.
-"""
+"""What a neuron is: the text of its equations, read from a card, checked, and kept as data."""
 
 from . import from_python
 from .neuron import NeuronModel, register_maker

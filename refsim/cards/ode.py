@@ -1,6 +1,7 @@
 """The ODE text of a card taken apart, and the step that a numerical method makes of it.
 
-One equation, typed once.
+An equation is typed once, in the card: `read_odes` parses it, `generated_step` makes the statements
+of a step, and `linear_parts` finds the coefficients that exponential Euler needs.
 """
 
 import ast
@@ -8,11 +9,11 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..core.errors import RefsimError, listed
 from ..core.units import check_unit
-from .language import Statement, evaluate, names_in, parse_expression
+from .language import Number, Statement, evaluate, names_in, parse_expression
 from .names import STEP
 
 _SLOPE = re.compile(r"^d(\w+)/dt$", re.ASCII)
@@ -52,16 +53,16 @@ class Odes:
     unless_refractory: bool = False
 
     def reads(self, state: str) -> set[str]:
-        """Return every name that the slope of a state reads, be it through subexpressions."""
+        """Return every name that the slope of a state reads, directly or through subexpressions."""
         seen = set(names_in(self.slopes[state]))
         for name, tree in reversed(list(self.subexpressions.items())):
             seen |= names_in(tree) if name in seen else set()
         return seen
 
     def at(
-        self, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]
-    ) -> list[Any]:
-        """Return the slopes at given values of states, constants and inputs, numbers of any kind."""
+        self, values: Mapping[str, Number], functions: Mapping[str, Callable[..., Number]]
+    ) -> list[Number]:
+        """Return the slopes at given values of states, constants and inputs."""
         scope = dict(values)
         for name, tree in self.subexpressions.items():
             scope[name] = evaluate(tree, scope, functions)
@@ -143,8 +144,8 @@ def generated_step(
 ) -> tuple[Statement, ...]:
     """Return the statements of one step of a method, for an ODE without refractoriness.
 
-    Every slope is taken at the old states. An impulse is a jump before or after the step, so the
-    ODE runs without it.
+    Every slope is taken at the old states. An impulse is a jump before or after the step, so that
+    the ODE runs without it.
 
     Parameters
     ----------
@@ -155,15 +156,16 @@ def generated_step(
 
     Notes
     -----
-    The names of what is made on the way end in ``_``, as no name of a card does, and none is
-    another one's beginning.
+    Names of intermediate results end in ``_``, as no name of a card does, and none is the beginning
+    of another.
     """
     odes = _in_steps(odes)
+    # Impulses are taken out of the equations, and come back as jumps.
     slopes = {
         name: _without(tree, set(inputs), where) if kind != "pulse" else tree
         for name, tree in odes.slopes.items()
     }
-    # But for its impulses.
+    # A state that only impulses change needs no slope.
     still = {
         name
         for name in inputs.values()
@@ -181,9 +183,7 @@ def generated_step(
 
 
 def _in_steps(odes: Odes) -> Odes:
-    """Return equations over the duration of the declared step, where they name that of the
-    sub-step, dt.
-    """
+    """Return equations in which dt, the duration of a sub-step, is replaced by that of the step."""
     changed = {"dt": STEP}
     slopes, named = (
         {
@@ -203,17 +203,19 @@ def _statement(line: str, where: str) -> Statement:
 
 
 def _euler(odes: Odes, where: str) -> list[str]:
+    """Take all slopes at the old states, then move each state along its slope."""
     lines = [f"{name} = {ast.unparse(tree)}" for name, tree in odes.subexpressions.items()]
     lines += [f"{name}_slope_ = {ast.unparse(tree)}" for name, tree in odes.slopes.items()]
     return lines + [f"{name} = {name} + {STEP}*{name}_slope_" for name in odes.slopes]
 
 
 def _exponential_euler(odes: Odes, where: str) -> list[str]:
-    """Solve each ``dy/dt = A + B*y`` exactly for A and B as they are at the start of the step."""
+    """Solve each ``dy/dt = A + B*y`` exactly, with A and B as they are at the start of the step."""
     lines = [f"{name} = {ast.unparse(tree)}" for name, tree in odes.subexpressions.items()]
     last = []
     for name, tree in odes.slopes.items():
         constant, factor = linear_parts(tree, name, odes.subexpressions, where)
+        # Without B the state moves on a line, and without A it decays to zero.
         if factor is None:
             last.append(f"{name} = {name} + {STEP}*({_text(constant)})")
             continue
@@ -230,12 +232,13 @@ def _exponential_euler(odes: Odes, where: str) -> list[str]:
 
 
 def _rk4(odes: Odes, where: str) -> list[str]:
-    """Take the slope four times: at the start, twice in the middle, at the end."""
+    """Take the slope four times: at the start, twice in the middle, and at the end of the step."""
     lines: list[str] = []
-    for stage, reach in (("k1", None), ("k2", 0.5), ("k3", 0.5), ("k4", 1.0)):
+    for stage, share in (("k1", None), ("k2", 0.5), ("k3", 0.5), ("k4", 1.0)):
         before = f"k{int(stage[1]) - 1}"
-        now = {} if reach is None else {name: f"{name}_{stage}_at_" for name in odes.slopes}
-        lines += [f"{new} = {name} + {reach}*{name}_{before}_" for name, new in now.items()]
+        # From the second stage on, the states stand where the last slope leads in this share.
+        now = {} if share is None else {name: f"{name}_{stage}_at_" for name in odes.slopes}
+        lines += [f"{new} = {name} + {share}*{name}_{before}_" for name, new in now.items()]
         now |= {name: f"{name}_{stage}_at_" for name in odes.subexpressions}
         lines += [
             f"{now[name]} = {renamed(tree, now)}" for name, tree in odes.subexpressions.items()
@@ -258,7 +261,7 @@ GENERATED = tuple(_METHODS)
 
 
 def renamed(tree: ast.expr, names: Mapping[str, str]) -> str:
-    """Return the text of an expression in which names have become others."""
+    """Return the text of an expression in which some names are replaced by others."""
     changed = copy.deepcopy(tree)
     for node in ast.walk(changed):
         if isinstance(node, ast.Name):
@@ -267,8 +270,9 @@ def renamed(tree: ast.expr, names: Mapping[str, str]) -> str:
 
 
 def _without(tree: ast.expr, inputs: set[str], where: str) -> ast.expr:
-    """Return a sum without its terms ``I/step``."""
+    """Return a sum without its terms ``I/step``, which are impulses."""
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add | ast.Sub):
+        # The last term is looked at first, and the rest of the sum after it.
         if names_in(tree.right) <= {*inputs, STEP} and names_in(tree.right) & inputs:
             return _without(tree.left, inputs, where)
         tree = ast.BinOp(_without(tree.left, inputs, where), tree.op, tree.right)
@@ -288,17 +292,27 @@ Term = ast.expr | None  # None is zero
 def linear_parts(
     tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr], where: str
 ) -> tuple[Term, Term]:
-    """Return (A, B) of a tree that is A + B*name, subexpressions with the name in them written out."""
+    """Return (A, B) of an expression that is A + B*name; None stands for zero.
+
+    Subexpressions that read the name are written out.
+
+    Raises
+    ------
+    RefsimError
+        Where the expression is not linear in the name.
+    """
     if (
         isinstance(tree, ast.Name)
         and tree.id in subexpressions
         and _depends(subexpressions[tree.id], name, subexpressions)
     ):
         return linear_parts(subexpressions[tree.id], name, subexpressions, where)
+    # An expression without the name is all A; the name itself is B = 1.
     if not _depends(tree, name, subexpressions):
         return tree, None
     if isinstance(tree, ast.Name):
         return None, ast.Constant(1.0)
+    # A sign holds for both parts; sums, products and quotients follow.
     if isinstance(tree, ast.UnaryOp):
         parts = linear_parts(tree.operand, name, subexpressions, where)
         return tuple(None if part is None else ast.UnaryOp(tree.op, part) for part in parts)  # type: ignore[return-value]
@@ -324,6 +338,7 @@ def linear_parts(
 
 
 def _depends(tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr]) -> bool:
+    """Return whether an expression reads a name, directly or through subexpressions."""
     return any(
         other == name
         or (other in subexpressions and _depends(subexpressions[other], name, subexpressions))

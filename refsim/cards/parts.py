@@ -1,4 +1,4 @@
-"""The parts of a card, each as data: states, parameters, derived constants, the ODE, kernels."""
+"""The parts of a card, each as data: states, parameters, constants, ODE, declared step, kernels."""
 
 import math
 from dataclasses import dataclass
@@ -11,15 +11,14 @@ from .ode import Equation, Odes, equations_in, odes_of
 
 @dataclass(frozen=True)
 class State:
-    """A state variable: SI unit, value at the start, meaning.
-
-    And whether the step or the ODE alone has it.
+    """A state variable: SI unit, value at the start, and meaning.
 
     Attributes
     ----------
     only : {"", "discrete", "continuous"}
+        The one side of the card that has it, where only the step or only the ODE does.
     at : str
-        The parameter or derived constant that it starts at, whose value `start` is; empty where it
+        The parameter or derived constant at which it starts, whose value `start` is; empty where it
         starts at a number.
     """
 
@@ -32,9 +31,9 @@ class State:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter: SI value and unit, meaning, and the bounds it must stay within.
+    """A parameter: SI value and unit, meaning, and the bounds within which it must stay.
 
-    Whole where it counts something.
+    A parameter that counts something is `whole`.
     """
 
     value: float
@@ -47,7 +46,13 @@ class Parameter:
     whole: bool = False
 
     def check(self, value: float, where: str) -> float:
-        """Return the value, or say which bound it breaks."""
+        """Return the value, if it is within the bounds.
+
+        Raises
+        ------
+        RefsimError
+            With the bounds in words.
+        """
         if (
             not self.minimum <= value <= self.maximum
             or not self.above < value < self.below
@@ -60,7 +65,7 @@ class Parameter:
 
     @property
     def bounds(self) -> str:
-        """The bounds in words, empty where there are none."""
+        """The bounds in words; empty where there are none."""
         whole = ["a whole number"] if self.whole else []
         said = (
             ("at least", self.minimum),
@@ -75,8 +80,9 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Derived:
-    """A constant made from parameters, computed once in double precision and then rounded to the
-    dtype of the run.
+    """A constant made from parameters, computed once in double precision.
+
+    It is then rounded to the dtype of the run.
     """
 
     text: str
@@ -185,15 +191,14 @@ class DeclaredStep:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A finite impulse response: `text` over k = 0, 1, ..
-
-    Steps, cut at the first k where `cut` holds.
+    """A finite impulse response over k = 0, 1, ... steps, cut at the first k where `cut` holds.
 
     Attributes
     ----------
+    text, cut : str
+        Expressions of k and the constants of the card.
     of : str
-        What it is convolved with: an input of the neuron, or ``z``, its own spikes of earlier
-        steps.
+        What it is convolved with: an input of the neuron, or ``z``, its own earlier spikes.
     """
 
     text: str

@@ -5,7 +5,7 @@ For a paper, a notebook, or as a script of plain Brian2.
 
 import argparse
 
-from ..cards.describe import render
+from ..cards.describe import describe
 from ..cards.neuron import NeuronModel
 from ..cards.read import load
 from ..core.errors import RefsimError
@@ -86,7 +86,7 @@ def _text(model: NeuronModel, options: argparse.Namespace) -> str:
             "--constant, --duration, --dt and --refine are for the script of --brian2."
         )
     if not (options.latex or options.markdown or options.brian2):
-        return render(model)
+        return describe(model)
     from .. import export as writing
 
     made = (
