@@ -107,9 +107,9 @@ def read_data(
     # Labels may lie in the file itself; those that are given count before them.
     stored = found.pop("y", None)
     if set(found) == set(_EVENT_KEYS):
-        values, events = None, {key: found[key] for key in _EVENT_KEYS}
-        events["shape"] = _event_shape(events["shape"], path)
-        n_samples = events["shape"][0]
+        shape = _event_shape(found["shape"], path)
+        values, events = None, {**found, "shape": shape}
+        n_samples = shape[0]
         if scale != 1:
             raise RefsimError(
                 f"data {path}: is a list of events, which --scale cannot change; leave it out."

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..cards.language import Number
 from ..cards.names import DRAWS
 from ..core.arrays import Floats, Ints, first_wrong, plain_array, real_array
 from ..core.errors import RefsimError
@@ -18,7 +19,7 @@ from .network import positive_time
 
 _BLOCK = 256  # samples unpacked at once
 
-Draw = Callable[[int, str], Floats]  # step, name of a random number -> (n_samples, n_neurons)
+Draw = Callable[[int, str], Number]  # step, name of a random number -> (n_samples, n_neurons)
 
 
 @dataclass(frozen=True, eq=False)

@@ -286,7 +286,7 @@ def _whole(column: AnyArray, name: str, where: str) -> Ints:
 def _dense(
     values: AnyArray, layer: Layer, dt: float, axes: str, others: tuple[str, ...], where: str
 ) -> Raster:
-    """Return the spikes of a dense array, and its numbers where the layer's output is not 0 and 1."""
+    """Return the spikes of a dense array, and its numbers where those are the layer's output."""
     _check_finite(values, where)
     if layer.model.discrete.readout:
         return Raster(

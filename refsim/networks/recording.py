@@ -88,7 +88,7 @@ class Recording:
 
     @property
     def recorded_layers(self) -> tuple[int, ...]:
-        """The layers whose spikes are those of the run; the others ran freely, on what these sent."""
+        """The layers whose spikes are the run's; the others ran freely on what these sent."""
         return tuple(self.provenance.get("recorded_layers", range(len(self.spikes))))
 
     @property
@@ -111,7 +111,7 @@ class Recording:
         )
 
     def answers(self) -> Floats:
-        """Return the numbers by which the classes of each sample are compared, (n_samples, n_classes).
+        """Return the numbers that decide on the class of each sample, (n_samples, n_classes).
 
         See `decision_rule`.
 
@@ -153,7 +153,7 @@ _RULES = {
 
 
 def decision_rule(network: Network) -> str:
-    """Say how a network decides on a class, ``"class = most spikes of layer 1"``, or why it is open."""
+    """Say how a network decides on a class, ``"class = most spikes of layer 1"``, or why not."""
     if network.undecided:
         return f"not judged: {network.undecided}"
     last, discrete = network.layers[-1], network.layers[-1].model.discrete
