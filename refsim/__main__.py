@@ -79,6 +79,7 @@ def _run(given: list[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"refsim {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    # Each command has its line of help, whether or not it is imported.
     for name, summary in _COMMANDS.items():
         command = commands.add_parser(
             name, help=summary, description=summary[0].upper() + summary[1:]
@@ -87,6 +88,7 @@ def _run(given: list[str]) -> int:
         if name in given[:1]:
             _module(name).arguments(command)
     options = parser.parse_args(_joined(given))
+    # A warning of refsim is shown each time, as a sentence.
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("default", RefsimWarning)

@@ -42,6 +42,7 @@ def refsim_check(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show the values that were reported and not judged."""
+    # Only what a test itself reports counts, not its setup or teardown.
     done = [
         report
         for reports in terminalreporter.stats.values()
@@ -64,6 +65,7 @@ def _verdicts(found: object) -> "Sequence[Verdict]":
     from .core.claims import Verdict
     from .core.errors import RefsimError
 
+    # It is a verdict, or a report that holds a list of them, or a list.
     verdicts = (
         [found]
         if isinstance(found, Verdict)

@@ -63,6 +63,7 @@ def describe(model: NeuronModel, width: int = 80) -> str:
         "the last step decides"
     )
     lines += _entry("over_steps", over, width) if discrete.over_steps else []
+    # These are in some cards only.
     lines += _entry("reset", _written(discrete.reset), width) if discrete.reset else []
     lines += (
         _entry(
@@ -82,6 +83,7 @@ def describe(model: NeuronModel, width: int = 80) -> str:
     )
     # Last comes what the step is built on: input, kernels, states, constants, notes.
     lines += _entry("solution", f"{discrete.solution}: {SOLUTIONS[discrete.solution]}", width)
+    # Where input goes, and what stretches it in time.
     reached = ", ".join(
         f"{name}{_unit(model.input_unit)} reaches {state}" for name, state in model.inputs.items()
     )
@@ -94,6 +96,7 @@ def describe(model: NeuronModel, width: int = 80) -> str:
         lines += _entry(
             name, f"{kernel.text} over {kernel.of}, cut where {kernel.cut}: {kernel.meaning}", width
         )
+    # The numbers of the card: starts, parameters, derived constants.
     lines += ["", "State"]
     for name, state in model.state.items():
         only = f", in the {state.only} part only" if state.only else ""
@@ -143,6 +146,7 @@ _HEAD = ("model", "family", "states", "parameters", "input", "reset", "discrete 
 
 def models_table(models: Sequence[NeuronModel]) -> str:
     """Return equations/README.md: one Markdown table of all models, by family, one row a card."""
+    # Families stand in the order of the cards, and cards by name within them.
     families = list(dict.fromkeys(model.family for model in models))
     rows = [
         _row(model)
@@ -177,6 +181,7 @@ _FRAMEWORK_HEAD = (
 
 def frameworks_table(models: Sequence[NeuronModel], layers: Sequence[FrameworkLayer]) -> str:
     """Return equations/frameworks/README.md: the conventions of all layers the bridge reads."""
+    # Several layers may share a card, which has one row.
     cards = {layer.card: layer for layer in layers}
     lines = [
         "# The layers of the frameworks",
@@ -253,6 +258,7 @@ def _option_text(value: object) -> str:
 
 def _row(model: NeuronModel) -> list[str]:
     reached = ", ".join(f"`{state}`" for state in model.inputs.values())
+    # The reset of the ODE is shorter to read than that of the step.
     reset = (
         model.continuous.reset if model.continuous is not None else _written(model.discrete.reset)
     )

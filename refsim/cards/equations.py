@@ -149,6 +149,7 @@ def _over_steps(table: Table, names: Names, odes: Odes | None, where: str) -> st
             f"{where} over_steps must be one of {listed(OVER_STEPS)}, what the readout makes of "
             f"the steps, but is {said!r}."
         )
+    # Only a readout in discrete time, of one input, can count steps.
     if not table.get("readout"):
         raise RefsimError(
             f"{where} over_steps: is of a neuron with a readout, which never fires; this one has "
@@ -180,6 +181,7 @@ def _streams(
             f'{where} streams: must be a list of states, such as streams = ["{states[-1]}"], '
             f"each one of {listed(states)}, but is {given!r}."
         )
+    # A comparison makes it 0 or 1 in each step, and 0 is what it starts from.
     for name in given:
         trees = [
             statement.tree
@@ -211,11 +213,13 @@ def _check_payload(
             f"{where} payload: must be a state, one of {listed(names.of('discrete'))}, but is "
             f"{payload!r}."
         )
+    # Spikes of an ODE lie between the steps, and carry nothing.
     if odes is not None:
         raise RefsimError(
             f"{where} payload: an ODE has no spikes that carry something; leave [continuous] "
             "out, and run the card in grid mode."
         )
+    # The last statement decides; a factor z makes it 0 without a spike.
     trees = [row.tree for row in parsed.get("reset", ()) if row.target == payload]
     if names.state[payload].start or not trees or not _has_factor_z(trees[-1]):
         raise RefsimError(
@@ -248,6 +252,7 @@ def _parsed(
     )
     if not generated:
         return _written_statements(text, f"{where} {key}")
+    # Only a method that makes statements can stand here.
     if solution not in GENERATED or odes is None or odes.unless_refractory:
         raise RefsimError(
             f'{where} integrate = "{FROM_CONTINUOUS}" needs a [continuous] part without '
@@ -295,6 +300,7 @@ def _check_step(parsed: Mapping[str, tuple[Statement, ...]], names: Names, where
     known = {*states, *names.fixed}
     helpers: dict[str, str] = {}
     for part, statements in parsed.items():
+        # The threshold is one assignment to z, of comparisons.
         if part == "fire" and (
             len(statements) != 1
             or statements[0].target != "z"
@@ -323,6 +329,7 @@ def _check_step(parsed: Mapping[str, tuple[Statement, ...]], names: Names, where
                 )
             if part != "fire" and statement.target == "z":
                 raise RefsimError(f"{where} {part}: sets z, which is the spike; only fire sets it.")
+            # A name that is no state is a helper, and must be read somewhere.
             if statement.target not in states:
                 helpers.setdefault(statement.target, part)
             known.add(statement.target)
@@ -345,6 +352,7 @@ def _check_step(parsed: Mapping[str, tuple[Statement, ...]], names: Names, where
         raise RefsimError(
             f"{where}: never sets the state {listed(still)}; each state needs a statement."
         )
+    # An input counts as used where a kernel stretches it.
     if (deaf := set(names.inputs) - read) and not names.kernels & read:
         raise RefsimError(
             f"{where} integrate: never uses the input {listed(deaf)}; the neuron would be deaf."
@@ -376,12 +384,14 @@ def check_continuous(
     }
     # The equations come first, because the other texts read their subexpressions.
     _check_odes(odes, names, known | {"dt"}, where)
+    # Conditions stand on one line, statements are joined by semicolons.
     threshold, refractory = (bare(table.get(key, "")) for key in ("threshold", "refractory"))
     reset = bare(table.get("reset", ""), "; ")
     if bool(threshold) != (discrete.fire is not None):
         raise RefsimError(
             f"{where}: threshold and [discrete] fire go together; a readout has neither."
         )
+    # The condition may read sub-steps, and refractoriness may be a duration.
     if threshold:
         _check_condition(threshold, known | {"dt"}, f"{where} threshold", "such as 'v >= v_th'")
     if refractory and refractory not in names.constants:
@@ -434,11 +444,13 @@ def _check_condition(text: str, known: Set[str], where: str, example: str) -> No
 def _check_odes(odes: Odes, names: Names, known: set[str], where: str) -> None:
     """Check that the equations read known names and all inputs, and solve every state."""
     declared = {*names.state, *names.fixed}
+    # Subexpressions share the names of what the card declares.
     if clash := set(odes.subexpressions) & declared:
         raise RefsimError(
             f"{where} equations: {listed(clash)} is declared already; a subexpression needs a "
             "name of its own."
         )
+    # Every equation reads known names.
     rows = {**odes.subexpressions, **{f"d{name}/dt": tree for name, tree in odes.slopes.items()}}
     for left, tree in rows.items():
         if unknown := names_in(tree) - known:
@@ -446,6 +458,7 @@ def _check_odes(odes: Odes, names: Names, known: set[str], where: str) -> None:
                 f"{where} equations, {left}: {listed(unknown)} is not known here; known are "
                 f"{listed(known - set(DRAWS))}."
             )
+    # Every input is read somewhere, and every state is solved.
     if unheard := set(names.inputs) - {name for tree in rows.values() for name in names_in(tree)}:
         unheard_of = listed(unheard)
         raise RefsimError(

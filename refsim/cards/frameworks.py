@@ -48,6 +48,7 @@ class FrameworkLayer:
         RefsimError
             Where the options are those of a neuron that the card cannot express.
         """
+        # What cannot be expressed is refused before anything is chosen.
         for when, because in self.refusals:
             if holds(when, options):
                 raise RefsimError(
@@ -108,6 +109,7 @@ def _read(path: Path) -> FrameworkLayer | None:
     if missing := [key for key in ("name", "layers") if key not in framework]:
         raise RefsimError(f"{where}: [framework] needs {listed(missing)}.")
     options = framework.get("options", {})
+    # A variant is a change of traits, or another card.
     variants = tuple(
         (entry["when"], {"card": entry["card"]} if "card" in entry else entry["then"])
         for entry in table.get("variant", [])

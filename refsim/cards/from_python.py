@@ -135,6 +135,7 @@ def save(model: NeuronModel, path: Path) -> Path:
     )
     # The file is written only if it would load as this neuron.
     reloaded = model_of(tomllib.loads(text), text, path)
+    # Anything but a changed parameter would be lost on the way.
     if (
         any(
             getattr(reloaded, part) != getattr(model, part)
@@ -247,6 +248,7 @@ def _check_kinds(words: Words) -> None:
                 f"NeuronModel {name!r}: {key} must be a dict such as {example}, but "
                 f"{words[key]!r} was given."
             )
+    # Either the equations or a step of its own makes a neuron.
     if not words["equations"].strip() and not words["discrete"]:
         raise RefsimError(
             f'NeuronModel {name!r}: needs equations such as "dv/dt = (v_rest - v + I)/tau : '
@@ -260,6 +262,7 @@ def _in_card_words(words: Words, where: str) -> tuple[Table, dict[str, str]]:
     """Return the arguments with equations as cards spell them, and the units that these declare."""
     if not words["equations"]:
         return dict(words), {}
+    # The words of all other arguments are taken, and no new name may be one of them.
     others = {key: value for key, value in words.items() if key != "equations"}
     claimed = words["discrete"].get("solution", "") if words["discrete"] else ""
     found = in_card_words(
@@ -272,6 +275,7 @@ def _in_card_words(words: Words, where: str) -> tuple[Table, dict[str, str]]:
         (found.declared[name] for name in found.declared if name.split("_")[0] == INPUT), ""
     ):
         said["input"] = _declared_input(words["input"], unit, where)
+    # Noise needs Euler's method, and makes a neuron stochastic.
     if found.noisy:
         said |= {
             "method": words["method"] or "euler",
@@ -365,6 +369,7 @@ def _target(words: Words, odes: Odes | None, states: list[str]) -> str | dict[st
     """Return the state that the input reaches, or one for each sign where equations part them."""
     if odes is None:
         return next(iter(states), "v")
+    # Equations that read I_excitatory and I_inhibitory have two inputs.
     reached = {
         sign: next((name for name in odes.slopes if f"{INPUT}_{sign}" in odes.reads(name)), "")
         for sign in SIGNS
@@ -378,6 +383,7 @@ def _target(words: Words, odes: Odes | None, states: list[str]) -> str | dict[st
             )
     else:
         return reached
+    # With one input it is the first equation that reads I.
     return next(
         (name for name in odes.slopes if INPUT in odes.reads(name)), next(iter(states), "v")
     )
@@ -458,6 +464,7 @@ def _recomputed(words: Words, odes: Odes) -> list[str]:
 def _crossing(words: Words, threshold: str, states: list[str], where: str) -> tuple[list[str], str]:
     """Return statements that keep the old states, and a test that holds at a new crossing alone."""
     tests = comparisons(parse_expression(threshold, f"{where}: threshold"))
+    # Only the threshold itself as the refractory condition is a crossing.
     if words["refractory"].split() != words["threshold"].split() or len(tests) != 1:
         raise RefsimError(
             f"{where}: a refractory period needs the step too, as a count of steps: give "
@@ -466,6 +473,7 @@ def _crossing(words: Words, threshold: str, states: list[str], where: str) -> tu
             "none."
         )
     ((left, symbol, right),) = tests
+    # The states that the test compares are kept as they were before the step.
     kept = sorted(names_in(left) & set(states) | names_in(right) & set(states))
     old = {
         name: _free(f"{name}_old", {*states, *words["parameters"], *words["derived"]})

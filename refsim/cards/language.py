@@ -223,6 +223,7 @@ def _check(node: ast.expr, text: str, where: str) -> None:
     # Which names are known is checked later, against the card.
     elif isinstance(node, ast.Name):
         pass
+    # Arithmetic, signs and comparisons are allowed, of what is allowed itself.
     elif isinstance(node, ast.BinOp) and isinstance(node.op, _ARITHMETIC):
         _check(node.left, text, where)
         _check(node.right, text, where)
@@ -231,6 +232,7 @@ def _check(node: ast.expr, text: str, where: str) -> None:
     elif isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _COMPARISONS:
         _check(node.left, text, where)
         _check(node.comparators[0], text, where)
+    # Several comparisons may be joined by and.
     elif (
         isinstance(node, ast.BoolOp)
         and isinstance(node.op, ast.And)
@@ -273,6 +275,7 @@ def _check_call(node: ast.Call, text: str, where: str) -> None:
             f"{where}: {name!r} in {text!r} is not a known function; known are "
             f"{listed(FUNCTIONS)}.{cure}"
         )
+    # Each function has its number of arguments, and no keywords.
     if len(node.args) != FUNCTIONS[name]:
         raise RefsimError(
             f"{where}: {name} in {text!r} takes {FUNCTIONS[name]} arguments, but has "
@@ -320,6 +323,7 @@ def evaluate(
     functions : dict of str to function
         How each of `FUNCTIONS` is computed.
     """
+    # Leaves first: a number, a name, a function of what its arguments are.
     if isinstance(tree, ast.Constant):
         return float(tree.value)  # type: ignore[arg-type]
     if isinstance(tree, ast.Name):
@@ -332,6 +336,7 @@ def evaluate(
     if isinstance(tree, ast.UnaryOp):
         operand = evaluate(tree.operand, values, functions)
         return -operand if isinstance(tree.op, ast.USub) else operand
+    # Comparisons of arrays are arrays, which & joins.
     if isinstance(tree, ast.BoolOp):
         return functools.reduce(
             operator.and_, (evaluate(part, values, functions) for part in tree.values)
@@ -341,6 +346,7 @@ def evaluate(
     else:
         assert isinstance(tree, ast.BinOp)
         symbol, left, right = _OPERATORS[type(tree.op)], tree.left, tree.right
+    # Whatever is left has an operator between two sides.
     return _APPLY[symbol](evaluate(left, values, functions), evaluate(right, values, functions))
 
 

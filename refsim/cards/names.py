@@ -120,6 +120,7 @@ def check_name(card: str, name: str) -> None:
             f"{card}: {name[:80]!r} cannot name a variable; use letters, digits and '_', and "
             "begin and end with a letter or digit."
         )
+    # Names of the engines come first, then functions and words of two languages.
     if name in RESERVED or _RULES.fullmatch(name):
         raise RefsimError(
             f"{card}: '{name}' has a meaning of its own and cannot be a state or parameter; "

@@ -242,6 +242,7 @@ class NeuronModel:
             For a name the card does not have, a wrong unit, or a value out of bounds.
         """
         changed = dict(self.parameters)
+        # Each value is checked against the unit and the bounds of its parameter.
         for name, value in values.items():
             parameter = self.parameter(name)
             where = f"card '{self.name}': parameter {name}"
@@ -295,6 +296,7 @@ class NeuronModel:
         RefsimError
             Where a derived constant cannot be computed, or is NaN or infinite.
         """
+        # The card's values come first, then those that replace them.
         known = {name: parameter.value for name, parameter in self.parameters.items()}
         known |= dict(values or {})
         scope = known | {STEP: step}
@@ -369,6 +371,7 @@ def read_kernels(table: Table, card: str) -> dict[str, Kernel]:
     kernels = {}
     for name, entry in table.items():
         where = f"{card}: [kernel] {name}"
+        # A kernel has four texts and nothing else.
         if (
             not isinstance(entry, dict)
             or sorted(entry) != sorted(KERNEL_KEYS)
@@ -387,6 +390,7 @@ def check_kernels(model: NeuronModel, card: str) -> None:
     known = {*model.parameters, *model.derived, STEP, "k"}
     for name, kernel in model.kernels.items():
         where = f"{card}: [kernel] {name}"
+        # The cut is a comparison, and may read the kernel itself.
         cut = parse_expression(kernel.cut, f"{where} cut")
         if not comparisons(cut):
             raise RefsimError(
@@ -404,6 +408,7 @@ def check_kernels(model: NeuronModel, card: str) -> None:
                 f"{where} of: must be an input or z, one of {listed((*model.inputs, 'z'))}, but "
                 f"is {kernel.of!r}."
             )
+        # It must end; computing it once shows whether it does.
         kernel_values(model, name, model.constants(step=1e-3), 1e-3, where)
 
 

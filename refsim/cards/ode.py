@@ -85,6 +85,7 @@ def odes_of(rows: Iterable[Equation], where: str) -> Odes:
     slopes: dict[str, ast.expr] = {}
     waiting: dict[str, ast.expr] = {}
     rows = tuple(rows)
+    # Each left-hand side is a slope or a name, and stands once.
     for row in rows:
         check_unit(row.unit, f"{where}, {row.left}")
         tree = parse_expression(row.right, f"{where}, {row.left}")
@@ -214,6 +215,7 @@ def _exponential_euler(odes: Odes, where: str) -> list[str]:
     lines = [f"{name} = {ast.unparse(tree)}" for name, tree in odes.subexpressions.items()]
     last = []
     for name, tree in odes.slopes.items():
+        # dy/dt = constant + factor*y, all else as it is at the start.
         constant, factor = linear_parts(tree, name, odes.subexpressions, where)
         # Without B the state moves on a line, and without A it decays to zero.
         if factor is None:
@@ -239,6 +241,7 @@ def _rk4(odes: Odes, where: str) -> list[str]:
         # From the second stage on, the states stand where the last slope leads in this share.
         now = {} if share is None else {name: f"{name}_{stage}_at_" for name in odes.slopes}
         lines += [f"{new} = {name} + {share}*{name}_{before}_" for name, new in now.items()]
+        # Subexpressions are computed there first, because the slopes read them.
         now |= {name: f"{name}_{stage}_at_" for name in odes.subexpressions}
         lines += [
             f"{now[name]} = {renamed(tree, now)}" for name, tree in odes.subexpressions.items()
@@ -314,8 +317,8 @@ def linear_parts(
         return None, ast.Constant(1.0)
     # A sign holds for both parts; sums, products and quotients follow.
     if isinstance(tree, ast.UnaryOp):
-        parts = linear_parts(tree.operand, name, subexpressions, where)
-        return tuple(None if part is None else ast.UnaryOp(tree.op, part) for part in parts)  # type: ignore[return-value]
+        constant, factor = linear_parts(tree.operand, name, subexpressions, where)
+        return _signed(tree.op, constant), _signed(tree.op, factor)
     if isinstance(tree, ast.BinOp):
         left, right = (
             linear_parts(tree.left, name, subexpressions, where),
@@ -328,9 +331,7 @@ def linear_parts(
         if isinstance(tree.op, ast.Mult) and right[1] is None:
             return _product(left[0], tree.right), _product(left[1], tree.right)
         if isinstance(tree.op, ast.Div) and right[1] is None:
-            return tuple(
-                None if part is None else ast.BinOp(part, ast.Div(), tree.right) for part in left
-            )  # type: ignore[return-value]
+            return _quotient(left[0], tree.right), _quotient(left[1], tree.right)
     raise RefsimError(
         f"{where}: exponential Euler needs d{name}/dt to be linear in {name}, but "
         f"{ast.unparse(tree)!r} is not; use euler or rk4."
@@ -344,6 +345,14 @@ def _depends(tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr]) 
         or (other in subexpressions and _depends(subexpressions[other], name, subexpressions))
         for other in names_in(tree)
     )
+
+
+def _signed(operation: ast.unaryop, term: Term) -> Term:
+    return None if term is None else ast.UnaryOp(operation, term)
+
+
+def _quotient(left: Term, right: ast.expr) -> Term:
+    return None if left is None else ast.BinOp(left, ast.Div(), right)
 
 
 def _sum(left: Term, operation: ast.operator, right: Term) -> Term:

@@ -108,6 +108,7 @@ def fires_at_start(model: NeuronModel) -> bool:
     part = model.continuous
     if part is None or not part.threshold:
         return False
+    # The states stand at their starts, and no input has come.
     values = {
         **model.constants(step=1e-3),
         **{name: state.start for name, state in model.state.items()},

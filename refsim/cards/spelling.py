@@ -200,6 +200,7 @@ def declared_units(found: Equations, table: Mapping[str, Any], card: str) -> Non
     parameters, given = table.get("parameters", {}), table.get("input", {})
     where = f"{card}: [continuous] equations"
     for name, unit in found.declared.items():
+        # The unit of an input is in [input], that of a parameter in its own entry.
         if name == INPUT or name.startswith(f"{INPUT}_"):
             known = given.get("unit", "1") if isinstance(given, dict) else unit
         elif isinstance(parameters, dict) and isinstance(parameters.get(name), dict):
@@ -241,6 +242,7 @@ def tests_named(text: str, taken: Set[str]) -> str:
     for line in text.splitlines():
         row = ROW.match(line)
         tree = parsed(row["right"]) if row else None
+        # A line that is a comparison altogether has a name already.
         if row is None or tree is None or is_test(tree):
             lines.append(line)
             continue
@@ -348,6 +350,7 @@ def _texts(part: Table, literals: "_Literals", where: str) -> Table:
     """Return a part of a card with its texts rewritten, those of tables in it too."""
     rewritten: Table = {}
     for key, value in part.items():
+        # Tables are gone through, and what is not text is left for the loader to refuse.
         if isinstance(value, dict):
             rewritten[key] = _texts(value, literals, f"{where} {key}")
         elif not isinstance(value, str):
@@ -356,6 +359,7 @@ def _texts(part: Table, literals: "_Literals", where: str) -> Table:
             rewritten[key] = "\n".join(
                 literals.row(line, f"{where} {key}") for line in value.splitlines()
             )
+        # A refractory period such as 2*ms is a constant; a condition is an expression.
         elif (
             key == "refractory"
             and base_unit(value) == "second"
@@ -492,6 +496,7 @@ class _Literals(ast.NodeTransformer):
         left, right = self._quantity(node.left), self._quantity(node.right)
         if left is None or right is None:
             return None
+        # Numbers and units are multiplied, divided and raised side by side.
         if isinstance(node.op, ast.Mult):
             return left[0] * right[0], left[1].times(right[1])
         if isinstance(node.op, ast.Div) and right[0]:

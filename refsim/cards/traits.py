@@ -131,6 +131,7 @@ def check_convention(given: Mapping[str, Any], where: str) -> dict[str, str]:
     if not isinstance(given, Mapping):
         raise RefsimError(f"{where}: must be a table of traits, but is {given!r}.")
     traits = dict(USUAL)
+    # A misspelt trait or option is refused, not ignored.
     for trait, option in given.items():
         if trait not in OPTIONS:
             raise RefsimError(f"{where}: '{trait}' is not a trait; known are {listed(OPTIONS)}.")
@@ -145,6 +146,7 @@ def check_convention(given: Mapping[str, Any], where: str) -> dict[str, str]:
         traits |= {"reset": "none", "moment": "now", "comparison": ">=", "threshold": "fixed"}
     if traits["reset"] == "none":
         traits["moment"] = "now"
+    # A second reset is defined for the simplest spikes only.
     if resets_again(traits) and (
         traits["spikes"] != "one" or traits["reset"] not in ("subtract", "set")
     ):
@@ -231,6 +233,7 @@ def compose(table: Mapping[str, Any], card: str) -> Table:
     }
     if traits["synapse"] != "none":
         state["i_syn"] = {"unit": "1", "start": 0.0, "meaning": "synaptic current"}
+    # A late reset is remembered from step to step.
     if traits["moment"].startswith("next"):
         start = "owed_start" if traits["spikes"] == "one" else 0.0
         state["owed"] = {
@@ -245,6 +248,7 @@ def compose(table: Mapping[str, Any], card: str) -> Table:
             "start": 0.0,
             "meaning": "1 after the first step, from which on the bias is added",
         }
+    # An adapting threshold follows the spikes.
     if traits["threshold"] == "adapting":
         state["b"] = {
             "unit": "1",
@@ -306,6 +310,7 @@ def _continuous(table: Mapping[str, Any], traits: Mapping[str, str]) -> Table:
     )
     if ode is None or stepwise or ("i_syn" in ode["equations"]) != (traits["synapse"] != "none"):
         return {}
+    # Without spikes there is no threshold, and some resets have no form in an ODE.
     if traits["spikes"] == "none":
         return {"continuous": ode}
     resets = {
@@ -348,6 +353,7 @@ def _owed_at_start(traits: Mapping[str, str], parameters: Mapping[str, Any]) -> 
 
 def _wanted(traits: Mapping[str, str]) -> list[str]:
     """Return the parameters that the traits need, in the order in which a card lists them."""
+    # Parameters of the leak and of the synapse.
     wanted = [
         "gain",
         *{
@@ -360,11 +366,13 @@ def _wanted(traits: Mapping[str, str]) -> list[str]:
     wanted += ["syn_decay"] if traits["synapse"] != "none" else []
     wanted += ["direct"] if traits["synapse"].startswith("use with") else []
     wanted += ["v_th"] if traits["spikes"] not in SILENT else []
+    # Parameters of the reset.
     wanted += {
         "set": ["v_reset"],
         "empty, add v_reset": ["v_reset"],
         "subtract v_drop": ["v_drop"],
     }.get(traits["reset"], [])
+    # Parameters of traits that few cards have.
     wanted += ["own_bias"] if traits["bias"] != "none" else []
     wanted += ["adapt_decay", "adapt_scale"] if traits["threshold"] == "adapting" else []
     wanted += ["n_max"] if traits["spikes"] == "many, up to n_max" else []
@@ -399,6 +407,7 @@ def _discrete(traits: Mapping[str, str], entry: str) -> dict[str, str]:
         ``"entry*"`` where the card has that factor of the synaptic current's input, else empty.
     """
     before, after = _delayed(traits, "before the decay"), _delayed(traits, "after the update")
+    # Which of the optional traits this card has.
     adapts = traits["threshold"] == "adapting"
     second = (
         [f"still = v {traits['comparison']} {_threshold(traits)}"] if resets_again(traits) else []
@@ -455,6 +464,7 @@ def _discrete(traits: Mapping[str, str], entry: str) -> dict[str, str]:
 def _synapse(option: str, arrives: str, entry: str) -> tuple[list[str], list[str]]:
     """Return the statements before and after the update of the membrane."""
     entering = f"{entry}{arrives}"
+    # The words of a trait name the order in which these statements act.
     return {
         "none": ([f"x = {arrives}"], []),
         "decay, jump, use": ([f"i_syn = syn_decay*i_syn + {entering}", "x = i_syn"], []),
@@ -474,6 +484,7 @@ def _synapse(option: str, arrives: str, entry: str) -> tuple[list[str], list[str
 
 def _update(traits: Mapping[str, str]) -> str:
     """Return the update of the membrane, with its operations in the order of the frameworks."""
+    # Rounding depends on the order, and so each framework has a row.
     return {
         ("none", "whole"): "v = v + gain*x",
         ("none", "share"): "v = v + gain*x",

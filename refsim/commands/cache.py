@@ -25,12 +25,14 @@ def execute(options: argparse.Namespace) -> int:
         say(str(cache_folder()))
         return 0
     if options.action == "clear":
+        # A program that another process runs is not removed.
         removed, in_use = cache.clear()
         say(
             f"removed {counted(removed, 'compiled network')}"
             + (f"; {in_use:,} in use and kept" if in_use else "")
         )
         return 0
+    # Without another word the programs are listed, with their last use and size.
     there = cache.programs()
     for program in there:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(program.used))

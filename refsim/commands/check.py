@@ -25,6 +25,7 @@ def execute(options: argparse.Namespace) -> int:
 
     skip = names_skipped(options.skip, CARD_CHECKS, "--skip")
     verdicts = check_card(load(options.model, **assignments(options.set)), skip=skip)
+    # One paragraph for each check: its name, its status, and why.
     for verdict in verdicts:
         words = verdict.detail or verdict.claim.because
         say(

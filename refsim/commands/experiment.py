@@ -39,6 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ).add_argument
         add("model", metavar="CARD", help="name of a card, or path of your own")
         set_argument(add, ", such as v_th=0.4 or b=0.1nA")
+        # Kinds that run one input let the user choose it.
         if kind in ("trace", "resets", "dt"):
             _stimulus(add)
         _kind_arguments(kind, add)
@@ -54,6 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                 default=32,
                 help="the ODE is integrated at dt/K (default 32)",
             )
+        # Kinds that can run the declared step or the ODE.
         if kind in ("trace", "resets", "sweep"):
             mode: dict[str, Any] = {"dest": "mode", "action": "store_const"}
             add(
@@ -148,6 +150,7 @@ def execute(options: argparse.Namespace) -> int:
     check_endings(options.out)
     from .. import experiments
 
+    # The function of the experiment has the name of its kind.
     model = load(options.model, **assignments(options.set))
     setting = _setting(options, model)
     result = getattr(experiments, options.kind)(model, **_settings(options), setting=setting)
@@ -177,6 +180,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     An option that was not given keeps the default of the function.
     """
     names = ("duration", "currents", "weight", "current", "durations", "after", "finest", "workers")
+    # Most options have the name of an argument.
     given = {
         name: getattr(options, name) for name in names if getattr(options, name, None) is not None
     }

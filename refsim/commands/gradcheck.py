@@ -41,6 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  refsim gradcheck net.py:make --loss losses.py:mine --surrogate superspike\n\n"
         f"{EXIT_CODES_TEXT}"
     )
+    # What is checked, and what it is compared with.
     add = parser.add_argument
     add(
         "network",
@@ -73,6 +74,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     skip_argument(add)
+    # How the network is read, on what it is run, and how.
     reading_arguments(parser)
     module_arguments(parser)
     data_arguments(parser)
@@ -98,6 +100,7 @@ def execute(options: argparse.Namespace) -> int:
     skip = names_skipped(options.skip, GRADIENT_CHECKS, "--skip")
     live = _live(options)
     network = live.network if live else read(options.network, options).network
+    # What the loss compares with decides which labels are needed.
     loss, kind = _loss(options.loss)
     inputs, target = _data(options, network, kind)
     how: dict[str, Any] = (
@@ -107,6 +110,7 @@ def execute(options: argparse.Namespace) -> int:
         how = {"device": options.device, "dtype": (options.dtype or ["float32"])[0]}
     from ..report.report import finite
 
+    # The report is printed as rows or as tables.
     report = check_gradient(
         live.module if live else network,
         loss,
@@ -168,6 +172,7 @@ def _data(options: argparse.Namespace, network: "Network", kind: str | None) -> 
     from ..checks.gradient.runs import DEFAULT, drawn_trains
 
     given = data_given(options)
+    # Without data the check draws spikes; only their seed can be given.
     if "source" not in given:
         if surplus := set(given) - {"seed"}:
             raise RefsimError(

@@ -13,11 +13,13 @@ from .terminal import EXIT_CODES, say
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the two kinds."""
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
+    # The first kind is the table of five cases.
     text = (
         "surrogate gradient against the gradient of the expected loss, in five cases: the "
         "table of docs/gradients.md"
     )
     add = kinds.add_parser("bias", help=text, description=text[0].upper() + text[1:]).add_argument
+    # The second kind draws the loss along a weight of such a network.
     add("--networks", metavar="N", type=int, default=20, help="of each case (default 20)")
     text = (
         "the loss along one weight of a network of these cases, with exact, surrogate and "
@@ -80,6 +82,7 @@ def _bias(n_networks: int) -> int:
     if n_networks < 1:
         raise RefsimError(f"--networks must be at least 1, but is {n_networks}.")
     say(bias_table(five_cases(n_networks)))
+    # Only the first case is judged: there the two gradients must agree.
     verdicts = [
         verdict
         for seed in range(n_networks)
@@ -104,6 +107,7 @@ def _landscape(options: argparse.Namespace) -> int:
         raise RefsimError(f"--case must be 1 to {len(CASES)}, but is {options.case}.")
     if options.seed < 0:
         raise RefsimError(f"--seed must be 0 or more, but is {options.seed}.")
+    # A name that cannot be written is refused before the long run.
     check_endings(options.out)
     surrogate = (
         None if options.surrogate is None else known_surrogate(*surrogate_named(options.surrogate))

@@ -36,6 +36,7 @@ def execute(options: argparse.Namespace) -> int:
         return 0
     # The width is the terminal's, or COLUMNS; a pipe gets whole lines.
     columns = shutil.get_terminal_size((200, 24)).columns
+    # Each family has a heading, and each neuron a line under it.
     width = max(len(model.name) for model in models) + 2
     for family in sorted({model.family for model in models}):
         say(family)

@@ -179,6 +179,7 @@ class LiveModule:
 def reading_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that say what a file does not."""
     add = parser.add_argument
+    # Each says what a file may leave unsaid.
     add(
         "--describe",
         metavar="TOML",
@@ -225,6 +226,7 @@ def data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
             "rows of (step, neuron) or (neuron, channel, time)"
         ),
     )
+    # How much of the data is run.
     data.add_argument("--steps", metavar="T", type=int, help="steps to run")
     data.add_argument(
         "--scale", metavar="S", type=float, help="divide the data by S (255 turns bytes into 0..1)"
@@ -249,6 +251,7 @@ def asked(options: argparse.Namespace) -> "Asked":
     from ..files.reading import Asked
 
     convention = {}
+    # A value may be quoted, since a shell reads > and = otherwise.
     for text in options.convention:
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier() or not value.strip():
@@ -274,6 +277,7 @@ def read(network: str, options: argparse.Namespace) -> "Reading":
         raise RefsimError(
             f"network {path}: {'is a folder' if path.is_dir() else 'there is no such file'}."
         )
+    # A file of code has no weights; the function that makes the module is needed.
     if path.suffix == ".py":
         raise RefsimError(
             f"network {path}: is code; name the function that makes the module, such as "

@@ -29,6 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a card, or path of your own")
     set_argument(add, ", such as v_th=0.4 or tau_m='20 ms'")
+    # Exactly one input is needed, which _drive checks.
     drive = parser.add_argument_group("input, one of").add_mutually_exclusive_group()
     drive.add_argument(
         "--values",
@@ -42,6 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     drive.add_argument(
         "--bernoulli", metavar="P,WEIGHT", help="a spike of WEIGHT with probability P at every step"
     )
+    # How the input is scaled, and how long it lasts.
     add("--times", metavar="NAME", help="multiply the input by a parameter, such as v_th")
     add(
         "--steps",
@@ -52,6 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--dt", metavar="TIME", default="1 ms", help="duration of a step (default '1 ms')")
     add("--seed", metavar="SEED", type=int, default=0)
+    # What runs it, and what is written.
     add("--engine", choices=("brian2", "discrete", "torch"), default="brian2")
     add(
         "--fine",
@@ -92,6 +95,7 @@ def _engine(options: argparse.Namespace) -> "Engine":
     """Return the engine that was asked for."""
     if options.fine is not None and options.engine != "brian2":
         raise RefsimError("--fine integrates the ODE, which only --engine brian2 does.")
+    # Each engine is imported only where it is asked for.
     if options.engine == "torch":
         from ..engines.pytorch import Torch
 
@@ -191,6 +195,7 @@ def _table(recording: "Recording") -> "Mapping[str, AnyArray]":
 
     refine = recording.refine
     length = recording.drive.n_steps * refine
+    # In sub-steps, the input of a step is repeated.
     frames = np.repeat([frame[0, 0] for frame in recording.drive.frames()], refine)
     return {
         "step": np.arange(length),
@@ -218,6 +223,7 @@ def _print(table: "Mapping[str, AnyArray]", recording: "Recording") -> None:
         f"{'step' if recording.refine == 1 else 'sub-step':>8} {'input':>12} "
         f"{'before reset':>14} {'spike':>6} {'after reset':>14}{head}"
     )
+    # One row for each step, with a mark where the neuron fires.
     for row in range(min(length, _ROWS)):
         mark = "|" if table["spike"][row] else "."
         payload = f" {table['payload'][row]:>12.6g}" if "payload" in table else ""

@@ -19,6 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a card, or path of your own")
     set_argument(add, ", such as v_th=0.4 or tau_m='20 ms'")
+    # The form: text where none is chosen.
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--latex",
@@ -33,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="a whole script of plain Brian2 that runs and plots the neuron, without refsim",
     )
+    # A script runs the neuron, and so needs an input and a duration.
     script = parser.add_argument_group("of the script")
     script.add_argument(
         "--constant",
@@ -82,6 +84,7 @@ def _text(model: NeuronModel, options: argparse.Namespace) -> str:
         )
     if not (options.latex or options.markdown or options.brian2):
         return describe(model)
+    # The other forms are imported only where they are asked for.
     from .. import export
 
     if options.latex:

@@ -53,6 +53,7 @@ def crashed(error: BaseException) -> int:
         complain(sentence)
         return 2
     trace = "".join(traceback.format_exception(error))
+    # The developer reads the trace at once; a user gets a file to send.
     if os.environ.get("REFSIM_DEBUG"):
         where = ""
         print(visible(trace), file=sys.stderr)

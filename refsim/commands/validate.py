@@ -31,6 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "refsim import --help tells of files of lava-dl and of frameworks' state_dicts.\n"
         f"{EXIT_CODES_TEXT}"
     )
+    # Which network, and what it is compared with.
     add = parser.add_argument
     add(
         "network",
@@ -50,6 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             "declares, not against what refsim reads in it"
         ),
     )
+    # How it is read, and on which data it is run.
     reading_arguments(parser)
     module_arguments(parser)
     data = data_arguments(parser)
@@ -59,6 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also report the accuracy under every other answer to what the file leaves unsaid",
     )
+    # Which engines run, and where.
     runs = parser.add_argument_group("runs")
     runs.add_argument(
         "--engine",
@@ -93,6 +96,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     runs.add_argument(
         "--fine", metavar="K", nargs="*", type=int, help="also run the ODE at dt/K for each K"
     )
+    # What is written.
     output = parser.add_argument_group("output")
     output.add_argument("--report", metavar="DIR", help="write report.html and report.json")
     output.add_argument(
@@ -168,6 +172,7 @@ def _validation(options: argparse.Namespace) -> "Validation":
             f"{options.network}: is run in one dtype; give --dtype once, or none, and it is run "
             "as it is."
         )
+    # What is said of the network, from the file's options and the module's.
     said = asked(options)
     dtype = options.dtype[0] if live and options.dtype else None
     words = Said(
@@ -179,6 +184,7 @@ def _validation(options: argparse.Namespace) -> "Validation":
         options.device,
         dtype,
     )
+    # A live module has its own dtype, and so none is tried beside it.
     return Validation(
         options.network,
         data_given(options),
@@ -203,6 +209,7 @@ def _expected(options: argparse.Namespace) -> "Expected | None":
         for name in ("expected_axes", "expected_dtype", "expected_delay")
         if getattr(options, name) is not None
     ]
+    # Words about recorded spikes mean nothing without a recording.
     if options.expected is not None:
         return Expected(
             options.expected,

@@ -196,6 +196,7 @@ class Axes:
         RefsimError
             Where a word is none of the axes, or the axes do not say enough.
         """
+        # "rows of" in front makes it a list of spikes; the other words are axes.
         said = str(text).strip()
         rows = said.startswith(_ROWS)
         words = [word.strip() for word in said.removeprefix(_ROWS).split(",")]
@@ -231,6 +232,7 @@ class Axes:
         """Return a dense array as (n_samples, n_steps, n_neurons)."""
         spread = self._spread(array.ndim)
         assert spread is not None
+        # The axes are brought into the usual order, and those of neurons are joined.
         order = [
             axis
             for name in ("sample", "step", "neuron")
@@ -263,6 +265,7 @@ def dense_orders(array: AnyArray, shape: Shape) -> list[Axes]:
     for axes in _known(_DENSE):
         if not axes.fits(array.shape, shape):
             continue
+        # Another order that gives the same spikes tells nothing new.
         if not any(
             np.array_equal(axes.dense(array, shape), other.dense(array, shape)) for other in found
         ):

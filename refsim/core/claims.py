@@ -50,6 +50,7 @@ class Claim:
                 f"claim '{self.measure}': sense must be one of {listed(SENSES)}, but is "
                 f"{self.sense!r}."
             )
+        # A limit without a reason is a number that nobody can judge.
         if not isinstance(self.because, str) or len(self.because.split()) < 3:
             raise RefsimError(
                 f"claim '{self.measure}': needs because = \"...\", a sentence that says why the "
@@ -102,6 +103,7 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row of report.json."""
+        # The claim first, then what came out, then the facts of the single check.
         return {
             "question": self.claim.question,
             "measure": self.claim.measure,

@@ -58,6 +58,7 @@ class SpikeTrains:
         shape = (n_samples, n_steps, n_neurons)
         given = zip(("sample", "step", "neuron"), (sample, step, neuron), shape, strict=True)
         columns = [_column(values, name, bound, where) for name, values, bound in given]
+        # A spike is a row of three numbers, so that the columns are equally long.
         if len({len(column) for column in columns}) != 1:
             raise RefsimError(
                 f"{where}: sample, step and neuron must have one length, but have "
@@ -151,6 +152,7 @@ def _column(values: object, name: str, bound: int, where: str) -> Ints:
     column = np.asarray(values)
     if column.size == 0:
         return np.zeros(0, np.int64)
+    # Floats are refused even where they are whole: they were times once.
     if column.ndim != 1 or column.dtype.kind not in "iu":
         raise RefsimError(
             f"{where}: {name} must be a list of integers, but has dtype {column.dtype} and shape "

@@ -67,6 +67,7 @@ class Drawing:
         target = Path(path)
         if target.suffix not in FORMATS:
             raise RefsimError(f"{target}: a picture's name must end in {', '.join(FORMATS)}.")
+        # Pictures fail in two ways: the disk refuses them, or their numbers have no size.
         try:
             with whole(target) as made:
                 made.write_bytes(self.bytes(target.suffix[1:]))

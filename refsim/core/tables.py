@@ -40,6 +40,7 @@ def read_toml(
     RefsimError
         Where the file cannot be read, is too large, or is not TOML in UTF-8.
     """
+    # The file itself comes first: is it one, and of a size that a person writes?
     try:
         if stat.S_ISFIFO(mode := path.stat().st_mode) or stat.S_ISCHR(mode):
             # Reading one may never end.
@@ -58,6 +59,7 @@ def read_toml(
             f"{where!r}: cannot be read (its name holds a zero byte).{hint}"
         ) from None
     try:
+        # Then its text: UTF-8, with any end of line.
         text = data.decode("utf-8").removeprefix(_MARK)
     except UnicodeDecodeError as error:
         hint = "; save it as UTF-8" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""

@@ -251,6 +251,7 @@ def _parse(text: str, unit: str, where: str) -> float:
             _check_has_unit(number, unit, repr(text), where)
         return number
     try:
+        # The unit must be known, and of the dimension that is needed.
         known = _read(symbol)
     except _UnknownError as error:
         raise RefsimError(f"{where}: {error.args[0]!r} is not a known unit; {_known()}.") from None

@@ -157,12 +157,14 @@ def _layer(source: str | int, index: int, n_layers: int, where: str) -> int:
 
 def _delay(given: ArrayLike | None, shape: tuple[int, ...], least: int, where: str) -> Ints:
     """Return a delay in steps, (), (n_pre,) or (n_post, n_pre)."""
+    # One number, one for each input, or one for each synapse.
     delay = plain_array(least if given is None else given, f"{where}: delay")
     if delay.dtype.kind not in "iu" or delay.shape not in ((), shape[1:], shape):
         raise RefsimError(
             f"{where}: delay must be whole steps, one number, ({shape[1]},) or {shape}, but has "
             f"dtype {delay.dtype} and shape {delay.shape}. Divide times by dt."
         )
+    # The message says why a delay is too short or too long.
     if delay.min() < least or delay.max() > LONGEST:
         if delay.min() >= least:
             why = "a longer delay is a mistake of units"

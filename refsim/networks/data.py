@@ -52,7 +52,10 @@ class Dataset:
     @property
     def n_samples(self) -> int:
         """Number of samples."""
-        return int(self.events["shape"][0]) if self.values is None else len(self.values)  # type: ignore[index]
+        if self.values is not None:
+            return len(self.values)
+        assert self.events is not None
+        return int(self.events["shape"][0])
 
     def head(self, count: int) -> "Dataset":
         """Return the first samples alone.
@@ -66,6 +69,7 @@ class Dataset:
             raise RefsimError(
                 f"data {self.name}: an event list is taken whole; cut it before it is saved."
             )
+        # More samples than there are would be fewer than the user believes.
         if not 1 <= count <= self.n_samples:
             raise RefsimError(
                 f"data {self.name}: has {self.n_samples} samples; {count} were asked for."
@@ -106,6 +110,7 @@ def read_data(
     found = read_arrays(path)
     # Labels may lie in the file itself; those that are given count before them.
     stored = found.pop("y", None)
+    # Four arrays of these names are a list of events.
     if set(found) == set(_EVENT_KEYS):
         shape = _event_shape(found["shape"], path)
         values, events = None, {**found, "shape": shape}
@@ -257,6 +262,7 @@ def digits(part: str = "test") -> Dataset:
             f"data digits: scikit-learn is installed, but without its images, {file}; install it "
             "again."
         )
+    # A row holds the pixels and, last, the digit.
     rows = np.loadtxt(file, delimiter=",")
     images, labels = rows[:, :-1], rows[:, -1]
     chosen = np.arange(len(labels)) % 5 == 0
@@ -279,6 +285,7 @@ def read_arrays(path: Path) -> dict[str, AnyArray]:
         )
     if path.stat().st_size == 0:
         raise RefsimError(f"data {path}: is empty.")
+    # The ending of the name says the format; any other is tried as idx.
     kind = path.name.removesuffix(".gz").rpartition(".")[2].lower()
     try:
         if kind == "npz":
@@ -298,6 +305,7 @@ def read_arrays(path: Path) -> dict[str, AnyArray]:
                 )
             }
         return {"x": _read_idx(path)}
+    # Whatever a damaged file makes a reader raise becomes one sentence.
     except RefsimError:
         raise
     except (OSError, ValueError, KeyError, struct.error, MemoryError, *DAMAGED_ARCHIVE) as error:
@@ -326,6 +334,7 @@ def _header_rows(path: Path) -> int:
         first = file.readline().strip()
     if first.startswith("#"):
         return 0
+    # A line of names has no number; a line of data has nothing else.
     numbers = [_is_number(cell) for cell in first.split(",")]
     if not any(numbers) and ";" in first:
         raise RefsimError(
@@ -423,6 +432,7 @@ def _only_array(found: dict[str, AnyArray], path: Path) -> AnyArray:
 def _labels(values: ArrayLike, n_samples: int, source: object) -> Ints:
     """Check labels: one whole number for each sample; a column or row of numbers will do."""
     array = np.asarray(values)
+    # Whole floats are accepted, since CSV knows no other numbers.
     array = array.ravel() if array.ndim == 2 and 1 in array.shape else array
     whole = array.dtype.kind in "iu" or (
         array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.rint(array)).all()

@@ -76,6 +76,7 @@ class Drive:
             What `made` says of the drive besides.
         """
         array = real_array(values, "drive: values", axes=_axes(values))
+        # Two axes mean a current that is held, and needs a duration.
         if array.ndim == 2:
             if n_steps is None:
                 raise RefsimError(
@@ -88,6 +89,7 @@ class Drive:
                 "drive: values must be (n_samples, n_steps, n_inputs) or (n_samples, n_inputs), "
                 f"but have shape {array.shape}."
             )
+        # One frame is held for all steps; else each step has its own.
         steps = _steps(array.shape[1] if n_steps is None else n_steps)
         if array.shape[1] not in (1, steps):
             raise RefsimError(f"drive: values hold {array.shape[1]} steps, but n_steps is {steps}.")
@@ -188,6 +190,7 @@ class Drive:
         _check_size((*probability.shape, _steps(n_steps)))
         n_samples, n_inputs = probability.shape
         bits = np.empty((n_samples, n_steps, -(-n_inputs // 8)), np.uint8)
+        # The order of the draws is part of what a seed means.
         for step in range(n_steps):
             bits[:, step] = np.packbits(
                 generator.random(probability.shape) < probability, axis=1, bitorder="little"
@@ -248,6 +251,7 @@ class Drive:
         v = np.zeros_like(x)
         _check_size((*x.shape, _steps(n_steps)))
         dense = np.zeros((x.shape[0], _steps(n_steps), x.shape[1]), bool)
+        # Add the value, fire above threshold, reset.
         for step in range(n_steps):
             v += x
             fired = dense[:, step] = v > threshold
@@ -268,6 +272,7 @@ class Drive:
                 "drive: a raster must be (n_samples, n_steps, n_inputs), but has shape "
                 f"{dense.shape}."
             )
+        # A diverged network sends NaN, which deserves a message of its own.
         if dense.dtype.kind == "f" and not np.isfinite(dense).all():
             raise RefsimError(
                 "drive: a raster holds 0 and 1, but holds NaN or infinity; "
@@ -315,6 +320,7 @@ class Drive:
                 "drive: shape must be (n_samples, n_steps, n_inputs), three whole numbers, but "
                 f"is {shape!r}."
             )
+        # The shape may be an array of a file, and becomes Python's integers.
         n_samples, n_steps, n_inputs = (
             _positive(size, name)
             for size, name in zip(shape, ("n_samples", "n_steps", "n_inputs"), strict=True)
@@ -367,6 +373,7 @@ class Drive:
             for step in range(self.n_steps):
                 yield first if self.held else self.values[:, step]
             return
+        # A raster is unpacked step by step, a list is sorted by steps first.
         if self.bits is not None:
             for step in range(self.n_steps):
                 yield self._unpacked(slice(None), step).astype(np.float64)
@@ -394,6 +401,7 @@ class Drive:
             Where a sample is not there or is named twice.
         """
         samples = np.asarray(samples)
+        # Samples must be there, and each may come once.
         known = (
             samples.ndim == 1
             and samples.dtype.kind in "iu"

@@ -69,7 +69,8 @@ class Layer:
             Duration of a step, in seconds.
         """
         if not self.parameters:
-            return {name: np.float64(value) for name, value in self.model.constants(step).items()}  # type: ignore[misc]
+            known = self.model.constants(step)
+            return {name: np.float64(value) for name, value in known.items()}  # type: ignore[misc]
         rows = []
         for neuron in range(self.n_post):
             own = {name: float(values[neuron]) for name, values in self.parameters.items()}
@@ -135,6 +136,7 @@ class Network:
                 f"{type(layers).__name__} was given."
             )
         rows = []
+        # Each layer is a tuple; its connections are joined to one weight.
         for index, entry in enumerate(layers):
             if not isinstance(entry, tuple | list) or len(entry) not in (3, 4):
                 raise RefsimError(
@@ -190,6 +192,7 @@ def _check_sizes(layers: Sequence[Layer]) -> int:
         )
     # DRIVE is -1, and so the number of the last entry.
     sizes = [layer.n_post for layer in layers] + [n_inputs]
+    # Each block of a weight is as wide as the layer that it comes from.
     for index, layer in enumerate(layers):
         for source, weight in zip(layer.sources, layer.weights, strict=True):
             if source.width != sizes[source.layer]:
@@ -265,6 +268,7 @@ def make_layer(
             f"{name}: bias must have shape ({n_post},), one a neuron, but has {vector.shape}."
         )
     own = _parameters({} if parameters is None else parameters, model, n_post, name)
+    # Whether a note applies to the neuron depends on the values of this layer.
     warn(model, own, stacklevel=5)
     return Layer(model, matrix, vector, sources, own, name)
 
@@ -279,6 +283,7 @@ def _parameters(
             f"{type(given).__name__} was given."
         )
     checked = {}
+    # One value, or one for each neuron; each within the bounds of the card.
     for key, values in given.items():
         parameter = model.parameter(key)
         array = real_array(values, f"{name}: parameter {key}", axes=("neuron",))

@@ -157,10 +157,12 @@ def _readings(
     array: AnyArray, shape: Shape, given: str | None, where: str
 ) -> tuple[list[Axes], list[Axes]]:
     """Return the axes with which an array can be dense, and those with which it can be a list."""
+    # Without a word of the user all usual readings count, else the named one alone.
     if given is None:
         dense, rows = dense_orders(array, shape), row_orders(array, shape)
     else:
         axes = Axes.of(given, where)
+        # The same names may be of a dense array or of the columns of a list.
         list_like = (
             array.ndim == 2
             and array.shape[1] == len(axes.names)
@@ -311,6 +313,7 @@ def _check_binary(values: AnyArray, where: str) -> None:
     wrong = (values != 0) & (values != 1)
     if not wrong.any():
         return
+    # One size means scaled spikes, whole numbers mean counts, others mean membranes.
     found, at = np.unique(values[values != 0]), f"{float(values[wrong][0]):g} at {_first(wrong)}"
     if len(found) == 1:
         seems = f"spikes of size {float(found[0]):g}; divide by it"

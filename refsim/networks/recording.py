@@ -255,6 +255,7 @@ def run(
     RefsimError
         Where drive and network do not fit.
     """
+    # Arguments in a wrong order are a common slip, and get a sentence each.
     if not isinstance(network, Network):
         raise RefsimError(
             "run: needs a network first, such as refsim.Network.dense([...], dt='1 ms'), but "
@@ -295,6 +296,7 @@ def make_provenance(label: str, network: Network, drive: Drive, **facts: Any) ->
     "trial" says whose code ran: "refsim's steps", "own code" (a user's module or step) or
     "recording".
     """
+    # A hash of each card's text shows whether it has changed since.
     cards = {
         layer.model.name: hashlib.sha256(layer.model.text.encode()).hexdigest()[:16]
         for layer in network.layers
@@ -346,6 +348,7 @@ def check_run(
         raise RefsimError(
             f"the drive has {drive.n_inputs} inputs, but the network takes {network.n_inputs}."
         )
+    # The same numbers at another step are another input.
     if drive.dt != network.dt:
         raise RefsimError(
             f"the drive has a step of {drive.dt:g} s, but the network has {network.dt:g} s; one "
@@ -383,6 +386,7 @@ def check_run(
 def _check_signs(network: Network, drive: Drive) -> None:
     """Refuse input below zero where the sign of a weight says which channel it opens."""
     for layer in network.layers:
+        # Spikes that carry numbers may be below zero.
         if len(layer.model.inputs) > 1 and any(
             source.layer != DRIVE and network.layers[source.layer].model.discrete.payload
             for source in layer.sources
@@ -391,6 +395,7 @@ def _check_signs(network: Network, drive: Drive) -> None:
                 f"{layer.name}: card '{layer.model.name}' parts weights by their sign, and the "
                 "spikes that it hears carry numbers of either sign; put another card there."
             )
+        # Currents of the drive may be below zero too.
         if (
             len(layer.model.inputs) > 1
             and any(source.layer == DRIVE for source in layer.sources)
@@ -406,12 +411,14 @@ def _check_signs(network: Network, drive: Drive) -> None:
 
 def check_range(network: Network, dtype: str) -> None:
     """Refuse weights that the dtype of a run cannot hold, or whole numbers that it would round."""
+    # The largest number of each dtype that is smaller than float64, in which weights are held.
     largest = {
         "float16": 65504.0,
         "float32": float(np.finfo(np.float32).max),
         "bfloat16": 3.38e38,
     }.get(dtype, np.inf)
     for layer in network.layers:
+        # Whole numbers are exact in float64 alone.
         if "integer" in layer.model.traits and dtype != "float64":
             raise RefsimError(
                 f"{layer.name}: card '{layer.model.name}' computes with whole numbers, which "
