@@ -27,13 +27,13 @@ from .read import _model as model_of
 from .spelling import in_card_words, words_of
 from .write import card_text
 
+Words = Mapping[str, Any]  # argument of NeuronModel or key of a card -> what was given
+
 _USUAL = {"family": "own", "references": ["a neuron of one's own, written in Python"]}
 _PARTS = ("parameters", "state", "derived", "discrete", "kernel")
 
 
-def from_table(
-    table: Mapping[str, Any] | None, keys: Mapping[str, Any] | None = None
-) -> NeuronModel:
+def from_table(table: Words | None, keys: Words | None = None) -> NeuronModel:
     """Make a neuron from a table with a card's keys, and perhaps others as keywords.
 
     Parameters
@@ -63,7 +63,7 @@ def from_table(
     return model_of(whole, card_text(whole), Path("the table given"))
 
 
-def fields_of(words: Mapping[str, Any], read: Mapping[str, Any]) -> Table:
+def fields_of(words: Words, read: Words) -> Table:
     """Return the fields of a NeuronModel from the arguments of its constructor.
 
     Parameters
@@ -102,7 +102,7 @@ def fields_of(words: Mapping[str, Any], read: Mapping[str, Any]) -> Table:
     return vars(model)
 
 
-def _check_start(model: NeuronModel, given: Mapping[str, Any]) -> None:
+def _check_start(model: NeuronModel, given: Words) -> None:
     """Refuse a neuron that fires at once because nobody said where it starts.
 
     Every state starts at 0, and 0 V is above most thresholds.
@@ -166,7 +166,6 @@ def _with_values(table: Table, values: Mapping[str, float]) -> Table:
 
 # The comparison that is false where another is true.
 _OPPOSITE = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
-Words = Mapping[str, Any]  # argument of NeuronModel -> what was given
 
 
 def card_table(words: Words) -> Table:
@@ -389,7 +388,7 @@ def _target(words: Words, odes: Odes | None, states: list[str]) -> str | dict[st
     )
 
 
-def _method(words: Words, odes: Odes, given: Mapping[str, Any]) -> str:
+def _method(words: Words, odes: Odes, given: Words) -> str:
     """Return the method of the ODE: the one that the step claims, or one that fits the equations.
 
     Exponential Euler fits where each equation is linear in its own state; else it is Euler.

@@ -31,11 +31,11 @@ class Maker(Protocol):
     Reading cards needs neurons, and so neurons cannot import it.
     """
 
-    def fields_of(self, words: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
+    def fields_of(self, words: Mapping[str, object], read: Mapping[str, object]) -> dict[str, Any]:
         """Return the fields of a neuron from the arguments of its constructor."""
 
     def from_table(
-        self, table: Mapping[str, Any] | None, keys: Mapping[str, Any] | None = None
+        self, table: Mapping[str, object] | None, keys: Mapping[str, object] | None = None
     ) -> "NeuronModel":
         """Make a neuron from a table with a card's keys."""
 
@@ -127,17 +127,17 @@ class NeuronModel:
         reset: str = "",
         refractory: str = "",
         method: str = "",
-        parameters: Mapping[str, Any] | None = None,
-        state: Mapping[str, Any] | None = None,
-        derived: Mapping[str, Any] | None = None,
-        input: str | Mapping[str, Any] = "1",
-        discrete: Any = None,
-        kernel: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, object] | None = None,
+        state: Mapping[str, object] | None = None,
+        derived: Mapping[str, object] | None = None,
+        input: str | Mapping[str, object] = "1",
+        discrete: object = None,
+        kernel: Mapping[str, object] | None = None,
         title: str = "",
         family: str = "",
-        references: Any = (),
-        traits: Any = (),
-        **read: Any,
+        references: object = (),
+        traits: object = (),
+        **read: object,
     ) -> None:
         """Make a neuron from the arguments described above.
 

@@ -189,7 +189,7 @@ def _check_additive(text: str, names: list[str], where: str) -> None:
                 )
 
 
-def declared_units(found: Equations, table: Mapping[str, Any], card: str) -> None:
+def declared_units(found: Equations, table: Table, card: str) -> None:
     """Compare the units that equations declare with those of the card's tables.
 
     Raises
@@ -334,7 +334,7 @@ def without_units(table: Table, card: str) -> Table:
     return {**table, **changed, "derived": {**literals.constants, **derived}}
 
 
-def _names(table: Mapping[str, Any]) -> set[str]:
+def _names(table: Table) -> set[str]:
     """Return every name to which the card gives a meaning: declared, or set by a statement."""
     declared = {name for key in NAMED if isinstance(table.get(key), dict) for name in table[key]}
     parts = [table[key] for key in ("continuous", "discrete") if isinstance(table.get(key), dict)]

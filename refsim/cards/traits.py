@@ -7,7 +7,6 @@ and the ODE where there is one.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..core.errors import RefsimError, listed
 from ..core.tables import Table
@@ -120,7 +119,7 @@ SILENT = ("none", "none, heard")
 USUAL = {trait: next(iter(options)) for trait, options in OPTIONS.items()}
 
 
-def check_convention(given: Mapping[str, Any], where: str) -> dict[str, str]:
+def check_convention(given: object, where: str) -> dict[str, str]:
     """Return all traits, the usual option where none is given.
 
     Raises
@@ -196,7 +195,7 @@ UNSAID = frozenset({"gain", "v_rest", "v_reset", "v_start"})
 OF_TRAITS = frozenset({*_PARAMETERS, "share"})
 
 
-def compose(table: Mapping[str, Any], card: str) -> Table:
+def compose(table: Table, card: str) -> Table:
     """Return a card's table with the tables that its convention stands for.
 
     Parameters
@@ -297,7 +296,7 @@ def compose(table: Mapping[str, Any], card: str) -> Table:
     }
 
 
-def _continuous(table: Mapping[str, Any], traits: Mapping[str, str]) -> Table:
+def _continuous(table: Table, traits: Mapping[str, str]) -> Table:
     """Return the ODE that a card gives, with threshold and reset by its traits.
 
     Nothing is returned where an ODE cannot express the traits.
@@ -330,13 +329,13 @@ def _continuous(table: Mapping[str, Any], traits: Mapping[str, str]) -> Table:
     }
 
 
-def _start(traits: Mapping[str, str], parameters: Mapping[str, Any]) -> str | float:
+def _start(traits: Mapping[str, str], parameters: Table) -> str | float:
     """Return where the membrane starts: the name of a parameter, or 0."""
     at = "v_rest" if traits["start"] == "at rest" else "v_start"
     return at if at in parameters else 0.0
 
 
-def _owed_at_start(traits: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, str]:
+def _owed_at_start(traits: Mapping[str, str], parameters: Table) -> dict[str, str]:
     """Return the derived constant that is 1 where a reset is due in the first step.
 
     A late reset looks at the membrane that a step finds, which may start above threshold.

@@ -59,6 +59,11 @@ def plain_array(values: object, where: str) -> AnyArray:
         raise RefsimError(f"{where}: is not an array ({error}).") from None
 
 
+def array_of(values: object, where: str) -> AnyArray:
+    """Return an array of any dtype; floats of a tensor are in float64, whatever they were."""
+    return plain_array(_without_gradient(values), where)
+
+
 def float_array(array: AnyArray, where: str) -> Floats:
     """Return numbers as float64; refuse whole numbers beyond 2^53, which it would round."""
     if (
@@ -120,7 +125,7 @@ def real_array(
         Where the values are not real numbers, or one of them is NaN or infinite; the message names
         the first.
     """
-    array = plain_array(_without_gradient(values), where)
+    array = array_of(values, where)
     if array.dtype.kind not in "fiub":
         raise RefsimError(f"{where}: must hold real numbers, but has dtype {array.dtype}.")
     array = np.ascontiguousarray(float_array(array, where)).reshape(array.shape)

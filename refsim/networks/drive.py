@@ -61,7 +61,7 @@ class Drive:
 
     @classmethod
     def current(
-        cls, values: ArrayLike, dt: object, *, n_steps: int | None = None, **made: Any
+        cls, values: ArrayLike, dt: object, *, n_steps: int | None = None, **made: object
     ) -> "Drive":
         """Drive with currents.
 
@@ -259,7 +259,7 @@ class Drive:
         return cls.raster(dense, dt, kind="integrate_and_fire", threshold=threshold, reset=reset)
 
     @classmethod
-    def raster(cls, spikes: ArrayLike, dt: object, **made: Any) -> "Drive":
+    def raster(cls, spikes: ArrayLike, dt: object, **made: object) -> "Drive":
         """Drive with spikes from an array of bool, or of 0 and 1.
 
         Parameters
@@ -305,7 +305,7 @@ class Drive:
         neuron: ArrayLike,
         shape: tuple[int, int, int],
         dt: object,
-        **made: Any,
+        **made: object,
     ) -> "Drive":
         """Drive with a list of spikes, in any order.
 

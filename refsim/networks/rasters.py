@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..core.arrays import (
     USUAL,
@@ -18,6 +18,7 @@ from ..core.arrays import (
     Axes,
     Ints,
     Shape,
+    array_of,
     dense_orders,
     real_array,
     row_orders,
@@ -75,7 +76,7 @@ def read_rasters(source: str | Path) -> dict[str, Any]:
 
 
 def raster(
-    given: Any, layer: Layer, shape: Shape, dt: float, axes: str | None, where: str
+    given: object, layer: Layer, shape: Shape, dt: float, axes: str | None, where: str
 ) -> Raster:
     """Return what a layer was recorded to do.
 
@@ -119,7 +120,7 @@ def _of_shape(train: SpikeTrains, shape: Shape, where: str) -> SpikeTrains:
     return train
 
 
-def _events(given: Mapping[str, Any], shape: Shape, dt: float, where: str) -> SpikeTrains:
+def _events(given: Mapping[str, ArrayLike], shape: Shape, dt: float, where: str) -> SpikeTrains:
     """Return the spikes of arrays sample, step and neuron, and perhaps shape."""
     if missing := _EVENTS - set(given):
         raise RefsimError(
@@ -136,15 +137,9 @@ def _events(given: Mapping[str, Any], shape: Shape, dt: float, where: str) -> Sp
     )
 
 
-def _numbers(given: Any, where: str) -> AnyArray:
+def _numbers(given: object, where: str) -> AnyArray:
     """Return an array of any real dtype; NaN and infinity are refused later, with their place."""
-    try:
-        values = given.detach().cpu() if hasattr(given, "detach") else given
-        array = np.asarray(
-            values.double() if hasattr(values, "double") and values.is_floating_point() else values
-        )
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise RefsimError(f"{where}: is not an array ({error}).") from None
+    array = array_of(given, where)
     if array.dtype.kind not in "fiub":
         raise RefsimError(
             f"{where}: must hold 0 and 1, or whole numbers, but has dtype {array.dtype}; needed "

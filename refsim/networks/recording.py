@@ -290,7 +290,7 @@ def _with_output(
     return tuple(dict.fromkeys((*names, *more)))
 
 
-def make_provenance(label: str, network: Network, drive: Drive, **facts: Any) -> dict[str, Any]:
+def make_provenance(label: str, network: Network, drive: Drive, **facts: object) -> dict[str, Any]:
     """Return what a reader needs to repeat a run.
 
     "trial" says whose code ran: "refsim's steps", "own code" (a user's module or step) or
