@@ -80,7 +80,7 @@ class ReadOptions:
     """The options beside a file or module; see `refsim.validate`."""
 
     describe: str | Path | Mapping[str, object] | None = None
-    dt: float | str | None = None
+    dt: object = None
     convention: Mapping[str, str] = field(default_factory=dict)
     input_shape: Sequence[int] | None = None
     layout: str | None = None

@@ -278,6 +278,6 @@ def _with_parties(found: Findings, subject: Subject) -> Findings:
     return replace(found, data={**(found.data or {}), **facts}, verdicts=verdicts)
 
 
-def _labels(given: object, n_samples: int) -> Ints | None:
+def _labels(given: Any, n_samples: int) -> Ints | None:
     """Return the labels that a user gives, checked."""
     return None if given is None else labels_of(given, n_samples)

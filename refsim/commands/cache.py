@@ -1,4 +1,4 @@
-"""``refsim cache``: the compiled programs that make a second run instant."""
+"""``refsim cache``: list or remove the compiled programs that make a second run instant."""
 
 import argparse
 import time
@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """List, clear or print the folder."""
+    """List the programs, remove them, or print their folder."""
     from ..engines.brian import cache
     from ..engines.brian.cache import cache_folder
 
@@ -25,12 +25,14 @@ def execute(options: argparse.Namespace) -> int:
         say(str(cache_folder()))
         return 0
     if options.action == "clear":
+        # A program that another process runs is not removed.
         removed, in_use = cache.clear()
         say(
             f"removed {counted(removed, 'compiled network')}"
             + (f"; {in_use:,} in use and kept" if in_use else "")
         )
         return 0
+    # Without another word the programs are listed, with their last use and size.
     there = cache.programs()
     for program in there:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(program.used))

@@ -1,4 +1,4 @@
-"""``refsim check``: the conformance suite on a card.
+"""``refsim check``: run the conformance suite on a card.
 
 Exit codes: 0 pass, 1 fail, 2 wrong usage or a card that does not load.
 """
@@ -7,32 +7,25 @@ import argparse
 
 from ..cards.read import load
 from ..core.columns import entry
-from .run import assignments
+from .options import assignments, set_argument, skip_argument
 from .terminal import say
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("model", metavar="CARD", help="name of a card, or path of your own")
-    parser.add_argument(
-        "--set", metavar="NAME=VALUE", action="append", default=[], help="another parameter value"
-    )
-    parser.add_argument(
-        "--skip",
-        metavar="CHECK",
-        action="append",
-        default=[],
-        help="leave a check out; several parted by commas, or given again",
-    )
+    set_argument(parser.add_argument)
+    skip_argument(parser.add_argument)
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Check, print the table and return the exit code."""
+    """Run the checks, print their table and return the exit code."""
     from ..checks.card import CARD_CHECKS, check_card
     from ..checks.suite import names_skipped
 
     skip = names_skipped(options.skip, CARD_CHECKS, "--skip")
     verdicts = check_card(load(options.model, **assignments(options.set)), skip=skip)
+    # One paragraph for each check: its name, its status, and why.
     for verdict in verdicts:
         words = verdict.detail or verdict.claim.because
         say("\n".join(entry(f"{verdict.claim.measure:<14} {verdict.status:<8} ", words, 24)))

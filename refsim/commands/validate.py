@@ -1,11 +1,12 @@
-"""``refsim validate``: is it the same network or not."""
+"""``refsim validate``: judge whether a trained network is the same in Brian2 and in PyTorch."""
 
 import argparse
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..core.errors import RefsimError
 from .options import (
+    EXIT_CODES_TEXT,
     asked,
     data_arguments,
     data_given,
@@ -14,6 +15,10 @@ from .options import (
     shape_given,
 )
 from .terminal import EXIT_CODES, say
+
+if TYPE_CHECKING:
+    from ..cases.validation import Validation
+    from ..judge.expected import ExpectedSpikes
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +29,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "A description is a TOML file with dt and the neuron behind each Linear:\n\n"
         '  dt = "1 ms"\n  weights = "net.pt"\n\n  [[layer]]\n  linear = "0"\n  neuron = "srif"\n\n'
         "refsim import --help tells of files of lava-dl and of frameworks' state_dicts.\n"
-        "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault "
-        "of refsim's own."
+        f"{EXIT_CODES_TEXT}"
     )
+    # Which network, and what it is compared with.
     add = parser.add_argument
     add(
         "network",
@@ -46,6 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             "declares, not against what refsim reads in it"
         ),
     )
+    # How it is read, and on which data it is run.
     reading_arguments(parser)
     module_arguments(parser)
     data = data_arguments(parser)
@@ -55,6 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also report the accuracy under every other answer to what the file leaves unsaid",
     )
+    # Which engines run, and where.
     runs = parser.add_argument_group("runs")
     runs.add_argument(
         "--engine",
@@ -89,6 +96,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     runs.add_argument(
         "--fine", metavar="K", nargs="*", type=int, help="also run the ODE at dt/K for each K"
     )
+    # What is written.
     output = parser.add_argument_group("output")
     output.add_argument("--report", metavar="DIR", help="write report.html and report.json")
     output.add_argument(
@@ -97,11 +105,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Validate, print and return the exit code."""
+    """Run the validation, print what was found and return the exit code."""
     from ..report.report import Report
     from ..report.text import render_plan
 
-    validation = _asked(options)
+    validation = _validation(options)
+    # A plan runs a few samples alone, to say what all of them need.
     if options.plan:
         needed = validation.forecast()
         say(render_plan(needed))
@@ -116,8 +125,8 @@ def execute(options: argparse.Namespace) -> int:
     return code
 
 
-def _expected_arguments(data: Any) -> None:
-    """Declare the options of recorded spikes."""
+def _expected_arguments(data: argparse._ArgumentGroup) -> None:
+    """Declare the options of spikes that the framework was recorded to fire."""
     from ..core.arrays import USUAL
 
     data.add_argument(
@@ -152,8 +161,8 @@ def _expected_arguments(data: Any) -> None:
     )
 
 
-def _asked(options: argparse.Namespace) -> Any:
-    """Return what the options ask for."""
+def _validation(options: argparse.Namespace) -> "Validation":
+    """Return the validation that the options ask for."""
     from ..cases.subject import ReadOptions, is_live
     from ..cases.validation import Validation
 
@@ -163,6 +172,7 @@ def _asked(options: argparse.Namespace) -> Any:
             f"{options.network}: is run in one dtype; give --dtype once, or none, and it is run "
             "as it is."
         )
+    # What is said of the network, from the file's options and the module's.
     said = asked(options)
     dtype = options.dtype[0] if live and options.dtype else None
     words = ReadOptions(
@@ -174,6 +184,7 @@ def _asked(options: argparse.Namespace) -> Any:
         options.device,
         dtype,
     )
+    # A live module has its own dtype, and so none is tried beside it.
     return Validation(
         options.network,
         data_given(options),
@@ -189,8 +200,8 @@ def _asked(options: argparse.Namespace) -> Any:
     )
 
 
-def _expected(options: argparse.Namespace) -> Any:
-    """Return what was recorded and is said of it; None where nothing was."""
+def _expected(options: argparse.Namespace) -> "ExpectedSpikes | None":
+    """Return the recorded spikes and what is said of them; None where there are none."""
     from ..judge.expected import ExpectedSpikes, of_option
 
     said = [
@@ -198,6 +209,7 @@ def _expected(options: argparse.Namespace) -> Any:
         for name in ("expected_axes", "expected_dtype", "expected_delay")
         if getattr(options, name) is not None
     ]
+    # Words about recorded spikes mean nothing without a recording.
     if options.expected is not None:
         return ExpectedSpikes(
             options.expected,

@@ -63,7 +63,7 @@ def _generated(model: NeuronModel) -> tuple[int, tuple[Statement, ...]]:
     if model.continuous is None or model.discrete.solution not in GENERATED:
         return -1, ()
     odes = read_odes(model.continuous.equations, "equations")
-    if odes.held:
+    if odes.unless_refractory:
         return -1, ()
     made = generated_step(
         odes, model.discrete.solution, model.inputs, kind=model.input_kind, where="equations"
