@@ -36,7 +36,7 @@ from ..networks.recording import (
     traces_of,
 )
 from ..pytorch.base import Step, autocast_in_use, no_autocast
-from ..pytorch.convention_steps import convention_step
+from ..pytorch.conventions import convention_step
 from ..pytorch.steps import STEPS
 from ..pytorch.surrogate import heaviside
 from .discrete import Tap, constant_threshold, first_lost, parts_by_input
