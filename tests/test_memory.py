@@ -18,6 +18,7 @@ from refsim import Brian2, Drive, RefsimError
 from refsim.__main__ import main
 from refsim.cases import forecast
 from refsim.cases.network import make_plan
+from refsim.core.memory import fitting
 from refsim.engines.brian import memory as room
 from refsim.engines.brian.network import Structure
 from refsim.engines.brian.outcome import Collector, Portion, check_codes, code_type
@@ -126,7 +127,7 @@ def test_a_run_whose_spikes_will_not_fit_stops_at_its_first_samples(rng, monkeyp
 
 def test_what_is_free_is_told_by_the_system():
     assert 1 << 20 < room.available() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert [room.fitting(1000, 100, free) for free in (100, 50, 1, 0)] == [800, 400, 8, 1]
+    assert [fitting(1000, 100, free) for free in (100, 50, 1, 0)] == [800, 400, 8, 1]
 
 
 def test_the_plan_states_sizes_memory_and_time_and_judges_nothing(data, capsys):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.arrays import Floats, Ints
-from ..engines.arrivals import Hearing
+from ..engines.arrivals import LayerInputs
 from ..engines.discrete import LayerState
 from ..networks.drive import Drive
 from ..networks.network import Layer, Network
@@ -139,7 +139,7 @@ class _Block:
             for layer, draw in zip(layers, draws, strict=True)
         ]
         rows = [self._empty(index, layer) for index, layer in enumerate(layers)]
-        hear = Hearing(self.network, drive.n_samples)
+        hear = LayerInputs(self.network, drive.n_samples)
         for step, frame in enumerate(drive.frames()):
             for index, (layer, state, row) in enumerate(zip(layers, states, rows, strict=True)):
                 heard = hear(index, frame)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ..cards.neuron import NeuronModel, so_far
 from ..core.arrays import Floats, Ints
-from ..engines.arrivals import Hearing
+from ..engines.arrivals import LayerInputs
 from ..engines.discrete import LayerState, Tested, parts_by_input
 from ..networks.connection import DRIVE
 from ..networks.network import Layer, Network
@@ -513,7 +513,7 @@ def distances_to_threshold(
         for index, layer in enumerate(network.layers)
     ]
     found = [Threshold(*(np.zeros(train.shape) for _ in range(3))) for train in spikes]
-    hear, moved = Hearing(network, len(samples)), Hearing(network, len(samples))
+    hear, moved = LayerInputs(network, len(samples)), LayerInputs(network, len(samples))
     silence = np.zeros((len(samples), network.n_inputs))
     for step, frame in enumerate(drive.frames()):
         for index, (layer, train, kept) in enumerate(zip(layers, spikes, found, strict=True)):
@@ -629,7 +629,7 @@ def _gamma(roundings: Floats, unit: float) -> Floats:
 def _heard(reference: Recording, index: int, samples: Ints) -> list[NDArray[Any]]:
     """Return what a layer hears in each step, (n_samples, n_inputs)."""
     network, drive = reference.network, reference.drive.take(samples)
-    layer, hear, found = network.layers[index], Hearing(network, len(samples)), []
+    layer, hear, found = network.layers[index], LayerInputs(network, len(samples)), []
     sent = {
         source.layer: reference.spikes[source.layer].take(samples)
         for source in layer.sources

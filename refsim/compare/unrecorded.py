@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..core.arrays import Ints
 from ..core.spikes import SpikeTrains
-from ..engines.following import Flip, Known, Rasters, replay
+from ..engines.following import Flip, Known, Rasters, follow_and_decide
 from ..networks.recording import Recording
 from .recorded import known_of, unlike, upstream
 from .rounding import distances_to_threshold
@@ -228,7 +228,7 @@ class _Search:
             for index, each in self.known.items()
         }
         flips: list[Flip] = [(row, *each) for row, choice in enumerate(choices) for each in choice]
-        return replay(self.trial.network, self.trial.drive, known, samples, flips)
+        return follow_and_decide(self.trial.network, self.trial.drive, known, samples, flips)
 
     def _first(self, fired: Rasters, decided: Rasters, near: Rasters) -> list[Place]:
         """Return, a row, the first recorded decision that is wrong beyond rounding.

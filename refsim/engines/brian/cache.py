@@ -281,7 +281,7 @@ def _locked(name: str, how: int) -> TextIO:
 
 
 @contextlib.contextmanager
-def alone(key: str) -> Iterator[None]:
+def compile_lock(key: str) -> Iterator[None]:
     """Hold a lock, so that of several processes one compiles and the others wait.
 
     The system drops it with its holder.
@@ -290,7 +290,7 @@ def alone(key: str) -> Iterator[None]:
         yield
 
 
-def held(make: Callable[[], Path]) -> tuple[Path, TextIO]:
+def locked_program(make: Callable[[], Path]) -> tuple[Path, TextIO]:
     """Return a program's folder and an open file.
 
     Nobody removes the program before the file is closed.

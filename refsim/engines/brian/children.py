@@ -90,7 +90,7 @@ class Scratch:
 
     def __init__(self) -> None:
         try:
-            sweep()
+            remove_left_over()
             made = Path(tempfile.mkdtemp(prefix="refsim-new-"))
         except FileNotFoundError as error:
             raise RefsimError(
@@ -137,7 +137,7 @@ def _clear(path: Path) -> None:
         path.rmdir()
 
 
-def sweep() -> None:
+def remove_left_over() -> None:
     """Remove the folders of runs whose process has ended without doing so, and no folder that
     others have called so.
     """

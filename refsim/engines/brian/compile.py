@@ -19,9 +19,9 @@ from ...core.errors import RefsimError
 from ...networks.network import Layer
 from ...networks.recording import installed_version
 from .cache import (
-    alone,
     cache_folder,
     clear_away,
+    compile_lock,
     disk_full,
     explained_disk,
     is_whole,
@@ -33,7 +33,7 @@ from .children import Scratch, child, exit_code
 from .functions import brian_function, calls
 from .network import (
     Structure,
-    build,
+    build_network,
     check_units,
     cpp_functions,
     explained,
@@ -47,7 +47,7 @@ _DECLARED = re.compile(r"^void (\w+)\(\);", re.MULTILINE)
 _COMMON = ("objects", "network", "run", "synapses_classes", "main")
 
 
-def gathered(project: Path) -> list[str]:
+def write_two_units(project: Path) -> list[str]:
     """Write two files that include all that Brian2 wrote for a project; return their names.
 
     Each code object brings the same helpers in an unnamed namespace, so each is put into a
@@ -100,7 +100,7 @@ def compiled(structure: Structure) -> Path:
     key = _key(structure, compiler)
     folder = cache_folder() / key
     if not is_whole(folder):
-        with explained_disk(), alone(key):
+        with explained_disk(), compile_lock(key):
             if not is_whole(folder):
                 _compile(structure, compiler, folder)
                 keep_small()
@@ -214,7 +214,7 @@ def _compile(structure: Structure, compiler: str, folder: Path) -> None:
 def _make(project: Path, compiler: str) -> None:
     """Compile a project; the compiler ends with us."""
     with open(project.parent / "said", "wb") as said:
-        words = ["make", "-j2", f"CXX={compiler}", f"SRCS={' '.join(gathered(project))}"]
+        words = ["make", "-j2", f"CXX={compiler}", f"SRCS={' '.join(write_two_units(project))}"]
         ours = {
             name: value for name, value in os.environ.items() if name not in _OF_AN_OUTER_MAKE
         } | {"LC_ALL": "C", "TMPDIR": str(project.parent)}
@@ -256,7 +256,7 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
     with session(
         "cpp_standalone", structure.dtype, structure.network.dt, project, literal=not structure.fine
     ) as brian2:
-        network, _, traces = build(structure, brian2, function)
+        network, _, traces = build_network(structure, brian2, function)
         with explained(
             ", ".join(dict.fromkeys(layer.model.name for layer in structure.network.layers))
         ):

@@ -14,7 +14,7 @@ from ...core.random import shortened
 from ...networks.drive import Drive
 from ...networks.network import Layer
 from ..arrivals import Convolution, layer_kernels
-from .product import fill
+from .product import fill_template
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def cpp_text(layer: Layer, index: int, call: Call, real: str, batch: int) -> str
     """Return the C++ text of a function."""
     name = call.name.removesuffix("_call")
     if name in DRAWS:
-        return fill(
+        return fill_template(
             "philox.cpp",
             call.unit,
             real,
@@ -59,7 +59,7 @@ def cpp_text(layer: Layer, index: int, call: Call, real: str, batch: int) -> str
             POST=layer.n_post,
             STREAM=index + (DRAWS.index(name) << 16),
         )
-    return fill(
+    return fill_template(
         "kernel.cpp",
         call.unit,
         real,

@@ -26,7 +26,7 @@ from ...core.errors import RefsimError
 from ...networks.network import Layer, Network
 from ...networks.recording import named_traces
 from .functions import calls, cpp_text, number_functions
-from .product import fill, parts_of, product_code, product_of
+from .product import connections_of, fill_template, product_code, product_of
 from .text import (
     FAR,
     ThreeAddress,
@@ -169,7 +169,7 @@ def states_in(model: NeuronModel, *, fine: bool) -> dict[str, Any]:
     return dict(model.solved if fine and not model.discrete.over_steps else model.stepped)
 
 
-def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any], list[Any]]:
+def build_network(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any], list[Any]]:
     """Make the Brian2 network.
 
     Parameters
@@ -420,7 +420,7 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
         if structure.gap:
             flushes.append(_FLUSH.replace("@NAME@", name).replace("@POST@", str(n_post)))
     texts = {
-        "begin": fill(
+        "begin": fill_template(
             "begin.cpp",
             "begin",
             real,
@@ -429,7 +429,7 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
             CLOCK="brian::_array_defaultclock_dt",
             FILL="\n".join(fills),
         ),
-        "end": fill(
+        "end": fill_template(
             "end.cpp",
             "end",
             real,
@@ -444,7 +444,7 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
             each.unit: cpp_text(layer, index, each, real, batch)
             for each in calls(layer, name, fine=structure.fine)
         }
-        parts = parts_of(
+        parts = connections_of(
             layer, structure.source, [source.model.discrete.payload for source in layers]
         )
         for given in layer.model.inputs:
@@ -452,7 +452,7 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
                 name, given, real, batch, index, layer, structure.mode(layer), parts
             )
         if not structure.fine:
-            texts[f"{name}_threshold"] = fill(
+            texts[f"{name}_threshold"] = fill_template(
                 "threshold.cpp",
                 f"{name}_threshold",
                 real,
@@ -461,7 +461,7 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
                 FIRED=f"brian::_array_{name}_z",
                 SPIKES=f"brian::_array_{name}__spikespace",
             )
-        texts[f"{name}_record"] = fill(
+        texts[f"{name}_record"] = fill_template(
             "record.cpp",
             f"{name}_record",
             real,

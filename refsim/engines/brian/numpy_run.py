@@ -20,10 +20,10 @@ from ...networks.network import Layer, Network
 from ..arrivals import DelayLine, lag
 from ..discrete import parts_by_input, weighted_sum
 from .functions import brian_function, calls, numpy_function
-from .network import Structure, build, check_units, explained, group_name, start_values
+from .network import Structure, build_network, check_units, explained, group_name, start_values
 from .outcome import Portion, code_type, shaped_traces, to_approach
 from .product import product_of
-from .session import recorded, session
+from .session import recorded_traces, session
 from .text import jump_of
 
 # (source, step) to a frame: of the drive at a step, or a layer's latest spikes.
@@ -217,7 +217,7 @@ def run_numpy(
     ):
         for layer in network.layers:
             check_units(brian2, layer.model)
-        brian_network, built, traces = build(structure, brian2, function)
+        brian_network, built, traces = build_network(structure, brian2, function)
         groups.extend(built)
         for index, row in enumerate(start_values(structure)):
             for name, value in row:
@@ -225,7 +225,7 @@ def run_numpy(
                 target[:] = np.tile(value, structure.batch) if np.ndim(value) else value
         with explained(", ".join(dict.fromkeys(layer.model.name for layer in network.layers))):
             brian_network.run(drive.n_steps * refine * brian2.defaultclock.dt, namespace={})
-        kept = [{} if monitor is None else recorded(monitor) for monitor in traces]
+        kept = [{} if monitor is None else recorded_traces(monitor) for monitor in traces]
         gaps = (
             [_nearest(array(index, "gap"), structure.batch) for index in range(len(groups))]
             if structure.gap

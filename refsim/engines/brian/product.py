@@ -16,7 +16,7 @@ _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class Part:
+class ConnectionCode:
     """One connection of a layer in C++.
 
     A namespace with `arrive` or `add`, and where its rows of the weight begin.
@@ -43,7 +43,7 @@ class Part:
     payload: str
 
 
-def parts_of(layer: Layer, source: str, payloads: Sequence[str]) -> list[Part]:
+def connections_of(layer: Layer, source: str, payloads: Sequence[str]) -> list[ConnectionCode]:
     """Return the connections of a layer.
 
     Parameters
@@ -59,13 +59,15 @@ def parts_of(layer: Layer, source: str, payloads: Sequence[str]) -> list[Part]:
         payload = "" if wired.layer == DRIVE else payloads[wired.layer]
         kind = of_drive if wired.layer == DRIVE else "payload" if payload else "spikes"
         found.append(
-            Part(f"c{index}", kind, first, wired.width, wired.layer, wired.delayed, payload)
+            ConnectionCode(
+                f"c{index}", kind, first, wired.width, wired.layer, wired.delayed, payload
+            )
         )
         first += wired.width
     return found
 
 
-def fill(template: str, unit: str, real: str, batch: int, **names: object) -> str:
+def fill_template(template: str, unit: str, real: str, batch: int, **names: object) -> str:
     """Fill a C++ template, with what all templates share in front of it."""
     return _filled(
         (_HERE / "shared.cpp").read_text("utf-8") + (_HERE / template).read_text("utf-8"),
@@ -98,7 +100,7 @@ def product_code(
     index: int,
     layer: Layer,
     mode: str,
-    parts: list[Part],
+    parts: list[ConnectionCode],
 ) -> str:
     """Return the C++ text of one layer's product.
 
@@ -112,13 +114,13 @@ def product_code(
         Number of the layer.
     mode : {"grid", "pulse", "impulse"}
         The declared step, or fine mode for either kind of input.
-    parts : list of Part
+    parts : list of ConnectionCode
         Its connections.
     """
     unit = f"{group}_{product_of(given)}"
     connections = "\n".join(_connection(part, unit, index) for part in parts)
     jump = "0" if mode == "grid" else f"brian::_array_{group}_jump{given.removeprefix(INPUT)}"
-    return fill(
+    return fill_template(
         "product.cpp",
         unit,
         real,
@@ -132,7 +134,7 @@ def product_code(
     )
 
 
-def _connection(part: Part, unit: str, index: int) -> str:
+def _connection(part: ConnectionCode, unit: str, index: int) -> str:
     text = (_HERE / f"{part.kind}.cpp").read_text("utf-8")
     later = (_HERE / "later.cpp").read_text("utf-8") if part.delayed else ""
     now = {
@@ -156,15 +158,15 @@ def _connection(part: Part, unit: str, index: int) -> str:
     )
 
 
-def _of_drive(parts: list[Part]) -> list[Part]:
+def _of_drive(parts: list[ConnectionCode]) -> list[ConnectionCode]:
     return [part for part in parts if part.source == DRIVE]
 
 
-def _of_layers(parts: list[Part]) -> list[Part]:
+def _of_layers(parts: list[ConnectionCode]) -> list[ConnectionCode]:
     return [part for part in parts if part.source != DRIVE]
 
 
-def _arrivals(parts: list[Part], when: str = "true") -> str:
+def _arrivals(parts: list[ConnectionCode], when: str = "true") -> str:
     """Take what arrives now at each connection; nothing where the condition does not hold."""
     lines = []
     for part in parts:
@@ -182,7 +184,7 @@ def _arrivals(parts: list[Part], when: str = "true") -> str:
     return "\n".join(lines)
 
 
-def _rows(parts: list[Part]) -> str:
+def _rows(parts: list[ConnectionCode]) -> str:
     """Add what arrives to some columns of the sum of one sample."""
     lines = []
     for part in parts:
@@ -199,7 +201,7 @@ def _rows(parts: list[Part]) -> str:
     return "\n".join(lines)
 
 
-def _set(target: str, parts: list[Part], *, bias: str, when: str = "true") -> str:
+def _set(target: str, parts: list[ConnectionCode], *, bias: str, when: str = "true") -> str:
     """Set a sum for all samples: zero, then each connection in order, the bias last."""
     return f"""{_arrivals(parts, when)}
     FOR_COLUMNS_AND_SAMPLES({target}) {{
@@ -209,7 +211,7 @@ def _set(target: str, parts: list[Part], *, bias: str, when: str = "true") -> st
     }}"""
 
 
-def _grid(parts: list[Part]) -> str:
+def _grid(parts: list[ConnectionCode]) -> str:
     steady = all(part.kind == "frames" and not part.delayed for part in parts)
     return (
         f"    if ({'plan->frames > 1 || in_chunk == 0' if steady else 'true'}) "
@@ -217,7 +219,7 @@ def _grid(parts: list[Part]) -> str:
     )
 
 
-def _pulse(parts: list[Part]) -> str:
+def _pulse(parts: list[ConnectionCode]) -> str:
     """Give each spike a current of one step.
 
     What the drive brings is set once a step, the spikes of layers come and go in sub-steps.
@@ -237,7 +239,7 @@ def _pulse(parts: list[Part]) -> str:
     for (int64_t m = 0; m < BATCH*POST; m++) current[m] = held[m] + flowing[m];"""
 
 
-def _flow(target: str, layers: list[Part], start: str) -> str:
+def _flow(target: str, layers: list[ConnectionCode], start: str) -> str:
     """Let the current of each spike end after one step, then let those of new spikes begin.
 
     Where none flows, start afresh.
@@ -249,7 +251,7 @@ def _flow(target: str, layers: list[Part], start: str) -> str:
 {"".join(_come(part, target) for part in layers)}"""
 
 
-def _leave(part: Part, target: str) -> str:
+def _leave(part: ConnectionCode, target: str) -> str:
     return f"""
     static std::vector<std::vector<int32_t> > {part.name}_ring(K);
     static Arrivals<{part.name}::PRE> {part.name}_gone;
@@ -263,7 +265,7 @@ def _leave(part: Part, target: str) -> str:
     }}"""
 
 
-def _come(part: Part, target: str) -> str:
+def _come(part: ConnectionCode, target: str) -> str:
     return f"""
 {_arrivals([part])}
     {part.name}_slot.assign({part.name}_now.from[0], {part.name}_now.from[BATCH]);
@@ -273,7 +275,7 @@ def _come(part: Part, target: str) -> str:
     }}"""
 
 
-def _impulse(parts: list[Part], arrival: str = "sub == K - 1") -> str:
+def _impulse(parts: list[ConnectionCode], arrival: str = "sub == K - 1") -> str:
     """Let spikes jump: those of layers at once, those of the drive at `arrival`, the end of their
     step; analog input flows or jumps, as the plan says.
     """
@@ -297,7 +299,7 @@ def _impulse(parts: list[Part], arrival: str = "sub == K - 1") -> str:
     }}"""
 
 
-_BODY: dict[str, Callable[[list[Part]], str]] = {
+_BODY: dict[str, Callable[[list[ConnectionCode]], str]] = {
     "grid": _grid,
     "pulse": _pulse,
     "impulse": _impulse,

@@ -25,7 +25,7 @@ from ...core.spikes import SpikeTrains
 from ...networks.drive import Drive
 from ..arrivals import layer_kernels
 from ..discrete import parts_by_input
-from .cache import CURE, disk_full, explained_disk, held
+from .cache import CURE, disk_full, explained_disk, locked_program
 from .children import Scratch, child, exit_code, wait
 from .compile import ENDLESS, compiled
 from .network import Structure, group_name, start_values
@@ -208,14 +208,16 @@ class Job:
         """
         with _ONE:
             if self._ready is None:
-                program, lock = held(lambda: compiled(self.structure))
+                program, lock = locked_program(lambda: compiled(self.structure))
                 scratch = Scratch()
                 write_constants(scratch.path, self.structure, self.refine)
                 self._ready = _Ready(program, lock, scratch)
             elif not (self._ready.program / "main").is_file():
                 # removed by hand in the middle of the run
                 self._ready.lock.close()
-                self._ready.program, self._ready.lock = held(lambda: compiled(self.structure))
+                self._ready.program, self._ready.lock = locked_program(
+                    lambda: compiled(self.structure)
+                )
             return self._ready.program
 
     def close(self) -> None:

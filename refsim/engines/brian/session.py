@@ -93,7 +93,7 @@ def session(
             preferences[name] = value
 
 
-def recorded(monitor: Any) -> dict[str, NDArray[Any]]:
+def recorded_traces(monitor: Any) -> dict[str, NDArray[Any]]:
     """Return what a StateMonitor recorded, by variable, (n_steps, n_neurons) each, in memory of its
     own.
 

@@ -24,7 +24,7 @@ from ...networks.network import Layer
 from ..arrivals import lag
 from .network import Structure, explained, group_name, layer_group, start_values, trace_variables
 from .outcome import Portion, code_type, shaped_traces, to_approach
-from .session import recorded, session
+from .session import recorded_traces, session
 
 _MOST = 20_000_000  # synapses; each takes some 30 bytes
 _SLOTS = (
@@ -77,7 +77,9 @@ def run_synapses(
                 _codes(monitor, layer, drive, refine)
                 for monitor, layer in zip(referee.spikes, structure.network.layers, strict=True)
             ]
-            raw = [{} if monitor is None else recorded(monitor) for monitor in referee.traces]
+            raw = [
+                {} if monitor is None else recorded_traces(monitor) for monitor in referee.traces
+            ]
             gaps = (
                 [_nearest(np.asarray(group.gap_[:]).reshape(size, -1)) for group in referee.groups]
                 if structure.gap

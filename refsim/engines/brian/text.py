@@ -116,13 +116,15 @@ def grid_update(model: NeuronModel, dtype: str, *, gap: bool, seen: bool) -> str
         left, symbol, right = model.discrete.tests[0]
         a, b = code.value(left), code.value(right)
         code.lines += watch(a, b, gap=gap, seen=seen)
-        code.lines.append(f"z = {code.truth([named(a, symbol, b), *model.discrete.tests[1:]])}")
+        code.lines.append(
+            f"z = {code.truth([comparison_of_results(a, symbol, b), *model.discrete.tests[1:]])}"
+        )
     for statement in model.discrete.reset:
         code.statement(statement)
     return "\n".join(code.lines)
 
 
-def named(left: str, symbol: str, right: str) -> Comparison:
+def comparison_of_results(left: str, symbol: str, right: str) -> Comparison:
     """Return the comparison of two results by their names."""
     return comparisons(ast.parse(f"{left} {symbol} {right}", mode="eval").body)[0]
 
@@ -226,7 +228,7 @@ def _number(tree: ast.expr, *, solved: bool = False) -> str:
 
     A comparison is 1 or 0, which Brian2 calls its int.
     """
-    text = spelled(tree, solved=solved)
+    text = brian_text(tree, solved=solved)
     return f"int({text})" if comparisons(tree) else text
 
 
@@ -235,21 +237,21 @@ def condition(text: str) -> str:
 
     Of an empty text nothing.
     """
-    return spelled(parse_expression(text, "condition")) if text else ""
+    return brian_text(parse_expression(text, "condition")) if text else ""
 
 
 def statements(text: str) -> str:
     """Return the statements of a card's ODE as Brian2 computes them."""
     return (
         "\n".join(
-            f"{each.target} = {spelled(each.tree)}" for each in parse_statements(text, "reset")
+            f"{each.target} = {brian_text(each.tree)}" for each in parse_statements(text, "reset")
         )
         if text
         else ""
     )
 
 
-def spelled(tree: ast.expr, *, solved: bool = False) -> str:
+def brian_text(tree: ast.expr, *, solved: bool = False) -> str:
     """Write an expression so that Brian2 computes with floating-point numbers, as every other
     engine does.
 

@@ -29,7 +29,7 @@ from ....core.errors import RefsimError, listed
 from ....networks.network import Layer, Network
 from ..network import checked_group, explained
 from ..session import session
-from ..text import condition, fine_variables, spelled
+from ..text import brian_text, condition, fine_variables
 
 WHERE = "spike_times='exact'"
 
@@ -115,7 +115,7 @@ _ELAPSED = "elapsed_"  # no name of a card ends so
 
 
 @dataclass(frozen=True, eq=False)
-class Flow:
+class Solution:
     """The exact solution of a linear ODE, as SymPy expressions over the states and constants of its
     card.
 
@@ -188,8 +188,8 @@ class Flow:
         return frozenset(read - {*self.names, _ELAPSED})
 
 
-def solved(layer: Layer) -> Flow:
-    """Return the flow of a layer.
+def solution_of(layer: Layer) -> Solution:
+    """Return the solution of a layer.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def solved(layer: Layer) -> Flow:
 @functools.lru_cache(64)
 def _solved(
     card: str, equations: str, threshold: str, constants: frozenset[str], biased: bool
-) -> Flow:
+) -> Solution:
     """Let Brian2 read the linear system, on its NumPy target.
 
     A device that writes C++ has no values to look at.
@@ -267,7 +267,7 @@ def _solved(
         start=0 * elapsed,
     )
     rows = tuple(tuple(response.row(k)) for k in range(len(names)))
-    return Flow(tuple(names), tuple(after), rows, height, rise)
+    return Solution(tuple(names), tuple(after), rows, height, rise)
 
 
 def _circle(matrix: Any) -> bool:
@@ -278,7 +278,7 @@ def _circle(matrix: Any) -> bool:
     return bool(left)
 
 
-def check_finite(flow: Flow, layer: Layer, step: float, dt: float) -> None:
+def check_finite(solution: Solution, layer: Layer, step: float, dt: float) -> None:
     """Refuse parameters at which the written solution divides by zero.
 
     Parameters
@@ -296,7 +296,7 @@ def check_finite(flow: Flow, layer: Layer, step: float, dt: float) -> None:
         STEP: step,
         _ELAPSED: dt,
     }
-    entries = [entry for row in flow.response for entry in row]
+    entries = [entry for row in solution.response for entry in row]
     names = sorted({read.name for entry in entries for read in entry.free_symbols})
     with np.errstate(all="ignore"):
         values = [
@@ -332,7 +332,7 @@ _COUNT, _WHEN = "sub_count", "sub_when"
 _STEEPER = 1.05
 
 
-def variables(layer: Layer, flow: Flow) -> str:
+def exact_variables(layer: Layer, solution: Solution) -> str:
     """Return the declarations of the variables that the texts below use."""
     units = layer.model.state
     membrane = units[layer.model.membrane_in(fine=True)].unit
@@ -344,10 +344,10 @@ def variables(layer: Layer, flow: Flow) -> str:
         f"{_COUNT} : 1",
         f"{_WHEN} : second",
     ]
-    return "\n".join(lines + [f"{_kept(name)} : {units[name].unit}" for name in flow.names])
+    return "\n".join(lines + [f"{_kept(name)} : {units[name].unit}" for name in solution.names])
 
 
-def before_arrivals(flow: Flow) -> str:
+def before_arrivals(solution: Solution) -> str:
     """Return the statements that keep the end of the step as it would be without arrivals, and
     forget those of the step before.
     """
@@ -355,12 +355,12 @@ def before_arrivals(flow: Flow) -> str:
         [
             f"{_COUNT} = 0",
             f"{_WHEN} = 0*second",
-            *(f"{_kept(name)} = {name}" for name in flow.names),
+            *(f"{_kept(name)} = {name}" for name in solution.names),
         ]
     )
 
 
-def arrival(flow: Flow, target: str, delta: str) -> str:
+def arrival(solution: Solution, target: str, delta: str) -> str:
     """Return what a spike does to the neuron that it reaches, as Brian2 writes a synapse.
 
     Parameters
@@ -370,8 +370,8 @@ def arrival(flow: Flow, target: str, delta: str) -> str:
     delta : str
         The variable that holds the time since the spike.
     """
-    ours = {name: f"{name}_post" for name in (*flow.names, *flow.constants)}
-    shares = flow.jump(target, delta, of="sub_weight", names=ours)
+    ours = {name: f"{name}_post" for name in (*solution.names, *solution.constants)}
+    shares = solution.jump(target, delta, of="sub_weight", names=ours)
     return "\n".join(
         [
             *(f"{name}_post += {share}" for name, share in shares.items()),
@@ -381,7 +381,7 @@ def arrival(flow: Flow, target: str, delta: str) -> str:
     )
 
 
-def after_arrivals(flow: Flow) -> str:
+def after_arrivals(solution: Solution) -> str:
     """Return the statements that tell whether the threshold was crossed before the arrivals, and
     whether a crossing may have been missed.
 
@@ -389,14 +389,17 @@ def after_arrivals(flow: Flow) -> str:
     and `refsim.engines.brian.exact.run` finds it. A peak within the step, before or after the
     arrivals, is above the end by its slope there over the time since at most.
     """
-    kept, ours = {name: _kept(name) for name in flow.names}, {name: name for name in flow.names}
-    at = {name: f"sub_at_{name}" for name in flow.names}
+    kept, ours = (
+        {name: _kept(name) for name in solution.names},
+        {name: name for name in solution.names},
+    )
+    at = {name: f"sub_at_{name}" for name in solution.names}
     lines = [f"{_WHEN} = {_WHEN}/clip({_COUNT}, 1, {_COUNT} + 1)"]
-    lines += [f"{at[name]} = {text}" for name, text in flow.states(f"-{_WHEN}", kept).items()]
+    lines += [f"{at[name]} = {text}" for name, text in solution.states(f"-{_WHEN}", kept).items()]
     for name, states in (("end", ours), ("kept", kept), ("at", at)):
-        lines.append(f"sub_height_{name} = {flow.height_at(states)}")
+        lines.append(f"sub_height_{name} = {solution.height_at(states)}")
     lines += [
-        f"sub_rise_{name} = {flow.rise_at(states)}"
+        f"sub_rise_{name} = {solution.rise_at(states)}"
         for name, states in (("end", ours), ("kept", kept))
     ]
     lines.append("sub_none = 0*sub_height_end")
@@ -411,43 +414,47 @@ def after_arrivals(flow: Flow) -> str:
     return "\n".join(lines)
 
 
-def threshold(layer: Layer) -> str:
+def threshold_text(layer: Layer) -> str:
     """Return the condition of a spike."""
     assert layer.model.continuous is not None
     return f"{EARLY} or ({condition(layer.model.continuous.threshold)})"
 
 
-def crossing(layer: Layer, flow: Flow) -> str:
+def crossing_text(layer: Layer, solution: Solution) -> str:
     """Return the statements that find the crossing and its slope, carry out the reset there, and
     take what it changed to the end of the step.
     """
-    used = {name: f"sub_used_{name}" for name in flow.names}
+    used = {name: f"sub_used_{name}" for name in solution.names}
     lines = [
         f"{used[name]} = int({EARLY})*{_kept(name)} + (1 - int({EARLY}))*{name}"
-        for name in flow.names
+        for name in solution.names
     ]
     lines.append(f"{DELTA} = dt")
     for number in range(ROUNDS + 1):
-        back = {name: f"sub_{name}_{number}" for name in flow.names}
-        lines += [f"{back[name]} = {text}" for name, text in flow.states(f"-{DELTA}", used).items()]
+        back = {name: f"sub_{name}_{number}" for name in solution.names}
+        lines += [
+            f"{back[name]} = {text}" for name, text in solution.states(f"-{DELTA}", used).items()
+        ]
         if number < ROUNDS:
-            lines.append(f"{DELTA} = {DELTA} + ({flow.height_at(back)})/({flow.rise_at(back)})")
-    lines.append(f"{SLOPE} = {flow.rise_at(back)}")
-    return "\n".join([*lines, *_kicks(layer, flow, back), *reset(flow)])
+            lines.append(
+                f"{DELTA} = {DELTA} + ({solution.height_at(back)})/({solution.rise_at(back)})"
+            )
+    lines.append(f"{SLOPE} = {solution.rise_at(back)}")
+    return "\n".join([*lines, *_kicks(layer, solution, back), *reset_text(solution)])
 
 
-def reset(flow: Flow) -> list[str]:
+def reset_text(solution: Solution) -> list[str]:
     """Return the statements that take what the reset changed at the crossing to the end of the
     step.
     """
     return [
         f"{name} += {share}"
-        for source in flow.names
-        for name, share in flow.jump(source, DELTA, of=_kick(source)).items()
+        for source in solution.names
+        for name, share in solution.jump(source, DELTA, of=_kick(source)).items()
     ]
 
 
-def _kicks(layer: Layer, flow: Flow, back: dict[str, str]) -> list[str]:
+def _kicks(layer: Layer, solution: Solution, back: dict[str, str]) -> list[str]:
     """Return statements that carry out the card's reset on the states at the crossing and name the
     differences.
     """
@@ -458,10 +465,10 @@ def _kicks(layer: Layer, flow: Flow, back: dict[str, str]) -> list[str]:
     ):
         new = f"sub_new_{statement.target}_{number}"
         lines.append(
-            f"{new} = {renamed(ast.parse(spelled(statement.tree), mode='eval').body, now)}"
+            f"{new} = {renamed(ast.parse(brian_text(statement.tree), mode='eval').body, now)}"
         )
         now[statement.target] = new
-    return lines + [f"{_kick(name)} = {now[name]} - {back[name]}" for name in flow.names]
+    return lines + [f"{_kick(name)} = {now[name]} - {back[name]}" for name in solution.names]
 
 
 def _kick(name: str) -> str:

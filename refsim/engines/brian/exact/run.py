@@ -2,7 +2,7 @@
 
 As they lie in time, and as a run in steps has taken them.
 
-Copies of one network, side by side in one run, that fire between the steps: true spike times from
+NetworkCopies of one network, side by side in one run, that fire between the steps: true spike times from
 plain Brian2.
 
 A batch whose neurons fire between the steps: each sample is a copy of the network.
@@ -34,21 +34,21 @@ from .closed_form import (
     NEAR,
     SLOPE,
     WHERE,
-    Flow,
+    Solution,
     after_arrivals,
     arrival,
     before_arrivals,
     check_exact,
     check_finite,
-    crossing,
-    solved,
-    threshold,
-    variables,
+    crossing_text,
+    exact_variables,
+    solution_of,
+    threshold_text,
 )
 
 
 @dataclass(frozen=True, eq=False)
-class Taken:
+class StepSpikes:
     """Spikes as a run took them.
 
     Attributes
@@ -65,8 +65,8 @@ class Taken:
     early: NDArray[np.bool_]
 
 
-def places(
-    layer: Layer, weight: Floats, fired: Taken, heard: Sequence[Taken]
+def arrival_places(
+    layer: Layer, weight: Floats, fired: StepSpikes, heard: Sequence[StepSpikes]
 ) -> tuple[NDArray[np.int8], bool]:
     """Return the places of a layer's spikes among the arrivals in one copy, and whether the run has
     kept to them.
@@ -75,9 +75,9 @@ def places(
     ----------
     weight : (n_post, n_pre)
         Of this copy; a weight of 0 is no connection.
-    fired : Taken
+    fired : StepSpikes
         The layer's own spikes.
-    heard : one Taken a source
+    heard : one StepSpikes a source
 
     Returns
     -------
@@ -115,7 +115,7 @@ MISSED = (
 
 
 @dataclass(frozen=True, eq=False)
-class Copies:
+class NetworkCopies:
     """Copies of one network: the same cards, wiring and biases, own weights and own input spikes.
 
     Attributes
@@ -160,7 +160,7 @@ class Fired:
     doubts: tuple[str, ...]
 
 
-def run_copies(copies: Copies, dt: float, target: str = "auto") -> Fired:
+def run_networks(copies: NetworkCopies, dt: float, target: str = "auto") -> Fired:
     """Run all copies in one Brian2 network.
 
     Parameters
@@ -188,13 +188,13 @@ def run_copies(copies: Copies, dt: float, target: str = "auto") -> Fired:
     n_steps = steps_of(copies.stop, dt) + 1
     compiled = is_compiled(copies, dt, target)
     structure = Structure(copies.network, True, "events", "float64", copies.number, False, ())
-    flows = [solved(layer) for layer in copies.network.layers]
-    for flow, layer in zip(flows, copies.network.layers, strict=True):
-        check_finite(flow, layer, copies.network.dt, dt)
+    solutions = [solution_of(layer) for layer in copies.network.layers]
+    for solution, layer in zip(solutions, copies.network.layers, strict=True):
+        check_finite(solution, layer, copies.network.dt, dt)
     with tempfile.TemporaryDirectory(prefix="refsim-exact-") as folder, np.errstate(all="ignore"):
         project = Path(folder) / "project"
         with session("cpp_standalone" if compiled else "numpy", "float64", dt, project) as brian2:
-            built = _Built(structure, copies, flows, brian2, dt, n_steps)
+            built = _Built(structure, copies, solutions, brian2, dt, n_steps)
             with explained(
                 ", ".join(dict.fromkeys(layer.model.name for layer in copies.network.layers))
             ):
@@ -209,7 +209,7 @@ def steps_of(stop: float, dt: float) -> int:
     return int(np.ceil(stop / dt - 1e-9))
 
 
-def is_compiled(copies: Copies, dt: float, target: str) -> bool:
+def is_compiled(copies: NetworkCopies, dt: float, target: str) -> bool:
     """Return whether a run is compiled: what ``"auto"`` means for so many neurons and steps."""
     neurons = copies.number * sum(layer.n_post for layer in copies.network.layers)
     return target == "cpp" or (target == "auto" and neurons * steps_of(copies.stop, dt) > _SMALL)
@@ -223,16 +223,16 @@ class _Built:
     def __init__(
         self,
         structure: Structure,
-        copies: Copies,
-        flows: Sequence[Flow],
+        copies: NetworkCopies,
+        solutions: Sequence[Solution],
         brian2: Any,
         dt: float,
         n_steps: int,
     ) -> None:
-        self.structure, self.copies, self.flows, self.brian2, self.dt, self.n_steps = (
+        self.structure, self.copies, self.solutions, self.brian2, self.dt, self.n_steps = (
             structure,
             copies,
-            flows,
+            solutions,
             brian2,
             dt,
             n_steps,
@@ -283,7 +283,7 @@ class _Built:
         ], steps
 
     def _neurons(self, index: int, layer: Layer) -> Any:
-        group = _group(self.brian2, layer, index, self.copies.number, self.flows[index])
+        group = _group(self.brian2, layer, index, self.copies.number, self.solutions[index])
         for variable, value in start_values(self.structure)[index]:
             setattr(
                 group,
@@ -346,7 +346,9 @@ class _Built:
             return None
         model = self.copies.network.layers[index].model
         ((_, target),) = model.inputs.items()
-        text = arrival(self.flows[index], target, f"{DELTA}_pre" if left is None else "sub_left")
+        text = arrival(
+            self.solutions[index], target, f"{DELTA}_pre" if left is None else "sub_left"
+        )
         made = self.brian2.Synapses(
             before,
             self.groups[index],
@@ -377,7 +379,7 @@ class _Built:
                     given[copy] if source.layer == DRIVE else timed[source.layer][copy]
                     for source in layer.sources
                 ]
-                place, kept = places(
+                place, kept = arrival_places(
                     layer, self.copies.weights[index][copy], timed[index][copy], heard
                 )
                 doubts[copy] = doubts[copy] or ("" if kept else SHARED)
@@ -387,7 +389,7 @@ class _Built:
             tuple(tuple(taken.train for taken in row) for row in timed), tuple(found), tuple(doubts)
         )
 
-    def _given(self) -> list[Taken]:
+    def _given(self) -> list[StepSpikes]:
         """Return the input spikes by copy."""
         copies, order = self.copies, np.argsort(self.copies.copy, kind="stable")
         still = np.full(len(copies.times), np.inf)
@@ -400,9 +402,11 @@ class _Built:
             )
             for part in _parted(copies.copy, order, copies.number)
         ]
-        return [Taken(train, self.steps[part], np.zeros(len(part), bool)) for train, part in trains]
+        return [
+            StepSpikes(train, self.steps[part], np.zeros(len(part), bool)) for train, part in trains
+        ]
 
-    def _trains(self, index: int) -> list[Taken]:
+    def _trains(self, index: int) -> list[StepSpikes]:
         """Return a layer's spikes, with the steps in which Brian2 saw them, by copy."""
         monitor, n_post = self.monitors[index], self.copies.network.layers[index].n_post
         step = np.rint(np.asarray(monitor.t_[:]) / self.dt).astype(np.int64)
@@ -413,7 +417,7 @@ class _Built:
         order = order[times[order] <= self.copies.stop]
         early = np.asarray(getattr(monitor, EARLY)[:], bool)
         return [
-            Taken(
+            StepSpikes(
                 EventTrain(times[part], neuron[part], slopes[part], n_post), step[part], early[part]
             )
             for part in _parted(copy, order, self.copies.number)
@@ -428,7 +432,7 @@ def _parted(copy: Ints, order: Ints, number: int) -> list[Ints]:
     return [order[low:high] for low, high in itertools.pairwise(ends)]
 
 
-def _group(brian2: Any, layer: Layer, index: int, n_copies: int, flow: Flow) -> Any:
+def _group(brian2: Any, layer: Layer, index: int, n_copies: int, solution: Solution) -> Any:
     """Make a layer's neurons, of all copies."""
     model = layer.model
     equations = fine_variables(model, frozenset(layer_constants(layer)), gap=False, seen=False)
@@ -436,11 +440,11 @@ def _group(brian2: Any, layer: Layer, index: int, n_copies: int, flow: Flow) -> 
         brian2,
         model.name,
         n_copies * layer.n_post,
-        f"{equations}\n{variables(layer, flow)}",
+        f"{equations}\n{exact_variables(layer, solution)}",
         name=group_name(index),
         method="exact",
-        threshold=threshold(layer),
-        reset=crossing(layer, flow),
+        threshold=threshold_text(layer),
+        reset=crossing_text(layer, solution),
     )
     name = group_name(index)
     group.state_updater.when, group.thresholder["spike"].when, group.resetter["spike"].when = (
@@ -448,8 +452,8 @@ def _group(brian2: Any, layer: Layer, index: int, n_copies: int, flow: Flow) -> 
         f"{name}_threshold",
         f"{name}_cross",
     )
-    group.run_regularly(before_arrivals(flow), when=f"{name}_keep")
-    group.run_regularly(after_arrivals(flow), when=f"{name}_look")
+    group.run_regularly(before_arrivals(solution), when=f"{name}_keep")
+    group.run_regularly(after_arrivals(solution), when=f"{name}_look")
     return group
 
 
@@ -462,7 +466,7 @@ def run_exact(network: Network, drive: Drive, dt: float, target: str) -> Recordi
     Raises
     ------
     RefsimError
-        For currents, for a step that does not divide the network's, and for what `run_copies`
+        For currents, for a step that does not divide the network's, and for what `run_networks`
         refuses.
     """
     check_run(network, drive, ())
@@ -486,7 +490,7 @@ def run_exact(network: Network, drive: Drive, dt: float, target: str) -> Recordi
     late = 0 if kinds == {"early_impulse"} else 1
     spikes, repeated = drive.spikes, (drive.n_samples, 1, 1)
     weights = tuple(np.tile(layer.weight, repeated) for layer in network.layers)
-    copies = Copies(
+    copies = NetworkCopies(
         network,
         weights,
         spikes.sample,
@@ -494,7 +498,7 @@ def run_exact(network: Network, drive: Drive, dt: float, target: str) -> Recordi
         np.asarray((spikes.step + late) * drive.dt, np.float64),
         drive.n_steps * drive.dt,
     )
-    found = run_copies(copies, dt, target)
+    found = run_networks(copies, dt, target)
     trains = tuple(_on_the_grid(row, drive.n_steps * refine, dt) for row in found.layers)
     how = "C++ standalone" if is_compiled(copies, dt, target) else "NumPy"
     provenance = make_provenance(
