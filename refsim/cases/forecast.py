@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core import memory
 from ..core.errors import RefsimError
 from ..engines.brian import memory as room
 from ..engines.brian.engine import Brian2
@@ -90,7 +91,7 @@ class Forecast:
     @property
     def fitting(self) -> int:
         """Return a number of samples that fits."""
-        return room.fitting(self.n_samples, self.grows, self.free)
+        return memory.fitting(self.n_samples, self.grows, self.free)
 
 
 def forecast(network: Network, tried: Drive, n_samples: int, plan: Plan) -> Forecast:
@@ -135,7 +136,7 @@ def forecast(network: Network, tried: Drive, n_samples: int, plan: Plan) -> Fore
         runs,
         grows,
         resident(),
-        room.available(),
+        memory.available(),
     )
 
 
@@ -216,9 +217,9 @@ def check_input(n_samples: int, tried: Drive) -> None:
     ------
     RefsimError
     """
-    needed, free = int(_encoding_bytes(tried) * n_samples / tried.n_samples), room.available()
+    needed, free = int(_encoding_bytes(tried) * n_samples / tried.n_samples), memory.available()
     if needed > free:
-        fit = room.fitting(n_samples, needed, free)
+        fit = memory.fitting(n_samples, needed, free)
         raise RefsimError(
             f"the input of {n_samples:,} samples needs about {needed / 2**30:,.1f} GiB while it "
             f"is drawn, and {free / 2**30:,.1f} are free. Give fewer: --samples {fit}."

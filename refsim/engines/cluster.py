@@ -110,7 +110,7 @@ def _plugin(job: Job) -> Any:
 
 
 class _Run:
-    """One run on a cluster, with few portions on their way, so that no machine has all the input."""
+    """A run on a cluster, with few portions on their way, so that no machine has all the input."""
 
     def __init__(self, client: Any, job: Job, drive: Drive, name: str) -> None:
         self.client, self.job, self.drive, self.name = client, job, drive, name

@@ -162,7 +162,7 @@ def _follow(
 def _carried(given: Known, step: int, computed: NDArray[Any]) -> NDArray[Any]:
     """Return what other layers receive of one whose spikes carry what was recorded."""
     assert given.carried is not None
-    carried = given.carried[:, step].astype(np.float64)
+    carried: NDArray[Any] = given.carried[:, step].astype(np.float64)
     return carried if given.seen is None else np.where(given.seen[step], carried, computed)
 
 
@@ -174,11 +174,13 @@ def _runs(network: Network, index: int, known: Mapping[int, Known]) -> bool:
 
 
 def _start(network: Network, index: int, part: Drive, where: Ints) -> LayerState:
+    """Return a layer at rest, whose rows draw the random numbers of their samples."""
     layer = network.layers[index]
     drawn = part.draws(index, layer.n_post)
 
     def draw(step: int, name: str) -> Floats:
-        return drawn(step, name)[where]
+        numbers: Floats = drawn(step, name)[where]
+        return numbers
 
     return LayerState.start(layer, network.dt, len(where), draw)
 

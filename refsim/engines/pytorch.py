@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -189,7 +189,8 @@ class Torch:
                         taps, network.layers, thresholds, results, strict=True
                     ):
                         _check_binary(fired, layer)
-                        carried = {} if payload is None else {"payload": _array(payload)}
+                        carried: dict[str, NDArray[Any] | float] = {}
+                        carried |= {} if payload is None else {"payload": _array(payload)}
                         carried |= {
                             name: _array(states[name]) if states and name in states else np.nan
                             for name in tap.traces
@@ -453,7 +454,7 @@ def states_like(output: Tensor, layer: Layer) -> dict[str, Tensor]:
     }
 
 
-def _constant_on(value: ArrayLike, device: torch.device, dtype: torch.dtype) -> Tensor | float:
+def _constant_on(value: object, device: torch.device, dtype: torch.dtype) -> Tensor | float:
     """Return a number as it is in a trained module, and values per neuron as a tensor."""
     values = np.asarray(value)
     return float(values) if values.ndim == 0 else torch.as_tensor(values).to(device, dtype)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.memory import available, check_spike_room
+from ...core import memory
 from ...networks.drive import Drive
 from ...networks.recording import named_traces
 from .network import Structure
@@ -90,7 +90,7 @@ def split_samples(
         Bytes for the portions that run at once; by default a share of what is free here.
     """
     chunks = -(-n_samples // structure.batch)
-    room = min(_ROOM, available() // _SHARE) if room is None else room
+    room = min(_ROOM, memory.available() // _SHARE) if room is None else room
     at_once = min(workers, chunks)
     # The largest number of chunks a portion at which all that run at once fit together.
     fit = chunks
@@ -132,4 +132,5 @@ def check_room(collector: Collector) -> None:
     done, total = collector.n_samples, collector.drive.n_samples
     needed = BYTES_A_SPIKE * collector.n_spikes * total // done
     # What the codes of these spikes fill now is free again at the end.
-    check_spike_room(done, total, needed, available() + 4 * collector.n_spikes)
+    free = memory.available() + 4 * collector.n_spikes
+    memory.check_spike_room(done, total, needed, free)

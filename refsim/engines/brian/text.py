@@ -1,6 +1,7 @@
-"""Turn a card's text into Brian2's.
+"""Turn the text of a card into Brian2's.
 
-One operation a statement, so that no optimiser can change their order.
+First grid mode, one operation a statement, so that no optimiser can change their order; then the
+units of a card, then fine mode, and last how Brian2 writes what the card language writes otherwise.
 """
 
 import ast
@@ -25,7 +26,7 @@ from ...cards.ode import state_of
 from ...cards.questions import equation_lines
 
 _SYMBOL = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
-FAR = 1e30  # larger than any distance to threshold, and finite: infinity times zero would be NaN
+FAR = 1e30  # larger than any distance to threshold, and finite, since infinity times zero is NaN
 
 
 class ThreeAddress:
@@ -48,23 +49,21 @@ class ThreeAddress:
         )
 
     def truth(self, tests: Sequence[Comparison]) -> str:
-        """Return an expression that is 1 where all comparisons hold and 0 elsewhere, a number of
-        the run's dtype.
-        """
+        """Return an expression in the run's dtype, 1 where all comparisons hold and 0 elsewhere."""
         sides = [
             f"{self.value(left)} {symbol} {self.value(right)}" for left, symbol, right in tests
         ]
         return f"truth({' and '.join(f'({side})' for side in sides)})"
 
     def value(self, node: ast.expr) -> str:
-        """Return a name or number that holds the expression's value."""
+        """Return the name or number of an expression's value, after the operations that make it."""
         if isinstance(node, ast.Constant):
             return repr(float(self.dtype.type(node.value)))
         if isinstance(node, ast.Name):
             return node.id
         if isinstance(node, ast.UnaryOp):
             if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-                # A power of units takes a number alone.
+                # An exponent of units must be a plain number.
                 return repr(-float(self.dtype.type(node.operand.value)))
             operand = self.value(node.operand)
             return self.keep(f"-{operand}") if isinstance(node.op, ast.USub) else operand
@@ -78,7 +77,7 @@ class ThreeAddress:
         )
 
     def call(self, name: str, arguments: list[str]) -> str:
-        """Add a call; what Brian2 has no function for is made of those it has."""
+        """Add a call; a function that Brian2 does not have is made of those that it has."""
         if name == "round":
             return self.call("floor", [self.keep(f"{arguments[0]} + 0.5")])
         if name == "shr":
@@ -98,10 +97,17 @@ class ThreeAddress:
 
 
 def grid_update(model: NeuronModel, dtype: str, *, gap: bool, seen: bool) -> str:
-    """Return the declared step as Brian2 statements.
+    """Return the declared step as Brian2 statements, from integration to reset, for every neuron.
 
-    Integrate, modulate, fire, reset, for every neuron.
+    Parameters
+    ----------
+    model : NeuronModel
+    dtype : {"float32", "float64"}
+        To which every number of the card is rounded.
+    gap, seen : bool
+        Whether the nearest approach, and what the threshold saw, are kept.
     """
+    # Random numbers and kernels come first, as calls of functions.
     code = ThreeAddress(dtype)
     code.lines += [f"{name} = {name}_call(i, t_in_timesteps)" for name in model.draws]
     code.lines += [
@@ -110,6 +116,7 @@ def grid_update(model: NeuronModel, dtype: str, *, gap: bool, seen: bool) -> str
     ]
     for statement in model.discrete.before_fire:
         code.statement(statement)
+    # Both sides of the threshold get a name, since they are read more than once.
     if model.discrete.readout:
         code.lines += watch(model.discrete.readout, None, gap=False, seen=seen)
     else:
@@ -145,10 +152,10 @@ def watch(seen_text: str, threshold_text: str | None, *, gap: bool, seen: bool) 
 
 
 def grid_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool, seen: bool) -> str:
-    """Return the Brian2 equations that declare a layer's variables in grid mode: plain SI numbers.
+    """Return the Brian2 equations that declare a layer's variables in grid mode, plain SI numbers.
 
-    The step's units are checked once by `unit_equations`; inside the run a number is a number, as
-    in PyTorch.
+    The units of the step are checked once by `unit_equations`; inside the run a number has no
+    unit, as in PyTorch.
     """
     names = (
         [*model.inputs, *model.stepped, *model.draws, *model.kernels]
@@ -178,10 +185,8 @@ def unit_equations(model: NeuronModel) -> str:
 
 
 def fine_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool, seen: bool) -> str:
-    """Return the Brian2 equations of fine mode.
-
-    The ODE, its input, and what the threshold may use.
-    """
+    """Return the Brian2 equations of fine mode: the ODE, its input, and what the threshold reads."""
+    # A threshold that compares a random number has the unit of a number.
     assert model.continuous is not None
     drawn = (
         comparisons(parse_expression(model.continuous.threshold, "threshold"))[0][0]
@@ -306,18 +311,15 @@ _SPELLED = {
 
 
 def jump_of(name: str) -> str:
-    """Name of the variable that holds an impulse.
+    """Return the name of the variable of an impulse.
 
-    ``jump`` for the input ``I``, ``jump_excitatory`` for ``I_excitatory``.
+    It is ``jump`` for the input ``I``, and ``jump_excitatory`` for ``I_excitatory``.
     """
     return "jump" + name.removeprefix(INPUT)
 
 
 def unit_of_kernel(model: NeuronModel, name: str) -> str:
-    """Return the unit of a kernel over an input, which is the input's.
-
-    One of spikes is a number.
-    """
+    """Return the unit of a kernel: that of its input, or 1 of a kernel over spikes."""
     return "1" if model.kernels[name].of == "z" else model.input_unit
 
 
