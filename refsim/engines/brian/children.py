@@ -134,7 +134,7 @@ def _remove(path: Path, lock: Any) -> None:
 
 
 def _clear(path: Path) -> None:
-    """Remove the folder of a run, its mark last, so that a part that a kill leaves is still known."""
+    """Remove the folder of a run, its mark last, so that what a kill leaves is still known."""
     with contextlib.suppress(OSError):
         for entry in path.iterdir():
             if entry.is_dir() and not entry.is_symlink():

@@ -204,7 +204,7 @@ class Brian2:
         return Job(structure, self.refine, self.analog == "impulse", record)
 
     def _run_alone(self, structure: Structure, drive: Drive, record: tuple[str, ...]) -> Collector:
-        """Run where no processes of this machine are shared: on a cluster, in NumPy, by Synapses."""
+        """Run where no processes of this machine are shared: on a cluster, in NumPy or Synapses."""
         compiled = self._compiles(structure.network, drive)
         if compiled and self.connections == "product":
             return run_on_cluster(self._job(structure, record), drive, self.scheduler)
@@ -252,7 +252,7 @@ class Brian2:
         return _batch(network)
 
     def split(self, network: Network, drive: Drive, n_samples: int) -> Split:
-        """Return how a compiled run of so many samples is split, given the drive of some of them."""
+        """Return how a compiled run of so many samples is split, from the drive of some of them."""
         source = "events" if drive.values is None else "current"
         structure = Structure(
             network, self.mode == "fine", source, self.dtype, self.batch(network), self.margin, ()

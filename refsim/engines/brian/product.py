@@ -272,7 +272,8 @@ def _end_currents(part: ConnectionCode, target: str) -> str:
     if (flow && !{name}_slot.empty()) {{
         const List due = {{{name}_slot.data(), {name}_slot.data() + {name}_slot.size()}};
         {name}_gone.take(due);
-        FOR_COLUMNS_AND_SAMPLES({target}) {name}_gone.add<-1>(out, first, last, sample, weight + {part.first}*POST);
+        FOR_COLUMNS_AND_SAMPLES({target})
+            {name}_gone.add<-1>(out, first, last, sample, weight + {part.first}*POST);
     }}"""
 
 

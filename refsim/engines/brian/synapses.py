@@ -193,7 +193,7 @@ class _Referee:
         return group
 
     def _neurons(self, index: int, layer: Layer) -> Any:
-        """Make a layer's neurons, with variables for the sums of spikes, of currents and of bias."""
+        """Make a layer's neurons, with variables for the sums of spikes, currents and bias."""
         name, unit = group_name(index), self._unit(layer)
         more = f"\nsub_flow : {unit}\nsub_held : {unit}\nsub_steady : {unit} (constant)"
         group = layer_group(self.structure, layer, name, self.brian2, lambda _name: None, more)
@@ -238,7 +238,7 @@ class _Referee:
             self.parts.append(
                 self._synapses(index, source, weight, mode, number, self._unit(layer))
             )
-        # Sums of single steps start from zero each time; a current of one step stays and is taken back.
+        # Sums start from zero in each step, but a current of one step stays until it is taken back.
         zero = f"0*{self._unit(layer)}" if self._unit(layer) != "1" else "0"
         jumps = mode.endswith("impulse")
         cleared = [f"sub_flow = {zero}"] * (mode != "pulse") + [f"jump = {zero}"] * jumps

@@ -185,7 +185,7 @@ def unit_equations(model: NeuronModel) -> str:
 
 
 def fine_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool, seen: bool) -> str:
-    """Return the Brian2 equations of fine mode: the ODE, its input, and what the threshold reads."""
+    """Return the Brian2 equations of fine mode: the ODE, its input, what the threshold reads."""
     # A threshold that compares a random number has the unit of a number.
     assert model.continuous is not None
     drawn = (
@@ -218,9 +218,10 @@ def fine_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool,
 
 
 def _equations(model: NeuronModel) -> list[str]:
-    """Return the ODE's lines. A slope is solved as a formula, in which 2**(-1) is a half.
+    """Return the lines of the ODE, its slopes and its subexpressions.
 
-    A subexpression is computed as it stands.
+    A slope is solved as a formula, in which 2**(-1) is a half; a subexpression is computed as it
+    stands.
     """
     return [
         f"{left} = {_number(parse_expression(right, left), solved=bool(state_of(left)))} : {unit}"
@@ -229,10 +230,7 @@ def _equations(model: NeuronModel) -> list[str]:
 
 
 def _number(tree: ast.expr, *, solved: bool = False) -> str:
-    """Return an expression as Brian2 computes it.
-
-    A comparison is 1 or 0, which Brian2 calls its int.
-    """
+    """Return an expression as Brian2 computes it, a comparison as 1 or 0, by Brian2's int."""
     text = brian_text(tree, solved=solved)
     return f"int({text})" if comparisons(tree) else text
 
@@ -240,7 +238,7 @@ def _number(tree: ast.expr, *, solved: bool = False) -> str:
 def condition(text: str) -> str:
     """Return a comparison, or another expression, of a card's ODE as Brian2 computes it.
 
-    Of an empty text nothing.
+    An empty text stays empty.
     """
     return brian_text(parse_expression(text, "condition")) if text else ""
 
@@ -257,20 +255,19 @@ def statements(text: str) -> str:
 
 
 def brian_text(tree: ast.expr, *, solved: bool = False) -> str:
-    """Write an expression so that Brian2 computes with floating-point numbers, as every other
-    engine does.
+    """Return an expression that Brian2 computes in floating-point numbers, as other engines do.
 
-    Its floor is an integer of 32 bits, which a larger number turns over without a word, and its
-    ``2**(-1)`` of whole numbers is 0.
+    Brian2's own floor is an integer of 32 bits, which a larger number overflows without an error,
+    and its ``2**(-1)`` of whole numbers is 0.
 
     Parameters
     ----------
     solved : bool
-        Whether the expression is solved as a formula before it is computed, and its powers need no
-        care.
+        Whether the expression is solved as a formula before it is computed, so that its powers
+        stay as they are.
     """
     text = ast.unparse(_Spelled(solved).visit(copy.deepcopy(tree)))
-    # As people write it: Brian2 shows it where it refuses.
+    # Without spaces around products, as people write it, since Brian2 shows it in its errors.
     return re.sub(r" (\*\*|\*|/) ", r"\1", text)
 
 
@@ -279,9 +276,7 @@ class _Spelled(ast.NodeTransformer):
         self.solved = solved
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        """Compute a power of numbers alone here, and let every other one have a floating-point
-        base.
-        """
+        """Compute a power of numbers here, and give every other power a floating-point base."""
         self.generic_visit(node)
         if self.solved or not isinstance(node.op, ast.Pow):
             return node
@@ -292,7 +287,7 @@ class _Spelled(ast.NodeTransformer):
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        """Put in place of a function what Brian2 has for it."""
+        """Put the text that Brian2 has for a function in its place."""
         self.generic_visit(node)
         assert isinstance(node.func, ast.Name)
         if not (text := _SPELLED.get(node.func.id)):

@@ -1,11 +1,8 @@
-"""Which arrivals come before which spikes.
+"""Runs with exact spike times: networks side by side in a Brian2 run, that fire between its steps.
 
-As they lie in time, and as a run in steps has taken them.
-
-NetworkCopies of one network, side by side in one run, that fire between the steps: true spike times from
-plain Brian2.
-
-A batch whose neurons fire between the steps: each sample is a copy of the network.
+First which arrivals come before which spikes, as they lie in time and as a run in steps has taken
+them. Then the run of several copies of one network, which differ in weights and input spikes. Last
+a batch, of which each sample is a copy.
 """
 
 import itertools
@@ -49,15 +46,15 @@ from .closed_form import (
 
 @dataclass(frozen=True, eq=False)
 class StepSpikes:
-    """Spikes as a run took them.
+    """Spikes with the steps in which a run saw them.
 
     Attributes
     ----------
     train : EventTrain
     steps : (n_spikes,) int64
-        In which step; the arrivals of earlier steps were there.
+        The step of each; the arrivals of earlier steps were there.
     early : (n_spikes,) bool
-        Whether the crossing was sought as if the arrivals of its step had not come yet.
+        Whether the crossing was looked for without the arrivals of its step.
     """
 
     train: EventTrain
@@ -66,10 +63,9 @@ class StepSpikes:
 
 
 def arrival_places(
-    layer: Layer, weight: Floats, fired: StepSpikes, heard: Sequence[StepSpikes]
+    layer: Layer, weight: Floats, fired: StepSpikes, received: Sequence[StepSpikes]
 ) -> tuple[NDArray[np.int8], bool]:
-    """Return the places of a layer's spikes among the arrivals in one copy, and whether the run has
-    kept to them.
+    """Return which arrivals come before which spikes in one copy, and whether the run agrees.
 
     Parameters
     ----------
@@ -77,7 +73,7 @@ def arrival_places(
         Of this copy; a weight of 0 is no connection.
     fired : StepSpikes
         The layer's own spikes.
-    heard : one StepSpikes a source
+    received : one StepSpikes a source
 
     Returns
     -------
@@ -85,21 +81,23 @@ def arrival_places(
         1 where the arrival comes before the spike, both by neuron and then by time, so that copies
         can be compared; 0 where there is no connection.
     kept : bool
-        False where a crossing was reckoned without an arrival that comes before it in the same
-        step, or with one that comes after it. Then its time is wrong, and no smaller step need show
-        it.
+        False where a crossing was computed without an arrival that comes before it in the same
+        step, or with one that comes after it. Then its time is wrong, and a smaller step need not
+        show that.
     """
-    train, reach = fired.train, fired.steps + 1 - fired.early
-    own = np.lexsort((train.times, train.neurons))
+    # The first step whose arrivals the crossing did not take in.
+    train, first_without = fired.train, fired.steps + 1 - fired.early
+    by_neuron = np.lexsort((train.times, train.neurons))
     before, kept, first = [], True, 0
-    for source, sent in zip(layer.sources, heard, strict=True):
+    for source, sent in zip(layer.sources, received, strict=True):
         arrivals = sent.train
-        order = np.lexsort((arrivals.times, arrivals.neurons))
-        linked = weight[train.neurons[own]][:, first + arrivals.neurons[order]] != 0
+        # Both by neuron and then by time: rows are spikes, columns arrivals.
+        by_source = np.lexsort((arrivals.times, arrivals.neurons))
+        linked = weight[train.neurons[by_neuron]][:, first + arrivals.neurons[by_source]] != 0
         first += source.width
-        ahead = arrivals.times[order] - train.times[own][:, None]
-        counted = sent.steps[order] < reach[own][:, None]
-        kept &= not (linked & ((counted & (ahead > 0)) | (~counted & (ahead < 0)))).any()
+        ahead = arrivals.times[by_source] - train.times[by_neuron][:, None]
+        taken = sent.steps[by_source] < first_without[by_neuron][:, None]
+        kept &= not (linked & ((taken & (ahead > 0)) | (~taken & (ahead < 0)))).any()
         before.append(linked & (ahead < 0))
     return np.concatenate(before, axis=1).astype(np.int8), kept
 
@@ -116,7 +114,7 @@ MISSED = (
 
 @dataclass(frozen=True, eq=False)
 class NetworkCopies:
-    """Copies of one network: the same cards, wiring and biases, own weights and own input spikes.
+    """Copies of one network: cards, wiring and biases are the same, weights and input differ.
 
     Attributes
     ----------
@@ -144,7 +142,7 @@ class NetworkCopies:
 
 @dataclass(frozen=True, eq=False)
 class Fired:
-    """What the copies did.
+    """Spikes of all copies, with what speaks against their times.
 
     Attributes
     ----------
@@ -152,7 +150,7 @@ class Fired:
     places : one row a layer, an array (n_spikes, n_arrivals) of int8 a copy
         Which arrivals come before which spikes; see `refsim.engines.brian.exact.run.places`.
     doubts : (n_copies,) of str
-        Why the times of a copy are not to be believed; empty where nothing speaks against them.
+        Why the times of a copy may be wrong; empty where nothing speaks against them.
     """
 
     layers: tuple[tuple[EventTrain, ...], ...]
@@ -166,8 +164,8 @@ def run_networks(copies: NetworkCopies, dt: float, target: str = "auto") -> Fire
     Parameters
     ----------
     dt : float
-        Seconds a step. Spikes are at their true times, to rounding, whatever the step; the smaller
-        it is, the fewer copies are in doubt.
+        Seconds a step. Spikes are at their true times, to rounding, at any step; the smaller it is,
+        the fewer copies are in doubt.
     target : {"auto", "cpp", "numpy"}
 
     Raises
@@ -184,7 +182,7 @@ def run_networks(copies: NetworkCopies, dt: float, target: str = "auto") -> Fire
             f"{WHERE} stores every synapse of every copy, {synapses:,} here and at most "
             f"{_MOST:,}; give fewer samples, or fewer networks at a time."
         )
-    # What crosses after the last arrival of a step is seen in the next.
+    # A crossing after the last arrival of a step is seen in the next step.
     n_steps = steps_of(copies.stop, dt) + 1
     compiled = is_compiled(copies, dt, target)
     structure = Structure(copies.network, True, "events", "float64", copies.number, False, ())
@@ -216,8 +214,9 @@ def is_compiled(copies: NetworkCopies, dt: float, target: str) -> bool:
 
 
 class _Built:
-    """The copies as Brian2 objects, layer after layer within a step, so that a spike passes all of
-    them.
+    """The copies as Brian2 objects, layer after layer within a step.
+
+    A spike passes all layers within its step.
     """
 
     def __init__(
@@ -243,7 +242,7 @@ class _Built:
             self._neurons(index, layer) for index, layer in enumerate(copies.network.layers)
         ]
         self.monitors = [self._monitor(index) for index in range(len(self.groups))]
-        synapses = [made for index in range(len(self.groups)) for made in self._listen(index)]
+        synapses = [each for index in range(len(self.groups)) for each in self._connect(index)]
         self.network = brian2.Network(*self.input, *self.groups, *self.monitors, *synapses)
         slots = [
             f"{group_name(index)}_{slot}" for index in range(len(self.groups)) for slot in _SLOTS
@@ -295,10 +294,10 @@ class _Built:
             setattr(group, f"{given}_", np.tile(layer.bias, self.copies.number))
         return group
 
-    def _listen(self, index: int) -> list[Any]:
+    def _connect(self, index: int) -> list[Any]:
         """Return the synapses into a layer, those of one source after those of another."""
         copies, layer = self.copies, self.copies.network.layers[index]
-        made: list[Any] = []
+        found: list[Any] = []
         first = 0
         for source in layer.sources:
             weight = copies.weights[index][:, :, first : first + source.width]
@@ -306,15 +305,15 @@ class _Built:
             if source.layer != DRIVE:
                 copy, post, pre = (axis.ravel() for axis in np.indices(weight.shape))
                 i, j, size = copy * source.width + pre, copy * layer.n_post + post, weight.ravel()
-                made.append(
-                    self._synapses(self.groups[source.layer], index, i, j, size, None, len(made))
+                found.append(
+                    self._synapses(self.groups[source.layer], index, i, j, size, None, len(found))
                 )
             elif self.input:
                 event, post = (
                     axis.ravel() for axis in np.indices((len(copies.times), layer.n_post))
                 )
                 size = weight[copies.copy[event], post, copies.input[event]]
-                made.append(
+                found.append(
                     self._synapses(
                         self.input[0],
                         index,
@@ -322,10 +321,10 @@ class _Built:
                         copies.copy[event] * layer.n_post + post,
                         size,
                         self.left[event],
-                        len(made),
+                        len(found),
                     )
                 )
-        return [synapses for synapses in made if synapses is not None]
+        return [synapses for synapses in found if synapses is not None]
 
     def _synapses(
         self,
@@ -349,22 +348,23 @@ class _Built:
         text = arrival(
             self.solutions[index], target, f"{DELTA}_pre" if left is None else "sub_left"
         )
-        made = self.brian2.Synapses(
+        synapses = self.brian2.Synapses(
             before,
             self.groups[index],
             f"sub_weight : {model.input_unit}" + "\nsub_left : second" * (left is not None),
             on_pre=text,
             namespace={},
         )
-        made.connect(i=i[linked], j=j[linked])
-        made.sub_weight_ = size[linked]
+        synapses.connect(i=i[linked], j=j[linked])
+        synapses.sub_weight_ = size[linked]
         if left is not None:
-            made.sub_left_ = left[linked]
-        made.pre.when, made.pre.order = f"{group_name(index)}_arrive", order
-        return made
+            synapses.sub_left_ = left[linked]
+        synapses.pre.when, synapses.pre.order = f"{group_name(index)}_arrive", order
+        return synapses
 
     def fired(self) -> Fired:
-        """Gather the spikes after the run, and what speaks against them."""
+        """Return the spikes after the run, and what speaks against their times."""
+        # A copy is in doubt where a peak may have been missed, or where the order was wrong.
         timed = [self._trains(index) for index in range(len(self.groups))]
         given = self._given()
         near = [
@@ -375,12 +375,12 @@ class _Built:
         for index, layer in enumerate(self.copies.network.layers):
             row = []
             for copy in range(self.copies.number):
-                heard = [
+                received = [
                     given[copy] if source.layer == DRIVE else timed[source.layer][copy]
                     for source in layer.sources
                 ]
                 place, kept = arrival_places(
-                    layer, self.copies.weights[index][copy], timed[index][copy], heard
+                    layer, self.copies.weights[index][copy], timed[index][copy], received
                 )
                 doubts[copy] = doubts[copy] or ("" if kept else SHARED)
                 row.append(place)
@@ -425,9 +425,7 @@ class _Built:
 
 
 def _parted(copy: Ints, order: Ints, number: int) -> list[Ints]:
-    """Return, for each copy, which of the rows are its own, in an order that has the copies one
-    after the other.
-    """
+    """Return the rows of each copy, from an order of rows in which the copies are sorted."""
     ends = np.searchsorted(copy[order], np.arange(number + 1))
     return [order[low:high] for low, high in itertools.pairwise(ends)]
 
