@@ -14,9 +14,10 @@ from torch import nn
 
 from ..core.arrays import Floats, Ints
 from ..core.errors import RefsimError
+from ..core.memory import check_matrix_room
 from ..networks.connection import Connection
 from ..networks.network import Network
-from .affine import check_room, measured
+from .affine import measured
 from .lava_format import lava_format, neurons, spread
 from .reading import Reading
 
@@ -263,7 +264,7 @@ def _matrix(block: Block, below: tuple[int, ...]) -> tuple[Floats, tuple[int, ..
             f"{where}: a kernel {weight.shape[2:]} on {before} gives {shape}, but the file says "
             f"{block.shape}."
         )
-    check_room(math.prod(shape), math.prod(before), where)
+    check_matrix_room(math.prod(shape), math.prod(before), where)
     real = made.to_empty(device="cpu")
     with torch.no_grad():
         real.weight.copy_(torch.tensor(weight).expand(real.weight.shape))

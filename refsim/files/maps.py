@@ -15,7 +15,8 @@ from torch import nn
 
 from ..core.arrays import Floats, real_array
 from ..core.errors import RefsimError, listed
-from .affine import check_room, measured
+from ..core.memory import check_matrix_room
+from .affine import measured
 from .weights import Tensors
 
 _NUMBERS = {"stride", "padding", "dilation", "groups"}
@@ -174,7 +175,7 @@ def build(
         after = _shape_after(part, shape)
         if not after or 0 in after:
             raise RefsimError(f"{where}: {each.kind} does not fit what it hears, of shape {shape}.")
-        check_room(math.prod(after), math.prod(before), where)
+        check_matrix_room(math.prod(after), math.prod(before), where)
         parts.append(part)
         shape, words = after, [*words, each.kind, _written(after)]
     weight, bias = measured(nn.Sequential(*parts), before, where)

@@ -26,7 +26,8 @@ from torch.overrides import TorchFunctionMode
 
 from ..core.arrays import Floats, first_wrong
 from ..core.errors import RefsimError, counted, first_line, listed
-from ..files.affine import agree, check_room, random_inputs, unit_answers
+from ..core.memory import check_matrix_room
+from ..files.affine import agree, random_inputs, unit_answers
 from .call import in_time, out_of_time, tensor_in
 from .find import POOLING, fault_of_answers, fault_of_weights, framework_of, neurons_of
 from .frameworks.framework import first, with_first
@@ -206,7 +207,9 @@ def _check_room(bench: "Bench", source: int, n: int) -> None:
         zip(respond(random_inputs(n)), respond(torch.zeros(1, n, dtype=torch.float64)), strict=True)
     ):
         if (answer != quiet).any():
-            check_room(answer.shape[1], n, bench.tried.parts[number % len(bench.tried.parts)].where)
+            check_matrix_room(
+                answer.shape[1], n, bench.tried.parts[number % len(bench.tried.parts)].where
+            )
 
 
 class Bench:

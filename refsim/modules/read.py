@@ -19,7 +19,8 @@ from ..cards.neuron import NeuronModel, so_far
 from ..cards.read import load, switched
 from ..core.arrays import Floats
 from ..core.errors import RefsimError, listed, option
-from ..files.affine import agree, check_room, random_inputs, unit_answers
+from ..core.memory import check_matrix_room
+from ..files.affine import agree, random_inputs, unit_answers
 from ..networks.connection import Connection
 from ..networks.network import Network, positive_time
 from .as_called import Looked, looked_into
@@ -238,7 +239,7 @@ def _told_by(bench: Bench) -> list[tuple[int, int]]:
                 _gave(bench, {source: [x] * bench.steps}, len(x)), quiet, strict=True
             )
         ):
-            check_room(_answer(bench).n, n, "module: what it gives")
+            check_matrix_room(_answer(bench).n, n, "module: what it gives")
             found.append((source, n))
     return found
 
