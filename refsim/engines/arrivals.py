@@ -18,6 +18,11 @@ from ..core.errors import RefsimError
 from ..networks.connection import DRIVE, Source
 from ..networks.network import Layer, Network
 
+# Of the dtype of a run, float32 or float64; spikes may be booleans.
+Array = NDArray[Any]
+# What a kernel sums: arrays here, and in other rooms slopes or bounds that add and multiply.
+Arrived = Any
+
 
 def layer_kernels(layer: Layer, dt: float) -> dict[str, list[float]]:
     """Return the values of each kernel of a layer at k = 0, 1, ... steps.
@@ -62,24 +67,24 @@ class Convolution:
         at 1.
     """
 
-    values: list[Any]
+    values: Sequence[Arrived]
     own: bool
-    past: deque[Any] = field(default_factory=deque)
+    past: deque[Arrived | None] = field(default_factory=deque)
 
-    def of_input(self, current: Any) -> Any:
+    def of_input(self, current: Arrived) -> Arrived:
         """Take the input of this step, and return the sum with it."""
         self.remember(current)
         return self.value()
 
-    def remember(self, arrived: Any) -> None:
+    def remember(self, arrived: Arrived) -> None:
         """Put what arrived in front of the past; a step without any is kept as None."""
         self.past.appendleft(arrived if np.any(getattr(arrived, "value", arrived)) else None)
         if len(self.past) > len(self.values):
             self.past.pop()
 
-    def value(self) -> Any:
+    def value(self) -> Arrived:
         """Return the sum over the past, the newest first."""
-        total: Any = 0.0
+        total: Arrived = 0.0
         for weight, arrived in zip(
             self.values[1:] if self.own else self.values, self.past, strict=False
         ):
@@ -95,14 +100,14 @@ class DelayLine:
         self.delay, self.calls = delay, 0
         self.kept = np.zeros((int(delay.max()) + 1, n_samples, len(delay))) if delay.any() else None
 
-    def __call__(self, frame: NDArray[Any]) -> NDArray[Any]:
+    def __call__(self, frame: Array) -> Array:
         """Take the frame of now, return what arrives now; before the first frame it is silent."""
         if self.kept is None:
             return frame
         # The frames are kept in a ring, long enough for the longest delay.
         size = len(self.kept)
         self.kept[self.calls % size] = frame
-        arrived: NDArray[Any] = self.kept[
+        arrived: Array = self.kept[
             (self.calls - self.delay) % size, :, np.arange(len(self.delay))
         ].T
         self.calls += 1
@@ -132,11 +137,9 @@ class LayerInputs:
             ]
             for index, layer in enumerate(network.layers)
         ]
-        self.spikes: list[NDArray[Any]] = [
-            np.zeros((n_samples, layer.n_post)) for layer in network.layers
-        ]
+        self.spikes: list[Array] = [np.zeros((n_samples, layer.n_post)) for layer in network.layers]
 
-    def __call__(self, index: int, frame: NDArray[Any]) -> NDArray[Any]:
+    def __call__(self, index: int, frame: Array) -> Array:
         """Return what layer `index` receives now, (n_samples, n_pre).
 
         Layers are asked in their order, each once a step.
@@ -149,8 +152,8 @@ class LayerInputs:
 
 
 def received_by(
-    network: Network, index: int, frames: Iterable[NDArray[Any]], sent: Sequence[NDArray[Any]]
-) -> Iterator[NDArray[Any]]:
+    network: Network, index: int, frames: Iterable[Array], sent: Sequence[Array]
+) -> Iterator[Array]:
     """Yield, step by step, what one layer receives in a run whose layers sent what is given.
 
     Parameters

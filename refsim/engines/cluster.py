@@ -25,6 +25,10 @@ from .brian.memory import PORTION_ROOM, check_room, portions
 from .brian.outcome import Collector, Portion
 from .brian.run import Job
 
+# Dask has types for a part of its functions only; these names say which of its objects is meant.
+DaskClient = Any
+DaskFuture = Any
+
 _PROTOCOLS = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
 # Seconds for a scheduler to answer, for a first worker to be there, and for the workers to put a
 # job away.
@@ -33,7 +37,7 @@ _TRIES = 4  # to send the job, since a worker may end just then
 _PER_THREAD = 4  # portions: small enough that a slow worker or a lost one costs little
 
 
-def run_on_cluster(job: Job, drive: Drive, scheduler: Any) -> Collector:
+def run_on_cluster(job: Job, drive: Drive, scheduler: str | DaskClient) -> Collector:
     """Run all samples on the workers of a Dask scheduler.
 
     The job (weights, cards, sizes) goes to each worker once; a worker compiles the network unless
@@ -62,7 +66,7 @@ def run_on_cluster(job: Job, drive: Drive, scheduler: Any) -> Collector:
 
 
 @contextlib.contextmanager
-def _on_every_worker(client: Any, job: Job) -> Iterator[str]:
+def _on_every_worker(client: DaskClient, job: Job) -> Iterator[str]:
     """Send the job to all workers, and to each that joins during the run; yield its name there.
 
     It goes as a worker plugin and not by ``Client.scatter``, which waits for ever where a worker
@@ -91,7 +95,7 @@ def _on_every_worker(client: Any, job: Job) -> Iterator[str]:
                 )
 
 
-def _plugin(job: Job) -> Any:
+def _plugin(job: Job) -> object:
     """Return a worker plugin that carries a job to a worker.
 
     It is sent as code, so that it arrives on a worker without refsim too, whose portions then say
@@ -103,7 +107,7 @@ def _plugin(job: Job) -> Any:
         def __init__(self, packed: bytes) -> None:
             self.packed = packed
 
-        def setup(self, worker: Any) -> None:
+        def setup(self, worker: object) -> None:
             self.job = pickle.loads(self.packed)
 
     return Carrier(pickle.dumps(job))
@@ -112,7 +116,7 @@ def _plugin(job: Job) -> Any:
 class _Run:
     """A run on a cluster, with few portions on their way, so that no machine has all the input."""
 
-    def __init__(self, client: Any, job: Job, drive: Drive, name: str) -> None:
+    def __init__(self, client: DaskClient, job: Job, drive: Drive, name: str) -> None:
         self.client, self.job, self.drive, self.name = client, job, drive, name
 
     def collect(self, stretches: list[tuple[int, int]], at_once: int) -> Collector:
@@ -121,7 +125,7 @@ class _Run:
             Collector(self.job.structure.network, self.drive, self.job.refine),
             deque(stretches),
         )
-        running: dict[Any, tuple[int, int]] = {}
+        running: dict[DaskFuture, tuple[int, int]] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
@@ -138,7 +142,7 @@ class _Run:
                 self.client.cancel(list(running), force=True)
         return collector
 
-    def _done(self, running: Collection[Any]) -> Collection[Any]:
+    def _done(self, running: Collection[DaskFuture]) -> Collection[DaskFuture]:
         """Wait for portions; give up where all workers are gone and none comes in their place."""
         from distributed import wait
 
@@ -146,7 +150,7 @@ class _Run:
             try:
                 # Otherwise wait would ask the client that was opened last.
                 with self.client.as_current():
-                    ended: Collection[Any] = wait(  # type: ignore[no-untyped-call]
+                    ended: Collection[DaskFuture] = wait(  # type: ignore[no-untyped-call]
                         list(running), timeout=_PATIENCE, return_when="FIRST_COMPLETED"
                     ).done
                     return ended
@@ -163,7 +167,7 @@ class _Run:
                     ),
                 )
 
-    def _send(self, stretch: tuple[int, int]) -> Any:
+    def _send(self, stretch: tuple[int, int]) -> DaskFuture:
         import dask
 
         # The input travels with its portion, so that the scheduler can send it again where a worker
@@ -178,7 +182,7 @@ class _Run:
                 key=f"{self.name}-{stretch[0]}",
             )
 
-    def _result(self, future: Any, stretch: tuple[int, int]) -> Portion:
+    def _result(self, future: DaskFuture, stretch: tuple[int, int]) -> Portion:
         """Return the results of a portion, or an error that says what became of it."""
         from distributed.scheduler import KilledWorker
 
@@ -240,7 +244,7 @@ def _columns(spikes: SpikeTrains, kind: type[np.int32] | type[np.int64]) -> Spik
 
 
 @contextlib.contextmanager
-def _client(scheduler: Any) -> Iterator[Any]:
+def _client(scheduler: object) -> Iterator[DaskClient]:
     """Open a client of an address, or take the one that is given and leave it open."""
     try:
         from distributed import Client
@@ -258,7 +262,7 @@ def _client(scheduler: Any) -> Iterator[Any]:
         return
     try:
         _knock(scheduler)
-        client: Any = Client(  # type: ignore[no-untyped-call]
+        client: DaskClient = Client(  # type: ignore[no-untyped-call]
             scheduler, timeout=_PATIENCE, set_as_default=False
         )
     except (OSError, TimeoutError, ValueError) as error:
@@ -308,7 +312,7 @@ async def _greeting(address: str) -> None:
     await comm.close()
 
 
-def _check_workers(client: Any) -> int:
+def _check_workers(client: DaskClient) -> int:
     """Return the number of threads of all workers; refuse where one has another refsim."""
     _await_worker(client, "has no workers. Start some")
     here = _facts()()
@@ -327,7 +331,7 @@ def _check_workers(client: Any) -> int:
     return sum(client.nthreads().values())
 
 
-def _await_worker(client: Any, words: str) -> None:
+def _await_worker(client: DaskClient, words: str) -> None:
     try:
         client.wait_for_workers(1, timeout=_PATIENCE)
     except TimeoutError:

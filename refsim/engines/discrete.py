@@ -21,10 +21,10 @@ from ..core.spikes import SpikeTrains
 from ..networks.drive import Draw, Drive
 from ..networks.network import Layer, Network
 from ..networks.recording import Approach, Recording, check_run, make_provenance, traces_of
-from .arrivals import Convolution, LayerInputs, layer_kernels, steady
+from .arrivals import Array, Convolution, LayerInputs, layer_kernels, steady
 
 
-def exprel(x: ArrayLike) -> NDArray[Any]:
+def exprel(x: ArrayLike) -> Array:
     """Return (exp(x) - 1)/x in the dtype of x, and 1 where x is 0 or the quotient rounds to 1."""
     x = np.asarray(x)
     small = np.abs(x) < 1e-16
@@ -55,7 +55,7 @@ def one_where_true(condition: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(condition, np.float64)
 
 
-def weighted_sum(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
+def weighted_sum(layer: Layer, x: Array) -> Array:
     """Return ``x @ weight.T + bias``, added up input after input in ascending order, the bias last.
 
     The matrix product of a library adds in an order of its own. This order is the declared one, so
@@ -82,7 +82,7 @@ def weighted_sum(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
     return total + layer.bias
 
 
-def signed_sums(layer: Layer, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def signed_sums(layer: Layer, x: Array) -> dict[str, Array]:
     """Return the weighted sum that reaches each input of a layer, (n_samples, n_post) by input.
 
     Where the card splits weights by their sign, there is a sum for each sign.
@@ -121,7 +121,10 @@ def constant_threshold(layer: Layer, dt: float) -> Floats:
     )
 
 
-Tested = tuple[Any, str, Any]  # left side, operator, right side of one comparison of a threshold
+# What a card computes with: arrays here, and in other rooms slopes or bounds in their place.
+Values = Any
+# Left side, operator and right side of one comparison of a threshold.
+Tested = tuple[Values, str, Values]
 
 
 @dataclass
@@ -129,8 +132,8 @@ class LayerState:
     """The running state of one layer for a batch; `step` advances it by one declared step."""
 
     layer: Layer
-    constants: Mapping[str, Any]
-    state: dict[str, Any]
+    constants: Mapping[str, Values]
+    state: dict[str, Values]
     kernels: dict[str, Convolution]
     draw: Draw
     now: int = 0
@@ -153,13 +156,13 @@ class LayerState:
 
     def step(
         self,
-        current: Any,
-        functions: Mapping[str, Any] = FUNCTIONS,
-        fired: Any = None,
-        truth: Callable[[Any], Any] = one_where_true,
-        sent: Any = None,
-        named: Any = None,
-    ) -> tuple[Any, tuple[Tested, ...]]:
+        current: Values,
+        functions: Mapping[str, Callable[..., Any]] = FUNCTIONS,
+        fired: Values = None,
+        truth: Callable[[Values], Values] = one_where_true,
+        sent: Callable[[Values], Values] | None = None,
+        named: Callable[[str, Values], Values] | None = None,
+    ) -> tuple[Values, tuple[Tested, ...]]:
         """Advance by one step.
 
         Parameters
@@ -231,18 +234,18 @@ class LayerState:
         self.now += 1
         return fired, tested
 
-    def output(self, fired: Any) -> Any:
+    def output(self, fired: Values) -> Values:
         """Return what other layers receive of the last step: 1 for a spike, or what it carries."""
         payload = self.layer.model.discrete.payload
         return self.state[payload] if payload else np.asarray(fired, np.float64)
 
 
-def _shape(inputs: Mapping[str, Any]) -> tuple[int, ...]:
+def _shape(inputs: Mapping[str, Values]) -> tuple[int, ...]:
     first = next(iter(inputs.values()))
     return np.shape(getattr(first, "value", first))
 
 
-def _no_draw(_step: int, name: str) -> Any:
+def _no_draw(_step: int, name: str) -> Floats:
     raise RefsimError(
         f"this use of a stochastic neuron gives no {name}; run it in a network, with a drive "
         "that has a seed."
@@ -279,7 +282,7 @@ class Discrete:
         ]
         inputs = LayerInputs(network, drive.n_samples)
         # The current of a layer whose input stays as it is, computed once.
-        constant: dict[int, dict[str, NDArray[Any]]] = {}
+        constant: dict[int, dict[str, Array]] = {}
         for step, frame in enumerate(drive.frames()):
             for index, (layer, state, tap) in enumerate(
                 zip(network.layers, states, taps, strict=True)
@@ -323,8 +326,8 @@ class Tap:
     """What is kept of one layer while a run goes on, shared by the engines that step in Python."""
 
     spikes: NDArray[np.bool_]
-    traces: dict[str, NDArray[Any]]
-    gap: NDArray[Any]
+    traces: dict[str, Array]
+    gap: Array
     # Sample, neuron and step of the first membrane that is not finite.
     lost: "list[tuple[int, int, int]]" = field(default_factory=list)
 
@@ -335,7 +338,7 @@ class Tap:
         n_steps: int,
         n_neurons: int,
         record: tuple[str, ...],
-        dtype: Any = np.float64,
+        dtype: type[np.float32] | type[np.float64] = np.float64,
     ) -> "Tap":
         """Make room for a run."""
         shape = (n_samples, n_steps, n_neurons)
@@ -348,11 +351,11 @@ class Tap:
     def keep(
         self,
         step: int,
-        fired: Any,
-        seen: Any,
-        threshold: Any,
-        after: Any,
-        states: Mapping[str, Any] | None = None,
+        fired: Array,
+        seen: Array,
+        threshold: Array | float,
+        after: Array,
+        states: Mapping[str, Array | float] | None = None,
         *,
         hidden: bool = False,
     ) -> None:

@@ -5,7 +5,6 @@ The known spikes are taken as they are, and the layers of which none were record
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from ..core.arrays import Floats, Ints
 from ..networks.drive import Drive
 from ..networks.network import Network
-from .arrivals import LayerInputs
+from .arrivals import Array, LayerInputs
 from .discrete import LayerState, signed_sums
 
 
@@ -32,7 +31,7 @@ class Known:
 
     fired: NDArray[np.bool_]
     seen: NDArray[np.bool_] | None = None
-    carried: NDArray[Any] | None = None
+    carried: Array | None = None
 
 
 Flip = tuple[int, int, int, int]  # row, layer, step, neuron of a decision to take the other way
@@ -101,7 +100,7 @@ def membranes(
     -------
     (n_samples, n_steps, n_neurons)
     """
-    seen: list[NDArray[Any]] = []
+    seen: list[Array] = []
     _follow(
         network,
         drive,
@@ -124,7 +123,7 @@ def _follow(
     rows: Ints | None,
     flips: Sequence[Flip],
     stepped: set[int],
-    tell: Callable[[int, Any], None] | None = None,
+    tell: Callable[[int, Array], None] | None = None,
 ) -> tuple[Rasters, Rasters]:
     """Run the layers of `stepped` by their cards; `tell` gets what each threshold compares."""
     # Each sample of the drive is made once, however often it is run.
@@ -159,10 +158,10 @@ def _follow(
     return fired, decided
 
 
-def _carried(given: Known, step: int, computed: NDArray[Any]) -> NDArray[Any]:
+def _carried(given: Known, step: int, computed: Array) -> Array:
     """Return what other layers receive of one whose spikes carry what was recorded."""
     assert given.carried is not None
-    carried: NDArray[Any] = given.carried[:, step].astype(np.float64)
+    carried: Array = given.carried[:, step].astype(np.float64)
     return carried if given.seen is None else np.where(given.seen[step], carried, computed)
 
 

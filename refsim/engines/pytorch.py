@@ -7,7 +7,6 @@ says so. Then the engine, then its helpers: devices, random numbers, constants a
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +38,7 @@ from ..pytorch.base import Step, autocast_in_use, no_autocast
 from ..pytorch.conventions import convention_step
 from ..pytorch.steps import STEPS
 from ..pytorch.surrogate import heaviside
+from .arrivals import Array
 from .discrete import Tap, constant_threshold, first_lost, parts_by_input
 
 
@@ -189,7 +189,7 @@ class Torch:
                         taps, network.layers, thresholds, results, strict=True
                     ):
                         _check_binary(fired, layer)
-                        carried: dict[str, NDArray[Any] | float] = {}
+                        carried: dict[str, Array | float] = {}
                         carried |= {} if payload is None else {"payload": _array(payload)}
                         carried |= {
                             name: _array(states[name]) if states and name in states else np.nan
@@ -472,10 +472,10 @@ def _view(tap: Tap, samples: NDArray[np.int64]) -> Tap:
     )
 
 
-def _array(tensor: Tensor) -> NDArray[Any]:
+def _array(tensor: Tensor) -> Array:
     here = tensor.detach().cpu()
     # NumPy has no bfloat16.
-    array: NDArray[Any] = (here if here.dtype in DTYPES.values() else here.double()).numpy()
+    array: Array = (here if here.dtype in DTYPES.values() else here.double()).numpy()
     return array
 
 

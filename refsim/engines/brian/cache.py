@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from ...core.errors import RefsimError
 
@@ -222,7 +222,7 @@ class Program:
     used: float
 
 
-def seal(folder: Path, **facts: Any) -> None:
+def seal(folder: Path, **facts: object) -> None:
     """Write the manifest of a finished program: the checksum of each file, and other facts."""
     sums = {
         os.fspath(path.relative_to(folder)): digest(path)

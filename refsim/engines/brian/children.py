@@ -14,7 +14,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ...core.errors import RefsimError
 
@@ -32,7 +32,7 @@ _ALIVE, _SAYS = "alive", "The files of a run of refsim, which removes them.\n"
 
 
 @contextlib.contextmanager
-def child(words: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[Any]"]:
+def child(words: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
     """Start a program that ends with the block, and with this process even where that is killed.
 
     Parameters
@@ -64,7 +64,7 @@ def child(words: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[An
         process.stdin.close()
 
 
-def wait(process: "subprocess.Popen[Any]", seconds: float) -> None:
+def wait(process: "subprocess.Popen[bytes]", seconds: float) -> None:
     """Wait for a child's end, at most so long; Linux tells of it at once."""
     if not hasattr(os, "pidfd_open"):
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -79,7 +79,7 @@ def wait(process: "subprocess.Popen[Any]", seconds: float) -> None:
         os.close(end)
 
 
-def exit_code(process: "subprocess.Popen[Any]") -> int:
+def exit_code(process: "subprocess.Popen[bytes]") -> int:
     """Return a child's exit code, negative where a signal ended it."""
     code = process.wait()
     # A shell adds 128 to the number of a signal.
@@ -128,7 +128,7 @@ class Scratch:
         self.close()
 
 
-def _remove(path: Path, lock: Any) -> None:
+def _remove(path: Path, lock: TextIO) -> None:
     _clear(path)
     lock.close()
 

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from ...cards.neuron import NeuronModel
 from ...core.errors import RefsimError
@@ -39,7 +38,7 @@ from .network import (
     group_name,
     layer_constants,
 )
-from .session import COMPILER_FLAGS, session
+from .session import COMPILER_FLAGS, BrianObject, session
 
 _INCLUDE = re.compile(r"^\s*#include\s*([<\"][^>\"]+[>\"])", re.MULTILINE)
 _DECLARED = re.compile(r"^void (\w+)\(\);", re.MULTILINE)
@@ -248,7 +247,7 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
     }
 
     # The function that Brian2 calls by a name, as `build_network` asks for it.
-    def function(name: str) -> Any:
+    def function(name: str) -> BrianObject:
         if name in others:
             return brian_function(brian2, others[name], lambda *_: 0.0, texts[name], _HEADERS)
         if name not in texts:
@@ -273,7 +272,7 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
             network.run(ENDLESS * brian2.defaultclock.dt, namespace={})
         brian2.device.build(directory=str(project), compile=False, run=False)
 
-        def file_of(monitor: Any, variable: str) -> str:
+        def file_of(monitor: BrianObject, variable: str) -> str:
             return Path(brian2.device.get_array_filename(monitor.variables[variable])).name
 
         return [

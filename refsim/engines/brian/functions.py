@@ -16,6 +16,7 @@ from ...networks.drive import Drive
 from ...networks.network import Layer
 from ..arrivals import Convolution, layer_kernels
 from .product import fill_template
+from .session import BrianObject, Package
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def numpy_function(
 
 
 def brian_function(
-    brian2: Any, call: Call, function: Callable[..., Any], cpp: str | None, headers: list[str]
-) -> Any:
+    brian2: Package, call: Call, function: Callable[..., Any], cpp: str | None, headers: list[str]
+) -> BrianObject:
     """Make a function for Brian2, with C++ text where C++ is the target."""
     new = brian2.Function(
         function, arg_units=[1] * call.arguments, return_unit=1, stateless=call.stateless
@@ -107,7 +108,7 @@ def brian_function(
     return new
 
 
-def number_functions(brian2: Any, dtype: str) -> dict[str, Any]:
+def number_functions(brian2: Package, dtype: str) -> dict[str, BrianObject]:
     """Make the functions that every step may call, in the dtype of the run.
 
     ``truth`` is 1 where a condition holds and 0 elsewhere. ``whole_below`` is a floor that stays a

@@ -9,7 +9,7 @@ Then the groups, their units, what each variable holds at the start, and the C++
 import ast
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,13 @@ from ...cards.language import Statement, comparisons, parse_expression
 from ...cards.names import INPUT, STEP
 from ...cards.neuron import NeuronModel
 from ...cards.ode import renamed
+from ...core.arrays import Floats
 from ...core.errors import RefsimError
 from ...networks.network import Layer, Network
 from ...networks.recording import named_traces
 from .functions import calls, cpp_text, number_functions
 from .product import connections_of, fill_template, product_code, product_of
+from .session import BrianObject, Package
 from .text import (
     FAR,
     ThreeAddress,
@@ -97,6 +99,8 @@ _FUNCTIONS = (
     "int",
     "exprel",
 )
+# By the name that the network calls it by; None where the target has no such function.
+Functions = Callable[[str], BrianObject]
 _SLOTS = ("sum", "update", "jump", "watch", "threshold", "record", "reset", "trace")
 _UNUSED = ("groups", "thresholds", "synapses", "resets")  # Brian2's own slots, which must exist
 
@@ -162,7 +166,9 @@ def states_in(model: NeuronModel, *, fine: bool) -> dict[str, Any]:
     return dict(model.solved if fine and not model.discrete.over_steps else model.stepped)
 
 
-def build_network(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any], list[Any]]:
+def build_network(
+    structure: Structure, brian2: Package, call: Functions
+) -> tuple[BrianObject, list[BrianObject], list[BrianObject]]:
     """Make the Brian2 network.
 
     Parameters
@@ -222,8 +228,8 @@ def build_network(structure: Structure, brian2: Any, call: Any) -> tuple[Any, li
 
 
 def layer_group(
-    structure: Structure, layer: Layer, name: str, brian2: Any, call: Any, more: str = ""
-) -> Any:
+    structure: Structure, layer: Layer, name: str, brian2: Package, call: Functions, more: str = ""
+) -> BrianObject:
     """Make one layer's neurons for a whole batch.
 
     Parameters
@@ -287,7 +293,7 @@ def layer_group(
     return group
 
 
-def fine_options(model: NeuronModel) -> dict[str, Any]:
+def fine_options(model: NeuronModel) -> dict[str, str]:
     """Return threshold, reset, refractoriness and method of a card's ODE for a NeuronGroup."""
     continuous = model.continuous
     assert continuous is not None
@@ -312,7 +318,7 @@ def _watch_text(model: NeuronModel, dtype: str, *, gap: bool, seen: bool) -> str
     return "\n".join(code.lines + watch(code.value(left), code.value(right), gap=gap, seen=seen))
 
 
-def check_units(brian2: Any, model: NeuronModel) -> None:
+def check_units(brian2: Package, model: NeuronModel) -> None:
     """Let Brian2, on its NumPy target, check the units of the declared step.
 
     The step itself runs on plain numbers.
@@ -347,7 +353,9 @@ def check_units(brian2: Any, model: NeuronModel) -> None:
         check_units_statements(code, known)
 
 
-def checked_group(brian2: Any, card: str, size: int, equations: str, **options: Any) -> Any:
+def checked_group(
+    brian2: Package, card: str, size: int, equations: str, **options: object
+) -> BrianObject:
     """Make a group of neurons, and let Brian2 check the units of its equations now."""
     with explained(card):
         group = brian2.NeuronGroup(size, equations, **{"namespace": {}, **options})
@@ -380,7 +388,7 @@ def layer_constants(layer: Layer) -> list[str]:
     return [name for name, value in layer.constants(1e-3).items() if np.ndim(value)]
 
 
-def start_values(structure: Structure) -> list[list[tuple[str, Any]]]:
+def start_values(structure: Structure) -> list[list[tuple[str, float | Floats]]]:
     """Return the value of each variable at the start of a sample, one list a layer.
 
     Constants come first, in double precision, and then the states.
@@ -388,7 +396,7 @@ def start_values(structure: Structure) -> list[list[tuple[str, Any]]]:
     rows = []
     for layer in structure.network.layers:
         model = layer.model
-        row: list[tuple[str, Any]] = [
+        row: list[tuple[str, float | Floats]] = [
             *layer.constants(structure.network.dt).items(),
             (STEP, structure.network.dt),
         ]
@@ -483,7 +491,7 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
     return texts
 
 
-def _is_shared(variable: str, layer: Layer, value: Any) -> bool:
+def _is_shared(variable: str, layer: Layer, value: float | Floats) -> bool:
     constants = {*layer.model.parameters, *layer.model.derived, STEP}
     return variable in constants and not np.ndim(value)
 

@@ -7,27 +7,26 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ...core.progress import advance
 from ...core.spikes import SpikeTrains
 from ...networks.connection import DRIVE
 from ...networks.drive import Drive
 from ...networks.network import Layer, Network
-from ..arrivals import DelayLine, lag
+from ..arrivals import Array, DelayLine, lag
 from ..discrete import parts_by_input, weighted_sum
 from .functions import brian_function, calls, numpy_function
 from .network import Structure, build_network, check_units, explained, group_name, start_values
 from .outcome import Portion, code_type, shaped_traces, to_approach
 from .product import product_of
-from .session import recorded_traces, session
+from .session import BrianObject, Package, recorded_traces, session
 from .text import jump_of
 
 # (source, step) to a frame: that of the drive at a step, or a layer's latest spikes.
-Read = Callable[[int, int], NDArray[Any]]
+Read = Callable[[int, int], Array]
 
 
 class NumpyProduct:
@@ -56,7 +55,7 @@ class NumpyProduct:
         analog_impulse: bool,
         n_samples: int,
         read: Read,
-        write: Callable[[str, Any], None],
+        write: Callable[[str, Array], None],
     ) -> None:
         self.current, self.jump = given, jump_of(given)
         self.layer, self.mode, self.refine, self.read, self.write = layer, mode, refine, read, write
@@ -68,12 +67,12 @@ class NumpyProduct:
             for source in layer.sources
         ]
         self.lines = [DelayLine(wait, n_samples) for wait in waits]
-        self.windows: list[deque[NDArray[Any]]] = [deque(maxlen=refine) for _ in layer.sources]
-        self.frames: list[NDArray[Any]] = [
+        self.windows: list[deque[Array]] = [deque(maxlen=refine) for _ in layer.sources]
+        self.frames: list[Array] = [
             np.zeros((n_samples, source.width), layer.weight.dtype) for source in layer.sources
         ]
 
-    def __call__(self, now: Any) -> float:
+    def __call__(self, now: ArrayLike) -> float:
         """Set what arrives in this (sub-)step."""
         step, sub = divmod(int(np.asarray(now).flat[0]), self.refine)
         getattr(self, f"_{self.mode}")(step, sub)
@@ -112,23 +111,23 @@ class NumpyProduct:
         self._sum(self.current, currents, bias=not self.analog_impulse)
         self._sum(self.jump, jumps, bias=self.analog_impulse and sub == arrival)
 
-    def _receive(self, k: int, step: int) -> NDArray[Any]:
+    def _receive(self, k: int, step: int) -> Array:
         return self.lines[k](self.read(self.layer.sources[k].layer, step))
 
-    def _sum(self, name: str, received: list[NDArray[Any]], *, bias: bool = True) -> None:
+    def _sum(self, name: str, received: list[Array], *, bias: bool = True) -> None:
         layer = self.layer if bias else replace(self.layer, bias=np.zeros_like(self.layer.bias))
         self.write(name, weighted_sum(layer, np.concatenate(received, axis=1)))
 
 
-def frame_reader(drive: Drive, dtype: str) -> Callable[[int], NDArray[Any]]:
+def frame_reader(drive: Drive, dtype: str) -> Callable[[int], Array]:
     """Return a function that gives the input of a step.
 
     It is called with steps in ascending order, with each as often as wanted.
     """
     frames = enumerate(drive.frames())
-    latest: list[tuple[int, NDArray[Any]]] = []
+    latest: list[tuple[int, Array]] = []
 
-    def read(step: int) -> NDArray[Any]:
+    def read(step: int) -> Array:
         while not latest or latest[0][0] < step:
             now, frame = next(frames)
             latest[:] = [(now, frame.astype(dtype))]
@@ -155,7 +154,7 @@ def run_numpy(
         Traces to keep.
     """
     network = structure.network
-    groups: list[Any] = []
+    groups: list[BrianObject] = []
     others = {
         call.unit: (index, call)
         for index, layer in enumerate(network.layers)
@@ -163,10 +162,11 @@ def run_numpy(
     }
 
     # How the functions below reach into the groups of Brian2, which are built last.
-    def array(index: int, name: str) -> Any:
-        return groups[index].variables[name].get_value()
+    def array(index: int, name: str) -> Array:
+        values: Array = groups[index].variables[name].get_value()
+        return values
 
-    def spikes_of(index: int) -> Any:
+    def spikes_of(index: int) -> Array:
         if payload := network.layers[index].model.discrete.payload:
             return array(index, payload).reshape(structure.batch, -1).copy()
         space = array(index, "_spikespace")
@@ -174,22 +174,22 @@ def run_numpy(
         dense[space[: space[-1]]] = 1
         return dense.reshape(structure.batch, -1)
 
-    def write(index: int, name: str, values: Any) -> None:
+    def write(index: int, name: str, values: Array) -> None:
         array(index, name).reshape(structure.batch, -1)[:] = values
 
     frame = frame_reader(drive, structure.dtype)
-    fired: list[list[tuple[int, Any]]] = [[] for _ in network.layers]
+    fired: list[list[tuple[int, Array]]] = [[] for _ in network.layers]
 
-    def record(index: int, now: Any) -> float:
+    def record(index: int, now: ArrayLike) -> float:
         space = array(index, "_spikespace")
         fired[index].append((int(np.asarray(now).flat[0]), space[: space[-1]].copy()))
         return 0.0
 
-    def read(source: int, step: int) -> Any:
+    def read(source: int, step: int) -> Array:
         return frame(step) if source == DRIVE else spikes_of(source)
 
     # The function that Brian2 calls by a name, as `build_network` asks for it.
-    def function(name: str) -> Any:
+    def function(name: str) -> BrianObject:
         if name in ("begin", "end"):
             return _as_function(brian2, lambda now: 0.0)
         if name in others:
@@ -262,7 +262,7 @@ def run_numpy(
     return Portion(drive.n_samples, codes, tuple(shaped), to_approach(gaps, drive.n_samples))
 
 
-def _spikes(rows: list[tuple[int, Any]], n_post: int, drive: Drive, refine: int) -> SpikeTrains:
+def _spikes(rows: list[tuple[int, Array]], n_post: int, drive: Drive, refine: int) -> SpikeTrains:
     """Join the indices that fired in each (sub-)step."""
     step = np.repeat([now for now, _ in rows], [len(index) for _, index in rows])
     sample, neuron = np.divmod(
@@ -273,16 +273,16 @@ def _spikes(rows: list[tuple[int, Any]], n_post: int, drive: Drive, refine: int)
     )
 
 
-def _as_function(brian2: Any, function: Callable[[Any], float]) -> Any:
+def _as_function(brian2: Package, function: Callable[[ArrayLike], float]) -> BrianObject:
     """Return a function of the time in steps for Brian2."""
 
-    def called(now: Any) -> float:
+    def called(now: ArrayLike) -> float:
         return float(function(now))
 
     return brian2.Function(called, arg_units=[1], return_unit=1, stateless=False)
 
 
-def _nearest(gap: NDArray[Any], batch: int) -> NDArray[np.float64]:
+def _nearest(gap: Array, batch: int) -> NDArray[np.float64]:
     """Return rows of the smallest distance and its neuron, one a sample."""
     table = gap.reshape(batch, -1)
     nearest = table.argmin(axis=1)

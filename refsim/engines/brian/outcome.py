@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...core.errors import RefsimError
 from ...core.spikes import SpikeTrains
 from ...networks.drive import Drive
 from ...networks.network import Network
 from ...networks.recording import Approach
+from ..arrivals import Array
 from .network import Structure, trace_variables
 from .text import FAR
 
@@ -37,8 +37,8 @@ class Portion:
     """
 
     n_samples: int
-    codes: list[NDArray[Any]]
-    traces: tuple[dict[str, NDArray[Any]], ...]
+    codes: list[Array]
+    traces: tuple[dict[str, Array], ...]
     approach: tuple[Approach, ...]
 
 
@@ -47,7 +47,7 @@ def code_type(n_samples: int, length: int, n_post: int) -> type[np.unsignedinteg
     return np.uint32 if n_samples * length * n_post <= 1 << 32 else np.uint64
 
 
-def check_codes(codes: NDArray[Any], bins: int) -> NDArray[Any]:
+def check_codes(codes: Array, bins: int) -> Array:
     """Return the codes, and refuse those of a damaged file.
 
     Such codes are not in order, are there twice, or lie outside the run.
@@ -61,13 +61,13 @@ def check_codes(codes: NDArray[Any], bins: int) -> NDArray[Any]:
 
 
 def shaped_traces(
-    raw: dict[str, Any],
+    raw: dict[str, Array],
     structure: Structure,
     layer: int,
     n_samples: int,
     length: int,
     record: Sequence[str],
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Array]:
     """Give the recorded membranes of a layer their shape (n_samples, n_steps, n_neurons)."""
     n_post, arrays = structure.network.layers[layer].n_post, {}
     names = trace_variables(structure.network.layers[layer].model, record, fine=structure.fine)
@@ -77,7 +77,7 @@ def shaped_traces(
     return arrays
 
 
-def to_approach(gaps: Sequence[Any], n_samples: int) -> tuple[Approach, ...]:
+def to_approach(gaps: Sequence[Array], n_samples: int) -> tuple[Approach, ...]:
     """Return the nearest approach of each sample, one a layer, from rows of (distance, neuron).
 
     The distance is infinite where there is no threshold.
@@ -105,7 +105,7 @@ class Collector:
     drive: Drive
     refine: int
     _there: dict[int, Portion] = field(default_factory=dict)
-    _traces: list[dict[str, NDArray[Any]]] = field(default_factory=list)
+    _traces: list[dict[str, Array]] = field(default_factory=list)
     n_samples: int = 0
     n_spikes: int = 0
 
@@ -136,7 +136,7 @@ class Collector:
         with ThreadPoolExecutor(workers) as pool:
             return tuple(self._train(layer, pool) for layer in range(len(self.network.layers)))
 
-    def traces(self) -> tuple[dict[str, NDArray[Any]], ...]:
+    def traces(self) -> tuple[dict[str, Array], ...]:
         """Return the traces of all layers."""
         return tuple(self._traces)
 

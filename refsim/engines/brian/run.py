@@ -15,7 +15,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import BinaryIO, TextIO
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from ...core.errors import RefsimError
 from ...core.progress import advance
 from ...core.spikes import SpikeTrains
 from ...networks.drive import Drive
-from ..arrivals import layer_kernels
+from ..arrivals import Array, layer_kernels
 from ..discrete import parts_by_input
 from .cache import CURE, disk_full, explained_disk, locked_program
 from .children import Scratch, child, exit_code, wait
@@ -168,7 +168,7 @@ def read_portion(
     return Portion(drive.n_samples, codes, tuple(traces), to_approach(gaps, drive.n_samples))
 
 
-def _whole(path: Path, dtype: str, count: int) -> Any:
+def _whole(path: Path, dtype: str, count: int) -> Array:
     _check_size(path, dtype, count)
     return np.fromfile(path, dtype)
 
@@ -218,11 +218,11 @@ class Job:
         )
         self._ready: _Ready | None = None
 
-    def __getstate__(self) -> tuple[Any, ...]:
+    def __getstate__(self) -> tuple[Structure, int, bool, tuple[str, ...]]:
         """Leave out what belongs to this process."""
         return (self.structure, self.refine, self.analog_impulse, self.record)
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: tuple[Structure, int, bool, tuple[str, ...]]) -> None:
         """Start without a program in another process."""
         self.__init__(*state)  # type: ignore[misc]
 

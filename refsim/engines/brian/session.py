@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...core.outside import outside
+from ..arrivals import Array
+
+# Brian2 has no types; these names say what is meant. Package is brian2 itself, open in a session,
+# and BrianObject a group, a monitor, synapses, a network or a function of it.
+Package = Any
+BrianObject = Any
 
 # Fast-math is off and multiply-add is not contracted, since both change the last bit.
 COMPILER_FLAGS = (
@@ -30,7 +35,7 @@ COMPILER_FLAGS = (
 @contextlib.contextmanager
 def session(
     target: str, dtype: str, dt: float, folder: Path | None = None, *, literal: bool = False
-) -> Iterator[Any]:
+) -> Iterator[Package]:
     """Open Brian2 for one network.
 
     Parameters
@@ -95,7 +100,7 @@ def session(
             preferences[name] = value
 
 
-def recorded_traces(monitor: Any) -> dict[str, NDArray[Any]]:
+def recorded_traces(monitor: BrianObject) -> dict[str, Array]:
     """Return a copy of what a StateMonitor recorded, by variable, (n_steps, n_neurons) each.
 
     From Brian2 2.10 on a monitor gives a view of C++ memory, which is freed with the monitor.
@@ -106,7 +111,7 @@ def recorded_traces(monitor: Any) -> dict[str, NDArray[Any]]:
     }
 
 
-def _import_brian2() -> Any:
+def _import_brian2() -> Package:
     """Import Brian2 without the handlers of errors and of Ctrl-C that it would set.
 
     A handler could not be set at all in a thread of a worker, nor may it replace a Ctrl-C that was
@@ -125,7 +130,7 @@ def _import_brian2() -> Any:
     return brian2
 
 
-def _usual(preferences: Any) -> dict[str, Any]:
+def _usual(preferences: BrianObject) -> dict[str, object]:
     """Return every preference of Brian2 that a run depends on, as Brian2 ships it.
 
     A file in the user's home, or a notebook, may have changed it.

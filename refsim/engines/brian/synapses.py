@@ -8,7 +8,6 @@ is compiled anew each time.
 import contextlib
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +18,10 @@ from ...core.progress import advance
 from ...networks.connection import DRIVE, Source
 from ...networks.drive import Drive
 from ...networks.network import Layer
-from ..arrivals import lag
+from ..arrivals import Array, lag
 from .network import Structure, explained, group_name, layer_group, start_values, trace_variables
 from .outcome import Portion, code_type, shaped_traces, to_approach
-from .session import recorded_traces, session
+from .session import BrianObject, Package, recorded_traces, session
 
 _MOST = 20_000_000  # synapses; each takes some 30 bytes
 _SLOTS = (
@@ -118,7 +117,7 @@ class _Referee:
     """The network as plain Brian2 objects, in the slots of refsim's schedule."""
 
     def __init__(
-        self, structure: Structure, drive: Drive, refine: int, analog_impulse: bool, brian2: Any
+        self, structure: Structure, drive: Drive, refine: int, analog_impulse: bool, brian2: Package
     ) -> None:
         self.structure, self.drive, self.refine, self.analog_impulse, self.brian2 = (
             structure,
@@ -131,7 +130,7 @@ class _Referee:
         layers = structure.network.layers
         # Groups first, then what records them, then the synapses between them.
         self.input = self._input()
-        self.parts: list[Any] = [self.input]
+        self.parts: list[BrianObject] = [self.input]
         self.groups = [self._neurons(index, layer) for index, layer in enumerate(layers)]
         self.spikes = [
             self._placed(brian2.SpikeMonitor(group), index, "record")
@@ -161,11 +160,11 @@ class _Referee:
             "end",
         ]
 
-    def _placed(self, part: Any, index: int, slot: str) -> Any:
+    def _placed(self, part: BrianObject, index: int, slot: str) -> BrianObject:
         part.when = f"{group_name(index)}_{slot}"
         return part
 
-    def _input(self) -> Any:
+    def _input(self) -> BrianObject:
         """Return the drive as a group of neurons, with currents in their variable x."""
         drive, brian2 = self.drive, self.brian2
         size = drive.n_samples * drive.n_inputs
@@ -192,7 +191,7 @@ class _Referee:
         group.run_regularly("x = frames(t, i)", when="input")
         return group
 
-    def _neurons(self, index: int, layer: Layer) -> Any:
+    def _neurons(self, index: int, layer: Layer) -> BrianObject:
         """Make a layer's neurons, with variables for the sums of spikes, currents and bias."""
         name, unit = group_name(index), self._unit(layer)
         more = f"\nsub_flow : {unit}\nsub_held : {unit}\nsub_steady : {unit} (constant)"
@@ -215,7 +214,7 @@ class _Referee:
             else "1"
         )
 
-    def _tracer(self, index: int, layer: Layer) -> Any:
+    def _tracer(self, index: int, layer: Layer) -> BrianObject:
         wanted = list(
             dict.fromkeys(
                 trace_variables(
@@ -270,7 +269,7 @@ class _Referee:
         mode: str,
         number: int,
         unit: str,
-    ) -> Any:
+    ) -> BrianObject:
         """Return all synapses from the source of this number, in every sample."""
         brian2, n_samples = self.brian2, self.drive.n_samples
         before = self.input if source.layer == DRIVE else self.groups[source.layer]
@@ -340,7 +339,7 @@ class _Referee:
         return f"*{payload}_pre" if payload else ""
 
 
-def _codes(monitor: Any, layer: Layer, drive: Drive, refine: int) -> NDArray[Any]:
+def _codes(monitor: BrianObject, layer: Layer, drive: Drive, refine: int) -> Array:
     """Return the spikes of a monitor as sorted codes.
 
     The monitor makes each time as (integer step)*dt, so that the nearest integer is that step.
@@ -353,7 +352,7 @@ def _codes(monitor: Any, layer: Layer, drive: Drive, refine: int) -> NDArray[Any
     )
 
 
-def _nearest(gap: NDArray[Any]) -> NDArray[np.float64]:
+def _nearest(gap: Array) -> NDArray[np.float64]:
     """Return rows of the smallest distance and its neuron, one a sample."""
     nearest = gap.argmin(axis=1)
     return np.stack([gap[np.arange(len(gap)), nearest], nearest], axis=1).astype(np.float64)

@@ -31,6 +31,7 @@ from ..session import session
 from ..text import brian_text, condition, fine_variables
 
 WHERE = "spike_times='exact'"
+Expression = Any  # of SymPy, which has no types: a scalar or a matrix
 
 
 def check_exact(network: Network) -> None:
@@ -142,10 +143,10 @@ class Solution:
     """
 
     names: tuple[str, ...]
-    after: tuple[Any, ...]
-    response: tuple[tuple[Any, ...], ...]
-    height: Any
-    rise: Any
+    after: tuple[Expression, ...]
+    response: tuple[tuple[Expression, ...], ...]
+    height: Expression
+    rise: Expression
 
     def states(self, elapsed: str, names: dict[str, str]) -> dict[str, str]:
         """Return the text of each state a time later.
@@ -287,7 +288,7 @@ def _solved(
     return Solution(tuple(names), tuple(after), rows, height, rise)
 
 
-def _has_cycle(matrix: Any) -> bool:
+def _has_cycle(matrix: Expression) -> bool:
     """Return whether any state of a linear system acts on itself through others."""
     rows = range(matrix.rows)
     acting = {row: {k for k in rows if k != row and matrix[row, k] != 0} for row in rows}
@@ -333,7 +334,7 @@ def check_finite(solution: Solution, layer: Layer, step: float, dt: float) -> No
         )
 
 
-def _text(expression: Any, names: dict[str, str]) -> str:
+def _text(expression: Expression, names: dict[str, str]) -> str:
     """Return an expression's text as Brian2 writes it, with names replaced."""
     from brian2.parsing.sympytools import sympy_to_str
 

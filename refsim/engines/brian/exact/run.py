@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from ....networks.drive import Drive
 from ....networks.network import Layer, Network
 from ....networks.recording import Recording, check_run, make_provenance
 from ..network import Structure, checked_group, explained, group_name, layer_constants, start_values
-from ..session import session
+from ..session import BrianObject, Package, session
 from ..text import fine_variables
 from .closed_form import (
     DELTA,
@@ -224,7 +223,7 @@ class _Built:
         structure: Structure,
         copies: NetworkCopies,
         solutions: Sequence[Solution],
-        brian2: Any,
+        brian2: Package,
         dt: float,
         n_steps: int,
     ) -> None:
@@ -258,12 +257,12 @@ class _Built:
             "end",
         ]
 
-    def _monitor(self, index: int) -> Any:
+    def _monitor(self, index: int) -> BrianObject:
         return self.brian2.SpikeMonitor(
             self.groups[index], variables=[DELTA, SLOPE, EARLY], when=f"{group_name(index)}_record"
         )
 
-    def _input(self) -> tuple[list[Any], Ints]:
+    def _input(self) -> tuple[list[BrianObject], Ints]:
         """Return a source for each input spike, if there are any, and the step of each.
 
         A spike on the border of two steps is the last event of the earlier one.
@@ -281,7 +280,7 @@ class _Built:
             )
         ], steps
 
-    def _neurons(self, index: int, layer: Layer) -> Any:
+    def _neurons(self, index: int, layer: Layer) -> BrianObject:
         group = _group(self.brian2, layer, index, self.copies.number, self.solutions[index])
         for variable, value in start_values(self.structure)[index]:
             setattr(
@@ -294,10 +293,10 @@ class _Built:
             setattr(group, f"{given}_", np.tile(layer.bias, self.copies.number))
         return group
 
-    def _connect(self, index: int) -> list[Any]:
+    def _connect(self, index: int) -> list[BrianObject]:
         """Return the synapses into a layer, those of one source after those of another."""
         copies, layer = self.copies, self.copies.network.layers[index]
-        found: list[Any] = []
+        found: list[BrianObject] = []
         first = 0
         for source in layer.sources:
             weight = copies.weights[index][:, :, first : first + source.width]
@@ -328,14 +327,14 @@ class _Built:
 
     def _synapses(
         self,
-        before: Any,
+        before: BrianObject,
         index: int,
         i: Ints,
         j: Ints,
         size: Floats,
         left: Floats | None,
         order: int,
-    ) -> Any:
+    ) -> BrianObject:
         """Connect neurons one to one, where a weight is not 0.
 
         Input spikes have the time to the end of their step in their synapses.
@@ -430,7 +429,9 @@ def _parted(copy: Ints, order: Ints, number: int) -> list[Ints]:
     return [order[low:high] for low, high in itertools.pairwise(ends)]
 
 
-def _group(brian2: Any, layer: Layer, index: int, n_copies: int, solution: Solution) -> Any:
+def _group(
+    brian2: Package, layer: Layer, index: int, n_copies: int, solution: Solution
+) -> BrianObject:
     """Make a layer's neurons, of all copies."""
     model = layer.model
     equations = fine_variables(model, frozenset(layer_constants(layer)), gap=False, seen=False)
