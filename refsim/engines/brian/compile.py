@@ -32,6 +32,7 @@ from .functions import brian_function, calls
 from .network import (
     Structure,
     build_network,
+    card_names,
     check_units,
     cpp_functions,
     explained,
@@ -266,9 +267,7 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
         "cpp_standalone", structure.dtype, structure.network.dt, project, literal=not structure.fine
     ) as brian2:
         network, _, traces = build_network(structure, brian2, function)
-        with explained(
-            ", ".join(dict.fromkeys(layer.model.name for layer in structure.network.layers))
-        ):
+        with explained(card_names(structure.network)):
             network.run(ENDLESS * brian2.defaultclock.dt, namespace={})
         brian2.device.build(directory=str(project), compile=False, run=False)
 

@@ -147,6 +147,16 @@ def group_name(index: int) -> str:
     return f"L{index}"
 
 
+def schedule_of(*slots: str) -> list[str]:
+    """Return the schedule of a step in Brian2, with these slots in order."""
+    return ["start", *slots, *_UNUSED, "end"]
+
+
+def card_names(network: Network) -> str:
+    """Return the names of a network's cards, each once, for messages."""
+    return ", ".join(dict.fromkeys(layer.model.name for layer in network.layers))
+
+
 def trace_variables(model: NeuronModel, traces: Sequence[str], *, fine: bool) -> dict[str, str]:
     """Return the variable of each trace, by trace; there is none of a trace that a layer lacks."""
     membrane = model.membrane_in(fine=fine)
@@ -184,7 +194,7 @@ def build_network(
     monitors : list of brian2 StateMonitor, one a layer
         None for a layer with nothing to record; an empty list without traces.
     """
-    schedule, groups, traces, parts = ["start"], [], [], []
+    slots, groups, traces, parts = [], [], [], []
     # One neuron without a meaning calls the functions, each in its slot.
     driver = brian2.NeuronGroup(1, "out : 1", name="driver", namespace={})
     parts.append(driver)
@@ -196,7 +206,7 @@ def build_network(
     run_function("begin", "start")
     for index, layer in enumerate(structure.network.layers):
         name = group_name(index)
-        schedule += [f"{name}_{slot}" for slot in _SLOTS]
+        slots += [f"{name}_{slot}" for slot in _SLOTS]
         group = layer_group(structure, layer, name, brian2, call)
         for given in layer.model.inputs:
             run_function(f"{name}_{product_of(given)}", f"{name}_sum")
@@ -223,7 +233,7 @@ def build_network(
             )
     run_function("end", "end")
     network = brian2.Network(*parts, *groups, *(each for each in traces if each is not None))
-    network.schedule = [*schedule, *_UNUSED, "end"]
+    network.schedule = schedule_of(*slots)
     return network, groups, traces
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...core.progress import advance
 from ...core.spikes import SpikeTrains
@@ -19,8 +19,16 @@ from ...networks.network import Layer, Network
 from ..arrivals import Array, DelayLine, lag
 from ..discrete import parts_by_input, weighted_sum
 from .functions import brian_function, calls, numpy_function
-from .network import Structure, build_network, check_units, explained, group_name, start_values
-from .outcome import Portion, code_type, shaped_traces, to_approach
+from .network import (
+    Structure,
+    build_network,
+    card_names,
+    check_units,
+    explained,
+    group_name,
+    start_values,
+)
+from .outcome import Portion, code_type, nearest_of, shaped_traces, to_approach
 from .product import product_of
 from .session import BrianObject, Package, recorded_traces, session
 from .text import jump_of
@@ -240,12 +248,15 @@ def run_numpy(
             for name, value in row:
                 target = array(index, name)
                 target[:] = np.tile(value, structure.batch) if np.ndim(value) else value
-        with explained(", ".join(dict.fromkeys(layer.model.name for layer in network.layers))):
+        with explained(card_names(network)):
             brian_network.run(drive.n_steps * refine * brian2.defaultclock.dt, namespace={})
         # Everything is copied before the session ends, and Brian2's memory with it.
         kept = [{} if monitor is None else recorded_traces(monitor) for monitor in traces]
         gaps = (
-            [_nearest(array(index, "gap"), structure.batch) for index in range(len(groups))]
+            [
+                nearest_of(array(index, "gap").reshape(structure.batch, -1))
+                for index in range(len(groups))
+            ]
             if structure.gap
             else []
         )
@@ -280,13 +291,6 @@ def _as_function(brian2: Package, function: Callable[[ArrayLike], float]) -> Bri
         return float(function(now))
 
     return brian2.Function(called, arg_units=[1], return_unit=1, stateless=False)
-
-
-def _nearest(gap: Array, batch: int) -> NDArray[np.float64]:
-    """Return rows of the smallest distance and its neuron, one a sample."""
-    table = gap.reshape(batch, -1)
-    nearest = table.argmin(axis=1)
-    return np.stack([table[np.arange(batch), nearest], nearest], axis=1).astype(np.float64)
 
 
 def cast(network: Network, index: int, dtype: str) -> Layer:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.arrays import Floats
 from ...core.errors import RefsimError
 from ...core.spikes import SpikeTrains
 from ...networks.drive import Drive
@@ -75,6 +76,12 @@ def shaped_traces(
         by_chunk = raw[names[name]].reshape(-1, length, structure.batch, n_post).swapaxes(1, 2)
         arrays[name] = by_chunk.reshape(-1, length, n_post)[:n_samples]
     return arrays
+
+
+def nearest_of(gap: Array) -> Floats:
+    """Return rows of the smallest distance and its neuron from gaps (n_samples, n_neurons)."""
+    nearest = gap.argmin(axis=1)
+    return np.stack([gap[np.arange(len(gap)), nearest], nearest], axis=1).astype(np.float64)
 
 
 def to_approach(gaps: Sequence[Array], n_samples: int) -> tuple[Approach, ...]:

@@ -19,8 +19,17 @@ from ...networks.connection import DRIVE, Source
 from ...networks.drive import Drive
 from ...networks.network import Layer
 from ..arrivals import Array, lag
-from .network import Structure, explained, group_name, layer_group, start_values, trace_variables
-from .outcome import Portion, code_type, shaped_traces, to_approach
+from .network import (
+    Structure,
+    card_names,
+    explained,
+    group_name,
+    layer_group,
+    schedule_of,
+    start_values,
+    trace_variables,
+)
+from .outcome import Portion, code_type, nearest_of, shaped_traces, to_approach
 from .session import BrianObject, Package, recorded_traces, session
 
 _MOST = 20_000_000  # synapses; each takes some 30 bytes
@@ -70,9 +79,7 @@ def run_synapses(
             target, structure.dtype, drive.dt / refine, Path(project), literal=not structure.fine
         ) as brian2:
             referee = _Referee(structure, drive, refine, analog_impulse, brian2)
-            with explained(
-                ", ".join(dict.fromkeys(layer.model.name for layer in structure.network.layers))
-            ):
+            with explained(card_names(structure.network)):
                 referee.network.run(length * brian2.defaultclock.dt, namespace={})
                 if target == "cpp_standalone":
                     brian2.device.build(directory=project)
@@ -85,7 +92,10 @@ def run_synapses(
                 {} if monitor is None else recorded_traces(monitor) for monitor in referee.traces
             ]
             gaps = (
-                [_nearest(np.asarray(group.gap_[:]).reshape(size, -1)) for group in referee.groups]
+                [
+                    nearest_of(np.asarray(group.gap_[:]).reshape(size, -1))
+                    for group in referee.groups
+                ]
                 if structure.gap
                 else []
             )
@@ -149,16 +159,7 @@ class _Referee:
             *self.spikes,
             *(each for each in self.traces if each is not None),
         )
-        self.network.schedule = [
-            "start",
-            "input",
-            *slots,
-            "groups",
-            "thresholds",
-            "synapses",
-            "resets",
-            "end",
-        ]
+        self.network.schedule = schedule_of("input", *slots)
 
     def _placed(self, part: BrianObject, index: int, slot: str) -> BrianObject:
         part.when = f"{group_name(index)}_{slot}"
@@ -350,9 +351,3 @@ def _codes(monitor: BrianObject, layer: Layer, drive: Drive, refine: int) -> Arr
     return np.sort((sample * length + step) * layer.n_post + neuron).astype(
         code_type(drive.n_samples, length, layer.n_post)
     )
-
-
-def _nearest(gap: Array) -> NDArray[np.float64]:
-    """Return rows of the smallest distance and its neuron, one a sample."""
-    nearest = gap.argmin(axis=1)
-    return np.stack([gap[np.arange(len(gap)), nearest], nearest], axis=1).astype(np.float64)

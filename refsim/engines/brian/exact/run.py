@@ -21,7 +21,16 @@ from ....networks.connection import DRIVE
 from ....networks.drive import Drive
 from ....networks.network import Layer, Network
 from ....networks.recording import Recording, check_run, make_provenance
-from ..network import Structure, checked_group, explained, group_name, layer_constants, start_values
+from ..network import (
+    Structure,
+    card_names,
+    checked_group,
+    explained,
+    group_name,
+    layer_constants,
+    schedule_of,
+    start_values,
+)
 from ..session import BrianObject, Package, session
 from ..text import fine_variables
 from .closed_form import (
@@ -192,9 +201,7 @@ def run_networks(copies: NetworkCopies, dt: float, target: str = "auto") -> Fire
         project = Path(folder) / "project"
         with session("cpp_standalone" if compiled else "numpy", "float64", dt, project) as brian2:
             built = _Built(structure, copies, solutions, brian2, dt, n_steps)
-            with explained(
-                ", ".join(dict.fromkeys(layer.model.name for layer in copies.network.layers))
-            ):
+            with explained(card_names(copies.network)):
                 built.network.run(n_steps * brian2.defaultclock.dt, namespace={})
                 if compiled:
                     brian2.device.build(directory=str(project))
@@ -246,16 +253,7 @@ class _Built:
         slots = [
             f"{group_name(index)}_{slot}" for index in range(len(self.groups)) for slot in _SLOTS
         ]
-        self.network.schedule = [
-            "start",
-            "input",
-            *slots,
-            "groups",
-            "thresholds",
-            "synapses",
-            "resets",
-            "end",
-        ]
+        self.network.schedule = schedule_of("input", *slots)
 
     def _monitor(self, index: int) -> BrianObject:
         return self.brian2.SpikeMonitor(
