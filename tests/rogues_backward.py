@@ -13,7 +13,7 @@ from rogues import Rogue
 from torch import nn
 
 from refsim.pytorch import losses
-from refsim.pytorch.layers import PLIF, LIFDecay, LIFRefractory
+from refsim.pytorch.leaky import PLIF, LIFDecay, LIFRefractory
 from refsim.pytorch.surrogate import spike_function
 
 FIRE = spike_function("arctangent", slope=2.0)

@@ -129,8 +129,8 @@ class Seen:
         ]
         copy, which, times = (np.array(column) for column in zip(*events, strict=True))
         network = refsim.Network.dense([(weight[0], None, card()) for weight in weights], "1 ms")
-        found = copies.run_copies(
-            copies.Copies(network, weights, copy, which, times, STOP), DT, "numpy"
+        found = copies.run_networks(
+            copies.NetworkCopies(network, weights, copy, which, times, STOP), DT, "numpy"
         )
         return found, [
             event_driven(card(), [w[k] for w in weights], times[copy == k], which[copy == k], STOP)
@@ -264,8 +264,8 @@ ROGUES = [
         "no delta in the reset",
         "reset",
         substep,
-        "flow.jump(source, DELTA, of=_kick(source))",
-        'flow.jump(source, "0*second", of=_kick(source))',
+        "solution.jump(source, DELTA, of=_kick(source))",
+        'solution.jump(source, "0*second", of=_kick(source))',
     ),
     _fault(
         "no delta in the synapse",

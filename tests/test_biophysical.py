@@ -17,7 +17,7 @@ from refsim import Discrete, Drive
 from refsim.cards.language import SCALAR_FUNCTIONS
 from refsim.cases.neuron import network_of_one
 from refsim.core.shelf import shelf
-from refsim.pytorch.biophysical_steps import BIOPHYSICAL_STEPS, exprel
+from refsim.pytorch.biophysical import BIOPHYSICAL_STEPS, exprel
 from refsim.pytorch.layers import Neuron
 
 # card -> step (ms), a current at which it fires (uA/cm2; FitzHugh-Nagumo without unit), membranes

@@ -13,7 +13,7 @@ import refsim
 from refsim import Discrete, Drive, Torch
 from refsim.cards.language import Statement, parse_expression
 from refsim.cases.neuron import network_of_one
-from refsim.pytorch.biophysical_steps import BIOPHYSICAL_STEPS, hh_traub_step
+from refsim.pytorch.biophysical import BIOPHYSICAL_STEPS, hh_traub_step
 from refsim.pytorch.steps import STEPS
 
 

@@ -165,7 +165,7 @@ def test_a_folder_among_the_temporary_files_that_is_not_refsims_stays(alive, pla
     (mine / "figure.csv").write_text("1, 2")
     if alive:
         (mine / "alive").write_text(alive)
-    children.sweep()
+    children.remove_left_over()
     assert (mine / "figure.csv").read_text() == "1, 2"
 
 
@@ -179,7 +179,7 @@ def test_the_folder_of_a_run_that_was_killed_goes(place, monkeypatch):
         [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(place / "tmp")}, check=False
     )
     assert (done.returncode, len(left(place))) == (9, 1)
-    children.sweep()
+    children.remove_left_over()
     assert not left(place)
 
 
@@ -325,7 +325,7 @@ def test_a_program_in_use_is_not_removed(place, rng, capsys):
         structure_made.append(1)
         return program.parent
 
-    kept, lock = cache.held(make)
+    kept, lock = cache.locked_program(make)
     cache.keep_small(0)
     assert main(["cache", "clear"]) == 0
     assert "removed 0 compiled networks; 1 in use and kept" in capsys.readouterr().out

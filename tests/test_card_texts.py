@@ -8,7 +8,7 @@ import pytest
 import refsim
 from refsim import Brian2, Discrete, Drive, NeuronModel, RefsimError
 from refsim.cards.language import parse_expression
-from refsim.engines.brian.text import spelled
+from refsim.engines.brian.text import brian_text
 
 
 def model(**changed):
@@ -263,7 +263,7 @@ def test_a_half_is_a_half_in_every_engine(text, rng):
     ],
 )
 def test_powers_and_floors_are_spelled_for_brian2(text, written):
-    assert spelled(parse_expression(text, "here")) == written
+    assert brian_text(parse_expression(text, "here")) == written
 
 
 def test_the_script_computes_the_same_half():

@@ -18,6 +18,7 @@ from refsim import Brian2, Drive, RefsimError
 from refsim.__main__ import main
 from refsim.cases import forecast
 from refsim.cases.network import make_plan
+from refsim.core import memory
 from refsim.engines.brian import memory as room
 from refsim.engines.brian.network import Structure
 from refsim.engines.brian.outcome import Collector, Portion, check_codes, code_type
@@ -111,9 +112,9 @@ def test_a_run_whose_spikes_will_not_fit_stops_at_its_first_samples(rng, monkeyp
     found = Collector(network, drive, 1)
     found.add(0, Portion(100, [np.zeros(10_000, np.uint32), np.zeros(0, np.uint32)], ({}, {}), ()))
     needed = 28 * 10_000 * 20
-    monkeypatch.setattr(room, "available", lambda: needed)
+    monkeypatch.setattr(memory, "available", lambda: needed)
     room.check_room(found)
-    monkeypatch.setattr(room, "available", lambda: needed // 2)
+    monkeypatch.setattr(memory, "available", lambda: needed // 2)
     with pytest.raises(
         RefsimError,
         match=(
@@ -125,8 +126,8 @@ def test_a_run_whose_spikes_will_not_fit_stops_at_its_first_samples(rng, monkeyp
 
 
 def test_what_is_free_is_told_by_the_system():
-    assert 1 << 20 < room.available() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert [room.fitting(1000, 100, free) for free in (100, 50, 1, 0)] == [800, 400, 8, 1]
+    assert 1 << 20 < memory.available() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert [memory.fitting(1000, 100, free) for free in (100, 50, 1, 0)] == [800, 400, 8, 1]
 
 
 def test_the_plan_states_sizes_memory_and_time_and_judges_nothing(data, capsys):
@@ -149,7 +150,7 @@ def test_the_plan_states_sizes_memory_and_time_and_judges_nothing(data, capsys):
 
 
 def test_a_plan_that_does_not_fit_says_so_and_what_would(data, capsys, monkeypatch):
-    monkeypatch.setattr(room, "available", lambda: 1 << 12)
+    monkeypatch.setattr(memory, "available", lambda: 1 << 12)
     assert main([*data, "--plan"]) == 2
     out = " ".join(capsys.readouterr().out.split())
     assert out.startswith("PLAN. It does not fit.")
@@ -157,7 +158,7 @@ def test_a_plan_that_does_not_fit_says_so_and_what_would(data, capsys, monkeypat
 
 
 def test_input_that_would_not_fit_is_refused_before_it_is_drawn(data, capsys, monkeypatch):
-    monkeypatch.setattr(room, "available", lambda: 1 << 12)
+    monkeypatch.setattr(memory, "available", lambda: 1 << 12)
     assert main(data) == 2
     err = capsys.readouterr().err
     assert "the input of 700 samples needs about" in err

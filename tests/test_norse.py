@@ -27,7 +27,7 @@ import refsim
 from refsim import RefsimError
 from refsim.cards.read import switched
 from refsim.judge.causes import explaining_traits
-from refsim.pytorch.framework_steps import NORSE_STEPS
+from refsim.pytorch.frameworks import NORSE_STEPS
 
 LIF = {"tau_mem_inv": 512.0, "tau_syn_inv": 256.0, "v_rest": 0.25, "v_th": 1.0, "v_reset": -0.5}
 BOX = {name: value for name, value in LIF.items() if name != "tau_syn_inv"}

@@ -153,11 +153,11 @@ def test_one_lost_spike_is_one_wrong_decision_however_much_follows():
 
 def _followed(network, drive, dense, from_step):
     """Let a network run on from a step in which one spike is taken away."""
-    from refsim.engines.arrivals import Hearing
+    from refsim.engines.arrivals import LayerInputs
     from refsim.engines.discrete import LayerState, signed_sums
 
     states = [LayerState.start(layer, network.dt, 1) for layer in network.layers]
-    hear, out = Hearing(network, 1), [np.zeros_like(each) for each in dense]
+    hear, out = LayerInputs(network, 1), [np.zeros_like(each) for each in dense]
     for step, frame in enumerate(drive.frames()):
         for index, (layer, state) in enumerate(zip(network.layers, states, strict=True)):
             given = dense[index][:, step] if (index, step) == (1, from_step) else None

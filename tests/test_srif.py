@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import refsim
 from refsim import Brian2, Discrete, Drive, Torch
 from refsim.cases.neuron import network_of_one
-from refsim.pytorch.steps import mpr
+from refsim.pytorch.leaky import mpr
 
 SOFT = "examples/lif_soft.toml"
 

@@ -8,7 +8,7 @@ import torch
 from scipy.special import expit
 
 from refsim.pytorch import LIF, SRIF, reset
-from refsim.pytorch.steps import mpr
+from refsim.pytorch.leaky import mpr
 from refsim.pytorch.surrogate import SURROGATES, derivative_of, spike_function
 
 X = np.linspace(-1.3, 1.3, 2001)  # holds no edge of a rectangle

@@ -48,7 +48,7 @@ def spoil(monkeypatch, take):
         return found
 
     for module in (runtime, synapses):
-        monkeypatch.setattr(module, "recorded", taken)
+        monkeypatch.setattr(module, "recorded_traces", taken)
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=["product", "synapses"])
@@ -65,7 +65,7 @@ def test_membranes_are_not_in_brian2s_memory(engine, rng, monkeypatch):
             for name in BOTH
         )
 
-    spoil(monkeypatch, session.recorded)
+    spoil(monkeypatch, session.recorded_traces)
     assert equal()
     spoil(monkeypatch, window)
     assert not equal()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core import memory
 from ..core.errors import RefsimError
 from ..engines.brian import memory as room
 from ..engines.brian.engine import Brian2
@@ -92,7 +93,7 @@ class Forecast:
     @property
     def fitting(self) -> int:
         """The number of samples that would fit."""
-        return room.fitting(self.n_samples, self.grows, self.free)
+        return memory.fitting(self.n_samples, self.grows, self.free)
 
 
 def forecast(network: Network, tried: Drive, n_samples: int, plan: Plan) -> Forecast:
@@ -147,7 +148,7 @@ def forecast(network: Network, tried: Drive, n_samples: int, plan: Plan) -> Fore
         runs,
         grows,
         resident(),
-        room.available(),
+        memory.available(),
     )
 
 
@@ -241,9 +242,9 @@ def check_input(n_samples: int, tried: Drive) -> None:
     RefsimError
         With the memory that is needed and the number of samples that fits.
     """
-    needed, free = int(_encoding_bytes(tried) * n_samples / tried.n_samples), room.available()
+    needed, free = int(_encoding_bytes(tried) * n_samples / tried.n_samples), memory.available()
     if needed > free:
-        fit = room.fitting(n_samples, needed, free)
+        fit = memory.fitting(n_samples, needed, free)
         raise RefsimError(
             f"the input of {n_samples:,} samples needs about {needed / 2**30:,.1f} GiB while it "
             f"is drawn, and {free / 2**30:,.1f} are free. Give fewer: --samples {fit}."

@@ -1,6 +1,8 @@
-"""Beyond one machine: the same portions through Dask's distributed scheduler.
+"""Beyond one machine: the same portions of samples, run through Dask's distributed scheduler.
 
-The results are equal bit for bit.
+The results are equal to those of one machine, bit for bit. First the run: the job goes to every
+worker, portions follow it, results come back. Then what runs on a worker, then the client, and
+last the checks that every worker has this refsim.
 """
 
 import contextlib
@@ -8,7 +10,7 @@ import functools
 import pickle
 import uuid
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -23,15 +25,19 @@ from .brian.memory import PORTION_ROOM, check_room, portions
 from .brian.outcome import Collector, Portion
 from .brian.run import Job
 
+# Dask has types for a part of its functions only; these names say which of its objects is meant.
+DaskClient = Any
+DaskFuture = Any
+
 _PROTOCOLS = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
 # Seconds for a scheduler to answer, for a first worker to be there, and for the workers to put a
 # job away.
 _PATIENCE = 5
-_TRIES = 4  # as often the job is sent, where a worker ends just then
+_TRIES = 4  # to send the job, since a worker may end just then
 _PER_THREAD = 4  # portions: small enough that a slow worker or a lost one costs little
 
 
-def run_on_cluster(job: Job, drive: Drive, scheduler: Any) -> Collector:
+def run_on_cluster(job: Job, drive: Drive, scheduler: str | DaskClient) -> Collector:
     """Run all samples on the workers of a Dask scheduler.
 
     The job (weights, cards, sizes) goes to each worker once; a worker compiles the network unless
@@ -39,13 +45,16 @@ def run_on_cluster(job: Job, drive: Drive, scheduler: Any) -> Collector:
 
     Parameters
     ----------
+    job : Job
+    drive : Drive
+        Of all samples.
     scheduler : str or distributed.Client
         An address such as ``"tcp://10.0.0.1:8786"``, or a client of one's own.
 
     Raises
     ------
     RefsimError
-        Where the scheduler is not to be reached, a worker has no or another refsim, or a portion
+        Where the scheduler cannot be reached, a worker has no refsim or another one, or a portion
         ends every worker.
     """
     with _client(scheduler) as client:
@@ -57,12 +66,10 @@ def run_on_cluster(job: Job, drive: Drive, scheduler: Any) -> Collector:
 
 
 @contextlib.contextmanager
-def _on_every_worker(client: Any, job: Job) -> Iterator[str]:
-    """Send the job to all workers, and to each that joins during the run.
+def _on_every_worker(client: DaskClient, job: Job) -> Iterator[str]:
+    """Send the job to all workers, and to each that joins during the run; yield its name there.
 
-    Yield the name that they keep it under.
-
-    It goes as a worker plugin and not by ``Client.scatter``, which waits without end where a worker
+    It goes as a worker plugin and not by ``Client.scatter``, which waits for ever where a worker
     ends on the way.
     """
     name, plugin = f"refsim-{uuid.uuid4().hex}", _plugin(job)
@@ -80,7 +87,7 @@ def _on_every_worker(client: Any, job: Job) -> Iterator[str]:
         yield name
     finally:
         if client.status == "running":
-            # Of a worker that has just ended, with the job.
+            # A worker that has just ended took the job with it, and that is no error.
             with contextlib.suppress(OSError, KeyError):
                 client.sync(
                     functools.partial(client.unregister_worker_plugin, name),
@@ -88,10 +95,11 @@ def _on_every_worker(client: Any, job: Job) -> Iterator[str]:
                 )
 
 
-def _plugin(job: Job) -> Any:
-    """Return what carries a job to a worker.
+def _plugin(job: Job) -> object:
+    """Return a worker plugin that carries a job to a worker.
 
-    Sent as code, it arrives on one without refsim too, whose portions then say what is missing.
+    It is sent as code, so that it arrives on a worker without refsim too, whose portions then say
+    what is missing.
     """
     from distributed import WorkerPlugin
 
@@ -99,27 +107,25 @@ def _plugin(job: Job) -> Any:
         def __init__(self, packed: bytes) -> None:
             self.packed = packed
 
-        def setup(self, worker: Any) -> None:
+        def setup(self, worker: object) -> None:
             self.job = pickle.loads(self.packed)
 
     return Carrier(pickle.dumps(job))
 
 
 class _Run:
-    """One run on a cluster: at most so many portions are on their way at once, so that nobody holds
-    all the input.
-    """
+    """A run on a cluster, with few portions on their way, so that no machine has all the input."""
 
-    def __init__(self, client: Any, job: Job, drive: Drive, name: str) -> None:
+    def __init__(self, client: DaskClient, job: Job, drive: Drive, name: str) -> None:
         self.client, self.job, self.drive, self.name = client, job, drive, name
 
     def collect(self, stretches: list[tuple[int, int]], at_once: int) -> Collector:
-        """Send the portions, some at a time, and gather what comes back."""
+        """Send the portions, ``at_once`` at a time, and collect what comes back."""
         collector, waiting = (
             Collector(self.job.structure.network, self.drive, self.job.refine),
             deque(stretches),
         )
-        running: dict[Any, tuple[int, int]] = {}
+        running: dict[DaskFuture, tuple[int, int]] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
@@ -136,15 +142,15 @@ class _Run:
                 self.client.cancel(list(running), force=True)
         return collector
 
-    def _done(self, running: Collection[Any]) -> Collection[Any]:
-        """Wait for portions; give up where all workers have gone and none comes in their place."""
+    def _done(self, running: Collection[DaskFuture]) -> Collection[DaskFuture]:
+        """Wait for portions; give up where all workers are gone and none comes in their place."""
         from distributed import wait
 
         while True:
             try:
-                # Without it, wait would ask the client that was made last.
+                # Otherwise wait would ask the client that was opened last.
                 with self.client.as_current():
-                    ended: Collection[Any] = wait(  # type: ignore[no-untyped-call]
+                    ended: Collection[DaskFuture] = wait(  # type: ignore[no-untyped-call]
                         list(running), timeout=_PATIENCE, return_when="FIRST_COMPLETED"
                     ).done
                     return ended
@@ -161,7 +167,7 @@ class _Run:
                     ),
                 )
 
-    def _send(self, stretch: tuple[int, int]) -> Any:
+    def _send(self, stretch: tuple[int, int]) -> DaskFuture:
         import dask
 
         # The input travels with its portion, so that the scheduler can send it again where a worker
@@ -176,8 +182,8 @@ class _Run:
                 key=f"{self.name}-{stretch[0]}",
             )
 
-    def _result(self, future: Any, stretch: tuple[int, int]) -> Portion:
-        """Return the results of a portion."""
+    def _result(self, future: DaskFuture, stretch: tuple[int, int]) -> Portion:
+        """Return the results of a portion, or an error that says what became of it."""
         from distributed.scheduler import KilledWorker
 
         samples = f"samples {stretch[0]:,} to {stretch[1] - 1:,}"
@@ -200,10 +206,7 @@ _MEMORY = "Their logs say why; too little memory is the usual reason."
 
 
 def _run_on_worker(name: str, packed: Drive, code: str) -> Portion:
-    """Run a portion here, on a worker.
-
-    One that has come with other code since the run began refuses.
-    """
+    """Run a portion here, on a worker; refuse where the code is not that of the run."""
     from distributed import get_worker
 
     if code != code_digest():
@@ -211,11 +214,12 @@ def _run_on_worker(name: str, packed: Drive, code: str) -> Portion:
             "a worker that joined during the run has another refsim than this machine. Install "
             "the same on every worker."
         )
-    return get_worker().plugins[name].job.run(_unpacked(packed))  # type: ignore[attr-defined, no-any-return]
+    plugin = get_worker().plugins[name]
+    return plugin.job.run(_unpacked(packed))  # type: ignore[attr-defined, no-any-return]
 
 
 def _packed(drive: Drive) -> Drive:
-    """Return a drive half as large to send."""
+    """Return a drive whose spikes take half the bytes, to be sent."""
     return (
         drive
         if drive.listed is None
@@ -224,12 +228,13 @@ def _packed(drive: Drive) -> Drive:
 
 
 def _unpacked(drive: Drive) -> Drive:
+    """Return a drive as it was before `_packed`."""
     return (
         drive if drive.listed is None else replace(drive, listed=_columns(drive.listed, np.int64))
     )
 
 
-def _columns(spikes: SpikeTrains, kind: Any) -> SpikeTrains:
+def _columns(spikes: SpikeTrains, kind: type[np.int32] | type[np.int64]) -> SpikeTrains:
     return replace(
         spikes,
         sample=spikes.sample.astype(kind),
@@ -239,7 +244,7 @@ def _columns(spikes: SpikeTrains, kind: Any) -> SpikeTrains:
 
 
 @contextlib.contextmanager
-def _client(scheduler: Any) -> Iterator[Any]:
+def _client(scheduler: object) -> Iterator[DaskClient]:
     """Open a client of an address, or take the one that is given and leave it open."""
     try:
         from distributed import Client
@@ -257,7 +262,9 @@ def _client(scheduler: Any) -> Iterator[Any]:
         return
     try:
         _knock(scheduler)
-        client: Any = Client(scheduler, timeout=_PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
+        client: DaskClient = Client(  # type: ignore[no-untyped-call]
+            scheduler, timeout=_PATIENCE, set_as_default=False
+        )
     except (OSError, TimeoutError, ValueError) as error:
         raise RefsimError(
             f"the scheduler {scheduler} cannot be reached within {_PATIENCE} s "
@@ -271,9 +278,9 @@ def _client(scheduler: Any) -> Iterator[Any]:
 
 
 def _knock(address: str) -> None:
-    """Raise an OSError where nobody listens, or somebody who is no scheduler.
+    """Raise an OSError where nothing listens at an address, or something that is no scheduler.
 
-    Dask's own client would wait much longer, and again when it is thrown away.
+    Dask's own client would wait much longer, and again when it is closed.
     """
     import asyncio
     import socket
@@ -285,8 +292,9 @@ def _knock(address: str) -> None:
         raise ValueError(f"addresses begin with {', '.join(_PROTOCOLS)}, not {protocol}")
     if protocol in ("tcp", "tls"):
         socket.create_connection(get_address_host_port(address), _PATIENCE).close()
-    if protocol in ("tcp", "inproc"):  # with tls its own keys would be needed
-        with ThreadPoolExecutor(1) as apart:  # of a loop that may run here, as in a notebook
+    if protocol in ("tcp", "inproc"):  # tls would need its own keys
+        # In a thread of its own, since a notebook has a loop that runs here already.
+        with ThreadPoolExecutor(1) as apart:
             apart.submit(asyncio.run, _greeting(address)).result()
 
 
@@ -297,14 +305,15 @@ async def _greeting(address: str) -> None:
     from distributed.comm.core import connect
 
     try:
-        comm = await asyncio.wait_for(connect(address, timeout=_PATIENCE), _PATIENCE)  # type: ignore[no-untyped-call]
+        asked = connect(address, timeout=_PATIENCE)  # type: ignore[no-untyped-call]
+        comm = await asyncio.wait_for(asked, _PATIENCE)
     except TimeoutError:
         raise TimeoutError("what listens there does not answer as a scheduler") from None
     await comm.close()
 
 
-def _check_workers(client: Any) -> int:
-    """Return the threads of all workers; refuse where there is none, or one with another refsim."""
+def _check_workers(client: DaskClient) -> int:
+    """Return the number of threads of all workers; refuse where one has another refsim."""
     _await_worker(client, "has no workers. Start some")
     here = _facts()()
     for worker, there in client.run(_facts(), on_error="return").items():
@@ -322,7 +331,7 @@ def _check_workers(client: Any) -> int:
     return sum(client.nthreads().values())
 
 
-def _await_worker(client: Any, words: str) -> None:
+def _await_worker(client: DaskClient, words: str) -> None:
     try:
         client.wait_for_workers(1, timeout=_PATIENCE)
     except TimeoutError:
@@ -335,8 +344,8 @@ def _await_worker(client: Any, words: str) -> None:
 _SAME = "Install the same 'refsim[distributed]' on every worker, under the same Python."
 
 
-def _facts() -> Any:
-    """Return a function that is sent as it is, and so runs on a worker that has no refsim."""
+def _facts() -> Callable[[], dict[str, str]]:
+    """Return a function that is sent as code, and so runs on a worker that has no refsim."""
 
     def facts() -> dict[str, str]:
         import hashlib
@@ -366,7 +375,7 @@ def _facts() -> Any:
 
 @functools.cache
 def code_digest() -> str:
-    """Return the checksum of refsim's code as it lies here."""
+    """Return the checksum of refsim's code on this machine."""
     return str(_facts()()["refsim's code"])
 
 

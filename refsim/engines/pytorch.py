@@ -1,17 +1,16 @@
-"""The weighted sum of a layer in PyTorch.
+"""Torch: the engine that runs the hand-written steps, or the user's own module on trial.
 
-A linear map a connection, its input delayed where the network says so.
-
-Torch: run a network with the hand-written steps, or put the user's own module on trial.
+First the weighted sum of a layer, a linear map a connection, its input delayed where the network
+says so. Then the engine, then its helpers: devices, random numbers, constants and states.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -36,18 +35,29 @@ from ..networks.recording import (
     traces_of,
 )
 from ..pytorch.base import Step, autocast_in_use, no_autocast
-from ..pytorch.convention_steps import convention_step
+from ..pytorch.conventions import convention_step
 from ..pytorch.steps import STEPS
 from ..pytorch.surrogate import heaviside
+from .arrivals import Array
 from .discrete import Tap, constant_threshold, first_lost, parts_by_input
 
 
 class WeightedSum:
-    """What a layer gets in each step.
+    """The current of a layer, step by step.
 
-    Call it with the frame of the drive and the latest spikes of all layers.
+    Call it with the frame of the drive and the latest spikes of all layers. The spikes of a layer
+    that comes later, and the layer's own, are those of the step before.
 
-    The spikes of a layer that comes later, and the layer's own, are those of the step before.
+    Parameters
+    ----------
+    index : int
+        Number of the layer.
+    layer : Layer
+    n_samples : int
+    dtype, device
+        Of the weights and of the current.
+    held : bool
+        Whether the drive stays as it is.
     """
 
     def __init__(
@@ -62,6 +72,7 @@ class WeightedSum:
         self.sources = layer.sources
         self.weights = [torch.as_tensor(weight).to(device, dtype) for weight in layer.weights]
         self.bias = torch.as_tensor(layer.bias).to(device, dtype)
+        # What comes from this layer or a later one is a step old already.
         waits = [
             torch.as_tensor(source.delay - (source.layer >= index)).to(device)
             for source in layer.sources
@@ -76,6 +87,7 @@ class WeightedSum:
         """Return the current of this step, (n_samples, n_post)."""
         if self.kept is not None:
             return self.kept
+        # One product a connection; the bias is added in the first.
         total: Tensor | None = None
         for source, weight, past in zip(self.sources, self.weights, self.past, strict=True):
             x = frame if source.layer == DRIVE else spikes[source.layer]
@@ -88,7 +100,7 @@ class WeightedSum:
 
 
 class _Past:
-    """The frames of the last steps, as a roll: the newest in front."""
+    """The frames of the last steps, the newest in front, each input read at its own delay."""
 
     def __init__(self, wait: Tensor, n_samples: int, dtype: torch.dtype) -> None:
         self.index = wait.view(1, 1, -1).expand(1, n_samples, -1)
@@ -97,7 +109,7 @@ class _Past:
         )
 
     def __call__(self, frame: Tensor) -> Tensor:
-        """Take the newest frame, return what arrives."""
+        """Take the newest frame, and return what arrives now."""
         self.roll = torch.cat([frame[None], self.roll[:-1]])
         return self.roll.gather(0, self.index)[0]
 
@@ -124,6 +136,12 @@ class Torch:
         Steps for cards of your own, by the card's name; see `refsim.pytorch.steps`.
     input_shape, layout
         Of the module, where it does not say them; see `refsim.bridge.load`.
+
+    Raises
+    ------
+    RefsimError
+        By `run`: for a device or dtype that cannot be used, a card without a step, or a module
+        that is not the network.
     """
 
     device: str = "cpu"
@@ -145,20 +163,22 @@ class Torch:
     def _run(
         self, network: Network, drive: Drive, record: tuple[str, ...], trial: Trial | None
     ) -> Recording:
+        # What is to run, in which precision, and what is kept of it.
         record = check_run(network, drive, record, states=True)
         dtype, device = self._dtype(), checked_device(self.device)
         check_range(network, str(dtype).removeprefix("torch."))
-        own = [traces_of(layer, record, states=True) for layer in network.layers]
+        traced = [traces_of(layer, record, states=True) for layer in network.layers]
         taps = [
             Tap.empty(drive.n_samples, drive.n_steps, layer.n_post, names, _numpy(dtype))
-            for layer, names in zip(network.layers, own, strict=True)
+            for layer, names in zip(network.layers, traced, strict=True)
         ]
-        # for the margin only: rounded to the dtype of the run
+        # These serve the margin alone, and so are rounded to the dtype of the run.
         thresholds = [
             constant_threshold(layer, network.dt).astype(_numpy(dtype)) for layer in network.layers
         ]
         if trial is not None:
             trial.check_steps(drive.n_steps, drive.held)
+        # Blocks of samples, so that memory does not grow with their number.
         with torch.no_grad():
             for first in range(0, drive.n_samples, BLOCK):
                 samples = np.arange(first, min(first + BLOCK, drive.n_samples))
@@ -169,12 +189,14 @@ class Torch:
                         taps, network.layers, thresholds, results, strict=True
                     ):
                         _check_binary(fired, layer)
-                        carried = {} if payload is None else {"payload": _array(payload)}
+                        carried: dict[str, Array | float] = {}
+                        carried |= {} if payload is None else {"payload": _array(payload)}
                         carried |= {
                             name: _array(states[name]) if states and name in states else np.nan
                             for name in tap.traces
                             if name in layer.model.stepped
                         }
+                        # A view of the block, in whose place among all samples it is written.
                         view = _view(tap, samples)
                         view.keep(
                             step,
@@ -190,6 +212,7 @@ class Torch:
                             for sample, neuron, at in view.lost[: 1 - len(tap.lost)]
                         ]
                 advance_progress(len(samples))
+        # What ran, in words: the steps that were given, or the facts of the module.
         own_cards = sorted({layer.model.name for layer in network.layers} & set(self.steps))
         given = f", but of card {', '.join(own_cards)} the step that was given" if own_cards else ""
         said = (
@@ -264,12 +287,12 @@ class Torch:
         """Run a block of samples; yield the results of all layers, step by step."""
         frames = (torch.as_tensor(frame).to(device, dtype) for frame in drive.frames())
         if trial is None:
-            return map(self._own_steps(network, drive, dtype, device), frames)
+            return map(self._advance_by_steps(network, drive, dtype, device), frames)
         return trial.results(
             frames, drive.n_samples, [draws.next for draws in _draws(network, drive, dtype, device)]
         )
 
-    def _own_steps(
+    def _advance_by_steps(
         self, network: Network, drive: Drive, dtype: torch.dtype, device: torch.device
     ) -> Advance:
         """Return a function that advances all layers by one step with the hand-written steps."""
@@ -291,6 +314,7 @@ class Torch:
         def advance(x: Tensor) -> list[LayerStep]:
             results = []
             for index, step in enumerate(steps):
+                # A layer runs on the newest spikes of the layers before it.
                 with no_autocast(device):
                     current = sums[index](x, outputs)
                     spikes, seen, states[index] = step(
@@ -307,7 +331,13 @@ class Torch:
         return advance
 
     def step_of(self, model: NeuronModel) -> Step:
-        """Return the PyTorch step of a card, or say that there is none."""
+        """Return the PyTorch step of a card.
+
+        Raises
+        ------
+        RefsimError
+            Where there is none, or the card's text is no longer that of refsim's step.
+        """
         if model.convention and model.name not in self.steps:
             return convention_step(model.convention)
         known, card = {**STEPS, **self.steps}, model.name
@@ -323,7 +353,7 @@ class Torch:
 
 
 def checked_device(name: str) -> torch.device:
-    """Return a device of PyTorch, or say why it cannot be used."""
+    """Return a device of PyTorch; one that cannot be used here is a RefsimError that says why."""
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu().numpy()
@@ -336,10 +366,10 @@ def checked_device(name: str) -> torch.device:
 
 def _sums(
     index: int, layer: Layer, drive: Drive, dtype: torch.dtype, device: torch.device
-) -> Callable[[Tensor, list[Tensor]], Any]:
+) -> Callable[[Tensor, list[Tensor]], Tensor | dict[str, Tensor]]:
     """Return the weighted sum of a layer.
 
-    A tensor, or where weights are split by sign a tensor for each input.
+    It gives a tensor, or where weights are split by sign a tensor for each input.
     """
     sums = {
         name: WeightedSum(index, part, drive.n_samples, dtype, device, drive.held)
@@ -390,7 +420,7 @@ def _check_binary(spikes: Tensor, layer: Layer) -> None:
 def _rounds_to(name: str, device: torch.device, trial: Trial | None) -> str:
     """Return the shortest dtype that a run rounds to.
 
-    A module's own, float32 where a layer has it, or that of autocast around it.
+    It is the run's own, float32 where a layer of the module has it, or that of autocast.
     """
     if trial is None:
         return name
@@ -407,8 +437,8 @@ def _own_dtype(module: nn.Module) -> torch.dtype:
 
 def constants_on(
     layer: Layer, dt: float, device: torch.device, dtype: torch.dtype
-) -> dict[str, Any]:
-    """Return the constants of a layer's step by name."""
+) -> dict[str, Tensor | float]:
+    """Return the constants of a layer's step by name, numbers or tensors (n_post,)."""
     return {
         name: _constant_on(value, device, dtype)
         for name, value in {**layer.constants(dt), STEP: dt}.items()
@@ -416,9 +446,7 @@ def constants_on(
 
 
 def states_like(output: Tensor, layer: Layer) -> dict[str, Tensor]:
-    """Return the states of a layer at its start, of the shape, device and dtype of its output
-    (n_samples, n_post).
-    """
+    """Return the states of a layer at its start, like its output (n_samples, n_post)."""
     starts = layer.starts(layer.model.stepped)
     return {
         name: torch.zeros_like(output) + _constant_on(start, output.device, output.dtype)
@@ -426,9 +454,10 @@ def states_like(output: Tensor, layer: Layer) -> dict[str, Tensor]:
     }
 
 
-def _constant_on(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """Keep a number a Python number, as in a trained module; make a tensor of values per neuron."""
-    return float(value) if np.ndim(value) == 0 else torch.as_tensor(value).to(device, dtype)
+def _constant_on(value: object, device: torch.device, dtype: torch.dtype) -> Tensor | float:
+    """Return a number as it is in a trained module, and values per neuron as a tensor."""
+    values = np.asarray(value)
+    return float(values) if values.ndim == 0 else torch.as_tensor(values).to(device, dtype)
 
 
 def seen_is_hidden(seen: Tensor, trial: Trial | None) -> bool:
@@ -436,20 +465,21 @@ def seen_is_hidden(seen: Tensor, trial: Trial | None) -> bool:
     return trial is not None and bool(torch.isnan(seen).all())
 
 
-def _view(tap: Tap, samples: Any) -> Tap:
+def _view(tap: Tap, samples: NDArray[np.int64]) -> Tap:
     part = slice(int(samples[0]), int(samples[-1]) + 1)
     return Tap(
         tap.spikes[part], {name: trace[part] for name, trace in tap.traces.items()}, tap.gap[part]
     )
 
 
-def _array(tensor: Tensor) -> Any:
-    held = tensor.detach().cpu()
+def _array(tensor: Tensor) -> Array:
+    here = tensor.detach().cpu()
     # NumPy has no bfloat16.
-    return (held if held.dtype in DTYPES.values() else held.double()).numpy()
+    array: Array = (here if here.dtype in DTYPES.values() else here.double()).numpy()
+    return array
 
 
-def _numpy(dtype: torch.dtype) -> Any:
+def _numpy(dtype: torch.dtype) -> type[np.float32] | type[np.float64]:
     return np.float32 if dtype == torch.float32 else np.float64
 
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from ..core.arrays import Floats, Ints
 from ..core.errors import RefsimError
 
-LARGEST = 4 << 30  # bytes of one weight: 500 million numbers
 _BLOCK = 512  # unit inputs that run at once
 _AT_ONCE = 1 << 25  # numbers of inputs and answers that are kept at once: 256 MiB
 # Unit inputs are multiplied by this power of two. It is so large that the rounding of an answer
@@ -105,16 +104,6 @@ def measured(module: nn.Module, shape: tuple[int, ...], where: str) -> tuple[Flo
                 f"{where}: {type(module).__name__} is not linear; a connection must be."
             )
     return np.ascontiguousarray(weight), bias
-
-
-def check_matrix_size(n_post: int, n_pre: int, where: str) -> None:
-    """Refuse a map whose matrix (n_post, n_pre) would not fit the memory."""
-    size = 8 * n_post * n_pre
-    if size > LARGEST:
-        raise RefsimError(
-            f"{where}: as a matrix ({n_post:,}, {n_pre:,}) its weights fill {size / 2**30:,.0f} "
-            f"GiB; at most {LARGEST >> 30} are read."
-        )
 
 
 def random_inputs(n: int) -> Tensor:

@@ -14,9 +14,10 @@ from torch import nn
 
 from ..core.arrays import Floats, Ints
 from ..core.errors import RefsimError
+from ..core.memory import check_matrix_room
 from ..networks.connection import Connection
 from ..networks.network import Network
-from .affine import check_matrix_size, measured, shape_text
+from .affine import measured, shape_text
 from .lava_format import lava_format, neurons
 from .per_neuron import by_channel
 from .reading import Reading
@@ -303,7 +304,7 @@ def _matrix(block: Block, below: tuple[int, ...]) -> tuple[Floats, tuple[int, ..
             f"{where}: a kernel {weight.shape[2:]} on {before} gives {shape}, but the file says "
             f"{block.shape}."
         )
-    check_matrix_size(math.prod(shape), math.prod(before), where)
+    check_matrix_room(math.prod(shape), math.prod(before), where)
     # Now it fits: a pool has one weight for all channels, which expand spreads.
     real = made.to_empty(device="cpu")
     with torch.no_grad():

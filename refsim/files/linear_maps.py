@@ -16,7 +16,8 @@ from torch import nn
 
 from ..core.arrays import Floats, real_array
 from ..core.errors import RefsimError, listed
-from .affine import check_matrix_size, measured, shape_text
+from ..core.memory import check_matrix_room
+from .affine import measured, shape_text
 from .weights import Tensors
 
 _NUMBERS = {"stride", "padding", "dilation", "groups"}
@@ -196,7 +197,7 @@ def compose(
         after = _shape_after(part, shape)
         if not after or 0 in after:
             raise RefsimError(f"{where}: {each.kind} does not fit what it hears, of shape {shape}.")
-        check_matrix_size(math.prod(after), math.prod(before), where)
+        check_matrix_room(math.prod(after), math.prod(before), where)
         parts.append(part)
         shape, words = after, [*words, each.kind, shape_text(after)]
     weight, bias = measured(nn.Sequential(*parts), before, where)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ..core.arrays import DAMAGED_ARCHIVE, Floats, float_array
 from ..core.errors import RefsimError, first_line, listed
-from .affine import LARGEST
+from ..core.memory import LARGEST_MATRIX
 from .hdf5 import is_hdf5
 
 # The most parts that a pickle may build, each counted as often as something holds it. A state_dict
@@ -252,7 +252,7 @@ def _tensor(data: bytes, entry: object, where: str) -> NDArray[np.generic]:
             f"{str(shape)[:40]} and {str(offsets)[:40]}."
         )
     if (
-        any(size > LARGEST for size in shape)
+        any(size > LARGEST_MATRIX for size in shape)
         or math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize != end - start
     ):
         raise RefsimError(f"{where} of shape {shape} does not fill its {end - start:,} bytes.")
@@ -291,7 +291,7 @@ def read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
                 raise RefsimError(f"{where}: is no .npz file.")
             # The sizes come from the archive, before anything is unpacked.
             for entry in archive.zip.infolist():
-                if entry.file_size > min(LARGEST, _RATIO * size):
+                if entry.file_size > min(LARGEST_MATRIX, _RATIO * size):
                     raise RefsimError(
                         f"{where}: '{entry.filename[:80]}' unpacks to {entry.file_size:,} bytes; "
                         "no network of this size of file does."

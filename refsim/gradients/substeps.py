@@ -17,7 +17,7 @@ from ..core.arrays import Floats, Ints
 from ..core.errors import RefsimError, first_line
 from ..core.spikes import EventTrain
 from ..engines.brian.exact.closed_form import check_exact
-from ..engines.brian.exact.run import Copies, Fired, run_copies
+from ..engines.brian.exact.run import Fired, NetworkCopies, run_networks
 from ..networks.network import Network, positive_time
 from .differences import FOURTH, same_spikes
 from .losses import HARD_WINDOW, TimedLoss
@@ -154,7 +154,7 @@ def differences_of(
         )
     quick = fastest(network)
     moved = [_moved(case, size, size * quick) for case in cases]
-    runs = [run_copies(_copies(network, moved, stop), step, target) for step in steps]
+    runs = [run_networks(_copies(network, moved, stop), step, target) for step in steps]
     ends = np.cumsum([0, *(len(each.times) for each in moved)])
     return [
         _judged(case, each, [_Part(run, int(ends[k])) for run in runs])
@@ -200,7 +200,7 @@ def _moved(case: Case, size: float, time_step: float) -> _Moved:
     return _Moved(shaped, times, np.tile(case.given.neurons, (len(copies), 1)), by)
 
 
-def _copies(network: Network, moved: Sequence[_Moved], stop: float) -> Copies:
+def _copies(network: Network, moved: Sequence[_Moved], stop: float) -> NetworkCopies:
     weights = tuple(
         np.concatenate(rows) for rows in zip(*(each.weights for each in moved), strict=True)
     )
@@ -209,7 +209,9 @@ def _copies(network: Network, moved: Sequence[_Moved], stop: float) -> Copies:
         np.concatenate([getattr(each, name).ravel() for each in moved])
         for name in ("times", "inputs")
     )
-    return Copies(network, weights, np.repeat(np.arange(len(events)), events), inputs, times, stop)
+    return NetworkCopies(
+        network, weights, np.repeat(np.arange(len(events)), events), inputs, times, stop
+    )
 
 
 def _judged(case: Case, moved: _Moved, parts: Sequence[_Part]) -> BrianGradient:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.arrays import Floats
-from ..engines.arrivals import Hearing
+from ..engines.arrivals import LayerInputs
 from ..engines.discrete import LayerState, Tested, parts_by_input
 from ..networks.drive import Drive
 from ..networks.network import Layer, Network
@@ -60,7 +60,7 @@ class Each:
         ]
         self.offs: list[Any] = [[] for _ in network.layers]
         self.moved, self.silence = (
-            Hearing(network, drive.n_samples),
+            LayerInputs(network, drive.n_samples),
             np.zeros((drive.n_samples, network.n_inputs)),
         )
 
@@ -134,7 +134,7 @@ class Ranges:
         ]
         self.limits = [np.zeros((drive.n_steps, layer.n_post)) for layer in network.layers]
         self.offs: list[Any] = [[] for _ in network.layers]
-        self.moved, self.silence = Hearing(network, 1), np.zeros((1, network.n_inputs))
+        self.moved, self.silence = LayerInputs(network, 1), np.zeros((1, network.n_inputs))
 
     def step(
         self,

@@ -20,7 +20,7 @@ from ..cards.traits import OPTIONS, UNSAID
 from ..core.arrays import Floats, Ints
 from ..core.errors import RefsimError, counted, listed
 from ..core.spikes import SpikeTrains
-from ..engines.arrivals import heard_by
+from ..engines.arrivals import received_by
 from ..engines.discrete import Discrete, LayerState, signed_sums
 from ..engines.following import Known
 from ..networks.connection import DRIVE
@@ -284,7 +284,7 @@ def _survivors(
     }
     with np.errstate(all="ignore"):  # a neuron that is none of the trial's may run away
         for step, heard in enumerate(
-            heard_by(network, index, drive.frames(), [each.sent for each in seen])
+            received_by(network, index, drive.frames(), [each.sent for each in seen])
         ):
             current = signed_sums(layer, heard)
             for switch, state in list(states.items()):

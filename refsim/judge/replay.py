@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.arrays import Floats, Ints
-from ..engines.arrivals import Hearing
+from ..engines.arrivals import LayerInputs
 from ..networks.drive import Drive
 from ..networks.network import Layer, Network
 from ..networks.recording import Recording
@@ -147,7 +147,7 @@ class _Block:
         """
         layers, drive = self.network.layers, self.drive
         rows = [self._empty(index, layer) for index, layer in enumerate(layers)]
-        hear = Hearing(self.network, drive.n_samples)
+        hear = LayerInputs(self.network, drive.n_samples)
         for step, frame in enumerate(drive.frames()):
             for index, row in enumerate(rows):
                 heard = hear(index, frame)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..cards.neuron import NeuronModel, so_far
 from ..core.arrays import Floats, Ints
-from ..engines.arrivals import Hearing
+from ..engines.arrivals import LayerInputs
 from ..engines.discrete import LayerState, Tested, parts_by_input
 from ..networks.connection import DRIVE
 from ..networks.drive import Draw
@@ -581,7 +581,7 @@ def distances_to_threshold(
     ]
     found = [Threshold(*(np.zeros(train.shape) for _ in range(3))) for train in spikes]
     # One routes what was sent, the other how far that may be off.
-    hear, moved = Hearing(network, len(samples)), Hearing(network, len(samples))
+    hear, moved = LayerInputs(network, len(samples)), LayerInputs(network, len(samples))
     silence = np.zeros((len(samples), network.n_inputs))
     for step, frame in enumerate(drive.frames()):
         for index, (layer, train, kept) in enumerate(zip(layers, spikes, found, strict=True)):
@@ -702,7 +702,7 @@ def _gamma(roundings: Floats, unit: float) -> Floats:
 def _inputs_by_step(reference: Recording, index: int, samples: Ints) -> list[NDArray[Any]]:
     """Return the input of a layer in each step, (n_samples, n_inputs)."""
     network, drive = reference.network, reference.drive.take(samples)
-    layer, hear, found = network.layers[index], Hearing(network, len(samples)), []
+    layer, hear, found = network.layers[index], LayerInputs(network, len(samples)), []
     # Only the layers that it receives from are looked up.
     sent = {
         source.layer: reference.spikes[source.layer].take(samples)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..core.arrays import Ints
 from ..core.claims import Claim, Verdict
 from ..core.errors import counted
-from ..engines.arrivals import heard_by
+from ..engines.arrivals import received_by
 from ..engines.discrete import LayerState, parts_by_input
 from ..networks.network import Layer
 from ..networks.recording import Recording
@@ -221,7 +221,7 @@ def _declared_events(layer: _Followed, samples: Ints) -> dict[str, NDArray[np.fl
     fired = trial.spikes[layer.index].take(samples).dense()
     found = {name: np.zeros(fired.shape) for name in layer.events}
     for step, heard in enumerate(
-        heard_by(trial.network, layer.index, drive.frames(), _sent(trial, samples))
+        received_by(trial.network, layer.index, drive.frames(), _sent(trial, samples))
     ):
         state.step(
             {name: heard @ part.weight.T + part.bias for name, part in parts.items()},
@@ -252,7 +252,7 @@ def _tipped(
     fired = trial.spikes[layer.index].take(samples).dense()
     found = {name: np.zeros(fired.shape, bool) for name in layer.events}
     for step, heard in enumerate(
-        heard_by(trial.network, layer.index, drive.frames(), _sent(trial, samples))
+        received_by(trial.network, layer.index, drive.frames(), _sent(trial, samples))
     ):
         # An event is 0 or 1: any error above 0 means that rounding can tip it.
         bounded.step({name: weigh(heard) for name, weigh in weighted.items()}, fired[:, step])

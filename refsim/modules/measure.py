@@ -23,7 +23,8 @@ from torch.overrides import TorchFunctionMode
 
 from ..core.arrays import Floats, first_wrong
 from ..core.errors import RefsimError, counted, first_line, listed
-from ..files.affine import agree, check_matrix_size, random_inputs, unit_answers
+from ..core.memory import check_matrix_room
+from ..files.affine import agree, random_inputs, unit_answers
 from .call import in_time, out_of_time, tensor_in
 from .find import POOLING, fault_of_answers, fault_of_weights, framework_of, neurons_of
 from .frameworks.framework import first, with_first
@@ -187,7 +188,7 @@ def measure_wiring(module: nn.Module, tried: DryRun) -> Wiring:
         biases = _biases(bench)
         # One source after another answers with unit inputs, all others with 0.
         for source, n in sizes.items():
-            _check_matrix_sizes(bench, source, n)
+            _check_matrix_rooms(bench, source, n)
             found = unit_answers(bench.respond(source), n)
             for number, answer in enumerate(found):
                 # Answers are ordered by step, and within a step by layer.
@@ -210,14 +211,14 @@ def sizes_of(tried: DryRun) -> dict[int, int]:
     }
 
 
-def _check_matrix_sizes(bench: "Bench", source: int, n: int) -> None:
+def _check_matrix_rooms(bench: "Bench", source: int, n: int) -> None:
     """Refuse a map whose matrix would not fit the memory; random numbers show which maps exist."""
     respond = bench.respond(source)
     for number, (answer, quiet) in enumerate(
         zip(respond(random_inputs(n)), respond(torch.zeros(1, n, dtype=torch.float64)), strict=True)
     ):
         if (answer != quiet).any():
-            check_matrix_size(
+            check_matrix_room(
                 answer.shape[1], n, bench.tried.parts[number % len(bench.tried.parts)].where
             )
 

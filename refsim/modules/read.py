@@ -16,7 +16,8 @@ from ..cards.neuron import NeuronModel, so_far
 from ..cards.read import load, switched
 from ..core.arrays import Floats
 from ..core.errors import RefsimError, listed, option
-from ..files.affine import agree, check_matrix_size, join_delays, random_inputs, unit_answers
+from ..core.memory import check_matrix_room
+from ..files.affine import agree, join_delays, random_inputs, unit_answers
 from ..networks.connection import Connection
 from ..networks.network import Network, positive_time
 from .call import Answer
@@ -253,7 +254,7 @@ def _sources_of_output(bench: Bench) -> list[tuple[int, int]]:
                 _gave(bench, {source: [x] * bench.steps}, len(x)), quiet, strict=True
             )
         ):
-            check_matrix_size(_answer(bench).n, n, "module: what it gives")
+            check_matrix_room(_answer(bench).n, n, "module: what it gives")
             found.append((source, n))
     return found
 

@@ -14,8 +14,7 @@ from ..core.errors import RefsimError
 from ..pytorch.base import autocast_in_use, no_autocast, widened
 from ..pytorch.delay import AxonalDelay
 from ..pytorch.layers import Neuron, reset
-from ..pytorch.more_layers import SRMSlayer
-from ..pytorch.srm_steps import alpha_function
+from ..pytorch.srm import SRMSlayer, alpha_function
 
 
 def over_steps(module: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -1,12 +1,19 @@
-"""The PyTorch side: steps written by hand, thin modules, surrogate gradients, the engine on trial,
-and the bridge.
+"""The PyTorch side: neurons as steps written by hand, thin layers over them, and their training.
+
+A family of neurons has one file with its steps and its layers. Beside them stand surrogate
+gradients, learnt delays, weights on a grid, and the losses. The engine ``Torch``, the bridge to
+other frameworks and ``over_steps`` need these layers and are made in other rooms; they are
+reachable from here.
 """
 
 import importlib
-from typing import Any
 
+from .adaptive import ALIF, GLIF3, GLIF5, MAT2, RF, AdEx, AdLIF, AdRF, Izhikevich, RFIz
+from .biophysical import HH, FitzHughNagumo, HHTraub, MorrisLecar, WangBuzsaki
+from .chance import Bernoulli, PoissonEscape, SRM0Escape, SSNNComposite
 from .delay import AxonalDelay
-from .layers import (
+from .layers import reset
+from .leaky import (
     EIF,
     IF,
     LI,
@@ -15,49 +22,17 @@ from .layers import (
     QIF,
     SRIF,
     SRIFMPR,
-    Bernoulli,
     CubaLIF,
     LIFDecay,
     LIFExp,
     LIFRefractory,
-    PoissonEscape,
-    SRM0Escape,
-    SSNNComposite,
-    reset,
 )
-from .more_layers import (
-    ALIF,
-    GLIF3,
-    GLIF5,
-    HH,
-    MAT2,
-    RF,
-    AdEx,
-    AdLIF,
-    AdRF,
-    AdRFLoihi,
-    AlifLoihi,
-    CubaLoihi,
-    FitzHughNagumo,
-    HHTraub,
-    Izhikevich,
-    MorrisLecar,
-    ReadoutLast,
-    ReadoutMax,
-    ReadoutMean,
-    ReadoutSum,
-    RFIz,
-    RFIzLoihi,
-    RFLoihi,
-    SigmaDelta,
-    SRMAlpha,
-    SRMSlayer,
-    WangBuzsaki,
-)
+from .loihi import AdRFLoihi, AlifLoihi, CubaLoihi, RFIzLoihi, RFLoihi, SigmaDelta
 from .quantise import Grid, quantise
+from .readout import ReadoutLast, ReadoutMax, ReadoutMean, ReadoutSum
+from .srm import SRMAlpha, SRMSlayer
 
-# Public names of this room that are made in rooms which need its layers; each is imported when it
-# is first used.
+# Public names that are made in rooms which need these layers; each is imported at its first use.
 _ELSEWHERE = {
     "Torch": "..engines.pytorch",
     "bridge": "..bridge",
@@ -118,8 +93,8 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a name that is made further on."""
+def __getattr__(name: str) -> object:
+    """Import a name that is made in another room."""
     if name not in _ELSEWHERE:
         raise AttributeError(f"module 'refsim.pytorch' has no attribute {name!r}")
     home = importlib.import_module(_ELSEWHERE[name], __name__)

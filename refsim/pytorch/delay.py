@@ -1,6 +1,6 @@
 """Axonal delays that are learnt.
 
-The spikes of a channel arrive whole steps later, and how many is a parameter with a gradient.
+The spikes of a channel arrive whole steps later. How many steps is a parameter with a gradient.
 """
 
 import torch
@@ -11,19 +11,23 @@ from ..core.errors import RefsimError
 
 
 class AxonalDelay(nn.Module):
-    """Hold back each channel by whole steps, y(t) = x(t - floor(d)) with zeros before the first
-    step; one step a call.
+    """Delay each channel by whole steps, y(t) = x(t - floor(d)), one step a call.
 
-    Put it behind a layer of neurons, or in front of the first Linear: a bias that it held back
-    would come late.
+    Zeros come before the first step. Put it behind a layer of neurons, or in front of the first
+    Linear: a bias that it delayed would come late.
 
     Parameters
     ----------
     channels : int
         Length of axis 1 of the input, (batch, channels, ...).
     maximum : int, steps
-        d is held in [0, maximum].
+        d stays in [0, maximum].
     start : float or Tensor (channels,), steps
+
+    Raises
+    ------
+    RefsimError
+        For a number of channels or steps below 1, or a start outside [0, maximum].
 
     Attributes
     ----------
@@ -85,6 +89,7 @@ class AxonalDelay(nn.Module):
                 f"AxonalDelay: holds {tuple(self.before.shape)}, but its input is "
                 f"{tuple(x.shape)}; call refsim.reset(module) between batches."
             )
+        # The newest frame stands first, so that its index is its age in steps.
         frames = torch.cat([x[None], self.past])
         y = frames.gather(0, _along(self.steps(), x).expand_as(x)[None])[0]
         self.past, before = frames[:-1], self.before
@@ -92,8 +97,9 @@ class AxonalDelay(nn.Module):
         return self._declared(y, before, x)
 
     def over_steps(self, x: Tensor) -> Tensor:
-        """Return what arrives in all steps of a record, (step, batch, channels, ...), of the same
-        shape; a record held by `forward` stays as it is.
+        """Return what arrives in all steps of a record, (step, batch, channels, ...).
+
+        The result has the shape of the input. The record that `forward` keeps stays as it is.
         """
         self._check(x[0])
         self._put_back()

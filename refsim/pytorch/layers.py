@@ -1,4 +1,9 @@
-"""Thin modules over the steps: put them behind a Linear, train, and hand the module to refsim."""
+"""The base of all layers: neurons of one card, one step a call, and their reset.
+
+A layer is a thin module over a hand-written step. Put it behind a Linear, train, and hand the
+module to refsim. The layers themselves stand beside their steps, in the file of their family:
+``leaky``, ``adaptive``, ``biophysical``, ``srm``, ``loihi``, ``readout`` and ``chance``.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +16,8 @@ from ..cards.neuron import NeuronModel
 from ..cards.read import load, warn
 from ..core.errors import RefsimError
 from ..networks.network import positive_time
-from .base import autocast_in_use, no_autocast, stepped, widened
+from .base import Constants, State, Stepped, autocast_in_use, no_autocast, stepped, widened
 from .delay import AxonalDelay
-from .steps import STEPS
 from .surrogate import Fire, spike_function
 
 
@@ -33,8 +37,16 @@ class Neuron(nn.Module):
     **parameters
         Values in place of the card's.
 
+    Raises
+    ------
+    RefsimError
+        For a parameter that the card does not have or refuses, or where ``dt`` is needed and
+        missing.
+
     Attributes
     ----------
+    card : str
+        Of the class: the name of its card.
     state : dict of str to Tensor, or None
         States after the last step, by name.
     draw : function or None
@@ -45,6 +57,11 @@ class Neuron(nn.Module):
     """
 
     card = ""
+
+    @staticmethod
+    def step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
+        """Advance by one step; each layer has the hand-written step of its card."""
+        raise NotImplementedError
 
     def __init__(
         self,
@@ -72,10 +89,26 @@ class Neuron(nn.Module):
         return None if self.state is None else self.state[self.model.membrane]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Advance by one step: input (batch, neurons) to spikes (batch, neurons), or to what they
-        carry; of a readout to its membrane.
+        """Advance by one step.
 
-        Under `torch.autocast` the input is taken in its short dtype and all else stays float32, as
+        Parameters
+        ----------
+        x : Tensor (batch, neurons)
+            Input of this step, in the input unit of the card.
+
+        Returns
+        -------
+        Tensor (batch, neurons)
+            Spikes, or what they carry; of a readout its membrane.
+
+        Raises
+        ------
+        RefsimError
+            Where the batch has another shape than the states that are kept.
+
+        Notes
+        -----
+        Under `torch.autocast` the input comes in its short dtype and all else stays float32, as
         PyTorch does it with what adds up: a membrane of eight bits would forget small inputs, and
         fire other spikes.
         """
@@ -85,31 +118,38 @@ class Neuron(nn.Module):
             return self._step(widened(x))
 
     def _step(self, x: Tensor) -> Tensor:
+        # At the start of a record the states take the shape of the first input.
         state = (
             {name: torch.full_like(x, entry.start) for name, entry in self.model.stepped.items()}
             if self.state is None
             else self.state
         )
-        held = next(iter(state.values())).shape
-        if held != x.shape:
+        shape = next(iter(state.values())).shape
+        if shape != x.shape:
             raise RefsimError(
-                f"{type(self).__name__}: holds the membranes of {tuple(held)}, but its input is "
+                f"{type(self).__name__}: holds the membranes of {tuple(shape)}, but its input is "
                 f"{tuple(x.shape)}; call refsim.reset(module) between batches."
             )
+        # A run on trial brings its own random numbers, so that every engine draws the same.
         drawn = (
             {name: torch.rand_like(x) for name in self.model.draws}
             if self.draw is None
             else self.draw()
         )
-        step, constants = STEPS[self.card], self.now() | drawn
         spikes, self.seen, self.state = stepped(
-            step, x, state, constants, self.fire, detach_reset=self.detach_reset
+            self.step,
+            x,
+            state,
+            {**self.now(), **drawn},
+            self.fire,
+            detach_reset=self.detach_reset,
         )
         self.fired = spikes
+        # A readout gives a state; so does a neuron whose spikes carry a number.
         output = self.model.discrete.readout or self.model.discrete.payload
         return self.state[output] if output else spikes
 
-    def now(self) -> dict[str, Any]:
+    def now(self) -> Constants:
         """Return the constants of this step; a neuron that learns some of them gives tensors."""
         return self.constants
 
@@ -124,122 +164,6 @@ class Neuron(nn.Module):
         )
 
 
-class IF(Neuron):
-    """Integrate-and-fire, hard reset: card ``if``."""
-
-    card = "if"
-
-
-class LIF(Neuron):
-    """Leaky integrate-and-fire, form A: card ``lif``."""
-
-    card = "lif"
-
-
-class LIFDecay(Neuron):
-    """Leaky integrate-and-fire, form B: card ``lif_decay``."""
-
-    card = "lif_decay"
-
-
-class SRIF(Neuron):
-    """Soft-reset integrate-and-fire: card ``srif``."""
-
-    card = "srif"
-
-
-class SRIFMPR(Neuron):
-    """SRIF behind the membrane potential rectifier: card ``srif_mpr``."""
-
-    card = "srif_mpr"
-
-
-class LIFRefractory(Neuron):
-    """Leaky integrate-and-fire with an absolute refractory period: card ``lif_refractory``."""
-
-    card = "lif_refractory"
-
-
-class LI(Neuron):
-    """Leaky integrator, a readout without spikes; its output is its membrane: card ``li``."""
-
-    card = "li"
-
-
-class EIF(Neuron):
-    """Exponential integrate-and-fire, in volts: card ``eif``."""
-
-    card = "eif"
-
-
-class CubaLIF(Neuron):
-    """Leaky integrate-and-fire behind an exponential synapse: card ``cuba_lif``."""
-
-    card = "cuba_lif"
-
-
-class LIFExp(Neuron):
-    """Leaky integrate-and-fire behind an exponential synapse, solved exactly between spikes.
-
-    Card ``lif_exp``. Give it ``dt``.
-    """
-
-    card = "lif_exp"
-
-
-class QIF(Neuron):
-    """Quadratic integrate-and-fire, in volts: card ``qif``."""
-
-    card = "qif"
-
-
-class Bernoulli(Neuron):
-    """Memoryless neuron whose clipped input is its chance: card ``bernoulli``."""
-
-    card = "bernoulli"
-
-
-class SRM0Escape(Neuron):
-    """Spike response model with escape noise: card ``srm0_escape``."""
-
-    card = "srm0_escape"
-
-
-class SSNNComposite(Neuron):
-    """Composite stochastic neuron, a reconstruction: card ``ssnn_composite``."""
-
-    card = "ssnn_composite"
-
-
-class PLIF(Neuron):
-    """Leaky integrate-and-fire whose leak is learnt: card ``plif``.
-
-    ``w`` is a parameter of the module, 1/tau = sigmoid(w).
-    """
-
-    card = "plif"
-
-    def __init__(
-        self, surrogate: str | Fire | None = "rectangle", *, w: float = 0.0, **options: Any
-    ) -> None:
-        super().__init__(surrogate, w=w, **options)
-        self.w = nn.Parameter(torch.tensor(float(w)))
-
-    def now(self) -> dict[str, Any]:
-        """Return the constants, with the share of the present w."""
-        return self.constants | {"w": self.w, "share": torch.sigmoid(self.w)}
-
-    def declared(self) -> NeuronModel:
-        """Return the card with the present w."""
-        return self.model.with_parameters(w=float(self.w.detach()))
-
-
-class PoissonEscape(Neuron):
-    """Poisson neuron with an exponential rate: card ``poisson_escape``."""
-
-    card = "poisson_escape"
-
-
 def _duration(model: NeuronModel, dt: object) -> float:
     if dt is not None:
         return positive_time(dt, f"layer of '{model.name}': dt")
@@ -252,8 +176,8 @@ def _duration(model: NeuronModel, dt: object) -> float:
 
 def reset(module: nn.Module) -> None:
     """Put all neurons of a module back to their start, and empty its delays."""
-    for part in module.modules():
-        if isinstance(part, AxonalDelay):
-            part.forget()
-        if isinstance(part, Neuron):
-            part.state = part.seen = part.fired = None
+    for layer in module.modules():
+        if isinstance(layer, AxonalDelay):
+            layer.forget()
+        if isinstance(layer, Neuron):
+            layer.state = layer.seen = layer.fired = None

@@ -1,6 +1,6 @@
-"""Weights on a grid while they are trained.
+"""Weights on a grid while they are trained, as a chip of few bits can store them.
 
-Rounded forward, straight through backward, as what a chip with few bits can hold.
+They are rounded forward, and the gradient passes straight through backward.
 """
 
 import math
@@ -14,8 +14,9 @@ from ..core.errors import RefsimError
 
 
 class Grid(nn.Module):
-    """A parametrisation: the nearest multiple of a step in a range, of two equally near the even
-    one.
+    """A parametrisation: the nearest multiple of a step, within a range.
+
+    Of two multiples that are equally near, the even one is taken.
 
     Parameters
     ----------
@@ -51,14 +52,13 @@ class Grid(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight on the grid, of the same shape and dtype."""
-        held: Tensor = _Held.apply(weight, self.step, self.first, self.last)  # type: ignore[no-untyped-call]
-        return held
+        rounded: Tensor = _OnGrid.apply(  # type: ignore[no-untyped-call]
+            weight, self.step, self.first, self.last
+        )
+        return rounded
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """Return what is trained in place of a weight.
-
-        The weight itself, with what the grid leaves out.
-        """
+        """Return what is trained in place of a weight: the weight itself, not yet rounded."""
         return weight
 
     def extra_repr(self) -> str:
@@ -66,11 +66,8 @@ class Grid(nn.Module):
         return f"step={self.step:g}, low={self.first * self.step:g}, high={self.last * self.step:g}"
 
 
-class _Held(torch.autograd.Function):
-    """The nearest point of the grid.
-
-    Backward straight through, but not further out of the range.
-    """
+class _OnGrid(torch.autograd.Function):
+    """Round to the grid; backward pass the gradient on, unless it leads further out of range."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, step: float, first: int, last: int) -> Tensor:
@@ -91,10 +88,15 @@ def quantise(
 ) -> nn.Module:
     """Put the weights of all Linear and Conv layers of a module on a grid, and return the module.
 
-    Biases stay as they are.
-
-    The bridge reads the weights on the grid.
+    Biases stay as they are. The bridge reads the weights on the grid.
     `torch.nn.utils.parametrize.remove_parametrizations(layer, "weight")` keeps them for good.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Changed in place.
+    step, low, high : float
+        The grid, as `Grid` has it.
 
     Raises
     ------

@@ -1,10 +1,9 @@
-"""Surrogate gradients: a hard step forward, a smooth stand-in backward.
+"""Surrogate gradients: a hard step forward, and the slope of a smooth function backward.
 
-All act on the distance ``x`` to threshold.
-
-A surrogate says what the derivative of a spike by x is taken to be, and nothing else: whether a
-reset passes a gradient on is the neuron's choice (``detach_reset``), and no surrogate detaches
-anything by itself.
+A surrogate states the derivative of a spike by x, the distance to threshold, and nothing else:
+whether a reset passes a gradient on is the neuron's choice (``detach_reset``), and no surrogate
+detaches anything by itself. First the table of all surrogates, then the functions that make a
+spike with one, last the table in Markdown.
 """
 
 import math
@@ -30,7 +29,7 @@ class Surrogate:
     title : str
         Its name in the literature.
     formula : str
-        The derivative as an expression in x and the parameters; a test holds it against
+        The derivative as an expression in x and the parameters; a test compares it with
         `derivative`.
     parameters : dict of str to float
         Its parameters with their defaults, all positive.
@@ -166,8 +165,7 @@ SURROGATES: dict[str, Surrogate] = {
         False,
         (
             "InfLoR-SNN, Guo et al. 2022, Eq. 10 at v_th 0.5: the rectifier's slope where the "
-            "clamp "
-            "is 1; equal to dspike with slope 3"
+            "clamp is 1; equal to dspike with slope 3"
         ),
     ),
 }
@@ -223,12 +221,23 @@ def spike_function(name: str | Fire | None, **parameters: float) -> Fire:
     return partial(spike, derivative=derivative_of(name, **parameters))
 
 
-_LARGEST = 1e100  # parameter; its square is a number still
+_LARGEST = 1e100  # of a parameter: its square is still finite
 
 
 def derivative_of(name: str, **parameters: float) -> Callable[[Tensor], Tensor]:
-    """Return what the named surrogate takes for the derivative of a spike, a function of the
-    distance to threshold.
+    """Return the derivative of a spike by the named surrogate, a function of the distance.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``SURROGATES``.
+    **parameters : float, positive
+        In place of the surrogate's own.
+
+    Raises
+    ------
+    RefsimError
+        For a parameter that is not known, or not positive.
     """
     known = SURROGATES[name].parameters
     if unknown := set(parameters) - set(known):
@@ -254,7 +263,7 @@ def spike(x: Tensor, derivative: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def heaviside(x: Tensor) -> Tensor:
-    """Spike where x >= 0; no gradient. What a trained network does when it is only run."""
+    """Spike where x >= 0, without a gradient, as for a trained network that is only run."""
     return (x >= 0).to(x.dtype)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ...core.arrays import Floats
 from ...core.errors import RefsimError, crash, listed
-from ...engines.arrivals import Hearing
+from ...engines.arrivals import LayerInputs
 from ...engines.pytorch import DTYPES, Torch, WeightedSum, checked_device, constants_on, states_like
 from ...modules.call import in_time
 from ...modules.frameworks.framework import first
@@ -334,7 +334,7 @@ class StepsTrial:
         Its gradient by what arrives, times what the direction adds to that.
         """
         generator, found = np.random.default_rng(seed), []
-        hear, heard = Hearing(self.network, len(inputs)), []
+        hear, heard = LayerInputs(self.network, len(inputs)), []
         for step in range(inputs.shape[1]):
             row = []
             for index, layer in enumerate(self.network.layers):

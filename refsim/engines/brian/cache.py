@@ -1,8 +1,7 @@
-"""The folder of compiled programs: where it is and whose it is.
+"""The cache of compiled programs: one folder, which is its owner's alone since its content is run.
 
-What lies in it is run, so it is its owner's alone.
-
-The compiled programs: whole or made anew, locked while they are made or run, and kept small.
+First where the folder is and whose it is, then errors of a full disk. Then the programs: complete
+or made anew, locked while they are made or run, and removed when they grow too many.
 """
 
 import contextlib
@@ -20,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from ...core.errors import RefsimError
 
@@ -36,8 +35,8 @@ _INSIDE = "refsim-cache"  # a folder of refsim's own, in one that holds somethin
 def cache_folder() -> Path:
     """Return the folder of compiled programs, made where absent.
 
-    REFSIM_CACHE names it; else it is `refsim` in the user's cache folder, and where that cannot be
-    written (a home that is read-only) a folder of the user's own beside the temporary files.
+    REFSIM_CACHE names it; otherwise it is `refsim` in the user's cache folder. Where that cannot
+    be written (a home that is read-only) it is a folder of the user beside the temporary files.
 
     Raises
     ------
@@ -53,7 +52,8 @@ def cache_folder() -> Path:
         if usual is not None:
             return _own_part(usual)
     except _Unwritable:
-        # A home that is read-only; a folder that others could have filled is an error and goes on.
+        # A home may be read-only. A folder that others could have filled is another error, which
+        # is raised.
         pass
     beside = Path(tempfile.gettempdir()) / f"refsim-cache-{os.geteuid()}"
     if beside.is_symlink():
@@ -65,9 +65,9 @@ def cache_folder() -> Path:
 
 
 def _own_part(path: Path) -> Path:
-    """Return a folder, or, where it holds what is not refsim's, a folder of refsim's in it.
+    """Return a folder, or where it holds files of others, a folder of refsim's in it.
 
-    What lies beside is neither touched nor removed.
+    Those files are neither touched nor removed.
     """
     if not _has_strangers(path):
         return private_folder(path)
@@ -79,8 +79,9 @@ def _own_part(path: Path) -> Path:
 
 
 def _has_strangers(path: Path) -> bool:
-    """Return whether a folder is there that has something in it, but not refsim's mark, which is
-    the first thing that refsim writes.
+    """Return whether a folder has files in it but not refsim's mark.
+
+    The mark is the first file that refsim writes.
     """
     try:
         return any(path.iterdir()) and not (path / _MARK).is_file()
@@ -91,7 +92,7 @@ def _has_strangers(path: Path) -> bool:
 def mark(path: Path) -> None:
     """Leave refsim's mark in a folder, before anything else."""
     if not (path / _MARK).is_file():
-        # Who cannot write it can write nothing else either, and hears of that.
+        # Where it cannot be written nothing else can, and that is reported.
         with contextlib.suppress(OSError):
             (path / _MARK).write_text(_SAYS, "utf-8")
 
@@ -104,12 +105,10 @@ def unmark(path: Path) -> None:
 
 
 def _whole_path(named: str) -> Path:
-    """Return a folder's path from the root on.
-
-    A program is started in the folder of its run, not in ours.
-    """
+    """Return a folder's path from the root on, since a program is started in another folder."""
     try:
-        return Path(named).expanduser().absolute()  # where no shell has turned ~ into the home
+        # There may have been no shell that turned ~ into the home.
+        return Path(named).expanduser().absolute()
     except RuntimeError:
         raise RefsimError(
             f"REFSIM_CACHE: there is no home {named.split('/')[0]} for {named!r}; write the "
@@ -118,7 +117,7 @@ def _whole_path(named: str) -> Path:
 
 
 class _Unwritable(RefsimError):
-    """A folder that cannot be made or written, where another one will do."""
+    """A folder cannot be made or written, and another one may take its place."""
 
 
 def _usual_folder() -> Path | None:
@@ -130,8 +129,12 @@ def _usual_folder() -> Path | None:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only its owner can enter, or take the one that is there if nobody else
-    could have written to it.
+    """Return a folder that only its owner can enter, made where absent.
+
+    Raises
+    ------
+    RefsimError
+        Where it cannot be made or written, or others could have written to it.
     """
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -143,6 +146,7 @@ def private_folder(path: Path) -> Path:
         raise _Unwritable(
             f"the folder for compiled networks, {path}, cannot be made ({error.strerror}). {CURE}"
         ) from None
+    # It must be ours before anything else is done with it.
     mode = _check_alone(path, facts)
     if not os.access(path, os.W_OK | os.X_OK):
         raise _Unwritable(f"the folder for compiled networks, {path}, cannot be written. {CURE}")
@@ -159,10 +163,7 @@ def private_folder(path: Path) -> Path:
 
 
 def _check_alone(path: Path, facts: os.stat_result) -> int:
-    """Refuse a folder of somebody else, or one into which others could have put programs.
-
-    Return its mode.
-    """
+    """Return the mode of a folder, and refuse one into which others could have put programs."""
     if facts.st_uid != os.geteuid():
         raise RefsimError(
             f"the folder for compiled networks, {path}, belongs to another user (number "
@@ -184,7 +185,7 @@ def explained_disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # NumPy's tofile, where it cannot write all, says so without a number
+        # NumPy's tofile raises without an error number where it cannot write everything.
         if error.errno not in (
             errno.ENOSPC,
             errno.EDQUOT,
@@ -214,18 +215,15 @@ _AT_ONCE = fcntl.LOCK_EX | fcntl.LOCK_NB  # or not at all
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled program: its folder, size in bytes and when it was last used (seconds since 1970)."""
+    """A compiled program: folder, size in bytes, and last use in seconds since 1970."""
 
     folder: Path
     size: int
     used: float
 
 
-def seal(folder: Path, **facts: Any) -> None:
-    """Write the manifest of a finished program.
-
-    The checksum of each of its files, and other facts.
-    """
+def seal(folder: Path, **facts: object) -> None:
+    """Write the manifest of a finished program: the checksum of each file, and other facts."""
     sums = {
         os.fspath(path.relative_to(folder)): digest(path)
         for path in sorted(folder.rglob("*"))
@@ -235,10 +233,7 @@ def seal(folder: Path, **facts: Any) -> None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Return whether a program is there with all its files undamaged.
-
-    One that is not is made anew.
-    """
+    """Return whether a program is there with all its files undamaged."""
     try:
         files = json.loads((folder / _MANIFEST).read_text("utf-8"))["files"]
         return "main" in files and all(
@@ -254,16 +249,16 @@ def digest(path: Path) -> str:
 
 
 def _locked(name: str, how: int) -> TextIO:
-    """Return an open file that holds a lock until it is closed, or its holder ends in whatever way.
+    """Return an open file with a lock, which ends when the file is closed or the process ends.
 
-    ``KEY.lock`` is held by who makes a program, ``KEY.use`` by all who run it, so that a repair
-    need not wait for them.
+    A process that makes a program locks ``KEY.lock``, and all that run it lock ``KEY.use``, so that
+    a repair need not wait for them.
     """
     path = cache_folder() / name
     mark(path.parent)
     while True:
         try:
-            file = open(path, "w")  # noqa: SIM115 - it stays open as long as the lock is held
+            file = open(path, "w")  # noqa: SIM115 - it stays open as long as the lock lasts
         except OSError as error:
             raise RefsimError(
                 f"the lock of a compiled network, {path}, cannot be opened ({error.strerror}); "
@@ -276,29 +271,24 @@ def _locked(name: str, how: int) -> TextIO:
         except BaseException:
             file.close()
             raise
-        # The lock was removed while we waited for it: who comes next would not see ours.
+        # The file was removed while we waited, and the next process would not see our lock.
         file.close()
 
 
 @contextlib.contextmanager
-def alone(key: str) -> Iterator[None]:
-    """Hold a lock, so that of several processes one compiles and the others wait.
-
-    The system drops it with its holder.
-    """
+def compile_lock(key: str) -> Iterator[None]:
+    """Lock a program's key, so that of several processes one compiles and the others wait."""
     with _locked(f"{key}.lock", fcntl.LOCK_EX):
         yield
 
 
-def held(make: Callable[[], Path]) -> tuple[Path, TextIO]:
-    """Return a program's folder and an open file.
-
-    Nobody removes the program before the file is closed.
+def locked_program(make: Callable[[], Path]) -> tuple[Path, TextIO]:
+    """Return a program's folder, and an open file whose lock keeps others from removing it.
 
     Parameters
     ----------
     make : function () -> folder
-        Finds or compiles the program; called again where it was removed before it could be held.
+        Finds or compiles the program; called again where it was removed before it was locked.
     """
     while True:
         folder = make()
@@ -309,10 +299,7 @@ def held(make: Callable[[], Path]) -> tuple[Path, TextIO]:
 
 
 def clear_away(path: Path) -> None:
-    """Remove what is there, if it can be removed.
-
-    A folder, or a file or link that somebody put in its place.
-    """
+    """Remove a folder, or a file or link in its place, if it can be removed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -327,13 +314,11 @@ def touch(folder: Path) -> None:
 
 
 def programs() -> list[Program]:
-    """Return the programs, the least recently used first.
-
-    What somebody else put beside them is none.
-    """
+    """Return the programs, the least recently used first, and no other files beside them."""
     found = []
     for folder in _named(_NAME):
-        with contextlib.suppress(OSError):  # another process may be removing it
+        # Another process may be removing it now.
+        with contextlib.suppress(OSError):
             if (folder / _MANIFEST).is_file() and not folder.is_symlink():
                 size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
                 found.append(Program(folder, size, folder.stat().st_mtime))
@@ -357,10 +342,14 @@ def largest_size() -> int:
 
 
 def keep_small(largest: int | None = None) -> None:
-    """Remove the least recently used programs above a size, and what a killed process left behind a
-    day ago.
+    """Remove the least recently used programs above a size, and what kills left a day ago.
 
     A program that is being made or run stays.
+
+    Parameters
+    ----------
+    largest : int, optional
+        Bytes that are kept, by default those of `largest_size`.
     """
     limit, there = largest_size() if largest is None else largest, programs()
     total = sum(program.size for program in there)
@@ -378,7 +367,10 @@ def keep_small(largest: int | None = None) -> None:
 def clear() -> tuple[int, int]:
     """Remove all programs, and nothing that refsim did not make.
 
-    Return how many were removed, and how many stay because they are in use.
+    Returns
+    -------
+    removed, kept : int
+        Programs that are gone, and programs that stay because they are in use.
     """
     gone = [_remove(program.folder) for program in programs()]
     for left in _named(_LEFT):
@@ -393,7 +385,7 @@ def clear() -> tuple[int, int]:
 
 
 def _remove(folder: Path) -> bool:
-    """Remove a program unless it is in use; in one move, so that nobody finds half of it."""
+    """Remove a program unless it is in use, in one move, so that nobody finds half of it."""
     try:
         with _locked(f"{folder.name}.lock", _AT_ONCE), _locked(f"{folder.name}.use", _AT_ONCE):
             if strangers := _strangers(folder):
@@ -408,9 +400,9 @@ def _remove(folder: Path) -> bool:
 
 
 def _strangers(folder: Path) -> set[Path]:
-    """Return the files in a program's folder that its manifest does not name.
+    """Return the files of others in a program's folder, those that its manifest does not name.
 
-    None where it names nothing.
+    Without a manifest that can be read there are none.
     """
     try:
         files = json.loads((folder / _MANIFEST).read_text("utf-8"))["files"]
@@ -421,9 +413,7 @@ def _strangers(folder: Path) -> set[Path]:
 
 
 def _remove_but(folder: Path, strangers: set[Path]) -> None:
-    """Remove a program's files, the manifest first, and leave those of somebody else where they
-    are.
-    """
+    """Remove a program's files, the manifest first, and leave those of others where they are."""
     for path in (folder / _MANIFEST, *folder.rglob("*")):
         if path not in strangers and (path.is_symlink() or not path.is_dir()):
             with contextlib.suppress(OSError):

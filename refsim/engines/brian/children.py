@@ -1,6 +1,6 @@
-"""Programs that do not outlive us, and folders that do not either.
+"""Programs that do not outlive this process, and folders that do not either.
 
-Both survive no kill of their owner for long.
+Where this process is killed, a program ends at once, and the next run removes the folder.
 """
 
 import contextlib
@@ -14,13 +14,13 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ...core.errors import RefsimError
 
-# The shell leads a group of its own. It waits for the program; a watcher beside it waits for the
-# end of its input, which comes when we end, in whatever way, and ends the whole group. No other
-# means works on every system and for grandchildren.
+# The shell leads a group of its own and waits for the program. A watcher beside it waits for the
+# end of its input, which comes when this process ends in whatever way, and then ends the whole
+# group. No other means works on every system and for grandchildren.
 _GUARD = """exec 3<&0
 (read -r _ <&3; kill -9 -$$) & watcher=$!
 "$@" </dev/null 3<&-
@@ -32,10 +32,20 @@ _ALIVE, _SAYS = "alive", "The files of a run of refsim, which removes them.\n"
 
 
 @contextlib.contextmanager
-def child(words: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[Any]"]:
+def child(words: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
     """Start a program that ends with the block, and with this process even where that is killed.
 
-    See `exit_code`.
+    Parameters
+    ----------
+    words : sequence of str
+        The program and its arguments.
+    **options
+        For `subprocess.Popen`.
+
+    Yields
+    ------
+    subprocess.Popen
+        `exit_code` reads its exit code.
     """
     process = subprocess.Popen(
         ["/bin/sh", "-c", _GUARD, "sh", *words],
@@ -54,11 +64,8 @@ def child(words: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[An
         process.stdin.close()
 
 
-def wait(process: "subprocess.Popen[Any]", seconds: float) -> None:
-    """Wait for a child's end, at most so long.
-
-    Linux tells of it at once, elsewhere it is asked for again and again.
-    """
+def wait(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Wait for a child's end, at most so long; Linux tells of it at once."""
     if not hasattr(os, "pidfd_open"):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
@@ -72,16 +79,17 @@ def wait(process: "subprocess.Popen[Any]", seconds: float) -> None:
         os.close(end)
 
 
-def exit_code(process: "subprocess.Popen[Any]") -> int:
+def exit_code(process: "subprocess.Popen[bytes]") -> int:
     """Return a child's exit code, negative where a signal ended it."""
     code = process.wait()
-    return 128 - code if code > 128 else code  # a shell tells of a signal in its own way
+    # A shell adds 128 to the number of a signal.
+    return 128 - code if code > 128 else code
 
 
 class Scratch:
-    """A folder for the files of a run.
+    """A folder for the files of a run, removed with this object.
 
-    It goes with this object; where its owner was killed, the next run removes it.
+    Where this process is killed, the next run removes it.
 
     Attributes
     ----------
@@ -90,19 +98,21 @@ class Scratch:
 
     def __init__(self) -> None:
         try:
-            sweep()
-            made = Path(tempfile.mkdtemp(prefix="refsim-new-"))
+            remove_left_over()
+            new = Path(tempfile.mkdtemp(prefix="refsim-new-"))
         except FileNotFoundError as error:
             raise RefsimError(
                 f"there is no folder for temporary files ({error.strerror}); name one with some "
                 "room in TMPDIR."
             ) from None
-        lock = open(made / _ALIVE, "w")  # noqa: SIM115 - open as long as we live
+        # The lock shows that the owner is alive; the system drops it with the process.
+        lock = open(new / _ALIVE, "w")  # noqa: SIM115 - open as long as we live
         lock.write(_SAYS)
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        self.path = made.with_name(made.name.replace("refsim-new-", _PREFIX))
-        made.rename(self.path)  # locked before it has the name that others look for
+        # Renamed only now, so that the folder is locked before others look for its name.
+        self.path = new.with_name(new.name.replace("refsim-new-", _PREFIX))
+        new.rename(self.path)
         self._finalizer = weakref.finalize(self, _remove, self.path, lock)
 
     def close(self) -> None:
@@ -118,15 +128,13 @@ class Scratch:
         self.close()
 
 
-def _remove(path: Path, lock: Any) -> None:
+def _remove(path: Path, lock: TextIO) -> None:
     _clear(path)
     lock.close()
 
 
 def _clear(path: Path) -> None:
-    """Remove the folder of a run, its mark last, so that what a kill leaves of it still tells whose
-    it is.
-    """
+    """Remove the folder of a run, its mark last, so that what a kill leaves is still known."""
     with contextlib.suppress(OSError):
         for entry in path.iterdir():
             if entry.is_dir() and not entry.is_symlink():
@@ -137,14 +145,13 @@ def _clear(path: Path) -> None:
         path.rmdir()
 
 
-def sweep() -> None:
-    """Remove the folders of runs whose process has ended without doing so, and no folder that
-    others have called so.
-    """
+def remove_left_over() -> None:
+    """Remove the folders of runs whose process was killed, and no folder of anybody else."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             if left.is_symlink() or left.lstat().st_uid != os.geteuid():
                 continue
+            # The lock can be taken only where its owner has ended.
             with open(left / _ALIVE) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if lock.read() == _SAYS:

@@ -1,8 +1,7 @@
-"""Two translation units instead of one a code object.
+"""Compile a network once with Brian2's C++ standalone, and keep the program.
 
-Most of a compiler's time goes into reading the same headers again.
-
-Compile a network once with Brian2's C++ standalone, and keep the program.
+First two translation units instead of one a code object, because most of a compiler's time goes
+into reading the same headers again. Then the program: its key, its folder, its compilation.
 """
 
 import functools
@@ -12,16 +11,15 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from ...cards.neuron import NeuronModel
 from ...core.errors import RefsimError
 from ...networks.network import Layer
 from ...networks.recording import installed_version
 from .cache import (
-    alone,
     cache_folder,
     clear_away,
+    compile_lock,
     disk_full,
     explained_disk,
     is_whole,
@@ -33,26 +31,26 @@ from .children import Scratch, child, exit_code
 from .functions import brian_function, calls
 from .network import (
     Structure,
-    build,
+    build_network,
+    card_names,
     check_units,
     cpp_functions,
     explained,
     group_name,
     layer_constants,
 )
-from .session import COMPILER_FLAGS, session
+from .session import COMPILER_FLAGS, BrianObject, session
 
 _INCLUDE = re.compile(r"^\s*#include\s*([<\"][^>\"]+[>\"])", re.MULTILINE)
 _DECLARED = re.compile(r"^void (\w+)\(\);", re.MULTILINE)
 _COMMON = ("objects", "network", "run", "synapses_classes", "main")
 
 
-def gathered(project: Path) -> list[str]:
-    """Write two files that include all that Brian2 wrote for a project; return their names.
+def write_two_units(project: Path) -> list[str]:
+    """Write two files that include all that Brian2 wrote for a project, and return their names.
 
-    Each code object brings the same helpers in an unnamed namespace, so each is put into a
-    namespace of its own, behind the headers of all; what its header declares is then forwarded to
-    it.
+    Each code object brings the same helpers in an unnamed namespace. So each is put into a
+    namespace of its own, behind the headers of all, and what its header declares calls into that.
     """
     objects = sorted((project / "code_objects").glob("*.cpp"))
     texts = [path.read_text("utf-8") for path in objects]
@@ -61,10 +59,10 @@ def gathered(project: Path) -> list[str]:
         for name in dict.fromkeys(name for text in texts for name in _INCLUDE.findall(text))
     ]
     for path in objects:
-        own = f"of_{path.stem}"
-        lines.append(f'namespace {own} {{\n#include "code_objects/{path.name}"\n}}')
+        space = f"of_{path.stem}"
+        lines.append(f'namespace {space} {{\n#include "code_objects/{path.name}"\n}}')
         lines += [
-            f"void {name}() {{ {own}::{name}(); }}"
+            f"void {name}() {{ {space}::{name}(); }}"
             for name in _DECLARED.findall(path.with_suffix(".h").read_text("utf-8"))
         ]
     (project / "code_objects.cpp").write_text("\n".join(lines) + "\n", "utf-8")
@@ -87,20 +85,27 @@ _HEADERS = [
     "<sys/mman.h>",
     "<sys/stat.h>",
 ]
-# What a compiler says, and bytes with which it cannot do.
+# What a compiler prints on a full disk, and bytes that are too few for it.
 _NO_ROOM, _LITTLE = "No space left on device", 1 << 20
-# `make -n` around us would compile nothing.
+# Variables of a make around us: with those of `make -n` nothing would be compiled.
 _OF_AN_OUTER_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
-ENDLESS = 1e9  # steps; a run stops itself after the last step of its input
+ENDLESS = 1e9  # steps; a run ends itself after the last step of its input
 
 
 def compiled(structure: Structure) -> Path:
-    """Return the folder of the compiled program, made now unless it was made before."""
+    """Return the folder of the compiled program, which is made now unless it is there already.
+
+    Raises
+    ------
+    RefsimError
+        Where there is no compiler, it fails, or the disk is full.
+    """
     compiler = find_compiler()
     key = _key(structure, compiler)
     folder = cache_folder() / key
     if not is_whole(folder):
-        with explained_disk(), alone(key):
+        with explained_disk(), compile_lock(key):
+            # Another process may have made it while we waited for the lock.
             if not is_whole(folder):
                 _compile(structure, compiler, folder)
                 keep_small()
@@ -109,7 +114,7 @@ def compiled(structure: Structure) -> Path:
 
 
 def find_compiler() -> str:
-    """Return the C++ compiler, or say that there is none and what does without."""
+    """Return the name of the C++ compiler; without one, raise an error that says what works."""
     name = os.environ.get("CXX", "g++").split()[0]
     for tool in (name, "make"):
         if shutil.which(tool) is None:
@@ -121,7 +126,7 @@ def find_compiler() -> str:
 
 
 def _key(structure: Structure, compiler: str) -> str:
-    """Name a program by all that goes into it."""
+    """Return the name of a program, a checksum of all that goes into it."""
     sources = [path.read_bytes() for path in sorted(_HERE.glob("*.[cp][py]*"))]
     layers = [
         (_card_facts(layer.model), layer.n_post, _wiring(layer), layer_constants(layer))
@@ -147,7 +152,7 @@ def _key(structure: Structure, compiler: str) -> str:
 def _card_facts(model: NeuronModel) -> tuple[object, ...]:
     """Return what of a card is compiled in.
 
-    Its file's text would not tell a model that was changed after it was loaded.
+    The text of its file would not show that a model was changed after it was loaded.
     """
     states = [(name, state.unit, state.only, state.at) for name, state in model.state.items()]
     steps = (
@@ -171,16 +176,16 @@ def _card_facts(model: NeuronModel) -> tuple[object, ...]:
 
 
 def _wiring(layer: Layer) -> list[tuple[int, int, bool]]:
-    """Return what is compiled in of each connection: where from, how wide, and whether delayed.
+    """Return what is compiled in of each connection: its source, its width, and whether it delays.
 
-    The delays are not.
+    The delays themselves are read at the start of a run.
     """
     return [(source.layer, source.width, source.delayed) for source in layer.sources]
 
 
 @functools.cache
 def _compiler_facts(compiler: str) -> tuple[str, str]:
-    """Return the compiler's version and what it takes this processor for."""
+    """Return the compiler's version, and its settings for this processor."""
     questions = (
         [compiler, "-dumpfullversion", "-dumpversion"],
         [compiler, "-march=native", "-Q", "--help=target"],
@@ -193,9 +198,9 @@ def _compiler_facts(compiler: str) -> tuple[str, str]:
 
 
 def _compile(structure: Structure, compiler: str, folder: Path) -> None:
-    """Build in a folder of its own and move what is needed into place at the end."""
+    """Build in a temporary folder, and move what is needed into place at the end."""
     near = folder.with_name(f"tmp-{folder.name}")
-    clear_away(near)  # of a process that was killed; we hold the lock
+    clear_away(near)  # left by a process that was killed, since the lock is ours
     with Scratch() as work:
         try:
             project = work / "project"
@@ -206,7 +211,7 @@ def _compile(structure: Structure, compiler: str, folder: Path) -> None:
             shutil.copytree(project / "static_arrays", near / "static_arrays")
             seal(near, results=names)
             clear_away(folder)  # damaged, or not there
-            near.rename(folder)  # in one move: a reader sees the whole program or none
+            near.rename(folder)  # in one move, so that a reader sees the whole program or none
         finally:
             shutil.rmtree(near, ignore_errors=True)
 
@@ -214,7 +219,7 @@ def _compile(structure: Structure, compiler: str, folder: Path) -> None:
 def _make(project: Path, compiler: str) -> None:
     """Compile a project; the compiler ends with us."""
     with open(project.parent / "said", "wb") as said:
-        words = ["make", "-j2", f"CXX={compiler}", f"SRCS={' '.join(gathered(project))}"]
+        words = ["make", "-j2", f"CXX={compiler}", f"SRCS={' '.join(write_two_units(project))}"]
         ours = {
             name: value for name, value in os.environ.items() if name not in _OF_AN_OUTER_MAKE
         } | {"LC_ALL": "C", "TMPDIR": str(project.parent)}
@@ -228,9 +233,12 @@ def _make(project: Path, compiler: str) -> None:
 
 
 def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
-    """Let Brian2 write the C++ project.
+    """Let Brian2 write the C++ project, and return the files of its traces.
 
-    Return, a layer, the files in which it will leave its results.
+    Returns
+    -------
+    list of dict of str to str, one a layer
+        The file that the program will leave of each recorded variable.
     """
     texts = cpp_functions(structure)
     others = {
@@ -239,31 +247,31 @@ def _generate(structure: Structure, project: Path) -> list[dict[str, str]]:
         for call in calls(layer, group_name(index), fine=structure.fine)
     }
 
-    def function(name: str) -> Any:
+    # The function that Brian2 calls by a name, as `build_network` asks for it.
+    def function(name: str) -> BrianObject:
         if name in others:
             return brian_function(brian2, others[name], lambda *_: 0.0, texts[name], _HEADERS)
         if name not in texts:
             return None
-        made = brian2.Function(lambda now: 0.0, arg_units=[1], return_unit=1, stateless=False)
-        made.implementations.add_implementation(
+        new = brian2.Function(lambda now: 0.0, arg_units=[1], return_unit=1, stateless=False)
+        new.implementations.add_implementation(
             "cpp", code=texts[name], name=f"{name}_call", compiler_kwds={"headers": _HEADERS}
         )
-        return made
+        return new
 
+    # Units are checked on the NumPy target, since a device that writes C++ has no values.
     with session("numpy", structure.dtype, structure.network.dt) as brian2:
         for layer in structure.network.layers:
             check_units(brian2, layer.model)
     with session(
         "cpp_standalone", structure.dtype, structure.network.dt, project, literal=not structure.fine
     ) as brian2:
-        network, _, traces = build(structure, brian2, function)
-        with explained(
-            ", ".join(dict.fromkeys(layer.model.name for layer in structure.network.layers))
-        ):
+        network, _, traces = build_network(structure, brian2, function)
+        with explained(card_names(structure.network)):
             network.run(ENDLESS * brian2.defaultclock.dt, namespace={})
         brian2.device.build(directory=str(project), compile=False, run=False)
 
-        def file_of(monitor: Any, variable: str) -> str:
+        def file_of(monitor: BrianObject, variable: str) -> str:
             return Path(brian2.device.get_array_filename(monitor.variables[variable])).name
 
         return [

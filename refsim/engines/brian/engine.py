@@ -144,6 +144,12 @@ class Brian2:
         ----------
         record : tuple of {"before_reset", "after_reset", "payload"}, or names of states
             Traces to keep, at every (sub-)step; a state as it is after the step.
+
+        Raises
+        ------
+        RefsimError
+            Where network, drive and traces do not go together, a card has no ODE in fine mode or no
+            exact spike times, or the run does not fit into memory or onto the disk.
         """
         if self.spike_times == "exact":
             if record:
@@ -157,8 +163,9 @@ class Brian2:
     def ladder(
         self, network: Network, drive: Drive, refines: Sequence[int], record: tuple[str, ...] = ()
     ) -> list[Recording]:
-        """Run fine mode at dt/k for each k of a list, compiled once, all through the same
-        processes; each as `run` gives it.
+        """Run fine mode at dt/k for each k of a list, and return what `run` gives for each.
+
+        The network is compiled once, and all runs share the same processes.
         """
         return _recordings(
             [replace(self, mode="fine", refine=refine) for refine in refines],
@@ -168,7 +175,7 @@ class Brian2:
         )
 
     def chosen_target(self, network: Network, drive: Drive, n_samples: int) -> str:
-        """Return ``"cpp"`` or ``"numpy"``: what ``"auto"`` means for so many samples."""
+        """Return the target for so many samples, ``"cpp"`` or ``"numpy"``, never ``"auto"``."""
         if self.target != "auto":
             return self.target
         synapses = sum(layer.weight.size for layer in network.layers)
@@ -176,7 +183,7 @@ class Brian2:
         return "numpy" if small and self.scheduler is None else "cpp"
 
     def _structure(self, network: Network, drive: Drive, record: tuple[str, ...]) -> Structure:
-        """Check what the engine can say of a network, and return what is to be built."""
+        """Check what this engine needs of a network, and return what is to be built."""
         check_range(network, self.dtype)
         if self.mode == "fine":
             _check_fine(network)
@@ -197,10 +204,7 @@ class Brian2:
         return Job(structure, self.refine, self.analog == "impulse", record)
 
     def _run_alone(self, structure: Structure, drive: Drive, record: tuple[str, ...]) -> Collector:
-        """Run where no processes of this machine are shared.
-
-        On a cluster, in NumPy, or as the referee.
-        """
+        """Run where no processes of this machine are shared: on a cluster, in NumPy or Synapses."""
         compiled = self._compiles(structure.network, drive)
         if compiled and self.connections == "product":
             return run_on_cluster(self._job(structure, record), drive, self.scheduler)
@@ -244,14 +248,11 @@ class Brian2:
         )
 
     def batch(self, network: Network) -> int:
-        """Return the samples that a compiled run takes at once."""
+        """Return how many samples a compiled run takes at once."""
         return _batch(network)
 
     def split(self, network: Network, drive: Drive, n_samples: int) -> Split:
-        """Return how a compiled run of so many samples is split.
-
-        The drive is that of some of them.
-        """
+        """Return how a compiled run of so many samples is split, from the drive of some of them."""
         source = "events" if drive.values is None else "current"
         structure = Structure(
             network, self.mode == "fine", source, self.dtype, self.batch(network), self.margin, ()
@@ -268,7 +269,7 @@ def _recordings(
 ) -> list[Recording]:
     """Run engines that differ in their refinement alone.
 
-    Those that compile for this machine share its processes.
+    Those that compile for this machine share its processes, as one queue of portions.
     """
     record = check_run(network, drive, record, states=True)
     structures = [engine._structure(network, drive, record) for engine in engines]
@@ -298,7 +299,7 @@ def _method(model: NeuronModel, fine: bool) -> str:
 
 def _check_fine(network: Network) -> None:
     for layer in network.layers:
-        # Those stay on the grid.
+        # Read-outs over the steps stay on the grid in fine mode too.
         if layer.model.continuous is None and not layer.model.discrete.over_steps:
             raise RefsimError(
                 f"{layer.name}: card '{layer.model.name}' is a map in discrete time and has no "
@@ -307,9 +308,9 @@ def _check_fine(network: Network) -> None:
 
 
 def _batch(network: Network) -> int:
-    """Choose the samples taken at once: a power of two whose states fit the cache.
+    """Return how many samples are taken at once: a power of two whose states fit the cache.
 
-    It depends on the layers alone, not on the data.
+    It depends on the layers alone, so that other data of the network use the same program.
     """
     neurons = sum(layer.n_post for layer in network.layers)
     batch = 256

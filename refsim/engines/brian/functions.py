@@ -1,25 +1,27 @@
-"""What a card's step calls besides arithmetic, for both targets.
+"""Functions that a card's step calls besides arithmetic, for both targets of Brian2.
 
-Random numbers, kernels over the past, truth as 1 or 0, and the floor.
+They are random numbers, kernels over the past, truth as 1 or 0, and the floor.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsInt
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...cards.names import DRAWS
 from ...core.random import truncated
 from ...networks.drive import Drive
 from ...networks.network import Layer
 from ..arrivals import Convolution, layer_kernels
-from .product import fill
+from .product import fill_template
+from .session import BrianObject, Package
 
 
 @dataclass(frozen=True)
 class Call:
-    """A function of one layer's step.
+    """A function that one layer's step calls.
 
     Attributes
     ----------
@@ -28,7 +30,9 @@ class Call:
     unit : str
         Its name among all functions of the network, ``L0_uniform``.
     arguments : int
+        How many it takes.
     stateless : bool
+        Whether its value depends on nothing but its arguments.
     """
 
     name: str
@@ -38,7 +42,7 @@ class Call:
 
 
 def calls(layer: Layer, group: str, *, fine: bool) -> list[Call]:
-    """Return the functions that a layer's step calls."""
+    """Return the functions that a layer's step calls; in fine mode it has no kernels."""
     found = [Call(f"{name}_call", f"{group}_{name}", 2, True) for name in layer.model.draws]
     return found + (
         []
@@ -51,7 +55,7 @@ def cpp_text(layer: Layer, index: int, call: Call, real: str, batch: int) -> str
     """Return the C++ text of a function."""
     name = call.name.removesuffix("_call")
     if name in DRAWS:
-        return fill(
+        return fill_template(
             "philox.cpp",
             call.unit,
             real,
@@ -59,7 +63,7 @@ def cpp_text(layer: Layer, index: int, call: Call, real: str, batch: int) -> str
             POST=layer.n_post,
             STREAM=index + (DRAWS.index(name) << 16),
         )
-    return fill(
+    return fill_template(
         "kernel.cpp",
         call.unit,
         real,
@@ -81,7 +85,8 @@ def numpy_function(
     values = np.array(layer_kernels(layer, drive.dt)[name], dtype)
     convolution = Convolution(list(values), own)
 
-    def convolve(_i: Any, now: Any, arrived: Any) -> Any:
+    def convolve(_i: object, now: SupportsInt, arrived: ArrayLike) -> Any:
+        # At the first step there are no spikes of an earlier one.
         if not (own and int(now) == 0):
             convolution.remember(np.array(arrived, dtype))
         return convolution.value()
@@ -90,25 +95,25 @@ def numpy_function(
 
 
 def brian_function(
-    brian2: Any, call: Call, function: Callable[..., Any], cpp: str | None, headers: list[str]
-) -> Any:
-    """Make a function for Brian2; with C++ text where that is the target."""
-    made = brian2.Function(
+    brian2: Package, call: Call, function: Callable[..., Any], cpp: str | None, headers: list[str]
+) -> BrianObject:
+    """Make a function for Brian2, with C++ text where C++ is the target."""
+    new = brian2.Function(
         function, arg_units=[1] * call.arguments, return_unit=1, stateless=call.stateless
     )
     if cpp is not None:
-        made.implementations.add_implementation(
+        new.implementations.add_implementation(
             "cpp", code=cpp, name=f"{call.unit}_call", compiler_kwds={"headers": headers}
         )
-    return made
+    return new
 
 
-def number_functions(brian2: Any, dtype: str) -> dict[str, Any]:
+def number_functions(brian2: Package, dtype: str) -> dict[str, BrianObject]:
     """Make the functions that every step may call, in the dtype of the run.
 
     ``truth`` is 1 where a condition holds and 0 elsewhere. ``whole_below`` is a floor that stays a
     floating-point number: Brian2's own is an integer of 32 bits, which a count of spikes beyond
-    2^31 turns over without a word.
+    2^31 overflows without an error.
     """
     truth = brian2.Function(
         lambda condition: np.asarray(condition, dtype), arg_units=[bool], return_unit=1

@@ -1,18 +1,15 @@
-"""Read-outs over the steps in fine mode.
+"""A network as Brian2 objects, in slots, so that within a step a spike passes all layers.
 
-They stay on the grid, and take once a step all that arrived in its sub-steps.
-
-Their mean, last or maximum is over steps of dt, as a network is trained, and not over sub-steps, of
-which a run has as many as it likes.
-
-A network as Brian2 objects, in slots: within one step a spike passes all layers, as it does in
-PyTorch.
+PyTorch does the same. First the read-outs over the steps in fine mode: they stay on the grid and
+take once a step all that arrived in its sub-steps, because their mean, last or maximum is over
+steps of dt, as a network is trained, and not over sub-steps, of which a run may have any number.
+Then the groups, their units, what each variable holds at the start, and the C++ functions.
 """
 
 import ast
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +19,13 @@ from ...cards.language import Statement, comparisons, parse_expression
 from ...cards.names import INPUT, STEP
 from ...cards.neuron import NeuronModel
 from ...cards.ode import renamed
+from ...core.arrays import Floats
 from ...core.errors import RefsimError
 from ...networks.network import Layer, Network
 from ...networks.recording import named_traces
 from .functions import calls, cpp_text, number_functions
-from .product import fill, parts_of, product_code, product_of
+from .product import connections_of, fill_template, product_code, product_of
+from .session import BrianObject, Package
 from .text import (
     FAR,
     ThreeAddress,
@@ -44,10 +43,7 @@ ARRIVED = "arrived_so_far"
 
 
 def kept_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool, seen: bool) -> str:
-    """Return the Brian2 equations that declare the variables of such a layer.
-
-    Plain numbers, as in grid mode.
-    """
+    """Return the Brian2 equations of a read-out in fine mode, plain numbers as in grid mode."""
     return "\n".join(
         [
             grid_variables(model, per_neuron, gap=gap, seen=seen),
@@ -58,12 +54,12 @@ def kept_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool,
 
 
 def kept_update(model: NeuronModel, dtype: str, *, seen: bool) -> str:
-    """Return the statements of a sub-step: gather what arrives.
+    """Return the statements of a sub-step of a read-out, which collects what arrives.
 
-    At the end of a step take the declared step, else leave all as it is.
+    At the end of a step the declared step is taken, otherwise the states stay as they are.
     """
     code, readout = ThreeAddress(dtype), model.discrete.readout
-    # Of a step: what flows, a current of the bias or of analog input, is spread over it.
+    # A current, of the bias or of analog input, is spread over the step.
     share = "dt/second/step"
     code.lines += [
         f"{ARRIVED} = {ARRIVED} + {jump_of(INPUT)} + {INPUT}*{share}",
@@ -71,6 +67,7 @@ def kept_update(model: NeuronModel, dtype: str, *, seen: bool) -> str:
         "steps_done_ = (t_in_timesteps + 1)/sub_steps_",
         "ends_ = truth(whole_below(steps_done_) >= steps_done_)",
     ]
+    # Each state's new value gets a name of its own, since it may not be used.
     now = {INPUT: ARRIVED}
     for number, statement in enumerate(model.discrete.before_fire):
         new = f"new_{statement.target}_{number}_"
@@ -102,6 +99,8 @@ _FUNCTIONS = (
     "int",
     "exprel",
 )
+# By the name that the network calls it by; None where the target has no such function.
+Functions = Callable[[str], BrianObject]
 _SLOTS = ("sum", "update", "jump", "watch", "threshold", "record", "reset", "trace")
 _UNUSED = ("groups", "thresholds", "synapses", "resets")  # Brian2's own slots, which must exist
 
@@ -148,11 +147,18 @@ def group_name(index: int) -> str:
     return f"L{index}"
 
 
-def trace_variables(model: NeuronModel, traces: Sequence[str], *, fine: bool) -> dict[str, str]:
-    """Return, by trace, the variable that holds it.
+def schedule_of(*slots: str) -> list[str]:
+    """Return the schedule of a step in Brian2, with these slots in order."""
+    return ["start", *slots, *_UNUSED, "end"]
 
-    A layer that has none of the traces has nothing to record.
-    """
+
+def card_names(network: Network) -> str:
+    """Return the names of a network's cards, each once, for messages."""
+    return ", ".join(dict.fromkeys(layer.model.name for layer in network.layers))
+
+
+def trace_variables(model: NeuronModel, traces: Sequence[str], *, fine: bool) -> dict[str, str]:
+    """Return the variable of each trace, by trace; there is none of a trace that a layer lacks."""
     membrane = model.membrane_in(fine=fine)
     known = (
         {"before_reset": "seen", "after_reset": membrane}
@@ -163,27 +169,33 @@ def trace_variables(model: NeuronModel, traces: Sequence[str], *, fine: bool) ->
 
 
 def states_in(model: NeuronModel, *, fine: bool) -> dict[str, Any]:
-    """Return the states of the ODE in fine mode, else those of the step, to which read-outs over
-    the steps keep in fine mode too.
+    """Return the states of the ODE in fine mode, else those of the declared step.
+
+    Read-outs over the steps have those of the declared step in fine mode too.
     """
     return dict(model.solved if fine and not model.discrete.over_steps else model.stepped)
 
 
-def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any], list[Any]]:
+def build_network(
+    structure: Structure, brian2: Package, call: Functions
+) -> tuple[BrianObject, list[BrianObject], list[BrianObject]]:
     """Make the Brian2 network.
 
     Parameters
     ----------
     call : function (name) -> brian2 Function
-        Gives the functions that begin a step, sum and record a layer, and end a step, for the
-        target in use; perhaps one that takes the place of a layer's threshold, else None.
+        Gives, for the target in use, the functions that begin a step, sum and record a layer, and
+        end a step. For a layer's threshold it may give one that takes its place, or None.
 
     Returns
     -------
-    network, groups, state monitors, one a layer, None where it has nothing to record; none at all
-    without traces
+    network : brian2 Network
+    groups : list of brian2 NeuronGroup, one a layer
+    monitors : list of brian2 StateMonitor, one a layer
+        None for a layer with nothing to record; an empty list without traces.
     """
-    schedule, groups, traces, parts = ["start"], [], [], []
+    slots, groups, traces, parts = [], [], [], []
+    # One neuron without a meaning calls the functions, each in its slot.
     driver = brian2.NeuronGroup(1, "out : 1", name="driver", namespace={})
     parts.append(driver)
 
@@ -194,13 +206,14 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
     run_function("begin", "start")
     for index, layer in enumerate(structure.network.layers):
         name = group_name(index)
-        schedule += [f"{name}_{slot}" for slot in _SLOTS]
+        slots += [f"{name}_{slot}" for slot in _SLOTS]
         group = layer_group(structure, layer, name, brian2, call)
         for given in layer.model.inputs:
             run_function(f"{name}_{product_of(given)}", f"{name}_sum")
         if call(f"{name}_threshold") is None:
             group.thresholder["spike"].when = f"{name}_threshold"
-        else:  # the same list of neurons, gathered faster
+        else:
+            # It makes the same list of neurons, only faster.
             group.contained_objects.remove(group.thresholder["spike"])
             run_function(f"{name}_threshold", f"{name}_threshold")
         run_function(f"{name}_record", f"{name}_record")
@@ -220,15 +233,22 @@ def build(structure: Structure, brian2: Any, call: Any) -> tuple[Any, list[Any],
             )
     run_function("end", "end")
     network = brian2.Network(*parts, *groups, *(each for each in traces if each is not None))
-    network.schedule = [*schedule, *_UNUSED, "end"]
+    network.schedule = schedule_of(*slots)
     return network, groups, traces
 
 
 def layer_group(
-    structure: Structure, layer: Layer, name: str, brian2: Any, call: Any, more: str = ""
-) -> Any:
-    """Make one layer's neurons for a whole batch, with more variables where the connections need
-    them.
+    structure: Structure, layer: Layer, name: str, brian2: Package, call: Functions, more: str = ""
+) -> BrianObject:
+    """Make one layer's neurons for a whole batch.
+
+    Parameters
+    ----------
+    name : str
+        Of the group.
+    call : function (name) -> brian2 Function
+    more : str
+        Equations of further variables that the connections need.
     """
     model = layer.model
     watched = {
@@ -242,12 +262,14 @@ def layer_group(
     namespace = {
         each.name: call(each.unit) for each in calls(layer, name, fine=structure.fine)
     } | number_functions(brian2, structure.dtype)
+    # Grid mode: statements in place of an ODE.
     if not structure.fine:
         group = checked_group(
             brian2, model.name, size, equations, threshold="z > 0", name=name, namespace=namespace
         )
         group.run_regularly(grid_update(model, structure.dtype, **watched), when=f"{name}_update")
         return group
+    # A read-out in fine mode: statements too, and no spikes.
     if kept:
         group = checked_group(
             brian2, model.name, size, equations, threshold="i < 0", name=name, namespace=namespace
@@ -256,6 +278,7 @@ def layer_group(
             kept_update(model, structure.dtype, seen=watched["seen"]), when=f"{name}_update"
         )
         return group
+    # Fine mode: the ODE with its method, threshold and reset.
     group = checked_group(
         brian2, model.name, size, equations, name=name, namespace=namespace, **fine_options(model)
     )
@@ -263,7 +286,7 @@ def layer_group(
     if "spike" in group.resetter:
         group.resetter["spike"].when = f"{name}_reset"
     if drawn := [f"{name} = {name}_call(i, t_in_timesteps)" for name in model.draws]:
-        # Before the ODE, which may hold noise.
+        # Before the ODE, whose noise may read them.
         group.run_regularly("\n".join(drawn), when=f"{name}_sum", order=1)
     before = []
     jumps = "\n".join(
@@ -280,22 +303,20 @@ def layer_group(
     return group
 
 
-def fine_options(model: NeuronModel) -> dict[str, Any]:
-    """Return threshold, reset, refractoriness and method of a card's ODE, as a NeuronGroup takes
-    them.
-    """
+def fine_options(model: NeuronModel) -> dict[str, str]:
+    """Return threshold, reset, refractoriness and method of a card's ODE for a NeuronGroup."""
     continuous = model.continuous
     assert continuous is not None
     options = {"threshold": condition(continuous.threshold) or "i < 0", "method": continuous.method}
     options |= {"reset": statements(continuous.reset)} if continuous.reset else {}
-    # Brian2 dates a spike at the beginning of its (sub-)step, so that a period of n steps holds the
-    # neuron for n - 1.
-    held = (
+    # Brian2 dates a spike at the beginning of its (sub-)step, so that a period of n steps alone
+    # would keep the neuron refractory for n - 1.
+    period = (
         f"{continuous.refractory} + dt"
         if continuous.refractory in model.constant_units
         else condition(continuous.refractory)
     )
-    return options | ({"refractory": held} if held else {})
+    return options | ({"refractory": period} if period else {})
 
 
 def _watch_text(model: NeuronModel, dtype: str, *, gap: bool, seen: bool) -> str:
@@ -307,9 +328,10 @@ def _watch_text(model: NeuronModel, dtype: str, *, gap: bool, seen: bool) -> str
     return "\n".join(code.lines + watch(code.value(left), code.value(right), gap=gap, seen=seen))
 
 
-def check_units(brian2: Any, model: NeuronModel) -> None:
-    """Let Brian2, on its NumPy target, check the units of the declared step, which itself runs on
-    plain numbers.
+def check_units(brian2: Package, model: NeuronModel) -> None:
+    """Let Brian2, on its NumPy target, check the units of the declared step.
+
+    The step itself runs on plain numbers.
     """
     from brian2.equations.unitcheck import check_units_statements
 
@@ -331,6 +353,7 @@ def check_units(brian2: Any, model: NeuronModel) -> None:
         namespace=functions | number_functions(brian2, "float64"),
         name="units*",
     )
+    # Only the names that the step reads are looked up.
     with explained(model.name):
         code = grid_update(model, "float64", gap=False, seen=False)
         names = set(re.findall(r"[A-Za-z_]\w*", code))
@@ -340,8 +363,10 @@ def check_units(brian2: Any, model: NeuronModel) -> None:
         check_units_statements(code, known)
 
 
-def checked_group(brian2: Any, card: str, size: int, equations: str, **options: Any) -> Any:
-    """Make a group of neurons and let Brian2 check the units of its equations now."""
+def checked_group(
+    brian2: Package, card: str, size: int, equations: str, **options: object
+) -> BrianObject:
+    """Make a group of neurons, and let Brian2 check the units of its equations now."""
     with explained(card):
         group = brian2.NeuronGroup(size, equations, **{"namespace": {}, **options})
         group.equations.check_units(group, run_namespace={})
@@ -369,24 +394,25 @@ def _reason(error: BaseException) -> str:
 
 
 def layer_constants(layer: Layer) -> list[str]:
-    """Names of the constants that differ from neuron to neuron."""
+    """Return the names of the constants that differ from neuron to neuron."""
     return [name for name, value in layer.constants(1e-3).items() if np.ndim(value)]
 
 
-def start_values(structure: Structure) -> list[list[tuple[str, Any]]]:
-    """Return, a layer, what each variable holds at the start of a sample.
+def start_values(structure: Structure) -> list[list[tuple[str, float | Floats]]]:
+    """Return the value of each variable at the start of a sample, one list a layer.
 
-    Constants in double precision, then states.
+    Constants come first, in double precision, and then the states.
     """
     rows = []
     for layer in structure.network.layers:
         model = layer.model
-        row: list[tuple[str, Any]] = [
+        row: list[tuple[str, float | Floats]] = [
             *layer.constants(structure.network.dt).items(),
             (STEP, structure.network.dt),
         ]
         row += layer.starts(states_in(model, fine=structure.fine)).items()
         row += [(name, 0.0) for name in model.inputs] + [("gap", FAR)] * structure.gap
+        # In fine mode an impulse, a read-out and a refractory period have variables of their own.
         if structure.fine:
             row += [(jump_of(name), 0.0) for name in model.inputs] + [(ARRIVED, 0.0)] * bool(
                 model.discrete.over_steps
@@ -403,6 +429,7 @@ def start_values(structure: Structure) -> list[list[tuple[str, Any]]]:
 def cpp_functions(structure: Structure) -> dict[str, str]:
     """Return the C++ text of every function that the network calls."""
     layers, real, batch = structure.network.layers, structure.real, structure.batch
+    # At the start of a chunk all variables are filled, and at its end the gaps are written.
     fills, flushes, count = [], [], 0
     for index, row in enumerate(start_values(structure)):
         name, n_post = group_name(index), layers[index].n_post
@@ -420,7 +447,7 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
         if structure.gap:
             flushes.append(_FLUSH.replace("@NAME@", name).replace("@POST@", str(n_post)))
     texts = {
-        "begin": fill(
+        "begin": fill_template(
             "begin.cpp",
             "begin",
             real,
@@ -429,7 +456,7 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
             CLOCK="brian::_array_defaultclock_dt",
             FILL="\n".join(fills),
         ),
-        "end": fill(
+        "end": fill_template(
             "end.cpp",
             "end",
             real,
@@ -438,13 +465,14 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
             STOP=_STOP if structure.traces else _LEAVE,
         ),
     }
+    # Of each layer: its own functions, a product an input, the threshold and the recorder.
     for index, layer in enumerate(layers):
         name = group_name(index)
         texts |= {
             each.unit: cpp_text(layer, index, each, real, batch)
             for each in calls(layer, name, fine=structure.fine)
         }
-        parts = parts_of(
+        parts = connections_of(
             layer, structure.source, [source.model.discrete.payload for source in layers]
         )
         for given in layer.model.inputs:
@@ -452,7 +480,7 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
                 name, given, real, batch, index, layer, structure.mode(layer), parts
             )
         if not structure.fine:
-            texts[f"{name}_threshold"] = fill(
+            texts[f"{name}_threshold"] = fill_template(
                 "threshold.cpp",
                 f"{name}_threshold",
                 real,
@@ -461,7 +489,7 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
                 FIRED=f"brian::_array_{name}_z",
                 SPIKES=f"brian::_array_{name}__spikespace",
             )
-        texts[f"{name}_record"] = fill(
+        texts[f"{name}_record"] = fill_template(
             "record.cpp",
             f"{name}_record",
             real,
@@ -473,13 +501,13 @@ def cpp_functions(structure: Structure) -> dict[str, str]:
     return texts
 
 
-def _is_shared(variable: str, layer: Layer, value: Any) -> bool:
+def _is_shared(variable: str, layer: Layer, value: float | Floats) -> bool:
     constants = {*layer.model.parameters, *layer.model.derived, STEP}
     return variable in constants and not np.ndim(value)
 
 
-# Brian2 writes the values of all its variables at the end, one file each; without traces nobody
-# reads them.
+# Brian2 writes the values of all its variables at the end, one file each. Without traces nobody
+# reads them, and the program leaves before that.
 _STOP, _LEAVE = "Network::_globally_stopped = true;", "_exit(fflush(NULL) ? 4 : 0);"
 _FLUSH = """    {
         static FILE* file = fopen("@NAME@_gap.bin", "wb");

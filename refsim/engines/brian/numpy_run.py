@@ -1,37 +1,44 @@
-"""The layer product for Brian2's NumPy target: the same sums, called once a (sub-)step.
+"""Run a small network with Brian2's NumPy target, which needs no compiler and starts at once.
 
-Run a small network with Brian2's NumPy target: no compiler, instant.
+First the layer product, the same sums as in C++, called once a (sub-)step; then the run.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from ...core.progress import advance
 from ...core.spikes import SpikeTrains
 from ...networks.connection import DRIVE
 from ...networks.drive import Drive
 from ...networks.network import Layer, Network
-from ..arrivals import DelayLine, lag
+from ..arrivals import Array, DelayLine, lag
 from ..discrete import parts_by_input, weighted_sum
 from .functions import brian_function, calls, numpy_function
-from .network import Structure, build, check_units, explained, group_name, start_values
-from .outcome import Portion, code_type, shaped_traces, to_approach
+from .network import (
+    Structure,
+    build_network,
+    card_names,
+    check_units,
+    explained,
+    group_name,
+    start_values,
+)
+from .outcome import Portion, code_type, nearest_of, shaped_traces, to_approach
 from .product import product_of
-from .session import recorded, session
+from .session import BrianObject, Package, recorded_traces, session
 from .text import jump_of
 
-# (source, step) to a frame: of the drive at a step, or a layer's latest spikes.
-Read = Callable[[int, int], NDArray[Any]]
+# (source, step) to a frame: that of the drive at a step, or a layer's latest spikes.
+Read = Callable[[int, int], Array]
 
 
 class NumpyProduct:
-    """Set the input current, and the jump of an impulse, of one layer.
+    """The layer product in NumPy: it sets a layer's input current, and the jump of an impulse.
 
     Parameters
     ----------
@@ -40,7 +47,9 @@ class NumpyProduct:
     mode : {"grid", "pulse", "impulse", "early_impulse"}
     analog : bool
         Whether the drive is made of currents.
+    read : function (source, step) -> (n_samples, n_pre)
     write : function (name, values)
+        Sets a variable of the layer's group.
     """
 
     def __init__(
@@ -54,7 +63,7 @@ class NumpyProduct:
         analog_impulse: bool,
         n_samples: int,
         read: Read,
-        write: Callable[[str, Any], None],
+        write: Callable[[str, Array], None],
     ) -> None:
         self.current, self.jump = given, jump_of(given)
         self.layer, self.mode, self.refine, self.read, self.write = layer, mode, refine, read, write
@@ -66,26 +75,26 @@ class NumpyProduct:
             for source in layer.sources
         ]
         self.lines = [DelayLine(wait, n_samples) for wait in waits]
-        self.windows: list[deque[NDArray[Any]]] = [deque(maxlen=refine) for _ in layer.sources]
-        self.frames: list[NDArray[Any]] = [
+        self.windows: list[deque[Array]] = [deque(maxlen=refine) for _ in layer.sources]
+        self.frames: list[Array] = [
             np.zeros((n_samples, source.width), layer.weight.dtype) for source in layer.sources
         ]
 
-    def __call__(self, now: Any) -> float:
+    def __call__(self, now: ArrayLike) -> float:
         """Set what arrives in this (sub-)step."""
         step, sub = divmod(int(np.asarray(now).flat[0]), self.refine)
         getattr(self, f"_{self.mode}")(step, sub)
         return 0.0
 
     def _grid(self, step: int, _sub: int) -> None:
-        self._sum(self.current, [self._hear(k, step) for k in range(len(self.lines))])
+        self._sum(self.current, [self._receive(k, step) for k in range(len(self.lines))])
 
     def _pulse(self, step: int, sub: int) -> None:
         for k, source in enumerate(self.layer.sources):
             if source.layer == DRIVE:
-                self.frames[k] = self._hear(k, step) if sub == 0 else self.frames[k]
+                self.frames[k] = self._receive(k, step) if sub == 0 else self.frames[k]
             else:
-                self.windows[k].append(self._hear(k, step))
+                self.windows[k].append(self._receive(k, step))
                 self.frames[k] = np.sum(self.windows[k], axis=0)
         self._sum(self.current, self.frames)
 
@@ -94,43 +103,43 @@ class NumpyProduct:
 
     def _impulse(self, step: int, sub: int, arrival: int = -1) -> None:
         arrival %= self.refine
-        flows, jumps = [], []
+        # Of each source: what is spread over the step, and what jumps now.
+        currents, jumps = [], []
         for k, source in enumerate(self.layer.sources):
             silence = np.zeros_like(self.frames[k])
             if source.layer != DRIVE:
-                heard = self._hear(k, step)
+                received = self._receive(k, step)
             elif sub == (0 if self.analog and not self.analog_impulse else arrival):
-                self.frames[k] = heard = self._hear(k, step)
+                self.frames[k] = received = self._receive(k, step)
             else:
-                heard = silence
+                received = silence
             spread = self.analog and not self.analog_impulse and source.layer == DRIVE
-            flows.append(self.frames[k] if spread else silence)
-            jumps.append(silence if spread else heard)
-        self._sum(self.current, flows, bias=not self.analog_impulse)
+            currents.append(self.frames[k] if spread else silence)
+            jumps.append(silence if spread else received)
+        self._sum(self.current, currents, bias=not self.analog_impulse)
         self._sum(self.jump, jumps, bias=self.analog_impulse and sub == arrival)
 
-    def _hear(self, k: int, step: int) -> NDArray[Any]:
+    def _receive(self, k: int, step: int) -> Array:
         return self.lines[k](self.read(self.layer.sources[k].layer, step))
 
-    def _sum(self, name: str, heard: list[NDArray[Any]], *, bias: bool = True) -> None:
+    def _sum(self, name: str, received: list[Array], *, bias: bool = True) -> None:
         layer = self.layer if bias else replace(self.layer, bias=np.zeros_like(self.layer.bias))
-        self.write(name, weighted_sum(layer, np.concatenate(heard, axis=1)))
+        self.write(name, weighted_sum(layer, np.concatenate(received, axis=1)))
 
 
-def frame_reader(drive: Drive, dtype: str) -> Callable[[int], NDArray[Any]]:
+def frame_reader(drive: Drive, dtype: str) -> Callable[[int], Array]:
     """Return a function that gives the input of a step.
 
-    Steps are asked for in order, each as often as wanted.
+    It is called with steps in ascending order, with each as often as wanted.
     """
-    frames: Iterator[NDArray[Any]] = drive.frames()
-    kept: dict[str, Any] = {"step": -1, "frame": None}
+    frames = enumerate(drive.frames())
+    latest: list[tuple[int, Array]] = []
 
-    def read(step: int) -> NDArray[Any]:
-        while kept["step"] < step:
-            kept["frame"] = next(frames).astype(dtype)
-            kept["step"] += 1
-        frame: NDArray[Any] = kept["frame"]
-        return frame
+    def read(step: int) -> Array:
+        while not latest or latest[0][0] < step:
+            now, frame = next(frames)
+            latest[:] = [(now, frame.astype(dtype))]
+        return latest[0][1]
 
     return read
 
@@ -138,19 +147,34 @@ def frame_reader(drive: Drive, dtype: str) -> Callable[[int], NDArray[Any]]:
 def run_numpy(
     structure: Structure, drive: Drive, refine: int, analog_impulse: bool, wanted: tuple[str, ...]
 ) -> Portion:
-    """Run all samples as one batch; `structure.batch` must be their number."""
+    """Run all samples as one batch.
+
+    Parameters
+    ----------
+    structure : Structure
+        Its ``batch`` must be the number of samples.
+    drive : Drive
+    refine : int
+        Sub-steps a step.
+    analog_impulse : bool
+        Whether analog input jumps at the end of a step.
+    wanted : tuple of str
+        Traces to keep.
+    """
     network = structure.network
-    groups: list[Any] = []
+    groups: list[BrianObject] = []
     others = {
         call.unit: (index, call)
         for index, layer in enumerate(network.layers)
         for call in calls(layer, group_name(index), fine=structure.fine)
     }
 
-    def array(index: int, name: str) -> Any:
-        return groups[index].variables[name].get_value()
+    # How the functions below reach into the groups of Brian2, which are built last.
+    def array(index: int, name: str) -> Array:
+        values: Array = groups[index].variables[name].get_value()
+        return values
 
-    def spikes_of(index: int) -> Any:
+    def spikes_of(index: int) -> Array:
         if payload := network.layers[index].model.discrete.payload:
             return array(index, payload).reshape(structure.batch, -1).copy()
         space = array(index, "_spikespace")
@@ -158,21 +182,22 @@ def run_numpy(
         dense[space[: space[-1]]] = 1
         return dense.reshape(structure.batch, -1)
 
-    def write(index: int, name: str, values: Any) -> None:
+    def write(index: int, name: str, values: Array) -> None:
         array(index, name).reshape(structure.batch, -1)[:] = values
 
     frame = frame_reader(drive, structure.dtype)
-    fired: list[list[tuple[int, Any]]] = [[] for _ in network.layers]
+    fired: list[list[tuple[int, Array]]] = [[] for _ in network.layers]
 
-    def record(index: int, now: Any) -> float:
+    def record(index: int, now: ArrayLike) -> float:
         space = array(index, "_spikespace")
         fired[index].append((int(np.asarray(now).flat[0]), space[: space[-1]].copy()))
         return 0.0
 
-    def hear(source: int, step: int) -> Any:
+    def read(source: int, step: int) -> Array:
         return frame(step) if source == DRIVE else spikes_of(source)
 
-    def function(name: str) -> Any:
+    # The function that Brian2 calls by a name, as `build_network` asks for it.
+    def function(name: str) -> BrianObject:
         if name in ("begin", "end"):
             return _as_function(brian2, lambda now: 0.0)
         if name in others:
@@ -204,7 +229,7 @@ def run_numpy(
                 analog,
                 analog_impulse,
                 structure.batch,
-                hear,
+                read,
                 partial(write, index),
             ),
         )
@@ -217,17 +242,21 @@ def run_numpy(
     ):
         for layer in network.layers:
             check_units(brian2, layer.model)
-        brian_network, built, traces = build(structure, brian2, function)
+        brian_network, built, traces = build_network(structure, brian2, function)
         groups.extend(built)
         for index, row in enumerate(start_values(structure)):
             for name, value in row:
                 target = array(index, name)
                 target[:] = np.tile(value, structure.batch) if np.ndim(value) else value
-        with explained(", ".join(dict.fromkeys(layer.model.name for layer in network.layers))):
+        with explained(card_names(network)):
             brian_network.run(drive.n_steps * refine * brian2.defaultclock.dt, namespace={})
-        kept = [{} if monitor is None else recorded(monitor) for monitor in traces]
+        # Everything is copied before the session ends, and Brian2's memory with it.
+        kept = [{} if monitor is None else recorded_traces(monitor) for monitor in traces]
         gaps = (
-            [_nearest(array(index, "gap"), structure.batch) for index in range(len(groups))]
+            [
+                nearest_of(array(index, "gap").reshape(structure.batch, -1))
+                for index in range(len(groups))
+            ]
             if structure.gap
             else []
         )
@@ -244,7 +273,7 @@ def run_numpy(
     return Portion(drive.n_samples, codes, tuple(shaped), to_approach(gaps, drive.n_samples))
 
 
-def _spikes(rows: list[tuple[int, Any]], n_post: int, drive: Drive, refine: int) -> SpikeTrains:
+def _spikes(rows: list[tuple[int, Array]], n_post: int, drive: Drive, refine: int) -> SpikeTrains:
     """Join the indices that fired in each (sub-)step."""
     step = np.repeat([now for now, _ in rows], [len(index) for _, index in rows])
     sample, neuron = np.divmod(
@@ -255,17 +284,13 @@ def _spikes(rows: list[tuple[int, Any]], n_post: int, drive: Drive, refine: int)
     )
 
 
-def _as_function(brian2: Any, callable_: Any) -> Any:
-    def called(now: Any) -> float:
-        return float(callable_(now))
+def _as_function(brian2: Package, function: Callable[[ArrayLike], float]) -> BrianObject:
+    """Return a function of the time in steps for Brian2."""
+
+    def called(now: ArrayLike) -> float:
+        return float(function(now))
 
     return brian2.Function(called, arg_units=[1], return_unit=1, stateless=False)
-
-
-def _nearest(gap: Any, batch: int) -> Any:
-    table = gap.reshape(batch, -1)
-    nearest = table.argmin(axis=1)
-    return np.stack([table[np.arange(batch), nearest], nearest], axis=1).astype(np.float64)
 
 
 def cast(network: Network, index: int, dtype: str) -> Layer:

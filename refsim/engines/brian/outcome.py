@@ -1,5 +1,6 @@
-"""What a portion of the samples gives, small enough to keep and to send, and how portions become
-one recording.
+"""The results of a run: of one portion of the samples, and put together as one recording.
+
+A portion is small enough to keep and to send: its spikes are one sorted number each.
 """
 
 from collections.abc import Sequence
@@ -8,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...core.arrays import Floats
 from ...core.errors import RefsimError
 from ...core.spikes import SpikeTrains
 from ...networks.drive import Drive
 from ...networks.network import Network
 from ...networks.recording import Approach
+from ..arrivals import Array
 from .network import Structure, trace_variables
 from .text import FAR
 
@@ -36,20 +38,20 @@ class Portion:
     """
 
     n_samples: int
-    codes: list[NDArray[Any]]
-    traces: tuple[dict[str, NDArray[Any]], ...]
+    codes: list[Array]
+    traces: tuple[dict[str, Array], ...]
     approach: tuple[Approach, ...]
 
 
 def code_type(n_samples: int, length: int, n_post: int) -> type[np.unsignedinteger[Any]]:
-    """Return the smallest type that holds every code of so many samples, (sub-)steps and neurons."""
+    """Return the smallest type of whole numbers for every code of such a run."""
     return np.uint32 if n_samples * length * n_post <= 1 << 32 else np.uint64
 
 
-def check_codes(codes: NDArray[Any], bins: int) -> NDArray[Any]:
-    """Refuse codes that are not in order, are there twice, or lie outside the run.
+def check_codes(codes: Array, bins: int) -> Array:
+    """Return the codes, and refuse those of a damaged file.
 
-    Files that are damaged.
+    Such codes are not in order, are there twice, or lie outside the run.
     """
     if codes.size and (int(codes[-1]) >= bins or bool(np.less_equal(codes[1:], codes[:-1]).any())):
         raise RefsimError(
@@ -60,13 +62,13 @@ def check_codes(codes: NDArray[Any], bins: int) -> NDArray[Any]:
 
 
 def shaped_traces(
-    raw: dict[str, Any],
+    raw: dict[str, Array],
     structure: Structure,
     layer: int,
     n_samples: int,
     length: int,
     record: Sequence[str],
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Array]:
     """Give the recorded membranes of a layer their shape (n_samples, n_steps, n_neurons)."""
     n_post, arrays = structure.network.layers[layer].n_post, {}
     names = trace_variables(structure.network.layers[layer].model, record, fine=structure.fine)
@@ -76,10 +78,16 @@ def shaped_traces(
     return arrays
 
 
-def to_approach(gaps: Sequence[Any], n_samples: int) -> tuple[Approach, ...]:
-    """Return the nearest approach of each sample, a layer, from rows of (distance, neuron).
+def nearest_of(gap: Array) -> Floats:
+    """Return rows of the smallest distance and its neuron from gaps (n_samples, n_neurons)."""
+    nearest = gap.argmin(axis=1)
+    return np.stack([gap[np.arange(len(gap)), nearest], nearest], axis=1).astype(np.float64)
 
-    Infinite where there is no threshold.
+
+def to_approach(gaps: Sequence[Array], n_samples: int) -> tuple[Approach, ...]:
+    """Return the nearest approach of each sample, one a layer, from rows of (distance, neuron).
+
+    The distance is infinite where there is no threshold.
     """
     return tuple(
         Approach(
@@ -91,7 +99,7 @@ def to_approach(gaps: Sequence[Any], n_samples: int) -> tuple[Approach, ...]:
 
 @dataclass
 class Collector:
-    """Puts portions together in the order of their samples, whatever the order they come in.
+    """Puts portions together in the order of their samples, in whatever order they come.
 
     Parameters
     ----------
@@ -104,12 +112,13 @@ class Collector:
     drive: Drive
     refine: int
     _there: dict[int, Portion] = field(default_factory=dict)
-    _traces: list[dict[str, NDArray[Any]]] = field(default_factory=list)
+    _traces: list[dict[str, Array]] = field(default_factory=list)
     n_samples: int = 0
     n_spikes: int = 0
 
     def add(self, first: int, portion: Portion) -> None:
         """Take the results of the samples from `first` on."""
+        # The first portion shows which traces there are; room for all samples is made at once.
         if not self._traces:
             self._traces = [
                 {
@@ -126,15 +135,15 @@ class Collector:
         self.n_spikes += sum(map(len, portion.codes))
 
     def spikes(self, workers: int = 1) -> tuple[SpikeTrains, ...]:
-        """Return the trains of all layers, portions unpacked by so many threads.
+        """Return the trains of all layers, with portions unpacked by so many threads.
 
-        What they are made from is given up on the way.
+        The codes that they are made from are freed on the way.
         """
         assert self.n_samples == self.drive.n_samples
         with ThreadPoolExecutor(workers) as pool:
             return tuple(self._train(layer, pool) for layer in range(len(self.network.layers)))
 
-    def traces(self) -> tuple[dict[str, NDArray[Any]], ...]:
+    def traces(self) -> tuple[dict[str, Array], ...]:
         """Return the traces of all layers."""
         return tuple(self._traces)
 
@@ -151,15 +160,15 @@ class Collector:
 
     def _train(self, layer: int, pool: Executor) -> SpikeTrains:
         n_post, length = self.network.layers[layer].n_post, self.drive.n_steps * self.refine
-        order = sorted(self._there)
-        ends = np.cumsum([0, *(len(self._there[first].codes[layer]) for first in order)])
+        firsts = sorted(self._there)
+        ends = np.cumsum([0, *(len(self._there[first].codes[layer]) for first in firsts)])
         sample, step, neuron = (np.empty(ends[-1], np.int64) for _ in range(3))
 
         def unpack(first: int, end: int) -> None:
             codes = self._there[first].codes[layer]
             self._there[first].codes[layer] = codes[:0].copy()
             for at in range(0, len(codes), _BLOCK):
-                # In its own short type: a division of 32 bits is the faster one.
+                # In the short type of the codes, since a division of 32 bits is faster.
                 code = codes[at : at + _BLOCK]
                 here = slice(end, end := end + len(code))
                 bins = code // n_post
@@ -169,7 +178,7 @@ class Collector:
                 sample[here] = whole
                 sample[here] += first
 
-        for _ in pool.map(unpack, order, ends[:-1].tolist()):
+        for _ in pool.map(unpack, firsts, ends[:-1].tolist()):
             pass
         return SpikeTrains(
             sample,

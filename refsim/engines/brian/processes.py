@@ -1,5 +1,6 @@
-"""All cores of this machine: portions run in as many processes as wanted, results in order, nobody
-lost silently.
+"""All cores of this machine: portions of the samples in several processes, results in order.
+
+A process that dies is reported, and no result is missing without an error.
 """
 
 from collections.abc import Sequence
@@ -16,14 +17,15 @@ from .run import Job
 
 
 def run_compiled(jobs: Sequence[Job], drive: Drive, workers: int) -> list[Collector]:
-    """Run all samples with each of several jobs.
-
-    Their portions share the processes, the longest first.
+    """Run all samples with each of several jobs, whose portions share the processes.
 
     Parameters
     ----------
+    jobs : sequence of Job
+    drive : Drive
+        Of all samples.
     workers : int
-        Processes at once. The result does not depend on it: a sample never knows of another.
+        Processes at once. The result does not depend on it, since samples are independent.
 
     Raises
     ------
@@ -40,6 +42,7 @@ def run_compiled(jobs: Sequence[Job], drive: Drive, workers: int) -> list[Collec
         for job, collector in zip(jobs, collectors, strict=True)
         for part in portions(job.structure, drive, job.refine, workers)
     ]
+    # The longest portions first, so that no worker begins one when the others end.
     waiting.sort(key=lambda row: -row[0].refine)
 
     def one(job: Job, first: int, end: int) -> Portion:
@@ -51,7 +54,8 @@ def run_compiled(jobs: Sequence[Job], drive: Drive, workers: int) -> list[Collec
         if len(waiting) == 1:
             collectors[0].add(0, one(jobs[0], 0, drive.n_samples))
             return collectors
-        jobs[0].prepare()  # once, before many would wait for it
+        # The program is compiled once, before all threads would wait for it.
+        jobs[0].prepare()
         with ThreadPoolExecutor(min(workers, len(waiting))) as pool:
             asked = {
                 pool.submit(copy_context().run, one, job, first, end): (collector, first)
@@ -63,6 +67,7 @@ def run_compiled(jobs: Sequence[Job], drive: Drive, workers: int) -> list[Collec
                     collector.add(first, done.result())
                     check_room(collector)
             except BaseException:
+                # An error, or Ctrl-C: no portion begins any more, and those that run are ended.
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -1,6 +1,8 @@
-"""The layer product as C++ text.
+"""The layer product as C++ text: what arrives from each source, and how it is summed.
 
-What arrives from each source, and how it is summed in grid and in fine mode.
+First the connections of a layer and the templates, then the text of one product. What it does in a
+(sub-)step depends on the mode: the declared step, or in fine mode a current of one step a spike,
+or an impulse.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,22 +18,22 @@ _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class Part:
-    """One connection of a layer in C++.
-
-    A namespace with `arrive` or `add`, and where its rows of the weight begin.
+class ConnectionCode:
+    """One connection of a layer in C++, a namespace with a function ``arrive`` or ``add``.
 
     Attributes
     ----------
     name : str
     kind : {"events", "frames", "spikes", "payload"}
-        Spikes of the drive, currents of the drive, spikes of a layer, what the spikes of a layer
-        carry.
+        Spikes of the drive, currents of the drive, spikes of a layer, or what the spikes of a
+        layer carry.
     first, width : int
-        Its columns of the layer's weight.
+        Its columns of the layer's weight: the first one, and how many.
     source : int
         Number of a layer, or ``DRIVE``.
     delayed : bool
+    payload : str
+        State that its spikes carry, ``""`` for none.
     """
 
     name: str
@@ -43,7 +45,7 @@ class Part:
     payload: str
 
 
-def parts_of(layer: Layer, source: str, payloads: Sequence[str]) -> list[Part]:
+def connections_of(layer: Layer, source: str, payloads: Sequence[str]) -> list[ConnectionCode]:
     """Return the connections of a layer.
 
     Parameters
@@ -59,14 +61,16 @@ def parts_of(layer: Layer, source: str, payloads: Sequence[str]) -> list[Part]:
         payload = "" if wired.layer == DRIVE else payloads[wired.layer]
         kind = of_drive if wired.layer == DRIVE else "payload" if payload else "spikes"
         found.append(
-            Part(f"c{index}", kind, first, wired.width, wired.layer, wired.delayed, payload)
+            ConnectionCode(
+                f"c{index}", kind, first, wired.width, wired.layer, wired.delayed, payload
+            )
         )
         first += wired.width
     return found
 
 
-def fill(template: str, unit: str, real: str, batch: int, **names: object) -> str:
-    """Fill a C++ template, with what all templates share in front of it."""
+def fill_template(template: str, unit: str, real: str, batch: int, **names: object) -> str:
+    """Fill the names of a C++ template, with the text that all templates share in front of it."""
     return _filled(
         (_HERE / "shared.cpp").read_text("utf-8") + (_HERE / template).read_text("utf-8"),
         UNIT=unit,
@@ -83,9 +87,9 @@ def _filled(text: str, **names: object) -> str:
 
 
 def product_of(given: str) -> str:
-    """Name of the product that sums an input.
+    """Return the name of the product that sums an input.
 
-    ``product`` for ``I``, ``product_excitatory`` for ``I_excitatory``.
+    It is ``product`` for ``I``, and ``product_excitatory`` for ``I_excitatory``.
     """
     return "product" + given.removeprefix(INPUT)
 
@@ -98,7 +102,7 @@ def product_code(
     index: int,
     layer: Layer,
     mode: str,
-    parts: list[Part],
+    parts: list[ConnectionCode],
 ) -> str:
     """Return the C++ text of one layer's product.
 
@@ -112,13 +116,17 @@ def product_code(
         Number of the layer.
     mode : {"grid", "pulse", "impulse"}
         The declared step, or fine mode for either kind of input.
-    parts : list of Part
+    parts : list of ConnectionCode
         Its connections.
+    real : str
+        The C++ type of a state.
+    batch : int
+        Samples taken at once.
     """
     unit = f"{group}_{product_of(given)}"
     connections = "\n".join(_connection(part, unit, index) for part in parts)
     jump = "0" if mode == "grid" else f"brian::_array_{group}_jump{given.removeprefix(INPUT)}"
-    return fill(
+    return fill_template(
         "product.cpp",
         unit,
         real,
@@ -132,9 +140,11 @@ def product_code(
     )
 
 
-def _connection(part: Part, unit: str, index: int) -> str:
+def _connection(part: ConnectionCode, unit: str, index: int) -> str:
+    """Return the namespace of one connection, filled from the template of its kind."""
     text = (_HERE / f"{part.kind}.cpp").read_text("utf-8")
     later = (_HERE / "later.cpp").read_text("utf-8") if part.delayed else ""
+    # What arrives now, where a delay puts it into a later list first.
     now = {
         "events": "later(list, step, step, 1)",
         "spikes": "later(list, in_chunk - AGE, in_chunk, plan->refine)",
@@ -156,16 +166,16 @@ def _connection(part: Part, unit: str, index: int) -> str:
     )
 
 
-def _of_drive(parts: list[Part]) -> list[Part]:
+def _of_drive(parts: list[ConnectionCode]) -> list[ConnectionCode]:
     return [part for part in parts if part.source == DRIVE]
 
 
-def _of_layers(parts: list[Part]) -> list[Part]:
+def _of_layers(parts: list[ConnectionCode]) -> list[ConnectionCode]:
     return [part for part in parts if part.source != DRIVE]
 
 
-def _arrivals(parts: list[Part], when: str = "true") -> str:
-    """Take what arrives now at each connection; nothing where the condition does not hold."""
+def _arrivals(parts: list[ConnectionCode], when: str = "true") -> str:
+    """Return text that takes what arrives now; where the condition is false nothing arrives."""
     lines = []
     for part in parts:
         if part.kind == "payload":
@@ -182,8 +192,8 @@ def _arrivals(parts: list[Part], when: str = "true") -> str:
     return "\n".join(lines)
 
 
-def _rows(parts: list[Part]) -> str:
-    """Add what arrives to some columns of the sum of one sample."""
+def _rows(parts: list[ConnectionCode]) -> str:
+    """Return text that adds what arrives to some columns of the sum of one sample."""
     lines = []
     for part in parts:
         rows = f"weight + {part.first}*POST"
@@ -199,8 +209,8 @@ def _rows(parts: list[Part]) -> str:
     return "\n".join(lines)
 
 
-def _set(target: str, parts: list[Part], *, bias: str, when: str = "true") -> str:
-    """Set a sum for all samples: zero, then each connection in order, the bias last."""
+def _set(target: str, parts: list[ConnectionCode], *, bias: str, when: str = "true") -> str:
+    """Return text that sums for all samples, from zero, each connection in order, the bias last."""
     return f"""{_arrivals(parts, when)}
     FOR_COLUMNS_AND_SAMPLES({target}) {{
         clear(out, first, last);
@@ -209,7 +219,8 @@ def _set(target: str, parts: list[Part], *, bias: str, when: str = "true") -> st
     }}"""
 
 
-def _grid(parts: list[Part]) -> str:
+def _grid(parts: list[ConnectionCode]) -> str:
+    """Return text that sums in each step, or once for currents that stay as they are."""
     steady = all(part.kind == "frames" and not part.delayed for part in parts)
     return (
         f"    if ({'plan->frames > 1 || in_chunk == 0' if steady else 'true'}) "
@@ -217,53 +228,57 @@ def _grid(parts: list[Part]) -> str:
     )
 
 
-def _pulse(parts: list[Part]) -> str:
-    """Give each spike a current of one step.
+def _pulse(parts: list[ConnectionCode]) -> str:
+    """Return text that gives each spike a current of one step.
 
-    What the drive brings is set once a step, the spikes of layers come and go in sub-steps.
+    The current from the drive is set once a step; the spikes of layers come and go in sub-steps.
     """
     drive, layers = _of_drive(parts), _of_layers(parts)
     if not layers:
         return f"    if (sub == 0) {{\n{_set('current', drive, bias='true')}\n    }}"
     if not drive:
-        return _flow(
+        return _spike_currents(
             "current", layers, "clear(out, first, last); add_bias(out, first, last, bias);"
         )
     return f"""    static std::vector<real> held(BATCH*POST), flowing(BATCH*POST);
     if (sub == 0) {{
 {_set("held.data()", drive, bias="true")}
     }}
-{_flow("flowing.data()", layers, "clear(out, first, last);")}
+{_spike_currents("flowing.data()", layers, "clear(out, first, last);")}
     for (int64_t m = 0; m < BATCH*POST; m++) current[m] = held[m] + flowing[m];"""
 
 
-def _flow(target: str, layers: list[Part], start: str) -> str:
-    """Let the current of each spike end after one step, then let those of new spikes begin.
+def _spike_currents(target: str, layers: list[ConnectionCode], start: str) -> str:
+    """Return text that ends the current of each spike after one step, and starts those of new ones.
 
-    Where none flows, start afresh.
+    Where no current is left the sum starts from zero, so that no rounding error stays in it.
     """
     return f"""    static int64_t flow = 0;  // spikes whose current flows
     if (in_chunk == 0) flow = 0;
-{"".join(_leave(part, target) for part in layers)}
+{"".join(_end_currents(part, target) for part in layers)}
     if (flow == 0) FOR_COLUMNS_AND_SAMPLES({target}) {{ {start} }}
-{"".join(_come(part, target) for part in layers)}"""
+{"".join(_start_currents(part, target) for part in layers)}"""
 
 
-def _leave(part: Part, target: str) -> str:
+def _end_currents(part: ConnectionCode, target: str) -> str:
+    """Return text that takes back what came through a connection one step ago."""
+    name = part.name
     return f"""
-    static std::vector<std::vector<int32_t> > {part.name}_ring(K);
-    static Arrivals<{part.name}::PRE> {part.name}_gone;
-    if (in_chunk == 0) for (int64_t r = 0; r < K; r++) {part.name}_ring[r].clear();
-    std::vector<int32_t>& {part.name}_slot = {part.name}_ring[in_chunk % K];
-    flow -= {part.name}_slot.size();
-    if (flow && !{part.name}_slot.empty()) {{
-        const List due = {{{part.name}_slot.data(), {part.name}_slot.data() + {part.name}_slot.size()}};
-        {part.name}_gone.take(due);
-        FOR_COLUMNS_AND_SAMPLES({target}) {part.name}_gone.add<-1>(out, first, last, sample, weight + {part.first}*POST);
+    static std::vector<std::vector<int32_t> > {name}_ring(K);
+    static Arrivals<{name}::PRE> {name}_gone;
+    if (in_chunk == 0) for (int64_t r = 0; r < K; r++) {name}_ring[r].clear();
+    std::vector<int32_t>& {name}_slot = {name}_ring[in_chunk % K];
+    flow -= {name}_slot.size();
+    if (flow && !{name}_slot.empty()) {{
+        const List due = {{{name}_slot.data(), {name}_slot.data() + {name}_slot.size()}};
+        {name}_gone.take(due);
+        FOR_COLUMNS_AND_SAMPLES({target})
+            {name}_gone.add<-1>(out, first, last, sample, weight + {part.first}*POST);
     }}"""
 
 
-def _come(part: Part, target: str) -> str:
+def _start_currents(part: ConnectionCode, target: str) -> str:
+    """Return text that adds what comes through a connection now, and keeps it for a step."""
     return f"""
 {_arrivals([part])}
     {part.name}_slot.assign({part.name}_now.from[0], {part.name}_now.from[BATCH]);
@@ -273,9 +288,11 @@ def _come(part: Part, target: str) -> str:
     }}"""
 
 
-def _impulse(parts: list[Part], arrival: str = "sub == K - 1") -> str:
-    """Let spikes jump: those of layers at once, those of the drive at `arrival`, the end of their
-    step; analog input flows or jumps, as the plan says.
+def _impulse(parts: list[ConnectionCode], arrival: str = "sub == K - 1") -> str:
+    """Return text that lets each spike make the membrane jump.
+
+    The spikes of layers act at once, those of the drive at ``arrival``, by default the end of
+    their step. Analog input is a current or a jump, as the plan of the run says.
     """
     frames = [part for part in parts if part.kind == "frames"]
     spiking = [part for part in parts if part.kind != "frames"]
@@ -297,7 +314,7 @@ def _impulse(parts: list[Part], arrival: str = "sub == K - 1") -> str:
     }}"""
 
 
-_BODY: dict[str, Callable[[list[Part]], str]] = {
+_BODY: dict[str, Callable[[list[ConnectionCode]], str]] = {
     "grid": _grid,
     "pulse": _pulse,
     "impulse": _impulse,

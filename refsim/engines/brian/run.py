@@ -1,7 +1,7 @@
-"""The files of one run: what a compiled program reads at its start, and what it leaves behind.
+"""Run one portion of the samples with the compiled program, here or on a worker far away.
 
-Run one portion of the samples with the compiled program; the same on this machine and on a worker
-far away.
+First the files that a program reads at its start and those that it leaves, then the job, which
+prepares the program and runs one portion after another.
 """
 
 import errno
@@ -15,7 +15,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import BinaryIO, TextIO
 
 import numpy as np
 
@@ -23,9 +23,9 @@ from ...core.errors import RefsimError
 from ...core.progress import advance
 from ...core.spikes import SpikeTrains
 from ...networks.drive import Drive
-from ..arrivals import layer_kernels
+from ..arrivals import Array, layer_kernels
 from ..discrete import parts_by_input
-from .cache import CURE, disk_full, explained_disk, held
+from .cache import CURE, disk_full, explained_disk, locked_program
 from .children import Scratch, child, exit_code, wait
 from .compile import ENDLESS, compiled
 from .network import Structure, group_name, start_values
@@ -36,9 +36,15 @@ BYTES_A_SAMPLE = 16  # of the file of nearest approaches: distance and neuron, a
 
 
 def write_constants(run: Path, structure: Structure, refine: int) -> None:
-    """Write what is the same for all samples.
+    """Write what all samples share: weights, delays, constants and the length of a (sub-)step.
 
-    Weights, delays, constants and the length of a (sub-)step.
+    Parameters
+    ----------
+    run : Path
+        The folder to write to.
+    structure : Structure
+    refine : int
+        Sub-steps a step.
     """
     dtype, network = structure.dtype, structure.network
     for index, layer in enumerate(network.layers):
@@ -47,13 +53,14 @@ def write_constants(run: Path, structure: Structure, refine: int) -> None:
             name = f"{group_name(index)}_{product_of(given)}"
             delay.tofile(run / f"{name}_delay.bin")
             with open(run / f"{name}.bin", "wb") as file:
-                # (n_pre, n_post): a row a spike.
+                # Stored as (n_pre, n_post), so that a spike adds one row.
                 np.ascontiguousarray(part.weight.T, dtype).tofile(file)
                 part.bias.astype(dtype).tofile(file)
         for name, kernel in layer_kernels(layer, network.dt).items() if not structure.fine else ():
             with open(run / f"{group_name(index)}_{name}.bin", "wb") as file:
                 np.int64(len(kernel)).tofile(file)
                 np.array(kernel, dtype).tofile(file)
+    # Constants and starts, in the order in which the program fills its variables.
     values = [np.atleast_1d(value) for row in start_values(structure) for _, value in row]
     np.concatenate(values).astype(dtype).tofile(run / "values.bin")
     np.float64(network.dt / refine).tofile(run / "dt.bin")
@@ -62,9 +69,23 @@ def write_constants(run: Path, structure: Structure, refine: int) -> None:
 def write_input(
     run: Path, structure: Structure, drive: Drive, refine: int, analog_impulse: bool
 ) -> int:
-    """Write the plan of a run and its input; return the number of chunks."""
+    """Write the plan of a run and its input, and return the number of chunks.
+
+    Parameters
+    ----------
+    run : Path
+        The folder to write to.
+    structure : Structure
+    drive : Drive
+        Of the samples of this portion.
+    refine : int
+        Sub-steps a step.
+    analog_impulse : bool
+        Whether analog input jumps at the end of a step.
+    """
     chunks = -(-drive.n_samples // structure.batch)
     frames = 1 if drive.values is None else drive.values.shape[1]
+    # The seed, then the numbers of the samples, from which the program draws.
     numbers = np.zeros(1 + chunks * structure.batch, np.int64)
     numbers[0], numbers[1 : 1 + drive.n_samples] = (
         np.uint64(drive.seed).astype(np.int64),
@@ -83,19 +104,20 @@ def write_input(
     np.array(plan, np.int64).tofile(run / "run.bin")
     with open(run / "input.bin", "wb") as file:
         if drive.values is not None:
-            # In parts, for the copy in another dtype.
+            # In parts, because of the copy in another dtype.
             for first in range(0, drive.n_samples, structure.batch):
                 drive.values[first : first + structure.batch].astype(structure.dtype).tofile(file)
         elif drive.bits is not None:
             drive.bits.tofile(file)
-            np.zeros(1, np.int64).tofile(file)  # a word may be read anywhere
+            # The program reads whole words, also at the last byte.
+            np.zeros(1, np.int64).tofile(file)
         else:
             _write_events(file, drive.spikes)
     return chunks
 
 
 def _write_events(file: BinaryIO, spikes: SpikeTrains | None) -> None:
-    """Write where each sample begins, then step and input of each event."""
+    """Write where each sample begins, and then the step and the input of each event."""
     assert spikes is not None
     np.searchsorted(spikes.sample, np.arange(spikes.n_samples + 1)).astype(np.int64).tofile(file)
     spikes.step.astype(np.int32).tofile(file)
@@ -110,9 +132,14 @@ def read_portion(
     refine: int,
     record: Sequence[str],
 ) -> Portion:
-    """Read spikes, traces and nearest approaches.
+    """Return the spikes, traces and nearest approaches that a program has left.
 
-    What a full disk has cut short is an error and no result.
+    Raises
+    ------
+    OSError
+        Where a file is too short, as a full disk leaves it.
+    RefsimError
+        Where spikes are not in order.
     """
     length, codes, traces, gaps = drive.n_steps * refine, [], [], []
     chunks = -(-drive.n_samples // structure.batch)
@@ -141,7 +168,7 @@ def read_portion(
     return Portion(drive.n_samples, codes, tuple(traces), to_approach(gaps, drive.n_samples))
 
 
-def _whole(path: Path, dtype: str, count: int) -> Any:
+def _whole(path: Path, dtype: str, count: int) -> Array:
     _check_size(path, dtype, count)
     return np.fromfile(path, dtype)
 
@@ -152,17 +179,14 @@ def _check_size(path: Path, dtype: str, count: int) -> None:
         raise OSError(errno.ENOSPC, f"{path.name} has {there} of {needed} bytes")
 
 
-_DISK_FULL = 4  # exit code of record.cpp; on a full disk it cannot even say why
+_DISK_FULL = 4  # exit code of record.cpp, which on a full disk cannot write why
 _NOT_STARTED = (126, 127)  # exit codes of a shell that cannot start a program
 _ONE = threading.Lock()  # Brian2 writes one program at a time in a process
 
 
 @dataclass
 class _Ready:
-    """What a process holds while it runs portions.
-
-    The program, which nobody may remove, and the weights in a file.
-    """
+    """What a process keeps while it runs portions: the locked program, and a file of weights."""
 
     program: Path
     lock: TextIO
@@ -172,7 +196,8 @@ class _Ready:
 class Job:
     """What all portions of a run share.
 
-    Processes on one machine share the weights' pages; a worker gets them once.
+    Processes on one machine read the weights from the same pages of memory; a worker of a cluster
+    gets them once.
 
     Parameters
     ----------
@@ -193,46 +218,46 @@ class Job:
         )
         self._ready: _Ready | None = None
 
-    def __getstate__(self) -> tuple[Any, ...]:
+    def __getstate__(self) -> tuple[Structure, int, bool, tuple[str, ...]]:
         """Leave out what belongs to this process."""
         return (self.structure, self.refine, self.analog_impulse, self.record)
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Begin anew in another process."""
+    def __setstate__(self, state: tuple[Structure, int, bool, tuple[str, ...]]) -> None:
+        """Start without a program in another process."""
         self.__init__(*state)  # type: ignore[misc]
 
     def prepare(self) -> Path:
-        """Find or compile the program, hold it, and write the weights where it reads them.
-
-        Return the folder of the program.
-        """
+        """Return the folder of the program, compiled and locked, with its weights written."""
         with _ONE:
             if self._ready is None:
-                program, lock = held(lambda: compiled(self.structure))
+                program, lock = locked_program(lambda: compiled(self.structure))
                 scratch = Scratch()
                 write_constants(scratch.path, self.structure, self.refine)
                 self._ready = _Ready(program, lock, scratch)
             elif not (self._ready.program / "main").is_file():
-                # removed by hand in the middle of the run
+                # Somebody removed it by hand in the middle of the run.
                 self._ready.lock.close()
-                self._ready.program, self._ready.lock = held(lambda: compiled(self.structure))
+                self._ready.program, self._ready.lock = locked_program(
+                    lambda: compiled(self.structure)
+                )
             return self._ready.program
 
     def close(self) -> None:
-        """Let go of the program and remove the files."""
+        """Unlock the program and remove the files."""
         if self._ready is not None:
             self._ready.scratch.close()
             self._ready.lock.close()
             self._ready = None
 
     def run(self, drive: Drive, stop: threading.Event | None = None) -> Portion:
-        """Run a portion; a process that is killed is started once more, and then its death is
-        reported.
+        """Run a portion; a process that is killed is started once more before that is an error.
 
         Parameters
         ----------
+        drive : Drive
+            Of the samples of this portion.
         stop : threading.Event, optional
-            Set by whoever no longer wants the result.
+            Set where the result is no longer wanted.
 
         Raises
         ------
@@ -251,6 +276,7 @@ class Job:
             shared = self._ready.scratch.path
             run = Path(tempfile.mkdtemp(prefix="portion-", dir=shared))
             try:
+                # The program finds its weights and tables by links, and its input beside them.
                 (run / "results").mkdir()
                 (run / "shared").symlink_to(shared)
                 (run / "static_arrays").symlink_to(program / "static_arrays")
@@ -263,6 +289,7 @@ class Job:
 
 
 def _finish(program: Path, run: Path, n_samples: int, stop: threading.Event) -> None:
+    """Run a program, a second time where it was killed, and raise what its end means."""
     code = _execute(program, run, n_samples, stop)
     if code < 0 and not stop.is_set():
         code = _execute(program, run, 0, stop)
@@ -274,7 +301,8 @@ def _finish(program: Path, run: Path, n_samples: int, stop: threading.Event) -> 
             f"the compiled network {program} may not be run or is not there "
             f"({said[-100:] or code}): its disk may forbid it (noexec). {CURE}"
         )
-    if code or "rror" in said:  # Brian2 prints "Error opening static array" and goes on
+    # Brian2 prints "Error opening static array" and goes on.
+    if code or "rror" in said:
         how = f"was ended by signal {-code} twice" if code < 0 else f"stopped with code {code}"
         raise RefsimError(
             f"the compiled network {how}: {said[-300:] or 'it said nothing'}. Fewer samples at a "
@@ -283,8 +311,9 @@ def _finish(program: Path, run: Path, n_samples: int, stop: threading.Event) -> 
 
 
 def _execute(program: Path, run: Path, n_samples: int, stop: threading.Event) -> int:
-    """Start the program, tell how many samples are done by the file of nearest approaches it
-    writes, return its exit code.
+    """Run the program and return its exit code.
+
+    The length of its file of nearest approaches shows how many samples are done.
     """
     grown, passed = run / f"{group_name(0)}_gap.bin", 0
     with (

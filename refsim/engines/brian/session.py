@@ -1,6 +1,6 @@
-"""The only file that touches Brian2's global state.
+"""The only file that touches Brian2's global state: device, preferences and clock.
 
-Device, preferences and clock, put back as they were found.
+They are put back as they were found.
 """
 
 import contextlib
@@ -12,11 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...core.outside import outside
+from ..arrivals import Array
 
-# Fast-math is off and multiply-add is not contracted: both change the last bit of a membrane.
+# Brian2 has no types; these names say what is meant. Package is brian2 itself, open in a session,
+# and BrianObject a group, a monitor, synapses, a network or a function of it.
+Package = Any
+BrianObject = Any
+
+# Fast-math is off and multiply-add is not contracted, since both change the last bit.
 COMPILER_FLAGS = (
     "-w",
     "-O3",
@@ -30,7 +35,7 @@ COMPILER_FLAGS = (
 @contextlib.contextmanager
 def session(
     target: str, dtype: str, dt: float, folder: Path | None = None, *, literal: bool = False
-) -> Iterator[Any]:
+) -> Iterator[Package]:
     """Open Brian2 for one network.
 
     Parameters
@@ -42,8 +47,8 @@ def session(
     folder : Path, optional
         Where the C++ project goes.
     literal : bool
-        Leave each operation as it is written: Brian2 turns ``x/tau`` into ``x*(1/tau)`` otherwise,
-        and the last bit changes.
+        Whether each operation stays as it is written. Otherwise Brian2 turns ``x/tau`` into
+        ``x*(1/tau)``, and the last bit changes.
 
     Yields
     ------
@@ -54,6 +59,7 @@ def session(
     from brian2.devices.device import get_device, reset_device
 
     brian2.BrianLogger.log_level_error()
+    # What must be put back at the end.
     preferences = brian2.prefs
     usual = _usual(preferences)
     kept = {name: preferences[name] for name in usual}
@@ -61,10 +67,11 @@ def session(
     standalone = target == "cpp_standalone"
     spared = gc.get_freeze_count() == 0
     if spared:
-        # Brian2 collects garbage at each run: without what was there before, a tenth of a second
-        # less.
+        # Brian2 collects garbage at each run; a tenth of a second less where it need not look at
+        # what was there before.
         gc.freeze()
     try:
+        # Every preference as Brian2 ships it, then those that refsim sets.
         for name, value in usual.items():
             preferences[name] = value
         preferences["core.default_float_dtype"] = np.dtype(dtype).type
@@ -74,14 +81,14 @@ def session(
         preferences["codegen.cpp.extra_compile_args"] = None
         preferences["devices.cpp_standalone.openmp_threads"] = 0
         preferences["devices.cpp_standalone.extra_make_args_unix"] = ["-j2"]
-        # Ctrl-C would end the run as if it were whole, with half of its spikes.
+        # Otherwise Ctrl-C would end a run as if it were complete, with half of its spikes.
         preferences["core.stop_on_keyboard_interrupt"] = False
         if standalone:
             brian2.set_device("cpp_standalone", build_on_run=False, directory=str(folder))
         brian2.defaultclock.dt = dt * brian2.second
         yield brian2
     finally:
-        # Brian2 leaves it so where a run is interrupted, and takes the next Ctrl-C for itself.
+        # Brian2 leaves this set where a run is interrupted, and catches the next Ctrl-C itself.
         brian2.Network._globally_running = False
         if spared:
             gc.unfreeze()
@@ -93,29 +100,27 @@ def session(
             preferences[name] = value
 
 
-def recorded(monitor: Any) -> dict[str, NDArray[Any]]:
-    """Return what a StateMonitor recorded, by variable, (n_steps, n_neurons) each, in memory of its
-    own.
+def recorded_traces(monitor: BrianObject) -> dict[str, Array]:
+    """Return a copy of what a StateMonitor recorded, by variable, (n_steps, n_neurons) each.
 
-    From Brian2 2.10 on a monitor gives a window into memory of C++, which goes with the monitor:
-    nothing that Brian2 owns may leave its session.
+    From Brian2 2.10 on a monitor gives a view of C++ memory, which is freed with the monitor.
+    Nothing that Brian2 owns may leave its session.
     """
     return {
         key: np.array(getattr(monitor, f"{key}_").T, order="C") for key in monitor.record_variables
     }
 
 
-def _import_brian2() -> Any:
-    """Import Brian2 and keep Python's own ways of showing an uncaught error and of Ctrl-C, which
-    Brian2 would replace.
+def _import_brian2() -> Package:
+    """Import Brian2 without the handlers of errors and of Ctrl-C that it would set.
 
-    Nothing of the working folder is read: Brian2 takes a file `brian_preferences` there for code.
-    A handler could not be set at all in a thread of a worker, nor outlive a Ctrl-C that was ignored
-    before (`nohup`).
+    A handler could not be set at all in a thread of a worker, nor may it replace a Ctrl-C that was
+    ignored before (`nohup`). Nothing of the working folder is read: Brian2 would run a file
+    `brian_preferences` there.
     """
     hook, handle, words = sys.excepthook, signal.signal, sys.argv
     signal.signal = lambda *_: None
-    # Brian2 writes them down, and stumbles over a name that is no UTF-8.
+    # Brian2 logs the words of the command line, and fails at a name that is not UTF-8.
     sys.argv = [word.encode("utf-8", "replace").decode() for word in words]
     try:
         with outside():
@@ -125,8 +130,8 @@ def _import_brian2() -> Any:
     return brian2
 
 
-def _usual(preferences: Any) -> dict[str, Any]:
-    """Return every preference of Brian2 that bears on a run, as Brian2 ships it.
+def _usual(preferences: BrianObject) -> dict[str, object]:
+    """Return every preference of Brian2 that a run depends on, as Brian2 ships it.
 
     A file in the user's home, or a notebook, may have changed it.
     """

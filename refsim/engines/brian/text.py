@@ -1,6 +1,7 @@
-"""Turn a card's text into Brian2's.
+"""Turn the text of a card into Brian2's.
 
-One operation a statement, so that no optimiser can change their order.
+First grid mode, one operation a statement, so that no optimiser can change their order; then the
+units of a card, then fine mode, and last how Brian2 writes what the card language writes otherwise.
 """
 
 import ast
@@ -25,7 +26,7 @@ from ...cards.ode import state_of
 from ...cards.questions import equation_lines
 
 _SYMBOL = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
-FAR = 1e30  # larger than any distance to threshold, and finite: infinity times zero would be NaN
+FAR = 1e30  # larger than any distance to threshold, and finite, since infinity times zero is NaN
 
 
 class ThreeAddress:
@@ -48,23 +49,21 @@ class ThreeAddress:
         )
 
     def truth(self, tests: Sequence[Comparison]) -> str:
-        """Return an expression that is 1 where all comparisons hold and 0 elsewhere, a number of
-        the run's dtype.
-        """
+        """Return an expression in the run's dtype, 1 where all comparisons hold and 0 elsewhere."""
         sides = [
             f"{self.value(left)} {symbol} {self.value(right)}" for left, symbol, right in tests
         ]
         return f"truth({' and '.join(f'({side})' for side in sides)})"
 
     def value(self, node: ast.expr) -> str:
-        """Return a name or number that holds the expression's value."""
+        """Return the name or number of an expression's value, after the operations that make it."""
         if isinstance(node, ast.Constant):
             return repr(float(self.dtype.type(node.value)))
         if isinstance(node, ast.Name):
             return node.id
         if isinstance(node, ast.UnaryOp):
             if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-                # A power of units takes a number alone.
+                # An exponent of units must be a plain number.
                 return repr(-float(self.dtype.type(node.operand.value)))
             operand = self.value(node.operand)
             return self.keep(f"-{operand}") if isinstance(node.op, ast.USub) else operand
@@ -78,7 +77,7 @@ class ThreeAddress:
         )
 
     def call(self, name: str, arguments: list[str]) -> str:
-        """Add a call; what Brian2 has no function for is made of those it has."""
+        """Add a call; a function that Brian2 does not have is made of those that it has."""
         if name == "round":
             return self.call("floor", [self.keep(f"{arguments[0]} + 0.5")])
         if name == "shr":
@@ -98,10 +97,17 @@ class ThreeAddress:
 
 
 def grid_update(model: NeuronModel, dtype: str, *, gap: bool, seen: bool) -> str:
-    """Return the declared step as Brian2 statements.
+    """Return the declared step as Brian2 statements, from integration to reset, for every neuron.
 
-    Integrate, modulate, fire, reset, for every neuron.
+    Parameters
+    ----------
+    model : NeuronModel
+    dtype : {"float32", "float64"}
+        To which every number of the card is rounded.
+    gap, seen : bool
+        Whether the nearest approach, and what the threshold saw, are kept.
     """
+    # Random numbers and kernels come first, as calls of functions.
     code = ThreeAddress(dtype)
     code.lines += [f"{name} = {name}_call(i, t_in_timesteps)" for name in model.draws]
     code.lines += [
@@ -110,19 +116,22 @@ def grid_update(model: NeuronModel, dtype: str, *, gap: bool, seen: bool) -> str
     ]
     for statement in model.discrete.before_fire:
         code.statement(statement)
+    # Both sides of the threshold get a name, since they are read more than once.
     if model.discrete.readout:
         code.lines += watch(model.discrete.readout, None, gap=False, seen=seen)
     else:
         left, symbol, right = model.discrete.tests[0]
         a, b = code.value(left), code.value(right)
         code.lines += watch(a, b, gap=gap, seen=seen)
-        code.lines.append(f"z = {code.truth([named(a, symbol, b), *model.discrete.tests[1:]])}")
+        code.lines.append(
+            f"z = {code.truth([comparison_of_results(a, symbol, b), *model.discrete.tests[1:]])}"
+        )
     for statement in model.discrete.reset:
         code.statement(statement)
     return "\n".join(code.lines)
 
 
-def named(left: str, symbol: str, right: str) -> Comparison:
+def comparison_of_results(left: str, symbol: str, right: str) -> Comparison:
     """Return the comparison of two results by their names."""
     return comparisons(ast.parse(f"{left} {symbol} {right}", mode="eval").body)[0]
 
@@ -143,10 +152,10 @@ def watch(seen_text: str, threshold_text: str | None, *, gap: bool, seen: bool) 
 
 
 def grid_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool, seen: bool) -> str:
-    """Return the Brian2 equations that declare a layer's variables in grid mode: plain SI numbers.
+    """Return the Brian2 equations that declare a layer's variables in grid mode, plain SI numbers.
 
-    The step's units are checked once by `unit_equations`; inside the run a number is a number, as
-    in PyTorch.
+    The units of the step are checked once by `unit_equations`; inside the run a number has no
+    unit, as in PyTorch.
     """
     names = (
         [*model.inputs, *model.stepped, *model.draws, *model.kernels]
@@ -176,10 +185,8 @@ def unit_equations(model: NeuronModel) -> str:
 
 
 def fine_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool, seen: bool) -> str:
-    """Return the Brian2 equations of fine mode.
-
-    The ODE, its input, and what the threshold may use.
-    """
+    """Return the Brian2 equations of fine mode: the ODE, its input, what the threshold reads."""
+    # A threshold that compares a random number has the unit of a number.
     assert model.continuous is not None
     drawn = (
         comparisons(parse_expression(model.continuous.threshold, "threshold"))[0][0]
@@ -211,9 +218,10 @@ def fine_variables(model: NeuronModel, per_neuron: frozenset[str], *, gap: bool,
 
 
 def _equations(model: NeuronModel) -> list[str]:
-    """Return the ODE's lines. A slope is solved as a formula, in which 2**(-1) is a half.
+    """Return the lines of the ODE, its slopes and its subexpressions.
 
-    A subexpression is computed as it stands.
+    A slope is solved as a formula, in which 2**(-1) is a half; a subexpression is computed as it
+    stands.
     """
     return [
         f"{left} = {_number(parse_expression(right, left), solved=bool(state_of(left)))} : {unit}"
@@ -222,48 +230,44 @@ def _equations(model: NeuronModel) -> list[str]:
 
 
 def _number(tree: ast.expr, *, solved: bool = False) -> str:
-    """Return an expression as Brian2 computes it.
-
-    A comparison is 1 or 0, which Brian2 calls its int.
-    """
-    text = spelled(tree, solved=solved)
+    """Return an expression as Brian2 computes it, a comparison as 1 or 0, by Brian2's int."""
+    text = brian_text(tree, solved=solved)
     return f"int({text})" if comparisons(tree) else text
 
 
 def condition(text: str) -> str:
     """Return a comparison, or another expression, of a card's ODE as Brian2 computes it.
 
-    Of an empty text nothing.
+    An empty text stays empty.
     """
-    return spelled(parse_expression(text, "condition")) if text else ""
+    return brian_text(parse_expression(text, "condition")) if text else ""
 
 
 def statements(text: str) -> str:
     """Return the statements of a card's ODE as Brian2 computes them."""
     return (
         "\n".join(
-            f"{each.target} = {spelled(each.tree)}" for each in parse_statements(text, "reset")
+            f"{each.target} = {brian_text(each.tree)}" for each in parse_statements(text, "reset")
         )
         if text
         else ""
     )
 
 
-def spelled(tree: ast.expr, *, solved: bool = False) -> str:
-    """Write an expression so that Brian2 computes with floating-point numbers, as every other
-    engine does.
+def brian_text(tree: ast.expr, *, solved: bool = False) -> str:
+    """Return an expression that Brian2 computes in floating-point numbers, as other engines do.
 
-    Its floor is an integer of 32 bits, which a larger number turns over without a word, and its
-    ``2**(-1)`` of whole numbers is 0.
+    Brian2's own floor is an integer of 32 bits, which a larger number overflows without an error,
+    and its ``2**(-1)`` of whole numbers is 0.
 
     Parameters
     ----------
     solved : bool
-        Whether the expression is solved as a formula before it is computed, and its powers need no
-        care.
+        Whether the expression is solved as a formula before it is computed, so that its powers
+        stay as they are.
     """
     text = ast.unparse(_Spelled(solved).visit(copy.deepcopy(tree)))
-    # As people write it: Brian2 shows it where it refuses.
+    # Without spaces around products, as people write it, since Brian2 shows it in its errors.
     return re.sub(r" (\*\*|\*|/) ", r"\1", text)
 
 
@@ -272,9 +276,7 @@ class _Spelled(ast.NodeTransformer):
         self.solved = solved
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        """Compute a power of numbers alone here, and let every other one have a floating-point
-        base.
-        """
+        """Compute a power of numbers here, and give every other power a floating-point base."""
         self.generic_visit(node)
         if self.solved or not isinstance(node.op, ast.Pow):
             return node
@@ -285,7 +287,7 @@ class _Spelled(ast.NodeTransformer):
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        """Put in place of a function what Brian2 has for it."""
+        """Put the text that Brian2 has for a function in its place."""
         self.generic_visit(node)
         assert isinstance(node.func, ast.Name)
         if not (text := _SPELLED.get(node.func.id)):
@@ -304,18 +306,15 @@ _SPELLED = {
 
 
 def jump_of(name: str) -> str:
-    """Name of the variable that holds an impulse.
+    """Return the name of the variable of an impulse.
 
-    ``jump`` for the input ``I``, ``jump_excitatory`` for ``I_excitatory``.
+    It is ``jump`` for the input ``I``, and ``jump_excitatory`` for ``I_excitatory``.
     """
     return "jump" + name.removeprefix(INPUT)
 
 
 def unit_of_kernel(model: NeuronModel, name: str) -> str:
-    """Return the unit of a kernel over an input, which is the input's.
-
-    One of spikes is a number.
-    """
+    """Return the unit of a kernel: that of its input, or 1 of a kernel over spikes."""
     return "1" if model.kernels[name].of == "z" else model.input_unit
 
 

@@ -1,5 +1,6 @@
-"""Losses of spiking networks, each a function of batched tensors (batch, class, step) and a thin
-module; ``docs/losses.md`` has the table.
+"""Losses of spiking networks: functions of batched tensors (batch, class, step), and thin modules.
+
+``docs/losses.md`` has the table.
 """
 
 from .membranes import max_membrane_cross_entropy, membrane_regulariser, tet

@@ -1,6 +1,6 @@
-"""Losses of membranes and of outputs at each step.
+"""Losses of membranes, and of outputs at each step.
 
-The largest membrane, TET, and a band that membranes are kept in.
+They are the cross-entropy of the largest membrane, TET, and a band that membranes are kept in.
 """
 
 import torch
@@ -8,8 +8,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...core.errors import RefsimError
-from ..base import above_zero, at_least
-from .batch import REDUCTIONS, among, distribution, masked, reduced, steps_mask, working
+from ..base import above_zero
+from .batch import (
+    REDUCTIONS,
+    among,
+    check_band,
+    distribution,
+    masked,
+    mean_over_steps,
+    reduced,
+    steps_mask,
+    working,
+)
 
 _MEMBRANE = "membranes (batch, class, step)"
 
@@ -36,9 +46,10 @@ def max_membrane_cross_entropy(
     Notes
     -----
     Formula: L = -sum_i y_i log softmax(m)_i, m_i = max_t v_i(t). The gradient goes to one step a
-    class: of equal membranes, to the first. Silence: a membrane at rest is a number like any other;
-    no steps: m = 0, L = log C. Source: maximum over time of Cramer et al. 2020 (Heidelberg spoken
-    digits) and Zenke and Vogels 2021.
+        class: of equal membranes, to the first.
+    Silence: a membrane at rest is a number like any other; no steps: m = 0, L = log C.
+    Source: maximum over time of Cramer et al. 2020 (Heidelberg spoken digits) and Zenke and Vogels
+        2021.
     """
     among(reduction, REDUCTIONS, "max_membrane_cross_entropy", "reduction")
     values = working(membrane, "max_membrane_cross_entropy", _MEMBRANE)
@@ -46,10 +57,12 @@ def max_membrane_cross_entropy(
         distribution(target, values, "max_membrane_cross_entropy"),
         steps_mask(mask, values, "max_membrane_cross_entropy"),
     )
+    # A record without steps has membranes of 0.
     largest = values.sum(-1)
     if values.shape[-1]:
         lowest = torch.full_like(values, torch.finfo(values.dtype).min)
         values = torch.where(valid > 0, values, lowest)
+        # The index comes from a detached copy, so that one step alone takes the gradient.
         reached = values.gather(-1, values.detach().argmax(-1, keepdim=True))[..., 0]
         largest = torch.where(valid.sum(-1) > 0, reached, torch.zeros_like(reached))
     return reduced(-(share[..., 0] * F.log_softmax(largest, dim=1)).sum(1), reduction)
@@ -64,9 +77,9 @@ def tet(
     reduction: str = "mean",
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Return the temporal efficient training loss.
+    """Return the loss of temporal efficient training, TET.
 
-    The cross-entropy of the output at each step, and its distance to a constant.
+    It is the cross-entropy of the output at each step, and its distance to a constant.
 
     Parameters
     ----------
@@ -103,7 +116,7 @@ def tet(
     values = masked(values, valid)
     entropy = -(share * F.log_softmax(values, dim=1)).sum(1)
     each = (1 - lam) * entropy + lam * (values - constant).square().mean(1)
-    return reduced((each * valid[:, 0]).sum(-1) / at_least(valid[:, 0].sum(-1), 1), reduction)
+    return reduced(mean_over_steps(each, valid), reduction)
 
 
 def membrane_regulariser(
@@ -136,12 +149,9 @@ def membrane_regulariser(
     Source: a squared hinge; RMP-Loss and MPD-Loss are other formulas, and are not claimed.
     """
     among(reduction, REDUCTIONS, "membrane_regulariser", "reduction")
-    if not low <= high:
-        raise RefsimError(
-            f"membrane_regulariser: low must not lie above high, but low={low:g} and high={high:g}."
-        )
+    check_band("membrane_regulariser", low, high)
     values = working(membrane, "membrane_regulariser", "membranes (batch, neuron, step)")
     valid = steps_mask(mask, values, "membrane_regulariser")
     values = masked(values, valid)
     each = (above_zero(values - high).square() + above_zero(low - values).square()).mean(1)
-    return reduced((each * valid[:, 0]).sum(-1) / at_least(valid[:, 0].sum(-1), 1), reduction)
+    return reduced(mean_over_steps(each, valid), reduction)

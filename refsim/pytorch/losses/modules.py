@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -29,8 +29,9 @@ class Loss(nn.Module):
 
     function: ClassVar[Callable[..., Tensor]]
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         super().__init__()
+        # The function itself says which options there are, and which must be given.
         known = {
             name: entry
             for name, entry in inspect.signature(type(self).function).parameters.items()
@@ -48,8 +49,9 @@ class Loss(nn.Module):
         self.options = options
 
     def forward(self, *tensors: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the loss of spikes or membranes (batch, class, step) and, but for a regulariser,
-        their target.
+        """Return the loss of spikes or membranes (batch, class, step) and their target.
+
+        A regulariser takes no target. The mask (batch, step) is true where a step counts.
         """
         return type(self).function(*tensors, **self.options, mask=mask)
 

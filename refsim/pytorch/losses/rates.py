@@ -3,19 +3,20 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...core.errors import RefsimError
 from ..base import above_zero
 from .batch import (
     REDUCTIONS,
     among,
-    counted_in,
+    check_band,
+    check_steps,
     distribution,
     masked,
     per_step,
     positive,
     reduced,
     steps_mask,
-    steps_of,
+    sum_over_steps,
+    window_sums,
     working,
 )
 
@@ -51,14 +52,16 @@ def spike_rate(
     Notes
     -----
     Formula: L = sum_i (r_i - w_i)^2, w = true_rate y + false_rate (1 - y), r spikes a step; summed
-    over t with r(t) of a window. Silence: nothing special, a rate of 0 is a number like any other
-    and its gradient is that of the square. No steps: the rate is 0, or with a window the loss is 0.
+        over t with r(t) of a window.
+    Silence: nothing special, a rate of 0 is a number like any other and its gradient is that of the
+        square. No steps: the rate is 0, or with a window the loss is 0.
     Source: Shrestha, Zhu, Sun 2022; lava-dl, SpikeRate.
     """
-    values, share, valid = _opened("spike_rate", spikes, target, window, reduction, mask)
+    values, share, valid = _checked_inputs("spike_rate", spikes, target, window, reduction, mask)
     wanted = true_rate * share + false_rate * (1 - share)
-    rates = counted_in(masked(values, valid), window) / per_step(window, valid)
-    return _closed((rates - wanted).square().sum(1), window, valid, reduction)
+    rates = window_sums(masked(values, valid), window) / per_step(window, valid)
+    each = (rates - wanted).square().sum(1)
+    return reduced(sum_over_steps(each, window, valid), reduction)
 
 
 def spike_moid(
@@ -71,9 +74,9 @@ def spike_moid(
     reduction: str = "mean",
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Return the binary cross-entropy of each class, its rate read by a logistic function.
+    """Return the binary cross-entropy of each class, whose rate a logistic function reads.
 
-    For samples of several classes, or of none.
+    It serves samples of several classes, or of none.
 
     Parameters
     ----------
@@ -95,15 +98,16 @@ def spike_moid(
     Notes
     -----
     Formula: L = -sum_i (y_i log p_i + (1 - y_i) log(1 - p_i)), p = sigmoid((r - theta)/alpha);
-    summed over t with r(t) of a window. Silence: nothing special; computed from the logits, so that
-    saturated classes give neither an infinite loss nor NaN. No steps: the rate is 0, or with a
-    window the loss is 0. Source: lava-dl, SpikeMoid.
+        summed over t with r(t) of a window.
+    Silence: nothing special; computed from the logits, so that saturated classes give neither an
+        infinite loss nor NaN. No steps: the rate is 0, or with a window the loss is 0.
+    Source: lava-dl, SpikeMoid.
     """
     positive("spike_moid", alpha=alpha)
-    values, share, valid = _opened("spike_moid", spikes, target, window, reduction, mask)
-    logits = (counted_in(masked(values, valid), window) / per_step(window, valid) - theta) / alpha
+    values, share, valid = _checked_inputs("spike_moid", spikes, target, window, reduction, mask)
+    logits = (window_sums(masked(values, valid), window) / per_step(window, valid) - theta) / alpha
     each = F.binary_cross_entropy_with_logits(logits, share.expand_as(logits), reduction="none")
-    return _closed(each.sum(1), window, valid, reduction)
+    return reduced(sum_over_steps(each.sum(1), window, valid), reduction)
 
 
 def spike_count_mse(
@@ -115,8 +119,9 @@ def spike_count_mse(
     reduction: str = "mean",
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Return the mean square, over the classes, of the counts less those wanted of the class and of
-    the others.
+    """Return the mean square, over the classes, of the counts less the wanted ones.
+
+    One count is wanted of the class, another of the others.
 
     Parameters
     ----------
@@ -134,10 +139,11 @@ def spike_count_mse(
     Notes
     -----
     Formula: L = 1/C sum_i (n_i - w_i)^2, w = true_count y + false_count (1 - y), n spikes of the
-    record. Silence: nothing special, a count of 0 is a number like any other. No steps: the counts
-    are 0. Source: the mean square error of the counts, for rate codes.
+        record.
+    Silence: nothing special, a count of 0 is a number like any other. No steps: the counts are 0.
+    Source: the mean square error of the counts, for rate codes.
     """
-    values, share, valid = _opened("spike_count_mse", spikes, target, None, reduction, mask)
+    values, share, valid = _checked_inputs("spike_count_mse", spikes, target, None, reduction, mask)
     wanted = true_count * share + false_count * (1 - share)
     return reduced(
         (masked(values, valid).sum(-1, keepdim=True) - wanted).square().mean(1)[:, 0], reduction
@@ -149,7 +155,7 @@ def rate_regulariser(
 ) -> Tensor:
     """Return by how much rates leave a band, squared.
 
-    Against neurons that are silent and those that never stop.
+    It works against neurons that are silent and those that never stop.
 
     Parameters
     ----------
@@ -170,7 +176,7 @@ def rate_regulariser(
     Source: the squared hinge of Zenke and Vogels 2021, with both bounds in one.
     """
     among(reduction, REDUCTIONS, "rate_regulariser", "reduction")
-    _band("rate_regulariser", low, high)
+    check_band("rate_regulariser", low, high)
     values = working(spikes, "rate_regulariser", "spikes (batch, neuron, step)")
     valid = steps_mask(mask, values, "rate_regulariser")
     rates = masked(values, valid).sum(-1) / per_step(None, valid)[..., 0]
@@ -179,14 +185,7 @@ def rate_regulariser(
     )
 
 
-def _band(loss: str, low: float, high: float) -> None:
-    if not low <= high:
-        raise RefsimError(
-            f"{loss}: low must not lie above high, but low={low:g} and high={high:g}."
-        )
-
-
-def _opened(
+def _checked_inputs(
     loss: str,
     spikes: Tensor,
     target: Tensor,
@@ -194,7 +193,8 @@ def _opened(
     reduction: str,
     mask: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    steps_of(loss, window=window)
+    """Check the options; return the values, the wanted shares and which steps count."""
+    check_steps(loss, window=window)
     among(reduction, REDUCTIONS, loss, "reduction")
     values = working(spikes, loss)
     return (
@@ -202,7 +202,3 @@ def _opened(
         distribution(target, values, loss, each_step=window is not None),
         steps_mask(mask, values, loss),
     )
-
-
-def _closed(each: Tensor, window: int | None, valid: Tensor, reduction: str) -> Tensor:
-    return reduced((each if window is None else each * valid[:, 0]).sum(-1), reduction)

@@ -1,6 +1,4 @@
-"""Spikemax: the cross-entropy of what the output layer's spikes say, read as probabilities of the
-classes.
-"""
+"""Spikemax: the cross-entropy of the output layer's spikes, read as probabilities of classes."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,14 +8,15 @@ from ..base import at_least
 from .batch import (
     REDUCTIONS,
     among,
-    counted_in,
+    check_steps,
     distribution,
     masked,
     per_step,
     positive,
     reduced,
     steps_mask,
-    steps_of,
+    sum_over_steps,
+    window_sums,
     working,
 )
 
@@ -36,8 +35,7 @@ def spikemax(
     reduction: str = "mean",
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Return the cross-entropy between the target and the shares of the spikes that the classes
-    have.
+    """Return the cross-entropy between the target and the classes' shares of the spikes.
 
     Parameters
     ----------
@@ -76,38 +74,43 @@ def spikemax(
     Notes
     -----
     Formula: L = -sum_i y_i log p_i, p = max(1, c)/sum max(1, c), c counts of the record; summed
-    over t with c(t) of a window. Rates: p = r/(sum r + 1e-6). Softmax: p = softmax(c/scale) or
-    softmax(r). Silence: a silent class counts as one spike, also as a rate, where lava-dl gives
-    NaN; all silent: p is uniform. No steps: log C without a window, 0 with one. Source: Shrestha,
-    Zhu, Sun 2022 (arXiv 2205.09845) and the authors' released code; rates and softmax: lava-dl,
-    SpikeMax.
+        over t with c(t) of a window. Rates: p = r/(sum r + 1e-6). Softmax: p = softmax(c/scale) or
+        softmax(r).
+    Silence: a silent class counts as one spike, also as a rate, where lava-dl gives NaN; all
+        silent: p is uniform. No steps: log C without a window, 0 with one.
+    Source: Shrestha, Zhu, Sun 2022 (arXiv 2205.09845) and the authors' released code; rates and
+        softmax: lava-dl, SpikeMax.
     """
     _check_options(window, of, reading, scale, gradient, reduction)
     values = working(spikes, "spikemax")
     share = distribution(target, values, "spikemax", each_step=window is not None)
     valid = steps_mask(mask, values, "spikemax")
     counts, per = (
-        counted_in(masked(values, valid), window),
+        window_sums(masked(values, valid), window),
         per_step(window, valid) if of == "rates" else 1.0,
     )
+    # The logarithm of each class's probability.
     if reading == "softmax":
         logs = F.log_softmax(counts / (per * scale), dim=1)
     else:
         floored = at_least(counts, 1)
-        # The slope of c, and in a window that of its last step alone.
+        # A silent class counts as one spike. The released code gives it the slope of c all the
+        # same, and in a window that of the window's last step alone.
         if gradient == "authors" or (gradient is None and window is None):
             slope = counts if window is None else masked(values, valid)
             floored = floored.detach() + (slope - slope.detach())
-        heard = floored / per
-        logs = heard.log() - (heard.sum(1, keepdim=True) + (_EPS if of == "rates" else 0.0)).log()
+        weights = floored / per
+        total = weights.sum(1, keepdim=True) + (_EPS if of == "rates" else 0.0)
+        logs = weights.log() - total.log()
     each = -(share * logs).sum(1)
-    return reduced((each if window is None else each * valid[:, 0]).sum(-1), reduction)
+    return reduced(sum_over_steps(each, window, valid), reduction)
 
 
 def _check_options(
     window: int | None, of: str, reading: str, scale: float, gradient: str | None, reduction: str
 ) -> None:
-    steps_of("spikemax", window=window)
+    """Refuse options that are not known, or that do not go together."""
+    check_steps("spikemax", window=window)
     positive("spikemax", scale=scale)
     among(of, ("counts", "rates"), "spikemax", "of")
     among(reading, ("probability", "softmax"), "spikemax", "reading")

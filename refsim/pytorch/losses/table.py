@@ -1,6 +1,6 @@
-"""The table of the losses in Markdown, made from what their docstrings say.
+"""The table of the losses in Markdown, made from the notes of their docstrings.
 
-Formula, silence, source.
+Each note has a formula, what silence costs, and a source; each begins a line.
 """
 
 import inspect
@@ -25,14 +25,17 @@ _FUNCTIONS = (
     membrane_regulariser,
 )
 
+_COLUMNS = ("Formula", "Silence", "Source")
+_KEY = "|".join(_COLUMNS)
+_NOTE = re.compile(rf"^({_KEY}): (.*?)(?=^(?:{_KEY}): |\Z)", re.M | re.S)
+
 
 def loss_table() -> str:
     """Return the table of all losses in Markdown, as it stands in ``docs/losses.md``."""
     rows = ["| loss | formula | silent output | source |", "|---|---|---|---|"]
     for function in _FUNCTIONS:
-        said = dict(
-            re.findall(r"^(Formula|Silence|Source): (.*)$", inspect.getdoc(function) or "", re.M)
-        )
-        cells = (said[name].replace("|", "\\|") for name in ("Formula", "Silence", "Source"))
+        notes = dict(_NOTE.findall(inspect.getdoc(function) or ""))
+        # A note may go over several lines, and a cell of the table has one.
+        cells = (" ".join(notes[name].split()).replace("|", "\\|") for name in _COLUMNS)
         rows.append(f"| `{function.__name__}` | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"

@@ -1,5 +1,7 @@
-"""Losses of spike times: distances of filtered trains, SLAYER's spike numbers in a region, and the
-first spike.
+"""Losses of spike times: filtered trains, spike numbers in a region, and the first spike.
+
+They are van Rossum's distance, SLAYER's loss of spike numbers, and a cross-entropy of the times
+to the first spike.
 """
 
 import torch
@@ -7,17 +9,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...core.errors import RefsimError
-from ..srm_steps import alpha_function
+from ..srm import alpha_function
 from .batch import (
     REDUCTIONS,
     among,
+    check_steps,
     distribution,
     filtered,
     masked,
     positive,
     reduced,
     steps_mask,
-    steps_of,
     working,
 )
 
@@ -35,9 +37,7 @@ def spike_time(
     reduction: str = "mean",
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Return the squared distance of two sets of spike trains, both filtered.
-
-    Van Rossum's distance.
+    """Return the squared distance of two sets of filtered spike trains, van Rossum's distance.
 
     Parameters
     ----------
@@ -65,15 +65,17 @@ def spike_time(
     Notes
     -----
     Formula: exponential: L = sum_i sum_t (h*(s_i - d_i))(t)^2, h_k = exp(-k dt/tau), for order m
-    convolved m - 1 times with itself. alpha: L = dt/2 sum_i sum_t (eps*(s_i - d_i))(t)^2, eps_k =
-    (k dt/tau) exp(1 - k dt/tau). Silence: the distance to an empty train is that of the desired
-    one; its gradient is that of any other. No steps: 0. Source: van Rossum 2001; exponential:
-    lava-dl, SpikeTime; alpha: SLAYER, Shrestha and Orchard 2018.
+        convolved m - 1 times with itself. alpha: L = dt/2 sum_i sum_t (eps*(s_i - d_i))(t)^2, eps_k
+        = (k dt/tau) exp(1 - k dt/tau).
+    Silence: the distance to an empty train is that of the desired one; its gradient is that of any
+        other. No steps: 0.
+    Source: van Rossum 2001; exponential: lava-dl, SpikeTime; alpha: SLAYER, Shrestha and Orchard
+        2018.
     """
     among(kernel, ("exponential", "alpha"), "spike_time", "kernel")
     among(reduction, REDUCTIONS, "spike_time", "reduction")
     positive("spike_time", tau=tau, dt=dt, cut=cut)
-    steps_of("spike_time", order=order, length=length)
+    check_steps("spike_time", order=order, length=length)
     if kernel == "alpha" and order != 1:
         raise RefsimError(
             "spike_time: an order belongs to the exponential kernel; leave it at 1, or give "
@@ -108,9 +110,7 @@ def num_spikes(
     reduction: str = "mean",
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Return SLAYER's loss of spike numbers.
-
-    A count wanted inside a region of steps, and no spikes outside it.
+    """Return SLAYER's loss of spike numbers: a count inside a region of steps, silence outside.
 
     Its gradient is not the derivative of its value, by design: the count enters as a constant, and
     reaches the spikes only through the response kernel.
@@ -137,10 +137,12 @@ def num_spikes(
     Notes
     -----
     Formula: L = dt/2 sum_i sum_t e_i(t)^2, e = eps*(s outside the region) + (n - w)/(stop - start)
-    inside it, w = true_count y + false_count (1 - y). Backward: dL/ds_i(t) = dt sum_k e_i(t + k)
-    eps_k at every t. Silence: the count is 0 and its gradient raises it; eps_0 = 0, so a spike in
-    the last step has none. No steps: 0. Source: SLAYER, Shrestha and Orchard 2018, and
-    slayerPytorch, spikeLoss.py, which lets the response to spikes outside reach into the region.
+        inside it, w = true_count y + false_count (1 - y). Backward: dL/ds_i(t) = dt sum_k e_i(t +
+        k) eps_k at every t.
+    Silence: the count is 0 and its gradient raises it; eps_0 = 0, so a spike in the last step has
+        none. No steps: 0.
+    Source: SLAYER, Shrestha and Orchard 2018, and slayerPytorch, spikeLoss.py, which lets the
+        response to spikes outside reach into the region.
     """
     among(reduction, REDUCTIONS, "num_spikes", "reduction")
     positive("num_spikes", tau=tau, dt=dt, cut=cut)
@@ -156,10 +158,12 @@ def num_spikes(
         steps_mask(mask, values, "num_spikes"),
     )
     spread = masked(values, valid)
+    # Inside the region the count is off by a constant, spread over the steps of the region.
     inside = torch.zeros_like(valid)
     inside[..., start:stop] = 1.0
     wanted = true_count * share + false_count * (1 - share)
     count_error = ((spread * inside).sum(-1, keepdim=True) - wanted).detach() / (stop - start)
+    # Spikes inside have no value here, but their gradient goes through the kernel all the same.
     error = (
         filtered(spread - (spread * inside).detach(), _alpha(values, tau, dt, cut))
         + count_error * inside
@@ -175,9 +179,7 @@ def ttfs_cross_entropy(
     reduction: str = "mean",
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Return the cross-entropy of the times to the first spike.
-
-    The earlier a class fires, the likelier it is.
+    """Return the cross-entropy of the times to the first spike; earlier classes are likelier.
 
     Parameters
     ----------
@@ -196,10 +198,11 @@ def ttfs_cross_entropy(
     Notes
     -----
     Formula: L = -sum_i y_i log softmax(-t/tau)_i, t_i = sum_t prod_{k <= t} (1 - s_i(k)): the step
-    of the first spike, and for s between 0 and 1 its expectation. Silence: a silent class fires at
-    the end of the record, one step after the last; its gradient calls for a spike, the earlier the
-    better. No steps: log C. Source: Goeltz et al. 2021 (Nature Machine Intelligence 3), without
-    their regulariser; the product form of t is refsim's.
+        of the first spike, and for s between 0 and 1 its expectation.
+    Silence: a silent class fires at the end of the record, one step after the last; its gradient
+        calls for a spike, the earlier the better. No steps: log C.
+    Source: Goeltz et al. 2021 (Nature Machine Intelligence 3), without their regulariser; the
+        product form of t is refsim's.
     """
     among(reduction, REDUCTIONS, "ttfs_cross_entropy", "reduction")
     positive("ttfs_cross_entropy", tau=tau)
@@ -215,7 +218,7 @@ def ttfs_cross_entropy(
 def first_spike(spikes: Tensor, valid: Tensor) -> Tensor:
     """Return the number of steps that count before the first spike, (batch, class).
 
-    For probabilities its expectation.
+    Of probabilities in place of spikes it is the expectation.
     """
     return (valid * torch.cumprod(1 - spikes, -1)).sum(-1)
 

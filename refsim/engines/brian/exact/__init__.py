@@ -1,1 +1,1 @@
-"""Spikes at their exact times, between the steps of a run in Brian2."""
+"""Exact spike times: crossings found between the steps of a run in Brian2."""

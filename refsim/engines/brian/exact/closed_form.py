@@ -1,16 +1,14 @@
-"""Which networks have exact spike times, and why others have none.
+"""The solution of a card's ODE between two steps, and the text that lets Brian2 fire between steps.
 
-How a neuron moves while nothing happens, forward and backward, in closed form: read from the ODE of
-its card by Brian2.
+First which networks have exact spike times, and why others have none. Then how a neuron moves
+while nothing happens, forward and backward, in closed form: Brian2 reads it from the card's ODE.
+Last the text: when the threshold was crossed, and what that changes at the end of the step.
 
-The text that lets Brian2 fire between its steps: when the threshold was crossed, and what that
-changes at the end of the step.
-
-A neuron goes to the end of a step without its arrivals; they are then added as they stand at the
-end, each from its own time on, since the solution of the card's ODE is linear. Whether the membrane
-had crossed before they came, or crosses after, is read off both solutions, run backward: so an
+A neuron goes to the end of a step without its arrivals. They are then added as they stand at the
+end, each from its own time on, since the solution of the ODE is linear. Whether the membrane had
+crossed before they came, or crosses after, is read from both solutions, run backward; so an
 arrival and a crossing may share a step. Newton's method finds the time since the crossing,
-``sub_delta``; the reset jumps there and not at the end of the step, and what the spike adds to
+``sub_delta``. The reset acts there and not at the end of the step, and what the spike adds to
 other neurons is added from there on.
 """
 
@@ -18,6 +16,7 @@ import ast
 import functools
 import re
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -29,13 +28,20 @@ from ....core.errors import RefsimError, listed
 from ....networks.network import Layer, Network
 from ..network import checked_group, explained
 from ..session import session
-from ..text import condition, fine_variables, spelled
+from ..text import brian_text, condition, fine_variables
 
 WHERE = "spike_times='exact'"
+Expression = Any  # of SymPy, which has no types: a scalar or a matrix
 
 
 def check_exact(network: Network) -> None:
-    """Refuse what has no exact spike times, each for its reason."""
+    """Refuse a network that has no exact spike times, with the reason.
+
+    Raises
+    ------
+    RefsimError
+        For a card, a recurrence or a delay that is not solved.
+    """
     for index, layer in enumerate(network.layers):
         if reason := _unfit(layer):
             raise RefsimError(
@@ -57,7 +63,7 @@ def check_exact(network: Network) -> None:
 
 
 def _unfit(layer: Layer) -> str:
-    """Return why a layer's card has no exact spike times; empty where it has."""
+    """Return why a layer's card has no exact spike times, or an empty text where it has them."""
     model, continuous = layer.model, layer.model.continuous
     if continuous is None:
         return (
@@ -86,6 +92,7 @@ def _unfit(layer: Layer) -> str:
             "card {card} takes a spike as a current that lasts a step, so that it depends on "
             "the step; a spike must be a jump, [input] kind = 'impulse'."
         )
+    # What the threshold compares must be moved by the reset, and must not jump with an arrival.
     reads = _names_in_threshold(layer)
     if set(model.inputs.values()) & reads:
         return (
@@ -115,9 +122,10 @@ _ELAPSED = "elapsed_"  # no name of a card ends so
 
 
 @dataclass(frozen=True, eq=False)
-class Flow:
-    """The exact solution of a linear ODE, as SymPy expressions over the states and constants of its
-    card.
+class Solution:
+    """The exact solution of a linear ODE, as SymPy expressions.
+
+    They are over the states and constants of its card.
 
     Attributes
     ----------
@@ -126,7 +134,8 @@ class Flow:
     after : tuple
         Each state a time ``elapsed`` later, also for negative times.
     response : tuple of tuple
-        ``response[k][j]``: what a jump of 1 of state j is in state k a time ``elapsed`` later.
+        ``response[k][j]`` is what a jump of 1 in state j has become in state k a time ``elapsed``
+        later.
     height : expression
         What the threshold compares: above 0 on the side that fires.
     rise : expression
@@ -134,15 +143,20 @@ class Flow:
     """
 
     names: tuple[str, ...]
-    after: tuple[Any, ...]
-    response: tuple[tuple[Any, ...], ...]
-    height: Any
-    rise: Any
+    after: tuple[Expression, ...]
+    response: tuple[tuple[Expression, ...], ...]
+    height: Expression
+    rise: Expression
 
     def states(self, elapsed: str, names: dict[str, str]) -> dict[str, str]:
         """Return the text of each state a time later.
 
-        `elapsed` is the text of a time, such as ``"-delta"``, `names` those of the states now.
+        Parameters
+        ----------
+        elapsed : str
+            Text of the time, such as ``"-delta"``.
+        names : dict of str to str
+            The names that the states have now.
         """
         return {
             name: _text(expression, {_ELAPSED: f"({elapsed})", **names})
@@ -188,8 +202,8 @@ class Flow:
         return frozenset(read - {*self.names, _ELAPSED})
 
 
-def solved(layer: Layer) -> Flow:
-    """Return the flow of a layer.
+def solution_of(layer: Layer) -> Solution:
+    """Return the solution of a layer's ODE.
 
     Raises
     ------
@@ -212,10 +226,10 @@ def solved(layer: Layer) -> Flow:
 @functools.lru_cache(64)
 def _solved(
     card: str, equations: str, threshold: str, constants: frozenset[str], biased: bool
-) -> Flow:
-    """Let Brian2 read the linear system, on its NumPy target.
+) -> Solution:
+    """Let Brian2 read the linear system, and solve it with SymPy.
 
-    A device that writes C++ has no values to look at.
+    It is read on the NumPy target, since a device that writes C++ has no values.
     """
     from sympy import Matrix, Symbol, cancel, factor_terms, signsimp
 
@@ -224,6 +238,7 @@ def _solved(
         from brian2.stateupdaters.base import UnsupportedEquationsException
         from brian2.stateupdaters.exact import get_linear_system
 
+        # The system as matrix*states + still, and the side of the threshold that fires.
         group = checked_group(brian2, card, 1, equations, name="read*")
         try:
             names, matrix, still = get_linear_system(group.equations, group.variables)
@@ -239,7 +254,8 @@ def _solved(
         height = str_to_sympy(ast.unparse(larger), group.variables) - str_to_sympy(
             ast.unparse(smaller), group.variables
         )
-    if _circle(matrix):
+    # States that act on each other in a circle would need a solution that turns.
+    if _has_cycle(matrix):
         raise RefsimError(
             f"in the ODE of card '{card}' states act on each other in a circle, so that it may "
             "turn, and no solution is written down for it here. "
@@ -248,6 +264,7 @@ def _solved(
         )
     if not biased:
         still = still.subs({read: 0 for read in still.free_symbols if read.name == INPUT})
+    # The response to a jump, and from it each state a time later.
     elapsed = Symbol(_ELAPSED, real=True)
     states = Matrix([Symbol(name, real=True) for name in names])
     with explained(card):
@@ -261,24 +278,28 @@ def _solved(
             f"the threshold of card '{card}' reads {listed(below)}; spike_times='exact' takes "
             "one of states and constants."
         )
+    # The height moves with the states, by their slopes.
     slopes = matrix * states + still
     rise = sum(
         (height.diff(state) * slope for state, slope in zip(states, slopes, strict=True)),
         start=0 * elapsed,
     )
     rows = tuple(tuple(response.row(k)) for k in range(len(names)))
-    return Flow(tuple(names), tuple(after), rows, height, rise)
+    return Solution(tuple(names), tuple(after), rows, height, rise)
 
 
-def _circle(matrix: Any) -> bool:
+def _has_cycle(matrix: Expression) -> bool:
     """Return whether any state of a linear system acts on itself through others."""
-    left = set(range(matrix.rows))
-    while free := {row for row in left if all(matrix[row, other] == 0 for other in left - {row})}:
-        left -= free
-    return bool(left)
+    rows = range(matrix.rows)
+    acting = {row: {k for k in rows if k != row and matrix[row, k] != 0} for row in rows}
+    try:
+        TopologicalSorter(acting).prepare()
+    except CycleError:
+        return True
+    return False
 
 
-def check_finite(flow: Flow, layer: Layer, step: float, dt: float) -> None:
+def check_finite(solution: Solution, layer: Layer, step: float, dt: float) -> None:
     """Refuse parameters at which the written solution divides by zero.
 
     Parameters
@@ -296,7 +317,7 @@ def check_finite(flow: Flow, layer: Layer, step: float, dt: float) -> None:
         STEP: step,
         _ELAPSED: dt,
     }
-    entries = [entry for row in flow.response for entry in row]
+    entries = [entry for row in solution.response for entry in row]
     names = sorted({read.name for entry in entries for read in entry.free_symbols})
     with np.errstate(all="ignore"):
         values = [
@@ -313,27 +334,27 @@ def check_finite(flow: Flow, layer: Layer, step: float, dt: float) -> None:
         )
 
 
-def _text(expression: Any, names: dict[str, str]) -> str:
-    """Return an expression's text, names replaced."""
+def _text(expression: Expression, names: dict[str, str]) -> str:
+    """Return an expression's text as Brian2 writes it, with names replaced."""
     from brian2.parsing.sympytools import sympy_to_str
 
     written: str = sympy_to_str(expression)
     return re.sub(r"[A-Za-z_]\w*", lambda word: names.get(word[0], word[0]), written)
 
 
-# From the beginning of the step Newton's method doubles its digits each time: the first guess is
-# off by a step, a hundredth of a time constant, so that after four rounds nothing is left to find;
-# two more cost little.
+# Newton's method doubles its digits in each round. The first guess, the beginning of the step, is
+# off by a step, a hundredth of a time constant, so that four rounds find all digits; two more cost
+# little.
 ROUNDS = 6
 DELTA, SLOPE, NEAR, EARLY = "sub_delta", "sub_slope", "sub_near", "sub_early"
 _COUNT, _WHEN = "sub_count", "sub_when"
-# By how much a falling slope may have been steeper within the step than at its end: a step over the
+# How much steeper a falling slope may have been within the step than at its end: a step over the
 # time constant, which is a twentieth at most.
 _STEEPER = 1.05
 
 
-def variables(layer: Layer, flow: Flow) -> str:
-    """Return the declarations of the variables that the texts below use."""
+def exact_variables(layer: Layer, solution: Solution) -> str:
+    """Return the declarations of the variables that the texts of this file use."""
     units = layer.model.state
     membrane = units[layer.model.membrane_in(fine=True)].unit
     lines = [
@@ -344,23 +365,24 @@ def variables(layer: Layer, flow: Flow) -> str:
         f"{_COUNT} : 1",
         f"{_WHEN} : second",
     ]
-    return "\n".join(lines + [f"{_kept(name)} : {units[name].unit}" for name in flow.names])
+    return "\n".join(lines + [f"{_kept(name)} : {units[name].unit}" for name in solution.names])
 
 
-def before_arrivals(flow: Flow) -> str:
-    """Return the statements that keep the end of the step as it would be without arrivals, and
-    forget those of the step before.
+def before_arrivals(solution: Solution) -> str:
+    """Return the statements that keep the states at the end of a step without arrivals.
+
+    They also forget the arrivals of the step before.
     """
     return "\n".join(
         [
             f"{_COUNT} = 0",
             f"{_WHEN} = 0*second",
-            *(f"{_kept(name)} = {name}" for name in flow.names),
+            *(f"{_kept(name)} = {name}" for name in solution.names),
         ]
     )
 
 
-def arrival(flow: Flow, target: str, delta: str) -> str:
+def arrival(solution: Solution, target: str, delta: str) -> str:
     """Return what a spike does to the neuron that it reaches, as Brian2 writes a synapse.
 
     Parameters
@@ -370,8 +392,8 @@ def arrival(flow: Flow, target: str, delta: str) -> str:
     delta : str
         The variable that holds the time since the spike.
     """
-    ours = {name: f"{name}_post" for name in (*flow.names, *flow.constants)}
-    shares = flow.jump(target, delta, of="sub_weight", names=ours)
+    ours = {name: f"{name}_post" for name in (*solution.names, *solution.constants)}
+    shares = solution.jump(target, delta, of="sub_weight", names=ours)
     return "\n".join(
         [
             *(f"{name}_post += {share}" for name, share in shares.items()),
@@ -381,75 +403,85 @@ def arrival(flow: Flow, target: str, delta: str) -> str:
     )
 
 
-def after_arrivals(flow: Flow) -> str:
-    """Return the statements that tell whether the threshold was crossed before the arrivals, and
-    whether a crossing may have been missed.
+def after_arrivals(solution: Solution) -> str:
+    """Return the statements that find a crossing before the arrivals, or one that was missed.
 
-    Of several arrivals the mean time is taken; where a crossing lies among them the order is wrong,
-    and `refsim.engines.brian.exact.run` finds it. A peak within the step, before or after the
-    arrivals, is above the end by its slope there over the time since at most.
+    The mean time of several arrivals is taken. Where a crossing lies among them the order is wrong,
+    and `refsim.engines.brian.exact.run` finds that. A peak within the step, before or after the
+    arrivals, is higher than the end by at most its slope there times the time since.
     """
-    kept, ours = {name: _kept(name) for name in flow.names}, {name: name for name in flow.names}
-    at = {name: f"sub_at_{name}" for name in flow.names}
+    # The membrane at three points: the end, the end without arrivals, and the time of the arrivals.
+    kept, ours = (
+        {name: _kept(name) for name in solution.names},
+        {name: name for name in solution.names},
+    )
+    at = {name: f"sub_at_{name}" for name in solution.names}
     lines = [f"{_WHEN} = {_WHEN}/clip({_COUNT}, 1, {_COUNT} + 1)"]
-    lines += [f"{at[name]} = {text}" for name, text in flow.states(f"-{_WHEN}", kept).items()]
+    lines += [f"{at[name]} = {text}" for name, text in solution.states(f"-{_WHEN}", kept).items()]
     for name, states in (("end", ours), ("kept", kept), ("at", at)):
-        lines.append(f"sub_height_{name} = {flow.height_at(states)}")
+        lines.append(f"sub_height_{name} = {solution.height_at(states)}")
     lines += [
-        f"sub_rise_{name} = {flow.rise_at(states)}"
+        f"sub_rise_{name} = {solution.rise_at(states)}"
         for name, states in (("end", ours), ("kept", kept))
     ]
     lines.append("sub_none = 0*sub_height_end")
     lines.append(f"{EARLY} = {_COUNT} > 0 and sub_height_at >= sub_none")
-    reach = [
+    # A peak may have passed the threshold where the membrane falls, and is near enough to it.
+    peaks = [
         f"sub_height_{name} - {_STEEPER}*{span}*sub_rise_{name} >= sub_none"
         for name, span in (("kept", "dt"), ("end", _WHEN))
     ]
     falls = ["sub_rise_kept < sub_none/second", f"{_COUNT} > 0 and sub_rise_end < sub_none/second"]
-    turns = " or ".join(f"({fall} and {far})" for fall, far in zip(falls, reach, strict=True))
+    turns = " or ".join(f"({fall} and {peak})" for fall, peak in zip(falls, peaks, strict=True))
     lines.append(f"{NEAR} = {NEAR} or (not {EARLY} and sub_height_end < sub_none and ({turns}))")
     return "\n".join(lines)
 
 
-def threshold(layer: Layer) -> str:
+def threshold_text(layer: Layer) -> str:
     """Return the condition of a spike."""
     assert layer.model.continuous is not None
     return f"{EARLY} or ({condition(layer.model.continuous.threshold)})"
 
 
-def crossing(layer: Layer, flow: Flow) -> str:
-    """Return the statements that find the crossing and its slope, carry out the reset there, and
-    take what it changed to the end of the step.
+def crossing_text(layer: Layer, solution: Solution) -> str:
+    """Return the statements that find the crossing, and carry out the reset there.
+
+    What the reset changed is then taken to the end of the step.
     """
-    used = {name: f"sub_used_{name}" for name in flow.names}
+    # The solution that crossed: the one without arrivals where the crossing came before them.
+    used = {name: f"sub_used_{name}" for name in solution.names}
     lines = [
         f"{used[name]} = int({EARLY})*{_kept(name)} + (1 - int({EARLY}))*{name}"
-        for name in flow.names
+        for name in solution.names
     ]
+    # Newton's method, from the beginning of the step; the last round gives the states alone.
     lines.append(f"{DELTA} = dt")
     for number in range(ROUNDS + 1):
-        back = {name: f"sub_{name}_{number}" for name in flow.names}
-        lines += [f"{back[name]} = {text}" for name, text in flow.states(f"-{DELTA}", used).items()]
+        back = {name: f"sub_{name}_{number}" for name in solution.names}
+        lines += [
+            f"{back[name]} = {text}" for name, text in solution.states(f"-{DELTA}", used).items()
+        ]
         if number < ROUNDS:
-            lines.append(f"{DELTA} = {DELTA} + ({flow.height_at(back)})/({flow.rise_at(back)})")
-    lines.append(f"{SLOPE} = {flow.rise_at(back)}")
-    return "\n".join([*lines, *_kicks(layer, flow, back), *reset(flow)])
+            lines.append(
+                f"{DELTA} = {DELTA} + ({solution.height_at(back)})/({solution.rise_at(back)})"
+            )
+    lines.append(f"{SLOPE} = {solution.rise_at(back)}")
+    return "\n".join([*lines, *_kicks(layer, solution, back), *reset_text(solution)])
 
 
-def reset(flow: Flow) -> list[str]:
-    """Return the statements that take what the reset changed at the crossing to the end of the
-    step.
-    """
+def reset_text(solution: Solution) -> list[str]:
+    """Return the statements that take what the reset changed to the end of the step."""
     return [
         f"{name} += {share}"
-        for source in flow.names
-        for name, share in flow.jump(source, DELTA, of=_kick(source)).items()
+        for source in solution.names
+        for name, share in solution.jump(source, DELTA, of=_kick(source)).items()
     ]
 
 
-def _kicks(layer: Layer, flow: Flow, back: dict[str, str]) -> list[str]:
-    """Return statements that carry out the card's reset on the states at the crossing and name the
-    differences.
+def _kicks(layer: Layer, solution: Solution, back: dict[str, str]) -> list[str]:
+    """Return statements that carry out the reset on the states at the crossing.
+
+    Each difference that it makes gets a name.
     """
     assert layer.model.continuous is not None
     now, lines = dict(back), []
@@ -458,10 +490,10 @@ def _kicks(layer: Layer, flow: Flow, back: dict[str, str]) -> list[str]:
     ):
         new = f"sub_new_{statement.target}_{number}"
         lines.append(
-            f"{new} = {renamed(ast.parse(spelled(statement.tree), mode='eval').body, now)}"
+            f"{new} = {renamed(ast.parse(brian_text(statement.tree), mode='eval').body, now)}"
         )
         now[statement.target] = new
-    return lines + [f"{_kick(name)} = {now[name]} - {back[name]}" for name in flow.names]
+    return lines + [f"{_kick(name)} = {now[name]} - {back[name]}" for name in solution.names]
 
 
 def _kick(name: str) -> str:

@@ -1,11 +1,8 @@
-"""Which arrivals come before which spikes.
+"""Runs with exact spike times: networks side by side in a Brian2 run, that fire between its steps.
 
-As they lie in time, and as a run in steps has taken them.
-
-Copies of one network, side by side in one run, that fire between the steps: true spike times from
-plain Brian2.
-
-A batch whose neurons fire between the steps: each sample is a copy of the network.
+First which arrivals come before which spikes, as they lie in time and as a run in steps has taken
+them. Then the run of several copies of one network, which differ in weights and input spikes. Last
+a batch, of which each sample is a copy.
 """
 
 import itertools
@@ -13,7 +10,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +21,17 @@ from ....networks.connection import DRIVE
 from ....networks.drive import Drive
 from ....networks.network import Layer, Network
 from ....networks.recording import Recording, check_run, make_provenance
-from ..network import Structure, checked_group, explained, group_name, layer_constants, start_values
-from ..session import session
+from ..network import (
+    Structure,
+    card_names,
+    checked_group,
+    explained,
+    group_name,
+    layer_constants,
+    schedule_of,
+    start_values,
+)
+from ..session import BrianObject, Package, session
 from ..text import fine_variables
 from .closed_form import (
     DELTA,
@@ -34,30 +39,30 @@ from .closed_form import (
     NEAR,
     SLOPE,
     WHERE,
-    Flow,
+    Solution,
     after_arrivals,
     arrival,
     before_arrivals,
     check_exact,
     check_finite,
-    crossing,
-    solved,
-    threshold,
-    variables,
+    crossing_text,
+    exact_variables,
+    solution_of,
+    threshold_text,
 )
 
 
 @dataclass(frozen=True, eq=False)
-class Taken:
-    """Spikes as a run took them.
+class StepSpikes:
+    """Spikes with the steps in which a run saw them.
 
     Attributes
     ----------
     train : EventTrain
     steps : (n_spikes,) int64
-        In which step; the arrivals of earlier steps were there.
+        The step of each; the arrivals of earlier steps were there.
     early : (n_spikes,) bool
-        Whether the crossing was sought as if the arrivals of its step had not come yet.
+        Whether the crossing was looked for without the arrivals of its step.
     """
 
     train: EventTrain
@@ -65,19 +70,18 @@ class Taken:
     early: NDArray[np.bool_]
 
 
-def places(
-    layer: Layer, weight: Floats, fired: Taken, heard: Sequence[Taken]
+def arrival_places(
+    layer: Layer, weight: Floats, fired: StepSpikes, received: Sequence[StepSpikes]
 ) -> tuple[NDArray[np.int8], bool]:
-    """Return the places of a layer's spikes among the arrivals in one copy, and whether the run has
-    kept to them.
+    """Return which arrivals come before which spikes in one copy, and whether the run agrees.
 
     Parameters
     ----------
     weight : (n_post, n_pre)
         Of this copy; a weight of 0 is no connection.
-    fired : Taken
+    fired : StepSpikes
         The layer's own spikes.
-    heard : one Taken a source
+    received : one StepSpikes a source
 
     Returns
     -------
@@ -85,21 +89,23 @@ def places(
         1 where the arrival comes before the spike, both by neuron and then by time, so that copies
         can be compared; 0 where there is no connection.
     kept : bool
-        False where a crossing was reckoned without an arrival that comes before it in the same
-        step, or with one that comes after it. Then its time is wrong, and no smaller step need show
-        it.
+        False where a crossing was computed without an arrival that comes before it in the same
+        step, or with one that comes after it. Then its time is wrong, and a smaller step need not
+        show that.
     """
-    train, reach = fired.train, fired.steps + 1 - fired.early
-    own = np.lexsort((train.times, train.neurons))
+    # The first step whose arrivals the crossing did not take in.
+    train, first_without = fired.train, fired.steps + 1 - fired.early
+    by_neuron = np.lexsort((train.times, train.neurons))
     before, kept, first = [], True, 0
-    for source, sent in zip(layer.sources, heard, strict=True):
+    for source, sent in zip(layer.sources, received, strict=True):
         arrivals = sent.train
-        order = np.lexsort((arrivals.times, arrivals.neurons))
-        linked = weight[train.neurons[own]][:, first + arrivals.neurons[order]] != 0
+        # Both by neuron and then by time: rows are spikes, columns arrivals.
+        by_source = np.lexsort((arrivals.times, arrivals.neurons))
+        linked = weight[train.neurons[by_neuron]][:, first + arrivals.neurons[by_source]] != 0
         first += source.width
-        ahead = arrivals.times[order] - train.times[own][:, None]
-        counted = sent.steps[order] < reach[own][:, None]
-        kept &= not (linked & ((counted & (ahead > 0)) | (~counted & (ahead < 0)))).any()
+        ahead = arrivals.times[by_source] - train.times[by_neuron][:, None]
+        taken = sent.steps[by_source] < first_without[by_neuron][:, None]
+        kept &= not (linked & ((taken & (ahead > 0)) | (~taken & (ahead < 0)))).any()
         before.append(linked & (ahead < 0))
     return np.concatenate(before, axis=1).astype(np.int8), kept
 
@@ -115,8 +121,8 @@ MISSED = (
 
 
 @dataclass(frozen=True, eq=False)
-class Copies:
-    """Copies of one network: the same cards, wiring and biases, own weights and own input spikes.
+class NetworkCopies:
+    """Copies of one network: cards, wiring and biases are the same, weights and input differ.
 
     Attributes
     ----------
@@ -144,7 +150,7 @@ class Copies:
 
 @dataclass(frozen=True, eq=False)
 class Fired:
-    """What the copies did.
+    """Spikes of all copies, with what speaks against their times.
 
     Attributes
     ----------
@@ -152,7 +158,7 @@ class Fired:
     places : one row a layer, an array (n_spikes, n_arrivals) of int8 a copy
         Which arrivals come before which spikes; see `refsim.engines.brian.exact.run.places`.
     doubts : (n_copies,) of str
-        Why the times of a copy are not to be believed; empty where nothing speaks against them.
+        Why the times of a copy may be wrong; empty where nothing speaks against them.
     """
 
     layers: tuple[tuple[EventTrain, ...], ...]
@@ -160,14 +166,14 @@ class Fired:
     doubts: tuple[str, ...]
 
 
-def run_copies(copies: Copies, dt: float, target: str = "auto") -> Fired:
+def run_networks(copies: NetworkCopies, dt: float, target: str = "auto") -> Fired:
     """Run all copies in one Brian2 network.
 
     Parameters
     ----------
     dt : float
-        Seconds a step. Spikes are at their true times, to rounding, whatever the step; the smaller
-        it is, the fewer copies are in doubt.
+        Seconds a step. Spikes are at their true times, to rounding, at any step; the smaller it is,
+        the fewer copies are in doubt.
     target : {"auto", "cpp", "numpy"}
 
     Raises
@@ -184,20 +190,18 @@ def run_copies(copies: Copies, dt: float, target: str = "auto") -> Fired:
             f"{WHERE} stores every synapse of every copy, {synapses:,} here and at most "
             f"{_MOST:,}; give fewer samples, or fewer networks at a time."
         )
-    # What crosses after the last arrival of a step is seen in the next.
+    # A crossing after the last arrival of a step is seen in the next step.
     n_steps = steps_of(copies.stop, dt) + 1
     compiled = is_compiled(copies, dt, target)
     structure = Structure(copies.network, True, "events", "float64", copies.number, False, ())
-    flows = [solved(layer) for layer in copies.network.layers]
-    for flow, layer in zip(flows, copies.network.layers, strict=True):
-        check_finite(flow, layer, copies.network.dt, dt)
+    solutions = [solution_of(layer) for layer in copies.network.layers]
+    for solution, layer in zip(solutions, copies.network.layers, strict=True):
+        check_finite(solution, layer, copies.network.dt, dt)
     with tempfile.TemporaryDirectory(prefix="refsim-exact-") as folder, np.errstate(all="ignore"):
         project = Path(folder) / "project"
         with session("cpp_standalone" if compiled else "numpy", "float64", dt, project) as brian2:
-            built = _Built(structure, copies, flows, brian2, dt, n_steps)
-            with explained(
-                ", ".join(dict.fromkeys(layer.model.name for layer in copies.network.layers))
-            ):
+            built = _Built(structure, copies, solutions, brian2, dt, n_steps)
+            with explained(card_names(copies.network)):
                 built.network.run(n_steps * brian2.defaultclock.dt, namespace={})
                 if compiled:
                     brian2.device.build(directory=str(project))
@@ -209,30 +213,31 @@ def steps_of(stop: float, dt: float) -> int:
     return int(np.ceil(stop / dt - 1e-9))
 
 
-def is_compiled(copies: Copies, dt: float, target: str) -> bool:
+def is_compiled(copies: NetworkCopies, dt: float, target: str) -> bool:
     """Return whether a run is compiled: what ``"auto"`` means for so many neurons and steps."""
     neurons = copies.number * sum(layer.n_post for layer in copies.network.layers)
     return target == "cpp" or (target == "auto" and neurons * steps_of(copies.stop, dt) > _SMALL)
 
 
 class _Built:
-    """The copies as Brian2 objects, layer after layer within a step, so that a spike passes all of
-    them.
+    """The copies as Brian2 objects, layer after layer within a step.
+
+    A spike passes all layers within its step.
     """
 
     def __init__(
         self,
         structure: Structure,
-        copies: Copies,
-        flows: Sequence[Flow],
-        brian2: Any,
+        copies: NetworkCopies,
+        solutions: Sequence[Solution],
+        brian2: Package,
         dt: float,
         n_steps: int,
     ) -> None:
-        self.structure, self.copies, self.flows, self.brian2, self.dt, self.n_steps = (
+        self.structure, self.copies, self.solutions, self.brian2, self.dt, self.n_steps = (
             structure,
             copies,
-            flows,
+            solutions,
             brian2,
             dt,
             n_steps,
@@ -243,28 +248,19 @@ class _Built:
             self._neurons(index, layer) for index, layer in enumerate(copies.network.layers)
         ]
         self.monitors = [self._monitor(index) for index in range(len(self.groups))]
-        synapses = [made for index in range(len(self.groups)) for made in self._listen(index)]
+        synapses = [each for index in range(len(self.groups)) for each in self._connect(index)]
         self.network = brian2.Network(*self.input, *self.groups, *self.monitors, *synapses)
         slots = [
             f"{group_name(index)}_{slot}" for index in range(len(self.groups)) for slot in _SLOTS
         ]
-        self.network.schedule = [
-            "start",
-            "input",
-            *slots,
-            "groups",
-            "thresholds",
-            "synapses",
-            "resets",
-            "end",
-        ]
+        self.network.schedule = schedule_of("input", *slots)
 
-    def _monitor(self, index: int) -> Any:
+    def _monitor(self, index: int) -> BrianObject:
         return self.brian2.SpikeMonitor(
             self.groups[index], variables=[DELTA, SLOPE, EARLY], when=f"{group_name(index)}_record"
         )
 
-    def _input(self) -> tuple[list[Any], Ints]:
+    def _input(self) -> tuple[list[BrianObject], Ints]:
         """Return a source for each input spike, if there are any, and the step of each.
 
         A spike on the border of two steps is the last event of the earlier one.
@@ -282,8 +278,8 @@ class _Built:
             )
         ], steps
 
-    def _neurons(self, index: int, layer: Layer) -> Any:
-        group = _group(self.brian2, layer, index, self.copies.number, self.flows[index])
+    def _neurons(self, index: int, layer: Layer) -> BrianObject:
+        group = _group(self.brian2, layer, index, self.copies.number, self.solutions[index])
         for variable, value in start_values(self.structure)[index]:
             setattr(
                 group,
@@ -295,10 +291,10 @@ class _Built:
             setattr(group, f"{given}_", np.tile(layer.bias, self.copies.number))
         return group
 
-    def _listen(self, index: int) -> list[Any]:
+    def _connect(self, index: int) -> list[BrianObject]:
         """Return the synapses into a layer, those of one source after those of another."""
         copies, layer = self.copies, self.copies.network.layers[index]
-        made: list[Any] = []
+        found: list[BrianObject] = []
         first = 0
         for source in layer.sources:
             weight = copies.weights[index][:, :, first : first + source.width]
@@ -306,15 +302,15 @@ class _Built:
             if source.layer != DRIVE:
                 copy, post, pre = (axis.ravel() for axis in np.indices(weight.shape))
                 i, j, size = copy * source.width + pre, copy * layer.n_post + post, weight.ravel()
-                made.append(
-                    self._synapses(self.groups[source.layer], index, i, j, size, None, len(made))
+                found.append(
+                    self._synapses(self.groups[source.layer], index, i, j, size, None, len(found))
                 )
             elif self.input:
                 event, post = (
                     axis.ravel() for axis in np.indices((len(copies.times), layer.n_post))
                 )
                 size = weight[copies.copy[event], post, copies.input[event]]
-                made.append(
+                found.append(
                     self._synapses(
                         self.input[0],
                         index,
@@ -322,21 +318,21 @@ class _Built:
                         copies.copy[event] * layer.n_post + post,
                         size,
                         self.left[event],
-                        len(made),
+                        len(found),
                     )
                 )
-        return [synapses for synapses in made if synapses is not None]
+        return [synapses for synapses in found if synapses is not None]
 
     def _synapses(
         self,
-        before: Any,
+        before: BrianObject,
         index: int,
         i: Ints,
         j: Ints,
         size: Floats,
         left: Floats | None,
         order: int,
-    ) -> Any:
+    ) -> BrianObject:
         """Connect neurons one to one, where a weight is not 0.
 
         Input spikes have the time to the end of their step in their synapses.
@@ -346,23 +342,26 @@ class _Built:
             return None
         model = self.copies.network.layers[index].model
         ((_, target),) = model.inputs.items()
-        text = arrival(self.flows[index], target, f"{DELTA}_pre" if left is None else "sub_left")
-        made = self.brian2.Synapses(
+        text = arrival(
+            self.solutions[index], target, f"{DELTA}_pre" if left is None else "sub_left"
+        )
+        synapses = self.brian2.Synapses(
             before,
             self.groups[index],
             f"sub_weight : {model.input_unit}" + "\nsub_left : second" * (left is not None),
             on_pre=text,
             namespace={},
         )
-        made.connect(i=i[linked], j=j[linked])
-        made.sub_weight_ = size[linked]
+        synapses.connect(i=i[linked], j=j[linked])
+        synapses.sub_weight_ = size[linked]
         if left is not None:
-            made.sub_left_ = left[linked]
-        made.pre.when, made.pre.order = f"{group_name(index)}_arrive", order
-        return made
+            synapses.sub_left_ = left[linked]
+        synapses.pre.when, synapses.pre.order = f"{group_name(index)}_arrive", order
+        return synapses
 
     def fired(self) -> Fired:
-        """Gather the spikes after the run, and what speaks against them."""
+        """Return the spikes after the run, and what speaks against their times."""
+        # A copy is in doubt where a peak may have been missed, or where the order was wrong.
         timed = [self._trains(index) for index in range(len(self.groups))]
         given = self._given()
         near = [
@@ -373,12 +372,12 @@ class _Built:
         for index, layer in enumerate(self.copies.network.layers):
             row = []
             for copy in range(self.copies.number):
-                heard = [
+                received = [
                     given[copy] if source.layer == DRIVE else timed[source.layer][copy]
                     for source in layer.sources
                 ]
-                place, kept = places(
-                    layer, self.copies.weights[index][copy], timed[index][copy], heard
+                place, kept = arrival_places(
+                    layer, self.copies.weights[index][copy], timed[index][copy], received
                 )
                 doubts[copy] = doubts[copy] or ("" if kept else SHARED)
                 row.append(place)
@@ -387,7 +386,7 @@ class _Built:
             tuple(tuple(taken.train for taken in row) for row in timed), tuple(found), tuple(doubts)
         )
 
-    def _given(self) -> list[Taken]:
+    def _given(self) -> list[StepSpikes]:
         """Return the input spikes by copy."""
         copies, order = self.copies, np.argsort(self.copies.copy, kind="stable")
         still = np.full(len(copies.times), np.inf)
@@ -400,9 +399,11 @@ class _Built:
             )
             for part in _parted(copies.copy, order, copies.number)
         ]
-        return [Taken(train, self.steps[part], np.zeros(len(part), bool)) for train, part in trains]
+        return [
+            StepSpikes(train, self.steps[part], np.zeros(len(part), bool)) for train, part in trains
+        ]
 
-    def _trains(self, index: int) -> list[Taken]:
+    def _trains(self, index: int) -> list[StepSpikes]:
         """Return a layer's spikes, with the steps in which Brian2 saw them, by copy."""
         monitor, n_post = self.monitors[index], self.copies.network.layers[index].n_post
         step = np.rint(np.asarray(monitor.t_[:]) / self.dt).astype(np.int64)
@@ -413,7 +414,7 @@ class _Built:
         order = order[times[order] <= self.copies.stop]
         early = np.asarray(getattr(monitor, EARLY)[:], bool)
         return [
-            Taken(
+            StepSpikes(
                 EventTrain(times[part], neuron[part], slopes[part], n_post), step[part], early[part]
             )
             for part in _parted(copy, order, self.copies.number)
@@ -421,14 +422,14 @@ class _Built:
 
 
 def _parted(copy: Ints, order: Ints, number: int) -> list[Ints]:
-    """Return, for each copy, which of the rows are its own, in an order that has the copies one
-    after the other.
-    """
+    """Return the rows of each copy, from an order of rows in which the copies are sorted."""
     ends = np.searchsorted(copy[order], np.arange(number + 1))
     return [order[low:high] for low, high in itertools.pairwise(ends)]
 
 
-def _group(brian2: Any, layer: Layer, index: int, n_copies: int, flow: Flow) -> Any:
+def _group(
+    brian2: Package, layer: Layer, index: int, n_copies: int, solution: Solution
+) -> BrianObject:
     """Make a layer's neurons, of all copies."""
     model = layer.model
     equations = fine_variables(model, frozenset(layer_constants(layer)), gap=False, seen=False)
@@ -436,11 +437,11 @@ def _group(brian2: Any, layer: Layer, index: int, n_copies: int, flow: Flow) -> 
         brian2,
         model.name,
         n_copies * layer.n_post,
-        f"{equations}\n{variables(layer, flow)}",
+        f"{equations}\n{exact_variables(layer, solution)}",
         name=group_name(index),
         method="exact",
-        threshold=threshold(layer),
-        reset=crossing(layer, flow),
+        threshold=threshold_text(layer),
+        reset=crossing_text(layer, solution),
     )
     name = group_name(index)
     group.state_updater.when, group.thresholder["spike"].when, group.resetter["spike"].when = (
@@ -448,8 +449,8 @@ def _group(brian2: Any, layer: Layer, index: int, n_copies: int, flow: Flow) -> 
         f"{name}_threshold",
         f"{name}_cross",
     )
-    group.run_regularly(before_arrivals(flow), when=f"{name}_keep")
-    group.run_regularly(after_arrivals(flow), when=f"{name}_look")
+    group.run_regularly(before_arrivals(solution), when=f"{name}_keep")
+    group.run_regularly(after_arrivals(solution), when=f"{name}_look")
     return group
 
 
@@ -462,7 +463,7 @@ def run_exact(network: Network, drive: Drive, dt: float, target: str) -> Recordi
     Raises
     ------
     RefsimError
-        For currents, for a step that does not divide the network's, and for what `run_copies`
+        For currents, for a step that does not divide the network's, and for what `run_networks`
         refuses.
     """
     check_run(network, drive, ())
@@ -486,7 +487,7 @@ def run_exact(network: Network, drive: Drive, dt: float, target: str) -> Recordi
     late = 0 if kinds == {"early_impulse"} else 1
     spikes, repeated = drive.spikes, (drive.n_samples, 1, 1)
     weights = tuple(np.tile(layer.weight, repeated) for layer in network.layers)
-    copies = Copies(
+    copies = NetworkCopies(
         network,
         weights,
         spikes.sample,
@@ -494,7 +495,7 @@ def run_exact(network: Network, drive: Drive, dt: float, target: str) -> Recordi
         np.asarray((spikes.step + late) * drive.dt, np.float64),
         drive.n_steps * drive.dt,
     )
-    found = run_copies(copies, dt, target)
+    found = run_networks(copies, dt, target)
     trains = tuple(_on_the_grid(row, drive.n_steps * refine, dt) for row in found.layers)
     how = "C++ standalone" if is_compiled(copies, dt, target) else "NumPy"
     provenance = make_provenance(

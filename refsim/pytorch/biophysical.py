@@ -1,38 +1,36 @@
-"""Steps of the biophysical neurons, written by hand.
+"""Biophysical neurons, in volts and amperes (FitzHugh-Nagumo without units): steps, then layers.
 
-Exponential Euler gate by gate, or Runge-Kutta of order 4.
-
-None of them is reset; a spike is a membrane that was below the threshold and no longer is.
+The gates follow exponential Euler one by one, or Runge-Kutta of order 4. None of these neurons is
+reset; a spike is a membrane that was below the threshold and no longer is. Their layers need
+``dt``: ``HH(dt="0.05 ms")``.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from .base import State, Stepped
+from .base import Constants, State, Stepped
+from .layers import Neuron
 from .surrogate import Fire
 
 
 def exprel(x: Tensor) -> Tensor:
-    """Return (exp(x) - 1)/x, continued by 1 + x/2 where the quotient is 0/0, with a gradient free
-    of NaN.
-    """
+    """Return (exp(x) - 1)/x, or 1 + x/2 where the quotient is 0/0, with a gradient free of NaN."""
     tiny = x.abs() < 1e-16
     safe = torch.where(tiny, torch.ones_like(x), x)
     found: Tensor = torch.where(tiny, 1 + x / 2, torch.expm1(safe) / safe)
     return found
 
 
-def rising(before: Tensor, after: Tensor, p: Mapping[str, Any], fire: Fire) -> Tensor:
+def rising(before: Tensor, after: Tensor, p: Constants, fire: Fire) -> Tensor:
     """Spike where the membrane crosses the threshold from below."""
     spikes: Tensor = fire(after - p["v_th"]) * (before < p["v_th"]).to(after.dtype)
     return spikes
 
 
 def relaxed(y: Tensor, goal: Tensor, rate: Tensor, step: float) -> Tensor:
-    """Return y one step nearer to its goal, both goal and rate held."""
+    """Return y one step nearer to its goal; goal and rate stay constant over the step."""
     return goal + (y - goal) * torch.exp(-rate * step)
 
 
@@ -57,12 +55,8 @@ def traub_rates(x: Tensor) -> dict[str, Rates]:
     }
 
 
-def _three_gates(
-    x: Tensor, s: State, p: Mapping[str, Any], fire: Fire, rates: dict[str, Rates]
-) -> Stepped:
-    """Advance membrane and gates by exponential Euler, each with all others as they were before the
-    step.
-    """
+def _three_gates(x: Tensor, s: State, p: Constants, fire: Fire, rates: dict[str, Rates]) -> Stepped:
+    """Advance membrane and gates by exponential Euler, each from the values before the step."""
     na, k = p["g_na"] * s["m"] ** 3 * s["h"], p["g_k"] * s["n"] ** 4
     total = na + k + p["g_l"]
     goal = (na * p["e_na"] + k * p["e_k"] + p["g_l"] * p["e_l"] + x) / total
@@ -74,12 +68,12 @@ def _three_gates(
     return rising(s["v"], v, p, fire), v, {"v": v, **after}
 
 
-def hh_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+def hh_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     """Hodgkin-Huxley, in volts."""
     return _three_gates(x, s, p, fire, squid_rates(s["v"] / p["mv"]))
 
 
-def hh_traub_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+def hh_traub_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     """Hodgkin-Huxley with Traub and Miles' rates, in volts."""
     return _three_gates(x, s, p, fire, traub_rates((s["v"] - p["v_t"]) / p["mv"]))
 
@@ -102,7 +96,7 @@ def runge_kutta(s: State, slope: Slope, step: float) -> dict[str, Tensor]:
     }
 
 
-def wang_buzsaki_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+def wang_buzsaki_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     """Wang-Buzsaki interneuron, in volts."""
 
     def slope(y: State) -> dict[str, Tensor]:
@@ -120,7 +114,7 @@ def wang_buzsaki_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> 
     return rising(s["v"], after["v"], p, fire), after["v"], after
 
 
-def morris_lecar_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+def morris_lecar_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     """Morris-Lecar, in volts."""
 
     def slope(y: State) -> dict[str, Tensor]:
@@ -142,7 +136,7 @@ def morris_lecar_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> 
     return rising(s["v"], after["v"], p, fire), after["v"], after
 
 
-def fitzhugh_nagumo_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
+def fitzhugh_nagumo_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     """FitzHugh-Nagumo, without units but for time."""
 
     def slope(y: State) -> dict[str, Tensor]:
@@ -154,6 +148,41 @@ def fitzhugh_nagumo_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) 
 
     after = runge_kutta(s, slope, p["step"])
     return rising(s["v"], after["v"], p, fire), after["v"], after
+
+
+class HH(Neuron):
+    """Hodgkin-Huxley: card ``hh``."""
+
+    card = "hh"
+    step = staticmethod(hh_step)
+
+
+class HHTraub(Neuron):
+    """Hodgkin-Huxley after Traub and Miles: card ``hh_traub``."""
+
+    card = "hh_traub"
+    step = staticmethod(hh_traub_step)
+
+
+class WangBuzsaki(Neuron):
+    """Wang-Buzsaki interneuron: card ``wang_buzsaki``."""
+
+    card = "wang_buzsaki"
+    step = staticmethod(wang_buzsaki_step)
+
+
+class MorrisLecar(Neuron):
+    """Morris-Lecar: card ``morris_lecar``."""
+
+    card = "morris_lecar"
+    step = staticmethod(morris_lecar_step)
+
+
+class FitzHughNagumo(Neuron):
+    """FitzHugh-Nagumo, input without a unit: card ``fitzhugh_nagumo``."""
+
+    card = "fitzhugh_nagumo"
+    step = staticmethod(fitzhugh_nagumo_step)
 
 
 BIOPHYSICAL_STEPS = {

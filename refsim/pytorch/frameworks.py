@@ -1,21 +1,14 @@
-"""Steps of Norse's neurons that no traits say, written by hand.
+"""Steps of framework neurons that no traits of a convention describe, by hand.
 
-Adapting thresholds, held membranes, exponential upswings, Izhikevich.
-
-Steps of NIR's neurons whose spikes have times of their own within a step, written by hand; the
-others are conventions.
+First Norse's: adapting thresholds, membranes that wait, exponential upswings, Izhikevich. Then
+NIR's neurons whose spikes have times of their own within a step.
 """
-
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from .base import State, Step, Stepped, above, above_zero
+from .base import Constants, State, Step, Stepped, above, above_zero
 from .surrogate import Fire
-
-Constants = Mapping[str, Any]
 
 
 def lsnn_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
@@ -29,40 +22,48 @@ def lsnn_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     return (
         z,
         v,
-        {"v": _set(v, z, p), "i_syn": p["syn_decay"] * s["i_syn"] + x, "b": b + p["beta"] * z},
+        {
+            "v": _after_spike(v, z, p),
+            "i_syn": p["syn_decay"] * s["i_syn"] + x,
+            "b": b + p["beta"] * z,
+        },
     )
 
 
 def lif_refrac_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
-    """LIF whose membrane is held for some steps after a spike."""
-    current, held = s["i_syn"] + x, s["rho"] > 0
-    v = torch.where(held, s["v"], _drawn(s["v"], current, p))
-    z = torch.where(held, torch.zeros_like(v), above(v, p["v_th"], fire))
+    """LIF whose membrane waits for some steps after a spike."""
+    current, waiting = s["i_syn"] + x, s["rho"] > 0
+    v = torch.where(waiting, s["v"], _advanced(s["v"], current, p))
+    z = torch.where(waiting, torch.zeros_like(v), above(v, p["v_th"], fire))
     return (
         z,
         v,
-        {"v": _set(v, z, p), "i_syn": p["syn_decay"] * current, "rho": _counted(s["rho"], z, p)},
+        {
+            "v": _after_spike(v, z, p),
+            "i_syn": p["syn_decay"] * current,
+            "rho": _counted_down(s["rho"], z, p),
+        },
     )
 
 
 def lif_ex_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     """LIF with an exponential upswing of the membrane as it was."""
     current = s["i_syn"] + x
-    v = _drawn(s["v"], _upswing(s["v"], p) + current, p)
+    v = _advanced(s["v"], _upswing(s["v"], p) + current, p)
     z = above(v, p["v_th"], fire)
-    return z, v, {"v": _set(v, z, p), "i_syn": p["syn_decay"] * current}
+    return z, v, {"v": _after_spike(v, z, p), "i_syn": p["syn_decay"] * current}
 
 
 def lif_adex_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
-    """Add an adaptation, which follows the membrane as it was."""
+    """LIF with an exponential upswing and an adaptation, which follows the membrane as it was."""
     current = s["i_syn"] + x
-    v = _drawn(s["v"], _upswing(s["v"], p) + current - s["a"], p)
+    v = _advanced(s["v"], _upswing(s["v"], p) + current - s["a"], p)
     z = above(v, p["v_th"], fire)
     return (
         z,
         v,
         {
-            "v": _set(v, z, p),
+            "v": _after_spike(v, z, p),
             "i_syn": p["syn_decay"] * current,
             "a": _adapted(s, p) + p["adaptation_spike"] * z,
         },
@@ -70,23 +71,23 @@ def lif_adex_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
 
 
 def lif_adex_refrac_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
-    """Hold the membrane for some steps after a spike.
+    """Adaptive exponential LIF whose membrane waits for some steps after a spike.
 
-    A crossing that is held back raises the adaptation too.
+    A crossing in that time is no spike, but it raises the adaptation too.
     """
-    current, held = s["i_syn"] + x, s["rho"] > 0
-    free = _drawn(s["v"], _upswing(s["v"], p) + current - s["a"], p)
+    current, waiting = s["i_syn"] + x, s["rho"] > 0
+    free = _advanced(s["v"], _upswing(s["v"], p) + current - s["a"], p)
     crossed = above(free, p["v_th"], fire)
-    v, z = torch.where(held, s["v"], free), torch.where(held, torch.zeros_like(free), crossed)
+    v, z = torch.where(waiting, s["v"], free), torch.where(waiting, torch.zeros_like(free), crossed)
     after = {
         "i_syn": p["syn_decay"] * current,
         "a": _adapted(s, p) + p["adaptation_spike"] * crossed,
-        "rho": _counted(s["rho"], z, p),
+        "rho": _counted_down(s["rho"], z, p),
     }
-    return z, v, {"v": _set(v, z, p), **after}
+    return z, v, {"v": _after_spike(v, z, p), **after}
 
 
-def izhikevich_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
+def norse_izhikevich_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     """Izhikevich's neuron, forward Euler of both variables."""
     v = s["v"] + p["rate"] * (p["sq"] * s["v"] * s["v"] + p["mn"] * s["v"] + p["bias"] - s["u"] + x)
     u = s["u"] + p["rate"] * p["a"] * (p["b"] * s["v"] - s["u"])
@@ -94,7 +95,7 @@ def izhikevich_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
     return z, v, {"v": v * (1 - z) + p["c"] * z, "u": u + p["d"] * z}
 
 
-def _drawn(v: Tensor, force: Tensor, p: Constants) -> Tensor:
+def _advanced(v: Tensor, force: Tensor, p: Constants) -> Tensor:
     moved: Tensor = v + p["rate"] * (p["v_rest"] - v + force)
     return moved
 
@@ -111,13 +112,13 @@ def _adapted(s: State, p: Constants) -> Tensor:
     return followed
 
 
-def _set(v: Tensor, z: Tensor, p: Constants) -> Tensor:
+def _after_spike(v: Tensor, z: Tensor, p: Constants) -> Tensor:
     there: Tensor = v * (1 - z) + p["v_reset"] * z
     return there
 
 
-def _counted(rho: Tensor, z: Tensor, p: Constants) -> Tensor:
-    """Count one step down, not below 0; a spike counts anew."""
+def _counted_down(rho: Tensor, z: Tensor, p: Constants) -> Tensor:
+    """Count one step down, not below 0; a spike starts the count again."""
     counted: Tensor = above_zero(rho - (rho > 0).to(rho.dtype)) * (1 - z) + p["rho_reset"] * z
     return counted
 
@@ -128,16 +129,16 @@ NORSE_STEPS: dict[str, Step] = {
     "norse_lif_ex": lif_ex_step,
     "norse_lif_adex": lif_adex_step,
     "norse_lif_adex_refrac": lif_adex_refrac_step,
-    "norse_izhikevich": izhikevich_step,
+    "norse_izhikevich": norse_izhikevich_step,
 }
 
 
-def nir_lif_timed_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
-    """LIF under a held input: after its crossing it has the rest of the step to leave v_reset."""
+def nir_lif_timed_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
+    """LIF under a constant input; after its crossing it leaves v_reset for the rest of the step."""
     start, goal = s["v"], p["v_rest"] + p["r"] * x
     v = goal + p["decay"] * (start - goal)
     z = above(v, p["v_th"], fire)
-    # decay of the rest of the step: that of the whole, less what had passed at the crossing
+    # Decay over the rest of the step: that of the whole, less what had passed at the crossing.
     rest = torch.where(
         (z > 0) & (start <= p["v_th"]),
         p["decay"] * (goal - start) / (goal - p["v_th"]),
@@ -146,8 +147,8 @@ def nir_lif_timed_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) ->
     return z, v, {"v": torch.where(z > 0, goal - (goal - p["v_reset"]) * rest, v)}
 
 
-def nir_if_timed_step(x: Tensor, s: State, p: Mapping[str, Any], fire: Fire) -> Stepped:
-    """IF under a held input: what lies above the threshold was gained after the spike."""
+def nir_if_timed_step(x: Tensor, s: State, p: Constants, fire: Fire) -> Stepped:
+    """IF under a constant input; what lies above the threshold was gained after the spike."""
     v = s["v"] + p["gain"] * x
     z = above(v, p["v_th"], fire)
     return z, v, {"v": v - z * (p["v_th"] - p["v_reset"])}
