@@ -1,6 +1,6 @@
-"""How far a surrogate gradient is from the gradient of the expected loss.
+"""The distance of a surrogate gradient from the gradient of the expected loss.
 
-Reported, and judged only where the two are one.
+The distance is reported. It is judged only where theory says that the two gradients are equal.
 """
 
 from collections.abc import Callable, Mapping
@@ -88,8 +88,7 @@ def surrogate_bias(
     most: int = MOST,
     **parameters: float,
 ) -> SurrogateBias:
-    """Compare the surrogate gradient of a stochastic network with the gradient of its expected
-    loss.
+    """Compare a network's surrogate gradient with the gradient of its expected loss.
 
     Parameters
     ----------

@@ -1,10 +1,12 @@
-"""The conformance suite of a card.
+"""The checks of a card: a table of functions from a model to a Verdict, and `check_card`.
 
-Functions from a model to a Verdict, for your own tests as for ours.
+The table serves your own tests as it serves ours::
 
-@pytest.mark.parametrize("check", CARD_CHECKS.values(), ids=CARD_CHECKS)
-def test_my_card(check):
-    assert check(refsim.load("mine.toml")).status in ("pass", "skipped")
+    @pytest.mark.parametrize("check", CARD_CHECKS.values(), ids=CARD_CHECKS)
+    def test_my_card(check):
+        assert check(refsim.load("mine.toml")).status in ("pass", "skipped")
+
+What each check measures is in `refsim.checks.card_measures`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -30,9 +32,10 @@ def _check(
 
 
 def _said(measure: Callable[[NeuronModel], Answer]) -> Callable[[NeuronModel], Answer]:
-    """Let a card that cannot be run at all fail, with what the engine says.
+    """Return a measure that lets a card fail which cannot be run at all.
 
-    It is the card that is on trial.
+    The card is on trial, so that what the engine says of it is the finding and no error of the
+    call.
     """
 
     def asked(model: NeuronModel) -> Answer:

@@ -1,8 +1,7 @@
-"""Checks of a card's text: names, units, its step against its ODE term by term, and where the ODE
-rests.
+"""What the checks of a card measure.
 
-Checks of a card by running it: determinism, equality of engines, finite states, orders of
-convergence.
+First the text of the card: its names, its units, its step against its ODE, and where the ODE rests.
+Then runs of the card: determinism, equality of engines, finite states, and orders of convergence.
 """
 
 import itertools
@@ -94,8 +93,9 @@ _STILL = 1e-6
 
 
 def names(model: NeuronModel) -> Answer:
-    """Count names that mean something else to Brian2, C++ or Python, and parameters that no text
-    reads, neither as the card is nor with a trait switched.
+    """Count names with another meaning in Brian2, C++ or Python, and names that no text reads.
+
+    A parameter counts as read where the card reads it as it is or with a trait switched.
     """
     own = {*model.state, *model.parameters, *model.derived}
     taken = sorted(own & {*_CPP, *keyword.kwlist, *_brian_names()})
@@ -129,9 +129,9 @@ def units(model: NeuronModel) -> Answer:
 
 
 def declared_step(model: NeuronModel) -> Answer:
-    """Hold the step against what Brian2 makes of its ODE by the method that the card names.
+    """Compare the step with what Brian2 makes of the ODE by the method that the card names.
 
-    A readout against what it says it makes of the steps.
+    A readout is compared with what it says it makes of the steps.
     """
     if model.discrete.over_steps:
         return _over_steps(model)
@@ -142,9 +142,7 @@ def declared_step(model: NeuronModel) -> Answer:
 
 
 def _over_steps(model: NeuronModel) -> Answer:
-    """Count the steps after which a readout is not the mean, sum, last or maximum of what has
-    arrived so far.
-    """
+    """Count the steps after which a readout is not the mean, sum, last or maximum of its input."""
     arrived = np.random.default_rng(13).normal(0.0, 1.0, _READOUT_STEPS)
     setting, readout = Setting(mode="grid"), model.discrete.readout
     found = respond(
@@ -195,7 +193,7 @@ def rest(model: NeuronModel) -> Answer:
 def _record_of(model: NeuronModel, mode: str) -> tuple[str, ...]:
     """Return the states that must come to rest.
 
-    A readout over the steps may count them, which never ends.
+    Of a readout over the steps only the readout must: it may count the steps, and that never ends.
     """
     return (
         (model.discrete.readout,)
@@ -205,10 +203,7 @@ def _record_of(model: NeuronModel, mode: str) -> tuple[str, ...]:
 
 
 def _approaches(trace: Any) -> bool:
-    """Return whether a slow state is on its way to rest.
-
-    It moves less in each quarter of the run than in the one before.
-    """
+    """Return whether a slow state moves less in each quarter of the run than in the one before."""
     moved = [float(np.ptp(part)) for part in np.array_split(trace, 4)]
     return all(later < 0.9 * earlier for earlier, later in itertools.pairwise(moved))
 
@@ -228,7 +223,7 @@ _found: list[tuple[NeuronModel, float]] = []
 def scale_of(model: NeuronModel) -> float:
     """Return an input that makes a neuron fire now and then.
 
-    Its rheobase in the declared step, or 1 where it has none.
+    It is the rheobase of the declared step, or 1 where there is none.
     """
     if not _found or _found[0][0] is not model:
         try:
@@ -240,14 +235,15 @@ def scale_of(model: NeuronModel) -> float:
 
 
 def _network(model: NeuronModel, step: float = _STEP) -> Network:
-    """Return one neuron; behind it, where its spikes carry a number, a second one that hears it."""
+    """Return one neuron, and a second one behind it where its spikes carry a number."""
     behind = [([[1.0]], None, model)] if model.discrete.payload else []
     return Network.dense([([[1.0, -1.0]], None, model), *behind], step)
 
 
 def _drive(values: Any, step: float, **options: Any) -> Drive:
-    """Return currents (n_samples, ..., 1) of either sign, each sign through its own weight, for
-    cards that part them.
+    """Return currents (n_samples, ..., 1) of either sign.
+
+    Each sign comes through a weight of its own, for cards that part excitation from inhibition.
     """
     return Drive.current(
         np.concatenate([np.maximum(values, 0), np.maximum(-values, 0)], axis=-1), step, **options
@@ -283,8 +279,9 @@ def determinism(model: NeuronModel) -> Answer:
 
 
 def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answer:
-    """Count spikes, and what they carry, that differ between Brian2 grid, Discrete and, where there
-    is a step for it, PyTorch.
+    """Count the spikes, and what they carry, that differ between the engines.
+
+    The engines are Brian2 (grid), Discrete and, where there is a step for the card, PyTorch.
     """
     from ..engines.pytorch import Torch
 
@@ -326,13 +323,13 @@ def _with_states_of(step: Any) -> Any:
 
 
 def finite(model: NeuronModel) -> Answer:
-    """Count states that are NaN or infinite under ten times the rheobase of either sign, in the
-    step and in the ODE.
+    """Count the states that are NaN or infinite under ten times the rheobase of either sign.
 
-    An explicit method is unstable with steps longer than the shortest time constant, which for
-    gates far from rest is some ten microseconds: that is a step too long, and the card is asked
-    again with shorter ones. What no ODE may do, a logarithm or root of a negative number or a state
-    that runs away, it does with any step. A card that counts time in steps has only the one.
+    The step is run and the ODE too. An explicit method is unstable with steps longer than the
+    shortest time constant, which for gates far from rest is some ten microseconds. Such a step is
+    too long, and no fault of the card, so the card is run again with shorter steps. A fault of the
+    ODE itself, such as the logarithm or root of a negative number or a state that runs away,
+    appears with any step. A card that counts time in steps has one step only.
     """
     wrong: dict[str, int] = {}
     for step in _SHORTER if model.timed else _SHORTER[:1]:
@@ -373,9 +370,7 @@ def _not_finite(model: NeuronModel, step: float) -> dict[str, int]:
 
 
 def method_order(model: NeuronModel) -> Answer:
-    """Return by how much the order of the membrane in fine mode exceeds that of the declared
-    method.
-    """
+    """Return the order of the membrane in fine mode, less that of the declared method."""
     if model.continuous is None or "stochastic" in model.traits:
         return (
             None,
@@ -399,8 +394,7 @@ def method_order(model: NeuronModel) -> Answer:
 
 
 def step_order(model: NeuronModel) -> Answer:
-    """Return by how much the declared step, run at dt/2^k, converges to the ODE faster than its
-    method should.
+    """Return the order at which the declared step at dt/2^k meets the ODE, less the declared order.
 
     A card that counts time in steps is another neuron at another dt, and is left out; so is a step
     that is exact.
@@ -452,8 +446,8 @@ def _ode_constants(model: NeuronModel, step: float) -> dict[str, float]:
 def _path(model: NeuronModel, engine: Brian2, step: float, level: float) -> Floats:
     """Return the membrane after each of 16 steps of a constant input that stays below threshold.
 
-    An error that changes its sign on the way is small where it does, whatever its order: no single
-    instant tells an order.
+    All 16 are needed: where an error changes its sign it is small at that instant, whatever its
+    order.
     """
     steps = round(_TOLD * _STEP / step)
     drive = _drive(np.array([[level]]), step, n_steps=steps)

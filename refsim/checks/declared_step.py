@@ -1,15 +1,13 @@
-"""The exact solution of a linear ODE by numbers, for those whose formula Brian2 does not find.
-
-Coupled, with turning states.
-
-Hold the refractory period of a card's step against that of its ODE: how long it lasts, and which
-states stand still in it.
-
-Check a card's declared step against what Brian2's own state updaters make of its ODE.
+"""The check of a card's declared step against what Brian2's own state updaters make of its ODE.
 
 Both are computed with sixty digits at drawn states, inputs and parameters of many sizes. Two
 formulas that agree there to twelve digits of what a step changes are the same formula; a lost
-factor, sign or term is a difference that one sees.
+factor, sign or term shows as a difference.
+
+The file holds, in this order: the exact solution of a linear ODE by numbers, for coupled states
+whose formula Brian2 does not find; the walk through the refractory period, which compares how long
+it lasts and which states stand still in it; and `check_declared_step`, which compares integration,
+threshold and reset.
 """
 
 import ast
@@ -55,8 +53,7 @@ def coupled(model: NeuronModel) -> bool:
 def solve_linear(
     model: NeuronModel, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]
 ) -> Values:
-    """Return all values one step later, by the exponential of the matrix of the ODE, in mpmath's
-    precision.
+    """Return all values one step later, by the matrix exponential of the ODE in mpmath's precision.
 
     Raises
     ------
@@ -120,7 +117,7 @@ _STEPS = 3  # of a period in seconds, so that its end is seen
 def period_of(model: NeuronModel) -> str:
     """Return the name of the constant that is the refractory period.
 
-    Empty where there is none, or it is a condition.
+    It is empty where there is no such period, or where the period is a condition.
     """
     name = model.continuous.refractory if model.continuous else ""
     return name if name in model.constant_units else ""
@@ -202,7 +199,7 @@ _CLAIMED = ("exact", "euler", "exponential_euler", "rk4")
 
 
 def check_declared_step(model: NeuronModel) -> Verdict:
-    """Hold integration, threshold and reset of the step against the ODE; pass where all agree.
+    """Compare the integration, threshold and reset of the step with the ODE; pass where all agree.
 
     A card that says ``solution = "kernel"`` or ``"map"`` claims no method; its units alone are
     checked.
@@ -302,8 +299,9 @@ def _updater_code(model: NeuronModel, brian2: Any) -> str:
 
 
 def _drawn(model: NeuronModel) -> Iterator[Values]:
-    """Yield values of all names: parameters near the card's, states and inputs of many sizes, in
-    sixty digits.
+    """Yield values of all names in sixty digits.
+
+    Parameters are drawn near the card's, states and inputs of many sizes.
     """
     import mpmath
 
@@ -340,8 +338,9 @@ def _drawn(model: NeuronModel) -> Iterator[Values]:
 
 
 def _calmed(model: NeuronModel, values: Values) -> Values:
-    """Return the point with its derived constants, its step and input made smaller until no
-    exponential of the step runs away.
+    """Return a point with its derived constants, at which no exponential of the step runs away.
+
+    Step, input and distance from the start are made ten times smaller until that holds.
     """
     while True:
         for name, derived in model.derived.items():
@@ -416,9 +415,10 @@ def _integration(model: NeuronModel, code: str, values: Values) -> Iterator[tupl
 
 
 def _solved(model: NeuronModel, code: str, before: Values) -> Values:
-    """Return all values one step later, by the formula.
+    """Return all values one step later, by the formula that Brian2 found.
 
-    By numbers where it is 0/0, as for two equal time constants, of which it takes the difference.
+    Where the formula is 0/0, as for two equal time constants of which it takes the difference, the
+    values come from the matrix exponential.
     """
     if code != BY_NUMBERS:
         try:
@@ -458,9 +458,7 @@ def _threshold(model: NeuronModel, values: Values) -> Iterator[tuple[str, str]]:
 
 
 def _read_by_threshold(model: NeuronModel) -> list[Statement]:
-    """Return the subexpressions that the ODE's threshold reads, which are those of the states after
-    the step.
-    """
+    """Return the subexpressions that the ODE's threshold reads, to be computed after the step."""
     assert model.continuous is not None
     odes = read_odes(model.continuous.equations, f"card '{model.name}'")
     read = set(names_in(parse_expression(model.continuous.threshold, "threshold")))
@@ -495,8 +493,9 @@ def _reset(model: NeuronModel, values: Values) -> Iterator[tuple[str, str]]:
 
 
 def _refractory(model: NeuronModel, code: str) -> Iterator[tuple[str, str]]:
-    """Yield what differs between a spike and the end of the refractory period, at the card's own
-    parameters and near them, where none is 0.
+    """Yield what differs between a spike and the end of the refractory period.
+
+    The card's own parameters are tried, and others near them where none is 0.
     """
     if not period_of(model):
         return

@@ -1,4 +1,4 @@
-"""Check a judge: planted pairs of recordings, for each of which the right verdict is known."""
+"""The check of a judge: planted pairs of recordings whose right verdicts are known."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -84,9 +84,9 @@ def _hidden_layer() -> Planted:
 
 
 def _rounding_tie() -> Planted:
-    """Put a membrane within rounding of threshold, and the other run on its other side.
+    """Put a membrane within rounding of threshold, and the other run on the other side of it.
 
-    Neither is wrong.
+    Neither run is wrong.
     """
     srif = load("srif")
     network = Network.dense([([[0.1, 0.2, 0.2]], None, srif)], 1e-3)
@@ -102,7 +102,7 @@ def _rounding_tie() -> Planted:
 def _fault_beside_tie() -> Planted:
     """Put a tie in neuron 0 and a real fault in neuron 1, in one step.
 
-    The tie explains nothing of the fault.
+    The tie does not explain the fault.
     """
     network = Network.dense([([[0.1, 0.2, 0.2], [0.125, 0.0, 0.0]], None, load("srif"))], 1e-3)
     drive = Drive.events([0, 0, 0], [0, 1, 2], [0, 1, 2], (1, 4, 3), 1e-3)

@@ -1,8 +1,8 @@
-"""Where a loss is asked: inputs at which each trait shows by itself, and central differences that
-say when they are none.
+"""The check of somebody's loss: its value, its gradient, silence, and its batch.
 
-Check somebody's loss: its value, its gradient against central differences, and what it does with
-silence and with its batch.
+First comes `Probe`, the inputs at which each trait shows by itself, with central differences that
+say when they cannot be trusted; then one measure for each check; then the table of checks and
+`check_loss`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -43,10 +43,7 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """Slopes along random ways at one point.
-
-    By autograd and by central differences that can be trusted.
-    """
+    """Slopes along random directions at one point, by autograd and by central differences."""
 
     autograd: Floats
     central: Floats
@@ -88,10 +85,7 @@ class Probe:
 
     @cached_property
     def graded(self) -> list[Point]:
-        """Points at which most losses are smooth.
-
-        Numbers between 0 and 1, or membranes of both signs.
-        """
+        """Points at which most losses are smooth: numbers in 0 to 1, or membranes of both signs."""
         shape, membranes = (
             (BATCH, CLASSES, STEPS),
             self.form is not None and self.form.of == "membranes",
@@ -142,7 +136,7 @@ class Probe:
     def even(self) -> list[Point]:
         """Trains that are the same for all classes, so that the target alone tells them apart.
 
-        Each class is the label once.
+        Each class is the label of one point.
         """
         points = []
         for first in range(CLASSES):
@@ -162,7 +156,7 @@ class Probe:
     def slopes(self) -> list[Slopes]:
         """Slopes at the graded points.
 
-        A way along which central differences cannot be trusted is left out.
+        A direction whose central differences cannot be trusted is left out.
         """
         rows = []
         for point in self.graded:
@@ -198,7 +192,7 @@ _SINGLE = "float32 keeps seven digits; the measurement loses one of them"
 
 
 def _finite(probe: Probe) -> Answer:
-    """Count the extreme outputs at which the value or the gradient is no number."""
+    """Count the extreme outputs at which the value or the gradient is NaN or infinite."""
     wrong = []
     for name, point in probe.extreme.items():
         gradient = probe.gradient(point.values, *point.target)
@@ -219,7 +213,7 @@ def _connected(probe: Probe) -> Answer:
 
 
 def _label(probe: Probe) -> Answer:
-    """Count samples in which another class than the label stands out, where all classes fire alike."""
+    """Count samples in which not the label stands out, where all classes fire alike."""
     if probe.kind != "share":
         return None, "the target is no label"
     wrong = 0
@@ -234,7 +228,7 @@ def _label(probe: Probe) -> Answer:
 
 
 def _batch(probe: Probe) -> Answer:
-    """Hold the loss of a batch against those of its samples alone."""
+    """Compare the loss of a batch with the losses of its samples alone."""
     errors = []
     for point in probe.graded:
         alone = [probe.value(*_unpacked(point.sample(index))) for index in range(len(point.values))]
@@ -250,8 +244,9 @@ def _unpacked(point: Any) -> tuple[Any, ...]:
 
 
 def _gradient(probe: Probe) -> Answer:
-    """Return how far autograd's direction lies from that of central differences, whatever its
-    length.
+    """Return how far autograd's direction lies from that of central differences.
+
+    The length of the gradient is left to `_gradient_scale`.
     """
     if reason := _no_slopes(probe):
         return None, reason
@@ -294,8 +289,9 @@ def _no_slopes(probe: Probe) -> str:
 
 
 def _ratios(probe: Probe) -> Any:
-    """Return value over declared value of each sample alone, wherever both are numbers and the
-    declared one is not 0.
+    """Return value over declared value of each sample alone.
+
+    A sample is left out where its value is NaN or infinite, or the declared value is 0.
     """
     rows = []
     for point in probe.all_points:
@@ -309,7 +305,7 @@ def _ratios(probe: Probe) -> Any:
 def _scale(probe: Probe) -> Answer:
     """Return the one factor between the values and the declared ones, less 1.
 
-    None where there is no such factor.
+    The answer is None where no one factor lies between them.
     """
     if probe.form is None:
         return None, _NO_FORM
@@ -342,8 +338,9 @@ def _value(probe: Probe) -> Answer:
 
 
 def _declared_gradient(probe: Probe) -> Answer:
-    """Hold autograd against the declared gradient, also where that is not the derivative and where
-    a class is silent.
+    """Compare autograd with the declared gradient.
+
+    It is asked also where the declared gradient is not the derivative, and where a class is silent.
     """
     if probe.form is None:
         return None, _NO_FORM

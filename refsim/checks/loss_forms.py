@@ -1,10 +1,9 @@
 """Closed forms of the losses and of their gradients, in NumPy.
 
-Written from the formulas, with no line of the PyTorch side.
-
-Each takes values (batch, class, step) and a target and returns the loss of each sample, (batch,),
-and its gradient, of the shape of the values. A sum over a window or a kernel is a product with a
-lower triangular matrix, and its gradient one with the transposed.
+They are written from the formulas and share no line with the PyTorch side. Each takes values
+(batch, class, step) and a target and returns the loss of each sample, (batch,), and its gradient,
+of the shape of the values. A sum over a window or a kernel is a product with a lower triangular
+matrix, and its gradient is a product with the transposed matrix.
 """
 
 import inspect

@@ -1,11 +1,11 @@
-"""Measure a neuron from outside, by spikes alone.
+"""The check of somebody's step of a neuron against the declared one, from outside by spikes alone.
 
 A membrane that nobody shows can still be measured: what is left of it is what a second pulse does
 not need in order to reach threshold. Pulses come at step 2 and later; a search narrows the height
 of a pulse 256-fold, six times.
 
-Check somebody's step of a neuron against the declared one: one trait a check, and long mixed trains
-at the end.
+First come the measurements of one neuron; then one comparison for each trait, and long mixed trains
+at the end; then the table of checks and `check_step`.
 """
 
 from collections.abc import Callable, Collection
@@ -69,7 +69,7 @@ class Probed:
     def critical(self, probe: int, before: dict[int, float]) -> float:
         """Return the smallest pulse at step `probe` that adds a spike, after the pulses `before`.
 
-        NaN if there is none.
+        It is NaN where no pulse does.
         """
         if not np.isfinite(list(before.values())).all():
             return float("nan")  # an earlier measurement could not be made
@@ -109,15 +109,16 @@ def _decay(probed: Probed) -> float:
 def _inhibition(probed: Probed) -> float:
     """Return how much better an inhibition is kept than an excitation of the same size.
 
-    1 where the sign is all the same.
+    It is 1 where the sign makes no difference.
     """
     decay = probed.measure("decay")
     return _kept(probed, -0.6) / decay**2 if decay else float("nan")
 
 
 def _after_spike(probed: Probed, height: float) -> float:
-    """Return what a spike of a pulse `height` times the critical one leaves, undone by one step of
-    decay.
+    """Return what is left after a spike of a pulse `height` times the critical one.
+
+    One step of decay is undone.
     """
     decay = probed.measure("decay")
     left = probed.left_over({PULSE: height * probed.measure("gain")}, PULSE + 1)
@@ -175,8 +176,8 @@ class Pair:
     def difference(self, name: str) -> float:
         """Return how far a measurement of the trial lies from the declared one.
 
-        NaN where the declared neuron itself does not allow the measurement; infinite where only the
-        trial does not.
+        It is NaN where the declared neuron itself does not allow the measurement, and infinite
+        where only the trial does not.
         """
         trial, declared = self.trial.measure(name), self.declared.measure(name)
         if not np.isfinite(declared):
@@ -184,9 +185,7 @@ class Pair:
         return abs(trial - declared) if np.isfinite(trial) else float("inf")
 
     def differs(self, name: str) -> bool:
-        """Return whether a measurement is farther off than its check allows, or the trial's cannot
-        be made.
-        """
+        """Return whether a measurement is farther off than its check allows, or cannot be made."""
         return self.difference(name) > _LIMITS[name] * (self.knife if name == "gain" else 1.0)
 
     @cached_property
@@ -214,8 +213,8 @@ def _measured(
 ) -> Callable[[Pair], Answer]:
     """Return the check of one measurement.
 
-    Where the trial does not allow it, and one of the measurements `before` is off, that one is to
-    blame.
+    Where the trial does not allow the measurement, one of the measurements `before` that is off is
+    named as the cause.
     """
 
     def measure(pair: Pair) -> Answer:
@@ -304,8 +303,9 @@ def _kind(slope: float) -> str:
 
 
 def _trains(pair: Pair) -> Answer:
-    """Count neurons whose trains differ under noise, bursts, inhibition and silence, all of them
-    dyadic numbers.
+    """Count neurons whose trains differ under noise, bursts, inhibition and silence.
+
+    All inputs are dyadic numbers.
     """
     rng = np.random.default_rng(20)
     current = np.round(rng.normal(0.3, 0.6, (360, 64)) * 64) / 64
@@ -488,7 +488,7 @@ def check_step(
 def _at_dt(verdict: Verdict, dt: float) -> Verdict:
     """Say with a failure which dt it holds for.
 
-    A step of another duration is another neuron, and no wrong one.
+    A step of another duration is another neuron, and not a wrong one.
     """
     if verdict.status != "fail":
         return verdict
@@ -545,11 +545,10 @@ def _at_rest(model: NeuronModel, dt: float, n: int) -> LayerState:
 
 
 def _exact_tie(model: NeuronModel, dt: float, knife: float) -> float:
-    """Return the roundest pulse near the knife edge at which the membrane meets its threshold
-    exactly; NaN where none does.
+    """Return the roundest pulse near the knife edge that brings the membrane exactly to threshold.
 
-    Sums that are exact are the same with more digits, where the machine has them; what is met by
-    rounding alone is not.
+    It is NaN where none does. Sums that are exact stay the same with more digits, where the machine
+    has them; a threshold that is met by rounding alone is not met then.
     """
     # The smallest that fires, or the largest that does not.
     mantissa, exponent = np.frexp(knife * (1 + np.array([0.0, -(2.0**-53)])))
@@ -564,9 +563,7 @@ def _exact_tie(model: NeuronModel, dt: float, knife: float) -> float:
 
 
 def _knife_edge(respond: Respond, card: str) -> float:
-    """Return the smallest float64 pulse that makes a neuron at rest fire, at once or in the silence
-    after it.
-    """
+    """Return the smallest float64 pulse at rest that makes a neuron fire, at once or later."""
 
     def fires(height: float) -> bool:
         return bool(respond(np.array([[height], *[[0.0]] * TAIL])).any())

@@ -1,6 +1,8 @@
-"""Verdicts as lines for a terminal of 80 columns: check, status, value and limit, and why.
+"""Check, the one runner of all checks, and the one table of their verdicts.
 
-One runner for all checks: which are left out and why, and what becomes of code that raises.
+`run_checks` decides which checks are left out and why, and what becomes of code that raises.
+`verdict_rows` writes verdicts for a terminal of 80 columns: check, status, value and limit, and
+why.
 """
 
 import textwrap

@@ -1,6 +1,6 @@
-"""Check somebody's spike function.
+"""The check of somebody's spike function, trait by trait.
 
-The step forward, and the surrogate derivative that comes back, trait by trait.
+Forward it must be a step; back it must give the declared surrogate derivative.
 """
 
 from collections.abc import Callable, Collection
@@ -44,9 +44,7 @@ class Bell:
 
     @cached_property
     def height(self) -> float:
-        """The highest value: of the scan, or between its points in the middle of what is half as
-        high.
-        """
+        """The highest value, of the scan or in the middle of what is at least half as high."""
         highest = float(self._scan[1].max())
         middle = 0.5 * sum(self._crossings(highest / 2))
         return (
@@ -59,7 +57,7 @@ class Bell:
     def edges(self) -> tuple[float, float]:
         """Distances at which it rises to half its height and falls below it again.
 
-        NaN where it does neither within the span.
+        They are NaN where it does not do both within the span.
         """
         return self._crossings(self.height / 2)
 
@@ -122,7 +120,7 @@ def _used(pair: Pair) -> Answer:
 
 
 def _chain(pair: Pair) -> Answer:
-    """Send back gradients of all signs and sizes.
+    """Compare gradients of all signs and sizes that are sent back with what comes back of them.
 
     Each must come back times the derivative at its place.
     """
@@ -315,9 +313,9 @@ def check_surrogate(
 
 
 def _bias_rows(slope: Callable[[Floats], Floats]) -> list[Verdict]:
-    """Return the bias, which is reported.
+    """Return the verdicts of the bias, which is reported.
 
-    Of a function that raises there is none, and a check has failed for it.
+    A function that raises has none, and a check has failed for it already.
     """
     try:
         return surrogate_rows(slope, detach_reset=False, threshold=1.0)
@@ -326,9 +324,9 @@ def _bias_rows(slope: Callable[[Floats], Floats]) -> list[Verdict]:
 
 
 def _declared(slope: Callable[[Floats], Floats]) -> Bell:
-    """Return a derivative, with a span of so many of its own half-widths.
+    """Return a derivative, measured over a span of so many of its own half-widths.
 
-    One that never falls to half its height is infinitely wide.
+    A derivative that never falls to half its height is infinitely wide.
     """
     span = 1.0
     while not np.isfinite(Bell(slope, span).width) and span < _WIDEST:

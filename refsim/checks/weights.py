@@ -1,6 +1,6 @@
-"""Check what leads to the neurons of a live module against a Network.
+"""The check of what leads to the neurons of a live module against a Network.
 
-Wiring, order, orientation, weights, bias.
+It compares the wiring, the order of the layers, and the orientation, weights and biases of each.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -25,7 +25,7 @@ def _told(where: Sequence[str], count: float | None = None) -> Answer:
 
 
 def _wiring(maps: Maps) -> Answer:
-    """Count layers that hear of other layers than declared, or after other delays."""
+    """Count layers that receive from other layers than declared, or after other delays."""
     return _told(
         [
             f"{declared.name} hears {_heard(found)}, and is declared to hear {_heard(declared)}"
@@ -124,7 +124,7 @@ def _place(found: Floats, declared: Floats, at: NDArray[np.int64]) -> str:
 def _in_place(weight: NDArray[np.float64], declared: NDArray[np.float64]) -> bool:
     """Return whether at least half of the weights agree in size.
 
-    A wholly other matrix is another layer's.
+    A matrix that differs more than that is the matrix of another layer.
     """
     return weight.shape == declared.shape and bool(
         (np.abs(weight) == np.abs(declared)).mean() >= 0.5
@@ -224,8 +224,7 @@ def check_module(
     layout: str | None = None,
     skip: Collection[str] | str = (),
 ) -> list[Verdict]:
-    """Check the maps between the neurons of a module, as it runs them in one step, against a
-    network's.
+    """Check the weights and biases of a module, as it runs them in one step, against a network's.
 
     Parameters
     ----------

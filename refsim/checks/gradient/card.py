@@ -1,6 +1,6 @@
 """Back-propagation through time through the text of a card, in float64.
 
-What the gradient of the same network must be.
+What comes out is what the gradient of the same network must be in any other program.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -162,7 +162,7 @@ class _Noise:
 def _leaves(layer: Layer, shape: tuple[int, int]) -> dict[str, Tensor]:
     """Return the parameters of a layer, (n_samples, n_post) each, with room for their gradients.
 
-    What samples add to one may cancel.
+    Each sample has its own, for what samples add to a shared one may cancel.
     """
     values = {
         name: layer.parameters.get(name, np.float64(entry.value))
@@ -177,8 +177,9 @@ def _leaves(layer: Layer, shape: tuple[int, int]) -> dict[str, Tensor]:
 
 
 def _constants(layer: Layer, dt: float, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return parameters and derived constants, to the last bit those of other engines, with the
-    gradient of their formulas.
+    """Return parameters and derived constants with the gradients of their formulas.
+
+    The values are those of the other engines, to the last bit.
     """
     scope: dict[str, Any] = {**leaves, STEP: torch.tensor(dt, dtype=torch.float64)}
     for name, derived in layer.model.derived.items():
@@ -267,10 +268,7 @@ class _Row:
         return total
 
     def _filtered(self) -> dict[str, Tensor]:
-        """Return the value of each kernel.
-
-        Of the input up to now, or of the neuron's own earlier spikes.
-        """
+        """Return the value of each kernel, over the input so far or the neuron's earlier spikes."""
         found = {}
         for name, kernel in self.kernels.items():
             own = self.layer.model.kernels[name].of == "z"

@@ -1,7 +1,8 @@
-"""The tables of a gradient check, for a terminal of 80 columns.
+"""The check of a module's gradients against back-propagation through its cards' own text.
 
-Check the gradients of a module against back-propagation through its cards' own text, in float64:
-trait by trait, layer by layer.
+The declared gradients are computed in float64, and compared trait by trait, layer by layer. First
+comes the report's text for a terminal of 80 columns; then the checks; then `GradientReport` and
+`check_gradient`.
 """
 
 import textwrap
@@ -145,7 +146,8 @@ def _each(
 ) -> Check:
     """Return a check of each layer alone.
 
-    A limit of None is that of rounding, which hangs on the dtype, the steps and the surrogate.
+    A limit of None is the limit of rounding, which depends on the dtype, the steps and the
+    surrogate.
     """
     claim = _claim(measure, limit, unit, because)
 

@@ -1,6 +1,6 @@
 """What comes back through one layer of neurons.
 
-From its spikes of one step to what arrived at it in that step and before.
+Gradients go from the spikes of one step to what arrived at the layer in that step and before.
 """
 
 from collections.abc import Callable, Mapping
@@ -87,7 +87,7 @@ class Through:
     def at_once(self) -> int | None:
         """The fewest steps after which something that arrives changes a spike.
 
-        None where no gradient that could be told from 0 reaches anything.
+        It is None where no gradient that could be told from 0 reaches anything.
         """
         return next(
             (
@@ -110,8 +110,9 @@ class Through:
         )
 
     def along(self, lag: int) -> tuple[float, float]:
-        """Return by what factor the trial's gradients of a lag are the declared ones, and how far
-        they are from that, relative.
+        """Return the factor between the trial's and the declared gradients of a lag, and the rest.
+
+        The rest is how far the trial's are from that multiple, relative.
         """
         found, true = self._at(self.trial, lag), self._at(self.true, lag)
         factor = float(found @ true / (true @ true))
@@ -208,9 +209,7 @@ class Through:
         return None, "does not explain what comes back"
 
     def memory(self) -> Answer:
-        """Return by how much more, or less, of the membrane is handed back one step than the card
-        keeps.
-        """
+        """Return by how much more or less of the membrane is handed back a step than declared."""
         assert self.at_once is not None
         if self.at_once == self.ends[-1] or not self._at(self.true, self.at_once + 1).any():
             return None, "nothing is handed back from step to step"
@@ -232,7 +231,8 @@ class Through:
 def apart(found: Floats, true: Floats, least: float = 0.0) -> float:
     """Return the largest difference over the largest true entry.
 
-    Where none is above the least that counts, whether one of the others is.
+    Where no true entry is above the least that counts, return 1 if one of the others is, and else
+    0.
     """
     largest = np.abs(true).max()
     return (

@@ -1,6 +1,6 @@
-"""Is the backward pass of a loss its derivative.
+"""The check that the backward pass of a loss is its derivative, by central differences.
 
-Central differences where the outputs of a run are.
+The differences are taken near the outputs of a run.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +22,9 @@ _WAYS, _STEPS, _TRUSTED = 12, (1e-4, 3e-5), 1e-7
 def loss_error(
     loss: Callable[..., Any], target: Sequence[Any], outputs: Floats, seed: int
 ) -> Answer:
-    """Return how far autograd's gradient is from central differences, relative, at graded values
-    above the outputs, where no class is silent.
+    """Return how far autograd's gradient of a loss is from central differences, relative.
+
+    It is asked at graded values above the outputs, where no class is silent.
 
     Parameters
     ----------

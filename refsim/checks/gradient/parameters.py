@@ -1,6 +1,6 @@
 """What the gradient of each parameter of a module must be along one direction.
 
-By differences of what arrives, without autograd.
+It comes from differences of what arrives at the neurons, without autograd.
 """
 
 import math
@@ -62,14 +62,13 @@ def parameter_slopes(
     by_card: Sequence[Mapping[str, Floats]],
     seed: int = 0,
 ) -> tuple[list[Slope], list[str]]:
-    """Return the slope of the loss along a random direction of each parameter, and the names of
-    parameters that are not judged.
+    """Return the slope of the loss along a random direction of each parameter that can be judged.
 
-    A weight acts through what arrives at the neurons alone; given their spikes, and the gradient of
+    A weight acts only through what arrives at the neurons. Given their spikes, and the gradient of
     the loss by what arrives, the slope is that gradient times the central difference of what
     arrives, with every neuron held to its spikes. A neuron's own parameter, such as a learnt decay,
-    acts through the card's: the slope is the gradient by those times the central difference of how
-    the module is read.
+    acts through the card's parameters: the slope is the gradient by those times the central
+    difference of how the module is read.
 
     Parameters
     ----------
@@ -107,8 +106,9 @@ def parameter_slopes(
 def _way_of(
     parameter: Tensor, direction: Floats, play: "_Playback", by_card: Sequence[Mapping[str, Floats]]
 ) -> tuple[Callable[[Floats], Along], Along] | None:
-    """Return the function from a direction of a parameter to the slope, and what it gives along
-    one; None where there is none to be had.
+    """Return the function from a direction of a parameter to the slope, and its value along one.
+
+    The answer is None where there is no slope to be had.
     """
     weighed, home = partial(_along, parameter, play.terms), play.home_of(parameter)
     here = weighed(direction)
@@ -154,8 +154,9 @@ class _Playback:
         )
 
     def read_terms(self, index: int, gradients: Mapping[str, Floats]) -> list[Floats]:
-        """Return, of a layer's parameters as they are read now, each times the gradient of the loss
-        by it, (n_samples, n_neurons).
+        """Return the terms of a layer's own parameters, (n_samples, n_neurons) each.
+
+        A term is a parameter, as it is read now, times the gradient of the loss by it.
         """
         part, shape = self.bench.tried.parts[index], self.bench.tried.shapes[index]
         read = read_part(replace(part, module=self.part(part.name)), shape, self.dt)
@@ -175,10 +176,10 @@ class _Playback:
         return self.modules[name]
 
     def terms(self) -> list[Floats]:
-        """Return, of everything that arrives, its change times the gradient of the loss by it.
+        """Return the terms of everything that arrives: its change times the loss's gradient by it.
 
-        The change since the module was copied: whole sums would round away what a weight of small
-        gradient does.
+        The change is counted from when the module was copied: whole sums would round away what a
+        weight of small gradient does.
         """
         found = self._arriving()
         self.unmoved = self.unmoved or found
@@ -215,8 +216,10 @@ _Terms = Callable[[], Sequence[Floats]]  # what is added up to a loss, but for a
 
 
 def _along(parameter: Tensor, terms: _Terms, direction: Floats) -> Along:
-    """Return the central difference of sixth order of a sum along a direction of a parameter, by
-    how much that of twice the step is another, and the size of its terms.
+    """Return the central difference of sixth order of a sum along a direction of a parameter.
+
+    Beside it stand by how much the difference of twice the step is another, and the size of the
+    terms.
     """
     step = _size(parameter) * _STEP
     second: dict[float, float] = {}
@@ -241,7 +244,7 @@ def _along(parameter: Tensor, terms: _Terms, direction: Floats) -> Along:
 
 
 def _jumps(parameter: Tensor, terms: _Terms, direction: Floats) -> bool:
-    """Whether a large change of a parameter does something, of which a small one does nothing."""
+    """Return whether a large change of a parameter acts, where a small one does nothing."""
     return _sum(_moved(parameter, terms, 4 * _size(parameter) * direction)) != _sum(
         _moved(parameter, terms, 0 * direction)
     )
@@ -269,7 +272,7 @@ def _steps(values: Floats) -> list[Tensor]:
 
 
 def _map(weight: Any, shape: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
-    """Return the map from spikes (n, n_neurons) to what a layer hears of itself one step later."""
+    """Return the map from spikes (n, n_neurons) to what a layer receives of itself later."""
     if isinstance(weight, Tensor):
         return lambda z: z @ weight.T
     return lambda z: weight(z.reshape(-1, *shape)).flatten(1)

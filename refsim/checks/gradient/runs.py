@@ -1,10 +1,8 @@
-"""What a gradient check runs on: what was given, or made up from a seed.
+"""The two runs of a gradient check: the trial with its graph, and the declared steps with theirs.
 
-Whether two runs, whose gradients are to be compared, fire alike; and where not, whether it is
-rounding at a threshold.
-
-The two runs of a gradient check: the trial with its graph, and the declared steps in float64 with
-theirs.
+First come the inputs, targets and surrogates that the runs take, as they are given or made up from
+a seed; then whether two runs fire alike, and where not, whether rounding at a threshold explains
+it; then `GradientRuns`, which runs both and measures how far they are apart.
 """
 
 import inspect
@@ -59,7 +57,7 @@ def target_of(
 ) -> tuple[Any, ...]:
     """Return what a loss takes besides the outputs.
 
-    Where it takes something and nothing is given, random labels.
+    Where it takes something and nothing is given, random labels are drawn.
     """
     if given is not None:
         return (given if hasattr(given, "detach") else _labels(given),)
@@ -104,9 +102,7 @@ def _labels(given: Any) -> Any:
 def declared_of(
     surrogate: Any, parameters: Mapping[str, float], detach_reset: Any, network: Network
 ) -> tuple[list[Any], list[bool]]:
-    """Return the declared spike function of each layer, and whether its reset is declared to pass
-    no gradient.
-    """
+    """Return each layer's declared spike function, and whether its reset passes no gradient."""
     from ...modules.functions import fire_slope
     from ...pytorch.surrogate import spike_function
 
@@ -331,8 +327,9 @@ class GradientRuns:
         return float(digits.tiny / digits.eps)
 
     def _condition(self) -> float:
-        """Return by how much gradients change, relative, for a relative change of all states and
-        inputs in each step; all decisions stay as they are.
+        """Return how much gradients change, relative, for a relative change of states and inputs.
+
+        All states and inputs are changed in each step; all decisions stay as they are.
         """
         moved = self._declared("", like=self.declared, noise=_NOISE)
         pairs = list(zip(self._from_loss(moved), self._from_loss(self.declared), strict=True))
@@ -381,7 +378,7 @@ class GradientRuns:
     def check_loss(self) -> None:
         """Ask the loss once for its value at the declared outputs.
 
-        It is given, not on trial, and one that raises there is refused in words.
+        The loss is given and not on trial: one that raises there is refused in words.
         """
         from ...modules.functions import loss_value
 
@@ -393,8 +390,9 @@ class GradientRuns:
         )
 
     def not_finite(self) -> Answer:
-        """Count the numbers of the trial's gradients, from the loss to every layer and every
-        parameter, that are none.
+        """Count the NaN or infinite numbers in the trial's gradients from the loss.
+
+        They are the gradients by what arrives at every layer and by every parameter.
         """
         _, found, value = self.trial.back_from_loss(self.loss, self.target)
         learnt: dict[str, Any] = self.door.learnt
@@ -421,13 +419,11 @@ class GradientRuns:
 
     @property
     def runs_away(self) -> bool:
-        """Whether the declared gradients are no numbers either."""
+        """Whether the declared gradients are NaN or infinite too."""
         return not all(np.isfinite(each).all() for each in self._from_loss(self.declared))
 
     def other_spikes(self) -> SpikesApart:
-        """Return how many spikes of the trial the declared run does not have, and the other way
-        round, and whether rounding explains them.
-        """
+        """Return how many spikes differ between the trial and the declared run, and why."""
         declared, trial = (
             [run.output(index) for index in range(len(self.network.layers))]
             for run in (self.declared, self.trial)
@@ -524,9 +520,7 @@ class GradientRuns:
         return rows
 
     def connections(self) -> Answer:
-        """Return how far the gradients from the loss to any layer are off, over the layer's largest
-        entry.
-        """
+        """Return how far gradients from the loss to any layer are off, over its largest entry."""
         worst, words = 0.0, ""
         for layer, (found, true) in zip(self.network.layers, self._pairs, strict=True):
             far = apart(found, true, self.least)
@@ -586,10 +580,10 @@ class GradientRuns:
         )
 
     def _settled(self, slope: Any, gradient: Floats | None) -> bool:
-        """Whether a slope can be judged.
+        """Return whether a slope can be judged.
 
-        0 tells nothing, differences of what is rounded to a grid never agree, and sums that cancel
-        may be all rounding.
+        A slope of 0 tells nothing, differences of what is rounded to a grid never agree, and sums
+        that cancel may be all rounding.
         """
         should, doubt, terms = slope.here
         size = _size(gradient, should)
@@ -598,7 +592,7 @@ class GradientRuns:
         )
 
     def weights(self) -> Answer:
-        """Return how far the gradient of any parameter is from the slope along a random direction."""
+        """Return how far any parameter's gradient is from its slope along a random direction."""
         judged = [
             (slope, gradient) for slope, gradient in self._learnt if self._settled(slope, gradient)
         ]
@@ -636,8 +630,9 @@ class GradientRuns:
 
 
 def _off(slope: Any, gradient: Floats | None, direction: Floats) -> tuple[float, float]:
-    """Return how far a gradient is from the slope along a direction, over the largest of the two
-    and of what they add up; and that slope.
+    """Return how far a gradient is from the slope along a direction, relative, and that slope.
+
+    The size is the largest of the two and of the terms that add up to them.
     """
     should, _, terms = slope.here if direction is slope.direction else slope.along(direction)
     along = 0.0 if gradient is None else float((gradient * direction).sum())

@@ -1,5 +1,6 @@
-"""Traced: a run whose graph is kept, so that gradients can be sent back from what a layer gave to
-what arrived at any layer.
+"""Traced: a run whose graph is kept, so that gradients can be sent back through it.
+
+They go from what a layer gave to what arrived at any layer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,8 +50,10 @@ class Traced:
         return np.asarray(self.gave[layer].detach().cpu().double().numpy())
 
     def back(self, layer: int, upstream: Floats | Tensor) -> list[Floats]:
-        """Send gradients of what a layer gave, (n_steps, n_samples, n_neurons), back to what
-        arrived at each layer, arrays of such shapes; 0 where none comes.
+        """Send gradients of what a layer gave back to what arrived at each layer.
+
+        Both have the shape (n_steps, n_samples, n_neurons) of their layer; 0 stands where none
+        comes.
         """
         gave = self.gave[layer]
         if not gave.requires_grad:
@@ -71,9 +74,7 @@ class Traced:
     def back_from_loss(
         self, loss: Any, target: Sequence[Any]
     ) -> tuple[float, list[Floats], Tensor]:
-        """Return a loss of the last layer, its gradients by what arrived at each layer, and the
-        loss itself, a tensor.
-        """
+        """Return a loss of the last layer, its gradients by what arrived, and its tensor."""
         value = loss_of(loss, self.gave[-1], target)
         if not value.requires_grad or not self.gave[-1].requires_grad:
             return float(value.detach()), [np.zeros(shape) for shape in self.shapes], value
@@ -85,8 +86,9 @@ class Traced:
         )
 
     def by_card(self, loss: Any, target: Sequence[Any]) -> list[dict[str, Floats]]:
-        """Return the gradients of a loss by the cards' parameters, a layer each, by name,
-        (n_samples, n_neurons).
+        """Return the gradients of a loss by the cards' parameters, by name for each layer.
+
+        Each is (n_samples, n_neurons).
         """
         value = loss_of(loss, self.gave[-1], target)
         found = []
@@ -105,7 +107,7 @@ class Traced:
     ) -> list[Floats | None]:
         """Return the gradient of a loss by each parameter through what the last layer gave.
 
-        Without what a loss, such as weight decay, takes of it directly.
+        What a loss, such as weight decay, takes of a parameter directly is left out.
         """
         whole, beside = (
             self.by_parameter(loss_of(loss, gave, target), parameters)
@@ -151,7 +153,5 @@ def loss_of(loss: Any, gave: Tensor, target: Sequence[Any]) -> Tensor:
 
 
 def tapped(x: Tensor) -> Tensor:
-    """Return a tensor of the same values at which a gradient can be read, without what it does
-    elsewhere.
-    """
+    """Return a tensor of the same values at which a gradient can be read by itself."""
     return x.clone() if x.requires_grad else x.detach().clone().requires_grad_()

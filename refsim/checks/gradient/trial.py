@@ -1,9 +1,8 @@
-"""The user's own module, run with its graph.
+"""What is on trial in a gradient check, run with its graph.
 
-What its layers of neurons are given, and what they give.
-
-refsim's hand-written PyTorch steps, run with their graph: on trial against the cards' own text, on
-any device and in any dtype.
+`ModuleTrial` is the user's own module, with what its layers of neurons are given and what they
+give. `StepsTrial` is refsim's hand-written PyTorch steps of a network, on any device and in any
+dtype.
 """
 
 import contextlib
@@ -133,11 +132,10 @@ class ModuleTrial:
         return parameter_slopes(self.trial, inputs, gave, deltas, by_card, seed)
 
     def spread(self, traced: Traced, layer: int, deltas: Floats) -> Floats:
-        """Return gradients at what arrives at each neuron, (..., n_samples, n_neurons), as
-        gradients at what its layer is given.
+        """Return gradients at what arrives at each neuron as gradients at what its layer is given.
 
-        Between the two lie several synapses a neuron, or weights that a layer holds itself; else
-        they are one.
+        Given are (..., n_samples, n_neurons). Between the two lie several synapses a neuron, or
+        weights that a layer holds itself; else they are one.
         """
         part = self.trial.tried.parts[layer]
         given = (
@@ -158,7 +156,7 @@ class ModuleTrial:
 def trace_module(trial: Trial, inputs: Floats) -> Traced:
     """Run a module on inputs (n_samples, n_steps, n_inputs) with its graph, in evaluation mode.
 
-    Its neurons alone train, so that they pass gradients.
+    Only its neurons are in training mode, so that they pass gradients.
 
     Raises
     ------
@@ -331,7 +329,7 @@ class StepsTrial:
     ) -> tuple[list[Slope], list[str]]:
         """Return the slope of a loss along a random direction of each weight and bias.
 
-        Its gradient by what arrives, times what the direction adds to that.
+        It is the loss's gradient by what arrives, times what the direction adds to that.
         """
         generator, found = np.random.default_rng(seed), []
         hear, heard = Hearing(self.network, len(inputs)), []
