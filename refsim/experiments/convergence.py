@@ -1,6 +1,6 @@
-"""Spike times and membrane against the sub-step.
+"""Convergence: spike times and membrane against the sub-step.
 
-Whether the integration converges, and at which order.
+It asks whether the integration converges, and at which order.
 """
 
 import itertools
@@ -129,11 +129,10 @@ def _declared(model: NeuronModel) -> str:
 
 
 def _shifts(times: list[Floats]) -> Floats:
-    """Return the mean shift of the n-th spike from each run to the next.
+    """Return the mean shift of the n-th spike from each run to the next finer one.
 
-    NaN for the last, and where spikes have no partner.
-
-    One spike may fall out at the end of the run.
+    It is NaN for the last run, and where spikes have no partner; one spike may be lost at the end
+    of the run.
     """
     shifts = []
     for coarse, finer in itertools.pairwise(times):
@@ -149,7 +148,7 @@ def _shifts(times: list[Floats]) -> Floats:
 def fitted_order(sub_steps: Floats, changes: Floats, floor: float) -> float:
     """Fit ``change ~ sub_step^order`` to changes above a floor.
 
-    Infinite where all lie below, NaN where too few are left.
+    The order is infinite where all changes lie below it, and NaN where too few are left.
     """
     known = np.isfinite(changes)
     above = known & (changes > floor)

@@ -1,5 +1,6 @@
-"""Stimulus: an input as a person says it, constant, a step, noise or a spike train, before it
-becomes a Drive.
+"""Stimulus: an input as a person says it, before it becomes a Drive.
+
+It is constant, a step, noise or a spike train.
 """
 
 from collections.abc import Callable

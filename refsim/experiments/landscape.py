@@ -1,9 +1,8 @@
-"""Landscape: curves over one number and the slopes claimed at a point of it.
+"""Landscape: a loss along one weight or one direction, and slopes at a point of it.
 
-It prints, draws and saves itself.
-
-The loss along one weight or one direction, with what is taken for its slope at a point: exact,
-surrogate, finite difference.
+The slopes are what is taken for the derivative there: exact, surrogate, and finite difference.
+First comes `Landscape`, which prints, draws and saves itself; then the two functions that measure
+one, of a stochastic network and of a trained module.
 """
 
 import json
@@ -114,9 +113,9 @@ class Landscape:
         return finished(figure)
 
     def save(self, path: str | Path) -> Path:
-        """Write picture (.png, .svg, .pdf) or numbers (.csv the curves.
+        """Write the picture (.png, .svg, .pdf) or the numbers, as the ending of the name says.
 
-        .npz all), as the name's ending says.
+        A .csv file holds the curves, a .npz file everything.
         """
         target = Path(path)
         writers = {".csv": self._csv, ".npz": self._npz}
@@ -132,8 +131,9 @@ class Landscape:
         return target
 
     def _csv(self, path: Path) -> None:
-        """Write offset and curves, and each tangent as a column, so that a plain plot of the file
-        is the picture.
+        """Write offset and curves, and each tangent as a column.
+
+        So a plain plot of the file is the picture.
         """
         lines = {
             name: self.height + slope * (self.offsets - self.at)
@@ -178,8 +178,9 @@ def landscape(
     step: float = 1e-3,
     most: int = MOST,
 ) -> Landscape:
-    """Measure the expected loss of a stochastic network along a line through its weights, and three
-    slopes at a point of it.
+    """Measure a stochastic network's expected loss along a line, and three slopes at a point.
+
+    The line goes through the weights of the network.
 
     Parameters
     ----------
@@ -251,8 +252,9 @@ def module_landscape(
     at: float = 0.0,
     step: float = 0.1,
 ) -> Landscape:
-    """Measure the loss of a trained module along one of its weights, and the slope that autograd
-    gives with its surrogate.
+    """Measure a trained module's loss along one weight, and the slope that autograd gives.
+
+    Autograd takes the module's own surrogate.
 
     Parameters
     ----------
@@ -302,7 +304,7 @@ def certain_loss(network: EscapeNetwork, inputs: object, loss: SpikeLoss) -> flo
 def direction(parameters: Mapping[str, Floats], along: str | Direction) -> dict[str, Floats]:
     """Return a direction as an array for each parameter that moves.
 
-    One weight is 1 at its place and 0 elsewhere.
+    A direction along one weight is 1 at its place and 0 elsewhere.
     """
     if not isinstance(along, str):
         way = {key: real_array(values, f"along: {key}") for key, values in along.items()}

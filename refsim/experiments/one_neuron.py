@@ -1,8 +1,8 @@
-"""Run one neuron many times at once: a sample an input, a neuron a set of parameters.
+"""One neuron, run many times at once: a sample for an input, a neuron for a set of parameters.
 
-Measures of one neuron's run: a number from spike times and membrane.
-
-Search for the smallest strength of an input that makes a neuron fire, many cases at once.
+First comes `Setting`, how time passes, with `respond`, which runs a neuron on currents; then the
+measures of a run, numbers from spike times and membrane; then the search for the smallest strength
+of an input that makes a neuron fire, many cases at once.
 """
 
 import itertools
@@ -55,8 +55,9 @@ class Setting:
 
     @property
     def engine(self) -> Brian2:
-        """The engine: Brian2's NumPy target, which needs no compiler and takes a batch as one
-        vector.
+        """The engine: Brian2's NumPy target.
+
+        It needs no compiler and takes a batch as one vector.
         """
         refine = self.refine if self.mode == "fine" else 1
         return Brian2(mode=self.mode, refine=refine, target="numpy", margin=False)
@@ -136,7 +137,7 @@ def trains(recording: Recording) -> list[Floats]:
 def states_of(model: NeuronModel, setting: Setting) -> tuple[str, ...]:
     """Return the states of the part that runs.
 
-    A count of refractory steps is no state of the ODE.
+    In fine mode these are the states of the ODE, without a count of refractory steps.
     """
     return tuple(model.solved if setting.mode == "fine" else model.stepped)
 
@@ -148,16 +149,16 @@ def times_of(recording: Recording) -> Floats:
 
 
 def chosen(model: NeuronModel, setting: Setting | None, mode: str = "fine") -> Setting:
-    """Return the setting given, else the usual one.
+    """Return the setting that is given, or the usual one.
 
-    The ODE where the card has one and the experiment is about it.
+    The usual one runs the ODE where the card has one and the experiment is about it.
     """
     neuron(model, "an experiment")
     return setting or Setting(mode=mode if model.continuous is not None else "grid")
 
 
 def pair(over: object, who: str) -> None:
-    """Refuse what is no name and its values."""
+    """Refuse what is not a name with its values."""
     if not isinstance(over, tuple | list) or len(over) != 2 or not isinstance(over[0], str):
         raise RefsimError(
             f'{who}: over needs a name and its values, such as ("tau", "5,10,20"), but {over!r} '
@@ -184,9 +185,9 @@ Measured = Callable[[Floats, Floats, float], float]
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure: its unit (``"membrane"``.
+    """A measure: its unit, what it is, and whether it needs the membrane.
 
-    That of the membrane), what it is, and whether it needs the membrane.
+    The unit ``"membrane"`` is the membrane's own.
     """
 
     unit: str
@@ -269,10 +270,8 @@ RESOLUTION = float(_SCOUT[1] / _SCOUT[0] - 1) / (_TRIES - 1) ** _ROUNDS
 def smallest(fires: Fires, n_cases: int) -> Floats:
     """Return the smallest strength that fires in each case, (n_cases,).
 
-    NaN where none does, 0 where none is needed.
-
-    A scout of all decades finds where firing begins; four rounds of 64 narrow that to a relative
-    width of RESOLUTION.
+    It is NaN where none does, and 0 where none is needed. A scout of all decades finds where firing
+    begins; four rounds of 64 narrow that to a relative width of RESOLUTION.
     """
     scout = np.tile(_SCOUT, (n_cases, 1))
     fired = fires(scout)

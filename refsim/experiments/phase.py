@@ -1,6 +1,6 @@
-"""The phase plane: nullclines, flow, fixed points and a trajectory.
+"""The phase plane: nullclines, slopes, fixed points and a trajectory.
 
-For a one-state neuron dv/dt over v.
+For a neuron of one state it is dv/dt over v.
 """
 
 import itertools
@@ -29,7 +29,7 @@ def phase(
     duration: float | str = "200 ms",
     setting: Setting | None = None,
 ) -> Result:
-    """Lay out the flow of a neuron of one or two states for a constant input.
+    """Lay out the slopes of a neuron of one or two states for a constant input.
 
     Parameters
     ----------
@@ -124,9 +124,9 @@ def _column(values: Floats, model: NeuronModel, name: str) -> Column:
 
 
 def _range(path: Floats, model: NeuronModel, name: str, setting: Setting) -> Floats:
-    """Return the stretch of a state that is shown.
+    """Return the values of a state that are shown, POINTS of them.
 
-    The trajectory, the threshold where it is the membrane, and a margin.
+    They cover the trajectory, the threshold where the state is the membrane, and a margin.
     """
     low, high = float(path.min()), float(path.max())
     if name == model.membrane_in(fine=True):
@@ -139,9 +139,9 @@ def _range(path: Floats, model: NeuronModel, name: str, setting: Setting) -> Flo
 
 
 class Plane:
-    """The flow in one or two of a neuron's states, for a constant input.
+    """The slopes of one or two of a neuron's states over these states, for a constant input.
 
-    The other states are held at their start.
+    The other states stay at their start.
     """
 
     def __init__(self, ode: Ode, chosen: tuple[str, ...], current: float, step: float) -> None:
@@ -162,10 +162,9 @@ class Plane:
         ]
 
     def fixed_points(self, grid: list[Floats]) -> tuple[Floats, Floats]:
-        """Return the points where every slope is zero, (n, n_states), and 1 for each that is
-        stable.
+        """Return the points where every slope is zero, (n, n_states), and 1 for each stable one.
 
-        Cells of the grid in which every slope changes sign are where Newton's method starts.
+        Newton's method starts in the cells of the grid in which every slope changes sign.
         """
         from scipy.optimize import root
 
@@ -194,8 +193,9 @@ class Plane:
         return np.array(found).reshape(len(found), len(self.chosen)), stable
 
     def _stable(self, point: Floats, widths: Floats) -> bool:
-        """Return whether every eigenvalue of the Jacobian, by central differences, has a negative
-        real part.
+        """Return whether every eigenvalue of the Jacobian has a negative real part.
+
+        The Jacobian is taken by central differences.
         """
         jacobian = np.empty((len(point), len(point)))
         for index, width in enumerate(widths):
@@ -217,7 +217,7 @@ class Plane:
 
 
 def _changes_sign(slope: Floats) -> np.ndarray:
-    """Return, a cell of the grid, whether the corners of a slope differ in sign."""
+    """Return, for each cell of the grid, whether the corners of a slope differ in sign."""
     corners = [
         slope[
             tuple(

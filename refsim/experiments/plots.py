@@ -1,6 +1,7 @@
-"""Draw the phase plane: nullclines, arrows of the flow, fixed points and the trajectory.
+"""Pictures of experiments: one function for each kind of Result, and nothing is computed here.
 
-Draw a Result: one function a kind, from columns to a figure. Nothing here computes.
+First comes the phase plane, with nullclines, arrows of the slopes, fixed points and the trajectory;
+then `draw`, which takes any Result, and the functions of the other kinds.
 """
 
 from collections.abc import Callable
@@ -127,7 +128,7 @@ def _legend(figure: Any, columns: int = 4) -> None:
 
 
 def _trace(result: Result) -> Any:
-    """Input, membrane with threshold and spikes, and each other state below."""
+    """Draw input, membrane with threshold and spikes, and each other state below."""
     table, membrane = result.main, _membrane(result)
     others = [name for name in result.model.state if name in table and name != membrane]
     heights = [1, 3, *(1.4 for _ in others)]
@@ -178,7 +179,7 @@ def _trace(result: Result) -> Any:
 
 
 def _fi(result: Result) -> Any:
-    """Rate over input, a curve a parameter value."""
+    """Draw rate over input, a curve for each value of the parameter."""
     table = result.main
     figure, axes = new_figure(3.6)
     current, symbol = scaled(table["current"])
@@ -236,7 +237,7 @@ def _psp(result: Result) -> Any:
 
 
 def _threshold(result: Result) -> Any:
-    """Strength over duration, with rheobase and chronaxie."""
+    """Draw strength over duration, with rheobase and chronaxie."""
     figure, axes = new_figure(3.6)
     duration, symbol = scaled(result.main["duration"])
     strength, unit = scaled(result.main["strength"])
@@ -268,7 +269,7 @@ def _threshold(result: Result) -> Any:
 
 
 def _resets(result: Result) -> Any:
-    """One panel a reset, each on its own scale.
+    """Draw a panel for each reset, each on its own scale.
 
     A membrane that is never reset goes far beyond the others.
     """
@@ -291,19 +292,17 @@ def _resets(result: Result) -> Any:
         )
         row.margins(y=0.15)
         row.set_ylabel(axis(name, unit, low=True), fontsize=8)
-        row.set_title(
-            f"{kind}: "
-            f"{counted(len(fired), 'spike')}{'' if np.isfinite(values).all() else ', and runs away'}",
-            loc="left",
-            fontsize=9,
-        )
+        runaway = "" if np.isfinite(values).all() else ", and runs away"
+        row.set_title(f"{kind}: {counted(len(fired), 'spike')}{runaway}", loc="left", fontsize=9)
     axes[-1, 0].set_xlabel(axis("time", symbol))
     return figure
 
 
 def _before_runaway(column: Column, hard: Column) -> Column:
-    """Return a membrane that overflows only as far as it can be shown beside a reset one, a hundred
-    times its range; any other as it is.
+    """Return a membrane that overflows only as far as it can be shown beside a reset one.
+
+    That is a hundred times the range of the reset one. A membrane that stays finite is left as it
+    is.
     """
     if np.isfinite(column.values).all():
         return column
@@ -317,9 +316,9 @@ def _before_runaway(column: Column, hard: Column) -> Column:
 
 
 def _dt(result: Result) -> Any:
-    """Change to the next finer run over the sub-step.
+    """Draw the change to the next finer run over the sub-step, with its order.
 
-    Spikes left, membrane right, each with its order.
+    Spikes are on the left, the membrane on the right.
     """
     figure, axes = new_figure(3.4, 1, ncols=2, squeeze=False)
     sub_step, symbol = scaled(result.main["sub_step"])
@@ -350,7 +349,7 @@ def _dt(result: Result) -> Any:
 
 
 def _sweep(result: Result) -> Any:
-    """Each measure over one number as a curve, over two as a map with its numbers on a bar."""
+    """Draw each measure over one number as a curve, over two as a map with a bar."""
     measures = list(result.main)[_swept(result) :]
     figure, axes = new_figure(0.6 + 2.7 * len(measures), len(measures), squeeze=False)
     names = list(result.main)[: _swept(result)]

@@ -1,11 +1,10 @@
-"""The right-hand side of a card's ODE as functions of arrays, read from the card's own text.
+"""Responses of one neuron: to an input, to one input spike, and with three resets.
 
-One neuron on one input: every state, the threshold, the input and the spikes over time.
-
-The response to one input spike: how every state moves, less what it would have done without.
-
-One neuron, one input, three resets: hard, soft and none. The variants are the card with another
-reset text.
+First comes `Ode`, the right-hand side of a card as functions of arrays, read from the card's own
+text. `trace` records every state, the threshold, the input and the spikes over time. `psp` records
+how every state moves after one input spike, less what it would have done without. `resets` runs the
+card with a hard, a soft and no reset on the same input; the variants are the card with another
+text of the reset.
 """
 
 import ast
@@ -64,7 +63,7 @@ class Ode:
     def scope(self, states: Mapping[str, Any], current: Any, step: float) -> dict[str, Any]:
         """Return every name of the card with its value.
 
-        States, constants, input and subexpressions.
+        Names are the states, constants, inputs and subexpressions.
         """
         values: dict[str, Any] = {
             **self.model.constants(step),
@@ -192,7 +191,10 @@ def columns_of(run: Recording) -> Mapping[str, Column]:
 
 
 def threshold_over(model: NeuronModel, states: Mapping[str, Any], given: Any, step: float) -> Any:
-    """Return the threshold at each sub-step; NaN where the states after the step do not tell it."""
+    """Return the threshold at each sub-step.
+
+    It is NaN where the states after the step do not say it.
+    """
     try:
         return np.broadcast_to(Ode.of(model).threshold(states, given, step), given.shape).astype(
             np.float64
@@ -413,7 +415,7 @@ def _statements(text: str) -> tuple[Statement, ...]:
 
 
 def _texts(model: NeuronModel, own: Statement | None, kind: str) -> tuple[str, str]:
-    """Return the new right-hand sides of the membrane: at a spike of the ODE, and in every step."""
+    """Return the membrane's new right-hand sides: at a spike of the ODE, and in every step."""
     membrane = model.membrane
     soft_card = own is not None and membrane in own.names
     base = f"({own.text})" if own is not None and not soft_card else f"{membrane}_start"

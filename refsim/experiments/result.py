@@ -1,9 +1,7 @@
-"""Quantities for people: ranges such as ``"0:2nA:21"`` come in, and ``"0.1 nA"`` goes out.
+"""Result: what an experiment found, as columns with units, which prints and saves itself.
 
-Inside, all is SI.
-
-Result: what an experiment found, as columns with units; it prints and saves itself, and drawing is
-somebody else's.
+Before it stand the quantities that people write and read: ranges such as ``"0:2nA:21"`` come in,
+``"0.1 nA"`` goes out, and inside all is SI. Drawing is in `refsim.experiments.plots`.
 """
 
 import itertools
@@ -110,7 +108,7 @@ def readable(value: float, unit: str) -> str:
 def axis(name: str, symbol: str, *, low: bool = False) -> str:
     """Write the label of an axis, its unit in brackets.
 
-    On two lines for a panel too low for one.
+    It takes two lines on a panel too low for one.
     """
     return f"{name}{chr(10) if low else ' '}({symbol or 'dimensionless'})"
 
@@ -228,7 +226,7 @@ class Result:
     def save_csv(self, path: str | Path) -> list[Path]:
         """Write the main table, and each other table beside it as ``NAME.TABLE.csv``.
 
-        SI, a unit in each header.
+        Numbers are in SI, with the unit in each header.
         """
         target, written = Path(path), []
         for index, (name, table) in enumerate(self.tables.items()):
@@ -250,7 +248,7 @@ class Result:
     def save_npz(self, path: str | Path) -> Path:
         """Write every column as ``table.column`` in SI, and ``about``.
 
-        JSON with model, units, facts and settings.
+        ``about`` is JSON with model, units, facts and settings.
         """
         arrays = {
             f"{table}.{name}": column.values

@@ -1,11 +1,9 @@
-"""The f-I curve: how fast a neuron fires on a constant input, perhaps for several values of a
-parameter.
+"""Measures of a neuron over numbers that are swept.
 
-Strength and duration: how strong a rectangle of current must be to make a neuron fire, by how long
-it lasts.
-
-Sweep: any measure over any one or two numbers of a neuron, every combination in one run, on all
-cores where it pays.
+`fi` is the f-I curve: how fast a neuron fires on a constant input, perhaps for several values of a
+parameter. `threshold` is the strength-duration curve: how strong a rectangle of current must be to
+make a neuron fire, by how long it lasts. `sweep` takes any measure over any one or two numbers of a
+neuron, every combination in one run, on all cores where it pays.
 """
 
 import itertools
@@ -209,7 +207,7 @@ def threshold(
 def _charge(strengths: Floats, steps: NDArray[np.int_], step: float, unit: str) -> Column:
     """Return strength times duration.
 
-    Coulombs where the strength is a current, else counted in steps.
+    It is in coulombs where the strength is a current, and else counted in steps.
     """
     if unit == "amp":
         return Column(strengths * steps * step, "coulomb", "strength times duration")
@@ -217,8 +215,9 @@ def _charge(strengths: Floats, steps: NDArray[np.int_], step: float, unit: str) 
 
 
 def chronaxie(durations: Floats, strengths: Floats, rheobase: float) -> float:
-    """Return the duration at twice the rheobase, on straight lines between the measured points in
-    1/strength; else NaN.
+    """Return the duration at twice the rheobase, or NaN.
+
+    Between the measured points 1/strength is taken for a straight line.
     """
     if not rheobase > 0 or not strengths[-1] <= 2 * rheobase <= strengths[0]:
         return float("nan")

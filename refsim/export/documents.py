@@ -1,9 +1,8 @@
-"""Break an equation that is wider than a page between two of its terms.
+"""A card as a document: LaTeX for a paper, Markdown for a notebook or a page.
 
-A card as a fragment of LaTeX for a paper to take in: needs amsmath and booktabs.
-
-A card as Markdown for a notebook or a page, mathematics between dollars; it can be read as it is,
-too.
+The LaTeX is a fragment that needs amsmath and booktabs. The Markdown has its mathematics between
+dollars, and can be read as it is too. An equation that is wider than a page is broken between two
+of its terms.
 """
 
 import re
@@ -29,9 +28,9 @@ def broken(line: Line) -> list[str]:
 
 
 def width(text: str) -> int:
-    """Return about how many signs a reader sees.
+    """Return about how many signs of a formula a reader sees.
 
-    A command is one, and of a fraction the wider part counts.
+    A command counts as one sign, and all parts of a fraction count.
     """
     text = re.sub(
         r"\\(left|right|mathrm|operatorname|mathbf|mathcal|quad|,|;)(?![A-Za-z])", "", text

@@ -1,9 +1,8 @@
-"""Names and units of a card as mathematical symbols, and its words as LaTeX or Markdown text.
+"""The words of a card in mathematics: symbols, units, quantities and formulas.
 
-Write an SI number with a unit that people read: ``281*pF`` for Brian2, ``281`` and ``pF`` for a
-table.
-
-An expression of a card as a formula, in the order in which the card writes it.
+First come names and units as symbols, and texts with all markup written out; then quantities,
+``281*pF`` for Brian2 and ``281`` and ``pF`` for a table; then expressions as formulas, in the order
+in which the card writes them.
 """
 
 import ast
@@ -73,8 +72,7 @@ _LATEX = {
 
 
 def symbol(name: str, primes: int = 0) -> str:
-    """Return a name as a symbol: ``tau_m`` is a Greek letter with a subscript, ``count`` an upright
-    word.
+    """Return a name as a symbol: ``tau_m`` is Greek with a subscript, ``count`` is upright.
 
     Primes count how often a state was already set within a step.
     """
@@ -125,7 +123,7 @@ def latex_text(text: str) -> str:
 def markdown_text(text: str) -> str:
     """Return words with all that Markdown would take for markup written out.
 
-    An underscore within a word is none.
+    An underscore within a word is no markup.
     """
     flat = " ".join(text.split())
     flat = re.sub(r"([\\`*\[\]<>|$#])", r"\\\1", flat)
@@ -171,8 +169,9 @@ _BRIAN2 = frozenset(
 
 
 def scaled(value: float, unit: str) -> tuple[str, str]:
-    """Return a number and a symbol, such as ``("281", "pF")``, that give the value to the last bit;
-    no symbol for a plain number.
+    """Return a number and a symbol, such as ``("281", "pF")``, that give a value to the last bit.
+
+    A plain number has no symbol.
     """
     if unit not in SYMBOLS or not math.isfinite(value):
         return number(value), "" if unit == "1" else unit
@@ -254,8 +253,9 @@ def formula(tree: ast.expr, name: Name = symbol) -> str:
 
 
 def terms(tree: ast.expr, name: Name = symbol) -> list[str]:
-    """Return the terms of a sum, each with its sign but for a leading plus, so that a long one can
-    be broken.
+    """Return the terms of a sum, so that a long one can be broken between them.
+
+    Each term has its sign, but for a leading plus.
     """
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add | ast.Sub):
         right = _bracketed(tree.right, name, _PRODUCT)
@@ -294,9 +294,9 @@ def _operation(tree: ast.BinOp, name: Name) -> tuple[str, int]:
 
 
 def _without_sign(tree: ast.expr) -> ast.expr | None:
-    """Return a product or quotient without the minus of its first factor, None where it has none.
+    """Return a product or quotient without the minus of its first factor, or None without one.
 
-    The sign stands before all of it.
+    The sign is written before all of it.
     """
     if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):
         return tree.operand
@@ -320,10 +320,8 @@ def _call(function: str, arguments: list[ast.expr], name: Name) -> tuple[str, in
     if function == "floor":
         return rf"\left\lfloor {first} \right\rfloor", _ATOM
     if function == "shr":
-        return (
-            rf"\operatorname{{trunc}}\left(\frac{{{first}}}{{2^{{{formula(arguments[1], name)}}}}}\right)",
-            _PRODUCT,
-        )
+        bits = formula(arguments[1], name)
+        return rf"\operatorname{{trunc}}\left(\frac{{{first}}}{{2^{{{bits}}}}}\right)", _PRODUCT
     written = _NAMED.get(function, rf"\operatorname{{{function}}}")
     return (
         rf"{written}\left({', '.join(formula(argument, name) for argument in arguments)}\right)",

@@ -1,12 +1,9 @@
-"""The dimension of a derived constant.
+"""A card as a script of plain Brian2, for those who go on without refsim.
 
-Where a card's text and its unit disagree, a script has to compute with plain numbers.
-
-An input that shows what a neuron does: found by one run of it under many inputs at once, in NumPy
-alone.
-
-A card as a script of plain Brian2, for who goes on without refsim: it runs by itself and draws what
-it did.
+The script runs by itself and draws what it did. First comes the dimension of a derived constant:
+where a card's text and its unit disagree, a script has to compute with plain numbers. Then comes an
+input that shows what the neuron does, found by one run under many inputs at once, in NumPy alone.
+Then comes `to_brian2`, with the parts of the script in its order.
 """
 
 import ast
@@ -41,7 +38,7 @@ _KEEP = ("abs", "clip")  # of their first argument
 
 
 def agrees(tree: ast.expr, unit: str, units: Mapping[str, str]) -> bool:
-    """Whether an expression has the dimension of a unit, and no step on the way mixes dimensions."""
+    """Return whether an expression has the dimension of a unit and mixes none on the way."""
     return _dimension(tree, units) == tuple(map(float, dimension(unit)))
 
 
@@ -128,8 +125,7 @@ class Input:
 
 
 def usual_input(model: NeuronModel, step: float) -> Input:
-    """Return an input at which the neuron fires a few times within 100 steps, rounded to two
-    digits.
+    """Return an input at which the neuron fires a few times in 100 steps, to two digits.
 
     It is constant, but for resonators, which forget a constant input within a turn or two and get
     pulses; a neuron that fires by itself gets none.
@@ -418,20 +414,15 @@ def _head(model: NeuronModel, given: Input) -> str:
 def _clock(model: NeuronModel, step: float, refine: int, n_steps: int) -> str:
     """Return the lines that say how time passes; `step` where the card counts in it."""
     counts = model.continuous is None or STEP in read_names(model)
-    lines = (
-        [f"{STEP} = {brian2_quantity(step, 'second')}  # the unit in which this card counts time"]
-        if counts
-        else []
-    )
-    lines += [
-        (
-            "defaultclock.dt = "
-            f"{f'{STEP}/{refine}' if counts and refine > 1 else STEP if counts else brian2_quantity(step / refine, 'second')}"
-        )
-    ]
-    lines += [
-        f"duration = {f'{n_steps}*{STEP}' if counts else brian2_quantity(n_steps * step, 'second')}"
-    ]
+    if counts:
+        seconds = brian2_quantity(step, "second")
+        lines = [f"{STEP} = {seconds}  # the unit in which this card counts time"]
+        sub_step, duration = f"{STEP}/{refine}" if refine > 1 else STEP, f"{n_steps}*{STEP}"
+    else:
+        lines = []
+        sub_step = brian2_quantity(step / refine, "second")
+        duration = brian2_quantity(n_steps * step, "second")
+    lines += [f"defaultclock.dt = {sub_step}", f"duration = {duration}"]
     return "\n".join([*lines, "seed(0)  # of the random numbers"] if model.draws else lines)
 
 
@@ -457,7 +448,7 @@ def _constants(model: NeuronModel) -> str:
 def _made(model: NeuronModel, name: str) -> str:
     """Return what computes a derived constant.
 
-    Over plain numbers where the card's text has not the dimension that it gives.
+    It computes with plain numbers where the card's text has not the dimension that the card gives.
     """
     each, units = model.derived[name], {**model.constant_units, STEP: "second"}
     tree = parse_expression(each.text, f"card '{model.name}': [derived] {name}")

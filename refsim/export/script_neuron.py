@@ -1,6 +1,6 @@
 """The group of neurons in a Brian2 script.
 
-From the card's ODE, or from its declared step line by line.
+It is written from the card's ODE, or from its declared step line by line.
 """
 
 import ast
@@ -30,19 +30,16 @@ _FLOOR = [
     '@implementation("cpp", "double whole_below(double x) { return floor(x); }")',
     "@check_units(x=1, result=1)",
     "def whole_below(x):",
-    (
-        '    """Return the whole number below as a floating-point one: Brian2\'s floor is an '
-        "integer "
-        'of 32 bits."""'
-    ),
+    '    """Return the whole number below as a floating-point one: '
+    'Brian2\'s floor is an integer of 32 bits."""',
     "    return np.floor(x)",
 ]
 
 
 def read_names(model: NeuronModel) -> frozenset[str]:
-    """Return the names that the part of the card in the script reads: the ODE's, else the step's.
+    """Return the names that the part of the card in the script reads, derived ones included.
 
-    Through derived constants too.
+    The part is the ODE where there is one, and else the step.
     """
     if part := model.continuous:
         texts = [part.equations, part.threshold, part.reset, part.refractory]
@@ -133,7 +130,7 @@ def discrete_group(model: NeuronModel) -> str:
 
 
 def _defined(lines: Sequence[str]) -> str:
-    """Return Brian2's text behind the functions that it calls and Brian2 has not, or has otherwise."""
+    """Return Brian2's text behind the functions that it calls and Brian2 lacks or has otherwise."""
     text = re.sub(r"\bfloor\s*\(", "whole_below(", "\n".join(lines))
     functions = [
         define for name, define in (("shr(", _SHIFT), ("whole_below(", _FLOOR)) if name in text
@@ -142,8 +139,9 @@ def _defined(lines: Sequence[str]) -> str:
 
 
 def _of_text(text: str) -> str:
-    """Return an expression of the ODE as the card writes it, but for what Brian2 has no word for or
-    computes otherwise.
+    """Return an expression of the ODE as the card writes it, as far as Brian2 can read it.
+
+    What Brian2 has no word for, or computes otherwise, is replaced.
     """
     return _written(text, parse_expression(text, "text"), _Replaced())
 
@@ -166,16 +164,14 @@ def _equations(lines: Sequence[str]) -> list[str]:
 def brian2_text(text: str, tree: ast.expr) -> str:
     """Write an expression for Brian2.
 
-    A comparison as 1 or 0, and ``round``, of which Brian2 has none, by ``floor``.
+    A comparison is 1 or 0, and ``round``, which Brian2 lacks, is written with ``floor``.
     """
     written = _written(text, tree, _Replaced())
     return f"int({written})" if comparisons(tree) else written
 
 
 def python_text(text: str, tree: ast.expr) -> str:
-    """Write an expression that Python computes once, with the functions that ``from brian2 import
-    *`` gives.
-    """
+    """Write an expression that Python computes once, with the names of ``from brian2 import *``."""
     return _written(text, tree, _Replaced(python=True))
 
 
@@ -186,9 +182,9 @@ def _written(text: str, tree: ast.expr, replaced: "_Replaced") -> str:
 
 
 class _Replaced(ast.NodeTransformer):
-    """Put what there is for functions that there are not.
+    """Replace functions that do not exist by what does.
 
-    In Brian2's text, or in Python where it stands for once.
+    The text is Brian2's, or Python's where it is computed once.
     """
 
     def __init__(self, *, python: bool = False) -> None:
@@ -208,8 +204,10 @@ class _Replaced(ast.NodeTransformer):
         return ast.Constant(value)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        """Replace round(x) by floor(x + 0.5), trunc(x) in Brian2 by sign(x)*floor(abs(x)), shr(x,
-        n) in Python by trunc(x/2**n).
+        """Replace the functions that are missing.
+
+        round(x) becomes floor(x + 0.5); trunc(x) in Brian2 becomes sign(x)*floor(abs(x)); shr(x, n)
+        in Python becomes trunc(x/2**n).
         """
         self.generic_visit(node)
         assert isinstance(node.func, ast.Name)

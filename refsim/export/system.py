@@ -1,12 +1,9 @@
-"""The declared step as equations over the number of the step.
+"""A card as a system of equations, laid out once for LaTeX and Markdown.
 
-What one step sets several times gets primes on the way.
-
-A card as a system of equations, laid out once for LaTeX and Markdown: synapses, ODE, threshold and
-reset.
-
-What a card declares as rows of a table: states at their start, parameters, and the constants made
-of them.
+First comes the declared step as equations over the number of the step, with primes on what one step
+sets several times; then the whole system, with synapses, ODE, threshold and reset; then the rows of
+a table of what the card declares: states at their start, parameters, and the constants made of
+them.
 """
 
 import ast
@@ -58,7 +55,7 @@ def step_lines(model: NeuronModel, index: str) -> tuple[list[Row], list[str]]:
 def _generated(model: NeuronModel) -> tuple[int, tuple[Statement, ...]]:
     """Return where in the step the statements begin that a method made of the ODE, and these.
 
-    None where there are none.
+    It is -1, with none, where the step has no such statements.
     """
     if model.continuous is None or model.discrete.solution not in GENERATED:
         return -1, ()

@@ -1,11 +1,9 @@
-"""EventProp: the gradient of a loss over exact spike times, by one pass back in time through each
-layer.
+"""Derivatives of exact spike times, computed in two ways that share no idea.
 
-The implicit function theorem, spike by spike: how every spike time moves with every weight and
-every input time.
-
-Slower than the adjoint and of other make: it goes forward in time, keeps all derivatives, and knows
-no adjoint variable. So the one checks the other.
+`adjoint` is EventProp: the gradient of a loss by one pass back in time through each layer.
+`sensitivities` applies the implicit function theorem spike by spike, and says how every spike time
+moves with every weight and every input time. It is slower, goes forward in time, keeps all
+derivatives, and has no adjoint variable, so that each checks the other.
 """
 
 from dataclasses import dataclass
@@ -66,8 +64,7 @@ def adjoint(found: EventDriven, dloss_dt: ArrayLike) -> Gradient:
 def _through(
     neuron: ExactNeuron, weight: Floats, heard: EventTrain, fired: EventTrain, error: Floats
 ) -> tuple[Floats, Floats]:
-    """Go back through one layer: from dL/dt of its spikes to dL/dw and dL/dt of the spikes it
-    heard.
+    """Go back through one layer: from dL/dt of its spikes to dL/dw and dL/dt of its input spikes.
 
     Of a spike and an arrival at the same time the spike is the earlier, so that on the way back the
     arrival comes first.
@@ -142,13 +139,14 @@ class Sensitivities:
     def of(self, layer: int, spike: int) -> Gradient:
         """Return the derivative of one spike's time.
 
-        By weights in seconds, by input times a plain number.
+        By weights it is in seconds, by input times a plain number.
         """
         return self._parted(self.rows[layer][spike])
 
     def gradient(self, dloss_dt: ArrayLike) -> Gradient:
-        """Return the derivative of a loss from that by the last layer's spike times, (n_spikes,) in
-        1/s.
+        """Return the derivative of a loss from that by the last layer's spike times.
+
+        Given is ``dloss_dt``, (n_spikes,) in 1/s.
         """
         return self._parted(checked_errors(self.found, dloss_dt) @ self.rows[-1])
 
@@ -189,7 +187,7 @@ def sensitivities(found: EventDriven) -> Sensitivities:
 
 
 def _layer_rows(found: EventDriven, layer: int, heard_rows: Floats, offset: int) -> Floats:
-    """Return the derivatives of one layer's spike times, from those of the spikes it heard."""
+    """Return the derivatives of one layer's spike times, from those of its input spikes."""
     neuron, weight, heard, fired = (
         found.neurons[layer],
         found.weights[layer],

@@ -1,14 +1,13 @@
-"""The expected surrogate gradient of a stochastic network, and how far from the true gradient it
-is.
+"""The expected surrogate gradient of a stochastic network, and its distance from the true one.
 
-The bias of the surrogate gradient in five cases, from one neuron layer where there is none to two
-layers where there is much.
+The second half of the file measures that distance, the bias, in five cases: from one layer of
+neurons, where there is no bias, to two layers, where there is much.
 
 Source of the cases: Gygax and Zenke 2025 (Neural Computation, arXiv 2404.14964). Sizes, weights and
 slope are refsim's choice, and are these: 4 inputs that fire with chance 1/2 in each of 3 steps, 3
 hidden neurons where there are two layers, 2 output neurons, decay 0.8, v_th 1, escape function a
 sigmoid of slope 3, weights normal with variance 1/n_pre, no bias. The loss is a sum of the spikes
-with normal coefficients, or the softmax cross-entropy of their counts. The figures hang on the
+with normal coefficients, or the softmax cross-entropy of their counts. The figures depend on the
 weights a good deal, so that each case is twenty networks.
 """
 
@@ -66,7 +65,7 @@ def expected_surrogate(
 ) -> Gradient:
     """Return the surrogate gradient, expected over the spikes of the network.
 
-    Back-propagation through time in every run, weighted by its probability.
+    Every run is back-propagated through time and weighted by its probability.
 
     Parameters
     ----------
@@ -184,8 +183,9 @@ def case_network(number: int, seed: int = 0) -> tuple[EscapeNetwork, Floats, Spi
 
 @dataclass(frozen=True)
 class BiasRow:
-    """A line of the table: the twenty networks of one case, one parameter, and the reset's gradient
-    kept or detached.
+    """A line of the table: one parameter of a case, over its twenty networks.
+
+    The gradient of the reset is kept, or ``detached``.
     """
 
     case: BiasCase
@@ -219,7 +219,7 @@ def _rows(number: int, n_networks: int) -> Iterator[BiasRow]:
 def bias_table(rows: list[BiasRow]) -> str:
     """Return the table in Markdown, as it stands in ``docs/gradients.md``.
 
-    The median, and in brackets from the smallest to the largest.
+    A cell has the median, and in brackets the smallest and the largest.
     """
     lines = [
         "| case | gradient of the reset | weights | relative difference | cosine |",

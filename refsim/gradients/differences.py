@@ -1,4 +1,4 @@
-"""Central finite differences of the event-driven run: no formula of a gradient goes into them."""
+"""Central finite differences of the event-driven run; no formula of a gradient enters them."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,9 +15,7 @@ FOURTH = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))
 
 
 def central_difference(value: Callable[[float], float], step: float) -> float:
-    """Return the derivative at 0 of a function of an offset, by the central difference of fourth
-    order.
-    """
+    """Return the derivative at 0 of a function of an offset, by a difference of fourth order."""
     return sum(share * value(times * step) for times, share in FOURTH) / step
 
 
@@ -26,7 +24,7 @@ def finite_differences(
 ) -> Gradient:
     """Return the derivative of a loss by central differences.
 
-    Two runs for every weight and every input spike.
+    It takes two runs for every weight and every input spike.
 
     Parameters
     ----------

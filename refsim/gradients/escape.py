@@ -1,8 +1,7 @@
-"""EscapeNetwork: a feed-forward network in discrete time whose neurons fire by chance, the more
-likely the higher their membrane.
+"""EscapeNetwork: a feed-forward network in discrete time whose neurons fire by chance.
 
-Read layers of an EscapeNetwork from cards: which cards have the one step it knows, u = decay v + I,
-v = u - reset z.
+The chance grows with the membrane. After the network come the readers that make its layers from
+cards: they know which cards have the one step it has, u = decay v + I, v = u - reset z.
 """
 
 import itertools
@@ -25,8 +24,7 @@ _STEP, _DIGITS = 1e-4, 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Escape:
-    """The chance of a spike as a function of the distance x = u - v_th of the membrane from
-    threshold.
+    """The chance of a spike as a function of x = u - v_th, the membrane's distance to threshold.
 
     Attributes
     ----------
@@ -78,7 +76,7 @@ def sigmoid_escape(slope: float = 4.0) -> Escape:
 def exponential_escape(rate: float, beta: float) -> Escape:
     """Return 1 - exp(-rate exp(beta x)), rate in spikes a step at threshold.
 
-    Escape noise of Gerstner et al. 2014, Sec. 9.1.
+    This is the escape noise of Gerstner et al. 2014, Sec. 9.1.
     """
     rate, beta = (
         _positive(rate, "exponential_escape: rate"),
@@ -154,8 +152,10 @@ class EscapeNetwork:
 
     @classmethod
     def read(cls, network: Network, escape: Escape | None = None) -> "EscapeNetwork":
-        """Take a network of cards: `poisson_escape` as it is, `if`- and `srif`-like cards with the
-        escape function that is given.
+        """Read a network of cards.
+
+        `poisson_escape` is read as it is; `if`- and `srif`-like cards get the escape function that
+        is given.
 
         Raises
         ------
@@ -197,9 +197,9 @@ class EscapeNetwork:
         return EscapeNetwork.of(layers)
 
     def heard(self, inputs: object) -> Floats:
-        """Check inputs: (n_samples, n_steps, n_inputs), or (n_steps, n_inputs) of one sample.
+        """Check inputs, spikes or currents, and return them as (n_samples, n_steps, n_inputs).
 
-        Spikes or currents.
+        One sample may be given as (n_steps, n_inputs).
         """
         values = real_array(inputs, "inputs")  # type: ignore[arg-type]
         values = values[None] if values.ndim == 2 else values
@@ -273,7 +273,7 @@ def escape_layer(network: Network, index: int, escape: Escape | None) -> EscapeL
 
 
 def _steps_like(layer: Layer, name: str) -> bool:
-    """Whether the card's declared step is that of a card on the shelf, whatever it is called."""
+    """Return whether a card's declared step is that of a card on the shelf, whatever its name."""
     return layer.model.discrete.texts == load(name).discrete.texts
 
 

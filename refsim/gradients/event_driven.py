@@ -1,16 +1,10 @@
-"""The neuron of the card lif_exp in closed form.
+"""Exact spike times of feed-forward layers of the card lif_exp, with no grid anywhere.
 
-How it moves between spikes, where it turns, what a spike leaves behind.
-
-With V the membrane and I the synaptic current, ``tau_m V' = I - V`` and ``tau_syn I' = -I``.
-Everything is written so that nothing cancels where ``tau_m`` is, or is nearly, ``tau_syn``.
-
-What an event-driven run found: data without behaviour, all times in seconds.
-
-When a rising membrane reaches its threshold: Newton's method inside a bracket that never loses the
-root.
-
-Exact spike times of feed-forward layers: from event to event in closed form, with no grid anywhere.
+First comes `ExactNeuron`, the neuron in closed form: with V the membrane and I the synaptic
+current, ``tau_m V' = I - V`` and ``tau_syn I' = -I``. Everything is written so that nothing cancels
+where ``tau_m`` is, or is nearly, ``tau_syn``. Then come the records of a run, in seconds;
+`crossings`, which finds when a rising membrane reaches its threshold by Newton's method inside a
+bracket that never loses the root; and `event_driven`, which goes from event to event.
 """
 
 from collections.abc import Sequence
@@ -34,7 +28,7 @@ CARD = "lif_exp"
 class ExactNeuron:
     """Time constants in seconds and the threshold.
 
-    A spike takes ``v_th`` off the membrane, which stands at ``v_th`` then.
+    A spike takes ``v_th`` from the membrane, which is at ``v_th`` then.
     """
 
     tau_m: float
@@ -44,7 +38,7 @@ class ExactNeuron:
     def response(self, s: Floats) -> Floats:
         """Return the membrane a time `s` >= 0 after a spike of weight 1.
 
-        tau_syn/(tau_m - tau_syn)*(exp(-s/tau_m) - exp(-s/tau_syn)).
+        It is tau_syn/(tau_m - tau_syn)*(exp(-s/tau_m) - exp(-s/tau_syn)).
         """
         a, b = s / self.tau_m, s / self.tau_syn
         found: Floats = a * np.exp(-np.minimum(a, b)) * exprel(-np.abs(b - a))
@@ -60,13 +54,11 @@ class ExactNeuron:
         return v * np.exp(-d / self.tau_m) + i * self.response(d), i * np.exp(-d / self.tau_syn)
 
     def rise(self, v: Floats, i: Floats) -> Floats:
-        """Return for how long a membrane that may yet reach a threshold above 0 rises.
+        """Return for how long a membrane rises to its one peak, where it may yet reach threshold.
 
-        Up to its one peak.
-
-        0 where it falls or can only come back to 0 from below. At the peak V = I, hence with y = 1
-        - V/I and q = y*(tau_m - tau_syn)/tau_m the time is tau_syn*y*(-log(1 - q)/q), which is
-        tau*y where the two time constants are one.
+        The threshold is above 0. The time is 0 where the membrane falls or can only come back to 0
+        from below. At the peak V = I, hence with y = 1 - V/I and q = y*(tau_m - tau_syn)/tau_m the
+        time is tau_syn*y*(-log(1 - q)/q), which is tau*y where the two time constants are one.
         """
         rises = (i > 0) & (v < i)
         y = 1 - np.divide(v, i, out=np.ones_like(v), where=rises)
@@ -82,8 +74,7 @@ class ExactNeuron:
 
 
 def exact_neuron(model: NeuronModel, where: str) -> ExactNeuron:
-    """Return the constants of a model that has the equations of the card lif_exp, under whatever
-    name.
+    """Return the constants of a model that has the equations of lif_exp, whatever its name.
 
     Raises
     ------
@@ -113,8 +104,9 @@ def exact_neuron(model: NeuronModel, where: str) -> ExactNeuron:
 
 @dataclass(frozen=True)
 class Graze:
-    """A membrane that ended a rise so near to the threshold that whether, or when, it fires hangs
-    on the last digits.
+    """A membrane whose rise ended so near to threshold that the last digits decide its spike.
+
+    They decide whether it fires, or when.
 
     Attributes
     ----------
@@ -172,7 +164,7 @@ class EventDriven:
         return self.layers[-1]
 
     def before(self, layer: int) -> EventTrain:
-        """Return the spikes that a layer hears."""
+        """Return the spikes that a layer receives."""
         return self.layers[layer - 1] if layer else self.inputs
 
 
@@ -247,7 +239,7 @@ def event_driven(
     Between events the membrane is known in closed form (Rotter and Diesmann 1999). It rises up to
     at most one peak, known too, so that a crossing is found if and only if the peak, or the
     membrane at the next event, reaches the threshold; no grid can miss one. The crossing itself is
-    a safeguarded Newton's, to the last digits.
+    found by a safeguarded Newton's method, to the last digits.
 
     Parameters
     ----------
@@ -288,8 +280,9 @@ def event_driven(
 def again(
     found: EventDriven, *, weights: tuple[Floats, ...] | None = None, times: Floats | None = None
 ) -> EventDriven:
-    """Run a network once more, with other weights of the same shapes or the input spikes at other
-    times; nothing is checked anew.
+    """Run a network once more, with other weights or other times of the input spikes.
+
+    Shapes are the same, and nothing is checked again.
     """
     given = found.inputs if times is None else replace(found.inputs, times=times)
     return _solved(
@@ -317,7 +310,7 @@ def _solved(
 class _LayerRun:
     """One layer on its way from event to event.
 
-    Membranes and currents (n_post,) are those at the last of them.
+    Membranes and currents (n_post,) are those at the last event.
     """
 
     index: int
@@ -399,7 +392,7 @@ class _LayerRun:
         peaks: NDArray[np.bool_],
         arrives: NDArray[np.bool_] | None,
     ) -> None:
-        """Report rises that end within reach of the threshold. An arrival of weight 0 ends none."""
+        """Report rises that end near the threshold; an arrival of weight 0 ends none."""
         above = height - self.neuron.v_th
         ends = peaks if arrives is None else peaks | arrives[who]
         near = rising & (np.abs(above) <= self.near) & (ends if arrives is not None else True)

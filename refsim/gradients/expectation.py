@@ -1,9 +1,8 @@
-"""The exact expected loss of a small stochastic network and its exact gradient.
+"""The expected loss of a stochastic network and its gradient, exactly or from drawn runs.
 
-The sum over every pattern of spikes it can fire.
-
-The score function (REINFORCE): the same gradient of the expected loss from drawn runs, for networks
-too large to enumerate.
+`expected_gradient` sums over every pattern of spikes that a small network can fire.
+`score_function` (REINFORCE) estimates the same gradient from drawn runs, for networks too large to
+enumerate.
 """
 
 from collections.abc import Iterator, Mapping
@@ -108,11 +107,10 @@ def expected_loss(
 def difference_quotients(
     network: EscapeNetwork, inputs: object, loss: SpikeLoss, *, step: float = 1e-3, most: int = MOST
 ) -> Gradient:
-    """Return the gradient of the exact expected loss by central differences of order four, which
-    use no derivative at all.
+    """Return the gradient of the exact expected loss by central differences of fourth order.
 
-    At the default step the formula leaves about step^4 = 1e-12 and rounding 1e-13 of a loss of
-    order 1.
+    They use no derivative at all. At the default step the formula leaves about step^4 = 1e-12 and
+    rounding 1e-13 of a loss of order 1.
     """
 
     def moved(name: str, place: tuple[int, ...], by: float) -> float:
@@ -137,7 +135,7 @@ def patterns(
 ) -> Iterator[tuple[Floats, Runs]]:
     """Go through all patterns of a sample (n_steps, n_inputs) in portions.
 
-    Their probabilities (n_runs,) and the runs.
+    Each portion is the probabilities (n_runs,) of its patterns and their runs.
     """
     n_steps, sizes = len(sample), [layer.shape[0] for layer in network.layers]
     bits = _bits(network, n_steps)
@@ -275,7 +273,7 @@ def _of_sample(
 def above_baseline(values: Floats) -> Floats:
     """Return each loss less the mean of the others, (n_runs,).
 
-    N/(n - 1) times its distance from the mean of all.
+    That is N/(n - 1) times its distance from the mean of all, N = n runs.
     """
     return np.asarray((values - values.mean()) * len(values) / (len(values) - 1))
 

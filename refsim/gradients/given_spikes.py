@@ -1,6 +1,6 @@
-"""Runs of an EscapeNetwork: with spikes that are given, or drawn by chance.
+"""Runs of an EscapeNetwork, with spikes that are given or drawn by chance.
 
-Their probability, its derivative, and the surrogate's.
+Beside the runs stand their probability, its derivative, and the sums that make gradients of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -100,9 +100,9 @@ def probability(runs: Runs) -> Floats:
 
 
 def scores(runs: Runs) -> list[Floats]:
-    """Return d log P / d u of each layer, (n_steps, n_runs, n_post), the spikes held.
+    """Return d log P / d u of each layer, (n_steps, n_runs, n_post), with the spikes fixed.
 
-    0 where a run cannot happen.
+    It is 0 where a run cannot happen.
     """
     found = []
     for layer, distance, spikes in zip(
@@ -122,9 +122,9 @@ def scores(runs: Runs) -> list[Floats]:
 
 
 def traces(layer: EscapeLayer, heard: Floats) -> Floats:
-    """Return du/dW at held spikes, the filtered input (n_steps, n_runs, n_pre).
+    """Return du/dW with the spikes fixed: the filtered input (n_steps, n_runs, n_pre).
 
-    A reset that is held takes nothing away from it.
+    The reset takes nothing away from it, for the spikes that cause it are fixed too.
     """
     found = np.empty(heard.shape)
     kept = np.zeros(heard.shape[1:])

@@ -1,9 +1,8 @@
-"""Losses of exact spike times, each with its derivative by every spike time.
+"""Losses of output spikes, each with its derivative.
 
-Smooth where nothing appears or vanishes.
-
-Losses of output spikes for the stochastic network: a value for each run, and the derivative by each
-spike that back-propagation takes.
+`TimedLoss` is a loss of exact spike times, smooth where no spike appears or vanishes, with its
+derivative by every spike time. `SpikeLoss` is a loss of the stochastic network: a value for each
+run, and the derivative by each spike from which back-propagation starts.
 """
 
 import math
@@ -44,8 +43,9 @@ class TimedLoss:
 def first_spike_cross_entropy(
     output: EventTrain, label: int, tau: float | str, silent: float | str
 ) -> TimedLoss:
-    """Return ``-log softmax(-t/tau)`` at the label, t the first spike time of each class (Goeltz et
-    al. 2021, without their regulariser).
+    """Return ``-log softmax(-t/tau)`` at the label, t the first spike time of each class.
+
+    Source: Goeltz et al. 2021, without their regulariser.
 
     Parameters
     ----------
@@ -79,13 +79,12 @@ def spike_time_distance(
     tau: float | str,
     kernel: str = "exponential",
 ) -> TimedLoss:
-    """Return the distance of two spike trains behind a kernel, in continuous time and to its end
-    (SpikeTime).
+    """Return the distance of two spike trains behind a kernel, in continuous time (SpikeTime).
 
-    exponential: ``integral of (h*(s - d))^2`` with ``h(t) = exp(-t/tau)`` (van Rossum 2001); alpha:
-    half that integral, with ``h(t) = t/tau*exp(1 - t/tau)`` (SLAYER, Shrestha and Orchard 2018).
-    `refsim.pytorch.losses.spike_time` goes to the same, times 1/dt for the exponential, as dt goes
-    to 0.
+    The integral goes to the end of the kernel. exponential: ``integral of (h*(s - d))^2`` with
+    ``h(t) = exp(-t/tau)`` (van Rossum 2001); alpha: half that integral, with ``h(t) = t/tau*exp(1 -
+    t/tau)`` (SLAYER, Shrestha and Orchard 2018). `refsim.pytorch.losses.spike_time` goes to the
+    same, times 1/dt for the exponential, as dt goes to 0.
 
     Parameters
     ----------
@@ -148,9 +147,7 @@ _OVERLAPS: dict[str, tuple[float, Callable[[Floats], tuple[Floats, Floats]]]] = 
 def soft_window_spikemax(
     output: EventTrain, label: int, start: float, stop: float, width: float, *, scale: float = 1.0
 ) -> TimedLoss:
-    """Return Spikemax of counts in a window with soft edges.
-
-    ``-log softmax(c/scale)`` at the label.
+    """Return Spikemax of counts in a window with soft edges, ``-log softmax(c/scale)``_label.
 
     ``c_i`` is the sum over the spikes of class i of ``sigmoid((t - start)/width)*sigmoid((stop -
     t)/width)``, which is their number as the width goes to 0 (Spikemax: Shrestha, Zhu, Sun 2022, in
@@ -233,7 +230,7 @@ class SpikeLoss:
 def linear_loss(coefficients: ArrayLike) -> SpikeLoss:
     """Return L = sum over class and step of c s.
 
-    Coefficients (n_classes, n_steps), or (n_samples, n_classes, n_steps).
+    The coefficients are (n_classes, n_steps), or (n_samples, n_classes, n_steps).
     """
     held = real_array(coefficients, "linear_loss: coefficients")
     if held.ndim not in (2, 3):
@@ -260,9 +257,9 @@ def linear_loss(coefficients: ArrayLike) -> SpikeLoss:
 
 
 def count_cross_entropy(labels: ArrayLike) -> SpikeLoss:
-    """Return L = -log softmax(n)_label, n the spike counts of the record.
+    """Return L = -log softmax(n)_label, with n the spike counts of the record.
 
-    Softmax cross-entropy of counts; labels (n_samples,).
+    The labels are (n_samples,).
     """
     held = plain_array(labels, "count_cross_entropy: labels").reshape(-1)
     if held.dtype.kind not in "iu" or not held.size or held.min() < 0:

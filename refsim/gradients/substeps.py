@@ -1,7 +1,7 @@
-"""Finite differences in Brian2.
+"""Finite differences in Brian2, with spikes between the steps.
 
-Perturbed copies of a network in one run, spikes between the steps; believed only where two steps
-agree.
+Perturbed copies of a network run side by side; the result is believed only where the runs at two
+steps agree.
 """
 
 from collections.abc import Callable, Sequence
@@ -69,8 +69,9 @@ class BrianGradient:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One network's weights, one (n_post, n_pre) a layer, its input spikes, and the loss of its
-    output.
+    """One network's weights, its input spikes, and the loss of its output.
+
+    The weights are one (n_post, n_pre) a layer.
     """
 
     weights: tuple[Floats, ...]
@@ -137,7 +138,7 @@ def differences_of(
     size: float = 3e-5,
     target: str = "auto",
 ) -> list[BrianGradient]:
-    """Do the same for many networks that differ in weights, input and loss, all in one run a step."""
+    """Do the same for many networks that differ in weights, input and loss, one run a step."""
     check_exact(network)
     if isinstance(dt, str) or not isinstance(dt, Sequence) or len(dt) != 2:
         raise RefsimError(
@@ -164,9 +165,9 @@ def differences_of(
 
 @dataclass(frozen=True, eq=False)
 class _Moved:
-    """Weights and input times of the copies of one case, the first as they are.
+    """Weights and input times of the copies of one case, and how far each parameter was moved.
 
-    And how far each parameter was moved.
+    The first copy is as the case is.
     """
 
     weights: tuple[Floats, ...]
