@@ -1,4 +1,4 @@
-"""The house: imports go one way, files stay small, the shelves are data, the README's examples run."""
+"""The house: imports go one way, files stay small, shelves are data, README examples run."""
 
 import ast
 import re
