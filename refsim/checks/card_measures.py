@@ -294,7 +294,7 @@ def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answe
             reference,
             Torch(
                 dtype="float64",
-                steps={name: _with_states_of(step) for name, step in (steps or {}).items()},
+                steps={name: _guarded_step(step) for name, step in (steps or {}).items()},
             ).run(network, drive, carried),
         )
         words = "Brian2, Discrete and PyTorch"
@@ -310,16 +310,16 @@ def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answe
     return 0.0, f"{words}: {len(reference.spikes[0])} spikes"
 
 
-def _with_states_of(step: Any) -> Any:
+def _guarded_step(step: Any) -> Any:
     """Return a user's step that says in words what it raises."""
 
-    def told(*given: Any) -> Any:
+    def guarded(*given: Any) -> Any:
         try:
             return step(*given)
         except Exception as error:  # a user's step can raise anything
             raise crash("the PyTorch step", error) from error
 
-    return told
+    return guarded
 
 
 def finite(model: NeuronModel) -> Answer:

@@ -123,13 +123,13 @@ def period_of(model: NeuronModel) -> str:
     return name if name in model.constant_units else ""
 
 
-def shortened(model: NeuronModel, values: Values) -> Values:
+def with_shorter_step(model: NeuronModel, values: Values) -> Values:
     """Return a point whose step is a third of the period, where that is given in seconds."""
     period = values[period_of(model)]
     return values | {STEP: period / _STEPS} if period > 0 else values
 
 
-def held(model: NeuronModel) -> frozenset[str]:
+def states_still(model: NeuronModel) -> frozenset[str]:
     """Return the states that stand still in the refractory period of the ODE."""
     return frozenset(
         left[1:].removesuffix("/dt")
@@ -152,7 +152,7 @@ def refractoriness(
     others = tree.values[1:] if isinstance(tree, ast.BoolOp) else []
     expected, still, count, values = (
         max(0.0, float(after[period_of(model)] / after[STEP])),
-        held(model) & set(model.stepped),
+        states_still(model) & set(model.stepped),
         0,
         after,
     )
@@ -500,13 +500,13 @@ def _refractory(model: NeuronModel, code: str) -> Iterator[tuple[str, str]]:
     if not period_of(model):
         return
     for point in itertools.islice(_drawn(model), 2):
-        values = _calmed(model, shortened(model, point))
+        values = _calmed(model, with_shorter_step(model, point))
         after = _ran(
             model.discrete.reset,
             _ran(model.discrete.before_fire, values) | {"z": values[STEP] / values[STEP]},
         )
         yield from refractoriness(model, after, _ran, _functions())
-        if not held(model) and after[period_of(model)] >= after[STEP]:
+        if not states_still(model) and after[period_of(model)] >= after[STEP]:
             yield from _integration(model, code, after)
 
 

@@ -1,6 +1,6 @@
 """The check of somebody's loss: its value, its gradient, silence, and its batch.
 
-First comes `Probe`, the inputs at which each trait shows by itself, with central differences that
+First comes `LossTrial`, the inputs at which each trait shows by itself, with central differences that
 say when they cannot be trusted; then one measure for each check; then the table of checks and
 `check_loss`.
 """
@@ -50,7 +50,7 @@ class Slopes:
 
 
 @dataclass(frozen=True, eq=False)
-class Probe:
+class LossTrial:
     """Somebody's loss behind a door.
 
     Attributes
@@ -191,34 +191,34 @@ _DIGITS = 1e-6
 _SINGLE = "float32 keeps seven digits; the measurement loses one of them"
 
 
-def _finite(probe: Probe) -> Answer:
+def _finite(trial: LossTrial) -> Answer:
     """Count the extreme outputs at which the value or the gradient is NaN or infinite."""
     wrong = []
-    for name, point in probe.extreme.items():
-        gradient = probe.gradient(point.values, *point.target)
-        if not np.isfinite(probe.value(point.values, *point.target)) or not (
+    for name, point in trial.extreme.items():
+        gradient = trial.gradient(point.values, *point.target)
+        if not np.isfinite(trial.value(point.values, *point.target)) or not (
             gradient is None or np.isfinite(gradient).all()
         ):
             wrong.append(name)
     return float(len(wrong)), f"NaN or infinite for {', '.join(wrong)}" if wrong else ""
 
 
-def _connected(probe: Probe) -> Answer:
+def _connected(trial: LossTrial) -> Answer:
     """Count the points at which the value changes and autograd sees nothing of it."""
-    if not probe.slopes:
+    if not trial.slopes:
         return None, _UNTRUSTED
     return float(
-        sum(bool(not slopes.autograd.any() and slopes.central.any()) for slopes in probe.slopes)
+        sum(bool(not slopes.autograd.any() and slopes.central.any()) for slopes in trial.slopes)
     ), ""
 
 
-def _label(probe: Probe) -> Answer:
+def _label(trial: LossTrial) -> Answer:
     """Count samples in which not the label stands out, where all classes fire alike."""
-    if probe.kind != "share":
+    if trial.kind != "share":
         return None, "the target is no label"
     wrong = 0
-    for point in probe.even:
-        gradient = probe.gradient(point.values, *point.target)
+    for point in trial.even:
+        gradient = trial.gradient(point.values, *point.target)
         if gradient is None:
             return None, "there is no gradient to tell the classes apart"
         slope = gradient.sum(-1)
@@ -227,14 +227,14 @@ def _label(probe: Probe) -> Answer:
     return float(wrong), ""
 
 
-def _batch(probe: Probe) -> Answer:
+def _batch(trial: LossTrial) -> Answer:
     """Compare the loss of a batch with the losses of its samples alone."""
     errors = []
-    for point in probe.graded:
-        alone = [probe.value(*_unpacked(point.sample(index))) for index in range(len(point.values))]
-        wanted = np.mean(alone) if probe.mean else np.sum(alone)
+    for point in trial.graded:
+        alone = [trial.value(*_unpacked(point.sample(index))) for index in range(len(point.values))]
+        wanted = np.mean(alone) if trial.mean else np.sum(alone)
         errors.append(
-            abs(probe.value(*_unpacked(point)) - wanted) / max(np.abs(alone).max(), 1e-300)
+            abs(trial.value(*_unpacked(point)) - wanted) / max(np.abs(alone).max(), 1e-300)
         )
     return float(max(errors)), ""
 
@@ -243,25 +243,25 @@ def _unpacked(point: Any) -> tuple[Any, ...]:
     return (point.values, *point.target)
 
 
-def _gradient(probe: Probe) -> Answer:
+def _gradient(trial: LossTrial) -> Answer:
     """Return how far autograd's direction lies from that of central differences.
 
     The length of the gradient is left to `_gradient_scale`.
     """
-    if reason := _no_slopes(probe):
+    if reason := _no_slopes(trial):
         return None, reason
     return max(
         float(np.linalg.norm(s.autograd - _length(s) * s.central) / np.linalg.norm(s.autograd))
-        for s in probe.slopes
+        for s in trial.slopes
     ), ""
 
 
-def _gradient_scale(probe: Probe) -> Answer:
-    if (_gradient(probe)[0] or 0) > _DIGITS:
+def _gradient_scale(trial: LossTrial) -> Answer:
+    if (_gradient(trial)[0] or 0) > _DIGITS:
         return None, "the gradient has another direction"
-    if reason := _no_slopes(probe):
+    if reason := _no_slopes(trial):
         return None, reason
-    worst = max((_length(slopes) for slopes in probe.slopes), key=lambda length: abs(length - 1))
+    worst = max((_length(slopes) for slopes in trial.slopes), key=lambda length: abs(length - 1))
     return abs(worst - 1), f"the gradient is {worst:.6g} times the derivative" if abs(
         worst - 1
     ) > _DIGITS else ""
@@ -278,38 +278,38 @@ _UNTRUSTED = (
 )
 
 
-def _no_slopes(probe: Probe) -> str:
-    if probe.form is not None and not probe.form.derivative(probe.options):
+def _no_slopes(trial: LossTrial) -> str:
+    if trial.form is not None and not trial.form.derivative(trial.options):
         return "the declared gradient is not the derivative, by design; declared_gradient judges it"
-    if not probe.slopes:
+    if not trial.slopes:
         return _UNTRUSTED
-    if any(not slopes.autograd.any() or not slopes.central.any() for slopes in probe.slopes):
+    if any(not slopes.autograd.any() or not slopes.central.any() for slopes in trial.slopes):
         return "there is no gradient, or nothing to compare it with"
     return ""
 
 
-def _ratios(probe: Probe) -> Any:
+def _ratios(trial: LossTrial) -> Any:
     """Return value over declared value of each sample alone.
 
     A sample is left out where its value is NaN or infinite, or the declared value is 0.
     """
     rows = []
-    for point in probe.all_points:
+    for point in trial.all_points:
         for sample in (point.sample(index) for index in range(len(point.values))):
-            found, declared = probe.value(*_unpacked(sample)), probe.declared(sample)[0]
+            found, declared = trial.value(*_unpacked(sample)), trial.declared(sample)[0]
             if np.isfinite(found) and declared:
                 rows.append(found / declared)
     return np.array(rows)
 
 
-def _scale(probe: Probe) -> Answer:
+def _scale(trial: LossTrial) -> Answer:
     """Return the one factor between the values and the declared ones, less 1.
 
     The answer is None where no one factor lies between them.
     """
-    if probe.form is None:
+    if trial.form is None:
         return None, _NO_FORM
-    ratios = _ratios(probe)
+    ratios = _ratios(trial)
     if not ratios.size:
         return (
             None,
@@ -326,10 +326,10 @@ def _scale(probe: Probe) -> Answer:
     ) > _DIGITS else ""
 
 
-def _value(probe: Probe) -> Answer:
-    if probe.form is None:
+def _value(trial: LossTrial) -> Answer:
+    if trial.form is None:
         return None, _NO_FORM
-    ratios = _ratios(probe)
+    ratios = _ratios(trial)
     return (
         (float(np.abs(ratios - 1).max()), "")
         if ratios.size
@@ -337,16 +337,16 @@ def _value(probe: Probe) -> Answer:
     )
 
 
-def _declared_gradient(probe: Probe) -> Answer:
+def _declared_gradient(trial: LossTrial) -> Answer:
     """Compare autograd with the declared gradient.
 
     It is asked also where the declared gradient is not the derivative, and where a class is silent.
     """
-    if probe.form is None:
+    if trial.form is None:
         return None, _NO_FORM
     worst = 0.0
-    for point in probe.all_points:
-        found, declared = probe.gradient(*_unpacked(point)), probe.declared(point)[1]
+    for point in trial.all_points:
+        found, declared = trial.gradient(*_unpacked(point)), trial.declared(point)[1]
         size = np.abs(declared).max()
         if found is None or not np.isfinite(found).all() or not size:
             continue  # connected and finite judge these
@@ -358,7 +358,7 @@ _NO_FORM = "no declared loss was named; give against=..."
 
 
 def _check(
-    measure: str, limit: float, unit: str, because: str, how: Callable[[Probe], Answer]
+    measure: str, limit: float, unit: str, because: str, how: Callable[[LossTrial], Answer]
 ) -> Check:
     # the last two find that something differs, not what
     return Check(
@@ -498,7 +498,7 @@ def check_loss(
             f"are {kind!r} and {reduction!r}."
         )
     given = {**((form.defaults or {}) if form else {}), **options}
-    probe = Probe(
+    trial = LossTrial(
         partial(loss_value, loss),
         partial(loss_gradient, loss),
         form,
@@ -506,7 +506,7 @@ def check_loss(
         kind,
         reduction == "mean",
     )
-    return run_checks(LOSS_CHECKS, probe, who="check_loss", run=against or "the loss", skip=skip)
+    return run_checks(LOSS_CHECKS, trial, who="check_loss", run=against or "the loss", skip=skip)
 
 
 def declared_loss(name: str, options: Mapping[str, Any]) -> tuple[Callable[..., Any], str]:

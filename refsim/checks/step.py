@@ -32,7 +32,7 @@ _COLUMNS, _PASSES = 256, 6
 
 
 @dataclass
-class Probed:
+class MeasuredNeuron:
     """One neuron behind a door: input goes in, spikes come out.
 
     Measurements are made once and kept.
@@ -55,7 +55,7 @@ class Probed:
         return self.kept[name]
 
     @property
-    def reach(self) -> float:
+    def strongest(self) -> float:
         """The pulse that must make a neuron fire, whatever it is."""
         return 0.9 * self.ceiling
 
@@ -89,65 +89,65 @@ class Probed:
         return self.measure("gain") - self.critical(probe, before)
 
 
-def _latency(probed: Probed) -> float:
+def _latency(neuron: MeasuredNeuron) -> float:
     current = np.zeros((PULSE + 8, 1))
-    current[PULSE] = probed.reach
-    found = np.flatnonzero(probed.respond(current)[:, 0])
+    current[PULSE] = neuron.strongest
+    found = np.flatnonzero(neuron.respond(current)[:, 0])
     return float(found[0]) if found.size else float("nan")
 
 
-def _kept(probed: Probed, charge: float) -> float:
+def _kept(neuron: MeasuredNeuron, charge: float) -> float:
     """Return the share of a charge, in critical pulses, that is left two silent steps later."""
-    height = charge * probed.measure("gain")
-    return probed.left_over({PULSE: height}, PULSE + 2) / height
+    height = charge * neuron.measure("gain")
+    return neuron.left_over({PULSE: height}, PULSE + 2) / height
 
 
-def _decay(probed: Probed) -> float:
-    return float(np.sqrt(max(_kept(probed, 0.6), 0.0)))
+def _decay(neuron: MeasuredNeuron) -> float:
+    return float(np.sqrt(max(_kept(neuron, 0.6), 0.0)))
 
 
-def _inhibition(probed: Probed) -> float:
+def _inhibition(neuron: MeasuredNeuron) -> float:
     """Return how much better an inhibition is kept than an excitation of the same size.
 
     It is 1 where the sign makes no difference.
     """
-    decay = probed.measure("decay")
-    return _kept(probed, -0.6) / decay**2 if decay else float("nan")
+    decay = neuron.measure("decay")
+    return _kept(neuron, -0.6) / decay**2 if decay else float("nan")
 
 
-def _after_spike(probed: Probed, height: float) -> float:
+def _after_spike(neuron: MeasuredNeuron, height: float) -> float:
     """Return what is left after a spike of a pulse `height` times the critical one.
 
     One step of decay is undone.
     """
-    decay = probed.measure("decay")
-    left = probed.left_over({PULSE: height * probed.measure("gain")}, PULSE + 1)
+    decay = neuron.measure("decay")
+    left = neuron.left_over({PULSE: height * neuron.measure("gain")}, PULSE + 1)
     return left / decay if decay else float("nan")
 
 
-def _reset_kind(probed: Probed) -> float:
-    slope = (_after_spike(probed, 1.3) - _after_spike(probed, 1.1)) / (0.2 * probed.measure("gain"))
+def _reset_kind(neuron: MeasuredNeuron) -> float:
+    slope = (_after_spike(neuron, 1.3) - _after_spike(neuron, 1.1)) / (0.2 * neuron.measure("gain"))
     return float(np.rint(slope)) if np.isfinite(slope) else float("nan")
 
 
-def _refractory(probed: Probed) -> float:
+def _refractory(neuron: MeasuredNeuron) -> float:
     """Return the silent steps after a spike under input that would make any rested neuron fire."""
-    if not np.isfinite(probed.measure("gain")):
+    if not np.isfinite(neuron.measure("gain")):
         return float("nan")
     current = np.zeros((PULSE + 12, 1))
-    current[PULSE] = 1.2 * probed.measure("gain")
-    current[PULSE + 1 : PULSE + 8] = 0.75 * probed.ceiling
-    fired = np.flatnonzero(probed.respond(current)[:, 0])
+    current[PULSE] = 1.2 * neuron.measure("gain")
+    current[PULSE + 1 : PULSE + 8] = 0.75 * neuron.ceiling
+    fired = np.flatnonzero(neuron.respond(current)[:, 0])
     return float(fired[1] - fired[0] - 1) if len(fired) > 1 else float("nan")
 
 
-_MEASURES: dict[str, Callable[[Probed], float]] = {
+_MEASURES: dict[str, Callable[[MeasuredNeuron], float]] = {
     "latency": _latency,
-    "gain": lambda probed: probed.critical(PULSE, {}),
+    "gain": lambda neuron: neuron.critical(PULSE, {}),
     "decay": _decay,
     "inhibition": _inhibition,
     "reset_kind": _reset_kind,
-    "left_after_spike": lambda probed: _after_spike(probed, 1.2) / probed.measure("gain"),
+    "left_after_spike": lambda neuron: _after_spike(neuron, 1.2) / neuron.measure("gain"),
     "refractory": _refractory,
 }
 
@@ -156,7 +156,7 @@ UserStep = Callable[[Any, Any], tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
-class Pair:
+class StepPair:
     """The trial and the declared step, probed alike.
 
     Attributes
@@ -168,8 +168,8 @@ class Pair:
         the way; NaN where there is none.
     """
 
-    trial: Probed
-    declared: Probed
+    trial: MeasuredNeuron
+    declared: MeasuredNeuron
     knife: float
     tie: float
 
@@ -198,7 +198,7 @@ class Pair:
         ):
             return ""
         return (
-            f"it is silent: no pulse makes it fire, up to {self.trial.reach / self.knife:.3g} "
+            f"it is silent: no pulse makes it fire, up to {self.trial.strongest / self.knife:.3g} "
             "times the one that should"
         )
 
@@ -210,14 +210,14 @@ class Pair:
 
 def _measured(
     name: str, *before: str, words: Callable[[float], str] = "{:.6g}".format
-) -> Callable[[Pair], Answer]:
+) -> Callable[[StepPair], Answer]:
     """Return the check of one measurement.
 
     Where the trial does not allow the measurement, one of the measurements `before` that is off is
     named as the cause.
     """
 
-    def measure(pair: Pair) -> Answer:
+    def measure(pair: StepPair) -> Answer:
         trial, declared = pair.trial.measure(name), pair.declared.measure(name)
         if not np.isfinite(declared):
             return None, "left out: pulses do not show it in the declared neuron"
@@ -235,7 +235,7 @@ def _measured(
     return measure
 
 
-def _gain(pair: Pair) -> Answer:
+def _gain(pair: StepPair) -> Answer:
     if pair.mute:
         return float("inf"), pair.mute
     if not np.isfinite(pair.trial.measure("gain")) and pair.differs("latency"):
@@ -249,7 +249,7 @@ def _gain(pair: Pair) -> Answer:
     return pair.gain_error, words if pair.gain_error > _GAIN else ""
 
 
-def _comparison(pair: Pair) -> Answer:
+def _comparison(pair: StepPair) -> Answer:
     if pair.gain_error > _GAIN:
         return None, f"left out: {pair.mute or _ANOTHER_GAIN}"
     if np.isnan(pair.tie):
@@ -261,7 +261,7 @@ def _comparison(pair: Pair) -> Answer:
             ),
         )
     fired, should = (
-        bool(probed.spikes({PULSE: pair.tie})[0]) for probed in (pair.trial, pair.declared)
+        bool(neuron.spikes({PULSE: pair.tie})[0]) for neuron in (pair.trial, pair.declared)
     )
     words = (
         f"exactly at threshold it {'fires' if fired else 'is silent'}, and the declared "
@@ -270,13 +270,13 @@ def _comparison(pair: Pair) -> Answer:
     return float(fired != should), words if fired != should else ""
 
 
-def _precision(pair: Pair) -> Answer:
+def _precision(pair: StepPair) -> Answer:
     if pair.gain_error > _GAIN:
         return None, f"left out: {pair.mute or _ANOTHER_GAIN}"
     near = [pair.knife * (1 - 2.0**-30), pair.knife * (1 + 2.0**-30)]
     fired, should = (
-        [bool(probed.spikes({PULSE: height})[0]) for height in near]
-        for probed in (pair.trial, pair.declared)
+        [bool(neuron.spikes({PULSE: height})[0]) for height in near]
+        for neuron in (pair.trial, pair.declared)
     )
     if should != [False, True]:
         return (
@@ -286,7 +286,7 @@ def _precision(pair: Pair) -> Answer:
     return float(sum(is_ != declared for is_, declared in zip(fired, should, strict=True))), ""
 
 
-def _reset_amount(pair: Pair) -> Answer:
+def _reset_amount(pair: StepPair) -> Answer:
     if (
         not pair.mute
         and np.isfinite(pair.trial.measure("reset_kind"))
@@ -302,7 +302,7 @@ def _kind(slope: float) -> str:
     )
 
 
-def _trains(pair: Pair) -> Answer:
+def _trains(pair: StepPair) -> Answer:
     """Count neurons whose trains differ under noise, bursts, inhibition and silence.
 
     All inputs are dyadic numbers.
@@ -325,7 +325,7 @@ def _check(
     limit: float,
     unit: str,
     because: str,
-    measure: Callable[[Pair], Answer],
+    measure: Callable[[StepPair], Answer],
     *,
     last: bool = False,
 ) -> Check:
@@ -480,7 +480,12 @@ def check_step(
     declared = _declared(against, seconds)
     knife = _knife_edge(declared, run)
     tie = _exact_tie(against, seconds, knife)
-    pair = Pair(Probed(_door(step, as_input), 8 * knife), Probed(declared, 8 * knife), knife, tie)
+    pair = StepPair(
+        MeasuredNeuron(_door(step, as_input), 8 * knife),
+        MeasuredNeuron(declared, 8 * knife),
+        knife,
+        tie,
+    )
     verdicts = run_checks(STEP_CHECKS, pair, who="check_step", run=run, skip=skip)
     return [_at_dt(verdict, seconds) for verdict in verdicts] if against.timed else verdicts
 

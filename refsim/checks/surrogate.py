@@ -90,7 +90,7 @@ class Bell:
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class SurrogatePair:
     """Somebody's spike function and the declared surrogate."""
 
     spikes: Callable[[Floats], Floats]
@@ -105,21 +105,21 @@ class Pair:
         return self.trial.height > 0
 
 
-def _forward(pair: Pair) -> Answer:
+def _forward(pair: SurrogatePair) -> Answer:
     """Count distances beside threshold at which the spike is not 0 below and 1 above."""
     x = np.array([-1e3, -1.0, -0.1, -1e-3, -1e-6, 1e-6, 1e-3, 0.1, 1.0, 1e3])
     return float((pair.spikes(x) != (x > 0)).sum()), ""
 
 
-def _comparison(pair: Pair) -> Answer:
+def _comparison(pair: SurrogatePair) -> Answer:
     return float(pair.spikes(np.zeros(1))[0] != 1), ""
 
 
-def _used(pair: Pair) -> Answer:
+def _used(pair: SurrogatePair) -> Answer:
     return float(not pair.used), "" if pair.used else "no gradient comes back from the spikes"
 
 
-def _chain(pair: Pair) -> Answer:
+def _chain(pair: SurrogatePair) -> Answer:
     """Compare gradients of all signs and sizes that are sent back with what comes back of them.
 
     Each must come back times the derivative at its place.
@@ -133,13 +133,13 @@ def _chain(pair: Pair) -> Answer:
     return float(np.abs(found - upstream * single).max() / np.abs(upstream * single).max()), ""
 
 
-def _centre(pair: Pair) -> Answer:
+def _centre(pair: SurrogatePair) -> Answer:
     if not np.isfinite(pair.trial.width):
         return None, _NO_EDGES
     return abs(pair.trial.centre - pair.declared.centre) / pair.declared.width, ""
 
 
-def _width(pair: Pair) -> Answer:
+def _width(pair: SurrogatePair) -> Answer:
     if not np.isfinite(pair.trial.width):
         return None, _NO_EDGES
     ratio = pair.trial.width / pair.declared.width
@@ -148,7 +148,7 @@ def _width(pair: Pair) -> Answer:
     ) > _DIGITS else ""
 
 
-def _scale(pair: Pair) -> Answer:
+def _scale(pair: SurrogatePair) -> Answer:
     """Return the factor in height that the width does not account for, less 1."""
     if not np.isfinite(pair.trial.width):
         return None, _NO_EDGES
@@ -160,7 +160,7 @@ def _scale(pair: Pair) -> Answer:
     return abs(ratio - 1), f"{ratio:.6g} times the declared one" if abs(ratio - 1) > _DIGITS else ""
 
 
-def _shape(pair: Pair) -> Answer:
+def _shape(pair: SurrogatePair) -> Answer:
     if not pair.used:
         return None, _UNUSED
     x = pair.declared.width * np.linspace(-8, 8, 2001)
@@ -179,7 +179,7 @@ _NO_EDGES = "what comes back does not rise and fall within thirty widths of thre
 
 
 def _check(
-    measure: str, limit: float, unit: str, because: str, how: Callable[[Pair], Answer]
+    measure: str, limit: float, unit: str, because: str, how: Callable[[SurrogatePair], Answer]
 ) -> Check:
     return Check(Claim("gradient", measure, limit, unit, because), how, last=measure == "shape")
 
@@ -301,7 +301,7 @@ def check_surrogate(
 
     names_skipped(skip, SURROGATE_CHECKS, "check_surrogate")
     declared = _declared(surrogate_derivative(against, **parameters))
-    pair = Pair(
+    pair = SurrogatePair(
         partial(surrogate_spikes, fire),
         partial(surrogate_slope, fire),
         Bell(fire_slope(fire), declared.span),

@@ -16,56 +16,56 @@ from ..networks.connection import DRIVE, Source
 from ..networks.network import Layer, Network
 from .suite import Answer, Check, names_skipped, run_checks
 
-Maps = Sequence[tuple[Layer, Layer]]  # the layers in the order they run: found, declared
+LayerPairs = Sequence[tuple[Layer, Layer]]  # the layers in the order they run: found, declared
 
 
-def _told(where: Sequence[str], count: float | None = None) -> Answer:
+def _answer(where: Sequence[str], count: float | None = None) -> Answer:
     """Return how many are wrong, and where."""
     return float(len(where)) if count is None else count, "; ".join(where)
 
 
-def _wiring(maps: Maps) -> Answer:
+def _wiring(pairs: LayerPairs) -> Answer:
     """Count layers that receive from other layers than declared, or after other delays."""
-    return _told(
+    return _answer(
         [
-            f"{declared.name} hears {_heard(found)}, and is declared to hear {_heard(declared)}"
-            for found, declared in maps
-            if _heard(found) != _heard(declared)
+            f"{declared.name} hears {_sources_text(found)}, and is declared to hear {_sources_text(declared)}"
+            for found, declared in pairs
+            if _sources_text(found) != _sources_text(declared)
         ]
     )
 
 
-def _heard(layer: Layer) -> str:
+def _sources_text(layer: Layer) -> str:
     """Say what a layer hears, and how late, whatever the order of its connections."""
     return " and ".join(
         sorted(
-            f"{'the input' if source.layer == DRIVE else f'layer {source.layer}'}{_late(source)}"
+            f"{'the input' if source.layer == DRIVE else f'layer {source.layer}'}{_delay_text(source)}"
             for source in layer.sources
         )
     )
 
 
-def _late(source: Source) -> str:
+def _delay_text(source: Source) -> str:
     steps = np.unique(source.delay)
     if len(steps) > 1:
         return f" after delays of its own, {source.delay.tolist()} steps"
     return f" {counted(int(steps[0]), 'step')} late" if steps[0] else ""
 
 
-def _layer_order(maps: Maps) -> Answer:
+def _layer_order(pairs: LayerPairs) -> Answer:
     """Count layers that hold the weights of another layer.
 
     Weights that no layer declares belong to none.
     """
     wrong = []
-    for index, (found, declared) in enumerate(maps):
+    for index, (found, declared) in enumerate(pairs):
         if np.array_equal(found.weight, declared.weight):
             continue
-        shared = [_shared(found.weight, other.weight) for _, other in maps]
+        shared = [_shared(found.weight, other.weight) for _, other in pairs]
         other = int(np.argmax(shared))
         if shared[other] > shared[index] and shared[other] >= 0.5:
-            wrong.append(f"{declared.name} holds the weights of {maps[other][1].name}")
-    return _told(wrong)
+            wrong.append(f"{declared.name} holds the weights of {pairs[other][1].name}")
+    return _answer(wrong)
 
 
 def _shared(weight: Floats, other: Floats) -> float:
@@ -77,12 +77,12 @@ def _shared(weight: Floats, other: Floats) -> float:
     return float(np.minimum(count[here], there[at]).sum() / max(count.sum(), 1))
 
 
-def _orientation(maps: Maps) -> Answer:
+def _orientation(pairs: LayerPairs) -> Answer:
     """Count layers that equal the transpose of what is declared, and not the declared matrix."""
-    return _told(
+    return _answer(
         [
             f"{declared.name} is transposed"
-            for found, declared in maps
+            for found, declared in pairs
             if _transposed(found.weight, declared.weight)
         ]
     )
@@ -92,10 +92,10 @@ def _transposed(weight: NDArray[np.float64], declared: NDArray[np.float64]) -> b
     return np.array_equal(weight, declared.T) and not np.array_equal(weight, declared)
 
 
-def _weights(maps: Maps) -> Answer:
+def _weights(pairs: LayerPairs) -> Answer:
     """Count weights that differ in layers that stand in their place and orientation."""
     wrong, words = 0, []
-    for found, declared in maps:
+    for found, declared in pairs:
         if not _transposed(found.weight, declared.weight) and _in_place(
             found.weight, declared.weight
         ):
@@ -111,7 +111,7 @@ def _weights(maps: Maps) -> Answer:
                 if len(places)
                 else []
             )
-    return _told(words, float(wrong))
+    return _answer(words, float(wrong))
 
 
 def _place(found: Floats, declared: Floats, at: NDArray[np.int64]) -> str:
@@ -131,26 +131,26 @@ def _in_place(weight: NDArray[np.float64], declared: NDArray[np.float64]) -> boo
     )
 
 
-def _bias(maps: Maps) -> Answer:
+def _bias(pairs: LayerPairs) -> Answer:
     wrong = {
         declared.name: declared.bias.size
         if found.bias.shape != declared.bias.shape
         else int((np.sort(found.bias) != np.sort(declared.bias)).sum())
-        for found, declared in maps
+        for found, declared in pairs
     }
-    return _told(
+    return _answer(
         [f"{name}: {count} of its biases are others" for name, count in wrong.items() if count],
         float(sum(wrong.values())),
     )
 
 
-def _maps(maps: Maps) -> Answer:
+def _all_numbers(pairs: LayerPairs) -> Answer:
     """Count numbers that differ at all, shapes included."""
     wrong = {
         declared.name: _unlike(found.weight, declared.weight) + _unlike(found.bias, declared.bias)
-        for found, declared in maps
+        for found, declared in pairs
     }
-    return _told(
+    return _answer(
         [f"{name}: {count} numbers differ" for name, count in wrong.items() if count],
         float(sum(wrong.values())),
     )
@@ -161,7 +161,12 @@ def _unlike(found: Floats, declared: Floats) -> int:
 
 
 def _check(
-    measure: str, unit: str, because: str, how: Callable[[Maps], Answer], *, last: bool = False
+    measure: str,
+    unit: str,
+    because: str,
+    how: Callable[[LayerPairs], Answer],
+    *,
+    last: bool = False,
 ) -> Check:
     return Check(Claim("code", measure, 0, unit, because), how, last=last)
 
@@ -210,7 +215,7 @@ MAP_CHECKS: dict[str, Check] = {
             "every weight and every bias is the declared one, whatever the checks with a name of "
             "their own found"
         ),
-        _maps,
+        _all_numbers,
         last=True,
     ),
 }
@@ -262,5 +267,5 @@ def check_module(
             f"check_module: the module runs {len(found)} layers of neurons a step, but the "
             f"network has {len(network.layers)}."
         )
-    maps = list(zip(found, network.layers, strict=True))
-    return run_checks(MAP_CHECKS, maps, who="check_module", run="the module", skip=skip)
+    pairs = list(zip(found, network.layers, strict=True))
+    return run_checks(MAP_CHECKS, pairs, who="check_module", run="the module", skip=skip)

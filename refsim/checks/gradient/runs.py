@@ -99,7 +99,7 @@ def _labels(given: Any) -> Any:
     return found.astype(np.int64) if found.dtype.kind in "iu" else found
 
 
-def declared_of(
+def declared_surrogates(
     surrogate: Any, parameters: Mapping[str, float], detach_reset: Any, network: Network
 ) -> tuple[list[Any], list[bool]]:
     """Return each layer's declared spike function, and whether its reset passes no gradient."""
@@ -260,10 +260,10 @@ class GradientRuns:
             door = StepsTrial.of(module, device, dtype or "float32")
         else:
             door = ModuleTrial.of(module, dt, input_shape, layout)
-            door.check_own(device, dtype)
+            door.check_device_and_dtype(device, dtype)
         network = door.network
         check_declared(network)
-        fires, detached = declared_of(surrogate, parameters, detach_reset, network)
+        fires, detached = declared_surrogates(surrogate, parameters, detach_reset, network)
         values = inputs_of(inputs, network, seed)
         derivative = fire_slope(fires[-1])
         return cls(

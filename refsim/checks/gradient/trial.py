@@ -80,7 +80,7 @@ class ModuleTrial:
         network = from_module(module, dt, input_shape, layout, neurons_only=True)
         return cls(Trial.of(module, network, input_shape, layout), network)
 
-    def check_own(self, device: str, dtype: str | None) -> None:
+    def check_device_and_dtype(self, device: str, dtype: str | None) -> None:
         """Refuse a device or a dtype that is not the module's own."""
         for each in nn.Module.parameters(self.trial.module):
             if device not in ("cpu", str(each.device), each.device.type) or (
