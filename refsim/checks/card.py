@@ -55,6 +55,7 @@ def _needs(name: str) -> tuple[str, ...]:
         return ()
     drawn = ("determinism",) if name not in ("declared_step", "determinism") else ()
     # an order is measured below threshold, which a neuron that fires by itself does not have
+    # A card whose units or names are wrong fails every run for that reason.
     return ("units", "names", *drawn, *(("rest",) if name.endswith("_order") else ()))
 
 
@@ -96,8 +97,7 @@ CARD_CHECKS: dict[str, Check] = {
         "spikes",
         (
             "Brian2, Discrete and PyTorch run one declared step; a spike that differs is a fault "
-            "in "
-            "one"
+            "in one"
         ),
         card_measures.engines,
     ),
@@ -169,6 +169,7 @@ def check_card(
             f'check_card: needs a neuron, such as refsim.load("mine.toml"), but {model!r} was '
             "given."
         )
+    # A step of the user's own changes one check of the table, in a copy.
     checks = dict(CARD_CHECKS)
     if steps is not None:
         checks["engines"] = replace(

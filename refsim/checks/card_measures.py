@@ -26,8 +26,7 @@ from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import Recording, output_trace
 from .declared_step import check_declared_step
-
-Answer = tuple[float | None, str]
+from .suite import Answer
 
 _CPP = frozenset(
     [
@@ -97,8 +96,10 @@ def names(model: NeuronModel) -> Answer:
 
     A parameter counts as read where the card reads it as it is or with a trait switched.
     """
+    # A name that Brian2, C++ or Python knows would be taken for theirs.
     own = {*model.state, *model.parameters, *model.derived}
     taken = sorted(own & {*_CPP, *keyword.kwlist, *_brian_names()})
+    # A parameter that only a trait's text reads is still of use.
     used = used_names(model) | (OF_TRAITS if model.convention else frozenset())
     idle = sorted(name for name in (*model.parameters, *model.derived) if name not in used)
     words = (
@@ -112,6 +113,7 @@ def names(model: NeuronModel) -> Answer:
 
 def _brian_names() -> set[str]:
     with session("numpy", "float64", 1e-3):
+        # The lists are Brian2's own, of the version that is installed.
         from brian2.core.functions import DEFAULT_CONSTANTS, DEFAULT_FUNCTIONS
         from brian2.core.namespace import DEFAULT_UNITS
 
@@ -120,6 +122,7 @@ def _brian_names() -> set[str]:
 
 def units(model: NeuronModel) -> Answer:
     """Let Brian2 build the ODE and the step, which checks every unit."""
+    # Building the group is enough: Brian2 checks units before it runs.
     for mode in ("fine", "grid") if model.continuous is not None else ("grid",):
         try:
             respond(model, [0.0], Setting(refine=1, mode=mode), n_steps=1)
@@ -143,6 +146,7 @@ def declared_step(model: NeuronModel) -> Answer:
 
 def _over_steps(model: NeuronModel) -> Answer:
     """Count the steps after which a readout is not the mean, sum, last or maximum of its input."""
+    # Sixteen random inputs, through the engine and through NumPy.
     arrived = np.random.default_rng(13).normal(0.0, 1.0, _READOUT_STEPS)
     setting, readout = Setting(mode="grid"), model.discrete.readout
     found = respond(
@@ -167,15 +171,18 @@ def rest(model: NeuronModel) -> Answer:
     if "stochastic" in model.traits:
         return None, "a stochastic neuron may fire without input"
     mode = "fine" if model.continuous is not None else "grid"
+    # A fourth of the step is fine enough for what moves without input.
     setting = Setting(refine=4, mode=mode)
     run = respond(model, [0.0], setting, n_steps=_SILENCE, record=_record_of(model, mode))
     restless = []
+    # A state is at rest where its last tenth is flat, or where it slows down.
     for name in run.traces[0]:
         trace = run.traces[0][name][0, :, 0]
         last = trace[-len(trace) // 10 :]
         size = max(float(np.abs(trace).max()), abs(model.state[name].start))
         if not np.ptp(last) <= _STILL * size and not _approaches(trace):
             restless.append(name)
+    # A spike without input is unrest too.
     fired = len(run.spikes[0])
     words = (
         [
@@ -225,6 +232,7 @@ def scale_of(model: NeuronModel) -> float:
 
     It is the rheobase of the declared step, or 1 where there is none.
     """
+    # The search for a rheobase runs the neuron many times; it is kept for one card.
     if not _found or _found[0][0] is not model:
         try:
             scale = rheobase(model, _GRID, _STEPS)
@@ -253,7 +261,9 @@ def _drive(values: Any, step: float, **options: Any) -> Drive:
 def _rough(model: NeuronModel, samples: int = 4) -> Drive:
     """Return noise about 1, 4, 16 and 64 times the rheobase, inhibition and silence included."""
     level = scale_of(model) * 4.0 ** np.arange(samples)[:, None, None]
+    # Most of it is positive, so that the neuron fires; some of it inhibits.
     values = np.random.default_rng(11).normal(1.0, 1.5, (samples, _STEPS, 1)) * level
+    # Silence in the middle lets states decay.
     values[:, _STEPS // 2 : _STEPS // 2 + 8] = 0.0
     return _drive(values, _STEP, seed=0)
 
@@ -285,9 +295,11 @@ def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answe
     """
     from ..engines.pytorch import Torch
 
+    # All engines get one input and one network.
     drive, network = _rough(model), _network(model)
     carried = (output,) if (output := output_trace(network.layers[-1])) else ()
     reference, words = Brian2(target="numpy").run(network, drive, carried), "Brian2 and Discrete"
+    # Brian2 is the reference.
     wrong = {"Discrete": _differing(reference, Discrete().run(network, drive, carried))}
     try:
         wrong["PyTorch"] = _differing(
@@ -301,6 +313,7 @@ def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answe
     except RefsimError as error:
         if "no PyTorch step" not in str(error):
             raise
+    # Each engine that differs is named with its count.
     if any(wrong.values()):
         return float(sum(wrong.values())), "; ".join(
             f"{engine} has {count} other spikes than Brian2"
@@ -332,8 +345,10 @@ def finite(model: NeuronModel) -> Answer:
     appears with any step. A card that counts time in steps has one step only.
     """
     wrong: dict[str, int] = {}
+    # A card that counts time in steps has one step only.
     for step in _SHORTER if model.timed else _SHORTER[:1]:
         wrong = _not_finite(model, step)
+        # Shorter steps are not tried once one is short enough.
         if not wrong:
             return (
                 0.0,
@@ -357,8 +372,10 @@ def _not_finite(model: NeuronModel, step: float) -> dict[str, int]:
     """Return how many numbers of each state are not finite, for those that have any."""
     # Of impulses as much a second, whatever the step.
     level = 10 * scale_of(model) * (1.0 if model.input_kind == "pulse" else step / _STEP)
+    # One sample excites and one inhibits.
     drive = _drive(np.array([[level], [-level]]), step, n_steps=round(_STEPS * _STEP / step))
     wrong: dict[str, int] = {}
+    # The declared step, and the ODE where there is one.
     for mode in ("grid", "fine") if model.continuous is not None else ("grid",):
         refine = max(1, round(16 * step / _STEP)) if mode == "fine" else 1
         engine = Brian2(mode=mode, refine=refine, target="numpy", margin=False)
@@ -380,10 +397,12 @@ def method_order(model: NeuronModel) -> Answer:
         )
     method = str(ode_part(model).method)
     level = 0.5 * scale_of(model)
+    # The same 16 steps, each time with half the sub-step.
     paths = [
         _path(model, Brian2(mode="fine", refine=2**k, target="numpy", margin=False), _STEP, level)
         for k in range(_HALVINGS)
     ]
+    # Each run is compared with the next finer one; no truth is needed.
     errors = np.abs(np.diff(paths, axis=0)).max(axis=1)
     return _over(
         errors,
@@ -412,15 +431,18 @@ def step_order(model: NeuronModel) -> Answer:
             if solution == "exact"
             else f"the step says {solution}, which has no order",
         )
+    # Constants that change with dt make another neuron of it.
     if _ode_constants(model, _STEP) != _ode_constants(model, _STEP / 2):
         return None, "the card counts time in steps: at another dt it is another neuron"
     level = 0.5 * scale_of(model)
+    # The ODE at a step far finer than all that are measured.
     truth = _path(
         model,
         Brian2(mode="fine", refine=2 ** (_HALVINGS + 3), target="numpy", margin=False),
         _STEP,
         level,
     )
+    # The declared step itself at dt, dt/2, ...
     sizes = np.array([_STEP / 2**k for k in range(_HALVINGS)])
     errors = np.array(
         [
@@ -452,12 +474,14 @@ def _path(model: NeuronModel, engine: Brian2, step: float, level: float) -> Floa
     steps = round(_TOLD * _STEP / step)
     drive = _drive(np.array([[level]]), step, n_steps=steps)
     run = engine.run(_network(model, step), drive, ("after_reset",))
+    # A reset on the way would hide the order.
     if len(run.spikes[0]):
         raise RefsimError(
             f"card '{model.name}': fires at half its rheobase, so that no order below threshold "
             "can be measured."
         )
     membrane: Floats = run.traces[0]["after_reset"][0, :, 0]
+    # Only the ends of whole steps are common to all runs.
     return membrane.reshape(_TOLD, -1)[:, -1]
 
 
@@ -466,10 +490,12 @@ def _over(errors: Floats, sizes: Floats, method: str, size: float) -> Answer:
     if method not in ORDERS:
         return None, f"the order of {method} is not known here"
     order = fitted_order(sizes, np.abs(errors), 1e-12 * max(size, 1e-300))
+    # All errors lie below rounding: the step is exact there.
     if order == np.inf:
         return 0.0, "rounding only"
     if np.isnan(order):
         return None, "too few differences above rounding to fit an order"
+    # An exact method has no finite order; four is more than any other has.
     declared = ORDERS[method] if np.isfinite(ORDERS[method]) else 4.0
     return min(
         order - declared, 9.0

@@ -64,17 +64,22 @@ def solve_linear(
 
     odes, step = _odes(model), values[STEP]
     names = list(odes.slopes)
+    # The slopes at 0 are the constant part of a linear ODE.
     still = odes.at({**values, **dict.fromkeys(names, 0 * step)}, functions)
+    # The slopes at a unit state, less the constant part, are a column of the matrix.
     columns = [
         odes.at({**values, **dict.fromkeys(names, 0 * step), name: step / step}, functions)
         for name in names
     ]
+    # A row and column more carry the constant part through the exponential.
     matrix = mpmath.matrix(len(names) + 1)
     for row in range(len(names)):
         for column in range(len(names)):
             matrix[row, column] = (columns[column][row] - still[row]) * step
         matrix[row, len(names)] = still[row] * step
+    # A formula for linear ODEs would silently be wrong for others.
     _check_linear(model, odes, matrix, values, functions)
+    # The values one step later are the exponential of the matrix times the values now.
     after = mpmath.expm(matrix, method="pade") * _vector(names, values)
     return {**values, **{name: after[row] for row, name in enumerate(names)}}
 
@@ -98,6 +103,7 @@ def _check_linear(
     functions: Mapping[str, Callable[..., Any]],
 ) -> None:
     found = matrix * _vector(list(odes.slopes), values)
+    # At the given values the matrix must give the slopes that the text gives.
     for row, slope in enumerate(odes.at(values, functions)):
         expected = slope * values[STEP]
         if abs(found[row] - expected) > 1e-30 * (abs(found[row]) + abs(expected)):
@@ -148,32 +154,38 @@ def refractoriness(
     after : dict
         Every name with its value, after a spike.
     """
+    # All tests but the membrane's are what keeps a neuron from firing.
     tree = model.discrete.fire.tree if model.discrete.fire else None
     others = tree.values[1:] if isinstance(tree, ast.BoolOp) else []
+    # The ODE's period in steps, and what must not move in it.
     expected, still, count, values = (
         max(0.0, float(after[period_of(model)] / after[STEP])),
         states_still(model) & set(model.stepped),
         0,
         after,
     )
+    # One step too many is walked, to see a period that is too long.
     while count <= min(expected, _MOST) + 1:
         moved = run(model.discrete.before_fire, values)
         left = {name for name in still if moved[name] != values[name]}
+        # The period ends when the neuron may fire again and its states move.
         blocked = not all(evaluate(test, moved, functions) for test in others)
         if not blocked and (left or not still):
             break
+        # A state that moves while the neuron cannot fire contradicts the ODE.
         if left:
             yield (
                 "refractory",
                 (
                     f"{', '.join(sorted(left))}: differs, moves in the refractory period of the "
-                    "step "
-                    "and is held in that of the ODE"
+                    "step and is held in that of the ODE"
                 ),
             )
             return
+        # Without a spike (z = 0) the reset only counts.
         values = run(model.discrete.reset, moved | {"z": 0 * moved[STEP]})
         count += 1
+    # A fraction of a step is rounding of the period to whole steps.
     if expected <= _MOST and abs(count - expected) >= 1 - _WHOLE:
         yield (
             "refractory",
@@ -210,9 +222,11 @@ def check_declared_step(model: NeuronModel) -> Verdict:
         Where units do not fit, or Brian2 cannot solve the ODE as the card says.
     """
     neuron(model, "check_declared_step")
+    # Units are checked before anything is computed.
     with session("numpy", "float64", 1e-3) as brian2:
         check_units(brian2, model)
         code = _updater_code(model, brian2) if model.continuous else ""
+    # Without a claimed method there is no formula to compare with.
     if model.discrete.solution not in _CLAIMED:
         return Verdict(
             CLAIM,
@@ -223,8 +237,10 @@ def check_declared_step(model: NeuronModel) -> Verdict:
         )
     differing: dict[str, str] = {}
     try:
+        # The first difference of a name is reported, not each point's.
         for name, said in _refractory(model, code):
             differing.setdefault(name, said)
+        # Every point is drawn anew; 24 of them make a chance agreement hopeless.
         for values in _drawn(model):
             try:
                 for name, said in (
@@ -273,14 +289,17 @@ def _updater_code(model: NeuronModel, brian2: Any) -> str:
         "exponential_euler": (exponential_euler,),
         "rk4": (rk4,),
     }
+    # A group with the card's ODE; building it checks all units.
     equations = fine_variables(model, frozenset(), gap=False, seen=False)
     options = fine_options(model) | {"namespace": number_functions(brian2, "float64")}
     group = checked_group(brian2, model.name, 1, equations, name="declared_step*", **options)
     brian2.Network(group)
+    # The first updater that can solve the ODE gives its formula.
     for updater in known.get(model.discrete.solution, ()):
         if updater is independent and coupled(model):
             return BY_NUMBERS  # Brian2 would take the other states for constants
         try:
+            # A neuron that is free is compared; refractoriness is walked through apart.
             return (
                 str(updater(group.equations, group.variables))
                 .replace("int(not_refractory)", "1")
@@ -288,6 +307,7 @@ def _updater_code(model: NeuronModel, brian2: Any) -> str:
             )  # of a neuron that is free
         except UnsupportedEquationsException:
             continue
+    # The card claims a method by which Brian2 cannot solve its ODE.
     if model.discrete.solution in _CLAIMED:
         assert model.continuous is not None
         raise RefsimError(
@@ -307,20 +327,24 @@ def _drawn(model: NeuronModel) -> Iterator[Values]:
 
     rng = np.random.default_rng(1)
     with mpmath.workdps(_DIGITS):
+        # The first point has the card's own parameters; others lie near them.
         for point in range(_POINTS):
             values: Values = {STEP: mpmath.mpf(10.0 ** rng.uniform(-5, -2))}
             for name, parameter in model.parameters.items():
+                # A parameter of 0 is moved by a tenth, any other by a tenth of itself.
                 near = (
                     parameter.value * (1 + 0.1 * rng.uniform(-1, 1))
                     if parameter.value
                     else 0.1 * rng.uniform(-1, 1)
                 )
+                # A parameter stays within the bounds of its card.
                 inside = (
                     parameter.minimum <= near <= parameter.maximum
                     and parameter.above < near < parameter.below
                 )
                 values[name] = mpmath.mpf(near if inside and point else parameter.value)
             for name, state in model.state.items():
+                # States of the step alone count or switch, so they stay at their start.
                 size = (
                     abs(state.start)
                     if state.start and state.unit != "1"
@@ -331,6 +355,7 @@ def _drawn(model: NeuronModel) -> Iterator[Values]:
                     if state.only == "discrete"
                     else state.start + size * rng.uniform(-0.9, 0.9)
                 )
+            # Inputs range over twelve decades, of both signs.
             for name in model.inputs:
                 values[name] = mpmath.mpf(rng.uniform(-1, 1) * 10.0 ** rng.uniform(-9, 3))
             values |= {name: mpmath.mpf(rng.uniform()) for name in model.draws}
@@ -343,6 +368,7 @@ def _calmed(model: NeuronModel, values: Values) -> Values:
     Step, input and distance from the start are made ten times smaller until that holds.
     """
     while True:
+        # Derived constants follow from the parameters of the point.
         for name, derived in model.derived.items():
             values[name] = evaluate(parse_expression(derived.text, name), values, _functions())
         values["dt"] = values[STEP]
@@ -350,6 +376,7 @@ def _calmed(model: NeuronModel, values: Values) -> Values:
             _ran(model.discrete.before_fire, values)
             return values
         except OverflowError:
+            # Ten times nearer to rest, and again until nothing runs away.
             values |= {name: values[name] / 10 for name in (STEP, *model.inputs)}
             values |= {
                 name: state.start + (values[name] - state.start) / 10
@@ -396,13 +423,16 @@ def _ran(statements: Any, values: Values) -> Values:
 
 def _integration(model: NeuronModel, code: str, values: Values) -> Iterator[tuple[str, str]]:
     pulse, early = model.input_kind == "pulse", model.input_kind == "early_impulse"
+    # A pulse enters the ODE itself; an impulse is added before or after the step.
     before = dict(values) if pulse else values | dict.fromkeys(model.inputs, 0 * values[STEP])
     for name, state in model.inputs.items():
         before[state] += values[name] if early else 0
+    # One step by Brian2's formula, and the same by the card's statements.
     by_ode = _solved(model, code, before)
     for name, state in model.inputs.items():
         by_ode[state] += values[name] if not pulse and not early else 0
     by_step = _ran(model.discrete.integrate, values)
+    # States that only one of the two has cannot be compared.
     for name in _both(model):
         if _differ(by_step[name], by_ode[name], values[name]):
             yield (
@@ -433,11 +463,14 @@ def _threshold(model: NeuronModel, values: Values) -> Iterator[tuple[str, str]]:
     assert model.continuous is not None
     if model.discrete.fire is None:
         return
+    # The threshold sees the states after the step.
     after = _ran(model.discrete.integrate, values)
+    # Subexpressions in the ODE's threshold are computed anew from these states.
     named = _read_by_threshold(model)
     helpers = {name: value for name, value in after.items() if name not in values}
     scope = _ran(model.discrete.modulate, after if named else values | helpers)
     anew = _ran(named, {**scope, "dt": scope[STEP]})
+    # Compared is left less right of the membrane's test, and the symbol.
     step, ode = (
         model.discrete.tests[0],
         comparisons(parse_expression(model.continuous.threshold, "threshold"))[0],
@@ -462,6 +495,7 @@ def _read_by_threshold(model: NeuronModel) -> list[Statement]:
     assert model.continuous is not None
     odes = read_odes(model.continuous.equations, f"card '{model.name}'")
     read = set(names_in(parse_expression(model.continuous.threshold, "threshold")))
+    # Later subexpressions may read earlier ones, so the list is walked backwards.
     for name, tree in reversed(list(odes.subexpressions.items())):
         read |= names_in(tree) if name in read else set()
     return [Statement(name, "", tree) for name, tree in odes.subexpressions.items() if name in read]
@@ -469,12 +503,14 @@ def _read_by_threshold(model: NeuronModel) -> list[Statement]:
 
 def _reset(model: NeuronModel, values: Values) -> Iterator[tuple[str, str]]:
     assert model.continuous is not None
+    # Helper names of the step that its reset reads.
     helpers = {
         name: value
         for name, value in _ran(model.discrete.before_fire, values).items()
         if name not in values
     }
     reset = model.continuous.reset
+    # With a spike the ODE's reset is compared; without one nothing may change.
     for fired, expected in (
         (1, _ran(parse_statements(reset, "reset"), values) if reset else values),
         (0, values),
@@ -499,13 +535,16 @@ def _refractory(model: NeuronModel, code: str) -> Iterator[tuple[str, str]]:
     """
     if not period_of(model):
         return
+    # The card's own parameters, and one point near them.
     for point in itertools.islice(_drawn(model), 2):
         values = _calmed(model, with_shorter_step(model, point))
+        # A spike starts the period.
         after = _ran(
             model.discrete.reset,
             _ran(model.discrete.before_fire, values) | {"z": values[STEP] / values[STEP]},
         )
         yield from refractoriness(model, after, _ran, _functions())
+        # Without held states the membrane must integrate during the period too.
         if not states_still(model) and after[period_of(model)] >= after[STEP]:
             yield from _integration(model, code, after)
 
@@ -515,6 +554,7 @@ def _both(model: NeuronModel) -> list[str]:
 
 
 def _differ(found: Any, expected: Any, before: Any) -> bool:
+    # The tolerance is of what the step changes; a tiny floor covers no change at all.
     return bool(abs(found - expected) > _AGREE * abs(expected - before) + 1e-40 * abs(expected))
 
 

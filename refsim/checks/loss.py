@@ -1,8 +1,8 @@
 """The check of somebody's loss: its value, its gradient, silence, and its batch.
 
-First comes `LossTrial`, the inputs at which each trait shows by itself, with central differences that
-say when they cannot be trusted; then one measure for each check; then the table of checks and
-`check_loss`.
+First comes `LossTrial`, with the inputs at which each trait shows by itself, with central
+differences that say when they cannot be trusted; then one measure for each check; then the table of
+checks and `check_loss`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -18,7 +18,15 @@ from ..core.claims import Claim, Verdict
 from ..core.errors import RefsimError, listed
 from ..gradients.differences import central_difference
 from .loss_forms import LOSS_FORMS, LossForm
-from .suite import Answer, Check, names_skipped, run_checks
+from .suite import (
+    DIFFERENCE_DIGITS,
+    DIGITS,
+    FLOAT32_DIGITS,
+    Answer,
+    Check,
+    names_skipped,
+    run_checks,
+)
 
 BATCH, CLASSES, STEPS = 3, 4, 12
 _POINTS, _WAYS, _STEP = 6, 8, 1e-3
@@ -90,6 +98,7 @@ class LossTrial:
             (BATCH, CLASSES, STEPS),
             self.form is not None and self.form.of == "membranes",
         )
+        # A membrane may be of either sign; a graded spike lies between 0 and 1.
         return [
             Point(
                 self.rng.normal(0, 2, shape) if membranes else self.rng.random(shape),
@@ -113,6 +122,7 @@ class LossTrial:
         shape, points = (BATCH, CLASSES, STEPS), []
         for _ in range(_POINTS):
             values = (self.rng.random(shape) < 0.3).astype(float)
+            # Two spikes at least in every class; then the steps are shuffled.
             values[..., :2] = 1
             points.append(Point(self.rng.permuted(values, axis=-1), self.target(shape)))
         return points
@@ -122,6 +132,7 @@ class LossTrial:
         """Output that a training meets and a formula may not."""
         shape = (BATCH, CLASSES, STEPS)
         silent_class = (self.rng.random(shape) < 0.4).astype(float)
+        # Class 0 is silent, and it is the label of the first sample.
         silent_class[:, 0] = 0
         one = (self.rng.random((BATCH, CLASSES, 1)) < 0.5).astype(float)
         target = self.target(shape, [0, 1, 2])
@@ -140,8 +151,10 @@ class LossTrial:
         """
         points = []
         for first in range(CLASSES):
+            # One train for all classes of a sample.
             train = (self.rng.random((BATCH, 1, STEPS)) < 0.4).astype(float)
             train[..., :2] = 1
+            # The labels go round, so that no class is favoured.
             points.append(
                 Point(
                     np.repeat(train, CLASSES, 1),
@@ -159,13 +172,16 @@ class LossTrial:
         A direction whose central differences cannot be trusted is left out.
         """
         rows = []
+        # Autograd's gradient, and random directions to compare it along.
         for point in self.graded:
             gradient = self.gradient(point.values, *point.target)
             ways = self.rng.normal(size=(_WAYS, *point.values.shape)) / np.sqrt(point.values.size)
+            # Two step sizes that disagree show a corner between them.
             central = np.array(
                 [[self._central(point, way, step) for step in (_STEP, _STEP / 2)] for way in ways]
             )
             kept = np.abs(central[:, 0] - central[:, 1]) <= _TRUSTED * np.abs(central[:, 1]).max()
+            # Of fewer than half the directions nothing is concluded.
             if kept.sum() >= _WAYS // 2:
                 autograd = np.zeros(_WAYS) if gradient is None else (gradient * ways).sum((1, 2, 3))
                 rows.append(Slopes(autograd[kept], central[kept, 1]))
@@ -180,15 +196,12 @@ class LossTrial:
         """Return the loss of a batch and its gradient by the closed form."""
         assert self.form is not None
         target = point.target
+        # The closed forms take shares of the classes, not labels.
         if self.kind == "share":
             target = (np.eye(point.values.shape[1])[point.target[0]],)
         losses, gradient = self.form.answer(point.values, *(target or (None,)), **self.options)
         share = 1 / len(losses) if self.mean else 1.0
         return float(losses.sum() * share), gradient * share
-
-
-_DIGITS = 1e-6
-_SINGLE = "float32 keeps seven digits; the measurement loses one of them"
 
 
 def _finite(trial: LossTrial) -> Answer:
@@ -221,6 +234,7 @@ def _label(trial: LossTrial) -> Answer:
         gradient = trial.gradient(point.values, *point.target)
         if gradient is None:
             return None, "there is no gradient to tell the classes apart"
+        # All classes fire alike, so only the label can make one stand out.
         slope = gradient.sum(-1)
         apart = np.abs(slope - np.median(slope, axis=1, keepdims=True))
         wrong += int((apart.argmax(1) != point.target[0]).sum() if apart.any() else len(slope))
@@ -231,6 +245,7 @@ def _batch(trial: LossTrial) -> Answer:
     """Compare the loss of a batch with the losses of its samples alone."""
     errors = []
     for point in trial.graded:
+        # Each sample as a batch of its own.
         alone = [trial.value(*_unpacked(point.sample(index))) for index in range(len(point.values))]
         wanted = np.mean(alone) if trial.mean else np.sum(alone)
         errors.append(
@@ -257,14 +272,14 @@ def _gradient(trial: LossTrial) -> Answer:
 
 
 def _gradient_scale(trial: LossTrial) -> Answer:
-    if (_gradient(trial)[0] or 0) > _DIGITS:
+    if (_gradient(trial)[0] or 0) > DIGITS:
         return None, "the gradient has another direction"
     if reason := _no_slopes(trial):
         return None, reason
     worst = max((_length(slopes) for slopes in trial.slopes), key=lambda length: abs(length - 1))
     return abs(worst - 1), f"the gradient is {worst:.6g} times the derivative" if abs(
         worst - 1
-    ) > _DIGITS else ""
+    ) > DIGITS else ""
 
 
 def _length(slopes: Any) -> float:
@@ -295,6 +310,7 @@ def _ratios(trial: LossTrial) -> Any:
     """
     rows = []
     for point in trial.all_points:
+        # A batch would average another factor in each sample away.
         for sample in (point.sample(index) for index in range(len(point.values))):
             found, declared = trial.value(*_unpacked(sample)), trial.declared(sample)[0]
             if np.isfinite(found) and declared:
@@ -318,12 +334,13 @@ def _scale(trial: LossTrial) -> Answer:
                 "something"
             ),
         )
+    # The median is not moved by one odd sample.
     factor = float(np.median(ratios))
-    if not factor or np.abs(ratios - factor).max() > _DIGITS * abs(factor):
+    if not factor or np.abs(ratios - factor).max() > DIGITS * abs(factor):
         return None, "the values differ by more than a factor"
     return abs(factor - 1), f"the loss is {factor:.6g} times the declared one" if abs(
         factor - 1
-    ) > _DIGITS else ""
+    ) > DIGITS else ""
 
 
 def _value(trial: LossTrial) -> Answer:
@@ -392,55 +409,53 @@ LOSS_CHECKS: dict[str, Check] = {
     ),
     "batch": _check(
         "batch",
-        _DIGITS,
+        DIGITS,
         "1",
-        f"samples know nothing of each other, and the batch is their mean, or their sum; {_SINGLE}",
+        (
+            f"samples know nothing of each other, and the batch is their mean, or their sum; "
+            f"{FLOAT32_DIGITS}"
+        ),
         _batch,
     ),
     "gradient": _check(
         "gradient",
-        _DIGITS,
+        DIGITS,
         "1",
-        (
-            "central differences of order four keep nine digits of a float64 loss; three are "
-            "left to "
-            "steep ones"
-        ),
+        DIFFERENCE_DIGITS,
         _gradient,
     ),
     "gradient_scale": _check(
         "gradient_scale",
-        _DIGITS,
+        DIGITS,
         "1",
         (
             "a gradient of the right direction and another length is another learning rate; "
-            "limit as "
-            "for gradient"
+            "limit as for gradient"
         ),
         _gradient_scale,
     ),
     "scale": _check(
         "scale",
-        _DIGITS,
+        DIGITS,
         "1",
         (
             "another base of a logarithm, or a mean for a sum, is a factor, and shifts the weight "
-            f"of regularisers; {_SINGLE}"
+            f"of regularisers; {FLOAT32_DIGITS}"
         ),
         _scale,
     ),
     "value": _check(
         "value",
-        _DIGITS,
+        DIGITS,
         "1",
-        f"the closed form, at graded values, spikes, silence and saturation; {_SINGLE}",
+        f"the closed form, at graded values, spikes, silence and saturation; {FLOAT32_DIGITS}",
         _value,
     ),
     "declared_gradient": _check(
         "declared_gradient",
-        _DIGITS,
+        DIGITS,
         "1",
-        f"the gradient that is declared, a custom one too, at silence too; {_SINGLE}",
+        f"the gradient that is declared, a custom one too, at silence too; {FLOAT32_DIGITS}",
         _declared_gradient,
     ),
 }
@@ -489,6 +504,7 @@ def check_loss(
     """
     from ..modules.functions import loss_gradient, loss_value
 
+    # Wrong names are refused before anything is run.
     names_skipped(skip, LOSS_CHECKS, "check_loss")
     form = _form(against, options)
     kind = target or (form.target if form else "share")
@@ -497,6 +513,7 @@ def check_loss(
             "check_loss: target must be share, trains or none and reduction mean or sum, but "
             f"are {kind!r} and {reduction!r}."
         )
+    # Options without a default on the PyTorch side get one for the check.
     given = {**((form.defaults or {}) if form else {}), **options}
     trial = LossTrial(
         partial(loss_value, loss),
@@ -538,6 +555,7 @@ def _form(against: str | None, options: dict[str, Any]) -> Any:
             f"loss: {against!r} is not a declared loss; known are {listed(LOSS_FORMS)}."
         )
     known = LOSS_FORMS[against].options
+    # A misspelt option would be ignored by a loss that takes any.
     if unknown := set(options) - known:
         raise RefsimError(
             f"loss: {listed(unknown)} is not an option of {against}; they are {listed(known)}."

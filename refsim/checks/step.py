@@ -22,7 +22,7 @@ from ..core.claims import Claim, Verdict
 from ..core.errors import RefsimError, crash
 from ..engines.discrete import LayerState
 from ..networks.network import Layer, positive_time
-from .suite import Answer, Check, names_skipped, run_checks
+from .suite import DIGITS, FLOAT32_DIGITS, Answer, Check, names_skipped, run_checks
 
 # Input (n_steps, n_neurons) -> spikes of the same shape.
 Respond = Callable[[Floats], NDArray[np.bool_]]
@@ -73,11 +73,14 @@ class MeasuredNeuron:
         """
         if not np.isfinite(list(before.values())).all():
             return float("nan")  # an earlier measurement could not be made
+        # Spikes without the pulse; one more of them is what is looked for.
         base = int(self.spikes({**before, probe: 0.0})[0])
         low, high = 0.0, self.ceiling
+        # Each pass tries 256 heights at once and keeps the one gap between silence and spike.
         for _ in range(_PASSES):
             heights = np.linspace(low, high, _COLUMNS)
             more = self.spikes({**before, probe: heights}, _COLUMNS) > base
+            # Nothing fires, or the smallest pulse already does.
             if not more.any() or more[0]:
                 return float("nan")
             first = int(np.argmax(more))
@@ -90,6 +93,7 @@ class MeasuredNeuron:
 
 
 def _latency(neuron: MeasuredNeuron) -> float:
+    # A pulse that makes any neuron fire, and eight silent steps.
     current = np.zeros((PULSE + 8, 1))
     current[PULSE] = neuron.strongest
     found = np.flatnonzero(neuron.respond(current)[:, 0])
@@ -126,6 +130,7 @@ def _after_spike(neuron: MeasuredNeuron, height: float) -> float:
 
 
 def _reset_kind(neuron: MeasuredNeuron) -> float:
+    # A hard reset forgets the excess over threshold, a soft one keeps all of it.
     slope = (_after_spike(neuron, 1.3) - _after_spike(neuron, 1.1)) / (0.2 * neuron.measure("gain"))
     return float(np.rint(slope)) if np.isfinite(slope) else float("nan")
 
@@ -135,6 +140,7 @@ def _refractory(neuron: MeasuredNeuron) -> float:
     if not np.isfinite(neuron.measure("gain")):
         return float("nan")
     current = np.zeros((PULSE + 12, 1))
+    # A first spike for certain, and then input enough for one in every step.
     current[PULSE] = 1.2 * neuron.measure("gain")
     current[PULSE + 1 : PULSE + 8] = 0.75 * neuron.ceiling
     fired = np.flatnonzero(neuron.respond(current)[:, 0])
@@ -191,6 +197,7 @@ class StepPair:
     @cached_property
     def mute(self) -> str:
         """Why no pulse tells anything of the trial; "" where pulses do."""
+        # A neuron that fires by itself answers no pulse.
         if fired := int(self.trial.spikes({})[0]):
             return f"it fires {fired} of {TAIL + 1} steps without input"
         if np.isfinite(self.trial.measure("latency")) or not np.isfinite(
@@ -236,10 +243,12 @@ def _measured(
 
 
 def _gain(pair: StepPair) -> Answer:
+    # Silence is a fault of the gain: every pulse is too small.
     if pair.mute:
         return float("inf"), pair.mute
     if not np.isfinite(pair.trial.measure("gain")) and pair.differs("latency"):
         return None, "left out: its spikes come too late to find the smallest pulse"
+    # A factor says more to a reader than a difference.
     factor = pair.trial.measure("gain") / pair.declared.measure("gain")
     words = (
         f"the smallest pulse that fires is {factor:.8g} times the declared one"
@@ -252,6 +261,7 @@ def _gain(pair: StepPair) -> Answer:
 def _comparison(pair: StepPair) -> Answer:
     if pair.gain_error > _GAIN:
         return None, f"left out: {pair.mute or _ANOTHER_GAIN}"
+    # No pulse meets the threshold without rounding.
     if np.isnan(pair.tie):
         return (
             None,
@@ -260,6 +270,7 @@ def _comparison(pair: StepPair) -> Answer:
                 "digits, such as 0.5, would let one"
             ),
         )
+    # Exactly at threshold >= fires and > does not.
     fired, should = (
         bool(neuron.spikes({PULSE: pair.tie})[0]) for neuron in (pair.trial, pair.declared)
     )
@@ -273,11 +284,13 @@ def _comparison(pair: StepPair) -> Answer:
 def _precision(pair: StepPair) -> Answer:
     if pair.gain_error > _GAIN:
         return None, f"left out: {pair.mute or _ANOTHER_GAIN}"
+    # A part in 2^30 beside threshold: float64 can tell it, float32 cannot.
     near = [pair.knife * (1 - 2.0**-30), pair.knife * (1 + 2.0**-30)]
     fired, should = (
         [bool(neuron.spikes({PULSE: height})[0]) for height in near]
         for neuron in (pair.trial, pair.declared)
     )
+    # The declared neuron itself must fire above and be silent below.
     if should != [False, True]:
         return (
             None,
@@ -309,6 +322,7 @@ def _trains(pair: StepPair) -> Answer:
     """
     rng = np.random.default_rng(20)
     current = np.round(rng.normal(0.3, 0.6, (360, 64)) * 64) / 64
+    # Silence, strong bursts, weak excitation, and silence again.
     current[60:110] = 0.0
     current[110:140] = np.round(rng.normal(0, 4, (30, 64)) * 16) / 16
     current[200:260] = np.abs(current[200:260]) / 4
@@ -332,7 +346,7 @@ def _check(
     return Check(Claim("code", name, limit, unit, because), measure, last=last)
 
 
-_GAIN = 1e-6
+_GAIN = DIGITS
 _LIMITS = {
     "gain": _GAIN,
     "latency": 0,
@@ -343,7 +357,6 @@ _LIMITS = {
     "refractory": 0,
 }
 _ANOTHER_GAIN = "the smallest pulse that fires is another"
-_SINGLE = "float32 keeps seven digits; the measurement loses one of them"
 STEP_CHECKS: dict[str, Check] = {
     "latency": _check(
         "latency",
@@ -353,7 +366,11 @@ STEP_CHECKS: dict[str, Check] = {
         _measured("latency", words=lambda step: f"step {step - PULSE:g}"),
     ),
     "gain": _check(
-        "gain", _GAIN, "1", f"the smallest pulse that fires is the declared one; {_SINGLE}", _gain
+        "gain",
+        _GAIN,
+        "1",
+        f"the smallest pulse that fires is the declared one; {FLOAT32_DIGITS}",
+        _gain,
     ),
     "decay": _check(
         "decay",
@@ -361,7 +378,7 @@ STEP_CHECKS: dict[str, Check] = {
         "1",
         (
             "the share kept in a silent step is the declared one, and Euler for exact is not; "
-            f"{_SINGLE}, a root another"
+            f"{FLOAT32_DIGITS}, a root another"
         ),
         _measured("decay", "gain"),
     ),
@@ -370,7 +387,7 @@ STEP_CHECKS: dict[str, Check] = {
         _LIMITS["inhibition"],
         "1",
         (
-            f"a negative membrane is kept like a positive one; {_SINGLE}, a quotient of two "
+            f"a negative membrane is kept like a positive one; {FLOAT32_DIGITS}, a quotient of two "
             "differences two more"
         ),
         _measured("inhibition", "decay"),
@@ -388,7 +405,7 @@ STEP_CHECKS: dict[str, Check] = {
         "critical pulses",
         (
             "a spike leaves the declared rest: v_th or the spike's value subtracted are not the "
-            f"same; {_SINGLE}"
+            f"same; {FLOAT32_DIGITS}"
         ),
         _reset_amount,
     ),
@@ -464,12 +481,14 @@ def check_step(
         Where the step does not return spikes of the shape of its input, or the card cannot be
         probed.
     """
+    # Wrong names are refused before anything is run.
     names_skipped(skip, STEP_CHECKS, "check_step")
     if not isinstance(against, NeuronModel):
         raise RefsimError(
             'check_step: needs a card to check against, such as refsim.load("srif"), but '
             f"{against!r} was given."
         )
+    # A pulse measurement sees spikes only, not what they carry.
     if against.discrete.payload:
         raise RefsimError(
             f"check_step: the spikes of '{against.name}' carry a number, and a probe sees "
@@ -477,7 +496,9 @@ def check_step(
         )
     seconds = positive_time(dt, "check_step: dt")
     run = f"{against.name}, dt = {1e3 * seconds:g} ms" if against.timed else against.name
+    # The declared step goes through the same door as the trial.
     declared = _declared(against, seconds)
+    # All heights of pulses are multiples of the smallest one that fires.
     knife = _knife_edge(declared, run)
     tie = _exact_tie(against, seconds, knife)
     pair = StepPair(
@@ -487,6 +508,7 @@ def check_step(
         tie,
     )
     verdicts = run_checks(STEP_CHECKS, pair, who="check_step", run=run, skip=skip)
+    # Only a card with times in seconds depends on dt.
     return [_at_dt(verdict, seconds) for verdict in verdicts] if against.timed else verdicts
 
 
@@ -506,6 +528,7 @@ def _door(step: UserStep, as_input: Callable[[Floats], Any]) -> Respond:
 
     def respond(current: Floats) -> NDArray[np.bool_]:
         state, rows = None, []
+        # One call a step, with the state that the step returned.
         for number, x in enumerate(current):
             try:
                 result = step(as_input(x), state)
@@ -513,12 +536,14 @@ def _door(step: UserStep, as_input: Callable[[Floats], Any]) -> Respond:
                 raise crash(
                     "the step", error, f"in step {number} of {x.shape[0]} neurons"
                 ) from error
+            # What a step returns is refused in words where it cannot be spikes.
             if not isinstance(result, tuple) or len(result) != 2:
                 raise RefsimError(
                     "check_step: the step must return (spikes, state), but returned "
                     f"{type(result).__name__}."
                 )
             spikes, state = result
+            # Tensors of any device become arrays.
             row = np.asarray(spikes.detach().cpu() if hasattr(spikes, "detach") else spikes)
             if row.shape != x.shape:
                 raise RefsimError(
@@ -557,10 +582,13 @@ def _exact_tie(model: NeuronModel, dt: float, knife: float) -> float:
     """
     # The smallest that fires, or the largest that does not.
     mantissa, exponent = np.frexp(knife * (1 + np.array([0.0, -(2.0**-53)])))
+    # Candidates with 1 to 53 binary digits; the roundest comes first.
     bits = 2.0 ** np.arange(1, 54)[:, None]
     heights = np.ldexp(np.round(mantissa * bits) / bits, exponent).ravel()
     state, met = _at_rest(model, dt, len(heights)), np.zeros(len(heights), bool)
+    # In long double a sum that is exact stays what it is.
     state.state = {name: value.astype(np.longdouble) for name, value in state.state.items()}
+    # The pulse, then silence, in which a synapse may still charge the membrane.
     for x in (heights, *[np.zeros(len(heights))] * TAIL):
         _, tested = state.step(x[None].astype(np.longdouble))
         met |= np.ravel(tested[0][0] == tested[0][2])
@@ -573,6 +601,7 @@ def _knife_edge(respond: Respond, card: str) -> float:
     def fires(height: float) -> bool:
         return bool(respond(np.array([[height], *[[0.0]] * TAIL])).any())
 
+    # A neuron that fires by itself has no smallest pulse.
     if respond(np.zeros((8, 1))).any():
         raise RefsimError(
             f"check_step: the neuron '{card}' fires without input at these parameters; there is "
@@ -587,6 +616,7 @@ def _knife_edge(respond: Respond, card: str) -> float:
             "there is nothing to probe."
         )
     low = 0.0
+    # Bisection down to two neighbouring float64 numbers.
     while np.nextafter(low, high) < high:
         middle = 0.5 * (low + high)
         low, high = (low, middle) if fires(middle) else (middle, high)

@@ -14,10 +14,8 @@ from ..core.arrays import Floats
 from ..core.claims import Claim, Verdict
 from ..core.errors import CrashError
 from .bias import surrogate_rows
-from .suite import Answer, Check, names_skipped, run_checks
+from .suite import DIGITS, FLOAT32_DIGITS, Answer, Check, names_skipped, run_checks
 
-_DIGITS = 1e-6
-_SINGLE = "float32 keeps seven digits; the measurement loses one of them"
 _WIDEST = 1e12
 # A scan over so many half-widths to either side; bisections to the last bit.
 _REACH, _POINTS, _HALVINGS = 30.0, 6001, 60
@@ -46,6 +44,7 @@ class Bell:
     def height(self) -> float:
         """The highest value, of the scan or in the middle of what is at least half as high."""
         highest = float(self._scan[1].max())
+        # The highest point may lie between two points of the scan.
         middle = 0.5 * sum(self._crossings(highest / 2))
         return (
             max(highest, float(self.slope(np.array([middle]))[0]))
@@ -63,6 +62,7 @@ class Bell:
 
     def _crossings(self, level: float) -> tuple[float, float]:
         grid, slope = self._scan
+        # The outermost points that are high enough, with lower ones outside.
         high = np.flatnonzero(slope >= level)
         if not level > 0 or high[0] == 0 or high[-1] == _POINTS - 1:
             return float("nan"), float("nan")
@@ -71,6 +71,7 @@ class Bell:
         )
 
     def _crossing(self, level: float, low: float, high: float) -> float:
+        # Bisection between a low and a high point of the scan.
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)
             low, high = (
@@ -145,19 +146,20 @@ def _width(pair: SurrogatePair) -> Answer:
     ratio = pair.trial.width / pair.declared.width
     return abs(ratio - 1), f"{ratio:.6g} times as wide as declared" if abs(
         ratio - 1
-    ) > _DIGITS else ""
+    ) > DIGITS else ""
 
 
 def _scale(pair: SurrogatePair) -> Answer:
     """Return the factor in height that the width does not account for, less 1."""
     if not np.isfinite(pair.trial.width):
         return None, _NO_EDGES
+    # A surrogate of fixed area is lower where it is wider.
     ratio = (
         pair.trial.height
         / pair.declared.height
         * (pair.trial.width / pair.declared.width if pair.normalised else 1)
     )
-    return abs(ratio - 1), f"{ratio:.6g} times the declared one" if abs(ratio - 1) > _DIGITS else ""
+    return abs(ratio - 1), f"{ratio:.6g} times the declared one" if abs(ratio - 1) > DIGITS else ""
 
 
 def _shape(pair: SurrogatePair) -> Answer:
@@ -165,6 +167,7 @@ def _shape(pair: SurrogatePair) -> Answer:
         return None, _UNUSED
     x = pair.declared.width * np.linspace(-8, 8, 2001)
     # An edge may belong to either side.
+    # Points on an edge are left out, for either side may own them.
     x = x[
         np.abs(np.abs(x - pair.declared.centre) - pair.declared.width / 2)
         > 1e-9 * pair.declared.width
@@ -198,8 +201,7 @@ SURROGATE_CHECKS: dict[str, Check] = {
         "wrong spikes",
         (
             "a membrane exactly at threshold fires; > for >= is a difference that random input "
-            "never "
-            "shows"
+            "never shows"
         ),
         _comparison,
     ),
@@ -212,43 +214,48 @@ SURROGATE_CHECKS: dict[str, Check] = {
     ),
     "chain": _check(
         "chain",
-        _DIGITS,
+        DIGITS,
         "1",
-        f"the gradient that arrives is multiplied by the derivative, sign and size; {_SINGLE}",
+        (
+            f"the gradient that arrives is multiplied by the derivative, sign and size; "
+            f"{FLOAT32_DIGITS}"
+        ),
         _chain,
     ),
     "centre": _check(
         "centre",
-        _DIGITS,
+        DIGITS,
         "widths",
-        f"the derivative stands where the declared one does: at threshold, not at rest; {_SINGLE}",
+        (
+            f"the derivative stands where the declared one does: at threshold, not at rest; "
+            f"{FLOAT32_DIGITS}"
+        ),
         _centre,
     ),
     "width": _check(
         "width",
-        _DIGITS,
+        DIGITS,
         "1",
         (
             "at half its height it is as wide as declared: a slope or a temperature of the "
-            "declared "
-            f"size; {_SINGLE}"
+            f"declared size; {FLOAT32_DIGITS}"
         ),
         _width,
     ),
     "scale": _check(
         "scale",
-        _DIGITS,
+        DIGITS,
         "1",
-        f"its height is the declared one, or its area where the width is another; {_SINGLE}",
+        f"its height is the declared one, or its area where the width is another; {FLOAT32_DIGITS}",
         _scale,
     ),
     "shape": _check(
         "shape",
-        _DIGITS,
+        DIGITS,
         "1",
         (
             "the derivative is the declared one everywhere, whatever the checks with a name of "
-            f"their own found; {_SINGLE}"
+            f"their own found; {FLOAT32_DIGITS}"
         ),
         _shape,
     ),
@@ -299,8 +306,10 @@ def check_surrogate(
     )
     from ..pytorch.surrogate import SURROGATES
 
+    # Wrong names are refused before anything is run.
     names_skipped(skip, SURROGATE_CHECKS, "check_surrogate")
     declared = _declared(surrogate_derivative(against, **parameters))
+    # Both derivatives are measured over the span of the declared one.
     pair = SurrogatePair(
         partial(surrogate_spikes, fire),
         partial(surrogate_slope, fire),
@@ -329,6 +338,7 @@ def _declared(slope: Callable[[Floats], Floats]) -> Bell:
     A derivative that never falls to half its height is infinitely wide.
     """
     span = 1.0
+    # The span grows until the bell falls to half its height on both sides.
     while not np.isfinite(Bell(slope, span).width) and span < _WIDEST:
         span *= 4
     return Bell(slope, _REACH / 2 * Bell(slope, span).width)

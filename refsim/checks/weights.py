@@ -26,23 +26,25 @@ def _answer(where: Sequence[str], count: float | None = None) -> Answer:
 
 def _wiring(pairs: LayerPairs) -> Answer:
     """Count layers that receive from other layers than declared, or after other delays."""
+    sources = [(row.name, _sources_text(found), _sources_text(row)) for found, row in pairs]
     return _answer(
         [
-            f"{declared.name} hears {_sources_text(found)}, and is declared to hear {_sources_text(declared)}"
-            for found, declared in pairs
-            if _sources_text(found) != _sources_text(declared)
+            f"{name} hears {found}, and is declared to hear {declared}"
+            for name, found, declared in sources
+            if found != declared
         ]
     )
 
 
 def _sources_text(layer: Layer) -> str:
-    """Say what a layer hears, and how late, whatever the order of its connections."""
+    """Say what a layer receives, and how late, whatever the order of its connections."""
     return " and ".join(
-        sorted(
-            f"{'the input' if source.layer == DRIVE else f'layer {source.layer}'}{_delay_text(source)}"
-            for source in layer.sources
-        )
+        sorted(f"{_source_name(source)}{_delay_text(source)}" for source in layer.sources)
     )
+
+
+def _source_name(source: Source) -> str:
+    return "the input" if source.layer == DRIVE else f"layer {source.layer}"
 
 
 def _delay_text(source: Source) -> str:
@@ -59,8 +61,10 @@ def _layer_order(pairs: LayerPairs) -> Answer:
     """
     wrong = []
     for index, (found, declared) in enumerate(pairs):
+        # A layer with its own weights is in its place.
         if np.array_equal(found.weight, declared.weight):
             continue
+        # The layer with whose weights it shares the most, if that is half or more.
         shared = [_shared(found.weight, other.weight) for _, other in pairs]
         other = int(np.argmax(shared))
         if shared[other] > shared[index] and shared[other] >= 0.5:
@@ -73,6 +77,7 @@ def _shared(weight: Floats, other: Floats) -> float:
     (mine, count), (theirs, there) = (
         np.unique(np.abs(each[each != 0]), return_counts=True) for each in (weight, other)
     )
+    # Sizes that occur in both, each as often as in the rarer of the two.
     _, here, at = np.intersect1d(mine, theirs, assume_unique=True, return_indices=True)
     return float(np.minimum(count[here], there[at]).sum() / max(count.sum(), 1))
 
@@ -96,9 +101,11 @@ def _weights(pairs: LayerPairs) -> Answer:
     """Count weights that differ in layers that stand in their place and orientation."""
     wrong, words = 0, []
     for found, declared in pairs:
+        # Transposed and exchanged layers have a check of their own.
         if not _transposed(found.weight, declared.weight) and _in_place(
             found.weight, declared.weight
         ):
+            # The first place is named, and the rest are counted.
             places = np.argwhere(found.weight != declared.weight)
             wrong += len(places)
             words += (
@@ -132,6 +139,7 @@ def _in_place(weight: NDArray[np.float64], declared: NDArray[np.float64]) -> boo
 
 
 def _bias(pairs: LayerPairs) -> Answer:
+    # Sorted, so that exchanged neurons do not count twice.
     wrong = {
         declared.name: declared.bias.size
         if found.bias.shape != declared.bias.shape
@@ -255,12 +263,14 @@ def check_module(
     """
     from ..modules.read import from_module
 
+    # Wrong names are refused before the module is run.
     names_skipped(skip, MAP_CHECKS, "check_module")
     if not isinstance(network, Network):
         raise RefsimError(
             "check_module: needs the network that is declared, such as refsim.bridge.load(...), "
             f"but {type(network).__name__} was given."
         )
+    # The module is measured, not read: what arrives at its neurons counts.
     found = from_module(module, network.dt, input_shape, layout).layers
     if len(found) != len(network.layers):
         raise RefsimError(

@@ -23,7 +23,7 @@ from ..core.whole_files import whole
 from ..gradients.bias import expected_surrogate
 from ..gradients.escape import EscapeNetwork
 from ..gradients.expectation import MOST, expected_gradient, expected_loss, slope_along
-from ..gradients.given_spikes import certain, play
+from ..gradients.given_spikes import choose_at_threshold, play
 from ..gradients.losses import SpikeLoss
 from .result import span
 
@@ -61,8 +61,7 @@ class Landscape:
         lines = [
             (
                 f"landscape along {self.along}, {len(self.offsets)} points; at {self.at:g} the "
-                "loss "
-                f"is {self.height:.6g}"
+                f"loss is {self.height:.6g}"
             ),
             "",
         ]
@@ -290,11 +289,11 @@ def module_landscape(
 
 def certain_loss(network: EscapeNetwork, inputs: object, loss: SpikeLoss) -> float:
     """Return the loss of the network without noise, the mean over samples."""
-    samples = network.heard(inputs)
+    samples = network.checked_inputs(inputs)
     return float(
         np.mean(
             [
-                loss.value(play(network, sample, 1, certain).output, number)[0]
+                loss.value(play(network, sample, 1, choose_at_threshold).output, number)[0]
                 for number, sample in enumerate(samples)
             ]
         )

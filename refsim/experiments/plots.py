@@ -112,7 +112,7 @@ def draw(result: Result) -> Drawing:
     return finished(_DRAW[result.kind](result))
 
 
-def scaled(column: Column) -> tuple[Any, str]:
+def readable_numbers(column: Column) -> tuple[Any, str]:
     """Return numbers in a readable unit, and the unit."""
     factor, symbol = scale(column.values, column.unit)
     return column.values * factor, symbol
@@ -136,8 +136,8 @@ def _trace(result: Result) -> Any:
         1.0 + 0.75 * sum(heights), len(heights), sharex=True, squeeze=False, height_ratios=heights
     )
     rows = list(axes[:, 0])
-    time, symbol = scaled(table["time"])
-    given, unit = scaled(table["input"])
+    time, symbol = readable_numbers(table["time"])
+    given, unit = readable_numbers(table["input"])
     rows[0].step(time, given, where="pre", color="0.35", linewidth=1)
     rows[0].set_ylabel(axis("input", unit, low=True), fontsize=8)
     factor, unit = scale(table[membrane].values, table[membrane].unit)
@@ -170,7 +170,7 @@ def _trace(result: Result) -> Any:
     )
     rows[1].set_ylabel(axis(membrane, unit))
     for index, (row, name) in enumerate(zip(rows[2:], others, strict=True)):
-        values, unit = scaled(table[name])
+        values, unit = readable_numbers(table[name])
         row.plot(time, values, **curve(index + 1, marker=""))
         row.set_ylabel(axis(name, unit, low=True), fontsize=8)
     rows[-1].set_xlabel(axis("time", symbol))
@@ -182,8 +182,8 @@ def _fi(result: Result) -> Any:
     """Draw rate over input, a curve for each value of the parameter."""
     table = result.main
     figure, axes = new_figure(3.6)
-    current, symbol = scaled(table["current"])
-    rate, unit = scaled(table["rate"])
+    current, symbol = readable_numbers(table["current"])
+    rate, unit = readable_numbers(table["rate"])
     swept = [name for name in table if name not in ("current", "rate", "onset_rate", "spikes")]
     if not swept:
         axes.plot(current, rate, **curve(0, label="between first and last spike"))
@@ -214,9 +214,9 @@ def _psp(result: Result) -> Any:
         if name != "time" and (column.values.any() or name == _membrane(result))
     ]
     figure, axes = new_figure(1.2 + 2.0 * len(names), len(names), sharex=True, squeeze=False)
-    time, symbol = scaled(result.main["time"])
+    time, symbol = readable_numbers(result.main["time"])
     for index, (row, name) in enumerate(zip(axes[:, 0], names, strict=True)):
-        values, unit = scaled(result.main[name])
+        values, unit = readable_numbers(result.main[name])
         row.plot(time, values, **curve(index, marker=""))
         row.axhline(0, color="0.6", linewidth=0.6)
         row.set_ylabel(axis(name, unit))
@@ -239,8 +239,8 @@ def _psp(result: Result) -> Any:
 def _threshold(result: Result) -> Any:
     """Draw strength over duration, with rheobase and chronaxie."""
     figure, axes = new_figure(3.6)
-    duration, symbol = scaled(result.main["duration"])
-    strength, unit = scaled(result.main["strength"])
+    duration, symbol = readable_numbers(result.main["duration"])
+    strength, unit = readable_numbers(result.main["strength"])
     axes.loglog(duration, strength, **curve(0, label="threshold strength"))
     factor, (rheobase, chronaxie) = (
         scale(result.main["strength"].values, result.main["strength"].unit)[0],
@@ -276,9 +276,11 @@ def _resets(result: Result) -> Any:
     name, table = result.model.membrane, result.main
     kinds = [column.removeprefix("spike_") for column in table if column.startswith("spike_")]
     figure, axes = new_figure(5.0, len(kinds), sharex=True, squeeze=False)
-    time, symbol = scaled(table["time"])
+    time, symbol = readable_numbers(table["time"])
     for index, (row, kind) in enumerate(zip(axes[:, 0], kinds, strict=True)):
-        values, unit = scaled(_before_runaway(table[f"{name}_{kind}"], table[f"{name}_hard"]))
+        values, unit = readable_numbers(
+            _before_runaway(table[f"{name}_{kind}"], table[f"{name}_hard"])
+        )
         row.plot(time, values, **curve(index, markersize=2.5))
         fired = time[table[f"spike_{kind}"].values > 0]
         # Also above what runs away.
@@ -321,10 +323,10 @@ def _dt(result: Result) -> Any:
     Spikes are on the left, the membrane on the right.
     """
     figure, axes = new_figure(3.4, 1, ncols=2, squeeze=False)
-    sub_step, symbol = scaled(result.main["sub_step"])
+    sub_step, symbol = readable_numbers(result.main["sub_step"])
     panels = (("spike", "shift of a spike"), ("membrane", "change of the membrane"))
     for index, (row, (name, what)) in enumerate(zip(axes[0], panels, strict=True)):
-        values, unit = scaled(result.main[f"{name}_change"])
+        values, unit = readable_numbers(result.main[f"{name}_change"])
         shown = np.isfinite(values) & (values > 0)
         if shown.any():
             row.loglog(sub_step[shown], values[shown], **curve(index))
@@ -354,14 +356,14 @@ def _sweep(result: Result) -> Any:
     figure, axes = new_figure(0.6 + 2.7 * len(measures), len(measures), squeeze=False)
     names = list(result.main)[: _swept(result)]
     for index, (row, name) in enumerate(zip(axes[:, 0], measures, strict=True)):
-        values, unit = scaled(result.main[name])
-        x, symbol = scaled(result.main[names[0]])
+        values, unit = readable_numbers(result.main[name])
+        x, symbol = readable_numbers(result.main[names[0]])
         row.set_xlabel(axis(names[0], symbol))
         if len(names) == 1:
             row.plot(x, values, **curve(index))
             row.set_ylabel(axis(name, unit))
             continue
-        y, y_symbol = scaled(result.main[names[1]])
+        y, y_symbol = readable_numbers(result.main[names[1]])
         shape = (len(np.unique(x)), len(np.unique(y)))
         # Cividis is even in grey.
         mesh = row.pcolormesh(

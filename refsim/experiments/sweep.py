@@ -292,7 +292,7 @@ def sweep(
             "values."
         )
     grid = np.array(list(itertools.product(*axes)))
-    level = _level(model, current, names, setting, n_steps)
+    level = _constant_input(model, current, names, setting, n_steps)
     inputs = grid[:, names.index(INPUT)] if INPUT in names else np.full(len(grid), level)
     columns = {
         name: Column(grid[:, index], _unit(model, name), _meaning(model, name))
@@ -327,7 +327,7 @@ def _meaning(model: NeuronModel, name: str) -> str:
     return "constant input" if name == INPUT else model.parameter(name).meaning
 
 
-def _level(
+def _constant_input(
     model: NeuronModel,
     current: float | str | None,
     names: list[str],

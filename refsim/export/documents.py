@@ -10,13 +10,13 @@ import re
 from ..cards.neuron import NeuronModel
 from ..cards.questions import neuron
 from .formula import latex_text, latex_unit, markdown_text, markdown_unit
-from .system import Block, Line, sections, system
+from .system import Equation, EquationBlock, sections, system
 from .system import TableRow as Row
 
 _WIDEST = 75  # signs that a reader sees, of some 90 that a column of 16 cm holds
 
 
-def broken(line: Line) -> list[str]:
+def broken(line: Equation) -> list[str]:
     """Return the rows of an aligned equation, ``left &= right``, continued after ``&``."""
     rows, row, seen = [], f"{line.left} &{line.sign}", width(line.left)
     for term in line.right:
@@ -66,7 +66,7 @@ def to_latex(model: NeuronModel) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _latex_block(block: Block) -> str:
+def _latex_block(block: EquationBlock) -> str:
     rows = [row for line in block.lines for row in broken(line)]
     body = " \\\\\n".join(f"  {row}" for row in rows)
     return "\n".join(
@@ -134,7 +134,7 @@ def to_markdown(model: NeuronModel) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_block(block: Block) -> str:
+def _markdown_block(block: EquationBlock) -> str:
     rows = [row for line in block.lines for row in broken(line)]
     body = " \\\\\n".join(rows)
     return "\n".join(

@@ -168,7 +168,7 @@ _BRIAN2 = frozenset(
 )
 
 
-def scaled(value: float, unit: str) -> tuple[str, str]:
+def with_prefix(value: float, unit: str) -> tuple[str, str]:
     """Return a number and a symbol, such as ``("281", "pF")``, that give a value to the last bit.
 
     A plain number has no symbol.
@@ -189,7 +189,7 @@ def brian2_quantity(value: float, unit: str) -> str:
     """Write a quantity as Brian2's user does; read back, it is the same number."""
     if unit == "1":
         return repr(float(value))
-    digits, symbol = scaled(value, unit)
+    digits, symbol = with_prefix(value, unit)
     return (
         f"{digits}*{symbol}"
         if symbol in _BRIAN2 and float(digits) * _factor(symbol, unit) == value

@@ -436,7 +436,7 @@ def _constants(model: NeuronModel) -> str:
     ]
     lines = ["# Parameters", *_commented(rows)] if rows else []
     made = [
-        (name, _made(model, name), each.meaning)
+        (name, _derived_text(model, name), each.meaning)
         for name, each in model.derived.items()
         if name in wanted
     ]
@@ -445,7 +445,7 @@ def _constants(model: NeuronModel) -> str:
     )
 
 
-def _made(model: NeuronModel, name: str) -> str:
+def _derived_text(model: NeuronModel, name: str) -> str:
     """Return what computes a derived constant.
 
     It computes with plain numbers where the card's text has not the dimension that the card gives.
@@ -501,9 +501,8 @@ def _monitors(model: NeuronModel) -> str:
     names = ", ".join(f'"{name}"' for name in states)
     lines = [
         (
-            f'states = StateMonitor(neurons, [{names}], record=True, when="end")  # after '
-            "threshold "
-            "and reset"
+            f'states = StateMonitor(neurons, [{names}], record=True, when="end")  '
+            "# after threshold and reset"
         )
     ]
     lines += ["spikes = SpikeMonitor(neurons)"] if _fires(model) else []

@@ -62,26 +62,26 @@ def adjoint(found: EventDriven, dloss_dt: ArrayLike) -> Gradient:
 
 
 def _through(
-    neuron: ExactNeuron, weight: Floats, heard: EventTrain, fired: EventTrain, error: Floats
+    neuron: ExactNeuron, weight: Floats, received: EventTrain, fired: EventTrain, error: Floats
 ) -> tuple[Floats, Floats]:
     """Go back through one layer: from dL/dt of its spikes to dL/dw and dL/dt of its input spikes.
 
     Of a spike and an arrival at the same time the spike is the earlier, so that on the way back the
     arrival comes first.
     """
-    times = np.concatenate([heard.times, fired.times])
-    is_fired = np.arange(len(times)) >= len(heard)
+    times = np.concatenate([received.times, fired.times])
+    is_fired = np.arange(len(times)) >= len(received)
     lv, li = np.zeros(len(weight)), np.zeros(len(weight))
-    by_weight, by_time = np.zeros_like(weight), np.zeros(len(heard))
+    by_weight, by_time = np.zeros_like(weight), np.zeros(len(received))
     now = times.max(initial=0.0)
     for event in np.lexsort((is_fired, -times)):
         lv, li, now = *_back(neuron, lv, li, now - times[event]), times[event]
         if is_fired[event]:
-            k = event - len(heard)
+            k = event - len(received)
             n = fired.neurons[k]
             lv[n] += (neuron.v_th * lv[n] + error[k]) / (neuron.tau_m * fired.slopes[k])
         else:
-            sender = heard.neurons[event]
+            sender = received.neurons[event]
             by_weight[:, sender] -= neuron.tau_syn * li
             by_time[event] = weight[:, sender] @ (lv - li)
     return by_weight, by_time
@@ -186,24 +186,24 @@ def sensitivities(found: EventDriven) -> Sensitivities:
     return Sensitivities(found, tuple(rows[1:]))
 
 
-def _layer_rows(found: EventDriven, layer: int, heard_rows: Floats, offset: int) -> Floats:
+def _layer_rows(found: EventDriven, layer: int, received_rows: Floats, offset: int) -> Floats:
     """Return the derivatives of one layer's spike times, from those of its input spikes."""
-    neuron, weight, heard, fired = (
+    neuron, weight, received, fired = (
         found.neurons[layer],
         found.weights[layer],
         found.before(layer),
         found.layers[layer],
     )
-    rows = np.zeros((len(fired), heard_rows.shape[1]))
+    rows = np.zeros((len(fired), received_rows.shape[1]))
     n_pre = weight.shape[1]
     for k, (time, n) in enumerate(zip(fired.times, fired.neurons, strict=True)):
-        past = np.flatnonzero(heard.times < time)
-        senders, ago = heard.neurons[past], time - heard.times[past]
+        past = np.flatnonzero(received.times < time)
+        senders, ago = received.neurons[past], time - received.times[past]
         moved = rows[k]
         moved[offset + n * n_pre : offset + (n + 1) * n_pre] += np.bincount(
             senders, neuron.response(ago), n_pre
         )
-        moved -= (weight[n, senders] * neuron.response_slope(ago)) @ heard_rows[past]
+        moved -= (weight[n, senders] * neuron.response_slope(ago)) @ received_rows[past]
         own = np.flatnonzero(fired.neurons[:k] == n)
         moved -= (
             neuron.v_th

@@ -20,7 +20,7 @@ import numpy as np
 from ..core.arrays import Floats
 from .escape import EscapeLayer, EscapeNetwork, sigmoid_escape
 from .expectation import MOST, check_loss_fits, draws, expected_gradient, patterns
-from .given_spikes import Gradient, Runs, added, gathered
+from .given_spikes import Gradient, Runs, added, summed_over_runs
 from .losses import SpikeLoss, count_cross_entropy, linear_loss
 
 Derivative = Callable[[Floats], Floats]
@@ -78,7 +78,7 @@ def expected_surrogate(
     n_draws : int, optional
         So many drawn runs of each sample in place of all patterns; for large networks.
     """
-    samples = network.heard(inputs)
+    samples = network.checked_inputs(inputs)
     check_loss_fits(network, samples, loss)
     found = []
     for number, sample in enumerate(samples):
@@ -88,7 +88,7 @@ def expected_surrogate(
             else _equally(network, sample, number, n_draws, seed)
         ):
             found.append(
-                gathered(
+                summed_over_runs(
                     network,
                     back_propagated(runs, loss.slope(runs.output, number), surrogate, detach_reset),
                     weights / len(samples),
@@ -109,11 +109,11 @@ def back_propagated(
 ) -> list[tuple[Floats, Floats, Floats]]:
     """Go back through the steps of each run; slope (n_runs, n_classes, n_steps) is dL/ds.
 
-    Returns what `gathered` takes.
+    Returns what `summed_over_runs` takes.
     """
     above, parts = slope.transpose(2, 0, 1), []
-    for layer, x, heard in zip(
-        runs.network.layers[::-1], runs.distance[::-1], runs.heard[::-1], strict=True
+    for layer, x, received in zip(
+        runs.network.layers[::-1], runs.distance[::-1], runs.received[::-1], strict=True
     ):
         derivative = (surrogate or layer.escape.slope)(x)
         passed = 0.0 if detach_reset else layer.reset
@@ -122,7 +122,7 @@ def back_propagated(
         for step in reversed(range(len(x))):
             delta[step] = (above[step] - passed * carried) * derivative[step] + carried
             carried = layer.decay * delta[step]
-        parts.append((delta, heard, np.ones((len(x), 1, 1))))
+        parts.append((delta, received, np.ones((len(x), 1, 1))))
         above = delta @ layer.weight
     return parts[::-1]
 

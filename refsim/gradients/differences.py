@@ -7,7 +7,7 @@ import numpy as np
 from ..core.arrays import Floats
 from ..core.errors import RefsimError
 from ..core.spikes import EventTrain
-from .event_driven import EventDriven, Gradient, again
+from .event_driven import EventDriven, Gradient, rerun
 from .losses import TimedLoss
 
 # Central differences of order four: offset in steps, and its share.
@@ -91,11 +91,11 @@ def _weights_moved(
     for sign in (1, -1):
         moved = found.weights[index].copy()
         moved.flat[place] += sign * step
-        yield again(found, weights=(*found.weights[:index], moved, *found.weights[index + 1 :]))
+        yield rerun(found, weights=(*found.weights[:index], moved, *found.weights[index + 1 :]))
 
 
 def _times_moved(found: EventDriven, event: int, step: float) -> Iterator[EventDriven]:
     for sign in (1, -1):
         moved: Floats = found.inputs.times.copy()
         moved[event] += sign * step
-        yield again(found, times=moved)
+        yield rerun(found, times=moved)

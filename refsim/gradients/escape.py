@@ -196,7 +196,7 @@ class EscapeNetwork:
         ]
         return EscapeNetwork.of(layers)
 
-    def heard(self, inputs: object) -> Floats:
+    def checked_inputs(self, inputs: object) -> Floats:
         """Check inputs, spikes or currents, and return them as (n_samples, n_steps, n_inputs).
 
         One sample may be given as (n_steps, n_inputs).

@@ -277,7 +277,7 @@ def event_driven(
     )
 
 
-def again(
+def rerun(
     found: EventDriven, *, weights: tuple[Floats, ...] | None = None, times: Floats | None = None
 ) -> EventDriven:
     """Run a network once more, with other weights or other times of the input spikes.
@@ -322,14 +322,14 @@ class _LayerRun:
     found: list[tuple[Floats, Ints, Floats]] = field(default_factory=list)
     count: int = 0
 
-    def over(self, heard: EventTrain) -> EventTrain:
+    def over(self, received: EventTrain) -> EventTrain:
         """Run through all arrivals to the end and return the layer's spikes."""
         v, i = np.zeros(len(self.weight)), np.zeros(len(self.weight))
-        moments, which = np.unique(heard.times, return_inverse=True)
+        moments, which = np.unique(received.times, return_inverse=True)
         order = np.argsort(which, kind="stable")
         groups = (
             np.split(
-                heard.neurons[order], np.searchsorted(which[order], np.arange(1, len(moments)))
+                received.neurons[order], np.searchsorted(which[order], np.arange(1, len(moments)))
             )
             if len(moments)
             else []

@@ -19,12 +19,12 @@ from .given_spikes import (
     Gradient,
     Runs,
     added,
-    drawn,
-    gathered,
+    choose_by_chance,
+    choose_given,
     play,
     probability,
-    replayed,
     score_parts,
+    summed_over_runs,
 )
 from .losses import SpikeLoss
 
@@ -75,14 +75,14 @@ def expected_gradient(
     the expected loss of a network with escape noise. Spikes held, the membrane is linear in the
     weights, so that d log P / dw needs no back-propagation.
     """
-    samples = network.heard(inputs)
+    samples = network.checked_inputs(inputs)
     check_loss_fits(network, samples, loss)
     losses, gradients = [], []
     for number, sample in enumerate(samples):
         for weights, runs in patterns(network, sample, most):
             paid = weights * loss.value(runs.output, number)
             losses.append(paid.sum())
-            gradients.append(gathered(network, score_parts(runs), paid / len(samples)))
+            gradients.append(summed_over_runs(network, score_parts(runs), paid / len(samples)))
     return Expected(
         float(np.sum(losses)) / len(samples),
         added(gradients),
@@ -94,7 +94,7 @@ def expected_loss(
     network: EscapeNetwork, inputs: object, loss: SpikeLoss, *, most: int = MOST
 ) -> float:
     """Compute E[L] exactly, the mean over samples; see `expected_gradient`."""
-    samples = network.heard(inputs)
+    samples = network.checked_inputs(inputs)
     check_loss_fits(network, samples, loss)
     paid = [
         (weights * loss.value(runs.output, number)).sum()
@@ -154,7 +154,7 @@ def patterns(
             part.reshape(len(numbers), n_steps, size).transpose(1, 0, 2)
             for part, size in zip(np.split(fired, ends[:-1], axis=1), sizes, strict=True)
         ]
-        runs = play(network, sample, len(numbers), replayed(spikes))
+        runs = play(network, sample, len(numbers), choose_given(spikes))
         yield probability(runs), runs
 
 
@@ -212,7 +212,7 @@ def score_function(
     Williams 1992, Machine Learning 8 (REINFORCE); the baseline that leaves one out: Kool, van Hoof
     and Welling 2019.
     """
-    samples = network.heard(inputs)
+    samples = network.checked_inputs(inputs)
     check_loss_fits(network, samples, loss)
     if n_draws < 100:
         raise RefsimError(
@@ -247,7 +247,7 @@ def draws(
     generator = np.random.default_rng([seed, number])
     for portion in range(n_portions):
         size = n_draws * (portion + 1) // n_portions - n_draws * portion // n_portions
-        yield play(network, sample, size, drawn(network, generator))
+        yield play(network, sample, size, choose_by_chance(network, generator))
 
 
 def _of_sample(
@@ -259,7 +259,7 @@ def _of_sample(
         values = loss.value(runs.output, number)
         weights = above_baseline(values)
         parts = score_parts(runs)
-        firsts.append(gathered(network, parts, weights))
+        firsts.append(summed_over_runs(network, parts, weights))
         seconds.append(_squares(network, parts, weights))
         paid.append(values)
     first, second, losses = added(firsts), added(seconds), np.concatenate(paid)

@@ -31,7 +31,7 @@ class Runs:
     """
 
     network: EscapeNetwork
-    heard: list[Floats]
+    received: list[Floats]
     distance: list[Floats]
     spikes: list[Floats]
 
@@ -50,7 +50,7 @@ def play(network: EscapeNetwork, sample: Floats, n_runs: int, choose: Choose) ->
     below = np.broadcast_to(sample[:, None, :], (len(sample), n_runs, sample.shape[1]))
     for index, layer in enumerate(network.layers):
         distance, spikes = _layer(layer, below, lambda step, x, index=index: choose(index, step, x))  # type: ignore[misc]
-        runs.heard.append(below)
+        runs.received.append(below)
         runs.distance.append(distance)
         runs.spikes.append(spikes)
         below = spikes
@@ -71,19 +71,19 @@ def _layer(
     return distance, spikes
 
 
-def replayed(spikes: Sequence[Floats]) -> Choose:
+def choose_given(spikes: Sequence[Floats]) -> Choose:
     """Take spikes as they are given, a list of (n_steps, n_runs, n_post)."""
     return lambda layer, step, distance: spikes[layer][step]
 
 
-def drawn(network: EscapeNetwork, generator: np.random.Generator) -> Choose:
+def choose_by_chance(network: EscapeNetwork, generator: np.random.Generator) -> Choose:
     """Draw each spike with its chance."""
     return lambda layer, step, distance: (
         generator.random(distance.shape) < network.layers[layer].escape.chance(distance)
     ).astype(np.float64)
 
 
-def certain(layer: int, step: int, distance: Floats) -> Floats:
+def choose_at_threshold(layer: int, step: int, distance: Floats) -> Floats:
     """Fire at or above threshold: the network without noise."""
     return (distance >= 0).astype(np.float64)
 
@@ -121,20 +121,20 @@ def scores(runs: Runs) -> list[Floats]:
     return found
 
 
-def traces(layer: EscapeLayer, heard: Floats) -> Floats:
+def traces(layer: EscapeLayer, received: Floats) -> Floats:
     """Return du/dW with the spikes fixed: the filtered input (n_steps, n_runs, n_pre).
 
     The reset takes nothing away from it, for the spikes that cause it are fixed too.
     """
-    found = np.empty(heard.shape)
-    kept = np.zeros(heard.shape[1:])
-    for step in range(len(heard)):
-        kept = layer.decay * kept + heard[step]
+    found = np.empty(received.shape)
+    kept = np.zeros(received.shape[1:])
+    for step in range(len(received)):
+        kept = layer.decay * kept + received[step]
         found[step] = kept
     return found
 
 
-def gathered(
+def summed_over_runs(
     network: EscapeNetwork, by_layer: Sequence[tuple[Floats, Floats, Floats]], weights: Floats
 ) -> Gradient:
     """Sum (at the neuron) x (at the synapse), weighted by run.
@@ -162,11 +162,13 @@ def gathered(
 
 
 def score_parts(runs: Runs) -> list[tuple[Floats, Floats, Floats]]:
-    """Return for each layer what `gathered` makes the derivative of log P of."""
-    alone = np.ones((runs.heard[0].shape[0], 1, 1))
+    """Return for each layer what `summed_over_runs` makes the derivative of log P of."""
+    alone = np.ones((runs.received[0].shape[0], 1, 1))
     return [
-        (score, traces(layer, heard), traces(layer, alone))
-        for layer, heard, score in zip(runs.network.layers, runs.heard, scores(runs), strict=True)
+        (score, traces(layer, received), traces(layer, alone))
+        for layer, received, score in zip(
+            runs.network.layers, runs.received, scores(runs), strict=True
+        )
     ]
 
 

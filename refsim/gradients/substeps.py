@@ -68,7 +68,7 @@ class BrianGradient:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class DifferenceCase:
     """One network's weights, its input spikes, and the loss of its output.
 
     The weights are one (n_post, n_pre) a layer.
@@ -125,13 +125,13 @@ def brian_differences(
     """
     stop_at = positive_time(stop, f"{_WHERE}: stop")
     given = input_train(times, inputs, network.n_inputs, stop_at, _WHERE)
-    case = Case(tuple(layer.weight for layer in network.layers), given, loss)
+    case = DifferenceCase(tuple(layer.weight for layer in network.layers), given, loss)
     return differences_of(network, [case], stop_at, dt=dt, size=size, target=target)[0]
 
 
 def differences_of(
     network: Network,
-    cases: Sequence[Case],
+    cases: Sequence[DifferenceCase],
     stop: float,
     *,
     dt: Sequence[float | str],
@@ -155,10 +155,10 @@ def differences_of(
         )
     quick = fastest(network)
     moved = [_moved(case, size, size * quick) for case in cases]
-    runs = [run_copies(_copies(network, moved, stop), step, target) for step in steps]
+    runs = [run_copies(_perturbed_copies(network, moved, stop), step, target) for step in steps]
     ends = np.cumsum([0, *(len(each.times) for each in moved)])
     return [
-        _judged(case, each, [_Part(run, int(ends[k])) for run in runs])
+        _judged(case, each, [_CaseRuns(run, int(ends[k])) for run in runs])
         for k, (case, each) in enumerate(zip(cases, moved, strict=True))
     ]
 
@@ -177,7 +177,7 @@ class _Moved:
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
+class _CaseRuns:
     """The copies of one case in a run, from the first on."""
 
     run: Fired
@@ -187,7 +187,7 @@ class _Part:
         return [row[self.first + copy] for row in self.run.layers]
 
 
-def _moved(case: Case, size: float, time_step: float) -> _Moved:
+def _moved(case: DifferenceCase, size: float, time_step: float) -> _Moved:
     steps = [np.full(weight.size, size * (np.abs(weight).max() or 1.0)) for weight in case.weights]
     by = np.concatenate([*steps, np.full(len(case.given), time_step)])
     flat = np.concatenate([*(weight.ravel() for weight in case.weights), case.given.times])
@@ -201,7 +201,7 @@ def _moved(case: Case, size: float, time_step: float) -> _Moved:
     return _Moved(shaped, times, np.tile(case.given.neurons, (len(copies), 1)), by)
 
 
-def _copies(network: Network, moved: Sequence[_Moved], stop: float) -> Copies:
+def _perturbed_copies(network: Network, moved: Sequence[_Moved], stop: float) -> Copies:
     weights = tuple(
         np.concatenate(rows) for rows in zip(*(each.weights for each in moved), strict=True)
     )
@@ -213,7 +213,7 @@ def _copies(network: Network, moved: Sequence[_Moved], stop: float) -> Copies:
     return Copies(network, weights, np.repeat(np.arange(len(events)), events), inputs, times, stop)
 
 
-def _judged(case: Case, moved: _Moved, parts: Sequence[_Part]) -> BrianGradient:
+def _judged(case: DifferenceCase, moved: _Moved, parts: Sequence[_CaseRuns]) -> BrianGradient:
     number = len(moved.times)
     doubt = next((reason for part in parts if (reason := _doubt(part, number))), "")
     rougher, gradient = (_gradient(case, moved, part) for part in parts)
@@ -242,7 +242,7 @@ def _judged(case: Case, moved: _Moved, parts: Sequence[_Part]) -> BrianGradient:
     return BrianGradient(gradient, tuple(parts[-1].trains(0)), apart, doubt)
 
 
-def _doubt(part: _Part, number: int) -> str:
+def _doubt(part: _CaseRuns, number: int) -> str:
     """Return why the copies of a run are not those of one smooth function."""
     itself = part.trains(0)
     if not all(same_spikes(itself, part.trains(copy)) for copy in range(number)):
@@ -259,7 +259,9 @@ def _doubt(part: _Part, number: int) -> str:
     return ""
 
 
-def _gradient(case: Case, moved: _Moved, part: _Part, shares: Sequence[float] = SHARES) -> Gradient:
+def _gradient(
+    case: DifferenceCase, moved: _Moved, part: _CaseRuns, shares: Sequence[float] = SHARES
+) -> Gradient:
     number = len(moved.times)
     itself = part.trains(0)
     values = np.array(
@@ -301,7 +303,7 @@ def _value(loss: Callable[[EventTrain], TimedLoss], output: EventTrain) -> float
     return found.value
 
 
-def _moves(part: _Part, number: int) -> bool:
+def _moves(part: _CaseRuns, number: int) -> bool:
     """Return whether any output spike time differs between copies."""
     first = part.trains(0)[-1].times
     return any(not np.array_equal(first, part.trains(copy)[-1].times) for copy in range(1, number))

@@ -6,7 +6,7 @@ comes the report's text for a terminal of 80 columns; then the checks; then `Gra
 """
 
 import textwrap
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,8 @@ import numpy as np
 from ...core.claims import Claim, Verdict, judge, overall
 from ...core.errors import CrashError, RefsimError, counted, listed
 from ..bias import surrogate_rows
-from ..suite import Answer, Check, names_skipped, run_checks, verdict_rows
-from .layers import LayerGradient, worst_of
+from ..suite import DIFFERENCE_DIGITS, Answer, Check, ask_each, names_skipped, verdict_rows
+from .layers import LayerGradient, LayerPassage, worst_of
 from .loss import LOSS_LIMIT
 from .runs import BLIND, GradientRuns
 
@@ -87,15 +87,7 @@ _FINITE = _claim("finite", 0, "numbers", "one NaN in a gradient ends the trainin
 _SPIKES = _claim(
     "spikes", 0, "spikes", "gradients of two runs can be compared where the runs are one"
 )
-_LOSS = _claim(
-    "loss",
-    LOSS_LIMIT,
-    "1",
-    (
-        "central differences of order four keep nine digits of a float64 loss; three are left to "
-        "steep ones"
-    ),
-)
+_LOSS = _claim("loss", LOSS_LIMIT, "1", DIFFERENCE_DIGITS)
 
 
 def _finite(runs: GradientRuns) -> Answer | Verdict:
@@ -142,7 +134,7 @@ _AT_ONCE = ("used", "chain", "surrogate", "scale")
 
 
 def _each(
-    measure: str, limit: float | None, unit: str, because: str, of: Callable[[Any], Answer]
+    measure: str, limit: float | None, unit: str, because: str, of: Callable[[LayerPassage], Answer]
 ) -> Check:
     """Return a check of each layer alone.
 
@@ -305,8 +297,7 @@ _JUDGED: dict[str, Check] = {
         "weights",
         (
             "each parameter's gradient along a random direction is the slope by differences of "
-            "what "
-            "arrives; neurons held to their spikes"
+            "what arrives; neurons held to their spikes"
         ),
         GradientRuns.weights,
     ),
@@ -444,9 +435,14 @@ def check_gradient(
             seed=seed,
         )
         runs.check_loss()
-        verdicts = _asked(_FIRST, runs, left)
+        first, judged = (
+            [check for name, check in checks.items() if name not in left]
+            for checks in (_FIRST, _JUDGED)
+        )
+        # Gradients of other spikes, or of NaN, say nothing: then only the first checks are asked.
+        verdicts = ask_each(first, runs, runs.title)
         if all(verdict.status == "pass" for verdict in verdicts if verdict.claim is not _LOSS):
-            verdicts += _asked(_JUDGED, runs, left, verdicts)
+            verdicts += ask_each(judged, runs, runs.title, verdicts)
         try:
             bias_rows = (
                 surrogate_rows(
@@ -458,17 +454,3 @@ def check_gradient(
             return GradientReport(verdicts + bias_rows, runs.layers(), runs.rounding, runs.unjudged)
         except CrashError:  # of the module, for which a check has failed
             return GradientReport(verdicts, [], "not told, for the module raised", ())
-
-
-def _asked(
-    checks: Mapping[str, Check],
-    runs: GradientRuns,
-    left: Collection[str],
-    before: Sequence[Verdict] = (),
-) -> list[Verdict]:
-    asked = {name: check for name, check in checks.items() if name not in left}
-    return (
-        run_checks(asked, runs, who="check_gradient", run=runs.title, before=before)
-        if asked
-        else []
-    )

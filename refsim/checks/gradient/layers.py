@@ -11,8 +11,8 @@ import numpy as np
 
 from ...core.arrays import Floats
 from ...gradients.bias import Distance
+from ..suite import Answer
 
-Answer = tuple[float | None, str]
 ENLARGED = -3.0  # times what is sent back: another sign, and another size
 _FAR = 1e-6  # of the largest: what is smaller is not missed where a gradient ends
 WORDS = {
@@ -46,7 +46,7 @@ class LayerGradient:
 
 
 @dataclass(frozen=True, eq=False)
-class Through:
+class LayerPassage:
     """Gradients through one layer, those of the trial and those that the card declares.
 
     Attributes
@@ -139,8 +139,7 @@ class Through:
             far,
             (
                 f"{self.name}: {ENLARGED:g} times the gradient from above is not {ENLARGED:g} "
-                "times "
-                "the gradient below"
+                "times the gradient below"
             )
             if far > self.limit
             else "",
@@ -160,8 +159,7 @@ class Through:
             rest,
             (
                 f"{self.name}: {low:.3g} to {high:.3g} times the declared derivative, from "
-                "membrane "
-                "to membrane"
+                "membrane to membrane"
             ),
         )
 

@@ -12,9 +12,9 @@ import numpy as np
 from ...core.arrays import Floats
 from ...core.errors import RefsimError
 from ...gradients.differences import central_difference
-from .layers import Answer
+from ..suite import DIGITS, Answer
 
-LOSS_LIMIT = 1e-6
+LOSS_LIMIT = DIGITS
 # Directions; two steps, and how near their slopes must be, or a corner lies between.
 _WAYS, _STEPS, _TRUSTED = 12, (1e-4, 3e-5), 1e-7
 

@@ -23,7 +23,8 @@ from ...gradients.bias import distance
 from ...networks.drive import Drive
 from ...networks.network import Network
 from ...networks.recording import Recording
-from .layers import ENLARGED, Answer, LayerGradient, Through, apart
+from ..suite import Answer
+from .layers import ENLARGED, LayerGradient, LayerPassage, apart
 from .loss import loss_error
 
 DEFAULT = (8, 25)  # samples and steps
@@ -439,7 +440,7 @@ class GradientRuns:
         )
 
     @cached_property
-    def through(self) -> list[Through]:
+    def through(self) -> list[LayerPassage]:
         """What comes back through each layer alone."""
         n_steps = self.inputs.shape[1]
         ends = tuple(
@@ -447,7 +448,7 @@ class GradientRuns:
         )
         return [self._through(index, ends) for index in range(len(self.network.layers))]
 
-    def _through(self, index: int, ends: tuple[int, ...]) -> Through:
+    def _through(self, index: int, ends: tuple[int, ...]) -> LayerPassage:
         layer = self.network.layers[index]
         sent = np.random.default_rng(self.seed + index).standard_normal(self.trial.shapes[index])
 
@@ -479,7 +480,7 @@ class GradientRuns:
 
         last = np.zeros_like(sent)
         last[ends[-1]] = ENLARGED * sent[ends[-1]]
-        return Through(
+        return LayerPassage(
             layer.name,
             ends,
             back(self.trial, spread=False),
