@@ -91,6 +91,7 @@ def train(times: str | float | ArrayLike, weight: float | str) -> Stimulus:
     """Return spikes of one weight at given times, each in the step that begins there."""
 
     def make(model: NeuronModel, setting: Setting, n_steps: int) -> tuple[float, Drive]:
+        # A spike belongs to the step that begins at its time.
         steps = np.unique(
             np.round(span(times, "second", "train: times") / setting.step).astype(np.int64)
         )

@@ -81,14 +81,17 @@ class Landscape:
         )
         for look, (name, values) in zip(looks, self.curves.items(), strict=False):
             axes.plot(self.offsets, values, label=name, **look)
+        # A tangent is drawn to both sides of the point, over a part of the picture.
         half = _REACH * float(np.ptp(self.offsets))
         ends = np.array([self.at - half, self.at + half])
+        # Slopes that agree lie on one another, the broad one behind.
         for index, (name, slope) in enumerate(self.slopes.items()):
             style: dict[str, Any] = {
                 "color": ("0.75", ORANGE, BLACK)[index],
                 "linestyle": ("-", "--", ":")[index],
                 "linewidth": _WIDTHS[index],
             }
+            # A trained module has no exact slope; its two slopes have colours of their own.
             if "exact" not in self.slopes:
                 style = {key: CURVES[index + 1][key] for key in ("color", "linestyle")} | {
                     "linewidth": _WIDTHS[1]
@@ -102,6 +105,7 @@ class Landscape:
             )
         axes.plot([self.at], [self.height], "o", color=BLACK, markersize=6, zorder=6)
         every = np.concatenate([*self.curves.values(), [self.height]])
+        # The tangents must not decide how high the picture is.
         room = 0.12 * (float(np.ptp(every)) or 1.0)
         axes.set(
             xlabel=f"{self.along}, from the network's own weights",
@@ -205,6 +209,7 @@ def landscape(
         at or above threshold. Slopes: of the exact expected loss, of the surrogate, and the finite
         difference.
     """
+    # The line, as a direction in the parameters.
     way, name = (
         direction(network.parameters, along),
         along if isinstance(along, str) else "direction",
@@ -220,6 +225,7 @@ def landscape(
             {key: network.parameters[key] + by * values for key, values in way.items()}
         )
 
+    # The three slopes are taken at the same point.
     there = moved(at)
     exact = expected_gradient(there, inputs, loss, most=most)
     back = expected_surrogate(

@@ -65,6 +65,7 @@ class Setting:
     def steps(self, duration: object, where: str = "duration") -> int:
         """Return how many steps a duration has, at least one."""
         steps = positive_time(duration, where) / self.step
+        # A typing error in a unit would ask for more memory than there is.
         if steps > _LARGEST:
             raise RefsimError(
                 f"{where}: {duration!r} has {steps:.3g} steps of dt; {_LARGEST:,} are allowed. "
@@ -103,8 +104,11 @@ def respond(
     Recording of one layer, (n_samples, n_steps*refine, n_neurons)
     """
     values = np.asarray(current, np.float64)
+    # A current without steps is held over all of them.
     values = values[:, None] if values.ndim == 1 else values
+    # Each set of parameters is a neuron of the layer.
     n_neurons = max((len(column) for column in (parameters or {}).values()), default=1)
+    # One input with weight 1 drives them all.
     network = Network.dense(
         [(np.ones((n_neurons, 1)), None, model, dict(parameters or {}))], setting.step
     )
@@ -127,9 +131,11 @@ def trains(recording: Recording) -> list[Floats]:
     A spike is found at the end of its (sub-)step, and that is its time.
     """
     spikes = recording.spikes[0]
+    # Samples one after the other, neurons within them.
     cell = spikes.sample * spikes.n_neurons + spikes.neuron
     order = np.lexsort((spikes.step, cell))
     times = (spikes.step[order] + 1) * spikes.dt
+    # Where the spikes of each (sample, neuron) begin and end.
     edges = np.searchsorted(cell[order], np.arange(spikes.n_samples * spikes.n_neurons + 1))
     return [times[low:high] for low, high in itertools.pairwise(edges)]
 
@@ -274,15 +280,19 @@ def smallest(fires: Fires, n_cases: int) -> Floats:
     begins; four rounds of 64 narrow that to a relative width of RESOLUTION.
     """
     scout = np.tile(_SCOUT, (n_cases, 1))
+    # Decades first, to find where firing begins.
     fired = fires(scout)
     rows, first = np.arange(n_cases), fired.argmax(axis=1)
     high, low = _SCOUT[first], _SCOUT[np.maximum(first - 1, 0)]
+    # Then the gap between silence and spike, narrowed 63-fold each time.
     for _ in range(_ROUNDS):
         tries = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, _TRIES)
         hit = fires(tries)
+        # The upper end of the gap is known to fire.
         hit[:, -1] = True  # known from the round before
         at = np.maximum(hit.argmax(axis=1), 1)
         low, high = tries[rows, at - 1], tries[rows, at]
+    # Silent cases are NaN, and those that fire at the smallest strength need none.
     found: Floats = np.where(fired.any(axis=1), np.where(fired[:, 0], 0.0, high), np.nan)
     return found
 
@@ -301,6 +311,7 @@ def rheobase(model: NeuronModel, setting: Setting, n_steps: int) -> float:
         return np.array([bool(train.size) for train in times]).reshape(currents.shape)
 
     found = float(smallest(fires, 1)[0])
+    # A neuron that never fires, or always, has no rheobase.
     if not found > 0:
         never = "is a readout, which never fires" if model.discrete.readout else ""
         why = (

@@ -31,6 +31,7 @@ def _line(result: Result, name: str) -> Any:
         **curve(0, marker="", label=f"d{name}/dt"),
     )
     axes.axhline(0, color="0.5", linewidth=0.8)
+    # Fixed points lie where the slope crosses 0.
     _fixed(axes, result, [name], [factor])
     axes.set(xlabel=axis(name, symbol), ylabel=f"d{name}/dt ({symbol or '1'}/ms)")
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
@@ -41,16 +42,20 @@ def _plane(result: Result, names: list[str]) -> Any:
     flow, path = result.tables["flow"], result.tables["trajectory"]
     figure, axes = new_figure(4.6)
     scales = [scale(flow[name].values, flow[name].unit) for name in names]
+    # The table is the flattened grid of the plane.
     side = round(len(flow[names[0]].values) ** 0.5)
     x, y = (
         flow[name].values.reshape(side, side) * factor
         for name, (factor, _) in zip(names, scales, strict=True)
     )
     slopes = [flow[f"d{name}_dt"].values.reshape(side, side) for name in names]
+    # A nullcline is where one slope is 0.
     for slope, name, color, line in zip(slopes, names, (BLUE, GREEN), ("--", "-."), strict=True):
         if np.nanmin(slope) < 0 < np.nanmax(slope):
             axes.contour(x, y, slope, levels=[0], colors=color, linestyles=line, linewidths=1.6)
+        # The trajectory and its start.
         axes.plot([], [], color=color, linestyle=line, linewidth=1.6, label=f"d{name}/dt = 0")
+    # Every twelfth point has an arrow, all of one length.
     thin = (slice(None, None, 12),) * 2
     arrows = [
         slope[thin] * factor / np.ptp(values)
@@ -80,6 +85,7 @@ def _plane(result: Result, names: list[str]) -> Any:
         markersize=5,
         label="start",
     )
+    # Fixed points above all else.
     _fixed(axes, result, names, [factor for factor, _ in scales])
     axes.set(xlabel=axis(names[0], scales[0][1]), ylabel=axis(names[1], scales[1][1]))
     axes.set(xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))
@@ -91,6 +97,7 @@ def _fixed(axes: Any, result: Result, names: list[str], factors: list[float]) ->
     """Mark fixed points: filled where stable, hollow where not."""
     table = result.tables["fixed_points"]
     at = [table[name].values * factor for name, factor in zip(names, factors, strict=True)]
+    # In a plot of one state they lie on the axis.
     at = at if len(at) == 2 else [at[0], np.zeros_like(at[0])]
     stable = table["stable"].values > 0
     for mask, face, word in ((stable, ORANGE, "stable"), (~stable, "white", "unstable")):
@@ -131,6 +138,7 @@ def _trace(result: Result) -> Any:
     """Draw input, membrane with threshold and spikes, and each other state below."""
     table, membrane = result.main, _membrane(result)
     others = [name for name in result.model.state if name in table and name != membrane]
+    # The membrane gets most of the height.
     heights = [1, 3, *(1.4 for _ in others)]
     figure, axes = new_figure(
         1.0 + 0.75 * sum(heights), len(heights), sharex=True, squeeze=False, height_ratios=heights
@@ -138,9 +146,11 @@ def _trace(result: Result) -> Any:
     rows = list(axes[:, 0])
     time, symbol = readable_numbers(table["time"])
     given, unit = readable_numbers(table["input"])
+    # The input holds over its step.
     rows[0].step(time, given, where="pre", color="0.35", linewidth=1)
     rows[0].set_ylabel(axis("input", unit, low=True), fontsize=8)
     factor, unit = scale(table[membrane].values, table[membrane].unit)
+    # The membrane as it is after the step, and its threshold.
     rows[1].plot(
         time,
         table[membrane].values * factor,
@@ -156,6 +166,7 @@ def _trace(result: Result) -> Any:
         linestyle=":",
         label="threshold",
     )
+    # A spike is drawn where the threshold saw the membrane.
     fired = table["spike"].values > 0
     # what a runaway membrane overshoots in its last sub-step would press all else flat
     top = np.nanmax([table[membrane].values.max(), *table["threshold"].values])
@@ -169,6 +180,7 @@ def _trace(result: Result) -> Any:
         label="spike",
     )
     rows[1].set_ylabel(axis(membrane, unit))
+    # Each other state has a panel of its own.
     for index, (row, name) in enumerate(zip(rows[2:], others, strict=True)):
         values, unit = readable_numbers(table[name])
         row.plot(time, values, **curve(index + 1, marker=""))
@@ -185,6 +197,7 @@ def _fi(result: Result) -> Any:
     current, symbol = readable_numbers(table["current"])
     rate, unit = readable_numbers(table["rate"])
     swept = [name for name in table if name not in ("current", "rate", "onset_rate", "spikes")]
+    # One curve has two rates; several have one each.
     if not swept:
         axes.plot(current, rate, **curve(0, label="between first and last spike"))
         axes.plot(
@@ -208,6 +221,7 @@ def _fi(result: Result) -> Any:
 
 def _psp(result: Result) -> Any:
     """Draw the response of each state to one spike, where it has one."""
+    # States that do not respond are left out.
     names = [
         name
         for name, column in result.main.items()
@@ -220,6 +234,7 @@ def _psp(result: Result) -> Any:
         row.plot(time, values, **curve(index, marker=""))
         row.axhline(0, color="0.6", linewidth=0.6)
         row.set_ylabel(axis(name, unit))
+        # The peak is marked on the membrane.
         if name == _membrane(result):
             factor = scale(result.main[name].values, result.main[name].unit)[0]
             peak, at = result.facts["peak"], result.facts["time_to_peak"]
@@ -253,6 +268,7 @@ def _threshold(result: Result) -> Any:
         linewidth=1,
         label=f"rheobase {readable(rheobase.value, rheobase.unit)}",
     )
+    # The chronaxie is at twice the rheobase.
     if np.isfinite(chronaxie.value):
         at = chronaxie.value * scale(result.main["duration"].values, "second")[0]
         axes.plot(
@@ -278,6 +294,7 @@ def _resets(result: Result) -> Any:
     figure, axes = new_figure(5.0, len(kinds), sharex=True, squeeze=False)
     time, symbol = readable_numbers(table["time"])
     for index, (row, kind) in enumerate(zip(axes[:, 0], kinds, strict=True)):
+        # A membrane without reset may overflow.
         values, unit = readable_numbers(
             _before_runaway(table[f"{name}_{kind}"], table[f"{name}_hard"])
         )
@@ -308,6 +325,7 @@ def _before_runaway(column: Column, hard: Column) -> Column:
     """
     if np.isfinite(column.values).all():
         return column
+    # From the first point that is too far away on, nothing is shown.
     far = np.abs(column.values - hard.values[0]) > 100 * float(np.ptp(hard.values) or 1)
     return replace(
         column,
@@ -327,12 +345,14 @@ def _dt(result: Result) -> Any:
     panels = (("spike", "shift of a spike"), ("membrane", "change of the membrane"))
     for index, (row, (name, what)) in enumerate(zip(axes[0], panels, strict=True)):
         values, unit = readable_numbers(result.main[f"{name}_change"])
+        # Logarithms need positive numbers.
         shown = np.isfinite(values) & (values > 0)
         if shown.any():
             row.loglog(sub_step[shown], values[shown], **curve(index))
         else:
             row.set(xscale="log", yticks=[])
             row.text(0.5, 0.5, "no change", transform=row.transAxes, ha="center")
+        # The fitted order stands above the panel.
         fact = result.facts[f"{name}_order"].value
         found = (
             f"order {fact:.2f}"
@@ -359,10 +379,12 @@ def _sweep(result: Result) -> Any:
         values, unit = readable_numbers(result.main[name])
         x, symbol = readable_numbers(result.main[names[0]])
         row.set_xlabel(axis(names[0], symbol))
+        # Over one number a curve.
         if len(names) == 1:
             row.plot(x, values, **curve(index))
             row.set_ylabel(axis(name, unit))
             continue
+        # Over two numbers a map.
         y, y_symbol = readable_numbers(result.main[names[1]])
         shape = (len(np.unique(x)), len(np.unique(y)))
         # Cividis is even in grey.

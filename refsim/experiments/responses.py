@@ -53,10 +53,12 @@ class Ode:
         """Read the equations of a card."""
         slopes: dict[str, ast.expr] = {}
         named: dict[str, ast.expr] = {}
+        # An equation is either a slope, dv/dt, or a subexpression.
         for left, right, _unit in equation_lines(model):
             where = f"card '{model.name}': [continuous] equations, {left}"
             state = left[1:].removesuffix("/dt") if left.endswith("/dt") else ""
             (slopes if state else named)[state or left] = parse_expression(right, where)
+        # What [discrete] modulate names, the threshold of the ODE may read too.
         named |= {statement.target: statement.tree for statement in model.discrete.modulate}
         return cls(model, slopes, named)
 
@@ -71,6 +73,7 @@ class Ode:
             **split_input(self.model, current),
             STEP: step,
         }
+        # A subexpression is computed once all names that it reads are known.
         waiting = dict(self.named)
         while waiting:
             ready = [name for name, tree in waiting.items() if _known(tree, values)]
@@ -126,8 +129,10 @@ def trace(
     """
     setting = chosen(model, setting)
     n_steps = setting.steps(duration)
+    # An input above threshold, so that there is something to see.
     if stimulus is None:
         stimulus = constant(1.5 * rheobase(model, setting, n_steps))
+    # One run, and everything that it records.
     run = record_states(model, stimulus, setting, n_steps)
     (times,) = trains(run)
     columns = columns_of(run)
@@ -167,6 +172,7 @@ def columns_of(run: Recording) -> Mapping[str, Column]:
     model, traces = run.network.layers[0].model, run.traces[0]
     states = {name: traces[name][0, :, 0] for name in model.state if name in traces}
     unit = model.state[model.membrane_in(fine=model.membrane not in states)].unit
+    # The input in the card's unit, repeated for each sub-step.
     weight = float(run.network.layers[0].weight[0, 0])
     given = np.repeat([frame[0, 0] * weight for frame in run.drive.frames()], run.refine)
     return {
@@ -237,10 +243,13 @@ def psp(
     """
     setting = fine(model, setting)
     n_steps, unit = _BEFORE + setting.steps(duration), model.input_unit
+    # By default half of what makes the neuron fire.
     chosen = (
         _half_critical(model, setting, n_steps) if weight is None else to_si(weight, unit, "weight")
     )
+    # Two neurons at once: one gets the spike, the other none.
     run = _run(model, np.array([chosen, 0.0]), setting, n_steps, tuple(model.solved))
+    # A spike of the neuron would hide the response.
     if len(run.spikes[0]):
         raise RefsimError(
             f"psp: the neuron '{model.name}' fires at a weight of {readable(chosen, unit)}; give "
@@ -249,6 +258,7 @@ def psp(
     # an impulse jumps at the end of its step, a pulse begins with it
     time = times_of(run) - (_BEFORE + (1 if model.input_kind == "impulse" else 0)) * setting.step
     columns = {"time": Column(time, "second", "from the arrival of the spike")}
+    # The response is the difference of the two.
     for name, state in model.solved.items():
         trace = run.traces[0][name][0]
         columns[name] = Column(
@@ -295,7 +305,9 @@ def _half_critical(model: NeuronModel, setting: Setting, n_steps: int) -> float:
 
 def _shape(time: Floats, response: Floats, unit: str) -> dict[str, Fact]:
     """Return peak, time to peak, width at half height and area of a response."""
+    # The largest deflection, of either sign.
     at = int(np.argmax(np.abs(response)))
+    # The two outermost points at half height.
     above = time[np.abs(response) >= 0.5 * abs(response[at])]
     sub_step = float(time[1] - time[0])
     area = float(response.sum() * sub_step)
@@ -342,15 +354,18 @@ def resets(
     """
     setting = chosen(model, setting, "grid")
     n_steps = setting.steps(duration)
+    # Noise that passes the threshold by different amounts.
     if stimulus is None:
         level = rheobase(model, setting, n_steps)
         stimulus = noise(2 * level, level, seed=1)
     name, unit = model.membrane, model.state[model.membrane].unit
     columns: dict[str, Column] = {}
     facts: dict[str, Fact] = {}
+    # The same input for each reset.
     for kind in RESETS:
         run = record_states(with_reset(model, kind), stimulus, setting, n_steps)
         (times,) = trains(run)
+        # The time is the same in all runs.
         if not columns:
             columns["time"] = Column(
                 (np.arange(run.spikes[0].n_steps) + 1) * run.spikes[0].dt,
@@ -392,10 +407,13 @@ def with_reset(model: NeuronModel, kind: str) -> NeuronModel:
             f"card '{model.name}': the variants are made from the threshold and reset of its "
             "ODE, and it has none."
         )
+    # The card's own reset says what a spike does to other states.
     membrane, own = model.membrane, _statements(model.continuous.reset)
+    # The new text of the membrane, for the ODE and for the step.
     ode, step = _texts(model, next((row for row in own if row.target == membrane), None), kind)
     others = [f"{row.target} = {row.text}" for row in own if row.target != membrane]
     kept = tuple(row for row in model.discrete.reset if row.target != membrane)
+    # A card that sets no membrane is reset to its start.
     state = model.state[membrane]
     start = {
         f"{membrane}_start": Parameter(
@@ -421,11 +439,13 @@ def _texts(model: NeuronModel, own: Statement | None, kind: str) -> tuple[str, s
     base = f"({own.text})" if own is not None and not soft_card else f"{membrane}_start"
     if kind == "none":
         return membrane, membrane
+    # In the step z is 1 at a spike and 0 elsewhere.
     if kind == "hard":
         return base, f"{membrane}*(1 - z) + {base}*z"
     if soft_card:
         assert own is not None
         return own.text, f"{membrane}*(1 - z) + ({own.text})*z"
+    # A soft reset takes the distance from there to the threshold.
     taken = f"(({ast.unparse(tests_of(ode_part(model).threshold)[0][2])}) - {base})"
     return f"{membrane} - {taken}", f"{membrane} - z*{taken}"
 

@@ -90,6 +90,7 @@ def scale(values: ArrayLike, unit: str) -> tuple[float, str]:
         return 1.0, "" if unit == "1" else unit
     finite = np.abs(np.asarray(values, float))
     largest = max((float(value) for value in finite.ravel() if math.isfinite(value)), default=0.0)
+    # The prefix that leaves one to three digits before the point.
     power = 3 * math.floor(math.log10(largest) / 3 + 1e-9) if largest > 0 else 0
     power = min(max(power, -15), 9)
     if unit == "hertz":
@@ -178,6 +179,7 @@ class Result:
             f"  {name:<16} {readable(fact.value, fact.unit):<14} {fact.meaning}"[:_WIDTH].rstrip()
             for name, fact in self.facts.items()
         ]
+        # The settings, cut where a terminal ends.
         head = (
             f"{self.kind} of {self.model.name}, "
             f"{', '.join(f'{key} {value}' for key, value in self.settings.items())}"
@@ -192,6 +194,7 @@ class Result:
 
     def _rows(self) -> list[str]:
         wide = {name: max(13, len(name) + 2) for name in self.main}
+        # As many columns as a terminal is wide.
         fitting = itertools.accumulate(wide.values())
         shown = {
             name: column
@@ -204,6 +207,7 @@ class Result:
             "".join(f"{scales[name][1]:>{wide[name]}}" for name in shown),
         ]
         length = len(next(iter(shown.values())).values)
+        # As many rows as a terminal is high, spread over all.
         rows = (
             range(length)
             if length <= _ROWS
@@ -216,6 +220,7 @@ class Result:
             )
             for row in rows
         ]
+        # What is left out is said, and how to get it.
         if length > _ROWS or len(shown) < len(self.main):
             lines.append(
                 f"  {len(rows)} of {length} rows, {len(shown)} of {len(self.main)} columns; "
@@ -230,6 +235,7 @@ class Result:
         """
         target, written = Path(path), []
         for index, (name, table) in enumerate(self.tables.items()):
+            # The first table has the name that was given.
             place = target if index == 0 else target.with_suffix(f".{name}{target.suffix}")
             header = ",".join(
                 column if entry.unit == "1" else f"{column}_{entry.unit}"
@@ -260,6 +266,7 @@ class Result:
             for table, columns in self.tables.items()
             for name, column in columns.items()
         }
+        # All that is needed to know what the numbers are.
         about = {
             "refsim": VERSION,
             "experiment": self.kind,

@@ -69,11 +69,13 @@ def fi(
     """
     setting = fine(model, setting)
     n_steps, unit = setting.steps(duration), model.input_unit
+    # By default from silence to three times the rheobase.
     levels = (
         np.linspace(0, 3, 41) * rheobase(model, setting, n_steps)
         if currents is None
         else np.unique(span(currents, unit, "currents"))
     )
+    # Each value of the parameter is a neuron, each current a sample.
     name, values = _values(model, over)
     run = respond(
         model, levels, setting, n_steps=n_steps, parameters={name: values} if name else None
@@ -83,6 +85,7 @@ def fi(
     if name:
         parameter = model.parameter(name)
         columns[name] = Column(np.tile(values, len(levels)), parameter.unit, parameter.meaning)
+    # Two rates: of all intervals, and of the first one.
     columns |= {
         "rate": Column(
             np.array([steady_rate(train) for train in times]),
@@ -96,6 +99,7 @@ def fi(
             np.array([len(train) for train in times]), "1", "spikes within the duration"
         ),
     }
+    # The onset of each curve.
     facts = {
         f"onset{index or ''}": _onset(columns, name, value, unit, model)
         for index, value in enumerate(values)
@@ -164,6 +168,7 @@ def threshold(
         else span(durations, "second", "durations")
     )
     setting.steps(float(max(given.max(), setting.step)), "durations")  # refuses what is too long
+    # Durations are whole steps of dt.
     steps = np.unique(np.rint(given / setting.step).astype(int))
     if steps[0] < 1:
         raise RefsimError(
@@ -171,6 +176,7 @@ def threshold(
             f"{readable(setting.step, 'second')}; give a smaller --dt for shorter ones."
         )
     n_steps, unit = int(steps[-1]) + setting.steps(after, "after"), model.input_unit
+    # A rectangle of current for each duration.
     on = (np.arange(n_steps) < steps[:, None]).astype(np.float64)
 
     def fires(strengths: Floats) -> NDArray[np.bool_]:
@@ -182,6 +188,7 @@ def threshold(
             ]
         ).reshape(strengths.shape)
 
+    # All durations are searched at once.
     strengths = smallest(fires, len(steps))
     if np.isnan(strengths).all():
         raise RefsimError(
@@ -194,6 +201,7 @@ def threshold(
         "strength": Column(strengths, unit, "smallest current that makes the neuron fire"),
         "charge": _charge(strengths, steps, setting.step, unit),
     }
+    # The longest duration stands for an endless one.
     rheobase = float(strengths[-1])
     facts = {
         "rheobase": Fact(rheobase, unit, f"strength at {readable(float(seconds[-1]), 'second')}"),
@@ -265,6 +273,7 @@ def sweep(
     setting = chosen(model, setting)
     for given in over:
         pair(given, "sweep")
+    # What is swept, and what is measured.
     n_steps, names = setting.steps(duration), [name for name, _ in over]
     if len(over) not in (1, 2) or len(set(names)) != len(names):
         raise RefsimError(
@@ -278,6 +287,7 @@ def sweep(
         raise RefsimError(
             f"sweep: workers must be a whole number of 1 or more, but is {workers!r}."
         )
+    # Values of a parameter keep the bounds of its card.
     given_axes = [
         span(values, model.input_unit, name)
         if name == INPUT
@@ -286,13 +296,16 @@ def sweep(
     ]
     # Rising, each once: a map has a place for nothing else.
     axes = [np.unique(values) for values in given_axes]
+    # So many runs would take hours.
     if (size := math.prod(map(len, axes))) > _MOST:
         raise RefsimError(
             f"sweep: {size:,} combinations are more than one sweep runs, {_MOST:,}; give fewer "
             "values."
         )
+    # Every combination, the last number changing fastest.
     grid = np.array(list(itertools.product(*axes)))
     level = _constant_input(model, current, names, setting, n_steps)
+    # The input is swept, or the same in all runs.
     inputs = grid[:, names.index(INPUT)] if INPUT in names else np.full(len(grid), level)
     columns = {
         name: Column(grid[:, index], _unit(model, name), _meaning(model, name))
@@ -300,6 +313,7 @@ def sweep(
     }
     parameters = {name: grid[:, index] for index, name in enumerate(names) if name != INPUT}
     found = _measure_all(model, inputs, parameters, setting, n_steps, asked, workers)
+    # A measure of the membrane has the membrane's unit.
     for index, (name, entry) in enumerate(asked.items()):
         unit = model.state[model.membrane].unit if entry.unit == "membrane" else entry.unit
         columns[name] = Column(found[:, index], unit, entry.meaning)
@@ -356,7 +370,9 @@ def _measure_all(
 
     The result does not depend on how many processes share them.
     """
+    # Another process pays only where it has much to do.
     cores = workers or min(os.cpu_count() or 1, max(1, len(inputs) // _PAYS))
+    # A chunk is bounded by the memory of its traces.
     size = max(1, min(-(-len(inputs) // cores), _CHUNK // (n_steps * setting.refine)))
     parts = [
         np.arange(first, min(first + size, len(inputs))) for first in range(0, len(inputs), size)
@@ -372,6 +388,7 @@ def _measure_all(
         )
         for part in parts
     ]
+    # A process of its own would only cost its start.
     if cores == 1 or len(jobs) == 1:
         return np.concatenate([_measure_part(job) for job in jobs])
     with (
@@ -387,7 +404,9 @@ def _measure_part(
     """Run some combinations, one neuron each, and measure them: (n_combinations, n_measures)."""
     model, inputs, parameters, setting, n_steps, names = job
     asked = [measure(name) for name in names]
+    # A trace is kept only where a measure reads it.
     record = ("after_reset",) if any(entry.needs_membrane for entry in asked) else ()
+    # Each combination is a neuron with its own weight and parameters.
     network = Network.dense([(inputs[:, None], None, model, parameters)], setting.step)
     run = setting.engine.run(network, Drive.constant(1.0, n_steps, setting.step), record)
     membranes = run.traces[0]["after_reset"][0].T if record else np.empty((len(inputs), 0))

@@ -19,6 +19,7 @@ _WIDEST = 75  # signs that a reader sees, of some 90 that a column of 16 cm hold
 def broken(line: Equation) -> list[str]:
     """Return the rows of an aligned equation, ``left &= right``, continued after ``&``."""
     rows, row, seen = [], f"{line.left} &{line.sign}", width(line.left)
+    # A term that would pass the margin begins a new row.
     for term in line.right:
         if seen + width(term) > _WIDEST and seen > width(line.left):
             rows.append(row)
@@ -32,6 +33,7 @@ def width(text: str) -> int:
 
     A command counts as one sign, and all parts of a fraction count.
     """
+    # Commands that print nothing, then those that print a sign, then braces.
     text = re.sub(
         r"\\(left|right|mathrm|operatorname|mathbf|mathcal|quad|,|;)(?![A-Za-z])", "", text
     )
@@ -56,6 +58,7 @@ def to_latex(model: NeuronModel) -> str:
         f"% {model.name}: {' '.join(model.title.split())}. Written by refsim; needs amsmath "
         "and booktabs."
     )
+    # Equations first, then what the symbols mean, then the sources.
     parts = [
         head,
         rf"\paragraph{{{latex_text(model.title)}}}",
@@ -87,6 +90,7 @@ def _latex_table(model: NeuronModel) -> str:
         r"\toprule",
         r"Symbol & Value & Unit & Meaning \\",
     ]
+    # States, parameters and derived constants, each under a heading.
     for heading, rows in sections(model):
         lines += [r"\midrule", rf"\multicolumn{{4}}{{@{{}}l}}{{\emph{{{heading}}}}} \\"]
         lines += [

@@ -78,10 +78,12 @@ def symbol(name: str, primes: int = 0) -> str:
     """
     if name in _TIMES:
         return _TIMES[name]
+    # Names of drawn numbers have a letter of their own.
     if name.partition("_")[0] == "uniform":  # chance
         name, letter = name.replace("uniform", "U"), r"\mathcal{U}"
     else:
         letter = ""
+    # What stands behind an underscore, or as digits at the end, is a subscript.
     base, *below = [part for part in name.split("_") if part]
     if match := re.fullmatch(r"([A-Za-z]+?)(\d+)", base):
         base, below = match[1], [match[2], *below]
@@ -175,6 +177,7 @@ def with_prefix(value: float, unit: str) -> tuple[str, str]:
     """
     if unit not in SYMBOLS or not math.isfinite(value):
         return number(value), "" if unit == "1" else unit
+    # The prefix that leaves one to three digits before the point.
     power = 3 * math.floor(math.log10(abs(value)) / 3 + 1e-9) if value else 0
     power = min(max(power, -12 if unit != "hertz" else 0), 6)  # nobody writes mHz
     return _digits(value, 10.0**power), _PREFIXES[power] + SYMBOLS[unit]
@@ -244,6 +247,7 @@ def formula(tree: ast.expr, name: Name = symbol) -> str:
     name : function
         Gives the symbol of a name.
     """
+    # Comparisons are joined by a word.
     if tests := comparisons(tree):
         return r" \;\mathrm{and}\; ".join(
             rf"{formula(left, name)} {_RELATION[sign]} {formula(right, name)}"
@@ -269,6 +273,7 @@ def _write(tree: ast.expr, name: Name) -> tuple[str, int]:
         return _number(float(tree.value)), _ATOM  # type: ignore[arg-type]
     if isinstance(tree, ast.Name):
         return name(tree.id), _ATOM
+    # A sign binds as loosely as a sum.
     if isinstance(tree, ast.UnaryOp):
         sign = "-" if isinstance(tree.op, ast.USub) else ""
         return sign + _bracketed(tree.operand, name, _PRODUCT), _SUM
@@ -282,6 +287,7 @@ def _write(tree: ast.expr, name: Name) -> tuple[str, int]:
 def _operation(tree: ast.BinOp, name: Name) -> tuple[str, int]:
     if isinstance(tree.op, ast.Add | ast.Sub):
         return " ".join(terms(tree, name)), _SUM
+    # A minus of the first factor stands before the whole product.
     if (bare := _without_sign(tree)) is not None:
         return f"-{_bracketed(bare, name, _PRODUCT)}", _SUM
     if isinstance(tree.op, ast.Div):
@@ -289,6 +295,7 @@ def _operation(tree: ast.BinOp, name: Name) -> tuple[str, int]:
     if isinstance(tree.op, ast.Pow):
         return f"{_bracketed(tree.left, name, _ATOM)}^{{{formula(tree.right, name)}}}", _POWER
     left, right = _bracketed(tree.left, name, _PRODUCT), _bracketed(tree.right, name, _PRODUCT)
+    # Two numbers need a dot between them.
     between = r" \cdot " if right[0].isdigit() else r"\,"
     return f"{left}{between}{right}", _PRODUCT
 
@@ -330,6 +337,7 @@ def _call(function: str, arguments: list[ast.expr], name: Name) -> tuple[str, in
 
 
 def _number(value: float) -> str:
+    # Numbers that have a name are written with it.
     for factor, text in ((2 * math.pi, r"2 \pi"), (math.pi, r"\pi"), (math.e, r"\mathrm{e}")):
         if value == factor:
             return text

@@ -54,6 +54,7 @@ def _dimension(tree: ast.expr, units: Mapping[str, str]) -> Dimension | None:
         return tuple(map(float, dimension(units[tree.id])))
     if isinstance(tree, ast.UnaryOp):
         return _dimension(tree.operand, units)
+    # A function keeps the dimension of its argument, or takes plain numbers.
     if isinstance(tree, ast.Call):
         assert isinstance(tree.func, ast.Name)
         first = _dimension(tree.args[0], units)
@@ -62,11 +63,13 @@ def _dimension(tree: ast.expr, units: Mapping[str, str]) -> Dimension | None:
         same = all(_dimension(argument, units) == first for argument in tree.args)
         return first if same and (first == _NONE or tree.func.id in _KEEP) else None
     assert isinstance(tree, ast.BinOp)
+    # Where one side mixes dimensions, so does the whole.
     left, right = _dimension(tree.left, units), _dimension(tree.right, units)
     if left is None or right is None:
         return None
     if isinstance(tree.op, ast.Add | ast.Sub):
         return left if left == right else None
+    # Only a written number may be the power of a quantity.
     if isinstance(tree.op, ast.Pow):
         power = tree.right.value if isinstance(tree.right, ast.Constant) else None
         return (
@@ -76,6 +79,7 @@ def _dimension(tree: ast.expr, units: Mapping[str, str]) -> Dimension | None:
             if isinstance(power, int | float)
             else None
         )
+    # Products add the powers of the base units, quotients subtract them.
     sign = 1 if isinstance(tree.op, ast.Mult) else -1
     return tuple(a + sign * b for a, b in zip(left, right, strict=True))
 
@@ -131,6 +135,7 @@ def usual_input(model: NeuronModel, step: float) -> Input:
     pulses; a neuron that fires by itself gets none.
     """
     every = _EVERY if "resonant" in model.traits else 0
+    # A readout never fires, so any input shows it.
     if model.discrete.readout:
         return Input(1.0, every)
     shape = np.array(Input(1.0, every).values(STEPS))
@@ -141,10 +146,13 @@ def usual_input(model: NeuronModel, step: float) -> Input:
             if model.continuous is None
             else _in_the_ode(model, shape, step)
         )
+    # Nothing makes it fire: an input of 1 is as good as any.
     if not counts.any():
         return Input(1.0, every)
+    # It fires by itself.
     if counts[0] and not model.draws:
         return Input(0.0)
+    # The lowest level with a few spikes, and the lowest with one.
     few, first = (
         _LEVELS[int(np.argmax(counts >= wanted))] for wanted in (min(_SPIKES, int(counts.max())), 1)
     )
@@ -163,15 +171,18 @@ def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
     """Count the spikes of the ODE, a level: forward Euler, without refractory periods."""
     part, dt = ode_part(model), step / _REFINE
     odes = read_odes(part.equations, f"card '{model.name}'")
+    # What threshold and reset read, computed at each Euler step.
     named = {
         **odes.subexpressions,
         **{statement.target: statement.tree for statement in model.discrete.modulate},
     }
     reset = parse_statements(part.reset, "reset") if part.reset else ()
+    # A refractory condition keeps the neuron from firing again.
     crossing = tests_of(part.refractory) if part.refractory not in model.constant_units else ()
     read = set(named) & set(
         re.findall(r"[A-Za-z_]\w*", part.threshold + part.refractory + part.reset)
     )
+    # All levels at once, each a neuron.
     known: dict[str, Any] = {**model.constants(step), STEP: step, "dt": dt}
     known |= {name: np.full(len(_LEVELS), state.start) for name, state in model.solved.items()}
     chance, counts, before = (
@@ -180,6 +191,7 @@ def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
         np.zeros(len(_LEVELS), bool),
     )
     known |= {name: chance.random(len(_LEVELS)) for name in model.draws}
+    # Forward Euler, then chance, threshold and reset.
     for level in np.repeat(shape, _REFINE):
         known |= split_input(model, level * _LEVELS)
         _name(known, named)
@@ -190,6 +202,7 @@ def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
         known |= {name: chance.random(len(_LEVELS)) for name in model.draws}
         if read:
             _name(known, named)
+        # A neuron fires where the threshold holds and did not before.
         fired = _hold(known, tests_of(part.threshold)) & ~before
         counts += fired
         for statement in reset:
@@ -352,6 +365,7 @@ def to_brian2(
     step = positive_time(dt, "dt")
     if not isinstance(refine, int) or refine < 1:
         raise RefsimError(f"refine: must be a whole number of 1 or more, but is {refine!r}.")
+    # The input that was asked for, or one that shows what the neuron does.
     given = (
         Input(to_si(current, model.input_unit, "current"))
         if current is not None
@@ -360,8 +374,11 @@ def to_brian2(
     n_steps = (
         STEPS if duration is None else max(1, round(positive_time(duration, "duration") / step))
     )
+    # What plain Brian2 cannot say is refused before anything is written.
     _check(model)
+    # A declared step has no sub-steps.
     refine = refine if model.continuous is not None else 1
+    # The script from top to bottom.
     parts = [_head(model, given), _clock(model, step, refine, n_steps), _constants(model)]
     parts += [
         discrete_group(model) if model.continuous is None else continuous_group(model),
@@ -380,6 +397,7 @@ def _check(model: NeuronModel) -> None:
             "so there is no script of it. Give the card an ODE, or run it with refsim run "
             f"{model.name}."
         )
+    # Names that the script itself or Brian2 uses would be overwritten.
     states = model.stepped if model.continuous is None else model.solved
     if clash := ({*model.parameters, *model.derived, *model.state} & _TAKEN) | ({*states} & _HAS):
         raise RefsimError(
@@ -400,6 +418,7 @@ def _head(model: NeuronModel, given: Input) -> str:
         "",
         *(line for text in model.references for line in textwrap.wrap(text, 100)),
     ]
+    # The text stands between triple quotes in the script.
     quoted = (
         "\n".join([*lines, "", *textwrap.wrap(about, 100)])
         .replace("\\", "\\\\")
@@ -414,6 +433,7 @@ def _head(model: NeuronModel, given: Input) -> str:
 def _clock(model: NeuronModel, step: float, refine: int, n_steps: int) -> str:
     """Return the lines that say how time passes; `step` where the card counts in it."""
     counts = model.continuous is None or STEP in read_names(model)
+    # Durations are counted in steps where the card counts so.
     if counts:
         seconds = brian2_quantity(step, "second")
         lines = [f"{STEP} = {seconds}  # the unit in which this card counts time"]
@@ -429,6 +449,7 @@ def _clock(model: NeuronModel, step: float, refine: int, n_steps: int) -> str:
 def _constants(model: NeuronModel) -> str:
     """Return the parameters that this part of the card reads, and what is derived from them."""
     wanted = set(read_names(model))
+    # Only what the part in the script reads.
     rows = [
         (name, brian2_quantity(each.value, each.unit), each.meaning)
         for name, each in model.parameters.items()
@@ -452,8 +473,10 @@ def _derived_text(model: NeuronModel, name: str) -> str:
     """
     each, units = model.derived[name], {**model.constant_units, STEP: "second"}
     tree = parse_expression(each.text, f"card '{model.name}': [derived] {name}")
+    # The card's text has the dimension that the card says.
     if agrees(tree, each.unit, units):
         return python_text(each.text, tree)
+    # Else it is computed over plain numbers, and the unit put behind.
     plain = in_numbers(tree, units)
     return f"({python_text(ast.unparse(plain), plain)})" + (
         "" if each.unit == "1" else f"*{each.unit}"
@@ -474,6 +497,7 @@ def _start(model: NeuronModel, given: Input, refine: int) -> str:
         )
         for name, state in states.items()
     ]
+    # The input is constant, or a pulse of one step.
     for name, share in _shares(model, given.level).items():
         level = brian2_quantity(share, model.input_unit)
         if given.every and share:
@@ -525,11 +549,13 @@ def _plot(model: NeuronModel) -> str:
             'layout="constrained")'
         )
     ]
+    # A panel for each state, in a usual unit.
     for row, (name, state) in enumerate(states.items()):
         _, unit = brian2_unit(state.unit)
         by = f"/{unit}" if unit.isidentifier() else f"/({unit})" if unit else ""
         lines.append(f"axes[{row}, 0].plot(states.t/ms, states.{name}[0]{by})")
         lines.append(f'axes[{row}, 0].set_ylabel("{name}{f" ({unit})" if unit else ""}")')
+    # Spikes are marked on the membrane.
     row = (
         list(states).index(membrane)
         if (membrane := model.membrane_in(fine=model.continuous is not None)) in states

@@ -48,6 +48,7 @@ def read_names(model: NeuronModel) -> frozenset[str]:
             wanted |= statement.names if statement.target in wanted else set()
     else:
         wanted = set(model.discrete.names)
+    # Later constants may read earlier ones, so the list is walked backwards.
     for name, derived in reversed(list(model.derived.items())):
         wanted |= names_in(parse_expression(derived.text, name)) if name in wanted else set()
     return frozenset(wanted)
@@ -59,6 +60,7 @@ def continuous_group(model: NeuronModel) -> str:
     assert part is not None
     lines = [f"{left} = {_of_text(right)} : {unit}" for left, right, unit in equation_lines(model)]
     wanted = read_names(model)
+    # What modulate names, the threshold may read.
     lines += [
         f"{each.target} = {brian2_text(each.text, each.tree)} : 1"
         for each in model.discrete.modulate
@@ -67,12 +69,14 @@ def continuous_group(model: NeuronModel) -> str:
     lines += [f"{name} : {model.input_unit}" for name in model.inputs] + [
         f"{name} : 1" for name in _drawn(model)
     ]
+    # Each statement of the reset is written for Brian2.
     reset = "; ".join(_of_statement(row) for row in part.reset.split("; ")) if part.reset else ""
     options = (
         [("threshold", _of_text(part.threshold), ""), ("reset", reset, "")]
         if part.threshold
         else []
     )
+    # A refractory period in seconds, or a condition.
     timed = part.refractory in model.constant_units
     held = (
         f"{part.refractory} + dt" if timed else _of_text(part.refractory) if part.refractory else ""
@@ -83,6 +87,7 @@ def continuous_group(model: NeuronModel) -> str:
         for key, text, comment in options
         if text or key == "reset"
     ]
+    # Numbers by chance are drawn before each step.
     draw = "; ".join(f"{name} = rand()" for name in _drawn(model))
     after = [f'neurons.run_regularly("{draw}", when="start")'] if draw else []
     return _defined(
@@ -107,6 +112,7 @@ def discrete_group(model: NeuronModel) -> str:
     ]
     lines += ["z : integer"] if step.fire else []
     code, order = [f"{name} = rand()" for name in model.draws], []
+    # The parts of the step in the order in which they run.
     for name, statements in (
         ("integrate", step.integrate),
         ("modulate", step.modulate),
@@ -115,6 +121,7 @@ def discrete_group(model: NeuronModel) -> str:
     ):
         code += [f"{each.target} = {brian2_text(each.text, each.tree)}" for each in statements]
         order += [name] if statements else []
+    # The step decides by itself; Brian2 only reads z.
     threshold = ', threshold="z > 0", reset=""' if step.fire else ""
     group = [
         f"neurons = NeuronGroup(1, equations{threshold})",
@@ -132,6 +139,7 @@ def discrete_group(model: NeuronModel) -> str:
 def _defined(lines: Sequence[str]) -> str:
     """Return Brian2's text behind the functions that it calls and Brian2 lacks or has otherwise."""
     text = re.sub(r"\bfloor\s*\(", "whole_below(", "\n".join(lines))
+    # Only functions that the text calls are defined.
     functions = [
         define for name, define in (("shr(", _SHIFT), ("whole_below(", _FLOOR)) if name in text
     ]

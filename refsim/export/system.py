@@ -51,12 +51,14 @@ def system(model: NeuronModel) -> tuple[EquationBlock, ...]:
     _check_symbols(model)
     index = step_index(model)
     blocks = [EquationBlock("Synapses", tuple(_synapses(model, index)), (_input_words(model),))]
+    # An ODE has a membrane, and perhaps a threshold.
     if model.continuous is not None:
         blocks.append(EquationBlock("Membrane", tuple(_odes(model)), tuple(_method_words(model))))
         if lines := _events(model):
             blocks.append(
                 EquationBlock("Threshold and reset", tuple(lines), tuple(_refractory_words(model)))
             )
+    # Derived constants are formulas too.
     if model.derived:
         made = [
             Equation(symbol(name), "=", tuple(terms(parse_expression(each.text, name))))
@@ -68,6 +70,7 @@ def system(model: NeuronModel) -> tuple[EquationBlock, ...]:
             else ()
         )
         blocks.append(EquationBlock("Derived constants", tuple(made), said))
+    # The declared step comes last.
     rows, words = step_equations(model, index)
     return (
         *blocks,
@@ -77,6 +80,7 @@ def system(model: NeuronModel) -> tuple[EquationBlock, ...]:
 
 def _check_symbols(model: NeuronModel) -> None:
     printed: dict[str, str] = {}
+    # Two names that print alike could not be told apart.
     for name in (*model.state, *model.parameters, *model.derived, *model.kernels):
         other = printed.setdefault(symbol(name), name)
         if other != name:
@@ -165,6 +169,7 @@ def _events(model: NeuronModel) -> list[Equation]:
         for each in model.discrete.modulate
         if _reads(part.threshold, each.target)
     ]
+    # A neuron without threshold has no events.
     if not part.threshold:
         return []
     lines = [
@@ -191,6 +196,7 @@ def _reads(text: str, name: str) -> bool:
 def _refractory_words(model: NeuronModel) -> list[str]:
     part = model.continuous
     assert part is not None
+    # The order matters only of several statements.
     said = (
         ["Statements of the reset run in order."]
         if len(parse_statements(part.reset, "reset") if part.reset else ()) > 1
@@ -228,6 +234,7 @@ def _refractory_words(model: NeuronModel) -> list[str]:
 
 def _notes(model: NeuronModel) -> list[str]:
     """Say what functions mean that not everyone writes so."""
+    # All formulas of the card.
     trees = [statement.tree for statement in model.discrete.ordered]
     trees += [
         parse_expression(right, left)
@@ -248,10 +255,12 @@ def _notes(model: NeuronModel) -> list[str]:
 def step_equations(model: NeuronModel, index: str) -> tuple[list[Equation], list[str]]:
     """Return the equations of one step, and the sentences that stand behind them."""
     step = _Step(model, index)
+    # Kernels are sums over past steps, and come first.
     for name in model.kernels:
         step.kernel(name)
     statements = list(model.discrete.ordered)
     start, made = _generated(model)
+    # What a method made of the ODE is written as the method.
     while statements:
         if made and len(model.discrete.ordered) - len(statements) == start:
             step.method(made)
@@ -260,6 +269,7 @@ def step_equations(model: NeuronModel, index: str) -> tuple[list[Equation], list
             step.statement(statements.pop(0))
     solution = SOLUTIONS[model.discrete.solution].replace("as [input] declares it", "of this kind")
     words = [rf"One step of $\Delta t$, in this order; it is {solution}."]
+    # Notes on the notation, only where it is used.
     if step.renamed:
         words.append(f"Primes mark what step ${index}$ sets on the way.")
     if model.discrete.readout:
@@ -285,6 +295,7 @@ def _generated(model: NeuronModel) -> tuple[int, tuple[Statement, ...]]:
     odes = read_odes(model.continuous.equations, "equations")
     if odes.held:
         return -1, ()
+    # The statements that the method makes of this ODE.
     made = generated_step(
         odes, model.discrete.solution, model.inputs, kind=model.input_kind, where="equations"
     )
@@ -292,6 +303,7 @@ def _generated(model: NeuronModel) -> tuple[int, tuple[Statement, ...]]:
         [(each.target, each.text) for each in model.discrete.integrate],
         [(each.target, each.text) for each in made],
     )
+    # The step may have other statements around them.
     starts = [start for start in range(len(texts)) if texts[start : start + len(wanted)] == wanted]
     return (starts[0], made) if starts else (-1, ())
 
@@ -317,6 +329,7 @@ class _Step:
 
         The last one where the step has not set it yet.
         """
+        # A helper that only keeps a value is that value.
         if name in self.alias:
             return self.alias[name]
         varies = {*self.model.inputs, *self.model.kernels, *self.model.draws}
@@ -324,8 +337,10 @@ class _Step:
             return f"{symbol(name)}[{self.index}]"
         if name not in self.total:
             return symbol(name)
+        # Not yet set in this step, so it is the last step's.
         if not self.done[name]:
             return f"{symbol(name)}[{self.index}-1]"
+        # Set more than once: all but the last time have primes.
         primes = self.done[name] if self.done[name] < self.total[name] else 0
         self.renamed |= primes > 0
         return f"{symbol(name, primes)}[{self.index}]"
@@ -340,6 +355,7 @@ class _Step:
         if isinstance(tree, ast.Name) and target not in self.model.state:
             self.alias[target] = self.name(tree.id)
             return
+        # A comparison is 1 or 0.
         right = (
             (rf"\mathbf{{1}}\left({formula(tree, self.name)}\right)",)
             if comparisons(tree)
@@ -355,6 +371,7 @@ class _Step:
     def kernel(self, name: str) -> None:
         """Add a sum over past steps and the kernel in it."""
         kernel, own = self.model.kernels[name], self.model.kernels[name].of == "z"
+        # A kernel of spikes begins one step ago.
         first = 1 if own else 0
         past = rf"{_kernel(name)}\,{symbol(kernel.of)}[{self.index}-k]"
         whole = (rf"\sum_{{k={first}}}^{{K-1}} {past}",)

@@ -49,6 +49,7 @@ def adjoint(found: EventDriven, dloss_dt: ArrayLike) -> Gradient:
     """
     error = checked_errors(found, dloss_dt)
     gradients: list[Floats] = []
+    # What a layer hands down is the error of the layer below.
     for layer in reversed(range(len(found.layers))):
         by_weight, error = _through(
             found.neurons[layer],
@@ -74,13 +75,16 @@ def _through(
     lv, li = np.zeros(len(weight)), np.zeros(len(weight))
     by_weight, by_time = np.zeros_like(weight), np.zeros(len(received))
     now = times.max(initial=0.0)
+    # Events of both kinds, the latest first.
     for event in np.lexsort((is_fired, -times)):
         lv, li, now = *_back(neuron, lv, li, now - times[event]), times[event]
         if is_fired[event]:
             k = event - len(received)
             n = fired.neurons[k]
+            # At a spike the adjoint of the membrane jumps.
             lv[n] += (neuron.v_th * lv[n] + error[k]) / (neuron.tau_m * fired.slopes[k])
         else:
+            # At an arrival the adjoints say what a weight and a time are worth.
             sender = received.neurons[event]
             by_weight[:, sender] -= neuron.tau_syn * li
             by_time[event] = weight[:, sender] @ (lv - li)
@@ -110,6 +114,7 @@ def checked_errors(found: EventDriven, dloss_dt: ArrayLike) -> Floats:
             f"dloss_dt: needs one number for each of the {len(found.output)} spikes of the last "
             f"layer, but has shape {error.shape}."
         )
+    # Where the slope is 0 the implicit function theorem fails.
     for index, train in enumerate(found.layers):
         flat = np.flatnonzero(~(train.slopes > 0))
         if flat.size:
@@ -178,6 +183,7 @@ def sensitivities(found: EventDriven) -> Sensitivities:
     checked_errors(found, np.zeros(len(found.output)))
     n_weights = sum(weight.size for weight in found.weights)
     n_inputs = len(found.inputs)
+    # Input times move with themselves alone, and with no weight.
     rows = [np.concatenate([np.zeros((n_inputs, n_weights)), np.eye(n_inputs)], axis=1)]
     offset = 0
     for layer, weight in enumerate(found.weights):
@@ -197,13 +203,17 @@ def _layer_rows(found: EventDriven, layer: int, received_rows: Floats, offset: i
     rows = np.zeros((len(fired), received_rows.shape[1]))
     n_pre = weight.shape[1]
     for k, (time, n) in enumerate(zip(fired.times, fired.neurons, strict=True)):
+        # Only what arrived before the spike has moved it.
         past = np.flatnonzero(received.times < time)
         senders, ago = received.neurons[past], time - received.times[past]
         moved = rows[k]
+        # Directly through the neuron's own weights.
         moved[offset + n * n_pre : offset + (n + 1) * n_pre] += np.bincount(
             senders, neuron.response(ago), n_pre
         )
+        # Through the times of what arrived.
         moved -= (weight[n, senders] * neuron.response_slope(ago)) @ received_rows[past]
+        # Through the neuron's earlier spikes, which took v_th from the membrane.
         own = np.flatnonzero(fired.neurons[:k] == n)
         moved -= (
             neuron.v_th
@@ -211,5 +221,6 @@ def _layer_rows(found: EventDriven, layer: int, received_rows: Floats, offset: i
             * np.exp(-(time - fired.times[own]) / neuron.tau_m)
             @ rows[own]
         )
+        # The threshold stays where it is: dt = -dV/V'.
         moved /= -fired.slopes[k]
     return rows

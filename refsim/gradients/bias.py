@@ -44,6 +44,7 @@ class Distance:
 
 def distance(found: Floats, true: Floats) -> Distance:
     """Compare two gradients of one shape; NaN where one of them is 0."""
+    # A length of 0 makes both figures NaN, without a warning.
     size, its = float(np.linalg.norm(true)), float(np.linalg.norm(found))
     with np.errstate(divide="ignore", invalid="ignore"):
         return Distance(
@@ -80,6 +81,7 @@ def expected_surrogate(
     """
     samples = network.checked_inputs(inputs)
     check_loss_fits(network, samples, loss)
+    # Each run's gradient counts by the run's probability.
     found = []
     for number, sample in enumerate(samples):
         for weights, runs in (
@@ -112,10 +114,12 @@ def back_propagated(
     Returns what `summed_over_runs` takes.
     """
     above, parts = slope.transpose(2, 0, 1), []
+    # From the last layer to the first.
     for layer, x, received in zip(
         runs.network.layers[::-1], runs.distance[::-1], runs.received[::-1], strict=True
     ):
         derivative = (surrogate or layer.escape.slope)(x)
+        # A detached reset passes no gradient from step to step.
         passed = 0.0 if detach_reset else layer.reset
         # DL/du(t), and dL/dv(t) from the steps after it.
         delta, carried = np.empty(x.shape), np.zeros(x.shape[1:])
@@ -123,6 +127,7 @@ def back_propagated(
             delta[step] = (above[step] - passed * carried) * derivative[step] + carried
             carried = layer.decay * delta[step]
         parts.append((delta, received, np.ones((len(x), 1, 1))))
+        # What the layer sends back is dL/ds of the layer below.
         above = delta @ layer.weight
     return parts[::-1]
 
@@ -161,6 +166,7 @@ def case_network(number: int, seed: int = 0) -> tuple[EscapeNetwork, Floats, Spi
     case, generator = CASES[number], np.random.default_rng(seed)
     sizes = [_INPUTS, *([_HIDDEN] if case.n_layers == 2 else []), _OUTPUTS]
     reset, escape = (_V_TH if case.soft_reset else 0.0), sigmoid_escape(_SLOPE)
+    # Weights of variance 1/n_pre keep membranes near threshold in both layers.
     layers = [
         EscapeLayer(
             generator.normal(0, 1 / np.sqrt(n_pre), (n_post, n_pre)),
@@ -207,6 +213,7 @@ def five_cases(n_networks: int = N_NETWORKS) -> list[BiasRow]:
 def _rows(number: int, n_networks: int) -> Iterator[BiasRow]:
     case, made = CASES[number], [case_network(number, seed) for seed in range(n_networks)]
     truths = [expected_gradient(*one).gradient for one in made]
+    # Without a reset there is nothing to detach.
     for detached in (False, True) if case.soft_reset else (False,):
         found = [
             distances(expected_surrogate(*one, detach_reset=detached), true)
@@ -227,6 +234,7 @@ def bias_table(rows: list[BiasRow]) -> str:
     ]
     for row in rows:
         reset = "none" if not row.case.soft_reset else "detached" if row.detached else "kept"
+        # Median, smallest and largest over the twenty networks.
         relative, cosine = (
             f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
             for digits, (middle, low, high) in (

@@ -49,6 +49,7 @@ def finite_differences(
     if not size > 0:
         raise RefsimError(f"finite_differences: size must be above 0, but is {size!r}.")
     weights = tuple(np.empty_like(weight) for weight in found.weights)
+    # Each weight is moved both ways, in units of its neuron's threshold.
     for index, weight in enumerate(found.weights):
         step = size * found.neurons[index].v_th
         by_place = [
@@ -56,6 +57,7 @@ def finite_differences(
             for place in range(weight.size)
         ]
         weights[index][...] = np.reshape(by_place, weight.shape)
+    # Input times are moved in units of the synaptic time constant.
     step = size * found.neurons[0].tau_syn
     inputs = [
         _difference(found, loss, step, _times_moved(found, event, step))
@@ -71,6 +73,7 @@ def _difference(
     runs: Iterator[EventDriven],
 ) -> float:
     high, low = runs
+    # A spike too many or too few makes the loss jump.
     if any(not same_spikes(found.layers, run.layers) for run in (high, low)):
         return float("nan")
     return (loss(high.output).value - loss(low.output).value) / (2 * step)

@@ -39,6 +39,7 @@ class Escape:
     slope: Callable[[Floats], Floats]
 
     def __post_init__(self) -> None:
+        # Both functions are tried over the distances that matter.
         chance, slope = self.chance(_PROBES), self.slope(_PROBES)
         if (
             np.shape(chance) != _PROBES.shape
@@ -49,6 +50,7 @@ class Escape:
                 f"escape '{self.name}': chance and slope must return an array of the shape of x, "
                 "and chance numbers between 0 and 1."
             )
+        # A wrong derivative would make every gradient here wrong.
         central = (self.chance(_PROBES + _STEP) - self.chance(_PROBES - _STEP)) / (2 * _STEP)
         worst = int(np.abs(central - slope).argmax())
         if (
@@ -181,6 +183,7 @@ class EscapeNetwork:
 
     def having(self, parameters: Mapping[str, Floats]) -> "EscapeNetwork":
         """Return the network with other weights or biases in place of those named."""
+        # A misspelt name would leave the network as it was.
         if unknown := set(parameters) - set(self.parameters):
             raise RefsimError(
                 f"escape network: has no parameter {listed(unknown)}; it has "
@@ -213,6 +216,7 @@ class EscapeNetwork:
 
 def _checked(layer: EscapeLayer, index: int) -> EscapeLayer:
     where = f"escape network, layer {index}"
+    # Weights that a training made NaN are refused in words.
     weight = real_array(layer.weight, f"{where}: W{index}", cure=DIVERGED)
     if weight.ndim != 2 or not weight.size:
         raise RefsimError(
@@ -225,6 +229,7 @@ def _checked(layer: EscapeLayer, index: int) -> EscapeLayer:
         raise RefsimError(
             f"{where}: b{index} must be ({weight.shape[0]},), but has shape {bias.shape}."
         )
+    # A decay outside of 0 to 1 is no leak.
     if not 0 <= layer.decay <= 1 or not math.isfinite(layer.v_th) or not math.isfinite(layer.reset):
         raise RefsimError(
             f"{where}: decay must lie in 0 to 1, v_th and reset be finite, but are "
@@ -246,6 +251,7 @@ def escape_layer(network: Network, index: int, escape: Escape | None) -> EscapeL
     """
     layer = network.layers[index]
     where = f"layer {index}, card '{layer.model.name}'"
+    # A chain of layers is all that this network is.
     _only_below(layer, index, where)
     if layer.parameters:
         raise RefsimError(
@@ -254,6 +260,7 @@ def escape_layer(network: Network, index: int, escape: Escape | None) -> EscapeL
         )
     values = layer.model.constants(network.dt)
     bias = layer.bias if layer.bias.any() else None
+    # A card that fires by chance brings its own escape function.
     if _steps_like(layer, "poisson_escape"):
         own = exponential_escape(values["rate_th"] * network.dt, values["beta"])
         return EscapeLayer(layer.weight, bias, values["decay"], values["v_th"], 0.0, escape or own)
@@ -264,6 +271,7 @@ def escape_layer(network: Network, index: int, escape: Escape | None) -> EscapeL
             "function given); build others from EscapeLayer, whose step is u = decay v + W s + "
             "b, v = u - reset z."
         )
+    # A card that fires for certain needs one.
     if escape is None:
         raise RefsimError(
             f"{where}: fires for certain; say with what chance instead, such as "

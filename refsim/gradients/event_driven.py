@@ -60,10 +60,13 @@ class ExactNeuron:
         from below. At the peak V = I, hence with y = 1 - V/I and q = y*(tau_m - tau_syn)/tau_m the
         time is tau_syn*y*(-log(1 - q)/q), which is tau*y where the two time constants are one.
         """
+        # A membrane rises where current flows in and it lies below the current.
         rises = (i > 0) & (v < i)
         y = 1 - np.divide(v, i, out=np.ones_like(v), where=rises)
         q = y * (self.tau_m - self.tau_syn) / self.tau_m
+        # Beyond q = 1 there is no peak: the membrane only comes back to 0.
         rises &= q < 1
+        # A harmless number where the formula does not apply.
         q = np.where(rises, q, 0.5)
         found: Floats = np.where(
             rises,
@@ -86,6 +89,7 @@ def exact_neuron(model: NeuronModel, where: str) -> ExactNeuron:
             f'{where}: needs a neuron, refsim.load("{CARD}"), but {model!r} was given.'
         )
     card = load(CARD)
+    # Another name is allowed, other equations are not.
     if (model.continuous, model.inputs, model.input_kind, model.state, model.derived) != (
         card.continuous,
         card.inputs,
@@ -200,6 +204,7 @@ def crossings(neuron: ExactNeuron, v: Floats, i: Floats, span: Floats) -> Floats
         A time up to which the membrane rises and by which it has reached the threshold: at most
         that of its peak.
     """
+    # The root lies between now and the end of the rise, and stays bracketed.
     low, high = np.zeros_like(span), span
     d = 0.5 * span
     done = np.zeros(len(d), bool)
@@ -207,12 +212,15 @@ def crossings(neuron: ExactNeuron, v: Floats, i: Floats, span: Floats) -> Floats
     for _ in range(200):
         height, current = neuron.moved(v, i, d)
         off = height - neuron.v_th
+        # Below threshold the root is later, else earlier.
         low, high = np.where(off < 0, d, low), np.where(off < 0, high, d)
         # At the peak itself the slope is 0; then the bracket is halved.
         with np.errstate(divide="ignore", invalid="ignore"):
             new = d - off * neuron.tau_m / (current - height)
+        # A Newton step that leaves the bracket is replaced by a halving.
         inside = (new >= low) & (new <= high)
         new = np.where(inside, new, 0.5 * (low + high))
+        # A step of less than the last digit changes nothing.
         done |= np.abs(new - d) <= np.spacing(d)
         if done.all():
             return new
@@ -269,6 +277,7 @@ def event_driven(
         For shapes that do not fit, times outside the run, other neurons, and a network that fires
         beyond measure.
     """
+    # Shapes, cards and times are checked before anything is solved.
     matrices = _matrices(weights)
     neurons = _neurons(model, len(matrices))
     end = positive_time(stop, f"{_WHERE}: stop")
@@ -298,6 +307,7 @@ def _solved(
     graze: float,
 ) -> EventDriven:
     train, layers, grazes = given, [], []
+    # The spikes of one layer are the input of the next.
     for index, (neuron, weight) in enumerate(zip(neurons, weights, strict=True)):
         run = _LayerRun(index, neuron, weight, stop, graze * neuron.v_th)
         train = run.over(train)
@@ -325,6 +335,7 @@ class _LayerRun:
     def over(self, received: EventTrain) -> EventTrain:
         """Run through all arrivals to the end and return the layer's spikes."""
         v, i = np.zeros(len(self.weight)), np.zeros(len(self.weight))
+        # Arrivals at the very same time are one event.
         moments, which = np.unique(received.times, return_inverse=True)
         order = np.argsort(which, kind="stable")
         groups = (
@@ -335,10 +346,12 @@ class _LayerRun:
             else []
         )
         now = 0.0
+        # From event to event, each with the weights of all that arrive.
         for moment, senders in zip(moments, groups, strict=True):
             jump = self.weight[:, senders].sum(axis=1)
             v, i = self.advance(v, i, now, moment, jump != 0)
             i, now = i + jump, moment
+        # From the last event to the end of the run.
         self.advance(v, i, now, self.stop, None)
         return self.collected()
 
@@ -351,13 +364,16 @@ class _LayerRun:
         """
         since, v, i = np.full(len(v), now), v.copy(), i.copy()
         live = np.arange(len(v))
+        # A neuron that has fired goes on from its spike, until it fires no more.
         while live.size:
             left, rise = until - since[live], self.neuron.rise(v[live], i[live])
+            # The membrane is highest at the end of its rise, or at the next event.
             span = np.minimum(left, rise)
             height = self.neuron.moved(v[live], i[live], span)[0]
             self.note(
                 live, since[live] + span, height, (rise > 0) & (left > 0), rise <= left, arrives
             )
+            # Only then can it have reached the threshold, so none is missed.
             fires = (height >= self.neuron.v_th) & (span > 0)
             live, span = live[fires], span[fires]
             if live.size:
@@ -367,12 +383,14 @@ class _LayerRun:
                     np.minimum(since[live] + d, until),
                     i[live] * np.exp(-d / self.neuron.tau_syn),
                 )
+                # A spike takes v_th from a membrane that is at v_th.
                 v[live] = 0.0
         return self.neuron.moved(v, i, until - since)
 
     def fire(self, who: Ints, times: Floats, current: Floats) -> tuple[Floats, Floats]:
         """Keep spikes with their slopes; return their times and the currents then."""
         self.count += len(who)
+        # Weights that are far too large make a spike after a spike.
         if self.count > MOST_SPIKES:
             raise RefsimError(
                 f"{_WHERE}: layer {self.index} fires more than {counted(MOST_SPIKES, 'spike')} "
@@ -394,6 +412,7 @@ class _LayerRun:
     ) -> None:
         """Report rises that end near the threshold; an arrival of weight 0 ends none."""
         above = height - self.neuron.v_th
+        # A rise ends at its peak, or where an arrival that counts changes it.
         ends = peaks if arrives is None else peaks | arrives[who]
         near = rising & (np.abs(above) <= self.near) & (ends if arrives is not None else True)
         for k in np.flatnonzero(near):
@@ -402,6 +421,7 @@ class _LayerRun:
 
     def collected(self) -> EventTrain:
         """Return all spikes by time, then by neuron."""
+        # Without any spike there is nothing to join.
         empty = (np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
         times, who, slopes = (
             np.concatenate(column) for column in zip(empty, *self.found, strict=True)
@@ -418,6 +438,7 @@ def _matrices(weights: Sequence[ArrayLike]) -> tuple[Floats, ...]:
         )
     found = tuple(
         real_array(weight, f"{_WHERE}: weights of layer {index}", cure=DIVERGED)
+        # Each layer has as many inputs as the layer before has neurons.
         for index, weight in enumerate(weights)
     )
     for index, weight in enumerate(found):
@@ -455,6 +476,7 @@ def input_train(
         real_array(times, f"{where}: times").copy(),
         plain_array(inputs, f"{where}: inputs"),
     )
+    # Times and inputs come in pairs.
     if moments.ndim != 1 or senders.shape != moments.shape:
         raise RefsimError(
             f"{where}: times and inputs are (n_events,) both, but have shapes {moments.shape} "

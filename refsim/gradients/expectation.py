@@ -80,6 +80,7 @@ def expected_gradient(
     losses, gradients = [], []
     for number, sample in enumerate(samples):
         for weights, runs in patterns(network, sample, most):
+            # Probability times loss; with the score this is the derivative of the expectation.
             paid = weights * loss.value(runs.output, number)
             losses.append(paid.sum())
             gradients.append(summed_over_runs(network, score_parts(runs), paid / len(samples)))
@@ -119,6 +120,7 @@ def difference_quotients(
         return expected_loss(network.having({name: values}), inputs, loss, most=most)
 
     found: Gradient = {name: np.zeros(values.shape) for name, values in network.parameters.items()}
+    # One parameter after the other, without any formula of a derivative.
     for name, slopes in found.items():
         for place in np.ndindex(slopes.shape):
             slopes[place] = central_difference(partial(moved, name, place), step)
@@ -139,6 +141,7 @@ def patterns(
     """
     n_steps, sizes = len(sample), [layer.shape[0] for layer in network.layers]
     bits = _bits(network, n_steps)
+    # Refused before any work, with the way out.
     if bits > np.log2(most):
         raise RefsimError(
             f"enumeration: {counted(sum(sizes), 'neuron')} over {counted(n_steps, 'step')} can "
@@ -147,9 +150,11 @@ def patterns(
             "surrogate_bias(..., n_draws=100_000)."
         )
     ends = np.cumsum([n_steps * size for size in sizes])
+    # The binary digits of a number are the spikes of a pattern.
     for first in range(0, 2**bits, _PORTION):
         numbers = np.arange(first, min(first + _PORTION, 2**bits))
         fired = (numbers[:, None] >> np.arange(bits) & 1).astype(np.float64)
+        # The digits are dealt out to layers, steps and neurons.
         spikes = [
             part.reshape(len(numbers), n_steps, size).transpose(1, 0, 2)
             for part, size in zip(np.split(fired, ends[:-1], axis=1), sizes, strict=True)
@@ -214,6 +219,7 @@ def score_function(
     """
     samples = network.checked_inputs(inputs)
     check_loss_fits(network, samples, loss)
+    # The error of so few runs would be taken for knowledge.
     if n_draws < 100:
         raise RefsimError(
             "score_function: n_draws must be at least 100, for its standard error means little "
@@ -223,6 +229,7 @@ def score_function(
         _of_sample(network, sample, number, loss, n_draws, seed)
         for number, sample in enumerate(samples)
     ]
+    # Samples are independent, so their variances add.
     count = len(samples)
     means, variances = added([one[0] for one in sums]), added([one[1] for one in sums])
     losses = np.array([one[2] for one in sums])
@@ -239,11 +246,13 @@ def draws(
     network: EscapeNetwork, sample: Floats, number: int, n_draws: int, seed: int
 ) -> Iterator[Runs]:
     """Draw runs of a sample in portions of about equal size."""
+    # Portions are sized by the largest array that a run needs.
     widest = max(
         layer.shape[0] * layer.shape[1] + len(sample) * (sum(layer.shape) + 1)
         for layer in network.layers
     )
     n_portions = -(-n_draws // max(50, _ROOM // widest))
+    # Each sample has its own stream, so that samples do not depend on each other.
     generator = np.random.default_rng([seed, number])
     for portion in range(n_portions):
         size = n_draws * (portion + 1) // n_portions - n_draws * portion // n_portions
@@ -257,6 +266,7 @@ def _of_sample(
     firsts, seconds, paid = [], [], []
     for runs in draws(network, sample, number, n_draws, seed):
         values = loss.value(runs.output, number)
+        # Less the baseline: the mean stays, and most of the noise goes.
         weights = above_baseline(values)
         parts = score_parts(runs)
         firsts.append(summed_over_runs(network, parts, weights))
@@ -264,6 +274,7 @@ def _of_sample(
         paid.append(values)
     first, second, losses = added(firsts), added(seconds), np.concatenate(paid)
     mean = {name: total / n_draws for name, total in first.items()}
+    # The variance of a mean, from the sums of squares.
     spread = {
         name: (second[name] / n_draws - mean[name] ** 2).clip(min=0) / n_draws for name in first
     }
@@ -286,6 +297,7 @@ def _squares(
     for index, (layer, (post, pre, alone)) in enumerate(
         zip(network.layers, parts, strict=True), start=1
     ):
+        # The gradient of a single run, before it is squared.
         one_run = post.transpose(1, 2, 0) @ pre.transpose(1, 0, 2)
         found[f"W{index}"] = np.asarray(np.tensordot(weights**2, one_run**2, 1), np.float64)
         if layer.bias is not None:

@@ -47,6 +47,7 @@ def play(network: EscapeNetwork, sample: Floats, n_runs: int, choose: Choose) ->
     `choose` says who fires, and the network what that does to the membranes.
     """
     runs = Runs(network, [], [], [])
+    # All runs get the same input.
     below = np.broadcast_to(sample[:, None, :], (len(sample), n_runs, sample.shape[1]))
     for index, layer in enumerate(network.layers):
         distance, spikes = _layer(layer, below, lambda step, x, index=index: choose(index, step, x))  # type: ignore[misc]
@@ -60,8 +61,10 @@ def play(network: EscapeNetwork, sample: Floats, n_runs: int, choose: Choose) ->
 def _layer(
     layer: EscapeLayer, below: Floats, choose: Callable[[int, Floats], Floats]
 ) -> tuple[Floats, Floats]:
+    # The input of all steps at once.
     current = below @ layer.weight.T + (0.0 if layer.bias is None else layer.bias)
     distance, spikes = np.empty_like(current), np.empty_like(current)
+    # The membrane step by step, for its reset depends on the spikes.
     v = np.zeros(current.shape[1:])
     for step in range(len(current)):
         u = layer.decay * v + current[step]
@@ -95,6 +98,7 @@ def probability(runs: Runs) -> Floats:
         runs.network.layers, runs.distance, runs.spikes, strict=True
     ):
         chance = layer.escape.chance(distance)
+        # Spikes are independent, given the membranes.
         found = found * np.where(spikes > 0, chance, 1 - chance).prod((0, 2))
     return found
 
@@ -109,6 +113,7 @@ def scores(runs: Runs) -> list[Floats]:
         runs.network.layers, runs.distance, runs.spikes, strict=True
     ):
         chance, slope = layer.escape.chance(distance), layer.escape.slope(distance)
+        # The chance of what did happen, a spike or none.
         likely = np.where(spikes > 0, chance, 1 - chance)
         found.append(
             np.divide(
@@ -129,6 +134,7 @@ def traces(layer: EscapeLayer, received: Floats) -> Floats:
     found = np.empty(received.shape)
     kept = np.zeros(received.shape[1:])
     for step in range(len(received)):
+        # The membrane keeps a fraction of what arrived earlier.
         kept = layer.decay * kept + received[step]
         found[step] = kept
     return found

@@ -63,10 +63,13 @@ def first_spike_cross_entropy(
         positive_time(silent, "first_spike_cross_entropy: silent"),
     )
     _checked_label(output, label, "first_spike_cross_entropy")
+    # A silent class counts as firing at the end of the record.
     first = output.first()
     times = np.where(first < 0, end, output.first_times())
     log_p = log_softmax(-times / scale)
+    # Softmax and the label, by the first time of each class.
     by_class = (np.arange(output.n_neurons) == label) / scale - np.exp(log_p) / scale
+    # Only first spikes move the loss.
     by_time = np.zeros(len(output))
     by_time[first[first >= 0]] = by_class[first >= 0]
     return TimedLoss(float(-log_p[label]), by_time)
@@ -112,13 +115,16 @@ def spike_time_distance(
             f"{where}: times and neurons are (n_wanted,) both, but have shapes {wanted.shape} "
             f"and {who.shape}."
         )
+    # Desired spikes count with the other sign, so that equal trains give 0.
     both, signs = (
         np.concatenate([output.times, wanted]),
         np.concatenate([np.ones(len(output)), -np.ones(len(wanted))]),
     )
     owner = np.concatenate([output.neurons, who])
+    # Only spikes of one neuron interact.
     pairs = signs[:, None] * signs * (owner[:, None] == owner)
     factor, overlaps = _OVERLAPS[kernel]
+    # The integral of two kernels depends on their lag alone.
     lag = (both[:, None] - both) / scale
     overlap, slope = overlaps(np.abs(lag))
     value = factor * scale * (pairs * overlap).sum()
@@ -177,9 +183,11 @@ def soft_window_spikemax(
             f"{where}: needs stop above start and scale above 0, but has start {start:g} s, stop "
             f"{stop:g} s, scale {scale:g}."
         )
+    # Each spike counts by how far it is inside of the window.
     opens, closes = expit((output.times - start) / width), expit((stop - output.times) / width)
     counts = np.bincount(output.neurons, opens * closes, output.n_neurons)
     log_p = log_softmax(counts / scale)
+    # Softmax and the label, by the count of each class.
     by_count = (np.exp(log_p) - (np.arange(output.n_neurons) == label)) / scale
     by_time = by_count[output.neurons] * opens * closes * (closes - opens) / width
     return TimedLoss(float(-log_p[label]), by_time)
@@ -232,6 +240,7 @@ def linear_loss(coefficients: ArrayLike) -> SpikeLoss:
 
     The coefficients are (n_classes, n_steps), or (n_samples, n_classes, n_steps).
     """
+    # One matrix for all samples, or one a sample.
     held = real_array(coefficients, "linear_loss: coefficients")
     if held.ndim not in (2, 3):
         raise RefsimError(

@@ -140,6 +140,7 @@ def differences_of(
 ) -> list[BrianGradient]:
     """Do the same for many networks that differ in weights, input and loss, one run a step."""
     check_exact(network)
+    # One step alone says nothing about its own error.
     if isinstance(dt, str) or not isinstance(dt, Sequence) or len(dt) != 2:
         raise RefsimError(
             f"{_WHERE}: dt must be two steps, such as ('0.02 ms', '0.005 ms'): what one alone "
@@ -148,12 +149,14 @@ def differences_of(
     if not size > 0:
         raise RefsimError(f"{_WHERE}: size must be above 0, but is {size!r}.")
     steps = sorted((positive_time(each, f"{_WHERE}: dt") for each in dt), reverse=True)
+    # Steps that are nearly equal agree whatever their error is.
     if steps[0] < 2 * steps[1]:
         raise RefsimError(
             f"{_WHERE}: the two steps must differ by a factor of 2 or more, but are {steps[0]:g} "
             f"s and {steps[1]:g} s."
         )
     quick = fastest(network)
+    # Each case becomes its copies, and all copies run at once.
     moved = [_moved(case, size, size * quick) for case in cases]
     runs = [run_copies(_perturbed_copies(network, moved, stop), step, target) for step in steps]
     ends = np.cumsum([0, *(len(each.times) for each in moved)])
@@ -188,12 +191,15 @@ class _CaseRuns:
 
 
 def _moved(case: DifferenceCase, size: float, time_step: float) -> _Moved:
+    # A weight is moved in units of the largest of its layer.
     steps = [np.full(weight.size, size * (np.abs(weight).max() or 1.0)) for weight in case.weights]
     by = np.concatenate([*steps, np.full(len(case.given), time_step)])
     flat = np.concatenate([*(weight.ravel() for weight in case.weights), case.given.times])
+    # The first copy is the case itself; then four copies for each parameter.
     copies = np.tile(flat, (1 + len(OFFSETS) * len(flat), 1))
     place = np.repeat(np.arange(len(flat)), len(OFFSETS))
     copies[1 + np.arange(len(place)), place] += np.tile(OFFSETS, len(flat)) * by[place]
+    # The row of numbers is cut into weights and times again.
     *weights, times = np.split(copies, np.cumsum([weight.size for weight in case.weights]), axis=1)
     shaped = tuple(
         part.reshape(-1, *weight.shape) for part, weight in zip(weights, case.weights, strict=True)
@@ -215,8 +221,11 @@ def _perturbed_copies(network: Network, moved: Sequence[_Moved], stop: float) ->
 
 def _judged(case: DifferenceCase, moved: _Moved, parts: Sequence[_CaseRuns]) -> BrianGradient:
     number = len(moved.times)
+    # Any doubt about either run comes first.
     doubt = next((reason for part in parts if (reason := _doubt(part, number))), "")
+    # The larger step and the smaller one.
     rougher, gradient = (_gradient(case, moved, part) for part in parts)
+    # Then the two steps must agree.
     apart = (
         _apart(rougher, gradient, moved.by)
         if np.isfinite([*rougher.flat(), *gradient.flat()]).all()
@@ -244,6 +253,7 @@ def _judged(case: DifferenceCase, moved: _Moved, parts: Sequence[_CaseRuns]) -> 
 
 def _doubt(part: _CaseRuns, number: int) -> str:
     """Return why the copies of a run are not those of one smooth function."""
+    # The loss is smooth only while each neuron keeps its number of spikes.
     itself = part.trains(0)
     if not all(same_spikes(itself, part.trains(copy)) for copy in range(number)):
         return "a spike appears or vanishes in a perturbed copy"
@@ -264,6 +274,7 @@ def _gradient(
 ) -> Gradient:
     number = len(moved.times)
     itself = part.trains(0)
+    # The loss of every copy; NaN where spikes appear or vanish.
     values = np.array(
         [
             _value(case.loss, copy[-1]) if same_spikes(itself, copy) else np.nan
@@ -275,6 +286,7 @@ def _gradient(
             f"{_WHERE}: the loss is {values[0]:g} in every copy, although output spikes move: "
             f"{HARD_WINDOW}."
         )
+    # The shares of the formula make the difference of the four copies.
     flat = values[1:].reshape(-1, len(OFFSETS)) @ np.array(shares) / moved.by
     *weights, inputs = np.split(flat, np.cumsum([weight.size for weight in case.weights]))
     return Gradient(
@@ -329,10 +341,12 @@ def fastest(network: Network) -> float:
             **dict.fromkeys((*layer.model.inputs, *odes.slopes), 0.0),
             STEP: network.dt,
         }
+        # The Jacobian of a linear ODE, a column for each state.
         still = np.array(odes.at(scope, SCALAR_FUNCTIONS))
         columns = [
             np.array(odes.at({**scope, name: 1.0}, SCALAR_FUNCTIONS)) - still
             for name in odes.slopes
         ]
+        # The fastest rate is the largest eigenvalue.
         rates.append(np.abs(np.linalg.eigvals(np.array(columns))).max())
     return float(1 / max(rates))

@@ -26,6 +26,7 @@ _WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 def gradient_text(report: "GradientReport") -> str:
     """Return a line a layer, a line a check, the bias where it was asked for, and the verdict."""
     width = max(12, *(len(each.name) for each in report.layers)) + 2
+    # From the loss to each layer: how far off, and where most.
     lines = [
         f"{'from the loss to':<{width}}{'relative':>10}{'cosine':>10}  worst (step, sample, input)"
     ]
@@ -36,6 +37,7 @@ def gradient_text(report: "GradientReport") -> str:
             f"{sample}, {entry}): {each.found:.3g} for {each.true:.3g}"
         )
     lines.append("")
+    # The checks, then the bias, which is reported.
     judged = [verdict for verdict in report.verdicts if verdict.status != "reported"]
     lines += verdict_rows(judged)
     if bias := [verdict for verdict in report.verdicts if verdict.status == "reported"]:
@@ -47,12 +49,14 @@ def gradient_text(report: "GradientReport") -> str:
         lines.append(
             textwrap.fill(f"({bias[0].detail})", 80, initial_indent="  ", subsequent_indent="  ")
         )
+    # Parameters whose gradients say nothing, and why.
     if report.unjudged:
         why = (
             "frozen, what weights are made from, not in the card, or a gradient of 0 on these "
             "inputs, or of hardly more than rounding"
         )
         lines += ["", textwrap.fill(f"Not judged ({why}): {', '.join(report.unjudged)}.", 80)]
+    # One sentence that counts the outcomes.
     failed = [verdict.claim.measure for verdict in judged if verdict.status == "fail"]
     passed = sum(verdict.status == "pass" for verdict in judged)
     rest = {
@@ -92,6 +96,7 @@ _LOSS = _claim("loss", LOSS_LIMIT, "1", DIFFERENCE_DIGITS)
 
 def _finite(runs: GradientRuns) -> Answer | Verdict:
     value, words = runs.not_finite()
+    # Where the declared gradient overflows too, the trial is not to blame.
     if value and runs.runs_away:
         return Verdict(
             _FINITE,
@@ -105,6 +110,7 @@ def _finite(runs: GradientRuns) -> Answer | Verdict:
 
 def _spikes(runs: GradientRuns) -> Answer | Verdict:
     apart = runs.other_spikes()
+    # Rounding at a threshold explains the difference, so nothing follows from it.
     if apart.tie:
         return Verdict(
             _SPIKES,
@@ -118,6 +124,7 @@ def _spikes(runs: GradientRuns) -> Answer | Verdict:
 
 def _loss(runs: GradientRuns) -> Answer | Verdict:
     value, words = runs.loss_error()
+    # The loss could not be compared with differences.
     if value is None:
         return Verdict(
             _LOSS,
@@ -189,8 +196,10 @@ def _within_rounding(runs: GradientRuns, claim: Claim, answer: Answer) -> Verdic
     """Judge an answer; by the limit of rounding where the claim has none of its own."""
     if claim.limit is not None:
         return judge(claim, answer[0], run=runs.title, detail=answer[1])
+    # The limit depends on the run, and so does its reason.
     held = replace(claim, limit=runs.limit, because=f"{claim.because}; {runs.rounding}")
     verdict = judge(held, answer[0], run=runs.title, detail=answer[1])
+    # A limit so wide would pass anything.
     if verdict.status == "pass" and runs.limit > BLIND:
         words = (
             f"rounding alone may move these gradients by {runs.limit:.1e}: in so steep or so "
@@ -415,6 +424,7 @@ def check_gradient(
     """
     from ...modules.functions import graphs_kept
 
+    # Wrong names are refused before anything is run.
     left = names_skipped(skip, GRADIENT_CHECKS, "check_gradient")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise RefsimError(f"check_gradient: seed must be a whole number from 0, but is {seed!r}.")
@@ -434,6 +444,7 @@ def check_gradient(
             dtype=dtype,
             seed=seed,
         )
+        # A loss that raises on the declared outputs is no fault of the module.
         runs.check_loss()
         first, judged = (
             [check for name, check in checks.items() if name not in left]
@@ -444,6 +455,7 @@ def check_gradient(
         if all(verdict.status == "pass" for verdict in verdicts if verdict.claim is not _LOSS):
             verdicts += ask_each(judged, runs, runs.title, verdicts)
         try:
+            # The bias is a property of the surrogate, so it is measured on small networks.
             bias_rows = (
                 surrogate_rows(
                     runs.derivative, detach_reset=runs.detach_reset[-1], threshold=runs.threshold

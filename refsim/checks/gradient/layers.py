@@ -89,6 +89,7 @@ class LayerPassage:
 
         It is None where no gradient that could be told from 0 reaches anything.
         """
+        # The shortest lag whose declared gradient stands above rounding.
         return next(
             (
                 lag
@@ -115,6 +116,7 @@ class LayerPassage:
         The rest is how far the trial's are from that multiple, relative.
         """
         found, true = self._at(self.trial, lag), self._at(self.true, lag)
+        # Least squares; the rest is measured against the largest entry.
         factor = float(found @ true / (true @ true))
         size = np.abs(true).max() * abs(factor)
         return factor, float(np.abs(found - factor * true).max() / size) if size else 1.0
@@ -133,6 +135,7 @@ class LayerPassage:
 
     def chain(self) -> Answer:
         """Return how far what comes back is from a multiple of what was sent back."""
+        # Back-propagation is linear in what is sent back.
         once = ENLARGED * self.trial[-1]
         far = apart(self.enlarged, once)
         return (
@@ -152,6 +155,7 @@ class LayerPassage:
         if rest <= self.limit:
             return rest, ""
         found, true = self._at(self.trial, self.at_once), self._at(self.true, self.at_once)
+        # The middle nine tenths of the quotients, so that no odd entry is shown.
         low, high = (
             float(bound) for bound in np.nanpercentile(found[true != 0] / true[true != 0], (5, 95))
         )
@@ -175,6 +179,7 @@ class LayerPassage:
 
     def truncated(self) -> Answer:
         """Return by how many steps the trial's gradient ends early."""
+        # What is tiny beside the largest is not missed.
         largest = np.abs(self.true).max()
         reach = [
             max(
@@ -199,9 +204,11 @@ class LayerPassage:
         """Return whether another reading than the declared one is what the trial does."""
         if reading not in self.readings:
             return None, "does not apply to such a layer"
+        # The trial does as declared; does the other reading differ at all here?
         if self.apart() <= self.limit:
             same = apart(self.declared(reading), self.true) <= self.limit
             return (None, "makes no difference on these inputs") if same else (0.0, "")
+        # The trial does what the other reading says.
         if self.apart(reading) <= self.limit:
             return 1.0, f"{self.name}: {WORDS[reading]}"
         return None, "does not explain what comes back"
@@ -209,10 +216,12 @@ class LayerPassage:
     def memory(self) -> Answer:
         """Return by how much more or less of the membrane is handed back a step than declared."""
         assert self.at_once is not None
+        # There must be a step before, and a gradient that goes there.
         if self.at_once == self.ends[-1] or not self._at(self.true, self.at_once + 1).any():
             return None, "nothing is handed back from step to step"
         if self.apart() <= self.limit:
             return 0.0, ""
+        # One step back the factor is that of the kept membrane.
         factor, rest = self.along(self.at_once + 1)
         if rest > self.limit or abs(factor - 1) <= self.limit:
             return None, "does not explain what comes back"

@@ -33,8 +33,10 @@ def loss_error(
     """
     from ...modules.functions import loss_digits, loss_gradient, loss_value
 
+    # Differences of float32 numbers are too rough to judge by.
     if loss_digits(loss, outputs, *target) < 64:
         return None, "the loss is not computed in float64 where it is given float64"
+    # A loss that draws random numbers has no one gradient.
     first, again = (loss_value(loss, outputs, *target) for _ in range(2))
     if abs(first - again) > 0:  # NaN is for `finite` to find
         raise RefsimError(
@@ -43,20 +45,24 @@ def loss_error(
         )
     generator, worst = np.random.default_rng(seed), None
     for _ in range(_WAYS):
+        # Above the outputs, so that no class is silent.
         values = outputs + generator.uniform(0.5, 1.0, outputs.shape) * max(
             0.5, 3 / outputs.shape[-1]
         )
         along = generator.standard_normal(outputs.shape)
+        # Two steps that disagree show a corner between them.
         slope, finer = (
             central_difference(partial(_moved, loss, target, values, along), step)
             for step in _STEPS
         )
+        # A missing gradient counts as 0.
         gradient = loss_gradient(loss, values, *target)
         found, length = (
             (0.0, 0.0)
             if gradient is None
             else (float((gradient * along).sum()), float(np.linalg.norm(gradient)))
         )
+        # Relative to the gradient's length, so that a flat direction is judged too.
         size = max(length, abs(slope))
         if not abs(slope - finer) > _TRUSTED * size:  # NaN is for `finite` to find
             worst = max(worst or 0.0, abs(found - slope) / size if size else 0.0)

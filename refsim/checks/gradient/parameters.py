@@ -86,11 +86,14 @@ def parameter_slopes(
         rounds them (what arrives jumps then, and its slope is 0 wherever it does not), and those of
         a neuron that its card does not have, or that are read too coarsely.
     """
+    # Parameters are moved in a copy, and the module stays as it is.
     play = _Playback(trial, inputs, gave, deltas)
     own = dict(play.bench.module.named_parameters())
     generator, found, left = np.random.default_rng(seed), [], []
     for name, parameter in trial.module.named_parameters():
+        # A random direction is drawn for each parameter, judged or not.
         direction = generator.standard_normal(tuple(parameter.shape))
+        # Frozen parameters, and those that the copy makes from others, are left out.
         way = (
             _way_of(own[name], direction, play, by_card)
             if parameter.requires_grad and name in own
@@ -111,11 +114,14 @@ def _way_of(
     The answer is None where there is no slope to be had.
     """
     weighed, home = partial(_along, parameter, play.terms), play.home_of(parameter)
+    # Through what arrives, as weights act.
     here = weighed(direction)
     if any(here):
         return weighed, here
+    # Outside of a neuron a parameter that does nothing may be rounded to a grid.
     if home is None:
         return None if _jumps(parameter, play.terms, direction) else (weighed, here)
+    # Inside of a neuron it acts through the card's parameters.
     read = partial(_along, parameter, partial(play.read_terms, home, by_card[home]))
     try:
         here = read(direction)
@@ -133,6 +139,7 @@ class _Playback:
         self.bench = Bench(trial.module, trial.tried)
         self.bench.steps = inputs.shape[1]
         self.modules: dict[str, nn.Module] = dict(self.bench.module.named_modules())
+        # Every layer is given the spikes that the layers before it gave.
         self.given: Mapping[int, Sequence[Tensor]] = {
             INPUT: _steps(inputs.transpose(1, 0, 2)),
             **{index: _steps(each) for index, each in enumerate(gave)},
@@ -140,6 +147,7 @@ class _Playback:
         self.deltas = [torch.as_tensor(np.ascontiguousarray(delta)) for delta in deltas]
         self.n_samples, self.dt = inputs.shape[0], trial.network.dt
         self.unmoved: list[tuple[Tensor, Tensor]] = []
+        # What arrives before any change is what changes are counted from.
         self.terms()
 
     def home_of(self, parameter: Tensor) -> int | None:
@@ -159,6 +167,7 @@ class _Playback:
         A term is a parameter, as it is read now, times the gradient of the loss by it.
         """
         part, shape = self.bench.tried.parts[index], self.bench.tried.shapes[index]
+        # The layer is read anew, with its parameters as they are now.
         read = read_part(replace(part, module=self.part(part.name)), shape, self.dt)
         values: dict[str, Any] = {
             name: known.value for name, known in read.model.parameters.items()
@@ -190,6 +199,7 @@ class _Playback:
 
     def _arriving(self) -> list[tuple[Tensor, Tensor]]:
         """Return all that arrives, each with the gradient of the loss by it."""
+        # What arrives from other layers, in each step.
         rows = self.bench.answers(self.given, self.n_samples)
         found = [
             (arrived, delta[step])
@@ -197,6 +207,7 @@ class _Playback:
             for arrived, delta in zip(row, self.deltas, strict=True)
         ]
         for index, part in enumerate(self.bench.tried.parts):
+            # A framework's own recurrent weights act inside of its layer.
             recurrent = part.framework.recurrent(self.part(part.name))
             if recurrent is not None:
                 answer, sent = (
@@ -221,9 +232,11 @@ def _along(parameter: Tensor, terms: _Terms, direction: Floats) -> Along:
     Beside it stand by how much the difference of twice the step is another, and the size of the
     terms.
     """
+    # A hundredth of the parameter's mean size.
     step = _size(parameter) * _STEP
     second: dict[float, float] = {}
     size = 0.0
+    # Four steps, each half of the one before: enough for two extrapolations.
     for times in (2.0, 1.0, 0.5, 0.25):
         pairs = list(
             zip(
@@ -236,8 +249,10 @@ def _along(parameter: Tensor, terms: _Terms, direction: Floats) -> Along:
             _sum(slopes),
             math.hypot(*(float(np.linalg.norm(each)) for each in slopes)),
         )
+        # Two steps that agree show a straight line; the larger one rounds least.
         if times == 1 and abs(second[1.0] - second[2.0]) <= _LINEAR * abs(second[2.0]):
             return second[2.0], 0.0, size
+    # Richardson's extrapolation, twice.
     fourth = {times: (4 * second[times] - second[2 * times]) / 3 for times in (0.25, 0.5, 1.0)}
     finer, coarser = ((16 * fourth[times] - fourth[2 * times]) / 15 for times in (0.25, 0.5))
     return finer, abs(finer - coarser), size
@@ -251,6 +266,7 @@ def _jumps(parameter: Tensor, terms: _Terms, direction: Floats) -> bool:
 
 
 def _moved(parameter: Tensor, terms: _Terms, change: Floats) -> Sequence[Floats]:
+    # The parameter is back at its place before anything else runs.
     start = parameter.detach().clone()
     with torch.no_grad():
         parameter.copy_(start + torch.as_tensor(change))

@@ -38,6 +38,7 @@ def inputs_of(given: Any, network: Network, seed: int) -> Floats:
         return (np.random.default_rng(seed).random((*DEFAULT, network.n_inputs)) < 0.3).astype(
             np.float64
         )
+    # A drive of another step would be another input.
     if isinstance(given, Drive) and given.dt != network.dt:
         raise RefsimError(
             f"check_gradient: the drive has a step of {given.dt:g} s, but the network has "
@@ -63,6 +64,7 @@ def target_of(
     if given is not None:
         return (given if hasattr(given, "detach") else _labels(given),)
     try:
+        # A loss with two parameters that have no default takes a target.
         needed = [
             each
             for each in inspect.signature(getattr(loss, "forward", loss)).parameters.values()
@@ -70,6 +72,7 @@ def target_of(
             and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
         ]
         takes = len(needed) > 1
+    # Some callables have no signature.
     except (TypeError, ValueError):
         takes = False
     return (
@@ -107,6 +110,7 @@ def declared_surrogates(
     from ...modules.functions import fire_slope
     from ...pytorch.surrogate import spike_function
 
+    # One for all layers, or one a layer.
     each, detached = (
         list(given)
         if isinstance(given, list | tuple | np.ndarray)
@@ -134,7 +138,9 @@ def declared_surrogates(
             f"check_gradient: {', '.join(parameters)} is of a surrogate that is named, but a "
             "function was given, which has its own."
         )
+    # Parameters belong to surrogates that are named; a function has its own.
     fires = [spike_function(one, **(parameters if isinstance(one, str) else {})) for one in each]
+    # A surrogate that is 0 everywhere declares no gradient at all.
     if any(not fire_slope(fire)(_DISTANCES).any() for fire in fires):
         raise RefsimError(
             "check_gradient: a declared surrogate passes no gradient at any distance from "
@@ -177,13 +183,16 @@ def spikes_apart(
     inputs : (n_samples, n_steps, n_inputs)
     declared, trial : (n_steps, n_samples, n_neurons) a layer
     """
+    # Both runs as recordings of one network and drive.
     drive = Drive.current(inputs, network.dt)
     left, right = (_recording(network, drive, gave) for gave in (declared, trial))
     count = sum(len(mismatched(a, b)) for a, b in zip(left.spikes, right.spikes, strict=True))
     if not count:
         return SpikesApart(0)
+    # Every decision of the trial is computed anew on its own spikes.
     found = replay(right, np.arange(drive.n_samples), ("float64", dtype))
     first = next(iter(found.wrong or found.open), None)
+    # Each decision is as the card says, so it is not the module that parts.
     if first is None:  # each decision is as the card says, so it is not the module that parts
         return SpikesApart(count, True, "no decision of the module is wrong by itself")
     return SpikesApart(
@@ -256,6 +265,7 @@ class GradientRuns:
         from .card import check_declared
         from .trial import ModuleTrial, StepsTrial
 
+        # A network is run by refsim's own steps, a module as it is.
         door: Any
         if isinstance(module, Network):
             door = StepsTrial.of(module, device, dtype or "float32")
@@ -264,6 +274,7 @@ class GradientRuns:
             door.check_device_and_dtype(device, dtype)
         network = door.network
         check_declared(network)
+        # What is not given is made up from the seed.
         fires, detached = declared_surrogates(surrogate, parameters, detach_reset, network)
         values = inputs_of(inputs, network, seed)
         derivative = fire_slope(fires[-1])
@@ -292,6 +303,7 @@ class GradientRuns:
     @property
     def threshold(self) -> float:
         """The threshold of the last layer that fires, where it is one positive number, else 1."""
+        # A readout has no threshold, so the last layer that has one counts.
         for layer in reversed(self.network.layers):
             value = constant_threshold(layer, self.network.dt)
             if value.ndim == 0 and 0 < value < np.inf:
@@ -301,6 +313,7 @@ class GradientRuns:
     @cached_property
     def limit(self) -> float:
         """How far rounding may take a gradient, relative to the largest of a layer."""
+        # A base for the sums, and a part for how steep this network is.
         base, unit = (
             (_SINGLE * max(100, self.inputs.shape[1]), 2.0**-24)
             if self.single
@@ -332,8 +345,10 @@ class GradientRuns:
 
         All states and inputs are changed in each step; all decisions stay as they are.
         """
+        # All states and inputs are changed by a known amount in each step.
         moved = self._declared("", like=self.declared, noise=_NOISE)
         pairs = list(zip(self._from_loss(moved), self._from_loss(self.declared), strict=True))
+        # From the loss, and from the last spikes of each layer.
         for index in range(len(self.network.layers)):
             upstream = np.zeros(self.declared.shapes[index])
             upstream[-1] = 1.0
@@ -365,6 +380,7 @@ class GradientRuns:
     def _declared(self, reading: str, **how: Any) -> Any:
         from .card import Passing, trace_network
 
+        # Another reading of the gradient differs from the declared one in one trait.
         usual = [
             Passing(
                 fire,
@@ -397,6 +413,7 @@ class GradientRuns:
         """
         _, found, value = self.trial.back_from_loss(self.loss, self.target)
         learnt: dict[str, Any] = self.door.learnt
+        # By what arrives, and by each parameter that learns.
         gradients = dict(
             zip(
                 [f"what arrives at {layer.name}" for layer in self.network.layers],
@@ -450,6 +467,7 @@ class GradientRuns:
 
     def _through(self, index: int, ends: tuple[int, ...]) -> LayerPassage:
         layer = self.network.layers[index]
+        # Random gradients are sent back from the spikes of a few steps, each alone.
         sent = np.random.default_rng(self.seed + index).standard_normal(self.trial.shapes[index])
 
         def back(traced: Any, *, spread: bool) -> Floats:
@@ -462,6 +480,7 @@ class GradientRuns:
                 self.door.spread(self.trial, index, np.stack(rows)) if spread else np.stack(rows)
             )
 
+        # Only readings that such a card can differ in.
         readings = (
             ["reset"]
             if any("z" in statement.names for statement in layer.model.discrete.reset)
@@ -469,6 +488,7 @@ class GradientRuns:
         )
         readings += ["refractory"] if len(layer.model.discrete.tests) > 1 else []
         readings += ["recurrence"] if any(source.layer >= index for source in layer.sources) else []
+        # Each reading is run once, when it is first asked for.
         kept: dict[str, Floats] = {}
 
         def declared(reading: str) -> Floats:
@@ -478,6 +498,7 @@ class GradientRuns:
                 )
             return kept[reading]
 
+        # The last step once more, enlarged, for the check of the chain.
         last = np.zeros_like(sent)
         last[ends[-1]] = ENLARGED * sent[ends[-1]]
         return LayerPassage(
@@ -507,6 +528,7 @@ class GradientRuns:
         """Compare the gradients from the loss to what arrives at each layer."""
         rows = []
         for layer, (found, true) in zip(self.network.layers, self._pairs, strict=True):
+            # The entry that is farthest off.
             at = np.unravel_index(np.abs(found - true).argmax(), true.shape)
             worst = (int(at[0]), int(at[1]), int(at[2]))
             rows.append(
@@ -525,6 +547,7 @@ class GradientRuns:
         worst, words = 0.0, ""
         for layer, (found, true) in zip(self.network.layers, self._pairs, strict=True):
             far = apart(found, true, self.least)
+            # NaN is the worst, and stays so.
             if not far <= worst and not np.isnan(worst):  # NaN is the worst
                 worst, words = (
                     far,
@@ -594,6 +617,7 @@ class GradientRuns:
 
     def weights(self) -> Answer:
         """Return how far any parameter's gradient is from its slope along a random direction."""
+        # Slopes of 0, and slopes within rounding, judge nothing.
         judged = [
             (slope, gradient) for slope, gradient in self._learnt if self._settled(slope, gradient)
         ]
@@ -614,6 +638,7 @@ class GradientRuns:
     def _why(self, slope: Any, gradient: Floats | None, should: float) -> str:
         if gradient is None:
             return "no gradient reaches it"
+        # Right along the entries that are not 0: the others are masked.
         masked = slope.direction * (gradient != 0)
         if (
             gradient.any()

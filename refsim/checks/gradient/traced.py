@@ -59,7 +59,9 @@ class Traced:
         if not gave.requires_grad:
             return [np.zeros(shape) for shape in self.shapes]
         sources = [tensor for each in self.arrived for tensor in each]
+        # All layers in one pass back.
         found = self._sent_back(gave, sources, torch.as_tensor(upstream).to(gave))
+        # No gradient is a gradient of 0.
         whole = iter(
             [
                 torch.zeros_like(tensor) if gradient is None else gradient
@@ -76,6 +78,7 @@ class Traced:
     ) -> tuple[float, list[Floats], Tensor]:
         """Return a loss of the last layer, its gradients by what arrived, and its tensor."""
         value = loss_of(loss, self.gave[-1], target)
+        # Nothing leads back from the loss.
         if not value.requires_grad or not self.gave[-1].requires_grad:
             return float(value.detach()), [np.zeros(shape) for shape in self.shapes], value
         (upstream,) = self._sent_back(value, [self.gave[-1]])
@@ -109,6 +112,7 @@ class Traced:
 
         What a loss, such as weight decay, takes of a parameter directly is left out.
         """
+        # Once through the network, and once with its outputs cut off.
         whole, beside = (
             self.by_parameter(loss_of(loss, gave, target), parameters)
             for gave in (self.gave[-1], self.gave[-1].detach())

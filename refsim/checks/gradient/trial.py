@@ -63,6 +63,7 @@ class ModuleTrial:
                 "check_gradient: the module was made in torch.inference_mode(), and such "
                 "parameters pass no gradient; make it outside."
             )
+        # Half precision rounds too much to compare anything.
         short = next(
             (
                 each.dtype
@@ -138,12 +139,14 @@ class ModuleTrial:
         weights that a layer holds itself; else they are one.
         """
         part = self.trial.tried.parts[layer]
+        # Only shapes and weights matter here, so the first step stands for all.
         given = (
             in_time(traced.arrived[layer][0].detach(), part.axes, traced.gave[layer].shape[1])[:1]
             .cpu()
             .double()
         )
         x = given.expand(int(np.prod(deltas.shape[:-2])), *given.shape[1:]).clone().requires_grad_()
+        # From what the layer is given to what arrives at its neurons.
         arrived = part.framework.arriving(part.module, x)
         if arrived is x:
             return deltas
@@ -163,13 +166,16 @@ def trace_module(trial: Trial, inputs: Floats) -> Traced:
     RefsimError
         Where the layers run unlike numbers of steps.
     """
+    # A layer that runs its own steps must run as many as the inputs have.
     trial.check_steps(inputs.shape[1], held=bool((inputs == inputs[:, :1]).all()))
     taps = _Taps(trial.tried, inputs.shape[0])
+    # Inputs in the dtype and on the device of the module.
     like = next(
         (each for each in nn.Module.parameters(trial.module) if each.is_floating_point()),
         torch.zeros(1),
     )
     frames = [torch.as_tensor(inputs[:, step]).to(like) for step in range(inputs.shape[1])]
+    # The module's own states come back afterwards.
     with put_aside(trial.module), taps.hooked(trial.module), torch.enable_grad():
         trial.module.eval()
         for part in taps.parts(trial.module):
@@ -180,6 +186,7 @@ def trace_module(trial: Trial, inputs: Floats) -> Traced:
             raise
         except Exception as error:  # a user's module can raise anything
             raise crash("check_gradient: the module", error, f"on inputs {inputs.shape}") from error
+    # Every layer must have run every step.
     gave = [torch.cat(each) for each in taps.gave]
     if len({len(each) for each in gave}) != 1 or len(gave[0]) != inputs.shape[1]:
         raise RefsimError(
@@ -285,6 +292,7 @@ class StepsTrial:
     def trace(self, inputs: Floats, fires: Sequence[Fire], detach_reset: Sequence[bool]) -> Traced:
         """Run the steps on inputs (n_samples, n_steps, n_inputs)."""
         layers, engine = self.network.layers, Torch()
+        # Weights with gradients, made anew for each run.
         self.sums[:] = [
             WeightedSum(index, layer, len(inputs), self.dtype, self.device, held=False)
             for index, layer in enumerate(layers)
@@ -303,6 +311,7 @@ class StepsTrial:
         states = [states_like(output, layer) for output, layer in zip(outputs, layers, strict=True)]
         arrived: list[list[Tensor]] = [[] for _ in layers]
         gave: list[list[Tensor]] = [[] for _ in layers]
+        # Layers run in their sequence within a step.
         for frame in torch.as_tensor(inputs).to(self.device, self.dtype).unbind(1):
             for index, step in enumerate(steps):
                 arrived[index].append(tapped(self.sums[index](frame, outputs)))
@@ -332,9 +341,11 @@ class StepsTrial:
         It is the loss's gradient by what arrives, times what the direction adds to that.
         """
         generator, found = np.random.default_rng(seed), []
+        # What arrives is computed once more in NumPy, with the spikes as they were.
         hear, heard = Hearing(self.network, len(inputs)), []
         for step in range(inputs.shape[1]):
             row = []
+            # The inputs of a layer lie behind one another, source by source.
             for index, layer in enumerate(self.network.layers):
                 row.append(hear(index, inputs[:, step]))
                 hear.spikes[index] = (
