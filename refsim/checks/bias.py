@@ -5,7 +5,6 @@ The distance is reported. It is judged only where theory says that the two gradi
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -182,7 +181,7 @@ def _verdict(name: str, far: Distance, true: Floats, judged: bool) -> Verdict:
 
 
 def known_surrogate(
-    surrogate: Any, parameters: Mapping[str, float]
+    surrogate: object, parameters: Mapping[str, float]
 ) -> Callable[[Floats], Floats] | None:
     """Return a surrogate as a function of NumPy arrays: by its name, as it is, or None."""
     # A name may have parameters; a function has its own.
@@ -200,10 +199,10 @@ def known_surrogate(
             "surrogate_bias: surrogate must be a name, a function of distances to threshold, or "
             f"None, but is {surrogate!r}."
         )
-    return surrogate  # type: ignore[no-any-return]
+    return surrogate
 
 
-def _over(noise: Any, size: Any) -> float:
+def _over(noise: np.floating, size: np.floating) -> float:
     return float(noise / size) if size else float("inf")
 
 

@@ -11,13 +11,16 @@ What each check measures is in `refsim.checks.card_measures`.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..cards.neuron import NeuronModel
 from ..core.claims import Claim, Verdict
 from ..core.errors import CrashError, RefsimError
 from . import card_measures
 from .suite import Answer, Check, run_checks
+
+if TYPE_CHECKING:
+    from ..pytorch.base import Step
 
 
 def _check(
@@ -141,7 +144,10 @@ CARD_CHECKS: dict[str, Check] = {
 
 
 def check_card(
-    model: NeuronModel, *, skip: Collection[str] | str = (), steps: Mapping[str, Any] | None = None
+    model: NeuronModel,
+    *,
+    skip: Collection[str] | str = (),
+    steps: "Mapping[str, Step] | None" = None,
 ) -> list[Verdict]:
     """Run the conformance suite on a card.
 

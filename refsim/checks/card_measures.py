@@ -8,7 +8,7 @@ import itertools
 import keyword
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from ..networks.network import Network
 from ..networks.recording import Recording, output_trace
 from .declared_step import check_declared_step
 from .suite import Answer
+
+if TYPE_CHECKING:
+    from ..pytorch.base import Step, Stepped
 
 _CPP = frozenset(
     [
@@ -209,7 +212,7 @@ def _record_of(model: NeuronModel, mode: str) -> tuple[str, ...]:
     )
 
 
-def _approaches(trace: Any) -> bool:
+def _approaches(trace: Floats) -> bool:
     """Return whether a slow state moves less in each quarter of the run than in the one before."""
     moved = [float(np.ptp(part)) for part in np.array_split(trace, 4)]
     return all(later < 0.9 * earlier for earlier, later in itertools.pairwise(moved))
@@ -248,7 +251,7 @@ def _network(model: NeuronModel, step: float = _STEP) -> Network:
     return Network.dense([([[1.0, -1.0]], None, model), *behind], step)
 
 
-def _drive(values: Any, step: float, **options: Any) -> Drive:
+def _drive(values: Floats, step: float, **options: Any) -> Drive:
     """Return currents (n_samples, ..., 1) of either sign.
 
     Each sign comes through a weight of its own, for cards that part excitation from inhibition.
@@ -288,7 +291,7 @@ def determinism(model: NeuronModel) -> Answer:
     return float(wrong), "" if not wrong else "two runs of one engine differ"
 
 
-def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answer:
+def engines(model: NeuronModel, steps: "Mapping[str, Step] | None" = None) -> Answer:
     """Count the spikes, and what they carry, that differ between the engines.
 
     The engines are Brian2 (grid), Discrete and, where there is a step for the card, PyTorch.
@@ -323,10 +326,10 @@ def engines(model: NeuronModel, steps: Mapping[str, Any] | None = None) -> Answe
     return 0.0, f"{words}: {len(reference.spikes[0])} spikes"
 
 
-def _guarded_step(step: Any) -> Any:
+def _guarded_step(step: "Step") -> "Step":
     """Return a user's step that says in words what it raises."""
 
-    def guarded(*given: Any) -> Any:
+    def guarded(*given: Any) -> "Stepped":
         try:
             return step(*given)
         except Exception as error:  # a user's step can raise anything

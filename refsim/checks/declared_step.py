@@ -12,7 +12,8 @@ threshold and reset.
 
 import ast
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,9 @@ from ..engines.brian.network import check_units, checked_group, fine_options
 from ..engines.brian.session import session
 from ..engines.brian.text import fine_variables
 
-Values = dict[str, Any]
+Number = Any  # of mpmath, which has no types
+Values = dict[str, Number]
+Functions = Mapping[str, Callable[..., Number]]
 
 
 def coupled(model: NeuronModel) -> bool:
@@ -50,9 +53,7 @@ def coupled(model: NeuronModel) -> bool:
     ) or bool(odes.subexpressions)
 
 
-def solve_linear(
-    model: NeuronModel, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]
-) -> Values:
+def solve_linear(model: NeuronModel, values: Mapping[str, Number], functions: Functions) -> Values:
     """Return all values one step later, by the matrix exponential of the ODE in mpmath's precision.
 
     Raises
@@ -89,7 +90,7 @@ def _odes(model: NeuronModel) -> Odes:
     return read_odes(model.continuous.equations, f"card '{model.name}': [continuous] equations")
 
 
-def _vector(names: list[str], values: Mapping[str, Any]) -> Any:
+def _vector(names: list[str], values: Mapping[str, Number]) -> Number:
     import mpmath
 
     return mpmath.matrix([*(values[name] for name in names), 1])
@@ -98,9 +99,9 @@ def _vector(names: list[str], values: Mapping[str, Any]) -> Any:
 def _check_linear(
     model: NeuronModel,
     odes: Odes,
-    matrix: Any,
-    values: Mapping[str, Any],
-    functions: Mapping[str, Callable[..., Any]],
+    matrix: Number,
+    values: Mapping[str, Number],
+    functions: Functions,
 ) -> None:
     found = matrix * _vector(list(odes.slopes), values)
     # At the given values the matrix must give the slopes that the text gives.
@@ -113,7 +114,7 @@ def _check_linear(
             )
 
 
-Run = Callable[[Any, Values], Values]  # statements, values -> values after them
+Run = Callable[[Iterable[Statement], Values], Values]  # statements, values -> values after them
 
 _MOST = 1000  # steps that are walked through; of a longer period only its beginning is seen
 _WHOLE = 1e-9  # of a step: what rounding leaves of a period of whole steps
@@ -145,7 +146,7 @@ def states_still(model: NeuronModel) -> frozenset[str]:
 
 
 def refractoriness(
-    model: NeuronModel, after: Values, run: Run, functions: Any
+    model: NeuronModel, after: Values, run: Run, functions: Functions
 ) -> Iterator[tuple[str, str]]:
     """Walk through the step's refractory period.
 
@@ -273,7 +274,7 @@ def check_declared_step(model: NeuronModel) -> Verdict:
     )
 
 
-def _updater_code(model: NeuronModel, brian2: Any) -> str:
+def _updater_code(model: NeuronModel, brian2: ModuleType) -> str:
     """Ask Brian2 for the update of one step, as text.
 
     It checks the units of the ODE, threshold and reset on the way.
@@ -384,11 +385,11 @@ def _calmed(model: NeuronModel, values: Values) -> Values:
             }
 
 
-def _functions() -> dict[str, Callable[..., Any]]:
+def _functions() -> Functions:
     import mpmath
 
-    def bounded(function: Callable[..., Any]) -> Callable[..., Any]:
-        def apply(x: Any) -> Any:
+    def bounded(function: Callable[[Number], Number]) -> Callable[[Number], Number]:
+        def apply(x: Number) -> Number:
             if abs(x) > _RUNAWAY:
                 raise OverflowError
             return function(x)
@@ -412,7 +413,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
     }
 
 
-def _ran(statements: Any, values: Values) -> Values:
+def _ran(statements: Iterable[Statement], values: Values) -> Values:
     """Return all values after some statements; the given ones stay as they are."""
     after = dict(values)
     execute(
@@ -553,12 +554,12 @@ def _both(model: NeuronModel) -> list[str]:
     return [name for name in model.stepped if name in model.solved]
 
 
-def _differ(found: Any, expected: Any, before: Any) -> bool:
+def _differ(found: Number, expected: Number, before: Number) -> bool:
     # The tolerance is of what the step changes; a tiny floor covers no change at all.
     return bool(abs(found - expected) > _AGREE * abs(expected - before) + 1e-40 * abs(expected))
 
 
-def _short(value: Any) -> str:
+def _short(value: Number) -> str:
     return f"{float(value):.6g}" if value.imag == 0 else "no real number"
 
 

@@ -8,7 +8,7 @@ checks and `check_loss`.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from .suite import (
     names_skipped,
     run_checks,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BATCH, CLASSES, STEPS = 3, 4, 12
 _POINTS, _WAYS, _STEP = 6, 8, 1e-3
@@ -254,7 +257,7 @@ def _batch(trial: LossTrial) -> Answer:
     return float(max(errors)), ""
 
 
-def _unpacked(point: Any) -> tuple[Any, ...]:
+def _unpacked(point: Point) -> tuple[Any, ...]:
     return (point.values, *point.target)
 
 
@@ -282,7 +285,7 @@ def _gradient_scale(trial: LossTrial) -> Answer:
     ) > DIGITS else ""
 
 
-def _length(slopes: Any) -> float:
+def _length(slopes: Slopes) -> float:
     """Return the factor between autograd and central differences, of least squares."""
     return float(slopes.autograd @ slopes.central / (slopes.central @ slopes.central))
 
@@ -303,7 +306,7 @@ def _no_slopes(trial: LossTrial) -> str:
     return ""
 
 
-def _ratios(trial: LossTrial) -> Any:
+def _ratios(trial: LossTrial) -> Floats:
     """Return value over declared value of each sample alone.
 
     A sample is left out where its value is NaN or infinite, or the declared value is 0.
@@ -462,7 +465,7 @@ LOSS_CHECKS: dict[str, Check] = {
 
 
 def check_loss(
-    loss: Callable[..., Any],
+    loss: Callable[..., "Tensor"],
     against: str | None = None,
     *,
     target: str | None = None,
@@ -506,7 +509,12 @@ def check_loss(
 
     # Wrong names are refused before anything is run.
     names_skipped(skip, LOSS_CHECKS, "check_loss")
-    form = _form(against, options)
+    if against is None and options:
+        raise RefsimError(
+            f"check_loss: {listed(options)} is an option of a declared loss; name it, "
+            'against="spikemax".'
+        )
+    form = None if against is None else _form(against, options)
     kind = target or (form.target if form else "share")
     if kind not in ("share", "trains", "none") or reduction not in ("mean", "sum"):
         raise RefsimError(
@@ -526,10 +534,10 @@ def check_loss(
     return run_checks(LOSS_CHECKS, trial, who="check_loss", run=against or "the loss", skip=skip)
 
 
-def declared_loss(name: str, options: Mapping[str, Any]) -> tuple[Callable[..., Any], str]:
-    """Return a declared loss by its name, with its options, and what it is held against.
+def declared_loss(name: str, options: Mapping[str, object]) -> tuple[Callable[..., "Tensor"], str]:
+    """Return a declared loss by its name, with its options, and what its target is.
 
-    "share" (labels), "trains" or "none".
+    A target is "share" (labels), "trains" or "none".
 
     Raises
     ------
@@ -538,26 +546,18 @@ def declared_loss(name: str, options: Mapping[str, Any]) -> tuple[Callable[..., 
     """
     from ..pytorch import losses
 
-    form = _form(name, dict(options))
-    return partial(getattr(losses, name), **{**(form.defaults or {}), **options}), str(form.target)
+    form = _form(name, options)
+    return partial(getattr(losses, name), **{**(form.defaults or {}), **options}), form.target
 
 
-def _form(against: str | None, options: dict[str, Any]) -> Any:
-    if against is None:
-        if options:
-            raise RefsimError(
-                f"check_loss: {listed(options)} is an option of a declared loss; name it, "
-                'against="spikemax".'
-            )
-        return None
-    if against not in LOSS_FORMS:
-        raise RefsimError(
-            f"loss: {against!r} is not a declared loss; known are {listed(LOSS_FORMS)}."
-        )
-    known = LOSS_FORMS[against].options
+def _form(name: str, options: Mapping[str, object]) -> LossForm:
+    """Return the closed form of a declared loss, if it has such options."""
+    if name not in LOSS_FORMS:
+        raise RefsimError(f"loss: {name!r} is not a declared loss; known are {listed(LOSS_FORMS)}.")
+    known = LOSS_FORMS[name].options
     # A misspelt option would be ignored by a loss that takes any.
     if unknown := set(options) - known:
         raise RefsimError(
-            f"loss: {listed(unknown)} is not an option of {against}; they are {listed(known)}."
+            f"loss: {listed(unknown)} is not an option of {name}; they are {listed(known)}."
         )
-    return LOSS_FORMS[against]
+    return LOSS_FORMS[name]

@@ -9,7 +9,6 @@ matrix, and its gradient is a product with the transposed matrix.
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -39,8 +38,8 @@ class LossForm:
 
     answer: Callable[..., Answer]
     target: str = "share"
-    defaults: Mapping[str, Any] | None = None
-    derivative: Callable[[Mapping[str, Any]], bool] = lambda options: True
+    defaults: Mapping[str, object] | None = None
+    derivative: Callable[[Mapping[str, object]], bool] = lambda options: True
     of: str = "spikes"
 
     @property
@@ -221,19 +220,19 @@ def _band(x: Floats, low: float, high: float) -> tuple[Floats, Floats]:
     return above**2 + below**2, 2 * (above - below)
 
 
-def _rate_regulariser(values: Floats, _: Any, low: float, high: float) -> Answer:
+def _rate_regulariser(values: Floats, _: object, low: float, high: float) -> Answer:
     cost, slope = _band(values.mean(-1), low, high)
     return cost.mean(1), np.broadcast_to(
         slope[:, :, None] / values.shape[1] / values.shape[2], values.shape
     )
 
 
-def _membrane_regulariser(values: Floats, _: Any, low: float, high: float) -> Answer:
+def _membrane_regulariser(values: Floats, _: object, low: float, high: float) -> Answer:
     cost, slope = _band(values, low, high)
     return cost.mean((1, 2)), slope / values.shape[1] / values.shape[2]
 
 
-def _is_derivative(options: Mapping[str, Any]) -> bool:
+def _is_derivative(options: Mapping[str, object]) -> bool:
     return options.get("window") is None or options.get("gradient") != "authors"
 
 

@@ -8,7 +8,7 @@ First come the measurements of one neuron; then one comparison for each trait, a
 at the end; then the table of checks and `check_step`.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -59,12 +59,12 @@ class MeasuredNeuron:
         """The pulse that must make a neuron fire, whatever it is."""
         return 0.9 * self.ceiling
 
-    def spikes(self, pulses: dict[int, Any], n: int = 1) -> Any:
+    def spikes(self, pulses: Mapping[int, float | Floats], n: int = 1) -> NDArray[np.int64]:
         """Return the number of spikes of each of n neurons, for pulses at given steps."""
         current = np.zeros((max(pulses, default=0) + 1 + TAIL, n))
         for step, height in pulses.items():
             current[step] = height
-        return self.respond(current).sum(axis=0)
+        return np.asarray(self.respond(current).sum(axis=0))
 
     def critical(self, probe: int, before: dict[int, float]) -> float:
         """Return the smallest pulse at step `probe` that adds a spike, after the pulses `before`.

@@ -6,7 +6,7 @@ Forward it must be a step; back it must give the declared surrogate derivative.
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from ..core.claims import Claim, Verdict
 from ..core.errors import CrashError
 from .bias import surrogate_rows
 from .suite import DIGITS, FLOAT32_DIGITS, Answer, Check, names_skipped, run_checks
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _WIDEST = 1e12
 # A scan over so many half-widths to either side; bisections to the last bit.
@@ -263,7 +266,7 @@ SURROGATE_CHECKS: dict[str, Check] = {
 
 
 def check_surrogate(
-    fire: Callable[[Any], Any],
+    fire: Callable[["Tensor"], "Tensor"],
     against: str,
     *,
     skip: Collection[str] | str = (),

@@ -4,7 +4,7 @@ It compares the wiring, the order of the layers, and the orientation, weights an
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from ..core.errors import RefsimError, counted
 from ..networks.connection import DRIVE, Source
 from ..networks.network import Layer, Network
 from .suite import Answer, Check, names_skipped, run_checks
+
+if TYPE_CHECKING:
+    from torch import nn
 
 LayerPairs = Sequence[tuple[Layer, Layer]]  # the layers in the order they run: found, declared
 
@@ -230,7 +233,7 @@ MAP_CHECKS: dict[str, Check] = {
 
 
 def check_module(
-    module: Any,
+    module: "nn.Module",
     network: Network,
     *,
     input_shape: Sequence[int] | None = None,

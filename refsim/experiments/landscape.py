@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,6 +26,9 @@ from ..gradients.expectation import MOST, expected_gradient, expected_loss, slop
 from ..gradients.given_spikes import choose_at_threshold, play
 from ..gradients.losses import SpikeLoss
 from .result import span
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _REACH = 0.22  # of the width of the picture, to either side of the point
 # Of the tangents: slopes that agree lie on one another, and the broad one is seen behind.
@@ -249,8 +252,8 @@ def landscape(
 
 
 def module_landscape(
-    module: Any,
-    loss: Callable[[Any], Any],
+    module: "nn.Module",
+    loss: Callable[["nn.Module"], object],
     along: str,
     over: str | ArrayLike = "-1:1:201",
     *,

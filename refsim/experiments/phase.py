@@ -5,7 +5,6 @@ For a neuron of one state it is dv/dt over v.
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -154,7 +153,7 @@ class Plane:
 
     def __init__(self, ode: Ode, chosen: tuple[str, ...], current: float, step: float) -> None:
         self.ode, self.chosen, self.current, self.step = ode, chosen, current, step
-        self.held: Mapping[str, Any] = {
+        self.held: Mapping[str, float] = {
             name: state.start for name, state in ode.model.state.items() if name not in chosen
         }
 

@@ -6,22 +6,27 @@ then `draw`, which takes any Result, and the functions of the other kinds.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import counted
 from ..core.style import BLACK, BLUE, GREEN, ORANGE, Drawing, curve, finished, new_figure
 from .result import Column, Result, axis, readable, scale
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def draw_phase(result: Result) -> Any:
+
+def draw_phase(result: Result) -> object:
     """Draw one or two states."""
     names = [name for name in result.tables["flow"] if f"d{name}_dt" in result.tables["flow"]]
     return _line(result, names[0]) if len(names) == 1 else _plane(result, names)
 
 
-def _line(result: Result, name: str) -> Any:
+def _line(result: Result, name: str) -> object:
     flow = result.tables["flow"]
     figure, axes = new_figure(3.4)
     (factor, symbol), slope = scale(flow[name].values, flow[name].unit), flow[f"d{name}_dt"]
@@ -38,7 +43,7 @@ def _line(result: Result, name: str) -> Any:
     return figure
 
 
-def _plane(result: Result, names: list[str]) -> Any:
+def _plane(result: Result, names: list[str]) -> object:
     flow, path = result.tables["flow"], result.tables["trajectory"]
     figure, axes = new_figure(4.6)
     scales = [scale(flow[name].values, flow[name].unit) for name in names]
@@ -93,7 +98,7 @@ def _plane(result: Result, names: list[str]) -> Any:
     return figure
 
 
-def _fixed(axes: Any, result: Result, names: list[str], factors: list[float]) -> None:
+def _fixed(axes: "Axes", result: Result, names: list[str], factors: list[float]) -> None:
     """Mark fixed points: filled where stable, hollow where not."""
     table = result.tables["fixed_points"]
     at = [table[name].values * factor for name, factor in zip(names, factors, strict=True)]
@@ -119,7 +124,7 @@ def draw(result: Result) -> Drawing:
     return finished(_DRAW[result.kind](result))
 
 
-def readable_numbers(column: Column) -> tuple[Any, str]:
+def readable_numbers(column: Column) -> tuple[NDArray[np.float64], str]:
     """Return numbers in a readable unit, and the unit."""
     factor, symbol = scale(column.values, column.unit)
     return column.values * factor, symbol
@@ -130,11 +135,11 @@ def _membrane(result: Result) -> str:
     return result.model.membrane_in(fine=result.model.membrane not in result.main)
 
 
-def _legend(figure: Any, columns: int = 4) -> None:
+def _legend(figure: "Figure", columns: int = 4) -> None:
     figure.legend(loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
 
 
-def _trace(result: Result) -> Any:
+def _trace(result: Result) -> object:
     """Draw input, membrane with threshold and spikes, and each other state below."""
     table, membrane = result.main, _membrane(result)
     others = [name for name in result.model.state if name in table and name != membrane]
@@ -190,7 +195,7 @@ def _trace(result: Result) -> Any:
     return figure
 
 
-def _fi(result: Result) -> Any:
+def _fi(result: Result) -> object:
     """Draw rate over input, a curve for each value of the parameter."""
     table = result.main
     figure, axes = new_figure(3.6)
@@ -219,7 +224,7 @@ def _fi(result: Result) -> Any:
     return figure
 
 
-def _psp(result: Result) -> Any:
+def _psp(result: Result) -> object:
     """Draw the response of each state to one spike, where it has one."""
     # States that do not respond are left out.
     names = [
@@ -251,7 +256,7 @@ def _psp(result: Result) -> Any:
     return figure
 
 
-def _threshold(result: Result) -> Any:
+def _threshold(result: Result) -> object:
     """Draw strength over duration, with rheobase and chronaxie."""
     figure, axes = new_figure(3.6)
     duration, symbol = readable_numbers(result.main["duration"])
@@ -284,7 +289,7 @@ def _threshold(result: Result) -> Any:
     return figure
 
 
-def _resets(result: Result) -> Any:
+def _resets(result: Result) -> object:
     """Draw a panel for each reset, each on its own scale.
 
     A membrane that is never reset goes far beyond the others.
@@ -335,7 +340,7 @@ def _before_runaway(column: Column, hard: Column) -> Column:
     )
 
 
-def _dt(result: Result) -> Any:
+def _dt(result: Result) -> object:
     """Draw the change to the next finer run over the sub-step, with its order.
 
     Spikes are on the left, the membrane on the right.
@@ -370,7 +375,7 @@ def _dt(result: Result) -> Any:
     return figure
 
 
-def _sweep(result: Result) -> Any:
+def _sweep(result: Result) -> object:
     """Draw each measure over one number as a curve, over two as a map with a bar."""
     measures = list(result.main)[_swept(result) :]
     figure, axes = new_figure(0.6 + 2.7 * len(measures), len(measures), squeeze=False)
@@ -404,7 +409,7 @@ def _swept(result: Result) -> int:
     return len(str(result.settings["over"]).split(" and "))
 
 
-_DRAW: dict[str, Callable[[Result], Any]] = {
+_DRAW: dict[str, Callable[[Result], object]] = {
     "trace": _trace,
     "fi": _fi,
     "psp": _psp,

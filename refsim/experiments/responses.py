@@ -10,7 +10,6 @@ text of the reset.
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -29,6 +28,8 @@ from ..networks.recording import Recording
 from .inputs import Stimulus, constant, noise
 from .one_neuron import Setting, chosen, fine, rheobase, smallest, states_of, times_of, trains
 from .result import Column, Fact, Result, readable
+
+Number = float | Floats  # one number, or one for each point
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +63,14 @@ class Ode:
         named |= {statement.target: statement.tree for statement in model.discrete.modulate}
         return cls(model, slopes, named)
 
-    def scope(self, states: Mapping[str, Any], current: Any, step: float) -> dict[str, Any]:
+    def scope(
+        self, states: Mapping[str, Number], current: Number, step: float
+    ) -> dict[str, Number]:
         """Return every name of the card with its value.
 
         Names are the states, constants, inputs and subexpressions.
         """
-        values: dict[str, Any] = {
+        values: dict[str, Number] = {
             **self.model.constants(step),
             **states,
             **split_input(self.model, current),
@@ -86,20 +89,23 @@ class Ode:
                 values[name] = evaluate(waiting.pop(name), values, FUNCTIONS)
         return values
 
-    def slope(self, states: Mapping[str, Any], current: Any, step: float) -> dict[str, Any]:
+    def slope(
+        self, states: Mapping[str, Number], current: Number, step: float
+    ) -> dict[str, Number]:
         """Return d/dt of each state in SI units a second, of the shape of the states."""
         values = self.scope(states, current, step)
         return {name: evaluate(tree, values, FUNCTIONS) for name, tree in self.slopes.items()}
 
-    def threshold(self, states: Mapping[str, Any], current: Any, step: float) -> Any:
+    def threshold(self, states: Mapping[str, Number], current: Number, step: float) -> Number:
         """Return what the membrane is compared with, which may move with the states."""
         sides = tests_of(ode_part(self.model).threshold)
         if not sides:
             raise RefsimError(f"card '{self.model.name}': has no threshold.")
-        return evaluate(sides[0][2], self.scope(states, current, step), FUNCTIONS)
+        found: Number = evaluate(sides[0][2], self.scope(states, current, step), FUNCTIONS)
+        return found
 
 
-def _known(tree: ast.expr, values: Mapping[str, Any]) -> bool:
+def _known(tree: ast.expr, values: Mapping[str, object]) -> bool:
     return names_in(tree) <= set(values)
 
 
@@ -196,7 +202,9 @@ def columns_of(run: Recording) -> Mapping[str, Column]:
     }
 
 
-def threshold_over(model: NeuronModel, states: Mapping[str, Any], given: Any, step: float) -> Any:
+def threshold_over(
+    model: NeuronModel, states: Mapping[str, Number], given: Floats, step: float
+) -> Floats:
     """Return the threshold at each sub-step.
 
     It is NaN where the states after the step do not say it.

@@ -7,8 +7,9 @@ Before it stand the quantities that people write and read: ranges such as ``"0:2
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ class Result:
     model: NeuronModel
     tables: Mapping[str, Table]
     facts: Mapping[str, Fact] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def main(self) -> Table:
@@ -242,12 +243,7 @@ class Result:
                 for column, entry in table.items()
             )
             values = np.stack([entry.values.astype(np.float64) for entry in table.values()], axis=1)
-            _writing(
-                place,
-                lambda made, values=values, header=header: np.savetxt(
-                    made, values, "%.17g", ",", header=header, comments=""
-                ),
-            )
+            _writing(place, partial(_write_csv, values=values, header=header))
             written.append(place)
         return written
 
@@ -288,11 +284,15 @@ class Result:
         return target
 
 
-def _cell(value: Any, factor: float) -> str:
+def _write_csv(path: Path, *, values: Floats, header: str) -> None:
+    np.savetxt(path, values, "%.17g", ",", header=header, comments="")
+
+
+def _cell(value: float, factor: float) -> str:
     return "-" if not np.isfinite(value) else f"{value * factor:.5g}"
 
 
-def _writing(path: Path, write: Any) -> None:
+def _writing(path: Path, write: Callable[[Path], None]) -> None:
     try:
         with whole(path) as made:
             write(made)

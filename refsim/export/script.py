@@ -12,7 +12,6 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from ..cards.language import FUNCTIONS, evaluate, parse_expression, parse_statem
 from ..cards.names import STEP
 from ..cards.neuron import NeuronModel
 from ..cards.ode import read_odes
-from ..cards.questions import neuron, ode_part, split_input, tests_of
+from ..cards.questions import Test, neuron, ode_part, split_input, tests_of
 from ..core.arrays import Floats
 from ..core.errors import RefsimError, listed
 from ..core.units import Dimension, dimension, to_si
@@ -33,6 +32,7 @@ from ..networks.network import Network, positive_time
 from .formula import brian2_quantity
 from .script_neuron import continuous_group, discrete_group, python_text, read_names
 
+Number = float | NDArray[np.float64]  # one number, or one for each level of the input
 _NONE: Dimension = (0.0,) * 5
 _KEEP = ("abs", "clip")  # of their first argument
 
@@ -160,14 +160,14 @@ def usual_input(model: NeuronModel, step: float) -> Input:
     return Input(float(f"{level:.1e}"), every)
 
 
-def _in_the_step(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
+def _in_the_step(model: NeuronModel, shape: Floats, step: float) -> NDArray[np.int64]:
     """Count the spikes of the declared step, a level."""
     network = Network.dense([([[1.0]], None, model)], step)
     drive = Drive.current(_LEVELS[:, None, None] * shape[None, :, None], step, seed=0)
     return np.bincount(Discrete().run(network, drive, ()).spikes[0].sample, minlength=len(_LEVELS))
 
 
-def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
+def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[np.int64]:
     """Count the spikes of the ODE, a level: forward Euler, without refractory periods."""
     part, dt = ode_part(model), step / _REFINE
     odes = read_odes(part.equations, f"card '{model.name}'")
@@ -183,7 +183,7 @@ def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
         re.findall(r"[A-Za-z_]\w*", part.threshold + part.refractory + part.reset)
     )
     # All levels at once, each a neuron.
-    known: dict[str, Any] = {**model.constants(step), STEP: step, "dt": dt}
+    known: dict[str, Number] = {**model.constants(step), STEP: step, "dt": dt}
     known |= {name: np.full(len(_LEVELS), state.start) for name, state in model.solved.items()}
     chance, counts, before = (
         np.random.default_rng(0),
@@ -213,19 +213,20 @@ def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
     return counts
 
 
-def _name(known: dict[str, Any], named: Mapping[str, Any]) -> None:
+def _name(known: dict[str, Number], named: Mapping[str, ast.expr]) -> None:
     for name, tree in named.items():
         known[name] = evaluate(tree, known, NUMPY_FUNCTIONS)
 
 
-def _hold(known: Mapping[str, Any], tests: Any) -> Any:
+def _hold(known: Mapping[str, Number], tests: Sequence[Test]) -> NDArray[np.bool_]:
     """Return where all comparisons hold."""
     sides = [
         (evaluate(left, known, NUMPY_FUNCTIONS), symbol, evaluate(right, known, NUMPY_FUNCTIONS))
         for left, symbol, right in tests
     ]
     compare = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
-    return np.logical_and.reduce([compare[symbol](left, right) for left, symbol, right in sides])
+    held = [compare[symbol](left, right) for left, symbol, right in sides]
+    return np.asarray(np.logical_and.reduce(held))
 
 
 # Names that the script itself uses, and that no name of a card may take away from it.

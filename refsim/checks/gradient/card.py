@@ -141,7 +141,7 @@ class _Decisions:
     def __init__(self, kept: list[Tensor], *, replay: bool) -> None:
         self.kept, self.replay, self.now = kept, replay, 0
 
-    def __call__(self, condition: Any) -> Tensor:
+    def __call__(self, condition: Tensor | bool) -> Tensor:
         """Return 1 where a comparison holds and 0 elsewhere."""
         if not self.replay:
             self.kept.append(torch.as_tensor(condition).to(torch.float64))
@@ -230,7 +230,7 @@ class _Row:
         self.leaves = _leaves(layer, shape)
         self.constants = _constants(layer, dt, self.leaves)
         # Each state starts where the card says, perhaps at a constant.
-        self.states: dict[str, Any] = {}
+        self.states: dict[str, Tensor] = {}
         for name, start in layer.starts(layer.model.stepped).items():
             at = layer.model.state[name].at
             self.states[name] = torch.zeros(shape, dtype=torch.float64) + (
@@ -295,7 +295,7 @@ class _Row:
             found[name] = torch.stack(terms).sum(0) if terms else torch.zeros_like(self.arrived[-1])
         return found
 
-    def _fires(self, values: Mapping[str, Any]) -> Tensor:
+    def _fires(self, values: Mapping[str, Tensor]) -> Tensor:
         """Decide as the card's text says.
 
         The gradient is the surrogate's at the membrane's distance from threshold.
@@ -331,7 +331,7 @@ def _exprel(x: Tensor) -> Tensor:
     return torch.where(small, 1 + x / 2, torch.expm1(safe) / safe)
 
 
-_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+_COMPARE: dict[str, Callable[..., Tensor]] = {
     ">": torch.gt,
     ">=": torch.ge,
     "<": torch.lt,

@@ -8,17 +8,25 @@ comes the report's text for a terminal of 80 columns; then the checks; then `Gra
 import textwrap
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...core.claims import Claim, Verdict, judge, overall
 from ...core.errors import CrashError, RefsimError, counted, listed
+from ...networks.drive import Drive
+from ...networks.network import Network
 from ..bias import surrogate_rows
 from ..suite import DIFFERENCE_DIGITS, Answer, Check, ask_each, names_skipped, verdict_rows
 from .layers import LayerGradient, LayerPassage, worst_of
-from .loss import LOSS_LIMIT
+from .loss import LOSS_LIMIT, UserLoss
 from .runs import BLIND, GradientRuns
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .runs import Surrogate
 
 _WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 
@@ -342,7 +350,7 @@ class GradientReport:
         """Fail before inconclusive before pass."""
         return overall(self.verdicts)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return status, verdicts and the parameters that are not judged as plain values."""
         return {
             "status": self.status,
@@ -356,12 +364,12 @@ class GradientReport:
 
 
 def check_gradient(
-    module: Any,
-    loss: Callable[..., Any],
-    inputs: Any = None,
-    target: Any = None,
+    module: "nn.Module | Network",
+    loss: UserLoss,
+    inputs: ArrayLike | Drive | None = None,
+    target: ArrayLike | None = None,
     *,
-    surrogate: Any,
+    surrogate: "Surrogate | Sequence[Surrogate]",
     detach_reset: bool | Sequence[bool] = False,
     dt: object = None,
     input_shape: Sequence[int] | None = None,

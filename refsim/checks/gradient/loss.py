@@ -5,7 +5,7 @@ The differences are taken near the outputs of a run.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,14 +14,16 @@ from ...core.errors import RefsimError
 from ...gradients.differences import central_difference
 from ..suite import DIGITS, Answer
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+UserLoss = Callable[..., "Tensor"]  # of (values, target), or of values alone
 LOSS_LIMIT = DIGITS
 # Directions; two steps, and how near their slopes must be, or a corner lies between.
 _WAYS, _STEPS, _TRUSTED = 12, (1e-4, 3e-5), 1e-7
 
 
-def loss_error(
-    loss: Callable[..., Any], target: Sequence[Any], outputs: Floats, seed: int
-) -> Answer:
+def loss_error(loss: UserLoss, target: Sequence[Any], outputs: Floats, seed: int) -> Answer:
     """Return how far autograd's gradient of a loss is from central differences, relative.
 
     It is asked at graded values above the outputs, where no class is silent.
@@ -81,7 +83,11 @@ def loss_error(
 
 
 def _moved(
-    loss: Callable[..., Any], target: Sequence[Any], values: Floats, along: Floats, offset: float
+    loss: UserLoss,
+    target: Sequence[Any],
+    values: Floats,
+    along: Floats,
+    offset: float,
 ) -> float:
     """Return the loss a little further along a direction."""
     from ...modules.functions import loss_value

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -169,7 +168,7 @@ class _Playback:
         part, shape = self.bench.tried.parts[index], self.bench.tried.shapes[index]
         # The layer is read anew, with its parameters as they are now.
         read = read_part(replace(part, module=self.part(part.name)), shape, self.dt)
-        values: dict[str, Any] = {
+        values: dict[str, float | Floats] = {
             name: known.value for name, known in read.model.parameters.items()
         } | dict(read.parameters)
         # What else the network's card has, such as the bias of a recurrent connection, is no
@@ -287,7 +286,7 @@ def _steps(values: Floats) -> list[Tensor]:
     return list(torch.as_tensor(np.ascontiguousarray(values)))
 
 
-def _map(weight: Any, shape: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+def _map(weight: Tensor | nn.Module, shape: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
     """Return the map from spikes (n, n_neurons) to what a layer receives of itself later."""
     if isinstance(weight, Tensor):
         return lambda z: z @ weight.T

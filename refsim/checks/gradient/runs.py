@@ -9,9 +9,10 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ...compare.distances import mismatched
 from ...compare.replay import replay
@@ -25,14 +26,26 @@ from ...networks.network import Network
 from ...networks.recording import Recording
 from ..suite import Answer
 from .layers import ENLARGED, LayerGradient, LayerPassage, apart
-from .loss import loss_error
+from .loss import UserLoss, loss_error
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ...pytorch.surrogate import Fire
+    from .parameters import Slope
+    from .traced import Traced
+    from .trial import ModuleTrial, StepsTrial
+
+    Surrogate = str | Fire  # a name of SURROGATES, or a function from distance to spikes
+
+
+Target = tuple[Any, ...]  # what a loss takes besides the values: one array or tensor, or nothing
 DEFAULT = (8, 25)  # samples and steps
 # From threshold, where a surrogate is asked for a gradient.
 _DISTANCES = (np.linspace(-1.0, 1.0, 201) * np.logspace(-3, 3, 7)[:, None]).ravel()
 
 
-def inputs_of(given: Any, network: Network, seed: int) -> Floats:
+def inputs_of(given: ArrayLike | Drive | None, network: Network, seed: int) -> Floats:
     """Return inputs as an array; without any, random spikes."""
     if given is None:
         return (np.random.default_rng(seed).random((*DEFAULT, network.n_inputs)) < 0.3).astype(
@@ -55,8 +68,8 @@ def inputs_of(given: Any, network: Network, seed: int) -> Floats:
 
 
 def target_of(
-    loss: Callable[..., Any], given: Any, network: Network, n_samples: int, seed: int
-) -> tuple[Any, ...]:
+    loss: UserLoss, given: ArrayLike | None, network: Network, n_samples: int, seed: int
+) -> Target:
     """Return what a loss takes besides the outputs.
 
     Where it takes something and nothing is given, random labels are drawn.
@@ -89,7 +102,7 @@ def drawn_trains(n_samples: int, n_classes: int, n_steps: int, seed: int) -> Flo
     )
 
 
-def _labels(given: Any) -> Any:
+def _labels(given: ArrayLike) -> NDArray[Any]:
     """Return labels or a target as an array.
 
     Whole numbers as int64, which is what losses of PyTorch ask for.
@@ -104,25 +117,17 @@ def _labels(given: Any) -> Any:
 
 
 def declared_surrogates(
-    surrogate: Any, parameters: Mapping[str, float], detach_reset: Any, network: Network
-) -> tuple[list[Any], list[bool]]:
+    surrogate: "Surrogate | Sequence[Surrogate]",
+    parameters: Mapping[str, float],
+    detach_reset: bool | Sequence[bool],
+    network: Network,
+) -> "tuple[list[Fire], list[bool]]":
     """Return each layer's declared spike function, and whether its reset passes no gradient."""
     from ...modules.functions import fire_slope
     from ...pytorch.surrogate import spike_function
 
-    # One for all layers, or one a layer.
-    each, detached = (
-        list(given)
-        if isinstance(given, list | tuple | np.ndarray)
-        else [given] * len(network.layers)
-        for given in (surrogate, detach_reset)
-    )
-    for what, given in (("surrogate", each), ("detach_reset", detached)):
-        if len(given) != len(network.layers):
-            raise RefsimError(
-                f"check_gradient: {what} names {len(given)} layers of neurons, but there are "
-                f"{len(network.layers)}; give one, or one a layer."
-            )
+    each = _one_a_layer(surrogate, "surrogate", len(network.layers))
+    detached = _one_a_layer(detach_reset, "detach_reset", len(network.layers))
     if wrong := [one for one in detached if not isinstance(one, bool | np.bool_)]:
         raise RefsimError(
             "check_gradient: detach_reset must be True or False, or one of them a layer, but "
@@ -147,6 +152,17 @@ def declared_surrogates(
             "threshold; name one that does, such as 'arctangent'."
         )
     return fires, [bool(one) for one in detached]
+
+
+def _one_a_layer(given: object, what: str, n_layers: int) -> list[Any]:
+    """Return what is given for each layer, or once for all."""
+    found = list(given) if isinstance(given, list | tuple | np.ndarray) else [given] * n_layers
+    if len(found) != n_layers:
+        raise RefsimError(
+            f"check_gradient: {what} names {len(found)} layers of neurons, but there are "
+            f"{n_layers}; give one, or one a layer."
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -232,12 +248,12 @@ class GradientRuns:
     Runs are made when they are first asked for.
     """
 
-    door: Any  # a ModuleTrial or a StepsTrial of refsim.pytorch
+    door: "ModuleTrial | StepsTrial"
     network: Network
-    loss: Callable[..., Any]
+    loss: UserLoss
     inputs: Floats
-    target: tuple[Any, ...]
-    fires: Sequence[Any]
+    target: Target
+    fires: "Sequence[Fire]"
     derivative: Callable[[Floats], Floats]
     detach_reset: Sequence[bool]
     seed: int
@@ -245,16 +261,16 @@ class GradientRuns:
     @classmethod
     def of(
         cls,
-        module: Any,
-        loss: Callable[..., Any],
-        inputs: Any,
-        target: Any,
+        module: "nn.Module | Network",
+        loss: UserLoss,
+        inputs: ArrayLike | Drive | None,
+        target: ArrayLike | None,
         *,
-        surrogate: Any,
+        surrogate: "Surrogate | Sequence[Surrogate]",
         parameters: Mapping[str, float],
-        detach_reset: Any,
+        detach_reset: bool | Sequence[bool],
         dt: object,
-        input_shape: Any,
+        input_shape: Sequence[int] | None,
         layout: str | None,
         device: str,
         dtype: str | None,
@@ -266,7 +282,7 @@ class GradientRuns:
         from .trial import ModuleTrial, StepsTrial
 
         # A network is run by refsim's own steps, a module as it is.
-        door: Any
+        door: ModuleTrial | StepsTrial
         if isinstance(module, Network):
             door = StepsTrial.of(module, device, dtype or "float32")
         else:
@@ -368,16 +384,16 @@ class GradientRuns:
         )
 
     @cached_property
-    def trial(self) -> Any:
+    def trial(self) -> "Traced":
         """The trial's run."""
         return self.door.trace(self.inputs, self.fires, self.detach_reset)
 
     @cached_property
-    def declared(self) -> Any:
+    def declared(self) -> "Traced":
         """The declared run."""
         return self._declared("")
 
-    def _declared(self, reading: str, **how: Any) -> Any:
+    def _declared(self, reading: str, **how: Any) -> "Traced":
         from .card import Passing, trace_network
 
         # Another reading of the gradient differs from the declared one in one trait.
@@ -412,7 +428,7 @@ class GradientRuns:
         They are the gradients by what arrives at every layer and by every parameter.
         """
         _, found, value = self.trial.back_from_loss(self.loss, self.target)
-        learnt: dict[str, Any] = self.door.learnt
+        learnt = self.door.learnt
         # By what arrives, and by each parameter that learns.
         gradients = dict(
             zip(
@@ -470,7 +486,7 @@ class GradientRuns:
         # Random gradients are sent back from the spikes of a few steps, each alone.
         sent = np.random.default_rng(self.seed + index).standard_normal(self.trial.shapes[index])
 
-        def back(traced: Any, *, spread: bool) -> Floats:
+        def back(traced: "Traced", *, spread: bool) -> Floats:
             rows = []
             for end in ends:
                 upstream = np.zeros_like(sent)
@@ -512,7 +528,7 @@ class GradientRuns:
             self.least,
         )
 
-    def _from_loss(self, traced: Any) -> list[Floats]:
+    def _from_loss(self, traced: "Traced") -> list[Floats]:
         _, found, _ = traced.back_from_loss(self.loss, self.target)
         return list(found)
 
@@ -564,7 +580,7 @@ class GradientRuns:
         return any(not (np.abs(each) <= self.least).all() for pair in self._pairs for each in pair)
 
     @cached_property
-    def _slopes(self) -> tuple[list[Any], list[str]]:
+    def _slopes(self) -> "tuple[list[Slope], list[str]]":
         gave = [self.declared.output(index) for index in range(len(self.network.layers))]
         found, left = self.door.slopes(
             self.inputs,
@@ -584,7 +600,7 @@ class GradientRuns:
         )
 
     @cached_property
-    def _learnt(self) -> list[tuple[Any, Floats | None]]:
+    def _learnt(self) -> "list[tuple[Slope, Floats | None]]":
         slopes = self._slopes[0]
         return list(
             zip(
@@ -603,7 +619,7 @@ class GradientRuns:
             self._settled(slope, gradient) for slope, gradient in self._learnt
         )
 
-    def _settled(self, slope: Any, gradient: Floats | None) -> bool:
+    def _settled(self, slope: "Slope", gradient: Floats | None) -> bool:
         """Return whether a slope can be judged.
 
         A slope of 0 tells nothing, differences of what is rounded to a grid never agree, and sums
@@ -635,7 +651,7 @@ class GradientRuns:
                 )
         return worst, words
 
-    def _why(self, slope: Any, gradient: Floats | None, should: float) -> str:
+    def _why(self, slope: "Slope", gradient: Floats | None, should: float) -> str:
         if gradient is None:
             return "no gradient reaches it"
         # Right along the entries that are not 0: the others are masked.
@@ -655,7 +671,7 @@ class GradientRuns:
         )
 
 
-def _off(slope: Any, gradient: Floats | None, direction: Floats) -> tuple[float, float]:
+def _off(slope: "Slope", gradient: Floats | None, direction: Floats) -> tuple[float, float]:
     """Return how far a gradient is from the slope along a direction, relative, and that slope.
 
     The size is the largest of the two and of the terms that add up to them.

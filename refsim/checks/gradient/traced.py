@@ -15,6 +15,7 @@ from ...core.arrays import Floats
 from ...core.errors import crash
 from ...modules.call import in_time
 from ...modules.functions import called
+from .loss import UserLoss
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ class Traced:
         ]
 
     def back_from_loss(
-        self, loss: Any, target: Sequence[Any]
+        self, loss: UserLoss, target: Sequence[Any]
     ) -> tuple[float, list[Floats], Tensor]:
         """Return a loss of the last layer, its gradients by what arrived, and its tensor."""
         value = loss_of(loss, self.gave[-1], target)
@@ -88,7 +89,7 @@ class Traced:
             value,
         )
 
-    def by_card(self, loss: Any, target: Sequence[Any]) -> list[dict[str, Floats]]:
+    def by_card(self, loss: UserLoss, target: Sequence[Any]) -> list[dict[str, Floats]]:
         """Return the gradients of a loss by the cards' parameters, by name for each layer.
 
         Each is (n_samples, n_neurons).
@@ -106,7 +107,7 @@ class Traced:
         return found
 
     def through_network(
-        self, loss: Any, target: Sequence[Any], parameters: Sequence[Tensor]
+        self, loss: UserLoss, target: Sequence[Any], parameters: Sequence[Tensor]
     ) -> list[Floats | None]:
         """Return the gradient of a loss by each parameter through what the last layer gave.
 
@@ -148,7 +149,7 @@ class Traced:
         return np.asarray(steps.detach().cpu().double().numpy())
 
 
-def loss_of(loss: Any, gave: Tensor, target: Sequence[Any]) -> Tensor:
+def loss_of(loss: UserLoss, gave: Tensor, target: Sequence[Any]) -> Tensor:
     """Return a loss of what the last layer gave, (n_steps, n_samples, n_classes).
 
     The loss is given (n_samples, n_classes, n_steps).

@@ -50,7 +50,7 @@ class ModuleTrial:
 
     @classmethod
     def of(
-        cls, module: Any, dt: object, input_shape: Sequence[int] | None, layout: str | None
+        cls, module: object, dt: object, input_shape: Sequence[int] | None, layout: str | None
     ) -> "ModuleTrial":
         """Read a module."""
         if not isinstance(module, nn.Module):
@@ -223,7 +223,7 @@ class _Taps:
             for hook in hooks:
                 hook.remove()
 
-    def _before(self, index: int) -> Callable[..., Any]:
+    def _before(self, index: int) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
         def before(_module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
             x = tapped(given[0])
             self.arrived[index].append(x)
@@ -333,7 +333,7 @@ class StepsTrial:
         inputs: Floats,
         gave: Sequence[Floats],
         deltas: Sequence[Floats],
-        _by_card: Any,
+        _by_card: Sequence[Mapping[str, Floats]],
         seed: int,
     ) -> tuple[list[Slope], list[str]]:
         """Return the slope of a loss along a random direction of each weight and bias.
