@@ -157,7 +157,7 @@ def check_card(
         ``refsim.load("mine.toml")`` or ``refsim.NeuronModel("mine", ...)``.
     skip : name or names of checks to leave out
     steps : dict of str to function, optional
-        A PyTorch step of your own, by the card's name; the engines are then held against it too.
+        A PyTorch step of your own, by the card's name; the engines are then compared with it too.
 
     Returns
     -------

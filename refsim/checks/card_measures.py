@@ -88,7 +88,7 @@ _CPP = frozenset(
     ]
 )
 _SILENCE = 1000  # steps after which a neuron must have settled, or be on its way to a fixed point
-_READOUT_STEPS = 16  # steps after which a readout is held against what it says it makes of them
+_READOUT_STEPS = 16  # steps after which a readout is compared with what it says it is
 # Of a state's size over the last tenth: what is left of a way that is a hundred time constants
 # long.
 _STILL = 1e-6

@@ -69,7 +69,7 @@ class LossTrial:
     value : function of (values, target) to float
     gradient : function of the same to an array or None
     form : LossForm or None
-        What it is held against.
+        The closed form that it is compared with.
     kind : {"share", "trains", "none"}
         What its target is.
     mean : bool

@@ -25,7 +25,7 @@ class LossForm:
     ----------
     answer : function ``(values, target, **options) -> (losses, gradients)``
     target : {"share", "trains", "none"}
-        What it is held against: shares of the classes (batch, class), trains of the shape of the
+        What it is compared with: shares of the classes (batch, class), trains of the shape of the
         values, or nothing.
     defaults : dict
         Options of the PyTorch side that have no default there, for checks that are given none.
@@ -85,10 +85,10 @@ def _spikemax(
         back = (np.exp(logs) - y) / per / scale
     else:
         # A silent class counts as one spike, so that its share is not 0.
-        heard = np.maximum(counts, 1) / per
-        total = heard.sum(1, keepdims=True) + (1e-6 if of == "rates" else 0)
-        logs = np.log(heard / total)
-        back = (1 / total - y / heard) / per
+        floored = np.maximum(counts, 1) / per
+        total = floored.sum(1, keepdims=True) + (1e-6 if of == "rates" else 0)
+        logs = np.log(floored / total)
+        back = (1 / total - y / floored) / per
         # The exact derivative of a floor is 0 below it.
         if gradient == "exact" or (gradient is None and window is not None):
             back = back * (counts >= 1)

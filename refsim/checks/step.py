@@ -196,7 +196,7 @@ class StepPair:
 
     @cached_property
     def mute(self) -> str:
-        """Why no pulse tells anything of the trial; "" where pulses do."""
+        """Why pulses say nothing of the trial; "" where they do."""
         # A neuron that fires by itself answers no pulse.
         if fired := int(self.trial.spikes({})[0]):
             return f"it fires {fired} of {TAIL + 1} steps without input"

@@ -143,7 +143,7 @@ def decimal(text: str) -> str:
 # Prefixes that a script is written with; larger and smaller numbers stand as they are.
 _PREFIXES = {PREFIXES[prefix]: prefix for prefix in ("p", "n", "u", "m", "", "k", "M")}
 # Brian2 has a short name for these; every other unit is written in full.
-_BRIAN2 = frozenset(
+BRIAN2_UNITS = frozenset(
     [
         "ms",
         "us",
@@ -195,7 +195,7 @@ def brian2_quantity(value: float, unit: str) -> str:
     digits, symbol = with_prefix(value, unit)
     return (
         f"{digits}*{symbol}"
-        if symbol in _BRIAN2 and float(digits) * _factor(symbol, unit) == value
+        if symbol in BRIAN2_UNITS and float(digits) * _factor(symbol, unit) == value
         else f"{repr(float(value)) if value else 0}*{unit}"
     )
 

@@ -29,7 +29,7 @@ from ..engines.discrete import FUNCTIONS as NUMPY_FUNCTIONS
 from ..engines.discrete import Discrete
 from ..networks.drive import Drive
 from ..networks.network import Network, positive_time
-from .formula import brian2_quantity
+from .formula import BRIAN2_UNITS, brian2_quantity
 from .script_neuron import continuous_group, discrete_group, python_text, read_names
 
 Number = float | NDArray[np.float64]  # one number, or one for each level of the input
@@ -230,63 +230,46 @@ def _hold(known: Mapping[str, Number], tests: Sequence[Test]) -> NDArray[np.bool
 
 
 # Names that the script itself uses, and that no name of a card may take away from it.
-_TAKEN = frozenset(
-    [
-        "plt",
-        "prefs",
-        "defaultclock",
-        "duration",
-        "equations",
-        "neurons",
-        "states",
-        "spikes",
-        "figure",
-        "axes",
-        "print",
-        "seed",
-        "rand",
-        "int",
-        "run",
-        "NeuronGroup",
-        "StateMonitor",
-        "SpikeMonitor",
-        "second",
-        "hertz",
-        "volt",
-        "amp",
-        "siemens",
-        "farad",
-        "ohm",
-        "coulomb",
-        "metre",
-        "kelvin",
-        "ms",
-        "us",
-        "Hz",
-        "kHz",
-        "MHz",
-        "mV",
-        "mA",
-        "uA",
-        "nA",
-        "pA",
-        "mS",
-        "uS",
-        "nS",
-        "uF",
-        "nF",
-        "pF",
-        "kohm",
-        "Mohm",
-        "Gohm",
-        "mm",
-        "um",
-        "implementation",
-        "check_units",
-        "np",
-        "time",
-    ]
-) | {*FUNCTIONS}
+_TAKEN = (
+    frozenset(
+        [
+            "plt",
+            "prefs",
+            "defaultclock",
+            "duration",
+            "equations",
+            "neurons",
+            "states",
+            "spikes",
+            "figure",
+            "axes",
+            "print",
+            "seed",
+            "rand",
+            "int",
+            "run",
+            "NeuronGroup",
+            "StateMonitor",
+            "SpikeMonitor",
+            "second",
+            "hertz",
+            "volt",
+            "amp",
+            "siemens",
+            "farad",
+            "ohm",
+            "coulomb",
+            "metre",
+            "kelvin",
+            "implementation",
+            "check_units",
+            "np",
+            "time",
+        ]
+    )
+    | BRIAN2_UNITS
+    | {*FUNCTIONS}
+)
 
 # What a group or a monitor of Brian2 has already: a state of that name could neither be set nor
 # read.

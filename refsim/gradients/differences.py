@@ -38,7 +38,7 @@ def finite_differences(
     Returns
     -------
     Gradient
-        NaN where a spike appears or vanishes in either run: there the difference is none of one
+        NaN where a spike appears or vanishes in either run: there the two runs are not of one
         smooth function.
 
     Raises

@@ -17,7 +17,7 @@ from ..core.errors import RefsimError, listed
 from ..networks.connection import DRIVE
 from ..networks.network import Layer, Network
 
-# Distances to threshold at which a slope is held against its function.
+# Distances to threshold at which a slope is compared with its function.
 _PROBES = np.linspace(-1.5, 1.5, 61)
 _STEP, _DIGITS = 1e-4, 1e-6
 
@@ -31,7 +31,7 @@ class Escape:
     name : str
     chance : function of an array x to probabilities of the same shape, between 0 and 1
     slope : function of an array x to the derivative of `chance` there
-        Held against central differences of `chance` when the pair is made.
+        It is compared with central differences of `chance` when the pair is made.
     """
 
     name: str

@@ -23,7 +23,7 @@ class Runs:
     Attributes
     ----------
     network : EscapeNetwork
-    heard : list of (n_steps, n_runs, n_pre)
+    received : list of (n_steps, n_runs, n_pre)
         What arrives at each layer.
     distance : list of (n_steps, n_runs, n_post)
         Membrane less threshold, before the reset.

@@ -247,7 +247,7 @@ class _Row:
         self.fired: list[Tensor] = []
 
     def step(self, frames: Sequence[Tensor], outputs: Sequence[Sequence[Tensor]]) -> Tensor:
-        """Advance by one step; return the spikes, which are what other layers hear."""
+        """Advance by one step; return the spikes, which other layers receive."""
         discrete = self.layer.model.discrete
         # What arrives can be read by itself, for its gradient.
         self.arrived.append(tapped(self.noise(self._sum(frames, outputs))))

@@ -144,7 +144,7 @@ def _loss(runs: GradientRuns) -> Answer | Verdict:
     return value, words
 
 
-# A layer through which nothing right comes back at once tells nothing of its memory or reset.
+# Where nothing right comes back at once through a layer, its memory and reset cannot be judged.
 _AT_ONCE = ("used", "chain", "surrogate", "scale")
 
 

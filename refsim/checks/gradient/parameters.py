@@ -213,11 +213,11 @@ class _Playback:
                     _map(recurrent.weight, self.bench.tried.shapes[index]),
                     torch.stack(list(self.given[index])),
                 )
-                # A map that is asked in the first step too hears of no spike there.
+                # A map that is asked in the first step too receives no spike there.
                 first = int(recurrent.late)
-                heard = torch.cat([torch.zeros_like(sent[:1]), sent[:-1]])[first:]
+                received = torch.cat([torch.zeros_like(sent[:1]), sent[:-1]])[first:]
                 found.append(
-                    (answer(heard.flatten(0, 1)), self.deltas[index][first:].flatten(0, 1))
+                    (answer(received.flatten(0, 1)), self.deltas[index][first:].flatten(0, 1))
                 )
         return [(arrived.detach().clone(), delta) for arrived, delta in found]
 

@@ -316,7 +316,7 @@ class StepsTrial:
             for index, step in enumerate(steps):
                 arrived[index].append(tapped(self.sums[index](frame, outputs)))
                 how = (arrived[index][-1], states[index], constants[index], fires[index])
-                # Of a readout others hear nothing.
+                # Other layers receive nothing from a readout.
                 outputs[index], _, states[index] = stepped(
                     step, *how, detach_reset=detach_reset[index]
                 )
@@ -342,20 +342,20 @@ class StepsTrial:
         """
         generator, found = np.random.default_rng(seed), []
         # What arrives is computed once more in NumPy, with the spikes as they were.
-        hear, heard = Hearing(self.network, len(inputs)), []
+        arrivals, received = Hearing(self.network, len(inputs)), []
         for step in range(inputs.shape[1]):
             row = []
             # The inputs of a layer lie behind one another, source by source.
             for index, layer in enumerate(self.network.layers):
-                row.append(hear(index, inputs[:, step]))
-                hear.spikes[index] = (
+                row.append(arrivals(index, inputs[:, step]))
+                arrivals.spikes[index] = (
                     np.zeros_like(gave[index][step])
                     if layer.model.discrete.readout
                     else gave[index][step]
                 )
-            heard.append(row)
+            received.append(row)
         for index, layer in enumerate(self.network.layers):
-            rows, delta, at = [row[index] for row in heard], deltas[index], 0
+            rows, delta, at = [row[index] for row in received], deltas[index], 0
             for number, weight in enumerate(self.sums[index].weights):
                 part = [row[:, at : at + weight.shape[1]] for row in rows]
                 name = f"{layer.name}: weight" + (f" {number}" if number else "")
@@ -389,5 +389,5 @@ def _slope(
     return Slope(name, parameter, direction, along, along(direction))
 
 
-def _weight_terms(heard: Sequence[Floats], delta: Floats, direction: Floats) -> Floats:
-    return np.array([delta[step] * (x @ direction.T) for step, x in enumerate(heard)])
+def _weight_terms(received: Sequence[Floats], delta: Floats, direction: Floats) -> Floats:
+    return np.array([delta[step] * (x @ direction.T) for step, x in enumerate(received)])
