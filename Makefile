@@ -23,7 +23,7 @@ demo: $(VENV)/ready
 
 # Two processes, one thread each: on two cores half the time, and threads of many small networks only wait for one another.
 test: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

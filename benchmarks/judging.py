@@ -2,7 +2,7 @@
 
 One that passes, one that fails, and the replay in it.
 
-    python -m benchmarks.judging [--earlier COMMIT] [--rounds N] [--json FILE]
+    python -m benchmarks.judging [--earlier COMMIT] [--rounds N] [--json FILE] [--plot FILE]
 
 Two processes wait for their turns, one that imports this tree and one that imports the earlier
 commit from a work tree made for it, and each round asks both for the same: so that what disturbs
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from . import machine
+from . import machine, plots
 from .measuring import ONE_CORE
 
 ROOT = Path(__file__).parents[1]
@@ -32,8 +32,8 @@ EARLIER = "27ecdac"
 PASSING, FAILING = 1.3, 1.0
 CASES: dict[str, dict[str, Any]] = {
     "dense": {"card": "lif_decay", "sizes": (784, 256, 10), "samples": 256, "steps": 100},
-    "adaptive": {"card": "adlif", "sizes": (64, 128, 10), "samples": 64, "steps": 100},
-    "long": {"card": "lif", "sizes": (32, 64, 10), "samples": 16, "steps": 2000},
+    "adaptive": {"card": "adlif", "sizes": (64, 128, 10), "samples": 64, "steps": 100, "gain": 6.0},
+    "long": {"card": "lif", "sizes": (32, 64, 10), "samples": 16, "steps": 1000},
     "small": {"card": "lif", "sizes": (20, 30, 10), "samples": 256, "steps": 50},
 }
 
@@ -52,7 +52,7 @@ def prepare(case: dict[str, Any]) -> dict[str, Callable[[], Any]]:
 
     rng, model = np.random.default_rng(0), refsim.load(case["card"])
     weights = [
-        rng.normal(2.0 / n_pre, 3.0 / n_pre**0.5, (n_post, n_pre))
+        case.get("gain", 1.0) * rng.normal(2.0 / n_pre, 3.0 / n_pre**0.5, (n_post, n_pre))
         for n_pre, n_post in itertools.pairwise(case["sizes"])
     ]
     right = refsim.Network.dense(
@@ -89,7 +89,7 @@ def prepare(case: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         "run of reference": lambda: reference_engine.run(right, drive),
     }
     with contextlib.suppress(ImportError):  # the earlier refsim has none
-        from refsim.compare.replay import replay
+        from refsim.judge.replay import replay
 
         jobs["replay"] = lambda: replay(bad, np.arange(case["samples"]), ("float64", "float32"))
     return jobs
@@ -224,31 +224,33 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--case", choices=CASES, action="append")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
     parser.add_argument("--serve", choices=CASES, help=argparse.SUPPRESS)
     options = parser.parse_args(words)
     if options.serve:
         serve(options.serve)
         return 0
-    rows = []
+    result: dict[str, Any] = {
+        "benchmark": "judging",
+        "machine": machine.facts("brian2", "torch", "numpy"),
+        "earlier": options.earlier,
+        "asked": {"passing_ratio": PASSING, "failing_runs": FAILING},
+        "rows": [],
+    }
     with work_tree(options.earlier) as tree:
         for case in options.case or CASES:
-            rows.append(measure(case, tree, options.rounds))
-            row = rows[-1]
+            row = measure(case, tree, options.rounds)
+            result["rows"].append(row)
             print(
                 f"{case:<9} passing {row['passing_ratio']:.2f} times the earlier (asked "
                 f"{PASSING}); "
                 f"failing {row['failing_runs']:+.2f} runs (asked {FAILING}); {row['seconds']}",
                 flush=True,
             )
-    result = {
-        "benchmark": "judging",
-        "machine": machine.facts("brian2", "torch", "numpy"),
-        "earlier": options.earlier,
-        "asked": {"passing_ratio": PASSING, "failing_runs": FAILING},
-        "rows": rows,
-    }
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+            if options.json:  # after each, as the earlier refsim takes minutes
+                options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+            if options.plot:
+                plots.judging(result, options.plot)
     return 0
 
 

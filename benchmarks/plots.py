@@ -109,6 +109,40 @@ def coldstart(result: dict[str, Any], path: Path) -> None:
     _save(figure, path)
 
 
+def judging(result: dict[str, Any], path: Path) -> None:
+    """Draw what comparisons cost now and earlier, on a logarithmic axis."""
+    figure, axes = pyplot.subplots(
+        figsize=(8, 0.9 * len(result["rows"]) + 1.5), layout="constrained"
+    )
+    bars = (
+        ("passing", "now", LIGHT, ""),
+        ("passing", "earlier", DARK, "//"),
+        ("failing", "now", WARM, ".."),
+        ("failing", "earlier", "#D55E00", "xx"),
+    )
+    for shift, (job, side, colour, hatch) in zip((0.3, 0.1, -0.1, -0.3), bars, strict=True):
+        seconds = [row["seconds"][side][job] for row in result["rows"]]
+        axes.barh(
+            [place + shift for place in range(len(seconds))],
+            seconds,
+            0.18,
+            color=colour,
+            hatch=hatch,
+            edgecolor="black",
+            label=f"{job}, {side}",
+        )
+    names = [row["case"] for row in result["rows"]]
+    axes.set(
+        xscale="log",
+        xlabel="CPU time (s, logarithmic)",
+        yticks=range(len(names)),
+        yticklabels=names,
+        title=result["machine"]["cpu"],
+    )
+    axes.legend(ncols=2, fontsize=8)
+    _save(figure, path)
+
+
 def _save(figure: Any, path: Path) -> None:
     figure.savefig(path, dpi=150)
     pyplot.close(figure)

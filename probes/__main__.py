@@ -15,10 +15,10 @@ import numpy as np
 
 import refsim
 from benchmarks import peers
-from refsim.compare.causes import explaining_traits
-from refsim.compare.comparison import compare_recordings
 from refsim.core.spikes import SpikeTrains
 from refsim.files.refsim_file import load_network
+from refsim.judge.causes import explaining_traits
+from refsim.judge.comparison import compare_recordings
 from refsim.networks.recording import Approach, Recording, output_trace
 
 NAMES = ("snntorch", "spikingjelly", "norse", "sinabs", "rockpool")

@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from .checks.step import check_step
     from .checks.surrogate import check_surrogate
     from .checks.weights import check_module
-    from .compare.recorded import recorded
     from .core.errors import RefsimError, RefsimWarning
     from .core.spikes import SpikeTrains
     from .engines.brian.engine import Brian2
     from .engines.discrete import Discrete
     from .export.documents import to_latex, to_markdown
     from .export.script import to_brian2
+    from .judge.recorded import recorded
     from .networks.connection import Connection
     from .networks.drive import Drive
     from .networks.network import Layer, Network
@@ -81,7 +81,7 @@ _HOME = {
     "load": ".cards",
     "losses": ".pytorch.losses",
     "pytorch": ".pytorch",
-    "recorded": ".compare.recorded",
+    "recorded": ".judge.recorded",
     "reset": ".pytorch.layers",
     "run": ".networks.recording",
     "surrogate_bias": ".checks",

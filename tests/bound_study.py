@@ -25,10 +25,10 @@ from refsim.cards.neuron import NeuronModel
 from refsim.cards.read import load_all
 from refsim.cases.neuron import alone
 from refsim.checks.card_measures import scale_of
-from refsim.compare.bounded import constant
-from refsim.compare.rounding import BoundedLayer, BoundedSum, Rounding, known
 from refsim.core.random import shortened
 from refsim.engines.discrete import LayerState, parts_by_input, signed_sums
+from refsim.judge.bounded import constant
+from refsim.judge.rounding import BoundedLayer, BoundedSum, Rounding, known
 from refsim.networks.network import Network
 
 DATA = Path(__file__).resolve().parents[1] / "docs" / "rounding.json"

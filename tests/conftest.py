@@ -43,14 +43,15 @@ def real_data(name: str) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile into a folder of this session, so that no test passes by what an earlier version
-    compiled.
+def _cache_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compile into a folder of this session: no test passes by what an earlier version compiled.
+
+    All workers of a session share it, so that what one has compiled, the others run.
     """
-    if "REFSIM_TEST_CACHE" not in os.environ:
-        os.environ["REFSIM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    else:
-        os.environ["REFSIM_CACHE"] = os.environ["REFSIM_TEST_CACHE"]
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    os.environ["REFSIM_CACHE"] = os.environ.get("REFSIM_TEST_CACHE") or str(folder / "programs")
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from torch import nn
 
 import refsim
 from refsim import Connection, Discrete, Drive, Torch
-from refsim.compare.judgement import Replay
-from refsim.compare.replay import replay
+from refsim.judge.judgement import Replay
+from refsim.judge.replay import replay
 from refsim.pytorch import ALIF, IF, LI, LIF, PLIF, SRIF, CubaLIF, LIFDecay
 
 CARDS = (
@@ -120,7 +120,7 @@ def judge(right: Right, *, membranes: bool = False) -> Judged:
 def _all_samples(reference: refsim.Recording, trial: refsim.Recording) -> Replay:
     own = None
     if (dtype := str(trial.provenance["dtype"])) in ("float16", "bfloat16"):
-        from refsim.compare.own_steps import own_decisions
+        from refsim.judge.own_steps import own_decisions
 
         own = own_decisions(trial, dtype)
     return replay(
@@ -222,7 +222,9 @@ def module(
     with torch.no_grad():
         for each in made:
             if isinstance(each, nn.Linear | nn.Conv2d):
-                each.weight.mul_(3).add_(0.3 / each.weight[0].numel() ** 0.5)
+                each.weight.mul_(6 if neurons == "ALIF" else 3).add_(
+                    0.3 / each.weight[0].numel() ** 0.5
+                )
                 each.bias.add_(0.2)  # type: ignore[union-attr]
     return made.to(getattr(torch, dtype))
 

@@ -110,12 +110,12 @@ RULES = [
         "an error of rounding is counted once for each time that a state is read: bounds grow "
         "without end",
         "test_rules.py::test_a_gross_fault_that_shows_late_is_no_tie[100-float32]",
-        put("refsim.compare.bounded._joined", _slopes_by_size),
+        put("refsim.judge.bounded._joined", _slopes_by_size),
     ),
     Rule(
         "the read-out's bound grows as well, and hides a wrong one",
         "test_rules.py::test_a_readout_that_is_wrong_late_is_no_tie",
-        put("refsim.compare.bounded._joined", _slopes_by_size),
+        put("refsim.judge.bounded._joined", _slopes_by_size),
     ),
     Rule(
         "a NaN that stays silent is no fault",
@@ -134,7 +134,7 @@ RULES = [
         "a recording is held against float64 alone, and rounding excuses nothing",
         "test_recorded.py::test_rounding_is_allowed_for_as_in_any_comparison",
         change(
-            "refsim.compare.recorded.as_recording",
+            "refsim.judge.recorded.as_recording",
             lambda made: (
                 lambda taken, network, drive, _dtype, *rest: made(
                     taken, network, drive, "float64", *rest
@@ -158,8 +158,8 @@ RULES = [
         "wrong event streams pass",
         "test_streams.py::test_a_wrong_stream_is_caught_by_its_events_alone[swapped]",
         both(
-            put("refsim.compare.comparison.compare_streams", lambda *_: ()),
-            put("refsim.compare.streams.compare_streams", lambda *_: ()),
+            put("refsim.judge.comparison.compare_streams", lambda *_: ()),
+            put("refsim.judge.streams.compare_streams", lambda *_: ()),
         ),
     ),
     Rule(

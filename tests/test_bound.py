@@ -17,10 +17,10 @@ from bound_study import DATA, DTYPES, EXCEPTIONS, MOST, cards, study
 import refsim
 from refsim import Discrete, Drive
 from refsim.cases.neuron import alone
-from refsim.compare import bounded
-from refsim.compare import rounding as carried
-from refsim.compare.bounded import Bounded, own_variable
-from refsim.compare.rounding import Rounding, distances_to_threshold
+from refsim.judge import bounded
+from refsim.judge import rounding as carried
+from refsim.judge.bounded import Bounded, own_variable
+from refsim.judge.rounding import Rounding, distances_to_threshold
 
 # An input at which each fires now and then: to look for its rheobase would take longer than the
 # study.

@@ -12,7 +12,7 @@ import refsim
 from refsim import RefsimError
 from refsim.cards.read import switched
 from refsim.cards.traits import OPTIONS
-from refsim.compare.causes import explaining_traits
+from refsim.judge.causes import explaining_traits
 
 BASE = "snntorch_leaky"
 DYADIC = {"beta": 0.75, "v_th": 1.0}  # sums are exact: nothing is a tie

@@ -9,9 +9,9 @@ from torch import nn
 
 import refsim
 from refsim import Discrete, Drive, RefsimError
-from refsim.compare.causes import explaining_traits
 from refsim.files.formats import read_file
 from refsim.files.reading import Asked
+from refsim.judge.causes import explaining_traits
 
 LEAKY = {"neuron": "snntorch_leaky"}
 

@@ -24,8 +24,8 @@ from refsim.gradients import (
     soft_window_spikemax,
     spike_time_distance,
 )
-from refsim.gradients import event_driven as solver
-from refsim.gradients.event_driven import ExactNeuron
+from refsim.gradients import spike_times as solver
+from refsim.gradients.spike_times import ExactNeuron
 
 CLOSED = Claim(
     "gradient",

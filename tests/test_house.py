@@ -1,6 +1,7 @@
-"""The house: imports go one way, files stay small, shelves are data, README examples run."""
+"""The house: imports go one way, shelves are data, the map is current, the README's blocks run."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -13,165 +14,180 @@ import refsim.checks
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "refsim").rglob("*.py"))
+sys.path.insert(0, str(ROOT / "docs"))
+import house  # noqa: E402 - the script that draws the map, which lies beside the map
 
-# Each room may import from itself and from rooms further up. `commands` and `__main__` are last.
-ORDER = [
-    ["errors", "_version"],
-    ["outside", "shelf", "units", "progress", "arrays", "philox", "tables", "whole"],
-    ["spikes", "spike_times", "connection"],
-    ["model"],
-    ["network"],
-    ["drive"],
-    ["data", "recording"],
-    ["axes"],
-    ["rasters"],
-    ["engines"],
-    ["pytorch"],
-    ["distances", "gradients"],
-    ["rounding"],
-    ["claims", "style"],
-    ["experiments", "writing"],
-    ["checks"],
-    ["questions"],
-    ["report"],
-    ["commands"],
-    ["__main__", "pytest_plugin", "__init__"],
-]
-RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+# What stands above all rooms: the public names, the command, the plugin. Below them: the version.
+ROOF, BASEMENT = {"", "__main__", "pytest_plugin"}, {"_version"}
+# Two public names that are modules: the reader of any trained network, and a room's own package.
+BESIDE = {"bridge": "modules"}
+STOREY = {room: level for level, storey in enumerate(house.STOREYS) for room in storey}
 
 
-def room_of(path):
-    first = path.relative_to(ROOT / "refsim").parts[0]
-    return first.removesuffix(".py")
+def storey_of(module):
+    room = module.split(".")[0]
+    if module in ROOF:
+        return len(house.STOREYS)
+    return -1 if module in BASEMENT else STOREY[BESIDE.get(room, room)]
 
 
-def imported_rooms(path):
-    """Rooms of refsim that a file imports, at its top or inside a function."""
-    package = ["refsim", *path.relative_to(ROOT / "refsim").parts[:-1]]
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = package[: len(package) - node.level + 1]
-            target = [*base, *(node.module.split(".") if node.module else [])]
-            if len(target) > 1:
-                yield target[1]
-            else:
-                yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom | ast.Import):
-            names = (
-                [node.module]
-                if isinstance(node, ast.ImportFrom)
-                else [alias.name for alias in node.names]
-            )
-            assert not any(name.split(".")[0] == "refsim" for name in names), (
-                f"{path}: refsim imports itself by relative names"
-            )
+def upward(graph):
+    """Imports that lead up the house, or across it to another room on the same storey."""
+    for module, targets in graph.items():
+        for target in targets:
+            same_room = module.split(".")[0] == target.split(".")[0]
+            beside = BESIDE.get(module) == target.split(".")[0]
+            if not (same_room or beside) and storey_of(target) >= storey_of(module):
+                yield module, target
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_one_way(path):
-    here = room_of(path)
-    for target in imported_rooms(path):
-        if here != "__init__" and target != here:
-            assert RANK[target] < RANK[here], f"{here} may not import {target}"
+def test_imports_go_one_way():
+    assert not list(upward(house.imports()))
+
+
+def test_no_module_imports_itself_in_a_circle():
+    """Not at its top, nor inside a function, nor for its types alone; packages hand names on."""
+    packages = {name for name, path in house.modules().items() if path.name == "__init__.py"}
+    graph = {name: targets for name, targets in house.imports().items() if name not in packages}
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) >= len(graph)
 
 
 @pytest.mark.parametrize(
-    "path",
-    [
-        *SOURCES,
-        *(ROOT / "tests").glob("*.py"),
-        *(ROOT / "examples").glob("*.py"),
-        *(ROOT / "benchmarks").glob("*.py"),
-    ],
-    ids=lambda path: str(path.relative_to(ROOT)),
+    ("module", "target"), [("core.units", "report.text"), ("cards.ode", "judge")]
 )
-def test_files_are_small(path):
-    assert len(path.read_text("utf-8").splitlines()) <= 500
+def test_an_import_that_leads_up_is_seen(module, target):
+    graph = house.imports()
+    graph[module] = graph[module] | {target}
+    assert list(upward(graph)) == [(module, target)]
 
 
-def test_only_the_torch_room_imports_torch_and_only_the_session_touches_brian2():
+def test_a_circle_of_lazy_imports_is_seen():
+    graph = house.imports()
+    below = next(iter(graph["judge.replay"] - {"judge"}))
+    graph[below] = graph[below] | {"judge.replay"}
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_refsim_imports_itself_by_relative_names():
+    """The graph above is read from relative imports, so that no other may hide from it."""
+    absolute = re.compile(r"^\s*(?:from refsim[. ]|import refsim\b)", re.M)
+    for path in SOURCES:
+        code = ast.parse(path.read_text("utf-8"))
+        lines = [ast.unparse(node) for node in ast.walk(code) if isinstance(node, ast.stmt)]
+        found = [line for line in lines if absolute.match(line) and "\n" not in line]
+        assert not found, path
+
+
+def test_the_map_of_the_house_is_current():
+    drawn = (ROOT / "docs" / "house.svg").read_text("utf-8")
+    assert drawn == house.picture(), "python docs/house.py draws it anew"
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    told = re.findall(r"^### `refsim/(\w+)/`", page, re.M)
+    assert sorted(told) == sorted(STOREY), "a paragraph a room in docs/architecture.md"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "import refsim",
+        "import refsim.__main__ as m; m.main(['--help'])",
+        "import refsim.__main__ as m; m.main(['models'])",
+        "import refsim.__main__ as m; m.main(['show', 'lif'])",
+    ],
+)
+def test_what_a_reader_asks_first_loads_neither_torch_nor_brian2(words, tmp_path):
+    code = (
+        "import sys\n"
+        f"try:\n    {words}\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "print(sorted({'torch', 'brian2'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_only_the_session_touches_the_state_of_brian2():
     for path in SOURCES:
         text = path.read_text("utf-8")
-        if "pytorch" not in path.parts:
-            assert not re.search(r"^\s*(import|from) torch\b", text, re.M), path
-        # A script of Brian2 sets its own preferences when its user runs it.
-        if "writing" in path.parts:
+        if "export" in path.parts:  # a script of Brian2 sets its own preferences when it is run
             assert not re.search(r"^\s*(import|from) brian2\b", text, re.M), path
         elif path.name != "session.py":
-            assert not re.search(r"prefs|defaultclock\.dt =|set_device|reset_device", text), path
+            state = r"prefs|defaultclock\.dt =|set_device|reset_device"
+            assert not re.search(state, text), path
 
 
 def test_the_shelves_hold_data_only():
     for shelf in ("equations", "validation"):
-        assert {path.suffix for path in (ROOT / shelf).rglob("*") if path.is_file()} <= {
-            ".toml",
-            ".pt",
-            ".md",
-        }
+        files = [path for path in (ROOT / shelf).rglob("*") if path.is_file()]
+        assert files
+        assert {path.suffix for path in files} <= {".toml", ".pt", ".md"}
 
 
 def test_every_card_is_run_by_a_test():
+    """Run, and not merely quoted: loaded by name, or one of a list that a test goes through."""
     tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("*.py"))
-    assert not [
-        path.stem for path in (ROOT / "equations").glob("*.toml") if f'"{path.stem}"' not in tests
-    ]
+    cards = [path.stem for path in (ROOT / "equations").glob("*.toml")]
+    assert cards
+    uses = r'(?:load|NeuronModel|Torch|alone)\(\s*"{0}"|[\[{{(,:=]\s*"{0}"'
+    assert not [card for card in cards if not re.search(uses.format(card), tests)]
 
 
 def test_nothing_is_named_torch_or_utils():
-    assert not [
-        path
-        for path in (ROOT / "refsim").rglob("*")
-        if path.stem in ("torch", "utils", "helpers", "misc")
-    ]
-
-
-def test_every_module_says_what_it_is_for():
-    for path in SOURCES:
-        assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), path
+    banned = ("torch", "utils", "helpers", "misc")
+    assert not [path for path in (ROOT / "refsim").rglob("*") if path.stem in banned]
 
 
 def test_every_package_is_shipped():
     config = (ROOT / "setup.cfg").read_text("utf-8")
-    packages = {
-        "refsim." + ".".join(path.parent.relative_to(ROOT / "refsim").parts)
-        for path in SOURCES
-        if path.name == "__init__.py" and path.parent.name != "refsim"
-    }
-    assert all(f"    {package}\n" in config for package in packages)
-    kinds = {
-        path.suffix
-        for path in (ROOT / "refsim").rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc")
-    }
-    assert kinds == {".cpp", ".html"}  # both under package_data in setup.cfg
+    listed = re.search(r"^packages =\n((?:    \S+\n)+)", config, re.M).group(1).split()
+    folders = {path.parent for path in SOURCES if path.name == "__init__.py"}
+    packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert set(listed) == packages | {"refsim.equations", "refsim.validation"}
+    kinds = {path.suffix for path in (ROOT / "refsim").rglob("*") if path.is_file()}
+    assert kinds - {".py", ".pyc"} == {".cpp", ".html"}  # both are package_data in setup.cfg
 
 
-@pytest.mark.parametrize("index", range(6))
-def test_the_examples_of_the_readme_run(index, tmp_path):
+def test_the_examples_of_the_readme_run(tmp_path):
+    """All blocks in one process, each with the names of the first, as a reader would try them."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
     assert len(blocks) == 6
-    code = blocks[0] + (blocks[index] if index else "")
+    run = (
+        "import contextlib, io, json, sys\n"
+        "answers, first = [], {}\n"
+        "for index, block in enumerate(json.load(sys.stdin)):\n"
+        "    names = dict(first, __name__='block')\n"
+        "    with contextlib.redirect_stdout(io.StringIO()) as said:\n"
+        "        exec(compile(block, f'README block {index}', 'exec'), names)\n"
+        "    first = first or names\n"
+        "    answers.append(said.getvalue())\n"
+        "print(json.dumps(answers))"
+    )
+    import json
+
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", run],
+        cwd=tmp_path,
+        input=json.dumps(blocks),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    if index == 3:
-        lines = dict(line.split() for line in done.stdout.splitlines()[-10:])
-        assert lines == dict.fromkeys(set(refsim.checks.STEP_CHECKS), "pass") | {
-            "comparison": "fail",
-            "trains": "skipped",
-        }
-    elif index == 5:
-        assert done.stdout.splitlines()[-1] == "fail ['reset']"
-    else:
-        assert "pass" in done.stdout.splitlines()[-1]
+    answers = [answer.splitlines() for answer in json.loads(done.stdout.splitlines()[-1])]
+    checked = dict(line.split() for line in answers[3][-10:])
+    wanted = dict.fromkeys(set(refsim.checks.STEP_CHECKS), "pass")
+    assert checked == wanted | {"comparison": "fail", "trains": "skipped"}
+    assert answers[5][-1] == "fail ['reset']"
+    for index in (0, 1, 2, 4):
+        assert re.search(r"\bpass\b", answers[index][-1]), answers[index]
 
 
 def test_ci_runs_what_the_readme_names():
-    readme, script = (
-        (ROOT / "README.md").read_text("utf-8"),
-        (ROOT / ".ci" / "run").read_text("utf-8"),
-    )
-    assert "make test" in readme
-    assert "make test" in script
-    assert set(re.findall(r"^make (\w+)", script, re.M)) <= {"test", "lint"}
+    readme = (ROOT / "README.md").read_text("utf-8")
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    called = set(re.findall(r"^make (\w+)", script, re.M))
+    assert called == {"test", "lint"}
+    assert all(f"make {target}" in readme for target in called)

@@ -13,10 +13,10 @@ from oracle_nir import simulate
 from test_nir import compared
 
 import refsim
-from refsim.compare.causes import explaining_traits
 from refsim.files.nir import read as nir
 from refsim.files.nir import wiring as nir_maps
 from refsim.files.nir import wiring as nir_wiring
+from refsim.judge.causes import explaining_traits
 
 # What is misread -> how the file is meant, and the trait that says so: the card's own, and the one
 # that the trial runs.

@@ -26,7 +26,7 @@ from torch import nn
 import refsim
 from refsim import RefsimError
 from refsim.cards.read import switched
-from refsim.compare.causes import explaining_traits
+from refsim.judge.causes import explaining_traits
 from refsim.pytorch.framework_steps import NORSE_STEPS
 
 LIF = {"tau_mem_inv": 512.0, "tau_syn_inv": 256.0, "v_rest": 0.25, "v_th": 1.0, "v_reset": -0.5}

@@ -19,7 +19,7 @@ import refsim
 from refsim import Discrete, Drive
 from refsim.__main__ import main
 from refsim.cases.against_recorded import code_claims
-from refsim.compare.recorded import as_recording, take
+from refsim.judge.recorded import as_recording, take
 
 
 @pytest.fixture

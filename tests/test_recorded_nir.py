@@ -8,9 +8,9 @@ from rogues_recorded import dropped
 
 import refsim
 from refsim import RefsimError
-from refsim.compare.recorded import by_layer
 from refsim.files.hdf5 import write_tree
 from refsim.files.nir.recorded import read_nir_data
+from refsim.judge.recorded import by_layer
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 
 import refsim
 from refsim import Connection, Discrete, Drive, Torch
-from refsim.compare.comparison import compare_recordings
-from refsim.compare.replay import replay
+from refsim.judge.comparison import compare_recordings
+from refsim.judge.replay import replay
 
 FAULTS = ("threshold", "bias", "row", "columns", "delay")
 

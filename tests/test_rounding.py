@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import refsim
 from refsim import Discrete, Drive, Torch
-from refsim.compare.bounded import UNKNOWN, Bounded, constant, quantum_of
-from refsim.compare.rounding import distances_to_threshold
+from refsim.judge.bounded import UNKNOWN, Bounded, constant, quantum_of
+from refsim.judge.rounding import distances_to_threshold
 
 NAMES = [
     "bernoulli",
@@ -123,7 +123,7 @@ def test_powers_and_clips_with_uncertain_arguments_are_bounded():
             else np.float32(2) ** np.float32(0.7)
         )
         assert abs(float(single) - exact) <= result.error < 1e-3
-    from refsim.compare.bounded import BOUNDED_FUNCTIONS
+    from refsim.judge.bounded import BOUNDED_FUNCTIONS
 
     clipped = BOUNDED_FUNCTIONS["clip"](constant(np.array([3.0]), u), 0.0, v)
     assert clipped.error >= v.error > 0
@@ -179,7 +179,7 @@ def test_a_bound_that_is_lost_is_unknown_and_no_tie():
     # a chaotic map blows up every difference: after some steps nobody knows how far rounding
     # reaches
     from refsim.cases.neuron import alone
-    from refsim.compare.comparison import compare_recordings
+    from refsim.judge.comparison import compare_recordings
 
     reference = Discrete().run(
         alone(LOGISTIC, "1 ms"), Drive.current(np.zeros((1, 200, 1)), "1 ms")

@@ -16,8 +16,8 @@ from test_calls import Net
 import refsim
 import refsim.pytorch
 from refsim import Discrete, Drive, Torch
-from refsim.compare.comparison import _membranes
-from refsim.compare.judgement import Decision, LayerJudgement, Replay
+from refsim.judge.comparison import _membranes
+from refsim.judge.judgement import Decision, LayerJudgement, Replay
 
 ROOT = Path(__file__).resolve().parents[1]
 

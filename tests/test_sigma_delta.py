@@ -333,7 +333,7 @@ def test_float32_rounds_what_is_sent_and_the_bound_follows():
 
 
 def test_a_bound_that_ends_at_its_layer_would_blame_rounding_on_the_code(monkeypatch):
-    from refsim.compare import rounding as thresholds
+    from refsim.judge import rounding as thresholds
 
     network, drive = cancelling()
     reference, trial = (

@@ -13,8 +13,8 @@ from torch import nn
 import refsim
 from refsim import RefsimError
 from refsim.cards import frameworks as framework
-from refsim.compare.causes import explaining_traits
 from refsim.files.refsim_file import load_network, save_network
+from refsim.judge.causes import explaining_traits
 
 HALF = 1e-3 / np.log(2)  # seconds: a time constant that keeps one half of a state in a step of 1 ms
 

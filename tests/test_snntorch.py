@@ -13,7 +13,7 @@ from torch import nn
 import refsim
 from refsim import RefsimError
 from refsim.cards.read import switched
-from refsim.compare.causes import explaining_traits
+from refsim.judge.causes import explaining_traits
 
 RESETS = ("subtract", "zero", "none")
 

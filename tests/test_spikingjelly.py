@@ -13,7 +13,7 @@ from torch import nn
 
 import refsim
 from refsim import RefsimError
-from refsim.compare.causes import explaining_traits
+from refsim.judge.causes import explaining_traits
 
 
 def module_of(*layers):

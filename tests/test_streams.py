@@ -12,7 +12,7 @@ from torch import nn
 
 import refsim
 from refsim import RefsimError
-from refsim.compare.streams import MEASURE, compare_streams
+from refsim.judge.streams import MEASURE, compare_streams
 from refsim.pytorch import SSNNComposite
 from refsim.pytorch.steps import STEPS
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import refsim
-from refsim.compare.causes import explaining_traits
 from refsim.core.spikes import SpikeTrains
+from refsim.judge.causes import explaining_traits
 
 DYADIC = {"beta": 0.75, "v_th": 1.0}  # sums are exact: nothing is a tie
 

@@ -15,7 +15,7 @@ from torch import nn
 import refsim
 from refsim import RefsimError
 from refsim.__main__ import main
-from refsim.compare.readings import MEASURE, differences
+from refsim.judge.readings import MEASURE, differences
 
 DESCRIBED = """
 dt = "1 ms"

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compare.causes import causes, missing_and_surplus
-from ..compare.comparison import Comparison, compare_recordings
-from ..compare.distances import check_comparable
-from ..compare.expected import Again, Expected
-from ..compare.recorded import Taken, as_recording, known_of, take, told_axes
-from ..compare.unrecorded import settle
 from ..core.arrays import Ints
 from ..core.claims import Claim, Verdict, judge
 from ..core.errors import listed
 from ..engines.discrete import Discrete
 from ..engines.following import Known, membranes
+from ..judge.causes import causes, missing_and_surplus
+from ..judge.comparison import Comparison, compare_recordings
+from ..judge.distances import check_comparable
+from ..judge.expected import Again, Expected
+from ..judge.recorded import Taken, as_recording, known_of, take, told_axes
+from ..judge.unrecorded import settle
 from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import Recording, output_trace

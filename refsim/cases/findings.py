@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..compare.causes import Explanation, explaining_traits
-from ..compare.comparison import IDENTITY, Comparison
-from ..compare.distances import Displacement, displacement
 from ..core.arrays import Floats, Ints
 from ..core.claims import Claim, Verdict, judge, overall
 from ..engines.discrete import constant_threshold
 from ..experiments.convergence import fitted_power
+from ..judge.causes import Explanation, explaining_traits
+from ..judge.comparison import IDENTITY, Comparison
+from ..judge.distances import Displacement, displacement
 from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import BLOCK, Engine, Recording

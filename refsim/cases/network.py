@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from ..compare.comparison import IDENTITY, Comparison, compare_recordings, judge_identity
-from ..compare.outputs import classes_moved_by_rounding
-from ..compare.streams import MEASURE as EVENTS
-from ..compare.streams import judge_streams
 from ..core.arrays import Ints
 from ..core.claims import Claim, Verdict, judge
 from ..core.errors import RefsimError
 from ..core.progress import progress
 from ..engines.brian.engine import Brian2
 from ..engines.discrete import Discrete
+from ..judge.comparison import IDENTITY, Comparison, compare_recordings, judge_identity
+from ..judge.outputs import classes_moved_by_rounding
+from ..judge.streams import MEASURE as EVENTS
+from ..judge.streams import judge_streams
 from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import OUTPUT, Engine, Recording, check_run, output_trace, streams_of

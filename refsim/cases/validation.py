@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..compare.expected import Expected, again
-from ..compare.readings import differences, judge_readings
 from ..core.arrays import Ints
 from ..core.errors import RefsimError, listed
+from ..judge.expected import Expected, again
+from ..judge.readings import differences, judge_readings
 from ..networks.data import Dataset, labels_of
 from ..networks.drive import Drive
 from ..networks.network import Network

@@ -191,7 +191,7 @@ def _asked(options: argparse.Namespace) -> Any:
 
 def _expected(options: argparse.Namespace) -> Any:
     """Return what was recorded and is said of it; None where nothing was."""
-    from ..compare.expected import Expected, of_option
+    from ..judge.expected import Expected, of_option
 
     said = [
         name

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.arrays import Floats, Ints
+from ..core.arrays import Ints
 from ..networks.drive import Drive
 from ..networks.network import Network
 from .arrivals import Hearing
@@ -164,7 +164,7 @@ def _start(network: Network, index: int, part: Drive, where: Ints) -> LayerState
     layer = network.layers[index]
     drawn = part.draws(index, layer.n_post)
 
-    def draw(step: int, name: str) -> Floats:
+    def draw(step: int, name: str) -> Any:
         return drawn(step, name)[where]
 
     return LayerState.start(layer, network.dt, len(where), draw)

@@ -9,7 +9,6 @@ from .adjoint import Sensitivities, adjoint, sensitivities
 from .bias import expected_surrogate
 from .differences import central_difference, finite_differences
 from .escape import Escape, EscapeLayer, EscapeNetwork, exponential_escape, sigmoid_escape
-from .event_driven import EventDriven, Gradient, Graze, event_driven
 from .expectation import (
     Estimate,
     Expected,
@@ -27,6 +26,7 @@ from .losses import (
     soft_window_spikemax,
     spike_time_distance,
 )
+from .spike_times import EventDriven, Gradient, Graze, event_driven
 from .substeps import BrianGradient, brian_differences
 
 __all__ = [

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from ..core.arrays import Floats, real_array
 from ..core.errors import RefsimError
 from ..core.spikes import EventTrain
-from .event_driven import EventDriven, ExactNeuron, Gradient
+from .spike_times import EventDriven, ExactNeuron, Gradient
 
 
 def adjoint(found: EventDriven, dloss_dt: ArrayLike) -> Gradient:

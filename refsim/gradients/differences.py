@@ -7,8 +7,8 @@ import numpy as np
 from ..core.arrays import Floats
 from ..core.errors import RefsimError
 from ..core.spikes import EventTrain
-from .event_driven import EventDriven, Gradient, rerun
 from .losses import TimedLoss
+from .spike_times import EventDriven, Gradient, rerun
 
 # Central differences of order four: offset in steps, and its share.
 FOURTH = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))

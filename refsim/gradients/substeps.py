@@ -20,8 +20,8 @@ from ..engines.brian.exact.closed_form import check_exact
 from ..engines.brian.exact.run import Copies, Fired, run_copies
 from ..networks.network import Network, positive_time
 from .differences import FOURTH, same_spikes
-from .event_driven import Gradient, input_train
 from .losses import HARD_WINDOW, TimedLoss
+from .spike_times import Gradient, input_train
 
 # The difference of fourth order: offsets in units of the step, and what each run counts, in units
 # of 1 over the step; and what it counts in that of second order.

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from ..cases.findings import Findings
-from ..compare.comparison import IDENTITY, Comparison, describe, place, who_fired
 from ..core.errors import counted
+from ..judge.comparison import IDENTITY, Comparison, describe, place, who_fired
 from ..networks.recording import Recording
 
 

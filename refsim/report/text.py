@@ -11,10 +11,10 @@ import textwrap
 from ..cards.read import notes
 from ..cases.findings import Findings
 from ..cases.forecast import Forecast
-from ..compare.comparison import Comparison
-from ..compare.judgement import Replay
 from ..core.claims import Verdict
 from ..core.errors import counted, one_line
+from ..judge.comparison import Comparison
+from ..judge.judgement import Replay
 from ..networks.recording import decision_rule
 
 _FACT = 600  # characters of a fact: names of files and layers are somebody else's

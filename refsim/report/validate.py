@@ -15,8 +15,8 @@ from ..cases.findings import Findings
 from ..cases.network import CODE_MEASURES, applying, judge_calls, judge_code
 from ..cases.subject import Said, is_live
 from ..cases.validation import Validation
-from ..compare.expected import Expected
 from ..core.errors import RefsimError
+from ..judge.expected import Expected
 from ..networks.drive import Drive
 from ..networks.network import Network
 from ..networks.recording import Engine, Recording

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...compare.distances import mismatched
-from ...compare.replay import replay
 from ...core.arrays import Floats, plain_array, real_array
 from ...core.errors import RefsimError, listed
 from ...core.spikes import SpikeTrains
 from ...engines.discrete import constant_threshold
 from ...gradients.bias import distance
+from ...judge.distances import mismatched
+from ...judge.replay import replay
 from ...networks.drive import Drive
 from ...networks.network import Network
 from ...networks.recording import Recording

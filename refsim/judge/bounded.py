@@ -45,6 +45,22 @@ def capped(error: Any) -> Any:
     return np.fmin(error, UNKNOWN)
 
 
+class _Once:
+    """A property that is worked out once.
+
+    Functools' own takes a lock up to Python 3.11, which costs more than most of what it keeps.
+    """
+
+    def __init__(self, made: Callable[[Any], Any]) -> None:
+        self.made, self.name = made, made.__name__
+
+    def __get__(self, holder: Any, kind: Any = None) -> Any:
+        if holder is None:
+            return self
+        found = holder.__dict__[self.name] = self.made(holder)
+        return found
+
+
 @dataclass(frozen=True, eq=False)
 class Bounded:
     """A number, and a bound on how far a computed one may lie from it when each operation rounds by
@@ -80,7 +96,7 @@ class Bounded:
     carried: dict[str, Any] = field(default_factory=dict)
     __array_ufunc__ = None  # NumPy arrays leave arithmetic with a Bounded to the methods below
 
-    @functools.cached_property
+    @_Once
     def error(self) -> Any:
         """How far a computed value may lie from this one."""
         total = self.local
@@ -88,7 +104,7 @@ class Bounded:
             total = total + steepest(slope) * self.carried[name]
         return capped(total) if self.slopes else total
 
-    @functools.cached_property
+    @_Once
     def radius(self) -> Any:
         """Half the width of the range that holds every value meant, exact or computed."""
         return self.spread + self.error
@@ -99,7 +115,13 @@ class Bounded:
         return np.abs(self.value) + self.radius
 
     def _of(self, other: Any) -> "Bounded":
-        return other if isinstance(other, Bounded) else constant(other, self.unit)
+        if isinstance(other, Bounded):
+            return other
+        return (
+            _number(float(other), self.unit)
+            if isinstance(other, int | float)
+            else constant(other, self.unit)
+        )
 
     def _made(
         self,
@@ -169,7 +191,7 @@ class Bounded:
                 safe, (self.local + (np.abs(value) + off) * other.local) / nearest, UNKNOWN
             )
             spread = 0.0
-            if np.any(self.spread) or np.any(other.spread):
+            if _any(self.spread) or _any(other.spread):
                 spread = capped(
                     np.where(safe, (self.spread + np.abs(value) * other.spread) / nearest, UNKNOWN)
                 )
@@ -188,7 +210,7 @@ class Bounded:
     def __pow__(self, other: Any) -> "Bounded":
         exponent = self._of(other)
         number = np.asarray(exponent.value)
-        plain = number.ndim == 0 and not np.any(exponent.radius) and not exponent.slopes
+        plain = number.ndim == 0 and not _any(exponent.radius) and not exponent.slopes
         if not plain:  # x**y is exp(y log x), but for its value
             through: Bounded = BOUNDED_FUNCTIONS["exp"](exponent * BOUNDED_FUNCTIONS["log"](self))
             return replace(through, value=self.value**exponent.value, quantum=0.0)
@@ -249,7 +271,7 @@ class Bounded:
             low, high = derivative(self.value - self.radius, self.value + self.radius)
             slope = _between(low, high)
             local = capped(steepest(slope) * self.local)
-            spread = capped(steepest(slope) * self.spread) if np.any(self.spread) else 0.0
+            spread = capped(steepest(slope) * self.spread) if _any(self.spread) else 0.0
             result = self._made(value, local, spread, _scaled(self.slopes, *slope))
             return replace(
                 result,
@@ -291,7 +313,7 @@ class Decided:
         value, off, spread = (
             np.asarray(each, np.float64) for each in (self.value, self.open, self.varies)
         )
-        return Bounded(value, off, self.unit, 1.0, spread if np.any(spread) else 0.0)
+        return Bounded(value, off, self.unit, 1.0, spread if _any(spread) else 0.0)
 
 
 def as_number(condition: Any) -> Any:
@@ -326,6 +348,20 @@ def own_variable(number: Bounded, name: str, carried: dict[str, Any]) -> Bounded
         return number
     carried[name] = number.local
     return replace(number, local=0.0, slopes={**number.slopes, name: (1.0, 0.0)}, carried=carried)
+
+
+@functools.lru_cache(maxsize=1024)
+def _number(value: float, unit: float) -> Bounded:
+    """Return one constant, which a step reads in every statement anew."""
+    return constant(value, unit)
+
+
+def _any(flags: Any) -> bool:
+    """Return whether any is not 0.
+
+    Most that is asked for is one plain number, for which NumPy takes long.
+    """
+    return bool(flags.any() if isinstance(flags, np.ndarray) else flags)
 
 
 def quantum_of(array: NDArray[np.float64]) -> float:
@@ -383,7 +419,7 @@ def _joined(left: Mapping[str, Slope], right: Mapping[str, Slope], sign: float) 
 
 def _scaled(slopes: Mapping[str, Slope], value: Any, radius: Any) -> dict[str, Slope]:
     """Return slopes times a factor that lies within a radius of a value."""
-    if not np.any(radius):
+    if not _any(radius):
         size = np.abs(value)
         return {
             name: (np.clip(c * value, -_STEEPEST, _STEEPEST), _cut(r * size))
@@ -425,7 +461,7 @@ def _rounded(result: Bounded, quantum: Any, unless: Any) -> Bounded:
     """
     with np.errstate(all="ignore"):
         rounding = result.unit * (result.size + underflow(result.unit))
-        if np.any(unless):
+        if _any(unless):
             rounding = np.where(unless, 0.0, rounding)
         local = result.local + rounding
         nothing = np.asarray(result.error) == 0
@@ -546,7 +582,7 @@ def _clipped(x: Bounded, low: Bounded, high: Bounded) -> Bounded:
         local,
         x.unit,
         quantum,
-        spread if np.any(spread) else 0.0,
+        spread if _any(spread) else 0.0,
         slopes,
         carried,
     )
@@ -562,10 +598,10 @@ def _jumping(name: str, x: Bounded, *rest: Any) -> Bounded:
     with np.errstate(all="ignore"):
         spread = (
             np.maximum(*(np.abs(at(sign * x.radius) - value) for sign in (-1, 1)))
-            if np.any(x.spread)
+            if _any(x.spread)
             else 0.0
         )
-        if np.any(x.spread):  # any of the values meant may lie at a jump
+        if _any(x.spread):  # any of the values meant may lie at a jump
             off = np.where(np.asarray(x.error) > 0, x.error + 2.0, 0.0)
         else:
             off = np.maximum(*(np.abs(at(sign * x.error) - value) for sign in (-1, 1)))

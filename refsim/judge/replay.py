@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from ..core.arrays import Floats, Ints
 from ..engines.arrivals import Hearing
-from ..engines.discrete import LayerState
 from ..networks.drive import Drive
 from ..networks.network import Layer, Network
 from ..networks.recording import Recording
 from .bounded import Bounded
-from .bounds import Each, Ranges, instead, sums_of
+from .bounds import Each, Ranges, Step, instead, sums_of
 from .judgement import Decision, LayerJudgement, Replay
 from .rounding import OPERATE, BoundedLayer, Rounding, bound_of, decisive, heard_exactly, known
 
@@ -133,35 +132,23 @@ class _Block:
         rounding of each step.
         """
         layers, drive = self.network.layers, self.drive
-        draws = [drive.draws(index, layer.n_post) for index, layer in enumerate(layers)]
-        states = [
-            LayerState.start(layer, self.network.dt, drive.n_samples, draw)
-            for layer, draw in zip(layers, draws, strict=True)
-        ]
         rows = [self._empty(index, layer) for index, layer in enumerate(layers)]
         hear = Hearing(self.network, drive.n_samples)
         for step, frame in enumerate(drive.frames()):
-            for index, (layer, state, row) in enumerate(zip(layers, states, rows, strict=True)):
+            for index, row in enumerate(rows):
                 heard = hear(index, frame)
                 self.heard[index].append(heard)
                 sums = {
                     name: heard @ weigh.weight + weigh.bias
                     for name, weigh in self.weighted[index].items()
                 }
-                now = {
-                    "sums": sums,
-                    "states": state.state,
-                    "draws": {name: state.draw(step, name) for name in layer.model.draws},
-                }
-                reach.step(
+                given = None if row.given is None else row.given[:, step]
+                hear.spikes[index] = self._noted(
                     index,
+                    row,
                     step,
-                    heard,
-                    now,
-                    row.fired[:, step],
-                    None if row.given is None else row.given[:, step],
+                    reach.step(index, step, heard, sums, row.fired[:, step], given),
                 )
-                hear.spikes[index] = self._one_step(index, state, row, sums, step)
         return rows
 
     def _empty(self, index: int, layer: Layer) -> _Followed:
@@ -188,35 +175,31 @@ class _Block:
             [],
         )
 
-    def _one_step(self, index: int, state: LayerState, row: _Followed, sums: Any, step: int) -> Any:
-        """Advance one layer; note what differs, and return what it sent."""
-        given = None if row.given is None else row.given[:, step]
-
-        def sent(computed: Any) -> Any:
-            if given is None:
-                return computed
-            assert row.off_number is not None
-            row.off_number[:, step] = _apart(given, computed)
-            return given
-
-        fires = bool(state.layer.model.discrete.fire)
-        fired, tested = state.step(sums, fired=row.fired[:, step], sent=sent)
+    def _noted(self, index: int, row: _Followed, step: int, took: Step) -> Any:
+        """Note what differs in a step of a layer, and return what it sent."""
+        model, fired, tested = self.network.layers[index].model, row.fired[:, step], took.tested
         gaps = [np.broadcast_to(left - right, fired.shape) for left, _, right in tested]
-        if fires:
+        if model.discrete.fire:
             holds = [OPERATE[symbol](left, right) for left, symbol, right in tested]
             wanted = np.logical_and.reduce([np.broadcast_to(each, fired.shape) for each in holds])
             row.differs[:, step] = wanted != fired
             row.distance[:, step] = gaps[0] if len(gaps) == 1 else _nearest(gaps, holds, wanted)
+            if fired.any():
+                threshold = np.broadcast_to(tested[0][2], fired.shape)
+                row.way.append(np.abs(threshold - took.states[model.membrane])[fired])
         seen = np.broadcast_to(tested[0][0], fired.shape)
         row.seen[:, step] = seen
         if row.off is not None:
             row.off[:, step] = _apart(
                 self.trial.traces[index]["before_reset"][self.samples, step], seen
             )
-        if fires and (spiked := np.asarray(fired, bool)).any():
-            threshold = np.broadcast_to(tested[0][2], fired.shape)
-            row.way.append(np.abs(threshold - state.state[state.layer.model.membrane])[spiked])
-        return state.output(fired)
+        if row.given is not None and row.off_number is not None:
+            row.off_number[:, step] = _apart(row.given[:, step], took.computed)
+        return (
+            took.states[model.discrete.payload]
+            if model.discrete.payload
+            else np.asarray(fired, np.float64)
+        )
 
     def _judge_layer(self, index: int, row: _Followed, limit: Floats, sent: list[Any]) -> None:
         """Count the decisions of a layer.
@@ -240,7 +223,7 @@ class _Block:
             near |= (~(row.off <= limit)).any(axis=1)
         if row.off_number is not None:
             near |= (row.off_number > 0).any(axis=1)
-        coarse: Any = np.zeros(layer.n_post, bool)
+        coarse: NDArray[np.bool_] = np.zeros(layer.n_post, bool)
         # Else each was bounded by itself already; but a test of two sides has a bound of its own
         # for the membrane.
         if limit.ndim == 2 and fires:
@@ -248,7 +231,7 @@ class _Block:
             reach = limit[step, neuron]
             tipped = ~((np.abs(row.distance[sample, step, neuron]) > reach) & np.isfinite(reach))
             near[sample[tipped], neuron[tipped]] = True
-            coarse = (~fine).any(axis=0)
+            coarse = np.asarray((~fine).any(axis=0))
         sure = [np.argwhere(near), np.argwhere(near | coarse)]
         chosen = next(
             (each for each in reversed(sure) if len(each) * self.drive.n_steps <= _BOUNDED_AT_MOST),
@@ -536,7 +519,7 @@ class _Block:
 
             def follow(number: Any, given: Any = given, computed: list[Any] = computed) -> Any:
                 computed.append(number)
-                return number if given is None else instead(given, rounding.unit, number)
+                return number if given is None else instead(given, rounding.unit)
 
             tested = bounded.step(sums, row.fired[at[0], step, at[1]], follow=follow)
             whole = (at[0], step, at[1])

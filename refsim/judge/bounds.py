@@ -3,24 +3,34 @@
 In each by itself, or over all of them at once.
 """
 
-import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.arrays import Floats
 from ..engines.arrivals import Hearing
-from ..engines.discrete import parts_by_input
+from ..engines.discrete import LayerState, Tested, parts_by_input
 from ..networks.drive import Drive
 from ..networks.network import Layer, Network
 from .bounded import Bounded, last_bits
 from .rounding import BoundedLayer, BoundedSum, Rounding, decisive, known
 
 
+class Step(NamedTuple):
+    """What a step of a layer came to in float64.
+
+    Both sides of each comparison, the states after it, and what it would have sent.
+    """
+
+    tested: tuple[Tested, ...]
+    states: Mapping[str, Any]
+    computed: Any
+
+
 class Each:
-    """The bound of each neuron in each sample.
+    """The bound of each neuron in each sample: its numbers are those of the step in float64.
 
     Attributes
     ----------
@@ -58,39 +68,43 @@ class Each:
         index: int,
         step: int,
         heard: NDArray[Any],
-        now: Mapping[str, Mapping[str, Any]],
+        sums: Mapping[str, Any],
         fired: NDArray[np.bool_],
         given: Any,
-    ) -> None:
-        """Bound one step of one layer.
+    ) -> Step:
+        """Take one step of one layer, along the spikes that were fired, and bound it.
 
         Parameters
         ----------
         heard : (n_samples, n_pre)
-        now : dict
-            ``sums``, ``states`` at the start of the step and ``draws``, each by name, (n_samples,
-            n_neurons).
+        sums : dict of str to (n_samples, n_neurons)
+            What that comes to, by input.
         fired : (n_samples, n_neurons) bool
         given : (n_samples, n_neurons) or None
             What the run is known to have sent.
         """
         layer, off = self.layers[index], self.moved(index, self.silence)
         self.offs[index].append(off)
-        sums = {
-            name: weigh(heard, off, now["sums"][name])
-            for name, weigh in self.weighted[index].items()
+        computed: list[Any] = []
+
+        def follow(number: Any) -> Any:
+            computed.append(_value(number))
+            return instead(given, self.unit)
+
+        weighed = {
+            name: weigh(heard, off, sums[name]) for name, weigh in self.weighted[index].items()
         }
-        tested = layer.step(
-            sums,
-            fired,
-            follow=None if given is None else functools.partial(instead, given, self.unit),
-        )
+        tested = layer.step(weighed, fired, follow=None if given is None else follow)
         self.limits[index][:, step] = known(
             decisive(tested)[1] if layer.layer.model.discrete.fire else tested[0][0].error
         )
-        sent = layer.sent(fired)
         self.moved.spikes[index] = np.broadcast_to(
-            sent.error if given is None else 0.0, fired.shape
+            layer.sent(fired).error if given is None else 0.0, fired.shape
+        )
+        return Step(
+            tuple((_value(left), symbol, _value(right)) for left, symbol, right in tested),
+            layer.values,
+            computed[-1] if computed else None,
         )
 
 
@@ -110,6 +124,10 @@ class Ranges:
         weighted: list[dict[str, BoundedSum]],
     ) -> None:
         self.unit, self.weighted = rounding.unit, weighted
+        self.states = [
+            LayerState.start(layer, network.dt, drive.n_samples, drive.draws(index, layer.n_post))
+            for index, layer in enumerate(network.layers)
+        ]
         self.layers = [
             BoundedLayer(layer, network.dt, rounding, 1, _no_draw) for layer in network.layers
         ]
@@ -122,16 +140,16 @@ class Ranges:
         index: int,
         step: int,
         heard: NDArray[Any],
-        now: Mapping[str, Mapping[str, Any]],
+        sums: Mapping[str, Any],
         fired: NDArray[np.bool_],
         given: Any,
-    ) -> None:
-        """Bound one step of one layer; see `Each`."""
-        layer, off = self.layers[index], self.moved(index, self.silence)
+    ) -> Step:
+        """Take one step of one layer, and bound it; see `Each`."""
+        layer, state, off = self.layers[index], self.states[index], self.moved(index, self.silence)
         self.offs[index].append(off)
-        tested = self._tested(index, heard, now, fired, given, off)
         gaps = [
-            (left - right) if layer.layer.model.discrete.fire else left for left, _, right in tested
+            (left - right) if layer.layer.model.discrete.fire else left
+            for left, _, right in self._bounded(index, step, heard, sums, fired, given, off)
         ]
         self.limits[index][step] = known(
             np.max([np.broadcast_to(gap.error, (1, layer.layer.n_post)) for gap in gaps], axis=0)
@@ -140,26 +158,36 @@ class Ranges:
         self.moved.spikes[index] = np.broadcast_to(
             sent.error if given is None else 0.0, (1, layer.layer.n_post)
         )
+        computed: list[Any] = []
 
-    def _tested(
+        def follow(number: Any) -> Any:
+            computed.append(number)
+            return given
+
+        _, tested = state.step(sums, fired=fired, sent=None if given is None else follow)
+        return Step(tested, state.state, computed[-1] if computed else None)
+
+    def _bounded(
         self,
         index: int,
+        step: int,
         heard: NDArray[Any],
-        now: Mapping[str, Mapping[str, Any]],
+        totals: Mapping[str, Any],
         fired: NDArray[np.bool_],
         given: Any,
         off: Any,
     ) -> Any:
-        layer, sums = self.layers[index], {}
+        """Advance a layer whose numbers are ranges over all samples."""
+        layer, state, sums = self.layers[index], self.states[index], {}
         for name, weigh in self.weighted[index].items():
             error, quantum = weigh.over(heard, off)
-            middle, half = _range(now["sums"][name])
+            middle, half = _range(totals[name])
             sums[name] = Bounded(
                 middle, np.broadcast_to(error, middle.shape[-1:])[None], self.unit, quantum, half
             )
-        states = {name: _range(value) for name, value in now["states"].items()}
+        states = {name: _range(value) for name, value in state.state.items()}
         layer.values = {name: middle for name, (middle, _) in states.items()}
-        draws = {name: _range(value) for name, value in now["draws"].items()}
+        draws = {name: _range(state.draw(step, name)) for name in layer.layer.model.draws}
         layer.state.draw = lambda _step, name: Bounded(
             draws[name][0], layer.cut, self.unit, 0.0, draws[name][1]
         )
@@ -177,8 +205,8 @@ class Ranges:
             if sent is None
             else lambda _computed: Bounded(sent[0], 0.0, self.unit, 0.0, sent[1])
         )
-        spread = {name: half for name, (_, half) in states.items()}
-        return layer.step(sums, z, spread, lambda name: _least_bits(now["states"][name]), follow)
+        spread, before = {name: half for name, (_, half) in states.items()}, state.state
+        return layer.step(sums, z, spread, lambda name: _least_bits(before[name]), follow)
 
 
 def sums_of(layer: Layer, rounding: Rounding) -> dict[str, BoundedSum]:
@@ -186,9 +214,13 @@ def sums_of(layer: Layer, rounding: Rounding) -> dict[str, BoundedSum]:
     return {name: BoundedSum(part, rounding) for name, part in parts_by_input(layer).items()}
 
 
-def instead(given: Any, unit: float, _computed: Any) -> Bounded:
+def instead(given: Any, unit: float) -> Bounded:
     """Return what a run sent, in place of what the step computes for it."""
     return Bounded(given, 0.0, unit, last_bits(given))
+
+
+def _value(number: Any) -> Any:
+    return number.value if isinstance(number, Bounded) else number
 
 
 def _range(value: Any) -> tuple[Floats, Floats]:
