@@ -1,14 +1,14 @@
 """refsim: the ground truth that trained spiking neural networks are checked against.
 
-A neuron is declared once, as text with units; Brian2 compiles that text and runs it; the same
-network, trained in PyTorch, runs beside it; refsim says where the two part, why, and by how much.
+A neuron is declared once, as text with units. Brian2 compiles that text and runs it, and the same
+network, trained in PyTorch, runs beside it. refsim says where the two differ, why, and by how much.
 
-Names are imported when they are first used: ``import refsim`` loads neither torch nor brian2.
+A name is imported when it is first used, so that ``import refsim`` loads neither torch nor brian2.
 """
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._version import VERSION as __version__
 
@@ -17,13 +17,13 @@ if (
     and not sys.flags.safe_path
     and ("-m", "refsim") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
 ):
-    # `python -m` puts the working folder first, and a file random.py there would run in place of
-    # Python's own.
+    # `python -m` puts the working folder first on the path of imports, and a file random.py there
+    # would be imported in place of Python's.
     del sys.path[0]
 
 
 if TYPE_CHECKING:
-    from . import bridge, experiments, gradients, pytorch
+    from . import bridge, checks, experiments, gradients, pytorch
     from .cards.neuron import NeuronModel
     from .cards.read import load
     from .checks.bias import surrogate_bias
@@ -46,11 +46,12 @@ if TYPE_CHECKING:
     from .networks.drive import Drive
     from .networks.network import Layer, Network
     from .networks.recording import Recording, run
-    from .pytorch import Torch
+    from .pytorch import Torch, losses
     from .pytorch.layers import reset
     from .report.report import Report
     from .report.validate import compare, validate
 
+# The package or module from which each public name is imported.
 _HOME = {
     "Brian2": ".engines.brian",
     "Connection": ".networks.connection",
@@ -91,7 +92,7 @@ _HOME = {
     "validate": ".report",
 }
 
-# Names that are packages themselves.
+# Public names that are packages or modules themselves.
 _PACKAGES = ("bridge", "checks", "experiments", "gradients", "losses", "pytorch")
 
 __all__ = [
@@ -136,13 +137,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
     if name not in _HOME:
         raise AttributeError(f"module 'refsim' has no attribute {name!r}")
     home = importlib.import_module(_HOME[name], __name__)
     value = home if name in _PACKAGES else getattr(home, name)
-    globals()[name] = value
+    globals()[name] = value  # from now on it is found without this function
     return value
 
 

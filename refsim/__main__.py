@@ -1,6 +1,7 @@
-"""The command ``refsim``. Exit codes.
+"""The command ``refsim``.
 
-0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault of refsim's own.
+Its exit codes are 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault of
+refsim's own.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol, TextIO, cast
 
 from ._version import VERSION
 from .commands.terminal import complain, crashed
@@ -29,7 +30,7 @@ _COMMANDS = {
     "cache": "list or remove the compiled networks that make a second run instant",
     "show": "print one neuron, also as LaTeX, Markdown or a script of plain Brian2",
 }
-# Of commands that are words of Python's own.
+# The modules of commands whose names are words of Python.
 _MODULES = {"import": "import_file", "inspect": "inspect_file"}
 _EPILOG = """\
 refsim COMMAND --help tells more. Exit codes: 0 pass, 1 fail, 2 wrong usage or
@@ -42,10 +43,16 @@ invalid input, 3 inconclusive, 70 a fault of refsim's own.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code."""
+    """Run a command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        The words of the command line; by default those of the process.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that has no ü shows ?
+            stream.reconfigure(errors="replace")  # a terminal without ü shows ? in its place
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     except RefsimError as error:
@@ -55,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain("stopped.")
         return 130
     except Exception as error:
-        # Python's word for no memory for its stack.
+        # A thread that gets no memory for its stack raises a RuntimeError of these words.
         if not isinstance(error, MemoryError) and "can't start new thread" not in str(error):
             return crashed(error)
         complain("this run needs more memory than there is; give fewer samples, steps or values.")
@@ -63,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    """Read the command line and run its command."""
+    """Read the command line, and run its command."""
     parser = argparse.ArgumentParser(
         prog="refsim",
         description="The ground truth that trained spiking neural networks are checked against.",
@@ -76,41 +83,50 @@ def _run(given: list[str]) -> int:
         command = commands.add_parser(
             name, help=summary, description=summary[0].upper() + summary[1:]
         )
+        # Only the command that is asked for is imported.
         if name in given[:1]:
             _module(name).arguments(command)
     options = parser.parse_args(_joined(given))
     with warnings.catch_warnings():
-        warnings.showwarning = _told
+        warnings.showwarning = _show_warning
         warnings.simplefilter("default", RefsimWarning)
-        return int(_module(options.command).execute(options))
+        return _module(options.command).execute(options)
 
 
-def _told(
+def _show_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,
     lineno: int,
-    file: Any = None,
+    file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
     """Show a warning of refsim as a sentence, and any other as Python does."""
-    own = issubclass(category, RefsimWarning)
     text = (
         f"refsim: note: {message}"
-        if own
+        if issubclass(category, RefsimWarning)
         else warnings.formatwarning(message, category, filename, lineno, line)
     )
     print(visible(text), file=file or sys.stderr)  # it may hold text of a file
 
 
-def _module(name: str) -> Any:
-    return importlib.import_module(f".commands.{_MODULES.get(name, name)}", __package__)
+class _Command(Protocol):
+    """What each module in refsim/commands/ has."""
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None: ...
+    def execute(self, options: argparse.Namespace) -> int: ...
+
+
+def _module(name: str) -> _Command:
+    """Import the module of a command."""
+    module = importlib.import_module(f".commands.{_MODULES.get(name, name)}", __package__)
+    return cast(_Command, module)
 
 
 def _joined(given: list[str]) -> list[str]:
-    """Return ``--constant -1nA`` as ``--constant=-1nA``.
+    """Join ``--constant -1nA`` to ``--constant=-1nA``.
 
-    Argparse takes a quantity that begins with a minus for an option.
+    A quantity that begins with a minus looks like an option to argparse.
     """
     joined: list[str] = []
     for text in given:

@@ -1,12 +1,11 @@
-"""The pytest plugin: a fixture that turns verdicts into a passed or failed test, and a summary of
-what is only reported.
+"""The pytest plugin: a fixture that turns verdicts into passed or failed tests, and a summary.
 
-Loaded with every run of pytest where refsim is installed, so that it imports nothing heavy: neither
-torch nor brian2.
+It is loaded with every run of pytest where refsim is installed. It therefore imports neither torch
+nor brian2.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from .core.claims import Verdict
 
 
-_REPORTED = "refsim reported"  # a property of a test, which pytest hands on from any process
+_REPORTED = "refsim reported"  # a property of a test, which pytest collects from all processes
 
 
 @pytest.fixture
@@ -22,16 +21,17 @@ def refsim_check(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Judge what a check of refsim returned: ``refsim_check(refsim.check_loss(mine, "spikemax"))``.
 
     It takes a verdict, a list of them, or a report that has them (`refsim.check_gradient`,
-    `refsim.surrogate_bias`, `refsim.compare`). The test fails where a verdict does, and where
-    nothing could be judged, unless ``inconclusive=True`` is given too. What is reported and not
-    judged, such as the bias of a surrogate, stands in the summary at the end.
+    `refsim.surrogate_bias`, `refsim.compare`). The test fails where a verdict does. It also fails
+    where nothing could be judged, unless ``inconclusive=True`` is given. A value that is reported
+    and not judged, such as the bias of a surrogate, is shown in the summary at the end.
     """
 
-    def check(found: Any, *, inconclusive: bool = False) -> None:
+    def check(found: object, *, inconclusive: bool = False) -> None:
         from .core.claims import overall
 
         verdicts = _verdicts(found)
         request.node.user_properties.extend((_REPORTED, line) for line in _reported(verdicts))
+        # Reported values neither pass nor fail a test.
         judged = [verdict for verdict in verdicts if verdict.status != "reported"]
         status = overall(judged)
         if judged and status != "pass" and not (inconclusive and status == "inconclusive"):
@@ -40,8 +40,8 @@ def refsim_check(request: pytest.FixtureRequest) -> Callable[..., None]:
     return check
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Show what was reported."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the values that were reported and not judged."""
     done = [
         report
         for reports in terminalreporter.stats.values()
@@ -59,7 +59,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.write_line(line)
 
 
-def _verdicts(found: Any) -> "Sequence[Verdict]":
+def _verdicts(found: object) -> "Sequence[Verdict]":
+    """Return the verdicts in what a check of refsim returned."""
     from .core.claims import Verdict
     from .core.errors import RefsimError
 
@@ -82,6 +83,7 @@ def _verdicts(found: Any) -> "Sequence[Verdict]":
 
 
 def _reported(verdicts: "Sequence[Verdict]") -> list[str]:
+    """Return a line for each value that is reported and not judged."""
     return [
         f"{verdict.claim.measure} {verdict.run}".strip()
         + f" = {verdict.value:.4g}"

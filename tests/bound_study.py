@@ -25,7 +25,7 @@ from refsim.cards.neuron import NeuronModel
 from refsim.cards.read import load_all
 from refsim.cases.neuron import alone
 from refsim.checks.card_measures import scale_of
-from refsim.core.random import shortened
+from refsim.core.random import truncated
 from refsim.engines.discrete import LayerState, parts_by_input, signed_sums
 from refsim.judge.bounded import constant
 from refsim.judge.rounding import BoundedLayer, BoundedSum, Rounding, known
@@ -227,7 +227,7 @@ def declared(network: Network, drive: Drive, kind: Any) -> Trial:
     # Of a random number a run in float32 draws the first 24 bits.
     name_of = np.dtype(kind).name
     state = LayerState.start(
-        layer, network.dt, n_samples, lambda k, name: shortened(draw(k, name), name_of)
+        layer, network.dt, n_samples, lambda k, name: truncated(draw(k, name), name_of)
     )
     state.state = {name: kind(value) for name, value in state.state.items()}
     state.constants = {name: kind(value) for name, value in state.constants.items()}

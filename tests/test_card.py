@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import refsim
-from refsim.cards.describe import frameworks_table, models_table, render
+from refsim.cards.describe import describe, frameworks_table, models_table
 from refsim.cards.frameworks import framework_layers
 from refsim.cards.read import load_all
 
@@ -33,7 +33,7 @@ def test_a_wrong_card_is_explained(path):
 @pytest.mark.parametrize("model", load_all(), ids=lambda model: model.name)
 def test_a_card_on_the_shelf_is_whole(model):
     assert model.references
-    shown = render(model)
+    shown = describe(model)
     told = [model.discrete.fire.text] if model.discrete.fire else [model.discrete.readout]
     told += [model.continuous.threshold] if model.continuous else []
     for text in (*model.parameters, *told, *model.references[0].split()[:2]):

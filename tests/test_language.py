@@ -14,7 +14,7 @@ import refsim
 from refsim import Brian2, Discrete, Drive, RefsimError, Torch
 from refsim.cards.equations import FROM_CONTINUOUS
 from refsim.cases.neuron import alone
-from refsim.core.random import philox, shortened, uniform
+from refsim.core.random import philox, truncated, uniform
 
 BOTH = ("before_reset", "after_reset")
 
@@ -186,7 +186,7 @@ def test_numbers_depend_on_where_they_are_used_alone():
         for other in [*others, uniform(2**40 + 5, 1, samples, 9, 50, draw=1)]
     )
     assert 0 <= table.min() <= table.max() < 1
-    assert shortened(np.array([1 - 2.0**-53]), "float32")[0] < 1
+    assert truncated(np.array([1 - 2.0**-53]), "float32")[0] < 1
 
 
 def test_numbers_are_uniform():

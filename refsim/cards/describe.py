@@ -1,4 +1,7 @@
-"""Write a neuron for a reader; every word of it comes from the card."""
+"""Write neurons for a reader: one as text (`describe`), all as Markdown tables.
+
+Every word comes from the cards.
+"""
 
 import textwrap
 from collections.abc import Sequence
@@ -12,10 +15,17 @@ from .read import notes
 from .traits import OPTIONS
 
 
-def render(model: NeuronModel, width: int = 80) -> str:
-    """Return equations, discrete step, parameters with units and references as text."""
+def describe(model: NeuronModel, width: int = 80) -> str:
+    """Return equations, discrete step, parameters with units and references of a neuron as text.
+
+    Parameters
+    ----------
+    width : int
+        Columns of the text.
+    """
     discrete = model.discrete
     lines = [*textwrap.wrap(f"{model.name}: {model.title}", width), ""]
+    # A framework's layer says first how it steps.
     if model.convention:
         lines += [
             "Convention",
@@ -37,6 +47,7 @@ def render(model: NeuronModel, width: int = 80) -> str:
             )
         lines += [""]
     lines += [
+        # The declared step follows, statement by statement, and what is said of its output.
         "Discrete, one step of dt, in this order",
         *_entry("integrate", _written(discrete.integrate), width),
     ]
@@ -69,6 +80,7 @@ def render(model: NeuronModel, width: int = 80) -> str:
         if discrete.streams
         else []
     )
+    # Last comes what the step is built on: input, kernels, states, constants, notes.
     lines += _entry("solution", f"{discrete.solution}: {SOLUTIONS[discrete.solution]}", width)
     reached = ", ".join(
         f"{name}{_unit(model.input_unit)} reaches {state}" for name, state in model.inputs.items()
@@ -103,8 +115,8 @@ def render(model: NeuronModel, width: int = 80) -> str:
     lines += ["", "Derived, once, in double precision"] if model.derived else []
     for name, derived in model.derived.items():
         lines += _entry(name, f"{derived.text}{_unit(derived.unit)}: {derived.meaning}", width)
-    if told := notes(model):
-        lines += ["", "Notes", *(line for note in told for line in _entry("", note, width))]
+    if found := notes(model):
+        lines += ["", "Notes", *(line for note in found for line in _entry("", note, width))]
     lines += [
         "",
         "References",
@@ -130,7 +142,7 @@ _HEAD = ("model", "family", "states", "parameters", "input", "reset", "discrete 
 
 
 def models_table(models: Sequence[NeuronModel]) -> str:
-    """Return equations/README.md: one Markdown table of all models, one row a card, by family."""
+    """Return equations/README.md: one Markdown table of all models, by family, one row a card."""
     families = list(dict.fromkeys(model.family for model in models))
     rows = [
         _row(model)
@@ -164,10 +176,7 @@ _FRAMEWORK_HEAD = (
 
 
 def frameworks_table(models: Sequence[NeuronModel], layers: Sequence[FrameworkLayer]) -> str:
-    """Return equations/frameworks/README.md.
-
-    The conventions of all layers that the bridge reads, one row a card.
-    """
+    """Return equations/frameworks/README.md: the conventions of all layers the bridge reads."""
     cards = {layer.card: layer for layer in layers}
     lines = [
         "# The layers of the frameworks",
@@ -196,6 +205,7 @@ def frameworks_table(models: Sequence[NeuronModel], layers: Sequence[FrameworkLa
 
 def _framework_row(model: NeuronModel, layer: FrameworkLayer) -> list[str]:
     says = model.convention
+    # A card with a convention shows its traits, any other card its statements.
     traits = (
         [
             says["synapse"],
@@ -217,14 +227,15 @@ def _framework_row(model: NeuronModel, layer: FrameworkLayer) -> list[str]:
             "",
         ]
     )
+    # Options that change a trait come first, then those that are refused.
     options = [
-        ", ".join(f"{name} = {_said(value)}" for name, value in when.items())
+        ", ".join(f"{name} = {_option_text(value)}" for name, value in when.items())
         + ": "
         + ", ".join(f"{trait} {option}" for trait, option in then.items())
         for when, then in layer.variants
     ]
     options += [
-        ", ".join(f"{name} = {_said(value)}" for name, value in when.items()) + ": refused"
+        ", ".join(f"{name} = {_option_text(value)}" for name, value in when.items()) + ": refused"
         for when, _ in layer.refusals
     ]
     return [
@@ -236,7 +247,7 @@ def _framework_row(model: NeuronModel, layer: FrameworkLayer) -> list[str]:
     ]
 
 
-def _said(value: object) -> str:
+def _option_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

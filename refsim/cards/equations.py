@@ -1,21 +1,20 @@
-"""Check the two equation texts of a card.
+"""Check the two texts of a card: the declared step, and the ODE with its threshold and reset.
 
-The ordered discrete step, and the ODE with its threshold and reset.
+First the step (`check_discrete` and its parts), then the ODE (`check_continuous` and its parts).
 """
 
 import ast
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from typing import Any
 
 from ..core.errors import RefsimError, listed
+from ..core.tables import Table
+from .keys import CONTINUOUS, STEP_OPTIONS, STEPS
 from .language import Statement, bare, comparisons, names_in, parse_expression, parse_statements
 from .names import DRAWS, OVER_STEPS, STEP
-from .neuron import Discrete
-from .ode import GENERATED, Odes, generated_step, written_equations
-from .parts import Continuous, State
+from .ode import GENERATED, Odes, equations_in, generated_step, written_equations
+from .parts import Continuous, DeclaredStep, State
 
-_STEPS = ("integrate", "modulate", "fire", "reset")
 SOLUTIONS = {
     "exact": "the exact solution of the ODE for an input as [input] declares it",
     "euler": "forward Euler",
@@ -34,8 +33,10 @@ class Names:
 
     Attributes
     ----------
-    state, constants, inputs, kernels
-        Names by kind; states with what they are.
+    state : dict of str to State
+    constants, kernels : set of str
+    inputs : dict of str to str
+        Input -> the state that it reaches.
     kind : str
         How input arrives, one of ``INPUT_KINDS``.
     """
@@ -52,13 +53,26 @@ class Names:
 
     @property
     def fixed(self) -> set[str]:
-        """Names that no statement may change."""
+        """The names that no statement may change."""
         return {*self.constants, *self.inputs, *self.kernels, STEP, *DRAWS}
 
 
-def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card: str) -> Discrete:
-    """Check the declared step: its parts, their order, and that each name is known where it is
-    used.
+def check_discrete(table: Table, names: Names, odes: Odes | None, card: str) -> DeclaredStep:
+    """Check the declared step: its parts, their order, and that all of its names are known.
+
+    Parameters
+    ----------
+    table : dict
+        The table [discrete].
+    odes : Odes or None
+        The ODE of the card, from which the step may be made.
+    card : str
+        Opens the error messages: ``"card 'lif'"``.
+
+    Raises
+    ------
+    RefsimError
+        With the part that is wrong, and what to write.
     """
     where = f"{card}: [discrete]"
     solution, readout, payload = (
@@ -70,15 +84,13 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
         raise RefsimError(
             f"{where} solution must be one of {listed(SOLUTIONS)}, but is {solution!r}."
         )
-    parts = [
-        key
-        for key in table
-        if key not in ("solution", "readout", "payload", "streams", "over_steps")
-    ]
-    if unknown := set(parts) - set(_STEPS):
+    # What is not an option is a part of the step.
+    parts = [key for key in table if key not in STEP_OPTIONS]
+    if unknown := set(parts) - set(STEPS):
         raise RefsimError(
-            f"{where}: {listed(unknown)} is not a known step; known are {', '.join(_STEPS)}."
+            f"{where}: {listed(unknown)} is not a known step; known are {', '.join(STEPS)}."
         )
+    # A readout stands in place of fire, and excludes what spikes have.
     if readout and "fire" in parts:
         raise RefsimError(
             f"{where}: has both fire and readout; a neuron with a readout never fires."
@@ -94,15 +106,17 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
             f"{readout!r}."
         )
     over_steps = _over_steps(table, names, odes, where)
+    # The order of the keys is the order in which the parts run.
     needed = ["integrate"] if readout else ["integrate", "fire"]
     if [key for key in parts if key not in ("modulate", "reset")] != needed or parts != [
-        key for key in _STEPS if key in parts
+        key for key in STEPS if key in parts
     ]:
         raise RefsimError(
             f"{where} must have the steps integrate, fire, reset in this order (modulate before "
             "fire; no reset where nothing is reset; readout = state in place of fire), but has "
             f"{', '.join(parts) or 'none'}."
         )
+    # Now the texts themselves.
     texts = {key: _statement_text(table[key], f"{where} {key}") for key in parts}
     parsed = {
         key: _parsed(text, key, str(solution), names, odes, where) for key, text in texts.items()
@@ -112,7 +126,7 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
         _check_payload(payload, parsed, names, odes, where)
     streams = _streams(table.get("streams", []), parsed, names, where)
     fire = parsed["fire"][0] if "fire" in parsed else None
-    return Discrete(
+    return DeclaredStep(
         parsed["integrate"],
         parsed.get("modulate", ()),
         fire,
@@ -125,8 +139,8 @@ def check_discrete(table: dict[str, Any], names: Names, odes: Odes | None, card:
     )
 
 
-def _over_steps(table: Mapping[str, Any], names: Names, odes: Odes | None, where: str) -> str:
-    """Return what a readout makes of the steps; empty where its membrane is all that it is."""
+def _over_steps(table: Table, names: Names, odes: Odes | None, where: str) -> str:
+    """Return what a readout makes of the steps; empty where its output is the membrane itself."""
     said = table.get("over_steps", "")
     if not said:
         return ""
@@ -155,9 +169,7 @@ def _over_steps(table: Mapping[str, Any], names: Names, odes: Odes | None, where
 def _streams(
     given: object, parsed: Mapping[str, tuple[Statement, ...]], names: Names, where: str
 ) -> tuple[str, ...]:
-    """Check the event streams: states that the step itself makes 0 or 1, so that an event is one in
-    every engine.
-    """
+    """Check the event streams: states that the step itself makes 0 or 1 in every engine."""
     states = names.of("discrete")
     if (
         not isinstance(given, list)
@@ -169,13 +181,13 @@ def _streams(
             f"each one of {listed(states)}, but is {given!r}."
         )
     for name in given:
-        made = [
+        trees = [
             statement.tree
             for statements in parsed.values()
             for statement in statements
             if statement.target == name
         ]
-        if names.state[name].start or not all(comparisons(tree) for tree in made):
+        if names.state[name].start or not all(comparisons(tree) for tree in trees):
             raise RefsimError(
                 f"{where} streams: {name} must be 0 or 1 in every step; let it start at 0, and "
                 f"set it by a comparison, such as '{name} = x < y'."
@@ -190,8 +202,9 @@ def _check_payload(
     odes: Odes | None,
     where: str,
 ) -> None:
-    """Check what spikes carry: a state that the step itself makes 0 where there is no spike, so
-    that no engine has to.
+    """Check what spikes carry: a state that the step itself makes 0 where there is no spike.
+
+    Then no engine has to do it.
     """
     if not isinstance(payload, str) or payload not in names.of("discrete"):
         raise RefsimError(
@@ -203,8 +216,8 @@ def _check_payload(
             f"{where} payload: an ODE has no spikes that carry something; leave [continuous] "
             "out, and run the card in grid mode."
         )
-    made = [statement.tree for statement in parsed.get("reset", ()) if statement.target == payload]
-    if names.state[payload].start or not made or not _has_factor_z(made[-1]):
+    trees = [row.tree for row in parsed.get("reset", ()) if row.target == payload]
+    if names.state[payload].start or not trees or not _has_factor_z(trees[-1]):
         raise RefsimError(
             f"{where} payload: must be 0 where there is no spike; let it start at 0, and write "
             f"'{payload} = z*...' in reset."
@@ -212,6 +225,7 @@ def _check_payload(
 
 
 def _has_factor_z(tree: ast.expr) -> bool:
+    """Return whether an expression is a product in which the spike, z, is a factor."""
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult):
         return _has_factor_z(tree.left) or _has_factor_z(tree.right)
     return isinstance(tree, ast.Name) and tree.id == "z"
@@ -226,14 +240,15 @@ def _statement_text(value: object, where: str) -> str:
 def _parsed(
     text: str, key: str, solution: str, names: Names, odes: Odes | None, where: str
 ) -> tuple[Statement, ...]:
-    before, made, after = (
+    """Return the statements of one part, with those that [continuous] makes put in their place."""
+    before, generated, after = (
         (part.strip(" \n;") for part in text.partition(FROM_CONTINUOUS))
         if key == "integrate"
         else (text, "", "")
     )
-    if not made:
-        return _own_statements(text, f"{where} {key}")
-    if solution not in GENERATED or odes is None or odes.held:
+    if not generated:
+        return _written_statements(text, f"{where} {key}")
+    if solution not in GENERATED or odes is None or odes.unless_refractory:
         raise RefsimError(
             f'{where} integrate = "{FROM_CONTINUOUS}" needs a [continuous] part without '
             f"refractoriness, and a solution among {listed(GENERATED)}, but solution is "
@@ -246,12 +261,15 @@ def _parsed(
         kind=names.kind,
         where=f"{where.split(': ')[0]}: [continuous] equations",
     )
-    around = [_own_statements(part, f"{where} {key}") if part else () for part in (before, after)]
+    # The card may write statements of its own before and after the generated step.
+    around = [
+        _written_statements(part, f"{where} {key}") if part else () for part in (before, after)
+    ]
     return (*around[0], *step, *around[1])
 
 
-def _own_statements(text: str, where: str) -> tuple[Statement, ...]:
-    """Parse what the card itself says; names with a '_' at an end are those that refsim gives."""
+def _written_statements(text: str, where: str) -> tuple[Statement, ...]:
+    """Parse what the card itself writes; a name with a '_' at an end is one that refsim gives."""
     statements = parse_statements(text, where)
     for statement in statements:
         if (
@@ -267,11 +285,13 @@ def _own_statements(text: str, where: str) -> tuple[Statement, ...]:
 
 
 def _check_step(parsed: Mapping[str, tuple[Statement, ...]], names: Names, where: str) -> None:
+    """Check that each name is known where it is read, and that each state and input is used."""
     states = names.of("discrete")
     if not states:
         raise RefsimError(
             f"{where}: has no state; at least one of [state] must be part of the step."
         )
+    # A name is known from the statement on that sets it.
     known = {*states, *names.fixed}
     helpers: dict[str, str] = {}
     for part, statements in parsed.items():
@@ -284,6 +304,7 @@ def _check_step(parsed: Mapping[str, tuple[Statement, ...]], names: Names, where
                 f"{where} fire: must be one comparison, such as 'z = v >= v_th', or several "
                 f"joined by 'and', but is {_texts(statements)!r}."
             )
+        # Each statement reads known names, and sets what its part may set.
         for statement in statements:
             if unknown := statement.names - known:
                 raise RefsimError(
@@ -305,6 +326,7 @@ def _check_step(parsed: Mapping[str, tuple[Statement, ...]], names: Names, where
             if statement.target not in states:
                 helpers.setdefault(statement.target, part)
             known.add(statement.target)
+    # What is set must be read, and what the card declares must be used.
     read = {
         name
         for statements in parsed.values()
@@ -334,9 +356,17 @@ def _texts(statements: tuple[Statement, ...]) -> str:
 
 
 def check_continuous(
-    table: dict[str, Any], names: Names, odes: Odes, discrete: Discrete, card: str
+    table: Table, names: Names, odes: Odes, discrete: DeclaredStep, card: str
 ) -> Continuous:
-    """Check the ODE text. Its units are checked by Brian2, when it first compiles the card."""
+    """Check the ODE text; Brian2 checks its units, when it first compiles the card.
+
+    Parameters
+    ----------
+    odes : Odes
+        The equations of the table, parsed.
+    discrete : DeclaredStep
+        The step of the card: it fires where the ODE has a threshold, and its helpers are known.
+    """
     where = f"{card}: [continuous]"
     known = {
         *names.of("continuous"),
@@ -344,6 +374,7 @@ def check_continuous(
         *odes.subexpressions,
         *(statement.target for statement in discrete.modulate),
     }
+    # The equations come first, because the other texts read their subexpressions.
     _check_odes(odes, names, known | {"dt"}, where)
     threshold, refractory = (bare(table.get(key, "")) for key in ("threshold", "refractory"))
     reset = bare(table.get("reset", ""), "; ")
@@ -355,6 +386,7 @@ def check_continuous(
         _check_condition(threshold, known | {"dt"}, f"{where} threshold", "such as 'v >= v_th'")
     if refractory and refractory not in names.constants:
         _check_condition(refractory, known, f"{where} refractory", "or a constant in seconds")
+    # A reset sets states of the ODE alone.
     for statement in parse_statements(reset, f"{where} reset") if reset else ():
         if unknown := statement.names - known:
             raise RefsimError(
@@ -367,7 +399,7 @@ def check_continuous(
                 f"{listed(names.of('continuous'))}."
             )
     return Continuous(
-        written_equations(table["equations"], f"{where} equations"),
+        written_equations(equations_in(table["equations"], f"{where} equations")),
         threshold,
         reset,
         table["method"],
@@ -375,25 +407,14 @@ def check_continuous(
     )
 
 
-def check_keys(table: dict[str, Any], card: str) -> None:
-    """Check that [continuous] has the keys it needs, all of them text."""
+def check_continuous_keys(table: Mapping[str, object], card: str) -> None:
+    """Check that [continuous] has the keys that it needs, all of them text."""
     where = f"{card}: [continuous]"
-    needed, known = (
-        ("equations", "method"),
-        ("equations", "threshold", "reset", "refractory", "method"),
-    )
-    if surplus := set(table) - set(known):
-        raise RefsimError(
-            f"{where}: {listed(surplus)} is not a known key; known are {', '.join(known)}."
-        )
-    if missing := [key for key in needed if key not in table]:
-        one = f", one of {', '.join(METHODS)}" if "method" in missing else ""
-        raise RefsimError(
-            f"{where}: {listed(missing)} is missing; needed are {' and '.join(needed)}{one}."
-        )
-    for key in table:
-        if not isinstance(table.get(key), str) or (key in needed and not table[key].strip()):
-            raise RefsimError(f"{where} {key}: must be text, but is {table.get(key)!r}.")
+    hint = "" if "method" in table else f", one of {', '.join(METHODS)}"
+    CONTINUOUS.check(table, where, joined=" and ", hint=hint)
+    for key, text in table.items():
+        if not isinstance(text, str) or (key in CONTINUOUS.needed and not text.strip()):
+            raise RefsimError(f"{where} {key}: must be text, but is {text!r}.")
     if table["method"] not in METHODS:
         raise RefsimError(
             f"{where} method must be one of {', '.join(METHODS)}, but is {table['method']!r}."
@@ -411,6 +432,7 @@ def _check_condition(text: str, known: Set[str], where: str, example: str) -> No
 
 
 def _check_odes(odes: Odes, names: Names, known: set[str], where: str) -> None:
+    """Check that the equations read known names and all inputs, and solve every state."""
     declared = {*names.state, *names.fixed}
     if clash := set(odes.subexpressions) & declared:
         raise RefsimError(

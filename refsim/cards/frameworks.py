@@ -1,14 +1,10 @@
-"""The layers of the frameworks.
-
-Which card each class has, where its parameters are, and what its options mean.
-"""
+"""The layers of the frameworks: the card of each class, its parameters and its options."""
 
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from ..core.errors import RefsimError, listed
 from ..core.shelf import shelf
@@ -31,10 +27,9 @@ class FrameworkLayer:
     options : dict of str to str
         Option of the framework -> attribute of the layer.
     variants : tuple of (when, then)
-        Traits that hold where the options have these values, or under ``"card"`` another card that
-        does.
+        Traits that hold where the options have these values; under ``"card"``, another card.
     refusals : tuple of (when, because)
-        Options that the card cannot say, and why.
+        Options that the card cannot express, and the reason.
     """
 
     card: str
@@ -42,8 +37,8 @@ class FrameworkLayer:
     layers: tuple[str, ...]
     attributes: Mapping[str, str]
     options: Mapping[str, str]
-    variants: tuple[tuple[Mapping[str, Any], Mapping[str, str]], ...]
-    refusals: tuple[tuple[Mapping[str, Any], str], ...]
+    variants: tuple[tuple[Mapping[str, object], Mapping[str, str]], ...]
+    refusals: tuple[tuple[Mapping[str, object], str], ...]
 
     def model(self, options: Mapping[str, object], where: str) -> NeuronModel:
         """Return the card with the convention that options of the framework ask for.
@@ -51,7 +46,7 @@ class FrameworkLayer:
         Raises
         ------
         RefsimError
-            Where the options are those of a neuron that the card cannot say.
+            Where the options are those of a neuron that the card cannot express.
         """
         for when, because in self.refusals:
             if holds(when, options):
@@ -59,21 +54,23 @@ class FrameworkLayer:
                     f"{where}: {', '.join(f'{name} = {options[name]!r}' for name in when)} is "
                     f"not read: {because}"
                 )
+        # A later variant overrules an earlier one.
         chosen: dict[str, str] = {"card": self.card}
         for when, then in self.variants:
             chosen |= then if holds(when, options) else {}
         return load(chosen.pop("card"), **chosen)
 
 
-def holds(when: Mapping[str, Any], options: Mapping[str, object]) -> bool:
-    """Whether all options have the values that a variant or refusal names."""
+def holds(when: Mapping[str, object], options: Mapping[str, object]) -> bool:
+    """Return whether all options have the values that a variant or refusal names."""
     return all(_equals(options[name], value) for name, value in when.items())
 
 
-def _equals(given: object, value: Any) -> bool:
-    """Compare an option; TOML has no null, "other than" or "or".
+def _equals(given: object, value: object) -> bool:
+    """Return whether an option has a value, in the words that a card has for values.
 
-    "None" is text, "not False" any other value, "a | b" one of two.
+    TOML has no null, "other than" or "or": the text "None" stands for None, "not False" for any
+    other value, and "a | b" for one of two.
     """
     if isinstance(value, str) and value.startswith("not "):
         return not _equals(given, value.removeprefix("not "))
@@ -83,7 +80,7 @@ def _equals(given: object, value: Any) -> bool:
 
 
 def _same(given: object, word: str) -> bool:
-    """Compare with a word; numbers by value, so that 1, 1.0 and "1" are one."""
+    """Return whether a value is a word; numbers are compared by value, so 1, 1.0 and "1" agree."""
     if isinstance(given, int | float) and not isinstance(given, bool):
         try:
             return float(given) == float(word)
@@ -103,22 +100,20 @@ def framework_layers() -> Mapping[tuple[str, str], FrameworkLayer]:
 
 
 def _read(path: Path) -> FrameworkLayer | None:
-    """Return what a card says of a framework.
-
-    None for one without [framework], which is the variant of another.
-    """
+    """Return what a card says of a framework; None for a card that is only a variant."""
     table = tomllib.loads(path.read_text("utf-8"))
     if "framework" not in table:
         return None
-    said, where = table["framework"], f"card '{table['name']}'"
-    if missing := [key for key in ("name", "layers") if key not in said]:
+    framework, where = table["framework"], f"card '{table['name']}'"
+    if missing := [key for key in ("name", "layers") if key not in framework]:
         raise RefsimError(f"{where}: [framework] needs {listed(missing)}.")
-    options = said.get("options", {})
+    options = framework.get("options", {})
     variants = tuple(
         (entry["when"], {"card": entry["card"]} if "card" in entry else entry["then"])
         for entry in table.get("variant", [])
     )
     refusals = tuple((entry["when"], entry["because"]) for entry in table.get("refuse", []))
+    # A variant may ask only for options that the card declares.
     for when, _ in (*variants, *refusals):
         if unknown := set(when) - set(options):
             raise RefsimError(
@@ -127,9 +122,9 @@ def _read(path: Path) -> FrameworkLayer | None:
             )
     return FrameworkLayer(
         table["name"],
-        said["name"],
-        tuple(said["layers"]),
-        said.get("attributes", {}),
+        framework["name"],
+        tuple(framework["layers"]),
+        framework.get("attributes", {}),
         options,
         variants,
         refusals,

@@ -1,28 +1,30 @@
-"""A card written in Python: the same keys as a TOML card, the same checks, and the same sentences
-where one fails.
+"""A neuron written in Python becomes the table of a card, and a neuron is saved as a card.
 
-A neuron in a few plain words of Python becomes the table of a card: units from the text, the step
-from the ODE.
+`from_table` takes a card's own keys. The words of `NeuronModel(...)` are fewer: `card_table` adds
+the units that the text gives, and makes the step from the ODE. Either way the loader of cards
+checks the result, with the same sentences.
 """
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import RefsimError, listed
 from ..core.shelf import shelf
+from ..core.tables import Table
 from ..core.units import base_unit
 from ..core.whole_files import whole
 from .language import comparisons, names_in, parse_expression, parse_statements
 from .names import DRAWS, INPUT, STEP
-from .neuron import SIGNS, Discrete, NeuronModel
-from .ode import GENERATED, Odes, equation_rows, generated_step, read_odes, renamed, state_of
+from .neuron import SIGNS, NeuronModel
+from .ode import GENERATED, Equation, Odes, equations_in, generated_step, odes_of, renamed, state_of
+from .parts import DeclaredStep
 from .questions import fires_at_start
 from .read import _model as model_of
-from .spelling import spelled, words_of
+from .spelling import in_card_words, words_of
 from .write import card_text
 
 _USUAL = {"family": "own", "references": ["a neuron of one's own, written in Python"]}
@@ -37,9 +39,10 @@ def from_table(
     Parameters
     ----------
     table : dict
-        ``name``, ``input``, ``state``, ``parameters``, ``derived``, ``continuous``, ``discrete``,
-        as in a card; ``title``,
-        ``family`` and ``references`` may be left out.
+        ``name``, ``input``, ``state``, ``parameters``, ``derived``, ``continuous`` and ``discrete``
+        as in a card; ``title``, ``family`` and ``references`` may be left out.
+    keys : dict, optional
+        More keys, which overrule those of the table.
 
     Raises
     ------
@@ -53,16 +56,25 @@ def from_table(
         )
     given = {**(table or {}), **(keys or {})}
     whole = {"name": given.get("name"), "title": str(given.get("name", "")), **_USUAL, **given}
+    # A table of refsim's own shelf stays the card that it is, with its text.
     original = shelf("equations") / f"{given.get('name')}.toml"
     if original.is_file() and tomllib.loads(text := original.read_text("utf-8")) == given:
         return model_of(whole, text, original)
     return model_of(whole, card_text(whole), Path("the table given"))
 
 
-def fields_of(words: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a NeuronModel from the arguments of its constructor."""
-    # Of a neuron that was read: dataclasses.replace, and the card loader.
-    if isinstance(words["discrete"], Discrete):
+def fields_of(words: Mapping[str, Any], read: Mapping[str, Any]) -> Table:
+    """Return the fields of a NeuronModel from the arguments of its constructor.
+
+    Parameters
+    ----------
+    words : dict
+        The arguments that the constructor names.
+    read : dict
+        Further keywords: fields of a neuron that was read from a card.
+    """
+    # dataclasses.replace and the loader of cards give the fields themselves.
+    if isinstance(words["discrete"], DeclaredStep):
         return {
             "kernels": {},
             "convention": {},
@@ -80,19 +92,20 @@ def fields_of(words: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, An
             f"NeuronModel {words['name']!r}: {listed(read)} is not an argument; known are "
             f"{', '.join(known)}."
         )
-    plain = {**words, **{key: {} if words[key] is None else words[key] for key in _PARTS}}
+    # What was left out is empty, and a single reference or trait is a list of one.
+    filled = {**words, **{key: {} if words[key] is None else words[key] for key in _PARTS}}
     for key in ("references", "traits"):
-        plain[key] = [words[key]] if isinstance(words[key], str) and words[key] else words[key]
-        plain[key] = list(plain[key]) if isinstance(plain[key], list | tuple) else plain[key]
-    model = from_table(table_of(plain))
-    _check_start(model, plain["state"])
+        filled[key] = [words[key]] if isinstance(words[key], str) and words[key] else words[key]
+        filled[key] = list(filled[key]) if isinstance(filled[key], list | tuple) else filled[key]
+    model = from_table(card_table(filled))
+    _check_start(model, filled["state"])
     return vars(model)
 
 
 def _check_start(model: NeuronModel, given: Mapping[str, Any]) -> None:
     """Refuse a neuron that fires at once because nobody said where it starts.
 
-    0 V is above most thresholds.
+    Every state starts at 0, and 0 V is above most thresholds.
     """
     if model.draws or not fires_at_start(model) or set(given) & set(model.solved):
         return
@@ -114,32 +127,34 @@ def save(model: NeuronModel, path: Path) -> Path:
     """
     table = tomllib.loads(model.text)
     values = {name: parameter.value for name, parameter in model.parameters.items()}
+    # The card's own text is kept where its parameters are still the neuron's.
     text = (
         model.text
         if model_of(table, model.text, path).parameters == model.parameters
         else card_text(_with_values(table, values))
     )
-    again = model_of(tomllib.loads(text), text, path)
+    # The file is written only if it would load as this neuron.
+    reloaded = model_of(tomllib.loads(text), text, path)
     if (
         any(
-            getattr(again, part) != getattr(model, part)
+            getattr(reloaded, part) != getattr(model, part)
             for part in ("state", "parameters", "derived", "continuous")
         )
-        or again.discrete.texts != model.discrete.texts
+        or reloaded.discrete.texts != model.discrete.texts
     ):
         raise RefsimError(
             f"{path}: card '{model.name}' was changed after it was read, by more than its "
             "parameters; its text no longer tells what it is."
         )
     try:
-        with whole(path) as made:
-            made.write_text(text, "utf-8")
+        with whole(path) as file:
+            file.write_text(text, "utf-8")
     except OSError as error:
         raise RefsimError(f"{path}: cannot be written ({error.strerror}).") from None
     return path
 
 
-def _with_values(table: dict[str, Any], values: Mapping[str, float]) -> dict[str, Any]:
+def _with_values(table: Table, values: Mapping[str, float]) -> Table:
     return {
         **table,
         "parameters": {
@@ -148,15 +163,15 @@ def _with_values(table: dict[str, Any], values: Mapping[str, float]) -> dict[str
     }
 
 
-# What is false where a comparison is true.
-_NOT = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
-Words = Mapping[str, Any]
+# The comparison that is false where another is true.
+_OPPOSITE = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
+Words = Mapping[str, Any]  # argument of NeuronModel -> what was given
 
 
-def table_of(words: Words) -> dict[str, Any]:
+def card_table(words: Words) -> Table:
     """Return the table of a card from the arguments of `NeuronModel`.
 
-    What they do not say gets its usual value.
+    An argument that was left out gets its usual value.
 
     Raises
     ------
@@ -165,16 +180,18 @@ def table_of(words: Words) -> dict[str, Any]:
     """
     _check_kinds(words)
     where = f"NeuronModel {words['name']!r}: equations"
-    words, declared = _spelled(words, where)
-    odes = read_odes(words["equations"], where) if words["equations"] else None
-    table: dict[str, Any] = {key: words[key] for key in ("name", "kernel", "traits") if words[key]}
+    words, declared = _in_card_words(words, where)
+    rows = equations_in(words["equations"], where)
+    odes = odes_of(rows, where) if words["equations"] else None
+    # The texts first, then the tables of names, which need the units of the equations.
+    table: Table = {key: words[key] for key in ("name", "kernel", "traits") if words[key]}
     table |= {key: words[key] for key in ("title", "family", "references") if words[key]}
     table["parameters"] = {
         name: _parameter(name, entry, declared.get(name, ""))
         for name, entry in words["parameters"].items()
     }
     table["derived"] = {name: _derived(name, entry) for name, entry in words["derived"].items()}
-    table["state"] = _states(words, odes, where)
+    table["state"] = _states(words, odes, rows)
     table["input"] = _input(words, odes, list(table["state"]))
     if odes is not None:
         table["continuous"] = {
@@ -184,6 +201,7 @@ def table_of(words: Words) -> dict[str, Any]:
         table["continuous"] |= {
             key: words[key] for key in ("threshold", "reset", "refractory") if words[key]
         }
+    # The step is the one given, or else the one that the method makes of the ODE.
     table["discrete"] = dict(words["discrete"]) if words["discrete"] else _step(words, odes, table)
     if odes is None:
         table["discrete"] = {"solution": "map", **table["discrete"]}
@@ -209,6 +227,7 @@ _TABLES = {
 
 
 def _check_kinds(words: Words) -> None:
+    """Refuse arguments of the wrong kind, with an example of the right one."""
     name = words["name"]
     if not isinstance(name, str) or not name.isidentifier():
         raise RefsimError(
@@ -237,15 +256,18 @@ def _check_kinds(words: Words) -> None:
         raise RefsimError(f"NeuronModel {name!r}: has a method, but no equations to solve with it.")
 
 
-def _spelled(words: Words, where: str) -> tuple[dict[str, Any], dict[str, str]]:
+def _in_card_words(words: Words, where: str) -> tuple[Table, dict[str, str]]:
     """Return the arguments with equations as cards spell them, and the units that these declare."""
     if not words["equations"]:
         return dict(words), {}
     others = {key: value for key, value in words.items() if key != "equations"}
     claimed = words["discrete"].get("solution", "") if words["discrete"] else ""
-    found = spelled(words["equations"], words_of(others), where, words["method"] or str(claimed))
+    found = in_card_words(
+        words["equations"], words_of(others), where, words["method"] or str(claimed)
+    )
     _check_values(words, found.declared, where)
-    said: dict[str, Any] = {**words, "equations": found.text}
+    said: Table = {**words, "equations": found.text}
+    # A line such as I : amp gives the unit of the input.
     if unit := next(
         (found.declared[name] for name in found.declared if name.split("_")[0] == INPUT), ""
     ):
@@ -284,10 +306,7 @@ _EXAMPLES = {"1": "0.5", "second": "10 ms", "volt": "-50 mV", "amp": "0.1 nA"}
 
 
 def _parameter(name: str, entry: object, declared: str = "") -> object:
-    """Return the entry of a card.
-
-    ``"10 ms"`` is a value and its unit, a dict has the keys of a card.
-    """
+    """Return the entry of a card; ``"10 ms"`` is a value with its unit, a dict is an entry."""
     value = entry.get("value") if isinstance(entry, Mapping) else entry
     unit = declared or base_unit(value)
     if isinstance(entry, Mapping):
@@ -303,16 +322,11 @@ def _derived(name: str, entry: object) -> object:
     return {"text": text.strip(), "unit": unit.strip() or "1", "meaning": name}
 
 
-def _states(words: Words, odes: Odes | None, where: str) -> dict[str, Any]:
-    """Return the states: those of the equations with their units, then those that the step alone
-    has.
-    """
-    units = {
-        state_of(left): unit
-        for left, _right, unit in equation_rows(words["equations"], where)
-        if state_of(left)
-    }
-    states: dict[str, Any] = {}
+def _states(words: Words, odes: Odes | None, rows: Iterable[Equation]) -> Table:
+    """Return the states: those of the equations with their units, then those of the step alone."""
+    units = {state_of(row.left): row.unit for row in rows if state_of(row.left)}
+    states: Table = {}
+    # A state that no equation solves belongs to the declared step alone.
     for name in [*units, *(name for name in words["state"] if name not in units)]:
         entry = words["state"].get(name, 0.0)
         usual = {"unit": units.get(name, ""), "start": 0.0, "meaning": name}
@@ -326,9 +340,9 @@ def _states(words: Words, odes: Odes | None, where: str) -> dict[str, Any]:
 
 
 def _input(words: Words, odes: Odes | None, states: list[str]) -> object:
-    """Return the input's table: ``"amp"`` is its unit.
+    """Return the table of the input; ``"amp"`` is its unit.
 
-    Its kind and target are those with which the equations read it.
+    What was left out of it, kind and target, is as the equations read the input.
     """
     given = words["input"]
     if isinstance(given, str):
@@ -338,6 +352,7 @@ def _input(words: Words, odes: Odes | None, states: list[str]) -> object:
             f'NeuronModel {words["name"]!r}: input must be the unit of I, such as "amp", or a '
             f"dict with kind, target, unit, but {given!r} was given."
         )
+    # A step of its own, or a term I/step, takes spikes as jumps.
     impulse = odes is None or re.search(rf"\b{INPUT}(_\w+)?\s*/\s*{STEP}\b", words["equations"])
     return {
         "kind": "impulse" if impulse else "pulse",
@@ -346,7 +361,8 @@ def _input(words: Words, odes: Odes | None, states: list[str]) -> object:
     }
 
 
-def _target(words: Words, odes: Odes | None, states: list[str]) -> Any:
+def _target(words: Words, odes: Odes | None, states: list[str]) -> str | dict[str, str]:
+    """Return the state that the input reaches, or one for each sign where equations part them."""
     if odes is None:
         return next(iter(states), "v")
     reached = {
@@ -367,15 +383,16 @@ def _target(words: Words, odes: Odes | None, states: list[str]) -> Any:
     )
 
 
-def _method(words: Words, odes: Odes, given: Any) -> str:
-    """Return the method of the declared step.
+def _method(words: Words, odes: Odes, given: Mapping[str, Any]) -> str:
+    """Return the method of the ODE: the one that the step claims, or one that fits the equations.
 
-    Else exponential Euler where each equation is linear in its own state; else Euler.
+    Exponential Euler fits where each equation is linear in its own state; else it is Euler.
     """
     claimed = words["discrete"].get("solution")
     if claimed in ("exact", *GENERATED):
         return str(claimed)
     inputs = given["target"] if isinstance(given["target"], Mapping) else {"": given["target"]}
+    # Making the step is the test of whether it can be made.
     try:
         named = {f"{INPUT}_{sign}" if sign else INPUT: state for sign, state in inputs.items()}
         generated_step(odes, "exponential_euler", named, kind=given["kind"], where="")
@@ -384,10 +401,8 @@ def _method(words: Words, odes: Odes, given: Any) -> str:
     return "exponential_euler"
 
 
-def _step(words: Words, odes: Odes | None, table: dict[str, Any]) -> dict[str, str]:
-    """Return the declared step that the method makes of the ODE, with the threshold and reset of
-    the ODE.
-    """
+def _step(words: Words, odes: Odes | None, table: Table) -> dict[str, str]:
+    """Return the declared step that the method makes of the ODE, with its threshold and reset."""
     where, method = f"NeuronModel {words['name']!r}", table["continuous"]["method"]
     if method not in GENERATED:
         raise RefsimError(
@@ -395,7 +410,11 @@ def _step(words: Words, odes: Odes | None, table: dict[str, Any]) -> dict[str, s
             f"discrete={{...}}, or one of the methods {listed(GENERATED)}."
         )
     assert odes is not None
-    step = {"solution": method, "integrate": "\n".join(["from continuous", *_anew(words, odes)])}
+    step = {
+        "solution": method,
+        "integrate": "\n".join(["from continuous", *_recomputed(words, odes)]),
+    }
+    # The threshold of a step reads the duration of the step, not of a sub-step.
     threshold = re.sub(r"\bdt\b", STEP, words["threshold"])
     if not threshold.strip():
         return {
@@ -403,11 +422,13 @@ def _step(words: Words, odes: Odes | None, table: dict[str, Any]) -> dict[str, s
             "integrate": "from continuous",
             "readout": str(table["input"]["target"]),
         }
+    # A refractory condition turns the threshold into a crossing.
     fire = threshold
     if words["refractory"]:
-        before, fire = _rising(words, threshold, list(table["state"]), where)
+        before, fire = _crossing(words, threshold, list(table["state"]), where)
         step["integrate"] = "\n".join([*before, step["integrate"]])
     rows = parse_statements(words["reset"], f"{where}: reset") if words["reset"] else ()
+    # A statement of a step runs always, so that the spike z chooses old or new.
     reset = [
         (
             f"{row.target} = {row.target}*(1 - z) + "
@@ -418,9 +439,10 @@ def _step(words: Words, odes: Odes | None, table: dict[str, Any]) -> dict[str, s
     return {**step, "fire": f"z = {fire}", **({"reset": "\n".join(reset)} if reset else {})}
 
 
-def _anew(words: Words, odes: Odes) -> list[str]:
-    """Return statements that compute what threshold and reset read of subexpressions from the new
-    states, as the ODE does.
+def _recomputed(words: Words, odes: Odes) -> list[str]:
+    """Return statements that compute subexpressions again, from the new states.
+
+    Threshold and reset of the ODE read them so. Only those that the two read are computed.
     """
     read = set(re.findall(r"\w+", f"{words['threshold']} {words['reset']}"))
     wanted = set(read)
@@ -433,10 +455,8 @@ def _anew(words: Words, odes: Odes) -> list[str]:
     ]
 
 
-def _rising(words: Words, threshold: str, states: list[str], where: str) -> tuple[list[str], str]:
-    """Return statements that keep the old states, and a test that holds only where the threshold is
-    newly crossed.
-    """
+def _crossing(words: Words, threshold: str, states: list[str], where: str) -> tuple[list[str], str]:
+    """Return statements that keep the old states, and a test that holds at a new crossing alone."""
     tests = comparisons(parse_expression(threshold, f"{where}: threshold"))
     if words["refractory"].split() != words["threshold"].split() or len(tests) != 1:
         raise RefsimError(
@@ -454,17 +474,18 @@ def _rising(words: Words, threshold: str, states: list[str], where: str) -> tupl
     sides = [renamed(side, old) for side in (left, right)]
     return [
         f"{new} = {name}" for name, new in old.items()
-    ], f"{threshold} and {sides[0]} {_NOT[symbol]} {sides[1]}"
+    ], f"{threshold} and {sides[0]} {_OPPOSITE[symbol]} {sides[1]}"
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """Return the name, made longer where it is taken."""
+    """Return a name, made longer until it is not taken."""
     while name in taken:
         name += "er"
     return name
 
 
 def _draws(words: Words) -> bool:
+    """Return whether some text reads a random number."""
     texts = [words[key] for key in ("equations", "threshold", "reset")] + [
         str(text) for text in words["discrete"].values()
     ]

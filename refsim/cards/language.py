@@ -1,6 +1,8 @@
-"""The small language of a card.
+"""The small language of a card: arithmetic, comparisons and a fixed table of functions.
 
-Arithmetic, comparison and a fixed table of functions, parsed and never executed raw.
+Its texts are parsed and checked (`parse_expression`, `parse_statements`), looked into (`names_in`,
+`comparisons`), and evaluated by walking their trees (`evaluate`, `execute`). They are never
+executed as Python.
 """
 
 import ast
@@ -15,11 +17,14 @@ from typing import Any
 
 from ..core.errors import RefsimError, listed
 
-# Function -> number of arguments. Each engine says how it computes them; nothing else can be called
-# from a card. trunc cuts towards zero, round goes to the nearest and halves up, shr(x, n) is an
-# arithmetic shift of the size: on integers, which float64 holds exactly up to 2^53, all of them are
-# exact. exprel(x) is (exp(x) - 1)/x, and 1 at 0: the rates of Hodgkin-Huxley channels are 1/exprel,
-# which has no hole where x/(exp(x) - 1) is 0/0.
+# Whatever has arithmetic: floats, arrays of NumPy or torch, numbers that carry an error bound.
+Number = Any
+
+# Function -> number of arguments. Nothing else can be called from a card, and each engine says how
+# it computes them. trunc cuts towards zero; round goes to the nearest, and halves up; shr(x, n)
+# shifts the size of a number by n bits. On integers up to 2^53 all three are exact. exprel(x) is
+# (exp(x) - 1)/x, and 1 at 0: the rates of Hodgkin-Huxley channels are 1/exprel, which is defined
+# where x/(exp(x) - 1) is 0/0.
 FUNCTIONS = {
     "exp": 1,
     "log": 1,
@@ -40,7 +45,7 @@ FUNCTIONS = {
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 _COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
-# What Brian2 has and a card says otherwise.
+# Functions of Brian2 that a card expresses otherwise, and how.
 _CURES = {
     "int": (
         "A comparison that is 1 or 0 gets a name of its own, 'above = int(v > 1) : 1' in the "
@@ -55,14 +60,14 @@ _CURES = {
     "timestep": "A period is counted in steps, as in equations/lif_refractory.toml",
 }
 _LONGEST = 2000  # characters; a card is read by people
-# An expression goes into scripts and compilers, so that it is made of these characters alone: no
-# quote, no line break, no comment.
+# An expression goes into scripts and compilers. It is therefore made of these characters alone, and
+# has no quote, no line break and no comment.
 _PLAIN = re.compile(r"[A-Za-z0-9_ \t.+*/()<>=,-]*")
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One assignment ``target = expression`` of a card's text."""
+    """One assignment ``target = expression`` of a card's text, with the expression as a tree."""
 
     target: str
     text: str
@@ -95,15 +100,17 @@ def parse_expression(text: str, where: str) -> ast.expr:
             f"{where}: the text has {len(text)} characters; {_LONGEST} are allowed. Split it "
             "into statements."
         )
+    # Python's own parser reads it; a text that it cannot read is refused.
     try:
         tree = ast.parse(text, mode="eval").body
         ast.unparse(tree)  # finds nesting too deep for any later walk
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or "it nests too deeply"
         raise RefsimError(f"{where}: {text!r} is not an expression ({reason}).") from None
-    if is_test(tree):  # int() of a comparison is the 1 or 0 that a comparison is anyway
+    if is_test(tree):  # a comparison is 1 or 0 already, without the int() that Brian2 needs
         assert isinstance(tree, ast.Call)
         tree = tree.args[0]
+    # Then everything that the language does not have is refused.
     _check(tree, text, where)
     _check_arithmetic(tree, text, where)
     _check_characters(text, where)
@@ -118,9 +125,7 @@ def bare(text: str, joined: str = " ") -> str:
 
 
 def _check_characters(text: str, where: str) -> None:
-    """Refuse what Python would read over, such as a form feed or a letter that it takes for another
-    one.
-    """
+    """Refuse characters that Python would ignore or take for others, such as a form feed."""
     if odd := _PLAIN.sub("", text):
         raise RefsimError(
             f"{where}: {text!r} holds {odd[0]!r}; a text is made of ASCII letters, digits, "
@@ -129,7 +134,7 @@ def _check_characters(text: str, where: str) -> None:
 
 
 def _check_numbers(tree: ast.expr, text: str, where: str) -> None:
-    """Refuse a part of numbers alone that is no finite number, such as 1/0.
+    """Refuse a part that is made of numbers alone and has no finite value, such as 1/0.
 
     Each engine would make something else of it.
     """
@@ -143,17 +148,23 @@ def _check_numbers(tree: ast.expr, text: str, where: str) -> None:
 
 
 def number_of(tree: ast.expr) -> float | None:
-    """Return the value of an expression of numbers alone; None where it is no finite number."""
+    """Return the value of an expression of numbers alone; None where it is not a finite number."""
     try:
         value = float(evaluate(tree, {}, SCALAR_FUNCTIONS))
     except (ArithmeticError, ValueError, TypeError):
-        # TypeError: a root of a negative number is complex
+        # A root of a negative number is complex, which is a TypeError here.
         return None
     return value if math.isfinite(value) else None
 
 
 def parse_statements(text: str, where: str) -> tuple[Statement, ...]:
-    """Parse assignments, one a line or parted by ``;``. ``v -= x`` is read as ``v = v - x``."""
+    """Parse assignments, one a line or separated by ``;``. ``v -= x`` is read as ``v = v - x``.
+
+    Raises
+    ------
+    RefsimError
+        As `parse_expression`, and for a text without statements.
+    """
     statements = []
     for line in text.split("\n"):
         rows = (row.strip() for row in line.split("#")[0].split(";"))
@@ -164,8 +175,10 @@ def parse_statements(text: str, where: str) -> tuple[Statement, ...]:
 
 
 def _parse_statement(line: str, where: str) -> Statement:
+    """Parse one assignment."""
     head, equals, tail = line.partition("=")
     symbol = ""
+    # An operator before the equals sign makes v -= x of v = v - x.
     if head and head[-1] in "+-*/":
         head, symbol = head[:-1], head[-1]
     target = head.strip()
@@ -181,7 +194,7 @@ def _parse_statement(line: str, where: str) -> Statement:
 
 
 def is_test(tree: ast.AST) -> bool:
-    """Whether an expression is ``int()`` of a comparison, as Brian2 writes one that is 1 or 0."""
+    """Return whether an expression is ``int()`` of a comparison, Brian2's way to write 1 or 0."""
     if (
         not isinstance(tree, ast.Call)
         or not isinstance(tree.func, ast.Name)
@@ -196,7 +209,7 @@ def is_test(tree: ast.AST) -> bool:
 
 
 def _check(node: ast.expr, text: str, where: str) -> None:
-    """Walk the tree; every kind of node that is not named here is refused."""
+    """Refuse every kind of node that is not named here, in the whole tree."""
     if isinstance(node, ast.Constant):
         if (
             isinstance(node.value, bool)
@@ -207,6 +220,7 @@ def _check(node: ast.expr, text: str, where: str) -> None:
                 f"{where}: {_cut(repr(node.value))} in {_cut(repr(text))} is not a plain finite "
                 "number."
             )
+    # Which names are known is checked later, against the card.
     elif isinstance(node, ast.Name):
         pass
     elif isinstance(node, ast.BinOp) and isinstance(node.op, _ARITHMETIC):
@@ -239,7 +253,7 @@ def _cut(text: str, most: int = 200) -> str:
 
 
 def _check_arithmetic(node: ast.expr, text: str, where: str) -> None:
-    """Refuse a comparison inside arithmetic: what is compared is a statement of its own."""
+    """Refuse a comparison inside arithmetic; it must be a statement of its own."""
     if any(
         isinstance(part, ast.Compare | ast.BoolOp) for part in ast.walk(node)
     ) and not comparisons(node):
@@ -250,6 +264,7 @@ def _check_arithmetic(node: ast.expr, text: str, where: str) -> None:
 
 
 def _check_call(node: ast.Call, text: str, where: str) -> None:
+    """Refuse an unknown function, or a wrong number of arguments."""
     assert isinstance(node.func, ast.Name)
     name = node.func.id
     if name not in FUNCTIONS:
@@ -268,20 +283,20 @@ def _check_call(node: ast.Call, text: str, where: str) -> None:
 
 
 def names_in(tree: ast.expr) -> frozenset[str]:
-    """Return the names an expression reads, functions apart."""
+    """Return the names that an expression reads, without those of functions."""
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     return frozenset(
         node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called
     )
 
 
-Comparison = tuple[ast.expr, str, ast.expr]
+Comparison = tuple[ast.expr, str, ast.expr]  # left, operator, right
 
 
 def comparisons(tree: ast.expr) -> tuple[Comparison, ...]:
-    """Return (left, operator, right) of each comparison that the expression joins by `and`.
+    """Return (left, operator, right) of each comparison that an expression joins by `and`.
 
-    Empty where it is arithmetic.
+    The result is empty where the expression is arithmetic.
     """
     parts = tree.values if isinstance(tree, ast.BoolOp) else [tree]
     return tuple(
@@ -292,12 +307,18 @@ def comparisons(tree: ast.expr) -> tuple[Comparison, ...]:
 
 
 def evaluate(
-    tree: ast.expr, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]
-) -> Any:
+    tree: ast.expr, values: Mapping[str, Number], functions: Mapping[str, Callable[..., Number]]
+) -> Number:
     """Evaluate a checked expression, each operation in the order that the text gives it.
 
-    ``values`` may hold anything with arithmetic: floats, NumPy arrays, numbers that carry an error
-    bound.
+    Parameters
+    ----------
+    tree : ast.expr
+        As `parse_expression` returns it.
+    values : dict of str to number
+        A number is anything with arithmetic: a float, an array, a number with an error bound.
+    functions : dict of str to function
+        How each of `FUNCTIONS` is computed.
     """
     if isinstance(tree, ast.Constant):
         return float(tree.value)  # type: ignore[arg-type]
@@ -325,17 +346,22 @@ def evaluate(
 
 def execute(
     statements: Iterable[Statement],
-    values: dict[str, Any],
-    functions: Mapping[str, Callable[..., Any]],
-    truth: Callable[[Any], Any],
-    followed: Mapping[str, Callable[[Any], Any]] | None = None,
-    named: Callable[[str, Any], Any] | None = None,
+    values: dict[str, Number],
+    functions: Mapping[str, Callable[..., Number]],
+    truth: Callable[[Number], Number],
+    followed: Mapping[str, Callable[[Number], Number]] | None = None,
+    named: Callable[[str, Number], Number] | None = None,
 ) -> None:
-    """Run statements one after the other.
+    """Run statements one after the other, and put what they set into `values`.
 
-    `truth` makes 1 and 0 of what a comparison gives. `followed` has, by target, a function that
-    sees what was computed and returns what stands in for it. `named` sees each target with its
-    value, and returns what is kept by that name.
+    Parameters
+    ----------
+    truth : function
+        Makes 1 and 0 of what a comparison gives.
+    followed : dict of str to function, optional
+        By target, a function that sees the computed value and returns what replaces it.
+    named : function, optional
+        Sees each target with its value, and returns the value that is kept.
     """
     for statement in statements:
         value = evaluate(statement.tree, values, functions)
@@ -348,7 +374,7 @@ def execute(
         )
 
 
-_APPLY: dict[str, Callable[[Any, Any], Any]] = {
+_APPLY: dict[str, Callable[[Number, Number], Number]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,

@@ -1,4 +1,4 @@
-"""What a card and its variables may be called.
+"""What a card and its variables may be called, and the words that have a meaning of their own.
 
 A name means one thing, to engines, compilers and people.
 """
@@ -6,9 +6,9 @@ A name means one thing, to engines, compilers and people.
 import keyword
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from ..core.errors import RefsimError, listed
+from .keys import PROSE
 from .language import FUNCTIONS
 
 TRAITS = frozenset(
@@ -37,12 +37,11 @@ INPUT_KINDS = {
     ),
     "pulse": "a spike is a rectangular current of its weight that lasts one step",
 }
-# Names that every text may use: the input of this step, and (in [derived] and [continuous]) the
-# step's duration.
+# Names that every text may use: the input of this step, and the duration of the step.
 INPUT, STEP = "I", "step"
-# What a readout makes of the steps, and NumPy's word for it; "last" is the last of them.
+# What a readout may make of the steps, in NumPy's words; "last" is its value in the last step.
 OVER_STEPS = ("mean", "sum", "last", "max")
-# Numbers in [0, 1), drawn for (sample, step, neuron)
+# Random numbers in [0, 1), drawn for each (sample, step, neuron).
 DRAWS = ("uniform", "uniform_2", "uniform_3", "uniform_4")
 
 _OF_ENGINES = {
@@ -67,28 +66,34 @@ _OF_ENGINES = {
     "whole_below",
 }
 RESERVED = {*_OF_ENGINES, *DRAWS}
-# A variable that has the name of a function, or a parameter that Python cannot take as a keyword.
+# A variable may not have the name of a function, or one that Python cannot take as a keyword.
 TAKEN = {*FUNCTIONS, "int", "self"}
 # Names that the engines give by a rule: functions of a step, impulses, sums by sign, groups, and
-# what fires between the steps.
+# the parts of a network that fires between the steps.
 _RULES = re.compile(r"sub_\w+|\w+_(call|pre|post)|(I|jump)_(excitatory|inhibitory)|L\d+")
-# Words of C++, and of the headers that a compiled network includes: a variable of that name would
+# Words of C++ and of the headers that a compiled network includes. A variable of such a name would
 # not compile.
 _CPP_WORDS = """
-alignas alignof and_eq asm auto bitand bitor bool case catch char char16_t char32_t compl const const_cast
-constexpr decltype default delete do double dynamic_cast enum explicit export extern false float friend goto
-inline int long mutable namespace new noexcept not_eq nullptr operator or_eq private protected public register
-reinterpret_cast short signed sizeof static static_assert static_cast struct switch template this thread_local
-throw true typedef typeid typename union unsigned using virtual void volatile wchar_t xor xor_eq NULL EOF NAN
-INFINITY HUGE_VAL BUFSIZ RAND_MAX errno stdin stdout stderr assert main std brian
+alignas alignof and_eq asm auto bitand bitor bool case catch char char16_t char32_t compl const
+const_cast constexpr decltype default delete do double dynamic_cast enum explicit export extern
+false float friend goto inline int long mutable namespace new noexcept not_eq nullptr operator or_eq
+private protected public register reinterpret_cast short signed sizeof static static_assert
+static_cast struct switch template this thread_local throw true typedef typeid typename union
+unsigned using virtual void volatile wchar_t xor xor_eq NULL EOF NAN INFINITY HUGE_VAL BUFSIZ
+RAND_MAX errno stdin stdout stderr assert main std brian
 """
 CPP = frozenset(_CPP_WORDS.split())
-_PROSE = ("title", "family", "references", "framework", "variant", "refuse")
 
 
 def check_names(card: str, *shelves: Mapping[str, object]) -> None:
-    """Refuse a name that is no identifier, is one of the engines' own or a function, or is used
-    twice.
+    """Refuse names that may not be given, and names that are given twice.
+
+    Parameters
+    ----------
+    card : str
+        Opens the error messages.
+    *shelves : dict
+        The tables of a card that declare names.
 
     Raises
     ------
@@ -106,9 +111,9 @@ def check_names(card: str, *shelves: Mapping[str, object]) -> None:
 
 
 def check_name(card: str, name: str) -> None:
-    """Refuse one name, of whatever a card names.
+    """Refuse a name that is no identifier, or that has a meaning to engines, Python or C++.
 
-    A state, a constant, a helper of its step, a subexpression of its equations.
+    The name may be of a state, a constant, a helper of the step, or a subexpression.
     """
     if not name.isidentifier() or name[0] == "_" or name[-1] == "_" or not name.isascii():
         raise RefsimError(
@@ -135,22 +140,22 @@ def check_name(card: str, name: str) -> None:
         )
 
 
-def same_neuron(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """Whether two cards' tables say the same neuron, in whatever words.
+def same_neuron(a: Mapping[str, object], b: Mapping[str, object]) -> bool:
+    """Return whether the tables of two cards declare the same neuron, in whatever words.
 
-    Of a framework's layer in whatever convention.
+    Layers of a framework may differ in their convention.
     """
     if "convention" in a and "convention" in b:
         a, b = {**a, "convention": {}}, {**b, "convention": {}}
     return bool(_meant(a) == _meant(b))
 
 
-def _meant(value: Any, top: bool = True) -> Any:
-    """Return a table without what is there for people, and for the readers of modules."""
+def _meant(value: object, top: bool = True) -> object:
+    """Return a table without the keys that are there for people and for the readers of modules."""
     if not isinstance(value, Mapping):
         return value
     return {
         key: _meant(entry, False)
         for key, entry in value.items()
-        if key != "meaning" and not (top and key in _PROSE)
+        if key != "meaning" and not (top and key in PROSE)
     }

@@ -1,11 +1,7 @@
-"""NeuronModel: one neuron as data.
+"""NeuronModel: one neuron as data, what reaches it, and what its readout makes of the steps.
 
-Its text was checked by the card loader; nothing here computes a spike.
-
-What reaches a neuron: its inputs with their unit, and kernels that stretch an input or the neuron's
-own spikes in time.
-
-What a read-out makes of the steps: their mean, sum, last or maximum, as numbers so far.
+The loader of cards has checked its text; nothing here computes a spike. After the class follow its
+inputs, the kernels that stretch an input or its own spikes in time, and the readout's rules.
 """
 
 import math
@@ -16,27 +12,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.arrays import Floats
 from ..core.errors import RefsimError, listed
+from ..core.tables import Table
 from ..core.units import check_unit, to_si
-from .language import (
-    SCALAR_FUNCTIONS,
-    Comparison,
-    Statement,
-    comparisons,
-    evaluate,
-    names_in,
-    parse_expression,
-)
+from .keys import INPUT as INPUT_KEYS
+from .keys import KERNEL as KERNEL_KEYS
+from .language import SCALAR_FUNCTIONS, comparisons, evaluate, names_in, parse_expression
 from .names import DRAWS, INPUT, INPUT_KINDS, STEP
-from .parts import Continuous, Derived, Kernel, Parameter, State
+from .parts import Continuous, DeclaredStep, Derived, Kernel, Parameter, State
 
 
 class Maker(Protocol):
-    """How a neuron is made of words or of a table, and written.
+    """How a neuron is made from words or a table, and written.
 
-    Reading cards needs neurons, so neurons cannot import it.
+    Reading cards needs neurons, and so neurons cannot import it.
     """
 
     def fields_of(self, words: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,63 +46,12 @@ class Maker(Protocol):
 _MAKERS: list[Maker] = []
 
 
-def made_by(maker: Maker) -> None:
-    """Say who makes neurons. `refsim.cards` does so once, when it is imported, which every import
-    of a neuron does first.
+def register_maker(maker: Maker) -> None:
+    """Set who makes neurons.
+
+    `refsim.cards` does so when it is imported, which every import of a neuron does first.
     """
     _MAKERS[:] = [maker]
-
-
-@dataclass(frozen=True)
-class Discrete:
-    """One step of dt as ordered statements.
-
-    Integrate, modulate (may be empty), fire, reset (may be empty).
-
-    A neuron that never fires has no `fire` but a `readout`, the state that is its output. One whose
-    spikes carry a number has a `payload`, the state that they carry, 0 where there is no spike.
-    `streams` are states that are events of their own, 0 or 1 in each step, beside the spikes. Where
-    the readout is the mean, sum, last or maximum of what has arrived over the steps so far,
-    `over_steps` says so: it is then the readout after the last step that decides.
-    """
-
-    integrate: tuple[Statement, ...]
-    modulate: tuple[Statement, ...]
-    fire: Statement | None
-    reset: tuple[Statement, ...]
-    solution: str
-    readout: str = ""
-    payload: str = ""
-    streams: tuple[str, ...] = ()
-    over_steps: str = ""
-
-    @property
-    def before_fire(self) -> tuple[Statement, ...]:
-        """The statements up to the threshold."""
-        return self.integrate + self.modulate
-
-    @property
-    def ordered(self) -> tuple[Statement, ...]:
-        """All statements, in order."""
-        return (*self.before_fire, *([self.fire] if self.fire else []), *self.reset)
-
-    @property
-    def tests(self) -> tuple[Comparison, ...]:
-        """The comparisons of the threshold, all of which must hold; the first is the membrane's.
-
-        Empty for a readout.
-        """
-        return comparisons(self.fire.tree) if self.fire else ()
-
-    @property
-    def texts(self) -> tuple[tuple[str, str], ...]:
-        """All statements as (target, text), in order."""
-        return tuple((statement.target, statement.text) for statement in self.ordered)
-
-    @property
-    def names(self) -> frozenset[str]:
-        """All names that the statements read."""
-        return frozenset(name for statement in self.ordered for name in statement.names)
 
 
 @dataclass(frozen=True, init=False)
@@ -159,6 +100,7 @@ class NeuronModel:
     """
 
     name: str
+    # What follows are the fields of a card; the constructor's arguments are described above.
     title: str
     family: str
     references: tuple[str, ...]
@@ -170,9 +112,9 @@ class NeuronModel:
     parameters: Mapping[str, Parameter]
     derived: Mapping[str, Derived]
     continuous: Continuous | None
-    discrete: Discrete
+    discrete: DeclaredStep
     kernels: Mapping[str, Kernel] = field(default_factory=dict)
-    # Trait -> option, of a card that says its step in traits.
+    # Trait -> option, of a card whose step is given by traits.
     convention: Mapping[str, str] = field(default_factory=dict)
     text: str = field(repr=False, default="")
 
@@ -197,22 +139,23 @@ class NeuronModel:
         traits: Any = (),
         **read: Any,
     ) -> None:
-        """Make a neuron from plain words.
+        """Make a neuron from the arguments described above.
 
-        Or from the fields of one that was read, which is how copies with changes are made.
+        Further keywords are fields of a neuron that was read; changed copies are made with them.
         """
         words = {key: value for key, value in locals().items() if key not in ("self", "read")}
         vars(self).update(_MAKERS[0].fields_of(words, read))
 
     @property
     def membrane(self) -> str:
-        """The state that the threshold looks at, be it through [discrete] modulate.
+        """The state that the threshold sees, directly or through [discrete] modulate.
 
-        Else the one the input reaches.
+        Where it sees none, this is the state that the input reaches.
         """
         if self.discrete.readout:
             return self.discrete.readout
         seen = names_in(self.discrete.tests[0][0])
+        # From the last helper back to the first, each is replaced by what it reads.
         for statement in reversed(self.discrete.modulate):
             seen = (
                 (seen - {statement.target}) | statement.names if statement.target in seen else seen
@@ -222,7 +165,7 @@ class NeuronModel:
         )
 
     def membrane_in(self, *, fine: bool) -> str:
-        """Return the membrane of the step, or of the ODE where that has none of the name."""
+        """Return the membrane of the step, or of the ODE where that has no state of its name."""
         if (
             not fine
             or self.membrane in self.solved
@@ -268,6 +211,7 @@ class NeuronModel:
                 for name in _words(text)
             ),
         }
+        # A derived constant may read others, which stand before it.
         for name, derived in reversed(list(self.derived.items())):
             wanted |= set(_words(derived.text)) if name in wanted else set()
         return STEP in wanted
@@ -283,8 +227,9 @@ class NeuronModel:
         return _MAKERS[0].from_table(table, keys)
 
     def save(self, path: str | Path) -> Path:
-        """Write the neuron as a card, its parameters as they are now, for the commands and for
-        other people; see `refsim.cards.from_python.save`.
+        """Write the neuron as a card, its parameters as they are now.
+
+        The commands and other people read it there; see `refsim.cards.from_python.save`.
         """
         return _MAKERS[0].save(self, Path(path))
 
@@ -303,11 +248,11 @@ class NeuronModel:
             changed[name] = replace(
                 parameter, value=parameter.check(to_si(value, parameter.unit, where), where)
             )
-        made = replace(self, parameters=changed)
-        # No start depends on the step.
-        known = made.constants(1.0) if any(entry.at for entry in self.state.values()) else {}
+        model = replace(self, parameters=changed)
+        # A state may start at a constant; none of those depends on the step.
+        known = model.constants(1.0) if any(entry.at for entry in self.state.values()) else {}
         return replace(
-            made,
+            model,
             state={
                 name: replace(entry, start=known[entry.at]) if entry.at else entry
                 for name, entry in self.state.items()
@@ -315,7 +260,13 @@ class NeuronModel:
         )
 
     def parameter(self, name: str) -> Parameter:
-        """Return a parameter by name, or say which there are."""
+        """Return a parameter by its name.
+
+        Raises
+        ------
+        RefsimError
+            For a name that the card does not have; the message lists those that it has.
+        """
         if name not in self.parameters:
             raise RefsimError(
                 f"card '{self.name}': has no parameter '{name}'; it has {listed(self.parameters)}."
@@ -337,11 +288,17 @@ class NeuronModel:
         step : float
             Duration of the declared step, in seconds.
         values : mapping of str to float, optional
-            Parameter values that stand in for the card's.
+            Parameter values that replace the card's.
+
+        Raises
+        ------
+        RefsimError
+            Where a derived constant cannot be computed, or is NaN or infinite.
         """
         known = {name: parameter.value for name, parameter in self.parameters.items()}
         known |= dict(values or {})
         scope = known | {STEP: step}
+        # A derived constant may read those before it.
         for name, derived in self.derived.items():
             where = f"card '{self.name}': derived {name} = {derived.text!r}"
             try:
@@ -373,21 +330,16 @@ _LONGEST = 100_000  # steps that a kernel may last
 
 
 def read_inputs(
-    table: dict[str, Any], state: Mapping[str, State], card: str
+    table: Table, state: Mapping[str, State], card: str
 ) -> tuple[str, dict[str, str], str]:
-    """Return (kind, input -> state it reaches, unit).
+    """Return (kind, input -> state it reaches, unit) of the table [input].
 
-    ``target = "v"`` is one input I; ``target = { excitatory = "g_e", inhibitory = "g_i" }`` are
-    two, I_excitatory and I_inhibitory, each the sum over the weights of one sign, as sizes: sums of
-    mixed signs would cancel.
+    ``target = "v"`` is one input, I. ``target = { excitatory = "g_e", inhibitory = "g_i" }`` are
+    two, I_excitatory and I_inhibitory: each is the sum over the weights of one sign, as sizes,
+    because in a sum of mixed signs they would cancel.
     """
     where = f"{card}: [input]"
-    if surplus := set(table) - {"kind", "target", "unit"}:
-        raise RefsimError(
-            f"{where}: {listed(surplus)} is not a known key; known are kind, target, unit."
-        )
-    if missing := {"kind", "target"} - set(table):
-        raise RefsimError(f"{where}: {listed(missing)} is missing; needed are kind, target.")
+    INPUT_KEYS.check(table, where)
     kind, target = table["kind"], table["target"]
     if not isinstance(kind, str) or kind not in INPUT_KINDS:
         raise RefsimError(f"{where} kind must be one of {listed(INPUT_KINDS)}, but is {kind!r}.")
@@ -396,11 +348,13 @@ def read_inputs(
             f"{where} target: a table has the keys excitatory and inhibitory, but has "
             f"{listed(target)}."
         )
+    # A target for each sign makes two inputs.
     inputs = (
         {f"{INPUT}_{sign}": target[sign] for sign in SIGNS}
         if isinstance(target, dict)
         else {INPUT: target}
     )
+    # Input reaches a state of the ODE, where there is one.
     known = [name for name, entry in state.items() if entry.only != "discrete"] or list(state)
     for reached in inputs.values():
         if reached not in known:
@@ -410,19 +364,18 @@ def read_inputs(
     return kind, inputs, check_unit(table.get("unit", "1"), f"{where} unit")
 
 
-def read_kernels(table: dict[str, Any], card: str) -> dict[str, Kernel]:
+def read_kernels(table: Table, card: str) -> dict[str, Kernel]:
     """Read the tables ``[kernel.NAME]``."""
     kernels = {}
     for name, entry in table.items():
         where = f"{card}: [kernel] {name}"
-        needed = ("text", "cut", "of", "meaning")
         if (
             not isinstance(entry, dict)
-            or sorted(entry) != sorted(needed)
+            or sorted(entry) != sorted(KERNEL_KEYS)
             or not all(isinstance(value, str) for value in entry.values())
         ):
             raise RefsimError(
-                f"{where}: must have the keys {', '.join(needed)}, all of them text, but is "
+                f"{where}: must have the keys {', '.join(KERNEL_KEYS)}, all of them text, but is "
                 f"{entry!r}."
             )
         kernels[name] = Kernel(entry["text"], entry["cut"], entry["of"], entry["meaning"])
@@ -430,7 +383,7 @@ def read_kernels(table: dict[str, Any], card: str) -> dict[str, Kernel]:
 
 
 def check_kernels(model: NeuronModel, card: str) -> None:
-    """Check names, and that each kernel ends."""
+    """Check that each kernel reads known names, is of an input or of spikes, and ends."""
     known = {*model.parameters, *model.derived, STEP, "k"}
     for name, kernel in model.kernels.items():
         where = f"{card}: [kernel] {name}"
@@ -457,14 +410,14 @@ def check_kernels(model: NeuronModel, card: str) -> None:
 def kernel_values(
     model: NeuronModel, name: str, constants: Mapping[str, float], step: float, where: str
 ) -> list[float]:
-    """Return a kernel at k = 0, 1, ..
+    """Return a kernel at k = 0, 1, ... up to the step before its cut.
 
-    Up to the step before its cut; one of spikes begins at k = 1.
+    A kernel of spikes begins at k = 1.
 
     Raises
     ------
     RefsimError
-        Where the cut never comes, or the values are no numbers.
+        Where the cut never comes, or a value cannot be computed.
     """
     kernel = model.kernels[name]
     text, cut = parse_expression(kernel.text, where), parse_expression(kernel.cut, where)
@@ -484,7 +437,7 @@ def kernel_values(
     )
 
 
-def so_far(values: Any, rule: str) -> Floats:
+def so_far(values: ArrayLike, rule: str) -> Floats:
     """Return what a rule makes of the steps so far, after each step.
 
     Parameters
@@ -495,7 +448,7 @@ def so_far(values: Any, rule: str) -> Floats:
     Returns
     -------
     (n_steps, ...) float64
-        The last row is what it makes of the whole record.
+        The last row is what the rule makes of the whole record.
     """
     given = np.asarray(values, np.float64)
     if rule == "last":

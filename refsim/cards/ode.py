@@ -1,46 +1,68 @@
 """The ODE text of a card taken apart, and the step that a numerical method makes of it.
 
-One equation, typed once.
+An equation is typed once, in the card: `read_odes` parses it, `generated_step` makes the statements
+of a step, and `linear_parts` finds the coefficients that exponential Euler needs.
 """
 
 import ast
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from ..core.errors import RefsimError, listed
 from ..core.units import check_unit
-from .language import Statement, evaluate, names_in, parse_expression
+from .language import Number, Statement, evaluate, names_in, parse_expression
 from .names import STEP
 
 _SLOPE = re.compile(r"^d(\w+)/dt$", re.ASCII)
-_HELD = re.compile(r"\(\s*unless\s+refractory\s*\)$")  # the one flag that an equation may have
+_FLAG = re.compile(r"\(\s*unless\s+refractory\s*\)$")
+
+
+class Equation(NamedTuple):
+    """One line of the text: ``left = right : unit``, perhaps with ``(unless refractory)``."""
+
+    left: str
+    right: str
+    unit: str
+    unless_refractory: bool
+
+    @property
+    def behind(self) -> str:
+        """What stands behind the colon: the unit, and the flag where there is one."""
+        return f"{self.unit} (unless refractory)" if self.unless_refractory else self.unit
 
 
 @dataclass(frozen=True)
 class Odes:
-    """Slopes by state, and the subexpressions that they use, each after those it uses itself.
+    """The equations as trees.
 
-    `held` while refractory.
+    Attributes
+    ----------
+    slopes : dict of str to tree
+        By state.
+    subexpressions : dict of str to tree
+        By name, each after those that it reads itself.
+    unless_refractory : bool
+        Whether some state rests while the neuron is refractory.
     """
 
     slopes: Mapping[str, ast.expr]
     subexpressions: Mapping[str, ast.expr]
-    held: bool = False
+    unless_refractory: bool = False
 
     def reads(self, state: str) -> set[str]:
-        """Return every name that the slope of a state reads, be it through subexpressions."""
+        """Return every name that the slope of a state reads, directly or through subexpressions."""
         seen = set(names_in(self.slopes[state]))
         for name, tree in reversed(list(self.subexpressions.items())):
             seen |= names_in(tree) if name in seen else set()
         return seen
 
     def at(
-        self, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]
-    ) -> list[Any]:
-        """Return the slopes at given values of states, constants and inputs, numbers of any kind."""
+        self, values: Mapping[str, Number], functions: Mapping[str, Callable[..., Number]]
+    ) -> list[Number]:
+        """Return the slopes at given values of states, constants and inputs."""
         scope = dict(values)
         for name, tree in self.subexpressions.items():
             scope[name] = evaluate(tree, scope, functions)
@@ -55,53 +77,60 @@ def read_odes(text: str, where: str) -> Odes:
     RefsimError
         For a line that is neither, an unknown unit, or subexpressions that need each other.
     """
+    return odes_of(equations_in(text, where), where)
+
+
+def odes_of(rows: Iterable[Equation], where: str) -> Odes:
+    """Parse equations; for the errors see `read_odes`."""
     slopes: dict[str, ast.expr] = {}
     waiting: dict[str, ast.expr] = {}
-    rows = equation_rows(text, where)
-    for left, right, unit in rows:
-        check_unit(unit, f"{where}, {left}")
-        tree = parse_expression(right, f"{where}, {left}")
-        state = state_of(left)
-        if (state or left) in slopes or (state or left) in waiting:
-            raise RefsimError(f"{where}: {left!r} is written twice.")
-        (slopes if state else waiting)[state or left] = tree
+    rows = tuple(rows)
+    for row in rows:
+        check_unit(row.unit, f"{where}, {row.left}")
+        tree = parse_expression(row.right, f"{where}, {row.left}")
+        state = state_of(row.left)
+        name = state or row.left
+        if name in slopes or name in waiting:
+            raise RefsimError(f"{where}: {row.left!r} is written twice.")
+        (slopes if state else waiting)[name] = tree
+    # A subexpression follows those that it reads; of several that could follow, the text decides.
     ordered: dict[str, ast.expr] = {}
     while waiting:
         ready = [name for name, tree in waiting.items() if not names_in(tree) & set(waiting)]
         if not ready:
             raise RefsimError(f"{where}: {listed(waiting)} need each other in a circle.")
         ordered |= {name: waiting.pop(name) for name in ready}
-    return Odes(slopes, ordered, any(held for _, held in map(_unit_and_held, _lines(text))))
+    return Odes(slopes, ordered, any(row.unless_refractory for row in rows))
 
 
-def equation_rows(text: str, where: str) -> list[tuple[str, str, str]]:
-    """Return each equation as (left, right, unit), in the order of the text."""
-    return [_split(line, where) for line in _lines(text)]
-
-
-def written_equations(text: str, where: str) -> str:
-    """Return the equations a line each, of what was read of them alone.
-
-    No comment and no other character goes on to an engine.
-    """
-    flags = [" (unless refractory)" if _unit_and_held(line)[1] else "" for line in _lines(text)]
-    return "\n".join(
-        f"{left} = {right} : {unit}{flag}"
-        for (left, right, unit), flag in zip(equation_rows(text, where), flags, strict=True)
-    )
-
-
-def _lines(text: str) -> list[str]:
+def equations_in(text: str, where: str) -> tuple[Equation, ...]:
+    """Return each equation of a text, without comments, in the order of the text."""
     lines = (line.split("#")[0].strip(" \t\r") for line in text.split("\n"))
-    return [line for line in lines if line]
+    return tuple(_equation(line, where) for line in lines if line)
 
 
-def _unit_and_held(line: str) -> tuple[str, bool]:
-    """Return what stands behind the last colon of a line, without the flag, and whether it has
-    that.
+def written_equations(rows: Iterable[Equation]) -> str:
+    """Return the text of equations, one a line.
+
+    No comment and no other character of the card's text goes on to an engine.
     """
-    behind = line.rpartition(":")[2].strip()
-    return _HELD.sub("", behind).strip(), _HELD.search(behind) is not None
+    return "\n".join(f"{row.left} = {row.right} : {row.behind}" for row in rows)
+
+
+def _equation(line: str, where: str) -> Equation:
+    """Split a line at its first ``=`` and its last ``:``."""
+    left, equals, rest = line.partition("=")
+    right, colon, behind = (part.strip() for part in rest.rpartition(":"))
+    if not equals or not colon:
+        raise RefsimError(
+            f"{where}: {line.strip()!r} is not an equation; needs 'dv/dt = ... : unit'."
+        )
+    left = left.strip()
+    if not _SLOPE.match(left) and not (left.isidentifier() and left.isascii()):
+        raise RefsimError(f"{where}: {left!r} must be a name or dv/dt.")
+    # The one flag that an equation may have is taken off the unit.
+    unit = _FLAG.sub("", behind).strip()
+    return Equation(left, right, unit, _FLAG.search(behind) is not None)
 
 
 def state_of(left: str) -> str:
@@ -110,26 +139,13 @@ def state_of(left: str) -> str:
     return found[1] if found else ""
 
 
-def _split(line: str, where: str) -> tuple[str, str, str]:
-    left, equals, rest = line.partition("=")
-    right, colon, _ = rest.rpartition(":")
-    if not equals or not colon:
-        raise RefsimError(
-            f"{where}: {line.strip()!r} is not an equation; needs 'dv/dt = ... : unit'."
-        )
-    left = left.strip()
-    if not _SLOPE.match(left) and not (left.isidentifier() and left.isascii()):
-        raise RefsimError(f"{where}: {left!r} must be a name or dv/dt.")
-    return left, right.strip(), _unit_and_held(line)[0]
-
-
 def generated_step(
     odes: Odes, method: str, inputs: Mapping[str, str], *, kind: str, where: str
 ) -> tuple[Statement, ...]:
     """Return the statements of one step of a method, for an ODE without refractoriness.
 
-    Every slope is taken at the old states. An impulse is a jump before or after the step, so the
-    ODE runs without it.
+    Every slope is taken at the old states. An impulse is a jump before or after the step, so that
+    the ODE runs without it.
 
     Parameters
     ----------
@@ -140,15 +156,16 @@ def generated_step(
 
     Notes
     -----
-    The names of what is made on the way end in ``_``, as no name of a card does, and none is
-    another one's beginning.
+    Names of intermediate results end in ``_``, as no name of a card does, and none is the beginning
+    of another.
     """
     odes = _in_steps(odes)
+    # Impulses are taken out of the equations, and come back as jumps.
     slopes = {
         name: _without(tree, set(inputs), where) if kind != "pulse" else tree
         for name, tree in odes.slopes.items()
     }
-    # But for its impulses.
+    # A state that only impulses change needs no slope.
     still = {
         name
         for name in inputs.values()
@@ -166,9 +183,7 @@ def generated_step(
 
 
 def _in_steps(odes: Odes) -> Odes:
-    """Return equations over the duration of the declared step, where they name that of the
-    sub-step, dt.
-    """
+    """Return equations in which dt, the duration of a sub-step, is replaced by that of the step."""
     changed = {"dt": STEP}
     slopes, named = (
         {
@@ -179,7 +194,7 @@ def _in_steps(odes: Odes) -> Odes:
         }
         for trees in (odes.slopes, odes.subexpressions)
     )
-    return Odes(slopes, named, odes.held)
+    return Odes(slopes, named, odes.unless_refractory)
 
 
 def _statement(line: str, where: str) -> Statement:
@@ -188,17 +203,19 @@ def _statement(line: str, where: str) -> Statement:
 
 
 def _euler(odes: Odes, where: str) -> list[str]:
+    """Take all slopes at the old states, then move each state along its slope."""
     lines = [f"{name} = {ast.unparse(tree)}" for name, tree in odes.subexpressions.items()]
     lines += [f"{name}_slope_ = {ast.unparse(tree)}" for name, tree in odes.slopes.items()]
     return lines + [f"{name} = {name} + {STEP}*{name}_slope_" for name in odes.slopes]
 
 
 def _exponential_euler(odes: Odes, where: str) -> list[str]:
-    """Solve each ``dy/dt = A + B*y`` exactly for A and B as they are at the start of the step."""
+    """Solve each ``dy/dt = A + B*y`` exactly, with A and B as they are at the start of the step."""
     lines = [f"{name} = {ast.unparse(tree)}" for name, tree in odes.subexpressions.items()]
     last = []
     for name, tree in odes.slopes.items():
         constant, factor = linear_parts(tree, name, odes.subexpressions, where)
+        # Without B the state moves on a line, and without A it decays to zero.
         if factor is None:
             last.append(f"{name} = {name} + {STEP}*({_text(constant)})")
             continue
@@ -215,12 +232,13 @@ def _exponential_euler(odes: Odes, where: str) -> list[str]:
 
 
 def _rk4(odes: Odes, where: str) -> list[str]:
-    """Take the slope four times: at the start, twice in the middle, at the end."""
+    """Take the slope four times: at the start, twice in the middle, and at the end of the step."""
     lines: list[str] = []
-    for stage, reach in (("k1", None), ("k2", 0.5), ("k3", 0.5), ("k4", 1.0)):
+    for stage, share in (("k1", None), ("k2", 0.5), ("k3", 0.5), ("k4", 1.0)):
         before = f"k{int(stage[1]) - 1}"
-        now = {} if reach is None else {name: f"{name}_{stage}_at_" for name in odes.slopes}
-        lines += [f"{new} = {name} + {reach}*{name}_{before}_" for name, new in now.items()]
+        # From the second stage on, the states stand where the last slope leads in this share.
+        now = {} if share is None else {name: f"{name}_{stage}_at_" for name in odes.slopes}
+        lines += [f"{new} = {name} + {share}*{name}_{before}_" for name, new in now.items()]
         now |= {name: f"{name}_{stage}_at_" for name in odes.subexpressions}
         lines += [
             f"{now[name]} = {renamed(tree, now)}" for name, tree in odes.subexpressions.items()
@@ -243,7 +261,7 @@ GENERATED = tuple(_METHODS)
 
 
 def renamed(tree: ast.expr, names: Mapping[str, str]) -> str:
-    """Return the text of an expression in which names have become others."""
+    """Return the text of an expression in which some names are replaced by others."""
     changed = copy.deepcopy(tree)
     for node in ast.walk(changed):
         if isinstance(node, ast.Name):
@@ -252,8 +270,9 @@ def renamed(tree: ast.expr, names: Mapping[str, str]) -> str:
 
 
 def _without(tree: ast.expr, inputs: set[str], where: str) -> ast.expr:
-    """Return a sum without its terms ``I/step``."""
+    """Return a sum without its terms ``I/step``, which are impulses."""
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add | ast.Sub):
+        # The last term is looked at first, and the rest of the sum after it.
         if names_in(tree.right) <= {*inputs, STEP} and names_in(tree.right) & inputs:
             return _without(tree.left, inputs, where)
         tree = ast.BinOp(_without(tree.left, inputs, where), tree.op, tree.right)
@@ -267,23 +286,33 @@ def _without(tree: ast.expr, inputs: set[str], where: str) -> ast.expr:
     return tree
 
 
-Part = ast.expr | None  # None is zero
+Term = ast.expr | None  # None is zero
 
 
 def linear_parts(
     tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr], where: str
-) -> tuple[Part, Part]:
-    """Return (A, B) of a tree that is A + B*name, subexpressions with the name in them written out."""
+) -> tuple[Term, Term]:
+    """Return (A, B) of an expression that is A + B*name; None stands for zero.
+
+    Subexpressions that read the name are written out.
+
+    Raises
+    ------
+    RefsimError
+        Where the expression is not linear in the name.
+    """
     if (
         isinstance(tree, ast.Name)
         and tree.id in subexpressions
         and _depends(subexpressions[tree.id], name, subexpressions)
     ):
         return linear_parts(subexpressions[tree.id], name, subexpressions, where)
+    # An expression without the name is all A; the name itself is B = 1.
     if not _depends(tree, name, subexpressions):
         return tree, None
     if isinstance(tree, ast.Name):
         return None, ast.Constant(1.0)
+    # A sign holds for both parts; sums, products and quotients follow.
     if isinstance(tree, ast.UnaryOp):
         parts = linear_parts(tree.operand, name, subexpressions, where)
         return tuple(None if part is None else ast.UnaryOp(tree.op, part) for part in parts)  # type: ignore[return-value]
@@ -309,6 +338,7 @@ def linear_parts(
 
 
 def _depends(tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr]) -> bool:
+    """Return whether an expression reads a name, directly or through subexpressions."""
     return any(
         other == name
         or (other in subexpressions and _depends(subexpressions[other], name, subexpressions))
@@ -316,7 +346,7 @@ def _depends(tree: ast.expr, name: str, subexpressions: Mapping[str, ast.expr]) 
     )
 
 
-def _sum(left: Part, operation: ast.operator, right: Part) -> Part:
+def _sum(left: Term, operation: ast.operator, right: Term) -> Term:
     if right is None:
         return left
     if left is None:
@@ -324,9 +354,9 @@ def _sum(left: Part, operation: ast.operator, right: Part) -> Part:
     return ast.BinOp(left, operation, right)
 
 
-def _product(left: Part, right: Part) -> Part:
+def _product(left: Term, right: Term) -> Term:
     return None if left is None or right is None else ast.BinOp(left, ast.Mult(), right)
 
 
-def _text(tree: Part) -> str:
+def _text(tree: Term) -> str:
     return "0.0" if tree is None else ast.unparse(tree)

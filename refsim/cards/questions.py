@@ -1,26 +1,31 @@
-"""Read a model's texts for other uses than running it.
+"""Answers about a model's texts, for other uses than running it: what it reads, where it fires."""
 
-Its equations, threshold, inputs, and the states of its ODE.
-"""
-
-import ast
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from ..core.errors import RefsimError
 from ..core.units import to_si
-from .language import SCALAR_FUNCTIONS, evaluate, names_in, parse_expression
+from .language import (
+    SCALAR_FUNCTIONS,
+    Comparison,
+    Number,
+    comparisons,
+    evaluate,
+    parse_expression,
+)
 from .names import INPUT
 from .neuron import NeuronModel
 from .parts import Continuous
 
-_SYMBOLS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
-Test = tuple[ast.expr, str, ast.expr]  # left, symbol, right
-
 
 def neuron(model: object, who: str) -> None:
-    """Refuse what is no neuron, such as its name."""
+    """Refuse what is not a neuron, such as its name.
+
+    Parameters
+    ----------
+    who : str
+        The function that needs one; it opens the error message.
+    """
     if not isinstance(model, NeuronModel):
         raise RefsimError(
             f'{who}: needs a neuron, such as refsim.load("lif"), but {model!r} was given.'
@@ -30,12 +35,12 @@ def neuron(model: object, who: str) -> None:
 def written_parameters(
     model: NeuronModel, given: Mapping[str, object], where: str
 ) -> dict[str, float]:
-    """Return the values of parameters, in SI, that a person wrote in a file: each with its unit.
+    """Return, in SI, the values of parameters that a person wrote in a file, each with its unit.
 
     Raises
     ------
     RefsimError
-        For a name that the card does not have, or a number whose unit is left unsaid.
+        For a name that the card does not have, or a number without its unit.
     """
     named = f"{where}card '{model.name}': parameter"
     return {
@@ -45,7 +50,13 @@ def written_parameters(
 
 
 def ode_part(model: NeuronModel) -> Continuous:
-    """Return the continuous part of a card, or say that it has none."""
+    """Return the continuous part of a card.
+
+    Raises
+    ------
+    RefsimError
+        Where the card has none.
+    """
     if model.continuous is None:
         raise RefsimError(
             f"card '{model.name}': has no [continuous] part, so there is no ODE to run; trace "
@@ -54,10 +65,10 @@ def ode_part(model: NeuronModel) -> Continuous:
     return model.continuous
 
 
-def split_input(model: NeuronModel, current: Any) -> dict[str, Any]:
-    """Return the value of each input for a current.
+def split_input(model: NeuronModel, current: Number) -> dict[str, Number]:
+    """Return the value of each input for a current, a number or an array.
 
-    Inputs split by sign get its size on their side.
+    Of inputs split by sign, the one of the current's sign gets its size, and the other gets 0.
     """
     signs = {"excitatory": 1, "inhibitory": -1}
     return {
@@ -68,55 +79,31 @@ def split_input(model: NeuronModel, current: Any) -> dict[str, Any]:
     }
 
 
-def tests_of(text: str) -> tuple[Test, ...]:
-    """Return (left, symbol, right) of each comparison of a threshold's text.
-
-    The first is the membrane's.
-    """
-    tree = parse_expression(text, "threshold") if text else None
-    parts = tree.values if isinstance(tree, ast.BoolOp) else [tree]
-    return tuple(
-        (part.left, _SYMBOLS[type(part.ops[0])], part.comparators[0])
-        for part in parts
-        if isinstance(part, ast.Compare)
-    )
+def tests_of(text: str) -> tuple[Comparison, ...]:
+    """Return (left, symbol, right) of each comparison in a threshold, the membrane's first."""
+    return comparisons(parse_expression(text, "threshold")) if text else ()
 
 
 def equation_lines(model: NeuronModel) -> list[tuple[str, str, str]]:
-    """Return the card's equations as (left, right, unit and flags), in the order of the card."""
-    lines = (line.split("#")[0].strip() for line in ode_part(model).equations.splitlines())
-    rows = []
-    for line in lines:
-        left, equals, rest = line.partition("=")
-        right, _, unit = rest.rpartition(":")
-        if equals:
-            rows.append((left.strip(), right.strip(), unit.strip()))
-    return rows
+    """Return the card's equations as (left, right, unit and flag), in the order of the card."""
+    return [(row.left, row.right, row.behind) for row in ode_part(model).rows]
 
 
 def used_names(model: NeuronModel) -> frozenset[str]:
-    """Return every name that some text of the card reads, or that a state starts at."""
+    """Return every name that some text of the card reads, or at which a state starts."""
     texts = [derived.text for derived in model.derived.values()]
     if part := model.continuous:
         texts += [part.equations, part.threshold, part.reset, part.refractory]
     texts += [text for kernel in model.kernels.values() for text in (kernel.text, kernel.cut)]
-    statements = [
-        *model.discrete.before_fire,
-        *model.discrete.reset,
-        *([model.discrete.fire] if model.discrete.fire else []),
-    ]
     words = set(re.findall(r"[A-Za-z_]\w*", " ".join(texts)))
-    return frozenset(
-        words
-        | {state.at for state in model.state.values()}
-        | {name for statement in statements for name in names_in(statement.tree)}
-    )
+    starts = {state.at for state in model.state.values()}
+    return model.discrete.names | words | starts
 
 
 def fires_at_start(model: NeuronModel) -> bool:
     """Return whether the threshold of the ODE holds at the start, without input.
 
-    False where that cannot be told.
+    False where that cannot be computed.
     """
     part = model.continuous
     if part is None or not part.threshold:

@@ -1,13 +1,9 @@
-"""What people write in Brian2's text, said in the words of a card.
+"""What people write in Brian2's text, rewritten in the words of a card.
 
-``10*ms`` becomes a derived constant; ``tau : second`` declares a parameter; ``int(v > 1)`` is a
-subexpression of its own; ``xi`` is made of the numbers that every engine draws alike. What a card
-cannot say is refused with what to write in its place.
-
-Comparisons that count as 1 or 0 inside arithmetic, as Brian2 writes them: each gets a name of its
-own.
-
-Units in the texts of a card: each quantity, such as ``10*ms``, becomes a derived constant.
+First the equations (`in_card_words`): ``tau : second`` declares a parameter, ``int(v > 1)`` becomes
+a subexpression of its own, ``xi`` is made of the numbers that every engine draws alike. Then the
+units in all texts (`without_units`): ``10*ms`` becomes a derived constant. What a card cannot
+express is refused, with what to write in its place.
 """
 
 import ast
@@ -19,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import RefsimError, listed
+from ..core.tables import Table
 from ..core.units import NONE, Unit, base_unit, check_unit, factor, to_si, unit_named
+from .keys import EXPRESSIONS, NAMED, STATEMENTS, TEXTS
 from .language import is_test
 from .names import DRAWS, INPUT
 from .ode import linear_parts
@@ -30,6 +28,7 @@ _FLAGS = re.compile(
 )
 
 
+# A normal number by the method of Box and Muller, as white noise over a sub-step.
 _NOISE = "sqrt(-2*log(1 - {0}))*cos(6.283185307179586*{1})/sqrt(dt) : second**-0.5"
 
 
@@ -43,7 +42,7 @@ class Equations:
     declared : dict of str to str
         Parameter or input to its unit, from lines such as ``tau : second (constant)``.
     noisy : bool
-        Whether ``xi`` was in it.
+        Whether the text holds ``xi``.
     """
 
     text: str
@@ -51,7 +50,7 @@ class Equations:
     noisy: bool = False
 
 
-def spelled(text: str, taken: Set[str], where: str, method: str = "") -> Equations:
+def in_card_words(text: str, taken: Set[str], where: str, method: str = "") -> Equations:
     """Return equations in a card's words.
 
     Parameters
@@ -61,15 +60,16 @@ def spelled(text: str, taken: Set[str], where: str, method: str = "") -> Equatio
     taken : set of str
         Words of the card's other texts, and its names.
     method : str
-        Of the ODE; empty where it is not chosen yet.
+        The method of the ODE; empty where it is not chosen yet.
 
     Raises
     ------
     RefsimError
-        For flags that a card cannot say, and for noise that the method cannot integrate.
+        For flags that a card cannot express, and for noise that the method cannot integrate.
     """
     found = Equations("")
     lines = []
+    # A line without an equals sign declares a unit; the others are equations.
     for line in (line.split("#")[0].rstrip() for line in text.splitlines()):
         declared = _DECLARED.match(line) if "=" not in line else None
         if declared:
@@ -82,8 +82,9 @@ def spelled(text: str, taken: Set[str], where: str, method: str = "") -> Equatio
             )
             lines.append(line)
     found.text = "\n".join(lines)
+    # Three things are rewritten, each only where the text has it.
     if re.search(r"\bconstant over dt\b", found.text):
-        found.text = "\n".join(_held_over_dt(lines, where))
+        found.text = "\n".join(_without_constant_over_dt(lines, where))
     if re.search(r"\bint\s*\(", found.text):
         found.text = tests_named(found.text, taken)
     if re.search(r"\bxi(_\w+)?\b", found.text):
@@ -92,23 +93,27 @@ def spelled(text: str, taken: Set[str], where: str, method: str = "") -> Equatio
 
 
 def words_of(value: object) -> set[str]:
-    """Return every word of a table and of the tables in it, its keys too."""
+    """Return every word of a table and of the tables in it, its keys included."""
     if isinstance(value, Mapping):
         return {word for key, each in value.items() for word in (str(key), *words_of(each))}
     return set(WORD.findall(value)) if isinstance(value, str) else set()
 
 
-def _check_flags(said: str | None, known: Set[str], line: str, where: str) -> None:
-    flags = {flag.strip() for flag in (said or "").split(",")} - {""}
+def _check_flags(text: str | None, known: Set[str], line: str, where: str) -> None:
+    """Refuse a flag in brackets that a card cannot express."""
+    flags = {flag.strip() for flag in (text or "").split(",")} - {""}
     if unknown := flags - known:
-        told = f"{listed(unknown)} of {line.strip()!r} is not known here"
-        raise RefsimError(f"{where}: the flag {told}; known is {' or '.join(sorted(known))}.")
+        raise RefsimError(
+            f"{where}: the flag {listed(unknown)} of {line.strip()!r} is not known here; "
+            f"known is {' or '.join(sorted(known))}."
+        )
 
 
-def _held_over_dt(lines: list[str], where: str) -> list[str]:
-    """Drop the flag of what does not change within a step, and so is the same with it or without."""
+def _without_constant_over_dt(lines: list[str], where: str) -> list[str]:
+    """Drop the flag of what does not change within a step, which is the same without it."""
     named = {row["left"].strip(): row["right"] for line in lines if (row := ROW.match(line))}
     moving = {left[1:-3] for left in named if left.startswith("d") and left.endswith("/dt")}
+    # What reads a moving name moves too, however long the chain.
     for _ in named:
         moving |= {left for left, right in named.items() if set(WORD.findall(right)) & moving}
     kept = []
@@ -125,11 +130,15 @@ def _held_over_dt(lines: list[str], where: str) -> list[str]:
 
 
 def _noise_named(text: str, taken: Set[str], where: str, method: str) -> str:
-    """Make ``xi`` of two drawn numbers, one pair a name and sub-step, as Euler-Maruyama needs it."""
+    """Make ``xi`` of two drawn numbers, one pair for each name and sub-step.
+
+    This is what the method of Euler and Maruyama needs.
+    """
     if method not in ("", "euler"):
         raise RefsimError(
             f"{where}: xi is noise, which method euler integrates; method {method!r} does not."
         )
+    # Numbers that the card draws itself are not drawn again for noise.
     used = {*taken, *WORD.findall(text)}
     names = sorted(set(re.findall(r"\bxi(?:_\w+)?\b", text)))
     draws = [name for name in DRAWS if name not in used]
@@ -139,6 +148,7 @@ def _noise_named(text: str, taken: Set[str], where: str, method: str) -> str:
             "are left."
         )
     _check_additive(text, names, where)
+    # Each xi gets a subexpression of its own, above the equations.
     lines = []
     for index, name in enumerate(names):
         noise = free((f"noise{name[2:]}", *(f"noise_{count}" for count in range(1, 1000))), used)
@@ -151,11 +161,12 @@ def _noise_named(text: str, taken: Set[str], where: str, method: str) -> str:
 def _check_additive(text: str, names: list[str], where: str) -> None:
     """Refuse noise that a state multiplies.
 
-    Euler and Brian2 would take it in two senses, Ito's and Stratonovich's.
+    Euler and Brian2 would read it in two senses, that of Ito and that of Stratonovich.
     """
     rows = [row for line in text.splitlines() if (row := ROW.match(line))]
     trees = {row["left"].strip(): parsed(row["right"]) for row in rows}
     named = {left: tree for left, tree in trees.items() if tree is not None}
+    # Slopes and subexpressions are told apart by their left-hand sides.
     slopes = {left[1:-3]: tree for left, tree in named.items() if left.endswith("/dt")}
     others = {left: tree for left, tree in named.items() if not left.endswith("/dt")}
     for state, tree in slopes.items():
@@ -166,6 +177,7 @@ def _check_additive(text: str, names: list[str], where: str) -> None:
                 raise RefsimError(
                     f"{where}, d{state}/dt: {name} must be a term of a sum, such as sigma*{name}."
                 ) from None
+            # The factor of the noise may read a state through subexpressions.
             read = set(WORD.findall(ast.unparse(part))) if part is not None else set()
             for other, inner in reversed(list(others.items())):
                 read |= set(WORD.findall(ast.unparse(inner))) if other in read else set()
@@ -178,7 +190,7 @@ def _check_additive(text: str, names: list[str], where: str) -> None:
 
 
 def declared_units(found: Equations, table: Mapping[str, Any], card: str) -> None:
-    """Hold the units that equations declare against those of the card's tables.
+    """Compare the units that equations declare with those of the card's tables.
 
     Raises
     ------
@@ -210,7 +222,7 @@ STATEMENT = re.compile(r"^(\s*\w+\s*[-+*/]?=)(?!=)(.+)$")
 
 
 def parsed(text: str) -> ast.expr | None:
-    """Return an expression as a tree, None where it is none."""
+    """Return an expression as a tree; None where the text is not an expression."""
     try:
         return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -223,7 +235,7 @@ def free(names: Iterable[str], used: Set[str]) -> str:
 
 
 def tests_named(text: str, taken: Set[str]) -> str:
-    """Put each ``int(v > 1)`` inside arithmetic on a line of its own, above."""
+    """Put each ``int(v > 1)`` inside arithmetic on a line of its own, above its use."""
     lines: list[str] = []
     used = {*taken, *WORD.findall(text)}
     for line in text.splitlines():
@@ -260,9 +272,7 @@ class _Tests(ast.NodeTransformer):
 
 
 def tests_first(text: str) -> str:
-    """Return statements, one a line, in which each ``int()`` of a comparison is a statement of its
-    own, above.
-    """
+    """Return statements in which each ``int()`` of a comparison is a statement of its own."""
     used, lines = set(WORD.findall(text)), list[str]()
     for line in text.splitlines():
         match = STATEMENT.match(line)
@@ -277,7 +287,8 @@ def tests_first(text: str) -> str:
     return "\n".join(lines)
 
 
-_CONSTANTS = {"pi": 3.141592653589793, "e": 2.718281828459045}  # of Brian2's own
+_CONSTANTS = {"pi": 3.141592653589793, "e": 2.718281828459045}  # that Brian2 knows by name
+# Words of Brian2 that a card cannot express, and what to write in their place.
 _CURES = {
     "lastspike": "a card has no time of the last spike; give it a state that counts from there, "
     "'dsince/dt = 1 : second' with the reset 'since = 0*second', and write since for t - lastspike",
@@ -296,89 +307,81 @@ _CURES = {
 }
 
 
-def without_units(table: dict[str, Any], card: str) -> dict[str, Any]:
-    """Return a card's table whose texts hold names and plain numbers, each quantity as a derived
-    constant.
+def without_units(table: Table, card: str) -> Table:
+    """Return a card's table whose texts hold names and numbers alone.
+
+    Each quantity in a text becomes a derived constant.
 
     Raises
     ------
     RefsimError
-        For a word of Brian2's that a card cannot say, with what to write in its place.
+        For a word of Brian2's that a card cannot express, with what to write in its place.
     """
-    own = _names(table)
-    if not all(
-        isinstance(table.get(key, {}), dict) for key in ("derived", "parameters", "state", "kernel")
-    ):
+    names = _names(table)
+    if not all(isinstance(table.get(key, {}), dict) for key in NAMED):
         return table  # the reader says what is wrong with it
-    literals = _Literals(own, card)
+    literals = _Literals(names, card)
     changed = {
         key: _texts(table[key], literals, f"{card}: [{key}]")
-        for key in _PARTS
+        for key in TEXTS
         if isinstance(table.get(key), dict)
     }
     if not literals.changed:
         return table
     derived = changed.get("derived", {})
-    return {**table, **changed, "derived": {**literals.made, **derived}}
-
-
-_PARTS = ("derived", "kernel", "continuous", "discrete")
-_EXPRESSIONS = ("text", "cut", "threshold", "refractory")
-_STATEMENTS = ("reset", "integrate", "modulate", "fire")
+    return {**table, **changed, "derived": {**literals.constants, **derived}}
 
 
 def _names(table: Mapping[str, Any]) -> set[str]:
-    """Return every name that the card gives a meaning: declared, or set by a statement."""
-    own = {
-        name
-        for key in ("state", "parameters", "derived", "kernel")
-        if isinstance(table.get(key), dict)
-        for name in table[key]
-    }
+    """Return every name to which the card gives a meaning: declared, or set by a statement."""
+    declared = {name for key in NAMED if isinstance(table.get(key), dict) for name in table[key]}
     parts = [table[key] for key in ("continuous", "discrete") if isinstance(table.get(key), dict)]
     texts = [text for part in parts for text in part.values() if isinstance(text, str)]
-    return own | {
+    return declared | {
         match[1]
         for text in texts
         for match in re.finditer(r"(?:^|[\n;])\s*(\w+)\s*[-+*/]?=(?!=)", text)
     }
 
 
-def _texts(part: dict[str, Any], literals: "_Literals", where: str) -> dict[str, Any]:
-    """Return a part of a card with its texts rewritten, entries of tables in it too."""
-    made: dict[str, Any] = {}
+def _texts(part: Table, literals: "_Literals", where: str) -> Table:
+    """Return a part of a card with its texts rewritten, those of tables in it too."""
+    rewritten: Table = {}
     for key, value in part.items():
         if isinstance(value, dict):
-            made[key] = _texts(value, literals, f"{where} {key}")
+            rewritten[key] = _texts(value, literals, f"{where} {key}")
         elif not isinstance(value, str):
-            made[key] = value
+            rewritten[key] = value
         elif key == "equations":
-            made[key] = "\n".join(
+            rewritten[key] = "\n".join(
                 literals.row(line, f"{where} {key}") for line in value.splitlines()
             )
         elif (
             key == "refractory"
             and base_unit(value) == "second"
-            and not set(WORD.findall(value)) & literals.own
+            and not set(WORD.findall(value)) & literals.names
         ):
-            made[key] = literals.named(value, to_si(value, "second", f"{where} {key}"), "second")
-        elif key in _STATEMENTS:
-            made[key] = literals.statements(value, f"{where} {key}")
-        else:
-            made[key] = (
-                literals.expression(value, f"{where} {key}") if key in _EXPRESSIONS else value
+            rewritten[key] = literals.constant(
+                value, to_si(value, "second", f"{where} {key}"), "second"
             )
-    return made
+        elif key in STATEMENTS:
+            rewritten[key] = literals.statements(value, f"{where} {key}")
+        else:
+            rewritten[key] = (
+                literals.expression(value, f"{where} {key}") if key in EXPRESSIONS else value
+            )
+    return rewritten
 
 
 class _Literals(ast.NodeTransformer):
-    """Put a derived constant for each quantity in an expression, and a number for what has no
-    dimension.
+    """Replace each quantity in an expression by a derived constant.
+
+    A quantity without a dimension becomes a number.
     """
 
-    def __init__(self, own: Set[str], card: str) -> None:
-        self.own, self.card, self.changed = own, card, False
-        self.made: dict[str, dict[str, str]] = {}
+    def __init__(self, names: Set[str], card: str) -> None:
+        self.names, self.card, self.changed = names, card, False
+        self.constants: dict[str, dict[str, str]] = {}
 
     def row(self, line: str, where: str) -> str:
         """Rewrite a line of equations."""
@@ -390,17 +393,14 @@ class _Literals(ast.NodeTransformer):
         return line if same else f"{row['left'].rstrip()} = {right} : {row['unit'].strip()}"
 
     def statements(self, text: str, where: str) -> str:
-        """Rewrite statements.
-
-        In a step a comparison turned into a number gets one of its own before.
-        """
-        said = "\n".join(
+        """Rewrite statements; a comparison inside arithmetic gets a statement of its own before."""
+        plain = "\n".join(
             part for line in text.split("\n") for part in line.split("#")[0].split(";")
         )
-        before = tests_first(said) if not where.endswith(("fire", "[continuous] reset")) else said
+        before = tests_first(plain) if not where.endswith(("fire", "[continuous] reset")) else plain
         after = "\n".join(self._statement(line, where) for line in before.split("\n"))
-        self.changed |= after != said
-        return text if after == said else after
+        self.changed |= after != plain
+        return text if after == plain else after
 
     def _statement(self, line: str, where: str) -> str:
         match = STATEMENT.match(line)
@@ -421,8 +421,8 @@ class _Literals(ast.NodeTransformer):
         return after
 
     def refuse(self, tree: ast.expr, where: str) -> None:
-        """Refuse words that a card cannot say."""
-        read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - set(self.own)
+        """Refuse words that a card cannot express."""
+        read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - set(self.names)
         for name, cure in _CURES.items():
             if name in read:
                 raise RefsimError(f"{where}: {name} in {ast.unparse(tree)!r} is not read: {cure}.")
@@ -433,31 +433,34 @@ class _Literals(ast.NodeTransformer):
                     f"is written {unit.base}, and a name is declared."
                 )
 
-    def visit(self, node: ast.AST) -> Any:
-        """Fold the largest part that holds numbers and units alone."""
+    def visit(self, node: ast.AST) -> Any:  # as in ast.NodeVisitor
+        """Replace the largest part that holds numbers and units alone."""
         if isinstance(node, ast.expr) and (found := self._quantity(node)) and _has_name(node):
             number, unit = found
             value = number * factor(unit)
             if unit.dimension == NONE.dimension:
                 return ast.parse(repr(value), mode="eval").body
-            return ast.Name(self.named(ast.unparse(node), value, unit.base), ast.Load())
+            return ast.Name(self.constant(ast.unparse(node), value, unit.base), ast.Load())
         return super().visit(node)
 
-    def named(self, text: str, value: float, unit: str) -> str:
-        """Return the name of a derived constant of this value."""
+    def constant(self, text: str, value: float, unit: str) -> str:
+        """Return the name of a derived constant of this value, and keep it."""
         self.changed = True
         text = re.sub(r" ([*/]{1,2}) ", r"\1", text)
         entry = {"text": repr(value), "unit": unit, "meaning": f"{text}, as the equations write it"}
+        # Equal quantities share a constant, and others that look alike are numbered.
         for name in (
             f"{_slug(text)}{end}" for end in ("", *(f"_{count}" for count in range(1, 1000)))
         ):
-            if self.made.get(name) == entry or not (name in self.own or name in self.made):
-                self.made[name] = entry
+            if self.constants.get(name) == entry or not (
+                name in self.names or name in self.constants
+            ):
+                self.constants[name] = entry
                 return name
         raise AssertionError("a thousand constants of one text")
 
     def _quantity(self, node: ast.expr) -> tuple[float, Unit] | None:
-        """Return number and unit of an expression of numbers and units, None of any other."""
+        """Return number and unit of an expression of numbers and units; None for any other."""
         if isinstance(node, ast.Constant):
             number = node.value
             known = (
@@ -466,8 +469,9 @@ class _Literals(ast.NodeTransformer):
                 and abs(number) <= sys.float_info.max
             )
             return (float(number), NONE) if known else None  # type: ignore[arg-type]
+        # A name of the card is no unit, and a unit of one letter is refused elsewhere.
         if isinstance(node, ast.Name):
-            if node.id in self.own:
+            if node.id in self.names:
                 return None
             if node.id in _CONSTANTS:
                 return _CONSTANTS[node.id], NONE
@@ -484,6 +488,7 @@ class _Literals(ast.NodeTransformer):
         return self._of_two(node) if isinstance(node, ast.BinOp) else None
 
     def _of_two(self, node: ast.BinOp) -> tuple[float, Unit] | None:
+        """Return the product, quotient or power of two quantities."""
         left, right = self._quantity(node.left), self._quantity(node.right)
         if left is None or right is None:
             return None
@@ -502,7 +507,7 @@ class _Literals(ast.NodeTransformer):
 
 
 def _power(base: float, exponent: float) -> float:
-    """Return a power, infinite where it is beyond the numbers; who takes it refuses that."""
+    """Return a power, infinite where it is too large; `to_si` refuses that later."""
     try:
         return float(base**exponent)
     except OverflowError:
@@ -515,11 +520,11 @@ def _has_name(node: ast.expr) -> bool:
 
 def _slug(text: str) -> str:
     """Return a name for a quantity: ``q_minus_50_mV``, ``q_0p7_nS_per_mV``."""
-    said = (
+    name = (
         text.replace("**", "")
         .replace("*", "_")
         .replace("/", "_per_")
         .replace(".", "p")
         .replace("-", "minus_")
     )
-    return "q_" + re.sub(r"_+", "_", re.sub(r"\W+", "_", said)).strip("_")
+    return "q_" + re.sub(r"_+", "_", re.sub(r"\W+", "_", name)).strip("_")

@@ -1,19 +1,18 @@
-"""Conventions: how a framework steps its neuron, as traits with names, and the card's tables that
-they stand for.
+"""Conventions: how a framework steps its neuron, as traits with names.
 
-A card with a [convention] says its step in traits in place of statements. One trait can be switched
-by name, so that a wrong reading of a framework is one word, and can be found as one.
-
-A card whose step is said in traits becomes a card of statements: states, parameters, the step in
-order, and the ODE where there is one.
+A card with a [convention] gives its step by traits in place of statements. One trait can be
+switched by name, so that a wrong reading of a framework is one word, and can be found as one.
+`compose` writes the tables that the traits stand for: states, parameters, the step in its order,
+and the ODE where there is one.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import RefsimError, listed
+from ..core.tables import Table
 
-# Trait -> its options -> what each means. `x` is what the membrane gets of the input.
+# Trait -> its options -> what each means. The first option is the usual one.
 OPTIONS: dict[str, dict[str, str]] = {
     "synapse": {
         "none": "the membrane gets the input itself",
@@ -122,9 +121,12 @@ USUAL = {trait: next(iter(options)) for trait, options in OPTIONS.items()}
 
 
 def check_convention(given: Mapping[str, Any], where: str) -> dict[str, str]:
-    """Return all traits, the usual ones where none is given.
+    """Return all traits, the usual option where none is given.
 
-    Refuse what is not known or does not go together.
+    Raises
+    ------
+    RefsimError
+        For an unknown trait or option, and for traits that do not go together.
     """
     if not isinstance(given, Mapping):
         raise RefsimError(f"{where}: must be a table of traits, but is {given!r}.")
@@ -138,6 +140,7 @@ def check_convention(given: Mapping[str, Any], where: str) -> dict[str, str]:
                 f"{option!r}."
             )
         traits[trait] = option
+    # Traits of a spike mean nothing where there is none.
     if traits["spikes"] in SILENT:
         traits |= {"reset": "none", "moment": "now", "comparison": ">=", "threshold": "fixed"}
     if traits["reset"] == "none":
@@ -153,12 +156,12 @@ def check_convention(given: Mapping[str, Any], where: str) -> dict[str, str]:
 
 
 def resets_again(traits: Mapping[str, str]) -> bool:
-    """Whether a membrane that a reset leaves above threshold is reset once more."""
+    """Return whether a membrane that a reset leaves above threshold is reset once more."""
     return traits["moment"].startswith("now, and again")
 
 
-# Parameters that traits ask for, where the card does not give them under a name of its own.
-_PARAMETERS: dict[str, dict[str, Any]] = {
+# Parameters that traits ask for, where the card does not give them itself.
+_PARAMETERS: dict[str, Table] = {
     "decay": {"value": 0.9, "meaning": "fraction of the membrane kept in one step"},
     "tau": {"value": 2.0, "above": 0.0, "meaning": "membrane time constant in steps"},
     "rate": {
@@ -185,23 +188,21 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "adapt_scale": {"value": 1.8, "meaning": "threshold added by an adaptation of 1"},
 }
 
-# Of these the usual value says nothing of a neuron: it is the one of a neuron that has no such
-# parameter.
+# Parameters whose usual value says nothing: with it the neuron is as if it had no such parameter.
 UNSAID = frozenset({"gain", "v_rest", "v_reset", "v_start"})
-# What a card with a convention may declare for the sake of another trait than the one that is
-# switched on.
+# Names that a card may declare for a trait that is not switched on.
 OF_TRAITS = frozenset({*_PARAMETERS, "share"})
 
 
-def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
+def compose(table: Mapping[str, Any], card: str) -> Table:
     """Return a card's table with the tables that its convention stands for.
 
     Parameters
     ----------
     table : dict
-        A card with [convention] and, under names of its framework's own, [parameters] and
-        [derived]; a constant named entry is a factor of what reaches the synaptic current. Perhaps
-        the kind of its [input], and an ODE without threshold and reset.
+        A card with [convention] and, under its framework's own names, [parameters] and [derived].
+        A constant named entry is a factor of what reaches the synaptic current. It may have the
+        kind of its [input], and an ODE without threshold and reset.
 
     Raises
     ------
@@ -213,6 +214,7 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
             f"{card}: has [convention] and {listed(both)}; the traits stand for these."
         )
     traits = check_convention(table["convention"], f"{card}: [convention]")
+    # The parameters that the traits need are added to those of the card.
     parameters, derived = dict(table.get("parameters", {})), dict(table.get("derived", {}))
     for name in _wanted(traits):
         if name not in parameters and name not in derived:
@@ -223,6 +225,7 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
             "unit": "1",
             "meaning": "what the decay takes of the membrane in one step",
         }
+    # The membrane is always there; each other state belongs to a trait.
     state = {
         "v": {"unit": "1", "start": _start(traits, parameters), "meaning": "membrane potential"}
     }
@@ -253,13 +256,14 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
             "unit": "1",
             "meaning": "adaptation by one spike",
         }
-    if carried := _carried(traits):
-        state[carried] = {
+    if payload := _payload(traits):
+        state[payload] = {
             "unit": "1",
             "start": 0.0,
             "meaning": "what other layers hear of this step",
         }
-    made = {
+    # Input reaches the synapse where there is one, else the membrane.
+    tables = {
         "input": {
             "kind": "impulse",
             "target": "v" if traits["synapse"] == "none" else "i_syn",
@@ -272,29 +276,31 @@ def compose(table: Mapping[str, Any], card: str) -> dict[str, Any]:
     named = {"subtract": "soft_reset", "subtract v_drop": "soft_reset", "none": "no_reset"}.get(
         traits["reset"], "hard_reset"
     )
+    # The card's traits, as other cards list them.
     kinds = [
         "linear",
         *(["readout"] if traits["spikes"] == "none" else [named]),
-        *(["graded"] if _carried(traits) else []),
+        *(["graded"] if _payload(traits) else []),
     ]
     rest = {key: value for key, value in table.items() if key not in ("convention", "continuous")}
     entry = "entry*" if "entry" in {**parameters, **derived} else ""
     return {
         **rest,
-        **made,
+        **tables,
         **_continuous(table, traits),
         "traits": kinds,
         "discrete": _discrete(traits, entry),
     }
 
 
-def _continuous(table: Mapping[str, Any], traits: Mapping[str, str]) -> dict[str, Any]:
+def _continuous(table: Mapping[str, Any], traits: Mapping[str, str]) -> Table:
     """Return the ODE that a card gives, with threshold and reset by its traits.
 
-    Nothing where an ODE cannot say these.
+    Nothing is returned where an ODE cannot express the traits.
     """
     ode = table.get("continuous")
-    stepwise = _carried(traits) or any(
+    # These traits are of steps alone, and no ODE has them.
+    stepwise = _payload(traits) or any(
         traits[trait] != USUAL[trait]
         for trait in ("moment", "floor", "latency", "threshold", "bias")
     )
@@ -326,9 +332,9 @@ def _start(traits: Mapping[str, str], parameters: Mapping[str, Any]) -> str | fl
 
 
 def _owed_at_start(traits: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return whether a reset is due before the first step.
+    """Return the derived constant that is 1 where a reset is due in the first step.
 
-    A late reset is one of the membrane as a step finds it, and it may start above threshold.
+    A late reset looks at the membrane that a step finds, which may start above threshold.
     """
     text = f"{_start(traits, parameters)} {traits['comparison']} v_th"
     return {
@@ -341,6 +347,7 @@ def _owed_at_start(traits: Mapping[str, str], parameters: Mapping[str, Any]) -> 
 
 
 def _wanted(traits: Mapping[str, str]) -> list[str]:
+    """Return the parameters that the traits need, in the order in which a card lists them."""
     wanted = [
         "gain",
         *{
@@ -374,8 +381,8 @@ def _many(traits: Mapping[str, str]) -> bool:
     return traits["spikes"].startswith("many")
 
 
-def _carried(traits: Mapping[str, str]) -> str:
-    """Return the state that other layers hear in place of spikes."""
+def _payload(traits: Mapping[str, str]) -> str:
+    """Return the state that other layers receive in place of spikes; empty where there is none."""
     return "count" if _many(traits) else "sent" if traits["spikes"] == "none, heard" else ""
 
 
@@ -384,20 +391,25 @@ def _threshold(traits: Mapping[str, str]) -> str:
 
 
 def _discrete(traits: Mapping[str, str], entry: str) -> dict[str, str]:
-    """Return the step; `entry` is the factor of what enters the synaptic current, where a card has
-    one.
+    """Return the declared step.
+
+    Parameters
+    ----------
+    entry : str
+        ``"entry*"`` where the card has that factor of the synaptic current's input, else empty.
     """
     before, after = _delayed(traits, "before the decay"), _delayed(traits, "after the update")
     adapts = traits["threshold"] == "adapting"
-    again = (
+    second = (
         [f"still = v {traits['comparison']} {_threshold(traits)}"] if resets_again(traits) else []
     )
     late = traits["bias"] == LATE_BIAS
     enters, leaves = _synapse(traits["synapse"], "arrived" if late else "I", entry)
+    # One step in order: what was left over, the input, the leak, and what follows it.
     lines = [
         *(_floored() if traits["floor"] == "v_min, once it is read" else []),
         *(["v_now = v_th + adapt_scale*b"] if adapts else []),
-        *again,
+        *second,
         *before,
         *(["arrived = I + begun*own_bias", "begun = 1"] if late else []),
         *enters,
@@ -407,6 +419,7 @@ def _discrete(traits: Mapping[str, str], entry: str) -> dict[str, str]:
         *after,
     ]
     ends = _floored() if traits["floor"] == "v_min" else []
+    # A neuron without spikes ends here; one that sends its membrane fires always.
     if traits["spikes"] == "none":
         return {"solution": "map", "integrate": "\n".join(lines + ends), "readout": "v"}
     if traits["spikes"] == "none, heard":
@@ -419,11 +432,12 @@ def _discrete(traits: Mapping[str, str], entry: str) -> dict[str, str]:
             "payload": "sent",
         }
     threshold, sent = _threshold(traits), "count" if _many(traits) else "z"
-    made = {
+    step = {
         "solution": "map",
         "integrate": "\n".join(lines),
         "fire": f"z = v {traits['comparison']} {threshold}",
     }
+    # Neurons of many spikes send their number.
     fits = f"floor(v/{threshold})"
     counted = {
         "many": [f"count = z*{fits}"],
@@ -432,14 +446,14 @@ def _discrete(traits: Mapping[str, str], entry: str) -> dict[str, str]:
     follows = [f"b = adapt_decay*b + adapt_share*{sent}"] if adapts else []
     ending = counted + _ending(traits) + follows + ends
     return {
-        **made,
+        **step,
         **({"reset": "\n".join(ending)} if ending else {}),
         **({"payload": "count"} if _many(traits) else {}),
     }
 
 
-def _synapse(order: str, arrives: str, entry: str) -> tuple[list[str], list[str]]:
-    """Return what comes before and after the membrane's update."""
+def _synapse(option: str, arrives: str, entry: str) -> tuple[list[str], list[str]]:
+    """Return the statements before and after the update of the membrane."""
     entering = f"{entry}{arrives}"
     return {
         "none": ([f"x = {arrives}"], []),
@@ -455,13 +469,11 @@ def _synapse(order: str, arrives: str, entry: str) -> tuple[list[str], list[str]
             [f"x = i_syn + direct*{arrives}"],
             [f"i_syn = syn_decay*i_syn + {entering}"],
         ),
-    }[order]
+    }[option]
 
 
 def _update(traits: Mapping[str, str]) -> str:
-    """Return the update of the membrane, its operations in the order of the frameworks that do it
-    so.
-    """
+    """Return the update of the membrane, with its operations in the order of the frameworks."""
     return {
         ("none", "whole"): "v = v + gain*x",
         ("none", "share"): "v = v + gain*x",
@@ -492,9 +504,11 @@ def _subtracts(traits: Mapping[str, str]) -> bool:
 
 
 def _delayed(traits: Mapping[str, str], place: str) -> list[str]:
-    """Return the reset that comes late, or again, where it belongs.
+    """Return the reset that comes late, or again, if it belongs in this place.
 
-    Before the decay or after the update.
+    Parameters
+    ----------
+    place : {"before the decay", "after the update"}
     """
     if not traits["moment"].endswith(place):
         return []
@@ -506,12 +520,13 @@ def _delayed(traits: Mapping[str, str], place: str) -> list[str]:
 
 
 def _ending(traits: Mapping[str, str]) -> list[str]:
+    """Return the reset at the end of the step, or what is left to reset in the next."""
     sent = "count" if _many(traits) else "z"
     if traits["reset"] == "none":
         return []
     if traits["moment"] == "now":
         return [_reset(traits, sent if _subtracts(traits) else "z")]
-    # What was taken in this step already is not taken twice, and is given back without a spike.
+    # What this step has taken already is not taken twice, and is given back without a spike.
     if resets_again(traits):
         return [
             f"v = v - (z - still)*{_threshold(traits)}"
@@ -522,5 +537,5 @@ def _ending(traits: Mapping[str, str]) -> list[str]:
 
 
 def _floored() -> list[str]:
-    """Return the floor as Sinabs computes it: a rectifier of what the membrane is above it."""
+    """Return the floor as Sinabs computes it: the part of the membrane above it is rectified."""
     return ["room = v - v_min", "above = room > 0", "v = room*above + v_min"]

@@ -1,15 +1,12 @@
-"""Write a card: a table becomes TOML that a person can read and the loader reads back as the same
-table.
-"""
+"""Write tables as TOML that a person can read, and that the loader reads back as the same table."""
 
 import json
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
-from typing import Any
 
 
-def card_text(table: Mapping[str, Any]) -> str:
-    """Return the TOML of a card's table, whose values are texts, numbers, lists and tables of them."""
+def card_text(table: Mapping[str, object]) -> str:
+    """Return the TOML of a card's table, whose values are texts, numbers, lists, or tables."""
     plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
     lines = [f"{key} = {_value(value)}" for key, value in plain.items()]
     for key, value in table.items():
@@ -22,15 +19,16 @@ def card_text(table: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def rows_text(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows as TOML, one [[name]] each, tables in them on one line."""
+def rows_text(name: str, rows: Iterable[Mapping[str, object]]) -> str:
+    """Return rows as TOML, a [[name]] for each; tables in a row stand on one line."""
     return "\n".join(
         "\n".join([f"[[{name}]]", *(f"{key} = {_value(value)}" for key, value in row.items()), ""])
         for row in rows
     )
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
+    """Return one value; a text of several lines keeps them."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {_value(entry)}" for key, entry in value.items()) + " }"
     if isinstance(value, list | tuple):

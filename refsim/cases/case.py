@@ -16,7 +16,7 @@ from ..cards.read import load
 from ..core.claims import Claim
 from ..core.errors import RefsimError, listed
 from ..core.shelf import shelf
-from ..core.tables import CASE, CLAIM, DATA, check_keys, read_toml
+from ..core.tables import CASE, CLAIM, DATA, check_kinds, read_toml
 from ..core.units import quotient, to_si
 from ..networks.data import Dataset, encode, given_data, read_data
 from ..networks.drive import Drive
@@ -270,8 +270,8 @@ def read_case(path: str | Path) -> Case:
         raise RefsimError(
             f"case {path}: {listed(missing)} is missing; needed are {listed(needed)}."
         )
-    check_keys(table, CASE, f"case {path}")
-    check_keys(table.get("data", {}), DATA, f"case {path}: data")
+    check_kinds(table, CASE, f"case {path}")
+    check_kinds(table.get("data", {}), DATA, f"case {path}: data")
     if "dt" in table:
         positive_time(table["dt"], f"case {path}: dt", written=True)
     return Case(path, table, read_claims(table, f"case {path}"))
@@ -295,7 +295,7 @@ def read_claims(table: Mapping[str, Any], where: str) -> tuple[Claim, ...]:
                 f"{where}: a claim has the keys {listed(_CLAIM)} (limit may be left out to "
                 f"report only), but one has {listed(row)}."
             )
-        check_keys(row, CLAIM, f"{where}: a claim")
+        check_kinds(row, CLAIM, f"{where}: a claim")
         limit = (
             to_si(row["limit"], "1", f"{where}: limit of {row['measure']}")
             if "limit" in row

@@ -30,8 +30,8 @@ from ..cards.language import (
 )
 from ..cards.names import STEP
 from ..cards.neuron import NeuronModel
-from ..cards.ode import Odes, read_odes
-from ..cards.questions import equation_lines, neuron
+from ..cards.ode import Odes, state_of
+from ..cards.questions import neuron, ode_part
 from ..cards.spelling import tests_first
 from ..core.claims import Claim, Verdict
 from ..core.errors import RefsimError
@@ -87,7 +87,7 @@ def solve_linear(model: NeuronModel, values: Mapping[str, Number], functions: Fu
 
 def _odes(model: NeuronModel) -> Odes:
     assert model.continuous is not None
-    return read_odes(model.continuous.equations, f"card '{model.name}': [continuous] equations")
+    return model.continuous.odes
 
 
 def _vector(names: list[str], values: Mapping[str, Number]) -> Number:
@@ -138,11 +138,7 @@ def with_shorter_step(model: NeuronModel, values: Values) -> Values:
 
 def states_still(model: NeuronModel) -> frozenset[str]:
     """Return the states that stand still in the refractory period of the ODE."""
-    return frozenset(
-        left[1:].removesuffix("/dt")
-        for left, _right, unit in equation_lines(model)
-        if "(unless refractory)" in unit
-    )
+    return frozenset(state_of(row.left) for row in ode_part(model).rows if row.unless_refractory)
 
 
 def refractoriness(
@@ -494,7 +490,7 @@ def _threshold(model: NeuronModel, values: Values) -> Iterator[tuple[str, str]]:
 def _read_by_threshold(model: NeuronModel) -> list[Statement]:
     """Return the subexpressions that the ODE's threshold reads, to be computed after the step."""
     assert model.continuous is not None
-    odes = read_odes(model.continuous.equations, f"card '{model.name}'")
+    odes = model.continuous.odes
     read = set(names_in(parse_expression(model.continuous.threshold, "threshold")))
     # Later subexpressions may read earlier ones, so the list is walked backwards.
     for name, tree in reversed(list(odes.subexpressions.items())):

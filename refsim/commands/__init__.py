@@ -1,1 +1,1 @@
-"""The commands of the terminal, one file each. Each is imported only when it is called."""
+"""The commands of ``refsim``, a module for each, with `arguments` and `execute`."""

@@ -1,4 +1,4 @@
-"""``refsim cache``: the compiled programs that make a second run instant."""
+"""``refsim cache``: list or remove the compiled programs that make a second run instant."""
 
 import argparse
 import time
@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """List, clear or print the folder."""
+    """List the programs, remove them, or print their folder."""
     from ..engines.brian import cache
     from ..engines.brian.cache import cache_folder
 

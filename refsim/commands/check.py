@@ -1,4 +1,4 @@
-"""``refsim check``: the conformance suite on a card.
+"""``refsim check``: run the conformance suite on a card.
 
 Exit codes: 0 pass, 1 fail, 2 wrong usage or a card that does not load.
 """
@@ -7,27 +7,19 @@ import argparse
 import textwrap
 
 from ..cards.read import load
-from .run import assignments
+from .options import assignments, set_argument, skip_argument
 from .terminal import say
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("model", metavar="CARD", help="name of a card, or path of your own")
-    parser.add_argument(
-        "--set", metavar="NAME=VALUE", action="append", default=[], help="another parameter value"
-    )
-    parser.add_argument(
-        "--skip",
-        metavar="CHECK",
-        action="append",
-        default=[],
-        help="leave a check out; several parted by commas, or given again",
-    )
+    set_argument(parser.add_argument)
+    skip_argument(parser.add_argument)
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Check, print the table and return the exit code."""
+    """Run the checks, print their table and return the exit code."""
     from ..checks.card import CARD_CHECKS, check_card
     from ..checks.suite import names_skipped
 
@@ -43,6 +35,7 @@ def execute(options: argparse.Namespace) -> int:
                 subsequent_indent=" " * 24,
             )
         )
+    # The last line counts the checks and names those that fail.
     failed = [verdict.claim.measure for verdict in verdicts if verdict.status == "fail"]
     passed = sum(verdict.status == "pass" for verdict in verdicts)
     say(

@@ -1,17 +1,22 @@
-"""``refsim experiment KIND CARD``: experiments on one neuron.
+"""``refsim experiment KIND CARD``: run experiments on one neuron.
 
-A table in the terminal, pictures, CSV, npz.
+The result is a table in the terminal, and with --out a picture, CSV or npz.
 """
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..cards.neuron import NeuronModel
 from ..cards.read import load
 from ..core.errors import RefsimError
-from .run import assignments
+from .options import Add, assignments, check_endings, out_argument, set_argument
 from .terminal import say
+
+if TYPE_CHECKING:
+    from ..experiments.inputs import Stimulus
+    from ..experiments.one_neuron import Setting
+    from ..experiments.result import Result
 
 _KINDS = {
     "trace": "states, threshold and spikes over time, for one input",
@@ -23,7 +28,6 @@ _KINDS = {
     "dt": "spike times and membrane against dt/2^k, with fitted orders",
     "sweep": "any measure over one or two parameters, or the input I",
 }
-_ENDINGS = (".png", ".svg", ".pdf", ".csv", ".npz")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,19 +38,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             kind, help=summary, description=summary[0].upper() + summary[1:]
         ).add_argument
         add("model", metavar="CARD", help="name of a card, or path of your own")
-        add(
-            "--set",
-            metavar="NAME=VALUE",
-            action="append",
-            default=[],
-            help="another parameter value, such as v_th=0.4 or b=0.1nA",
-        )
+        set_argument(add, ", such as v_th=0.4 or b=0.1nA")
         if kind in ("trace", "resets", "dt"):
             _stimulus(add)
-        _own(kind, add)
-        add(
-            "--duration", metavar="TIME", help="of a run, such as '200 ms'"
-        ) if kind != "threshold" else None
+        _kind_arguments(kind, add)
+        # What most kinds share: how long a run is, its steps, and how it is integrated.
+        if kind != "threshold":
+            add("--duration", metavar="TIME", help="of a run, such as '200 ms'")
         add("--dt", metavar="TIME", default="1 ms", help="the declared step (default '1 ms')")
         if kind != "dt":
             add(
@@ -70,16 +68,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                 const="fine",
                 help="run the ODE" + ("" if kind == "resets" else " (default)"),
             )
-        add(
-            "--out",
-            metavar="FILE",
-            action="append",
-            default=[],
-            help=f"write {', '.join(_ENDINGS)}; may be given again",
-        )
+        out_argument(add)
 
 
-def _stimulus(add: Any) -> None:
+def _stimulus(add: Add) -> None:
+    """Declare the inputs, of which one may be given."""
     add(
         "--constant",
         metavar="A",
@@ -95,8 +88,8 @@ def _stimulus(add: Any) -> None:
     add("--seed", metavar="SEED", type=int, default=0, help="of the noise")
 
 
-def _own(kind: str, add: Any) -> None:
-    """Declare what only one kind takes."""
+def _kind_arguments(kind: str, add: Add) -> None:
+    """Declare the options of one kind alone."""
     if kind == "fi":
         add("--currents", metavar="RANGE", help="FROM:TO:HOW_MANY, such as 0:2nA:41, or A,B,C")
         add("--over", metavar="NAME=VALUES", help="one curve a value, such as tau=5,10,20")
@@ -151,9 +144,8 @@ def _own(kind: str, add: Any) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Run, print and write."""
-    if wrong := [name for name in options.out if Path(name).suffix not in _ENDINGS]:
-        raise RefsimError(f"--out {wrong[0]}: the name must end in {', '.join(_ENDINGS)}.")
+    """Run the experiment, print its table and write its files."""
+    check_endings(options.out)
     from .. import experiments
 
     model = load(options.model, **assignments(options.set))
@@ -165,9 +157,10 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def _setting(options: argparse.Namespace, model: NeuronModel) -> Any:
-    """Return how time passes; the ODE where there is one and nobody says otherwise, but for resets
-    the declared step.
+def _setting(options: argparse.Namespace, model: NeuronModel) -> "Setting":
+    """Return how time passes.
+
+    By default it is the ODE where there is one; of resets it is the declared step.
     """
     from ..experiments.one_neuron import Setting
 
@@ -179,9 +172,9 @@ def _setting(options: argparse.Namespace, model: NeuronModel) -> Any:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of the kind as arguments of its function.
+    """Return the options that were given as arguments of the experiment's function.
 
-    What was not given keeps its default.
+    An option that was not given keeps the default of the function.
     """
     names = ("duration", "currents", "weight", "current", "durations", "after", "finest", "workers")
     given = {
@@ -192,6 +185,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         and (stimulus := _given_stimulus(options)) is not None
     ):
         given["stimulus"] = stimulus
+    # Options that hold several words are taken apart.
     if getattr(options, "states", None):
         given["states"] = tuple(part.strip() for part in options.states.split(","))
     if options.kind == "fi" and options.over:
@@ -206,36 +200,38 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
-def _given_stimulus(options: argparse.Namespace) -> Any:
+def _given_stimulus(options: argparse.Namespace) -> "Stimulus | None":
+    """Return the input that was given; None where the experiment chooses one."""
     from ..experiments.inputs import constant, noise, step, train
 
-    said = [
+    kinds = [
         name
         for name in ("constant", "step", "noise", "train")
         if getattr(options, name) is not None
     ]
-    if len(said) > 1:
-        raise RefsimError(f"give one input: --{' or --'.join(said)}.")
-    if not said:
+    if len(kinds) > 1:
+        raise RefsimError(f"give one input: --{' or --'.join(kinds)}.")
+    if not kinds:
         return None
-    parts = [part.strip() for part in getattr(options, said[0]).split(",")]
+    kind, text = kinds[0], getattr(options, kinds[0])
+    parts = [part.strip() for part in text.split(",")]
+    # How many words each input needs; a train of spikes has two or more.
     needed, example = {
         "constant": (1, "A"),
         "step": (3, "A,FROM,TO"),
         "noise": (2, "MEAN,STD"),
-    }.get(said[0], (max(2, len(parts)), "WEIGHT,T1,T2,..."))
+    }.get(kind, (max(2, len(parts)), "WEIGHT,T1,T2,..."))
     if len(parts) != needed:
-        raise RefsimError(
-            f"--{said[0]}: needs {example}, but {getattr(options, said[0])!r} was given."
-        )
-    if said[0] == "noise":
+        raise RefsimError(f"--{kind}: needs {example}, but {text!r} was given.")
+    if kind == "noise":
         return noise(parts[0], parts[1], options.seed)
-    if said[0] == "train":
+    if kind == "train":
         return train(",".join(parts[1:]), parts[0])
-    return constant(parts[0]) if said[0] == "constant" else step(*parts)
+    return constant(parts[0]) if kind == "constant" else step(*parts)
 
 
-def _write(result: Any, path: Path) -> None:
+def _write(result: "Result", path: Path) -> None:
+    """Write a result in the format that the name says; CSV may be several files."""
     from ..experiments.plots import draw
 
     if path.suffix == ".csv":

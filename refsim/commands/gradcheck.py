@@ -1,6 +1,6 @@
-"""``refsim gradcheck``.
+"""``refsim gradcheck``: compare the backward pass of a network with the declared one.
 
-The backward pass of a network or module against back-propagation through its cards' own text.
+The declared one is back-propagation through the text of the network's own cards.
 """
 
 import argparse
@@ -9,21 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import RefsimError
 from .options import (
+    EXIT_CODES_TEXT,
+    LiveModule,
     data_arguments,
     data_given,
     module_arguments,
-    named,
+    name_and_options,
     read,
     reading_arguments,
+    skip_argument,
     surrogate_named,
 )
 from .terminal import EXIT_CODES, say
 
 if TYPE_CHECKING:
-    from .options import LiveModule
+    from ..networks.network import Network
 
 
-_SAMPLES = 16  # the first of the data, where nothing else is said
+_SAMPLES = 16  # how many of the data are run, where --samples is not given
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "16 samples, unless --samples says.\n\n"
         "  refsim gradcheck net.py:make --loss spikemax --surrogate arctangent,slope=2\n"
         "  refsim gradcheck net.py:make --loss losses.py:mine --surrogate superspike\n\n"
-        "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault "
-        "of refsim's own."
+        f"{EXIT_CODES_TEXT}"
     )
     add = parser.add_argument
     add(
@@ -70,13 +72,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             "small networks"
         ),
     )
-    add(
-        "--skip",
-        metavar="CHECK",
-        action="append",
-        default=[],
-        help="leave a check out; several parted by commas, or given again",
-    )
+    skip_argument(add)
     reading_arguments(parser)
     module_arguments(parser)
     data_arguments(parser)
@@ -94,10 +90,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Check, print the tables and return the exit code."""
+    """Run the checks, print their tables and return the exit code."""
     from ..checks.gradient.check import GRADIENT_CHECKS, check_gradient
     from ..checks.suite import names_skipped
 
+    # A file is put on trial with refsim's own PyTorch steps, code as it is.
     skip = names_skipped(options.skip, GRADIENT_CHECKS, "--skip")
     live = _live(options)
     network = live.network if live else read(options.network, options).network
@@ -130,33 +127,40 @@ def execute(options: argparse.Namespace) -> int:
     return EXIT_CODES[report.status]
 
 
-def _live(options: argparse.Namespace) -> "LiveModule | None":
+def _live(options: argparse.Namespace) -> LiveModule | None:
+    """Return the user's module, where the network is code."""
     from ..modules.importing import is_code
-    from .options import LiveModule
 
     return LiveModule.of(options) if is_code(options.network) else None
 
 
 def _loss(text: str) -> tuple[Any, str | None]:
-    """Return a loss and what it is held against; of the user's own loss nothing is known."""
+    """Return a loss, and what it is compared with; of the user's own loss this is not known."""
     from ..checks.loss import declared_loss
     from ..modules.importing import import_function, is_code
 
     if is_code(text):
         return import_function(text), None
-    name, options = named(text, "--loss", "spikemax,window=10")
+    name, options = name_and_options(text, "--loss", "spikemax,window=10")
     return declared_loss(name, options)
 
 
 def _surrogates(texts: list[str]) -> Any:
+    """Return the declared surrogate, or a list with one for each layer."""
     from ..pytorch.surrogate import spike_function
 
-    made = [spike_function(name, **parameters) for name, parameters in map(surrogate_named, texts)]
-    return made[0] if len(made) == 1 else made
+    found = [spike_function(name, **options) for name, options in map(surrogate_named, texts)]
+    return found[0] if len(found) == 1 else found
 
 
-def _data(options: argparse.Namespace, network: Any, kind: str | None) -> tuple[Any, Any]:
-    """Return inputs and target; without data, what the check makes up."""
+def _data(options: argparse.Namespace, network: "Network", kind: str | None) -> tuple[Any, Any]:
+    """Return inputs and target; None where the check draws them itself.
+
+    Parameters
+    ----------
+    kind : str or None
+        What the loss compares with; None where it is the user's own.
+    """
     import numpy as np
 
     from ..cases.case import drive_on
@@ -176,6 +180,7 @@ def _data(options: argparse.Namespace, network: Any, kind: str | None) -> tuple[
                 n_samples, network.layers[-1].n_post, n_steps, options.seed or 0
             )
         return None, None
+    # Of given data the first samples are enough, unless somebody says how many.
     found, drive = drive_on(network, given)
     target = found.labels if kind is None else target_for(kind, found, drive, network)
     if "samples" in given or drive.n_samples <= _SAMPLES:

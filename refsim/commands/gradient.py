@@ -1,17 +1,13 @@
-"""``refsim gradient bias|landscape``.
+"""``refsim gradient bias|landscape``: compare surrogate gradients with exact ones.
 
-The surrogate gradient of small stochastic networks against the exact one.
+The networks are small and stochastic, so that the gradient of the expected loss can be computed.
 """
 
 import argparse
-from pathlib import Path
-from typing import Any
 
 from ..core.errors import RefsimError
-from .options import surrogate_named
+from .options import check_endings, out_argument, surrogate_named
 from .terminal import EXIT_CODES, say
-
-_ENDINGS = (".png", ".svg", ".pdf", ".csv", ".npz")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,21 +63,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="triangle,width=2, superspike, ... (default: the derivative of the escape function)",
     )
     add("--detach-reset", action="store_true", help="the reset passes no gradient")
-    add(
-        "--out",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help=f"write {', '.join(_ENDINGS)}; may be given again",
-    )
+    out_argument(add)
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Measure, print and write; the identity is judged, the rest is reported."""
+    """Measure and print; where both gradients must be one they are judged, else reported."""
     return _bias(options.networks) if options.kind == "bias" else _landscape(options)
 
 
 def _bias(n_networks: int) -> int:
+    """Print the table of the five cases, and judge the first, in which there is no bias."""
     from ..checks.bias import surrogate_bias
     from ..core.claims import overall
     from ..gradients.bias import bias_table, case_network, five_cases
@@ -104,6 +95,7 @@ def _bias(n_networks: int) -> int:
 
 
 def _landscape(options: argparse.Namespace) -> int:
+    """Draw the loss along one weight, with the slopes that gradients give."""
     from ..checks.bias import known_surrogate
     from ..experiments.landscape import landscape
     from ..gradients.bias import CASES, case_network
@@ -112,16 +104,18 @@ def _landscape(options: argparse.Namespace) -> int:
         raise RefsimError(f"--case must be 1 to {len(CASES)}, but is {options.case}.")
     if options.seed < 0:
         raise RefsimError(f"--seed must be 0 or more, but is {options.seed}.")
-    if wrong := [name for name in options.out if Path(name).suffix not in _ENDINGS]:
-        raise RefsimError(f"--out {wrong[0]}: the name must end in {', '.join(_ENDINGS)}.")
-    how: dict[str, Any] = {
-        "at": options.at,
-        "surrogate": None
-        if options.surrogate is None
-        else known_surrogate(*surrogate_named(options.surrogate)),
-        "detach_reset": options.detach_reset,
-    }
-    found = landscape(*case_network(options.case, options.seed), options.along, options.over, **how)
+    check_endings(options.out)
+    surrogate = (
+        None if options.surrogate is None else known_surrogate(*surrogate_named(options.surrogate))
+    )
+    found = landscape(
+        *case_network(options.case, options.seed),
+        options.along,
+        options.over,
+        at=options.at,
+        surrogate=surrogate,
+        detach_reset=options.detach_reset,
+    )
     say(found.text())
     for name in options.out:
         say(f"wrote {found.save(name)}")

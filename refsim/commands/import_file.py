@@ -1,13 +1,10 @@
-"""``refsim import FILE -o net.refsim``.
-
-Read a trained network once, and keep it as refsim understood it.
-"""
+"""``refsim import FILE -o net.refsim``: read a trained network and keep it as it was understood."""
 
 import argparse
 from pathlib import Path
 
 from ..core.errors import RefsimError
-from .inspect_file import render
+from .inspect_file import reading_text
 from .options import read, reading_arguments
 from .terminal import say
 
@@ -59,13 +56,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Read, write and say how it was understood."""
+    """Read the network, write it, and say how it was understood."""
     if Path(options.out).suffix != ".refsim":
         raise RefsimError(f"--out {options.out}: the name must end in .refsim.")
     from ..files.refsim_file import save_network
 
     reading = read(options.network, options)
     written = save_network(reading.network, options.out, reading)
-    say(render(reading, Path(options.network).name))
+    say(reading_text(reading, Path(options.network).name))
     say(f"\nwrote {written}")
     return 0

@@ -1,4 +1,4 @@
-"""``refsim models``: one line a neuron, by family."""
+"""``refsim models``: list the neurons by family, one a line."""
 
 import argparse
 import shutil
@@ -34,17 +34,16 @@ def execute(options: argparse.Namespace) -> int:
             else models_table(models)
         )
         return 0
-    # The terminal's, or COLUMNS; a pipe gets whole lines.
+    # The width is the terminal's, or COLUMNS; a pipe gets whole lines.
     columns = shutil.get_terminal_size((200, 24)).columns
     width = max(len(model.name) for model in models) + 2
     for family in sorted({model.family for model in models}):
         say(family)
         for model in models:
             if model.family == family:
-                say(
-                    "  "
-                    f"{model.name:<{width}}{textwrap.shorten(model.title, max(20, columns - width - 2), placeholder=' ...')}"
-                )
+                room = max(20, columns - width - 2)
+                title = textwrap.shorten(model.title, room, placeholder=" ...")
+                say(f"  {model.name:<{width}}{title}")
     if not options.frameworks:
         say("\nrefsim models --frameworks lists the layers that the bridge reads.")
     say("\nrefsim show NAME prints one; a card of your own is given by its path, mine.toml.")

@@ -1,33 +1,104 @@
-"""Options of the form ``name,key=value,...``: a loss or a surrogate with its parameters.
+"""Options that several commands share: how they are declared, and what is read from them.
 
-A live module on the command line: imported by name, read, and put on trial.
-
-What commands on networks share: which file, what is said besides it, a module's input, and the data
-to run on.
+In the order of the file: parameters of a card and files to write; ``name,key=value,...`` of a loss
+or surrogate; a network file and what is said besides it; the user's own module; the data to run on.
 """
 
 import argparse
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import RefsimError
-from ..engines.pytorch import checked_device
-from ..modules.importing import import_network
-from ..modules.read import from_module
-from ..networks.network import Network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..files.reading import Asked, Reading
+    from ..networks.network import Network
+
+Add = Callable[..., object]  # the method add_argument of a parser or of a group
+Value = int | float | str | tuple["Value", ...]  # of an option such as slope=4
+
+EXIT_CODES_TEXT = (
+    "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault "
+    "of refsim's own."
+)
+ENDINGS = (".png", ".svg", ".pdf", ".csv", ".npz")  # of the files that experiments write
+
+
+def set_argument(add: Add, example: str = "") -> None:
+    """Declare --set, which gives a parameter of the card another value."""
+    add(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help=f"another parameter value{example}",
+    )
+
+
+def assignments(given: Iterable[str], option: str = "--set") -> dict[str, str]:
+    """Read texts NAME=VALUE, each name once."""
+    values = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise RefsimError(
+                f"{option}: needs NAME=VALUE, such as v_th=0.4, but {text!r} was given."
+            )
+        if name.strip() in values:
+            raise RefsimError(f"{option}: {name.strip()} is given twice; leave one out.")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def skip_argument(add: Add) -> None:
+    """Declare --skip, which leaves checks out."""
+    add(
+        "--skip",
+        metavar="CHECK",
+        action="append",
+        default=[],
+        help="leave a check out; several parted by commas, or given again",
+    )
+
+
+def out_argument(add: Add, endings: str = ", ".join(ENDINGS)) -> None:
+    """Declare --out, which names files to write."""
+    add(
+        "--out",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help=f"write {endings}; may be given again",
+    )
+
+
+def check_endings(names: Iterable[str]) -> None:
+    """Refuse a file to write whose format its name does not say."""
+    if wrong := [name for name in names if Path(name).suffix not in ENDINGS]:
+        raise RefsimError(f"--out {wrong[0]}: the name must end in {', '.join(ENDINGS)}.")
 
 
 def surrogate_named(text: str) -> tuple[str, dict[str, float]]:
-    """Read what ``--surrogate`` is given."""
-    name, parameters = named(text, "--surrogate", "sigmoid,slope=4")
-    if wrong := [key for key, value in parameters.items() if not isinstance(value, int | float)]:
+    """Read what ``--surrogate`` is given: a name and its numbers."""
+    name, parameters = name_and_options(text, "--surrogate", "sigmoid,slope=4")
+    numbers = {key: value for key, value in parameters.items() if isinstance(value, int | float)}
+    if wrong := [key for key in parameters if key not in numbers]:
         raise RefsimError(f"--surrogate: {wrong[0]} in {text!r} must be a number.")
-    return name, parameters
+    return name, numbers
 
 
-def named(text: str, option: str, example: str) -> tuple[str, dict[str, Any]]:
-    """Read ``name,key=value,...``."""
+def name_and_options(text: str, option: str, example: str) -> tuple[str, dict[str, Value]]:
+    """Read ``name,key=value,...``.
+
+    Parameters
+    ----------
+    option, example : str
+        For the message where the text is of another form.
+    """
     name, *rest = [part.strip() for part in text.split(",")]
     found = {}
     for part in rest:
@@ -41,7 +112,8 @@ def named(text: str, option: str, example: str) -> tuple[str, dict[str, Any]]:
     return name, found
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> Value:
+    """Return a number, a tuple of values with colons between them, or else the text."""
     if ":" in text:
         return tuple(_value(part) for part in text.split(":"))
     for kind in (int, float):
@@ -57,21 +129,33 @@ class LiveModule:
     """The user's module, the network that it is read as, and the engine that runs it."""
 
     name: str
-    module: Any
-    network: Network
+    module: "nn.Module"
+    network: "Network"
     device: str
     input_shape: tuple[int, ...] | None
     layout: str | None
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "LiveModule":
-        """Import and read what the options name."""
+        """Import the module that the options name, and read it.
+
+        Raises
+        ------
+        RefsimError
+            Where it cannot be imported or read, or an option is not for a module.
+        """
+        # These load torch, which a command that only prints its help does not need.
+        from ..engines.pytorch import checked_device
+        from ..modules.importing import import_network
+        from ..modules.read import from_module
+
         if given := [name for name in ("describe", "convention") if getattr(options, name)]:
             raise RefsimError(
                 f"{options.network}: a module says its neurons and conventions itself; leave "
                 f"--{given[0]} out."
             )
         module = import_network(options.network)
+        # Without --dtype the module is run as it is.
         for dtype in (options.dtype or [])[:1]:
             if len(options.dtype) > 1:
                 raise RefsimError(
@@ -128,8 +212,8 @@ def module_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def data_arguments(parser: argparse.ArgumentParser) -> Any:
-    """Declare the options that say what to run on; return their group."""
+def data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Declare the options that say what to run on, and return their group."""
     data = parser.add_argument_group("data")
     data.add_argument("--data", metavar="DATA", help="npz, npy, csv, idx(.gz), or digits")
     data.add_argument("--labels", metavar="FILE", help="one whole number a sample")
@@ -151,7 +235,7 @@ def data_arguments(parser: argparse.ArgumentParser) -> Any:
 
 
 def data_given(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the data options that were given."""
+    """Return the options of data that were given, by their names."""
     given = {
         name: getattr(options, name)
         for name in ("labels", "encoder", "steps", "scale", "samples", "seed")
@@ -160,8 +244,8 @@ def data_given(options: argparse.Namespace) -> dict[str, Any]:
     return given | ({"source": options.data} if options.data is not None else {})
 
 
-def asked(options: argparse.Namespace) -> Any:
-    """Return what the options say besides the file."""
+def asked(options: argparse.Namespace) -> "Asked":
+    """Return what the options say of a network besides its file."""
     from ..files.reading import Asked
 
     convention = {}
@@ -175,8 +259,14 @@ def asked(options: argparse.Namespace) -> Any:
     return Asked(options.describe, options.dt, convention)
 
 
-def read(network: str, options: argparse.Namespace) -> Any:
-    """Read a network from a file."""
+def read(network: str, options: argparse.Namespace) -> "Reading":
+    """Read a network from a file.
+
+    Raises
+    ------
+    RefsimError
+        Where there is no such file, it is code, or it cannot be read.
+    """
     from ..files.formats import read_file
 
     path = Path(network)
@@ -193,7 +283,7 @@ def read(network: str, options: argparse.Namespace) -> Any:
 
 
 def shape_given(text: str | None) -> tuple[int, ...] | None:
-    """Return the shape of one sample in one step."""
+    """Read the shape of one sample in one step; None where it is not given."""
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",")]

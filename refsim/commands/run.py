@@ -1,19 +1,26 @@
-"""``refsim run``: one neuron, one input; a table in the terminal, a plot, CSV or npz."""
+"""``refsim run``: run one neuron on one input, with a table, a plot, CSV or npz as the result."""
 
 import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..cards.read import load
 from ..core.errors import RefsimError, counted
 from ..core.units import numbers_in_si, quotient, to_si
 from ..core.whole_files import whole
+from .options import assignments, out_argument, set_argument
 from .terminal import say
 
+if TYPE_CHECKING:
+    from ..cards.neuron import NeuronModel
+    from ..core.arrays import AnyArray, Floats
+    from ..networks.drive import Drive
+    from ..networks.recording import Engine, Recording
+
 _SPACED = re.compile(r"(\d\.?)\s+([A-Za-z\u00b5\u03bc\u03a9/])")  # "0.2 nA" is one number
-_ROWS = 40  # of the table; a file holds them all
+_ROWS = 40  # of the table in the terminal; a file holds them all
 _MOST = 10_000_000  # steps of one run
 
 
@@ -21,15 +28,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a card, or path of your own")
-    add(
-        "--set",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="another parameter value, such as v_th=0.4 or tau_m='20 ms'",
-    )
-    drive = parser.add_argument_group("input, one of")
-    drive = drive.add_mutually_exclusive_group()
+    set_argument(add, ", such as v_th=0.4 or tau_m='20 ms'")
+    drive = parser.add_argument_group("input, one of").add_mutually_exclusive_group()
     drive.add_argument(
         "--values",
         metavar="A,B,...",
@@ -60,23 +60,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="Brian2 integrates the ODE at dt/K in place of the declared step",
     )
-    add(
-        "--out",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="write .csv, .npz or .png; may be given again",
-    )
+    out_argument(add, ".csv, .npz or .png")
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Run, print and write."""
+    """Run the neuron, print the table and write the files."""
     model = load(options.model, **assignments(options.set))
     recording = _record(options, model)
     table = _table(recording)
     say(
         f"{model.name}, {recording.label}: {counted(len(recording.spikes[0]), 'spike')} in "
-        f"{counted(recording.drive.n_steps, 'step')}{_sub(recording)}"
+        f"{counted(recording.drive.n_steps, 'step')}{_substeps(recording)}"
     )
     _print(table, recording)
     for name in options.out:
@@ -85,7 +79,8 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def _record(options: argparse.Namespace, model: Any) -> Any:
+def _record(options: argparse.Namespace, model: "NeuronModel") -> "Recording":
+    """Run the neuron alone, and record what its threshold saw and its membrane."""
     from ..cases.neuron import alone
     from ..networks.recording import TRACES, run
 
@@ -93,7 +88,8 @@ def _record(options: argparse.Namespace, model: Any) -> Any:
     return run(network, drive, _engine(options), record=TRACES)
 
 
-def _engine(options: argparse.Namespace) -> Any:
+def _engine(options: argparse.Namespace) -> "Engine":
+    """Return the engine that was asked for."""
     if options.fine is not None and options.engine != "brian2":
         raise RefsimError("--fine integrates the ODE, which only --engine brian2 does.")
     if options.engine == "torch":
@@ -113,7 +109,8 @@ def _engine(options: argparse.Namespace) -> Any:
     )
 
 
-def _drive(options: argparse.Namespace, model: Any) -> Any:
+def _drive(options: argparse.Namespace, model: "NeuronModel") -> "Drive":
+    """Return the input that was asked for, in the unit of the neuron."""
     import numpy as np
 
     from ..networks.drive import Drive
@@ -123,6 +120,7 @@ def _drive(options: argparse.Namespace, model: Any) -> Any:
         raise RefsimError(
             f"--steps: {steps:,} steps are more than one table holds; give {_MOST:,} or fewer."
         )
+    # One of four inputs gives a value for each step.
     if options.values is not None:
         values = np.array(_numbers(options.values, "--values", unit))
         if options.steps is not None and options.steps != len(values):
@@ -146,36 +144,35 @@ def _drive(options: argparse.Namespace, model: Any) -> Any:
             "say what the neuron gets: --values 1,0,0.5 or --constant 0.3 or --noise 0.2,0.1 or "
             "--bernoulli 0.2,0.5"
         )
+    # It may be a multiple of a parameter.
     if options.times is not None:
         values = values * model.parameter(options.times).value
     return Drive.current(values.reshape(1, -1, 1), options.dt, seed=options.seed)
 
 
-def _first(drive: Any) -> Any:
-    """Return the input of the only neuron at each step."""
+def _first(drive: "Drive") -> "Floats":
+    """Return the input of the only neuron at each step, (n_steps,)."""
     import numpy as np
 
     return np.array([frame[0, 0] for frame in drive.frames()])
 
 
-def _unit(options: argparse.Namespace, model: Any) -> str:
-    """Return the unit in which the input is given.
-
-    With --times, that of a multiple of a parameter.
-    """
+def _unit(options: argparse.Namespace, model: "NeuronModel") -> str:
+    """Return the unit in which the input is given; with --times, that of a multiple."""
     times = options.times
     return quotient(model.input_unit, model.parameter(times).unit) if times else model.input_unit
 
 
 def _numbers(text: str, option: str, unit: str, count: int | None = None) -> list[float]:
-    """Read numbers parted by commas or spaces, ``1, 2, 0.5nA``.
+    """Read numbers with commas or spaces between them, ``1, 2, 0.5nA``.
 
-    The last one's unit holds for all without.
+    The unit of the last holds for those that have none.
     """
     return numbers_in_si(_parts(text, option, count), unit, option)
 
 
 def _parts(text: str, option: str, count: int | None = None) -> list[str]:
+    """Split a text at commas and spaces, and check how many parts it has."""
     parts = _SPACED.sub(r"\1\2", text).replace(",", " ").split()
     if not parts or (count is not None and len(parts) != count):
         needed = (
@@ -185,25 +182,10 @@ def _parts(text: str, option: str, count: int | None = None) -> list[str]:
     return parts
 
 
-def assignments(given: list[str], option: str = "--set") -> dict[str, str]:
-    """Read NAME=VALUE texts."""
-    values = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip().isidentifier():
-            raise RefsimError(
-                f"{option}: needs NAME=VALUE, such as v_th=0.4, but {text!r} was given."
-            )
-        if name.strip() in values:
-            raise RefsimError(f"{option}: {name.strip()} is given twice; leave one out.")
-        values[name.strip()] = value.strip()
-    return values
+def _table(recording: "Recording") -> "Mapping[str, AnyArray]":
+    """Return the columns of a run, with a row for each step or sub-step.
 
-
-def _table(recording: Any) -> Mapping[str, Any]:
-    """Return the columns of a run.
-
-    Time, input, membrane before and after reset, spike and what it carries, a row a (sub-)step.
+    They are time, input, membrane before and after the reset, spike, and what it carries.
     """
     import numpy as np
 
@@ -224,11 +206,12 @@ def _table(recording: Any) -> Mapping[str, Any]:
     }
 
 
-def _sub(recording: Any) -> str:
+def _substeps(recording: "Recording") -> str:
     return "" if recording.refine == 1 else f", in sub-steps of dt/{recording.refine}"
 
 
-def _print(table: Mapping[str, Any], recording: Any) -> None:
+def _print(table: "Mapping[str, AnyArray]", recording: "Recording") -> None:
+    """Print the first rows of the table."""
     length = len(table["step"])
     head = f" {'payload':>12}" if "payload" in table else ""
     say(
@@ -237,25 +220,26 @@ def _print(table: Mapping[str, Any], recording: Any) -> None:
     )
     for row in range(min(length, _ROWS)):
         mark = "|" if table["spike"][row] else "."
-        carried = f" {table['payload'][row]:>12.6g}" if "payload" in table else ""
+        payload = f" {table['payload'][row]:>12.6g}" if "payload" in table else ""
         say(
             f"{row:>8} {table['input'][row]:>12.6g} {table['before_reset'][row]:>14.6g} "
-            f"{mark:>6} {table['after_reset'][row]:>14.6g}{carried}"
+            f"{mark:>6} {table['after_reset'][row]:>14.6g}{payload}"
         )
     if length > _ROWS:
         say(f"   ... {length - _ROWS} more; --out FILE.csv writes them all")
 
 
-def _write(path: Path, table: Mapping[str, Any], recording: Any) -> None:
+def _write(path: Path, table: "Mapping[str, AnyArray]", recording: "Recording") -> None:
+    """Write a file whose name says its format."""
     import numpy as np
 
     if path.suffix not in (".csv", ".npz", ".png"):
         raise RefsimError(f"--out {path}: the name must end in .csv, .npz or .png.")
     try:
-        with whole(path) as made:
+        with whole(path) as file:
             if path.suffix == ".csv":
                 np.savetxt(
-                    made,
+                    file,
                     np.stack(list(table.values()), axis=1),
                     delimiter=",",
                     header=",".join(table),
@@ -263,10 +247,11 @@ def _write(path: Path, table: Mapping[str, Any], recording: Any) -> None:
                     fmt="%.17g",
                 )
             elif path.suffix == ".npz":
-                np.savez(made, **table)
+                columns: dict[str, Any] = dict(table)  # NumPy's types know no ** of arrays
+                np.savez(file, **columns)
             else:
                 from ..report.pictures import draw_run
 
-                made.write_bytes(draw_run(table, recording).png)
+                file.write_bytes(draw_run(table, recording).png)
     except OSError as error:
         raise RefsimError(f"--out {path}: cannot be written ({error.strerror}).") from None

@@ -1,16 +1,16 @@
-"""``refsim show NAME``: one neuron as its card declares it.
+"""``refsim show NAME``: print one neuron as its card declares it.
 
-For a paper, a notebook, or as a script of plain Brian2.
+It can be written for a paper, for a notebook, or as a script of plain Brian2.
 """
 
 import argparse
 
-from ..cards.describe import render
+from ..cards.describe import describe
 from ..cards.neuron import NeuronModel
 from ..cards.read import load
 from ..core.errors import RefsimError
 from ..core.whole_files import whole
-from .run import assignments
+from .options import assignments, set_argument
 from .terminal import say
 
 
@@ -18,13 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a card, or path of your own")
-    add(
-        "--set",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="another parameter value, such as v_th=0.4 or tau_m='20 ms'",
-    )
+    set_argument(add, ", such as v_th=0.4 or tau_m='20 ms'")
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--latex",
@@ -59,14 +53,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Print or write the card."""
+    """Print the card, or write it to a file."""
     text = _text(load(options.model, **assignments(options.set)), options)
     if options.out is None:
         say(text)
         return 0
     try:
-        with whole(options.out) as made:
-            made.write_text(f"{text}\n", "utf-8")
+        with whole(options.out) as file:
+            file.write_text(f"{text}\n", "utf-8")
     except OSError as error:
         raise RefsimError(f"--out {options.out}: cannot be written ({error.strerror}).") from None
     say(f"wrote {options.out}")
@@ -74,6 +68,7 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _text(model: NeuronModel, options: argparse.Namespace) -> str:
+    """Return the neuron in the form that was asked for."""
     given = {
         "current": options.constant,
         "duration": options.duration,
@@ -86,14 +81,13 @@ def _text(model: NeuronModel, options: argparse.Namespace) -> str:
             "--constant, --duration, --dt and --refine are for the script of --brian2."
         )
     if not (options.latex or options.markdown or options.brian2):
-        return render(model)
-    from .. import export as writing
+        return describe(model)
+    from .. import export
 
-    made = (
-        writing.to_latex(model)
-        if options.latex
-        else writing.to_markdown(model)
-        if options.markdown
-        else writing.to_brian2(model, **given)
-    )
-    return made.rstrip("\n")
+    if options.latex:
+        text = export.to_latex(model)
+    elif options.markdown:
+        text = export.to_markdown(model)
+    else:
+        text = export.to_brian2(model, **given)
+    return text.rstrip("\n")

@@ -1,4 +1,7 @@
-"""Print for a reader who may leave: `refsim validate | head` must not change the exit code."""
+"""Print for a reader who may leave: `refsim validate | head` must not change the exit code.
+
+`say` prints results, `complain` prints what went wrong, and `crashed` tells of a fault of refsim's.
+"""
 
 import contextlib
 import os
@@ -8,14 +11,19 @@ import traceback
 
 from ..core.errors import RefsimError, first_line, one_line, visible
 
-CRASHED = 70  # as sysexits.h calls a fault of the program's own; no verdict has it
+CRASHED = 70  # for a fault of the program, as in sysexits.h; no verdict has this code
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}  # 2: wrong usage or invalid input
 
 
 def say(text: str) -> None:
-    """Print a text, of whatever file, so that it only stands there.
+    """Print a text with hidden characters written out, because it may come from any file.
 
-    Where nobody reads it any more, print nothing from then on.
+    Where nobody reads it any more, nothing is printed from then on.
+
+    Raises
+    ------
+    RefsimError
+        Where it cannot be written for another reason, such as a full disk.
     """
     try:
         print(visible(text), flush=True)
@@ -26,30 +34,30 @@ def say(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Print what went wrong, on one line of the other stream.
+    """Print what went wrong, on one line of the error stream.
 
-    Where nobody reads that, print nothing.
+    Where nobody reads that, nothing is printed.
     """
     with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
         print(f"refsim: {one_line(text)}", file=sys.stderr, flush=True)
 
 
 def crashed(error: BaseException) -> int:
-    """Tell of a fault of refsim's own in one sentence that asks for a report.
+    """Tell of an unexpected error in one sentence, and return the exit code.
 
-    Return its exit code, which no verdict has. Of the user's code: 2.
-
-    The traceback goes to a file, or, where REFSIM_DEBUG is set, to the reader.
+    For a fault of refsim's own the sentence asks for a report, and the code is one that no verdict
+    has; for an error in the user's code it is 2. The traceback goes to a file, or, where
+    REFSIM_DEBUG is set, to the reader.
     """
-    if said := _of_users_code(error):
-        complain(said)
+    if sentence := _of_users_code(error):
+        complain(sentence)
         return 2
-    told = "".join(traceback.format_exception(error))
+    trace = "".join(traceback.format_exception(error))
     if os.environ.get("REFSIM_DEBUG"):
         where = ""
-        print(visible(told), file=sys.stderr)
+        print(visible(trace), file=sys.stderr)
     else:
-        where = _kept(told)
+        where = _saved(trace)
     complain(
         f"this is a fault of refsim's own, and no verdict ({type(error).__name__}: "
         f"{first_line(error)}). Please report it with the command, "
@@ -59,10 +67,8 @@ def crashed(error: BaseException) -> int:
 
 
 def _of_users_code(error: BaseException) -> str:
-    """Return a sentence where the error came about in code that the user named.
-
-    Empty where it did not.
-    """
+    """Return a sentence where the error is one of code that the user named; else empty."""
+    # Code of the user is run only where this module was imported.
     importing = sys.modules.get("refsim.modules.importing")
     where = importing.failed_in(error) if importing else ""
     return (
@@ -75,15 +81,15 @@ def _of_users_code(error: BaseException) -> str:
     )
 
 
-def _kept(told: str) -> str:
-    """Write a traceback among the temporary files.
+def _saved(trace: str) -> str:
+    """Write a traceback to a temporary file, and return words that say where.
 
-    Return words that say where, none where it cannot be written.
+    They are empty where it cannot be written.
     """
     try:
         handle, name = tempfile.mkstemp(prefix="refsim-crash-", suffix=".txt")
         with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(told)
+            file.write(trace)
     except OSError:
         return ""
     return f" and the traceback, which is in {name}"

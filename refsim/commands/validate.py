@@ -1,11 +1,12 @@
-"""``refsim validate``: is it the same network or not."""
+"""``refsim validate``: judge whether a trained network is the same in Brian2 and in PyTorch."""
 
 import argparse
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..core.errors import RefsimError
 from .options import (
+    EXIT_CODES_TEXT,
     asked,
     data_arguments,
     data_given,
@@ -14,6 +15,10 @@ from .options import (
     shape_given,
 )
 from .terminal import EXIT_CODES, say
+
+if TYPE_CHECKING:
+    from ..cases.validation import Validation
+    from ..judge.expected import Expected
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "A description is a TOML file with dt and the neuron behind each Linear:\n\n"
         '  dt = "1 ms"\n  weights = "net.pt"\n\n  [[layer]]\n  linear = "0"\n  neuron = "srif"\n\n'
         "refsim import --help tells of files of lava-dl and of frameworks' state_dicts.\n"
-        "Exit codes: 0 pass, 1 fail, 2 wrong usage or invalid input, 3 inconclusive, 70 a fault "
-        "of refsim's own."
+        f"{EXIT_CODES_TEXT}"
     )
     add = parser.add_argument
     add(
@@ -97,11 +101,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Validate, print and return the exit code."""
+    """Run the validation, print what was found and return the exit code."""
     from ..report.report import Report
     from ..report.text import render_plan
 
-    validation = _asked(options)
+    validation = _validation(options)
+    # A plan runs a few samples alone, to say what all of them need.
     if options.plan:
         needed = validation.forecast()
         say(render_plan(needed))
@@ -116,8 +121,8 @@ def execute(options: argparse.Namespace) -> int:
     return code
 
 
-def _expected_arguments(data: Any) -> None:
-    """Declare the options of recorded spikes."""
+def _expected_arguments(data: argparse._ArgumentGroup) -> None:
+    """Declare the options of spikes that the framework was recorded to fire."""
     from ..core.arrays import USUAL
 
     data.add_argument(
@@ -152,8 +157,8 @@ def _expected_arguments(data: Any) -> None:
     )
 
 
-def _asked(options: argparse.Namespace) -> Any:
-    """Return what the options ask for."""
+def _validation(options: argparse.Namespace) -> "Validation":
+    """Return the validation that the options ask for."""
     from ..cases.subject import Said, is_live
     from ..cases.validation import Validation
 
@@ -189,8 +194,8 @@ def _asked(options: argparse.Namespace) -> Any:
     )
 
 
-def _expected(options: argparse.Namespace) -> Any:
-    """Return what was recorded and is said of it; None where nothing was."""
+def _expected(options: argparse.Namespace) -> "Expected | None":
+    """Return the recorded spikes and what is said of them; None where there are none."""
     from ..judge.expected import Expected, of_option
 
     said = [

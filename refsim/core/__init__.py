@@ -1,3 +1,1 @@
-"""What every room needs: errors, arrays, units, tables, spikes, random numbers, claims and
-verdicts.
-"""
+"""What every room needs: errors, arrays, units, tables, spikes, random numbers and verdicts."""

@@ -1,14 +1,15 @@
-"""Arrays at the door: whatever was given becomes a checked NumPy array, or one sentence says what
-is wrong with it.
+"""Arrays at the door: what a user gives becomes a checked NumPy array, or a sentence says why not.
 
-Which axis of an array is which: said by name, or found where an order fits, and told.
+The first half turns tensors, lists and arrays into arrays of checked numbers. The second half,
+from `Axes` on, finds out which axis of an array is which: by the names that the user gives, or by
+trying the usual orders.
 """
 
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,39 +18,49 @@ from .errors import RefsimError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+AnyArray = NDArray[Any]  # of whatever dtype, where it is not checked yet or does not matter
 
-# What the readers of zip files end in where a file is damaged; a file that no reader expects is an
-# OSError or a ValueError besides.
+# The errors that readers of zip files raise for a damaged file, beside OSError and ValueError.
 DAMAGED_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
-EXACT = 2**53  # float64 holds every whole number up to here, and of those beyond only some
+EXACT = 2**53  # float64 holds every whole number up to here, and only some of those beyond
 DIVERGED = "Take weights from before the training diverged."
 
 
-def _untangled(values: Any) -> Any:
-    """Return a tensor's numbers, of whatever dtype and device, with a gradient or without.
+class _Tensor(Protocol):
+    """The few methods of a PyTorch tensor that this file calls; torch itself is not imported."""
 
-    Anything else as it is.
-    """
-    if not hasattr(values, "detach"):
+    def detach(self) -> "_Tensor": ...
+    def cpu(self) -> "_Tensor": ...
+    def double(self) -> "_Tensor": ...
+    def is_floating_point(self) -> bool: ...
+
+
+def _is_tensor(values: object) -> TypeGuard[_Tensor]:
+    return hasattr(values, "detach")
+
+
+def _without_gradient(values: object) -> object:
+    """Return a tensor on the CPU, its floats in float64; return anything else as it is."""
+    if not _is_tensor(values):
         return values
-    held = values.detach().cpu()
-    return held.double() if held.is_floating_point() else held
+    tensor = values.detach().cpu()
+    # NumPy knows no bfloat16, but float64 holds all of its numbers.
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
-def plain_array(values: ArrayLike, where: str) -> NDArray[Any]:
-    """Return an array of whatever dtype, from a tensor with a gradient or on another device too."""
+def plain_array(values: object, where: str) -> AnyArray:
+    """Return an array of the dtype that the values have.
+
+    A tensor may be on another device and may need a gradient.
+    """
     try:
-        held: Any = values
-        return np.asarray(held.detach().cpu() if hasattr(held, "detach") else held)
+        return np.asarray(values.detach().cpu() if _is_tensor(values) else values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise RefsimError(f"{where}: is not an array ({error}).") from None
 
 
-def float_array(array: NDArray[Any], where: str) -> Floats:
-    """Return numbers as float64, where it holds them.
-
-    Whole numbers beyond 2^53 would be rounded without a word, and are refused.
-    """
+def float_array(array: AnyArray, where: str) -> Floats:
+    """Return numbers as float64; refuse whole numbers beyond 2^53, which it would round."""
     if (
         array.dtype.kind in "iu"
         and array.dtype.itemsize == 8
@@ -65,15 +76,15 @@ def float_array(array: NDArray[Any], where: str) -> Floats:
     return np.asarray(array, np.float64)
 
 
-def first_wrong(array: NDArray[Any], axes: Sequence[str] = ()) -> str:
-    """Say where the first number is that is NaN or infinite: ``nan at sample 0, step 3, input 1``.
+def first_wrong(array: AnyArray, axes: Sequence[str] = ()) -> str:
+    """Say where the first NaN or infinity is: ``the first is nan at sample 0, step 3, input 1``.
 
     Parameters
     ----------
     array : array
-        With one such number at least.
+        It holds at least one such number.
     axes : list of str, optional
-        What its axes are; without, the index stands as NumPy takes it.
+        What its axes are; without them, the index stands as NumPy writes it.
     """
     index = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
     if not axes or len(axes) != array.ndim:
@@ -87,23 +98,29 @@ def first_wrong(array: NDArray[Any], axes: Sequence[str] = ()) -> str:
 
 
 def real_array(
-    values: ArrayLike, where: str, *, cure: str = "Give finite numbers.", axes: Sequence[str] = ()
+    values: ArrayLike,
+    where: str,
+    *,
+    cure: str = "Give finite numbers.",
+    axes: Sequence[str] = (),
 ) -> Floats:
     """Return a contiguous float64 array of finite numbers.
 
     Parameters
     ----------
+    values : array, list or tensor
     where, cure : str
-        Begin and end the message where some number is none.
+        The beginning and the end of the message where some number is NaN or infinite.
     axes : list of str, optional
         What the axes are, for the message: ``("neuron", "input")``.
 
     Raises
     ------
     RefsimError
-        Where it holds no real numbers, or NaN or infinity; the first is named.
+        Where the values are not real numbers, or one of them is NaN or infinite; the message names
+        the first.
     """
-    array = plain_array(_untangled(values), where)
+    array = plain_array(_without_gradient(values), where)
     if array.dtype.kind not in "fiub":
         raise RefsimError(f"{where}: must hold real numbers, but has dtype {array.dtype}.")
     array = np.ascontiguousarray(float_array(array, where)).reshape(array.shape)
@@ -118,7 +135,7 @@ def real_array(
 
 USUAL = "sample, step, neuron"
 SLAYER = "rows of neuron, channel, time"  # its times are rounded to the nearest step
-Shape = tuple[int, int, int]
+Shape = tuple[int, int, int]  # (n_samples, n_steps, n_neurons)
 
 _ROWS = "rows of "
 _NAMES = {
@@ -132,7 +149,7 @@ _NAMES = {
     "neurons": "neuron",
     "channel": "channel",
 }
-# In the order in which they are tried; an axis that is not named has the length 1.
+# Both lists stand in the order in which they are tried; an axis that is not named has length 1.
 _DENSE = (
     USUAL,
     "step, sample, neuron",
@@ -161,9 +178,9 @@ class Axes:
     ----------
     names : tuple of {"sample", "step", "neuron", "channel"}
     rows : bool
-        Whether the array is a list of spikes, a row each.
+        Whether the array is a list of spikes, one a row.
     text : str
-        As it is said.
+        The words that were given.
     """
 
     names: tuple[str, ...]
@@ -183,6 +200,7 @@ class Axes:
         rows = said.startswith(_ROWS)
         words = [word.strip() for word in said.removeprefix(_ROWS).split(",")]
         names = tuple(_NAMES.get(word.lower(), "") for word in words)
+        # Every word must be known, and none may come twice.
         wrong = not isinstance(text, str) or "" in names or len(set(names)) < len(names)
         if (
             wrong
@@ -198,9 +216,9 @@ class Axes:
         return cls(names, rows, said)
 
     def fits(self, sizes: tuple[int, ...], shape: Shape) -> bool:
-        """Return whether a dense array of some sizes has these axes.
+        """Return whether a dense array of these sizes has these axes and this shape.
 
-        Several may number the neurons.
+        Several axes in a row may number the neurons.
         """
         spread = self._spread(len(sizes))
         if self.rows or spread is None:
@@ -209,7 +227,7 @@ class Axes:
         wanted = zip(("sample", "step", "neuron"), shape, strict=True)
         return all(found.get(name, 1) == size for name, size in wanted)
 
-    def dense(self, array: NDArray[Any], shape: Shape) -> NDArray[Any]:
+    def dense(self, array: AnyArray, shape: Shape) -> AnyArray:
         """Return a dense array as (n_samples, n_steps, n_neurons)."""
         spread = self._spread(array.ndim)
         assert spread is not None
@@ -222,9 +240,9 @@ class Axes:
         return array.transpose(order).reshape(shape)
 
     def _spread(self, ndim: int) -> dict[str, slice] | None:
-        """Return which axes of an array each name stands for.
+        """Return the axes of an array that each name stands for; None where their numbers differ.
 
-        One each, but for the neurons as many as are left.
+        Each name stands for one axis, but the neurons for as many as are left.
         """
         more = ndim - len(self.names)
         if more < 0 or (more and "neuron" not in self.names):
@@ -236,10 +254,10 @@ class Axes:
         return spread
 
 
-def dense_orders(array: NDArray[Any], shape: Shape) -> list[Axes]:
+def dense_orders(array: AnyArray, shape: Shape) -> list[Axes]:
     """Return the usual orders of axes that a dense array may have.
 
-    Of two that read it as the same spikes, the first.
+    Of two orders that give the same spikes, only the first is returned.
     """
     found: list[Axes] = []
     for axes in _known(_DENSE):
@@ -252,10 +270,10 @@ def dense_orders(array: NDArray[Any], shape: Shape) -> list[Axes]:
     return found
 
 
-def row_orders(array: NDArray[Any], shape: Shape) -> list[Axes]:
-    """Return the usual columns that a list of spikes may have by its width.
+def row_orders(array: AnyArray, shape: Shape) -> list[Axes]:
+    """Return the usual columns that a list of spikes of this width may have.
 
-    A list without samples is of one sample.
+    A list without a column of samples is of one sample.
     """
     if array.ndim != 2:
         return []

@@ -1,4 +1,4 @@
-"""Claim and Verdict: what is claimed, with its limit and the reason for it, and what came out."""
+"""Claims and verdicts: what is claimed, with its limit and the reason for it, and what came out."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,26 +9,27 @@ from .errors import RefsimError, listed
 
 STATUSES = ("pass", "fail", "inconclusive", "skipped", "reported")
 SENSES = ("at most", "at least")
-# Of a check that says that something differs, not what.
+# The detail of a check that found a difference which another check has explained.
 EXPLAINED = "left out: what other checks found explains it"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim.
+    """What a check claims, the limit of its measure, and why the limit is what it is.
 
     Attributes
     ----------
     question : {"code", "step", "gradient", "task"}
-        Which question it answers; the three of refsim, and whether the network does its task at
-        all.
+        Which of refsim's three questions it answers, or whether the network does its task at all.
     measure : str
+        What is measured.
     limit : float or None
         None: the value is reported and not judged.
     unit : str
     because : str
         Why the limit is what it is.
     sense : {"at most", "at least"}
+        On which side of the limit the value must lie.
     """
 
     question: str
@@ -65,7 +66,7 @@ class Claim:
         )
 
     def holds(self, value: float) -> bool:
-        """Return whether a value keeps the limit. A value that is no number keeps none."""
+        """Return whether a value keeps the limit; NaN keeps none."""
         if self.limit is None:
             return True
         return value <= self.limit if self.sense == "at most" else value >= self.limit
@@ -78,6 +79,7 @@ class Verdict:
     Attributes
     ----------
     value : float or None
+        None where nothing was measured.
     status : {"pass", "fail", "inconclusive", "skipped", "reported"}
     margin : float or None
         For an identity, the nearest approach to threshold; else the distance of the value from its
@@ -86,6 +88,8 @@ class Verdict:
         Which run was judged.
     detail : str
         A sentence where there is more to say.
+    facts : dict
+        Other values that report.json shows in the row.
     """
 
     claim: Claim
@@ -115,7 +119,7 @@ class Verdict:
 
 
 def _number(value: float | None) -> float | None:
-    """JSON has no NaN and no infinity."""
+    """Return None for NaN and infinity, which JSON does not have."""
     return value if value is None or math.isfinite(value) else None
 
 
@@ -127,9 +131,16 @@ def judge(
     run: str = "",
     detail: str = "",
 ) -> Verdict:
-    """Hold a measured value against its claim."""
+    """Return the verdict on a measured value; without a value the claim is skipped.
+
+    Parameters
+    ----------
+    margin : float, optional
+        Where it is left out, the distance of the value from the limit.
+    """
     if value is None:
         return Verdict(claim, None, "skipped", None, run, detail or "it was not measured")
+    # A claim without a limit is never judged.
     status = "reported" if claim.limit is None else "pass" if claim.holds(value) else "fail"
     if margin is None and claim.limit is not None:
         margin = abs(claim.limit - value)
@@ -137,9 +148,9 @@ def judge(
 
 
 def overall(verdicts: Sequence[Verdict]) -> str:
-    """Return the verdict of all: fail before inconclusive before pass.
+    """Return the status of all verdicts: fail before inconclusive before pass.
 
-    Nothing judged is inconclusive, never a pass.
+    Where nothing was judged it is inconclusive, never a pass.
     """
     statuses = {verdict.status for verdict in verdicts}
     if "fail" in statuses:

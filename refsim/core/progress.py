@@ -1,4 +1,4 @@
-"""Tell how far a long run is: engines call `advance`, whoever shows a bar opens `progress`."""
+"""Show how far a long run is: engines call `advance`, and whoever shows a bar opens `progress`."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ _LISTENER: ContextVar[Callable[[int], object] | None] = ContextVar("listener", d
 
 
 def advance(samples: int) -> None:
-    """Say that so many more samples are done."""
+    """Report that so many more samples are done."""
     listener = _LISTENER.get()
     if listener is not None and samples:
         listener(samples)
@@ -16,7 +16,15 @@ def advance(samples: int) -> None:
 
 @contextlib.contextmanager
 def progress(total: int, what: str) -> Iterator[None]:
-    """Show a bar with rate and time left on a terminal; nothing elsewhere."""
+    """Show a bar with rate and remaining time on a terminal, and nothing elsewhere.
+
+    Parameters
+    ----------
+    total : int
+        Samples of the whole run.
+    what : str
+        What the bar is labelled with.
+    """
     from tqdm import tqdm
 
     with tqdm(

@@ -1,6 +1,6 @@
 """Find the two data shelves, equations/ and validation/.
 
-Inside the installed package, else beside it in a checkout.
+They are inside the installed package, and beside it in a checkout.
 """
 
 from pathlib import Path

@@ -1,8 +1,7 @@
-"""SpikeTrains: spikes as integers.
+"""Spikes as integers (`SpikeTrains`), and at their true times (`EventTrain`, `ExactTimes`).
 
-A float time loses spikes on its way back to a step; an integer cannot.
-
-EventTrain: spikes of one layer in one sample at their true times, where no grid has rounded them.
+A float time may lose its spike on the way back to a step; an integer cannot. True times are kept
+apart, for runs in which no grid has rounded them.
 """
 
 from dataclasses import dataclass
@@ -64,6 +63,7 @@ class SpikeTrains:
                 f"{where}: sample, step and neuron must have one length, but have "
                 f"{', '.join(str(len(column)) for column in columns)}."
             )
+        # One integer stands for each spike, so that one sort orders them and shows repetitions.
         code = np.sort((columns[0] * n_steps + columns[1]) * n_neurons + columns[2])
         twice = np.flatnonzero(code[1:] == code[:-1])
         if twice.size:
@@ -84,7 +84,7 @@ class SpikeTrains:
 
     @classmethod
     def joined(cls, parts: "list[SpikeTrains]") -> "SpikeTrains":
-        """Put the trains of consecutive samples one behind the other."""
+        """Join the trains of consecutive batches into one; the samples are numbered on."""
         first = parts[0]
         offsets = np.cumsum([0, *(part.n_samples for part in parts)])
         sample = np.concatenate(
@@ -107,7 +107,7 @@ class SpikeTrains:
         return dense
 
     def counts(self) -> Ints:
-        """Return the spikes of each neuron over all steps, (n_samples, n_neurons)."""
+        """Return how often each neuron fires over all steps, (n_samples, n_neurons)."""
         flat = np.bincount(
             self.sample * self.n_neurons + self.neuron, minlength=self.n_samples * self.n_neurons
         )
@@ -115,10 +115,12 @@ class SpikeTrains:
 
     def take(self, samples: Ints) -> "SpikeTrains":
         """Return the given samples, renumbered in that order; each may be named once."""
+        # Consecutive samples are one stretch of the sorted spikes.
         if len(samples) and np.array_equal(
             samples, np.arange(samples[0], samples[0] + len(samples))
         ):
             return self._stretch(int(samples[0]), len(samples))
+        # Otherwise each spike is looked up by the new place of its sample.
         place = np.full(self.n_samples, -1, np.int64)
         place[samples] = np.arange(len(samples))
         keep = place[self.sample] >= 0
@@ -128,7 +130,7 @@ class SpikeTrains:
         )
 
     def _stretch(self, first: int, count: int) -> "SpikeTrains":
-        """Return consecutive samples; the spikes are sorted, so two searches find them."""
+        """Return consecutive samples. The spikes are sorted, so that two searches find them."""
         low, high = np.searchsorted(self.sample, [first, first + count])
         return SpikeTrains(
             self.sample[low:high] - first,
@@ -171,16 +173,16 @@ def _decode(code: Ints, n_steps: int, n_neurons: int) -> tuple[Ints, Ints, Ints]
 
 @dataclass(frozen=True)
 class EventTrain:
-    """Spikes of one layer in one sample.
+    """Spikes of one layer in one sample, at their true times.
 
     Attributes
     ----------
-    times : (n_spikes,) in seconds
-        Of a layer ascending; of the input as they were given.
-    neurons : (n_spikes,) of int
-    slopes : (n_spikes,) in 1/s
-        How fast the membrane rose when it reached the threshold. Infinite for input, which nothing
-        moves.
+    times : (n_spikes,) float64, in seconds
+        Of a layer in ascending order; of the input in the order that was given.
+    neurons : (n_spikes,) int64
+    slopes : (n_spikes,) float64, in 1/s
+        How fast the membrane rose when it reached the threshold; infinite for the input, which no
+        change of a weight moves.
     n_neurons : int
     """
 
@@ -197,17 +199,15 @@ class EventTrain:
         return len(self.times)
 
     def first(self) -> Ints:
-        """Return which spike is each neuron's first, (n_neurons,); -1 where it never fires."""
+        """Return which spike is the first of each neuron, (n_neurons,); -1 where it never fires."""
         found = np.full(self.n_neurons, -1)
+        # Written from the last to the first, so that the earliest spike of a neuron stays.
         order = np.argsort(self.times, kind="stable")[::-1]
         found[self.neurons[order]] = order
         return found
 
     def first_times(self) -> Floats:
-        """Return each neuron's first spike time, (n_neurons,) in seconds.
-
-        Infinite where it never fires.
-        """
+        """Return when each neuron fires first, (n_neurons,) in seconds; infinite where never."""
         first = self.first()
         return np.where(first < 0, np.inf, np.append(self.times, np.inf)[first])
 
@@ -218,9 +218,10 @@ class ExactTimes:
 
     Attributes
     ----------
-    layers : one row of EventTrain a layer, one a sample
+    layers : tuple of tuple of EventTrain
+        A row for each layer, with one train for each sample.
     doubts : (n_samples,) of str
-        Why the times of a sample are not to be believed; empty where nothing speaks against them.
+        Why the times of a sample may be wrong; empty where nothing speaks against them.
     """
 
     layers: tuple[tuple[EventTrain, ...], ...]

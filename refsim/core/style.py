@@ -1,16 +1,21 @@
 """The one style of all pictures.
 
-Okabe and Ito's colours for every eye, and lines and markers that differ in grey too.
+The colours are those of Okabe and Ito, which colour-blind readers tell apart; lines and markers
+differ too, so that grey print keeps them apart.
 """
 
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from .errors import RefsimError
 from .outside import outside
 from .whole_files import whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BLUE, ORANGE, BLACK, GREEN, PURPLE, SKY = (
     "#0072B2",
@@ -36,12 +41,10 @@ FORMATS = (".png", ".svg", ".pdf")
 class Drawing:
     """A finished figure of matplotlib, which saves itself."""
 
-    figure: Any
+    figure: "Figure"
 
     def bytes(self, kind: str = "png") -> bytes:
-        """Return the picture as PNG, SVG or PDF, without a date, so that equal pictures are equal
-        files.
-        """
+        """Return the picture as PNG, SVG or PDF; without a date, equal pictures are equal files."""
         matplotlib = _matplotlib()
         buffer = io.BytesIO()
         metadata = {
@@ -54,7 +57,13 @@ class Drawing:
         return buffer.getvalue()
 
     def save(self, path: str | Path) -> Path:
-        """Write the picture; the name's ending says in which format."""
+        """Write the picture; the ending of the name says in which format.
+
+        Raises
+        ------
+        RefsimError
+            For another ending, a file that cannot be written, or numbers too large to be drawn.
+        """
         target = Path(path)
         if target.suffix not in FORMATS:
             raise RefsimError(f"{target}: a picture's name must end in {', '.join(FORMATS)}.")
@@ -71,15 +80,23 @@ class Drawing:
         return target
 
 
-def _matplotlib() -> Any:
+def _matplotlib() -> ModuleType:
     """Import matplotlib, without the settings that lie in the working folder."""
     with outside():
         import matplotlib
     return matplotlib
 
 
-def new_figure(height: float, rows: int = 1, **options: Any) -> tuple[Any, Any]:
-    """Return a figure of the width of a page, and its axes."""
+def new_figure(height: float, rows: int = 1, **options: Any) -> tuple["Figure", Any]:
+    """Return a figure of the width of a page, and its axes, several where there are several rows.
+
+    Parameters
+    ----------
+    height : float
+        In inches.
+    **options
+        As `Figure.subplots` takes them.
+    """
     _matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -89,13 +106,13 @@ def new_figure(height: float, rows: int = 1, **options: Any) -> tuple[Any, Any]:
     return figure, figure.subplots(rows, **options)
 
 
-def finished(figure: Any) -> Drawing:
-    """Take away what carries nothing."""
+def finished(figure: "Figure") -> Drawing:
+    """Take away the two borders of each panel that carry no scale, and return the drawing."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     return Drawing(figure)
 
 
 def curve(index: int, **options: Any) -> dict[str, Any]:
-    """Return the look of the n-th curve of a picture."""
+    """Return the options of matplotlib for the n-th curve of a picture."""
     return {**CURVES[index % len(CURVES)], "linewidth": 1.4, "markersize": 4, **options}

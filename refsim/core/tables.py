@@ -1,24 +1,28 @@
-"""A TOML file that a person wrote: read whole as a table, or refused in one sentence.
+"""Tables that a person wrote in TOML: read whole, with a sentence that names the key of a slip.
 
-What each key of a case must be: text, a number, a table; so that a slip is a sentence that names
-the key.
+In the order of the file: reading a file or a text, which keys a table has (`Keys`), and of which
+kind the value of each key of a case is.
 """
 
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from .errors import RefsimError
+from .errors import RefsimError, listed
+
+# A table as tomllib returns it. Its values are checked where they are read.
+Table = dict[str, Any]
 
 _MARK = "\ufeff"  # some editors put it in front of UTF-8; it is no part of the text
 
 
 def read_toml(
     path: Path, where: str, largest: int | None = None, hint: str = ""
-) -> tuple[dict[str, Any], str]:
+) -> tuple[Table, str]:
     """Return a file's table and its text.
 
     Parameters
@@ -38,7 +42,7 @@ def read_toml(
     """
     try:
         if stat.S_ISFIFO(mode := path.stat().st_mode) or stat.S_ISCHR(mode):
-            # That may never end.
+            # Reading one may never end.
             raise RefsimError(f"{where}: is no file, but a pipe or a device.{hint}")
         if largest is not None and path.stat().st_size > largest:
             raise RefsimError(
@@ -59,11 +63,11 @@ def read_toml(
         hint = "; save it as UTF-8" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
         raise RefsimError(f"{where}: is not TOML ({error}){hint}.") from None
     text = text.replace("\r\n", "\n")
-    return table_of(text, where), text
+    return parse_toml(text, where), text
 
 
-def table_of(text: str, where: str) -> dict[str, Any]:
-    """Return the table of a text.
+def parse_toml(text: str, where: str) -> Table:
+    """Return the table that a text holds.
 
     Raises
     ------
@@ -81,10 +85,42 @@ def table_of(text: str, where: str) -> dict[str, Any]:
         ) from None
 
 
-_Kind = tuple[str, Callable[[Any], bool]]  # in words, and whether a value is one
+@dataclass(frozen=True)
+class Keys:
+    """The keys that a table knows and those that it must have, as its messages list them."""
+
+    known: tuple[str, ...]
+    needed: tuple[str, ...]
+
+    def check(
+        self, table: Mapping[str, object], where: str, *, joined: str = ", ", hint: str = ""
+    ) -> None:
+        """Refuse a table that has an unknown key, or lacks a needed one.
+
+        Parameters
+        ----------
+        where : str
+            Opens the error message.
+        joined : str
+            Joins the needed keys in the message.
+        hint : str
+            Follows the needed keys in the message.
+        """
+        if surplus := set(table) - set(self.known):
+            raise RefsimError(
+                f"{where}: {listed(surplus)} is not a known key; known are {', '.join(self.known)}."
+            )
+        if missing := [key for key in self.needed if key not in table]:
+            raise RefsimError(
+                f"{where}: {listed(missing)} is missing; needed are "
+                f"{joined.join(self.needed)}{hint}."
+            )
 
 
-def _whole(value: Any, least: int) -> bool:
+_Kind = tuple[str, Callable[[object], bool]]  # in words, and whether a value is of that kind
+
+
+def _whole(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
@@ -133,13 +169,16 @@ CLAIM: Mapping[str, _Kind] = {
 }
 
 
-def check_keys(table: Mapping[str, Any], kinds: Mapping[str, _Kind], where: str) -> None:
-    """Refuse what is not of its kind; keys without one are left to those who read them."""
+def check_kinds(table: Mapping[str, object], kinds: Mapping[str, _Kind], where: str) -> None:
+    """Refuse values that are not of the kind of their key.
+
+    Keys without a kind are left to those who read them.
+    """
     for key, (words, fits) in kinds.items():
         if key in table and not fits(table[key]):
             raise RefsimError(f"{where}: {key} must be {words}, but is {table[key]!r}.")
 
 
-def check_numbers(table: Mapping[str, Any], where: str) -> None:
-    """Refuse what is no number."""
-    check_keys(table, dict.fromkeys(table, _NUMBER), where)
+def check_numbers(table: Mapping[str, object], where: str) -> None:
+    """Refuse a table whose values are not all numbers."""
+    check_kinds(table, dict.fromkeys(table, _NUMBER), where)

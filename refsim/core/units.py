@@ -1,7 +1,6 @@
-"""Units at the door: text such as ``"20 ms"`` becomes a plain SI number, and inside refsim there
-are no units.
+"""Units at the door: text such as ``"20 ms"`` becomes an SI number; inside there are no units.
 
-The one table of units is here; whoever reads or writes a quantity takes it from this file.
+This file holds the one table of units. Whoever reads or writes a quantity takes it from here.
 """
 
 import ast
@@ -16,7 +15,7 @@ from .errors import RefsimError, listed
 
 Dimension = tuple[float, ...]  # exponents of (kg, m, s, A, K)
 
-# Base units, spelled as Brian2 spells them.
+# The base units, spelled as Brian2 spells them.
 DIMENSIONS: dict[str, Dimension] = {
     "1": (0, 0, 0, 0, 0),
     "second": (0, 0, 1, 0, 0),
@@ -56,21 +55,31 @@ PREFIXES = {
     "f": -15,
     "a": -18,
 }
-_ALIKE = {"ampere": "amp", "meter": "metre"}  # Brian2 knows both
+_SYNONYMS = {"ampere": "amp", "meter": "metre"}  # Brian2 knows both
 _SPELLED = {symbol: base for base, symbol in SYMBOLS.items()}
-_LONG = {name: name for name in SYMBOLS} | _ALIKE
-# Signs that people type or paste: micro and mu, omega and ohm, a middle dot, a caret.
+_LONG = {name: name for name in SYMBOLS} | _SYNONYMS
+# Signs that people type or paste: micro and mu, omega and ohm, a middle dot, and a caret.
 _TYPED = str.maketrans(
     {"\u00b5": "u", "\u03bc": "u", "\u03a9": "ohm", "\u2126": "ohm", "\u00b7": "*", "^": "**"}
 )
 _QUANTITY = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S.*?)?\s*$", re.DOTALL)
 _USUAL = {"second": "m", "volt": "m", "amp": "n", "siemens": "n", "farad": "p", "ohm": "M"}
-_LARGEST_POWER = 300  # of ten and of a unit; none that means anything comes near
+_LARGEST_POWER = 300  # of ten and of a unit; no power that means anything comes near
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A product of units: a power of ten, the dimension, and the base units with their exponents."""
+    """A product of units.
+
+    Attributes
+    ----------
+    power : float
+        Of ten: -3 for ``ms``.
+    dimension : tuple of float
+        Exponents of (kg, m, s, A, K).
+    factors : dict of str to float
+        Base unit -> exponent.
+    """
 
     power: float
     dimension: Dimension
@@ -78,10 +87,7 @@ class Unit:
 
     @property
     def base(self) -> str:
-        """Its base unit as Brian2 writes it: ``"siemens/volt"``.
-
-        A name of its own where it has one.
-        """
+        """The base unit as Brian2 writes it, ``"siemens/volt"``, by one name where there is one."""
         named = next((name for name, own in DIMENSIONS.items() if own == self.dimension), None)
         return named or _written(self.factors)
 
@@ -95,7 +101,7 @@ class Unit:
         return Unit(self.power + sign * other.power, tuple(a + sign * b for a, b in pairs), kept)
 
     def to_the(self, exponent: float) -> "Unit":
-        """Return a power."""
+        """Return the unit to a power."""
         factors = {name: own * exponent for name, own in self.factors.items() if exponent}
         raised = tuple(each * exponent + 0 for each in self.dimension)
         return Unit(self.power * exponent, raised, factors)
@@ -105,7 +111,7 @@ NONE = Unit(0, DIMENSIONS["1"], {})
 
 
 def _written(factors: Mapping[str, float]) -> str:
-    """Return ``"siemens/volt/second**2"``, for Brian2 takes no brackets in a unit."""
+    """Return ``"siemens/volt/second**2"``; Brian2 takes no brackets in a unit."""
     above = [_power(name, each) for name, each in factors.items() if each > 0] or ["1"]
     below = [f"/{_power(name, -each)}" for name, each in factors.items() if each < 0]
     return "*".join(above) + "".join(below)
@@ -116,17 +122,18 @@ def _power(name: str, exponent: float) -> str:
 
 
 def unit_named(symbol: str) -> Unit | None:
-    """Return a unit by its name or symbol, with a prefix or without; None where it is not known."""
+    """Return a unit by its name or symbol, perhaps with a prefix; None where it is not known."""
     for names in (_LONG, _SPELLED):
         for prefix, power in PREFIXES.items():
             base = names.get(symbol.removeprefix(prefix)) if symbol.startswith(prefix) else None
+            # Centi is for metres alone: cs or cV would be slips.
             if base and (prefix != "c" or base == "metre"):
                 return Unit(power, DIMENSIONS[base], {base: 1})
     return None
 
 
 def dimension(unit: str) -> Dimension:
-    """Return the exponents of a unit that `check_unit` has seen."""
+    """Return the exponents of a unit that `check_unit` has accepted."""
     return DIMENSIONS[unit] if unit in DIMENSIONS else _read(unit).dimension
 
 
@@ -136,7 +143,7 @@ def quotient(unit: str, by: str) -> str:
 
 
 class _UnknownError(Exception):
-    """A unit that is not known, or text that is no unit; its argument says which."""
+    """A unit that is not known, or a text that is no unit; the argument says which."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -144,6 +151,7 @@ def _read(text: str) -> Unit:
     """Read units joined by * and /, with powers: ``nS/mV``, ``1/ms``, ``nA*ms``, ``uF/cm**2``."""
     text = text.translate(_TYPED).strip()
     try:
+        # A leading slash, as in /ms, stands for 1/ms.
         tree = ast.parse(f"1{text}" if text.startswith("/") else text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise _UnknownError(text) from None
@@ -168,7 +176,7 @@ def unit_of(tree: ast.expr) -> Unit:
 
 
 def exponent_of(tree: ast.expr) -> float:
-    """Return the exponent of a unit, a number with a sign perhaps."""
+    """Return the exponent of a unit, which is a number and may have a sign."""
     if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):
         return -exponent_of(tree.operand)
     value = tree.value if isinstance(tree, ast.Constant) else None
@@ -187,18 +195,18 @@ def to_si(value: object, unit: str, where: str, *, written: bool = False) -> flo
     Parameters
     ----------
     value : float or str
-        ``0.02``, ``"20 ms"``, ``"0.7 nS/mV"``. A text names its unit where there is one, but for 0.
+        ``0.02``, ``"20 ms"``, ``"0.7 nS/mV"``. Only 0 and plain numbers need no unit.
     unit : str
         The base unit that is needed, as `check_unit` takes it (``"1"`` for a plain number).
     where : str
-        What the number is for; opens the error message.
+        What the number is for; it opens the error message.
     written : bool
-        Whether a person wrote it down, in a file, where a plain number would leave its unit unsaid.
+        Whether a person wrote the number in a file, where a number without a unit is refused.
 
     Raises
     ------
     RefsimError
-        Where the value is no number, not finite, of another unit, or of none where one is needed.
+        Where the value is not a number, is not finite, or has another unit than the one needed.
     """
     if isinstance(value, bool) or not isinstance(value, Real | str):
         raise RefsimError(f"{where}: needs a number{_of(unit)}, but {value!r} was given.")
@@ -210,7 +218,7 @@ def to_si(value: object, unit: str, where: str, *, written: bool = False) -> flo
         except OverflowError:  # a whole number of more than 308 digits
             number = math.inf
         if written and math.isfinite(number):
-            _check_said(number, unit, f"{value!r}", where)
+            _check_has_unit(number, unit, f"{value!r}", where)
     if not math.isfinite(number):
         raise RefsimError(f"{where}: needs a finite number, but {_shown(value)} was given.")
     return number
@@ -220,8 +228,8 @@ def _shown(value: object) -> str:
     return repr(value) if not isinstance(value, int) else "a whole number of more than 308 digits"
 
 
-def _check_said(number: float, unit: str, given: str, where: str) -> None:
-    """Refuse a number without its unit; 0 is the same in all of them."""
+def _check_has_unit(number: float, unit: str, given: str, where: str) -> None:
+    """Refuse a number without its unit; 0 is the same in all units."""
     if unit == "1" or number == 0:
         return
     symbol = SYMBOLS.get(unit, unit)
@@ -236,10 +244,11 @@ def _parse(text: str, unit: str, where: str) -> float:
     if match is None:
         needed = f"needs a number{_of(unit)}, such as {_example(unit)!r}"
         raise RefsimError(f"{where}: {needed}, but {text!r} was given.")
+    # A star or a middle dot may stand between the number and its unit.
     number, symbol = float(match[1]), (match[2] or "").lstrip("*\u00b7 ")
     if not symbol:
         if math.isfinite(number):
-            _check_said(number, unit, repr(text), where)
+            _check_has_unit(number, unit, repr(text), where)
         return number
     try:
         known = _read(symbol)
@@ -253,7 +262,8 @@ def _parse(text: str, unit: str, where: str) -> float:
 
 
 def factor(unit: Unit) -> float:
-    """Return the number of SI units that a unit is."""
+    """Return how many SI units one of this unit is."""
+    # Written as text, a whole power of ten is rounded once.
     return float(f"1e{unit.power:g}") if unit.power == int(unit.power) else 10.0**unit.power
 
 
@@ -265,10 +275,7 @@ def _known() -> str:
 
 
 def numbers_in_si(parts: Sequence[object], unit: str, where: str) -> list[float]:
-    """Read numbers one after the other.
-
-    A unit behind the last holds for those before it without.
-    """
+    """Read numbers one after the other; the unit of the last holds for those that have none."""
     last = _QUANTITY.match(parts[-1]) if parts and isinstance(parts[-1], str) else None
     symbol = last[2] if last and last[2] else ""
     bare = re.compile(r"[\d.]\s*$")
@@ -280,7 +287,7 @@ def numbers_in_si(parts: Sequence[object], unit: str, where: str) -> list[float]
 
 
 def base_unit(value: object) -> str:
-    """Return the base unit of a quantity such as ``"20 ms"``; ``"1"`` for what is no quantity."""
+    """Return the base unit of a quantity such as ``"20 ms"``; ``"1"`` for anything else."""
     match = _QUANTITY.match(value) if isinstance(value, str) else None
     try:
         return _read(match[2].lstrip("*\u00b7 ")).base if match and match[2] else "1"
@@ -301,7 +308,13 @@ def _example(unit: str) -> str:
 
 
 def check_unit(unit: object, where: str) -> str:
-    """Return the unit as Brian2 writes it, ``siemens/volt`` too, or say which base units are known."""
+    """Return a base unit as Brian2 writes it, ``siemens/volt`` too; refuse any other text.
+
+    Raises
+    ------
+    RefsimError
+        Where the unit is not known, or is not a base unit; the message says what to write.
+    """
     hint = ""
     if isinstance(unit, str):
         if unit in DIMENSIONS:
@@ -310,6 +323,7 @@ def check_unit(unit: object, where: str) -> str:
             known = _read(unit)
         except _UnknownError:
             known = None
+        # Only whole names are base units: mV has a power of ten, and V is a symbol.
         if known and not known.power and set(re.findall(r"[A-Za-z]\w*", unit)) <= set(_LONG):
             return known.base
         hint = f" (write {known.base!r}: cards hold base units)" if known else ""

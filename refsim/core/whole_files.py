@@ -1,6 +1,6 @@
-"""Files that are written whole.
+"""Write files whole: whoever opens one finds the old content or the new, never a part.
 
-Whoever opens one finds the old content or the new, whenever its writer is killed.
+That holds even where the writer is killed, or the machine loses power.
 """
 
 import contextlib
@@ -13,20 +13,20 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
-    """Give the name of a file to write, which takes the place of another when all is written.
+    """Give the name of a file to write, which replaces the wanted file when all is written.
 
-    What is no plain file, such as /dev/stdout, is written as it is, and so is a file in a folder
-    that takes no new ones. A link stays a link: what it leads to is replaced.
+    What is no ordinary file, such as /dev/stdout, is written directly, and so is a file in a folder
+    that takes no new ones. A link stays a link, and the file that it leads to is replaced.
 
     Parameters
     ----------
     path : path
-        Of the file that is wanted. The name that is given ends as this one does.
+        The wanted file. The name that is given has the same ending.
 
     Raises
     ------
     OSError
-        Where it cannot be written; then what was there is as it was.
+        Where it cannot be written; then the old content is still there.
     """
     if os.path.exists(path) and not os.path.isfile(path):
         yield Path(path)  # a folder is refused by whoever opens it
@@ -35,37 +35,37 @@ def whole(path: str | Path) -> Iterator[Path]:
     if not os.access(target.parent, os.W_OK) and target.exists():
         yield target
         return
+    # The new file lies in the same folder, because a file is replaced at once only within a disk.
     handle, name = tempfile.mkstemp(
         suffix=target.suffix, prefix=f".{target.stem[:40]}-", dir=target.parent
     )
     os.close(handle)
-    made = Path(name)
+    new = Path(name)
     try:
-        made.chmod(_mode_of(target))
-        yield made
-        _to_disk(made)
-        _replace(made, target)
+        new.chmod(_mode_of(target))
+        yield new
+        _to_disk(new)
+        _replace(new, target)
     except BaseException:
-        made.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
 
 
-_replace = os.replace  # the last step, by a name of its own
+_replace = os.replace  # the last step; its own name lets a test stop just before it
 
 
 def _mode_of(target: Path) -> int:
     """Return the rights of the file that is replaced, or those that a new file gets."""
     with contextlib.suppress(OSError):
         return stat.S_IMODE(target.stat().st_mode)
+    # The mask can only be read by setting it.
     mask = os.umask(0o077)
     os.umask(mask)
     return 0o666 & ~mask
 
 
 def _to_disk(path: Path) -> None:
-    """Let the content reach the disk before the name does, so that a machine that loses power keeps
-    one of the two.
-    """
+    """Write the content to the disk before the name, so that a loss of power leaves it whole."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -20,7 +20,7 @@ from ..cards.neuron import NeuronModel
 from ..cards.read import load
 from ..core.errors import RefsimError, first_line, listed
 from ..core.progress import advance as advance_progress
-from ..core.random import shortened
+from ..core.random import truncated
 from ..core.spikes import SpikeTrains
 from ..modules.trial import FEW, Result, Trial
 from ..networks.connection import DRIVE
@@ -365,7 +365,7 @@ class _Draws:
         self.now += 1
         short = str(self.dtype).removeprefix("torch.")
         return {
-            name: torch.as_tensor(shortened(self.draw(self.now - 1, name), short)).to(self.device)
+            name: torch.as_tensor(truncated(self.draw(self.now - 1, name), short)).to(self.device)
             for name in self.names
         }
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_phase(result: Result) -> object:
+def draw_phase(result: Result) -> "Figure":
     """Draw one or two states."""
     names = [name for name in result.tables["flow"] if f"d{name}_dt" in result.tables["flow"]]
     return _line(result, names[0]) if len(names) == 1 else _plane(result, names)
 
 
-def _line(result: Result, name: str) -> object:
+def _line(result: Result, name: str) -> "Figure":
     flow = result.tables["flow"]
     figure, axes = new_figure(3.4)
     (factor, symbol), slope = scale(flow[name].values, flow[name].unit), flow[f"d{name}_dt"]
@@ -43,7 +43,7 @@ def _line(result: Result, name: str) -> object:
     return figure
 
 
-def _plane(result: Result, names: list[str]) -> object:
+def _plane(result: Result, names: list[str]) -> "Figure":
     flow, path = result.tables["flow"], result.tables["trajectory"]
     figure, axes = new_figure(4.6)
     scales = [scale(flow[name].values, flow[name].unit) for name in names]
@@ -139,7 +139,7 @@ def _legend(figure: "Figure", columns: int = 4) -> None:
     figure.legend(loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
 
 
-def _trace(result: Result) -> object:
+def _trace(result: Result) -> "Figure":
     """Draw input, membrane with threshold and spikes, and each other state below."""
     table, membrane = result.main, _membrane(result)
     others = [name for name in result.model.state if name in table and name != membrane]
@@ -195,7 +195,7 @@ def _trace(result: Result) -> object:
     return figure
 
 
-def _fi(result: Result) -> object:
+def _fi(result: Result) -> "Figure":
     """Draw rate over input, a curve for each value of the parameter."""
     table = result.main
     figure, axes = new_figure(3.6)
@@ -224,7 +224,7 @@ def _fi(result: Result) -> object:
     return figure
 
 
-def _psp(result: Result) -> object:
+def _psp(result: Result) -> "Figure":
     """Draw the response of each state to one spike, where it has one."""
     # States that do not respond are left out.
     names = [
@@ -256,7 +256,7 @@ def _psp(result: Result) -> object:
     return figure
 
 
-def _threshold(result: Result) -> object:
+def _threshold(result: Result) -> "Figure":
     """Draw strength over duration, with rheobase and chronaxie."""
     figure, axes = new_figure(3.6)
     duration, symbol = readable_numbers(result.main["duration"])
@@ -289,7 +289,7 @@ def _threshold(result: Result) -> object:
     return figure
 
 
-def _resets(result: Result) -> object:
+def _resets(result: Result) -> "Figure":
     """Draw a panel for each reset, each on its own scale.
 
     A membrane that is never reset goes far beyond the others.
@@ -340,7 +340,7 @@ def _before_runaway(column: Column, hard: Column) -> Column:
     )
 
 
-def _dt(result: Result) -> object:
+def _dt(result: Result) -> "Figure":
     """Draw the change to the next finer run over the sub-step, with its order.
 
     Spikes are on the left, the membrane on the right.
@@ -375,7 +375,7 @@ def _dt(result: Result) -> object:
     return figure
 
 
-def _sweep(result: Result) -> object:
+def _sweep(result: Result) -> "Figure":
     """Draw each measure over one number as a curve, over two as a map with a bar."""
     measures = list(result.main)[_swept(result) :]
     figure, axes = new_figure(0.6 + 2.7 * len(measures), len(measures), squeeze=False)
@@ -409,7 +409,7 @@ def _swept(result: Result) -> int:
     return len(str(result.settings["over"]).split(" and "))
 
 
-_DRAW: dict[str, Callable[[Result], object]] = {
+_DRAW: dict[str, Callable[[Result], "Figure"]] = {
     "trace": _trace,
     "fi": _fi,
     "psp": _psp,

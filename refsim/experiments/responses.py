@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..cards.language import Statement, evaluate, names_in, parse_expression, parse_statements
+from ..cards.language import Statement, evaluate, names_in, parse_statements
 from ..cards.names import STEP
 from ..cards.neuron import NeuronModel
 from ..cards.parts import Parameter
-from ..cards.questions import equation_lines, ode_part, split_input, tests_of
+from ..cards.questions import ode_part, split_input
 from ..core.arrays import Floats
 from ..core.errors import RefsimError
 from ..core.units import to_si
@@ -52,16 +52,10 @@ class Ode:
     @classmethod
     def of(cls, model: NeuronModel) -> "Ode":
         """Read the equations of a card."""
-        slopes: dict[str, ast.expr] = {}
-        named: dict[str, ast.expr] = {}
-        # An equation is either a slope, dv/dt, or a subexpression.
-        for left, right, _unit in equation_lines(model):
-            where = f"card '{model.name}': [continuous] equations, {left}"
-            state = left[1:].removesuffix("/dt") if left.endswith("/dt") else ""
-            (slopes if state else named)[state or left] = parse_expression(right, where)
+        odes = ode_part(model).odes
         # What [discrete] modulate names, the threshold of the ODE may read too.
-        named |= {statement.target: statement.tree for statement in model.discrete.modulate}
-        return cls(model, slopes, named)
+        modulated = {statement.target: statement.tree for statement in model.discrete.modulate}
+        return cls(model, odes.slopes, {**odes.subexpressions, **modulated})
 
     def scope(
         self, states: Mapping[str, Number], current: Number, step: float
@@ -98,7 +92,7 @@ class Ode:
 
     def threshold(self, states: Mapping[str, Number], current: Number, step: float) -> Number:
         """Return what the membrane is compared with, which may move with the states."""
-        sides = tests_of(ode_part(self.model).threshold)
+        sides = ode_part(self.model).tests
         if not sides:
             raise RefsimError(f"card '{self.model.name}': has no threshold.")
         found: Number = evaluate(sides[0][2], self.scope(states, current, step), FUNCTIONS)
@@ -410,7 +404,7 @@ def with_reset(model: NeuronModel, kind: str) -> NeuronModel:
     """
     if kind not in RESETS:
         raise RefsimError(f"reset must be one of {', '.join(RESETS)}, but is {kind!r}.")
-    if model.continuous is None or not tests_of(model.continuous.threshold):
+    if model.continuous is None or not model.continuous.tests:
         raise RefsimError(
             f"card '{model.name}': the variants are made from the threshold and reset of its "
             "ODE, and it has none."
@@ -454,7 +448,7 @@ def _texts(model: NeuronModel, own: Statement | None, kind: str) -> tuple[str, s
         assert own is not None
         return own.text, f"{membrane}*(1 - z) + ({own.text})*z"
     # A soft reset takes the distance from there to the threshold.
-    taken = f"(({ast.unparse(tests_of(ode_part(model).threshold)[0][2])}) - {base})"
+    taken = f"(({ast.unparse(ode_part(model).tests[0][2])}) - {base})"
     return f"{membrane} - {taken}", f"{membrane} - z*{taken}"
 
 

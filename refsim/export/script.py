@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._version import VERSION
-from ..cards.language import FUNCTIONS, evaluate, parse_expression, parse_statements
+from ..cards.language import FUNCTIONS, Comparison, evaluate, parse_expression, parse_statements
 from ..cards.names import STEP
 from ..cards.neuron import NeuronModel
-from ..cards.ode import read_odes
-from ..cards.questions import Test, neuron, ode_part, split_input, tests_of
+from ..cards.questions import neuron, ode_part, split_input, tests_of
 from ..core.arrays import Floats
 from ..core.errors import RefsimError, listed
 from ..core.units import Dimension, dimension, to_si
@@ -170,7 +169,7 @@ def _in_the_step(model: NeuronModel, shape: Floats, step: float) -> NDArray[np.i
 def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[np.int64]:
     """Count the spikes of the ODE, a level: forward Euler, without refractory periods."""
     part, dt = ode_part(model), step / _REFINE
-    odes = read_odes(part.equations, f"card '{model.name}'")
+    odes = part.odes
     # What threshold and reset read, computed at each Euler step.
     named = {
         **odes.subexpressions,
@@ -203,7 +202,7 @@ def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[np.in
         if read:
             _name(known, named)
         # A neuron fires where the threshold holds and did not before.
-        fired = _hold(known, tests_of(part.threshold)) & ~before
+        fired = _hold(known, part.tests) & ~before
         counts += fired
         for statement in reset:
             known[statement.target] = np.where(
@@ -218,7 +217,7 @@ def _name(known: dict[str, Number], named: Mapping[str, ast.expr]) -> None:
         known[name] = evaluate(tree, known, NUMPY_FUNCTIONS)
 
 
-def _hold(known: Mapping[str, Number], tests: Sequence[Test]) -> NDArray[np.bool_]:
+def _hold(known: Mapping[str, Number], tests: Sequence[Comparison]) -> NDArray[np.bool_]:
     """Return where all comparisons hold."""
     sides = [
         (evaluate(left, known, NUMPY_FUNCTIONS), symbol, evaluate(right, known, NUMPY_FUNCTIONS))

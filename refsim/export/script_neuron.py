@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from ..cards.language import bare, comparisons, names_in, number_of, parse_expression
 from ..cards.names import DRAWS
 from ..cards.neuron import NeuronModel
-from ..cards.questions import equation_lines
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _ONE = (
@@ -58,7 +57,7 @@ def continuous_group(model: NeuronModel) -> str:
     """Return equations, threshold, reset and method as the card gives them."""
     part = model.continuous
     assert part is not None
-    lines = [f"{left} = {_of_text(right)} : {unit}" for left, right, unit in equation_lines(model)]
+    lines = [f"{row.left} = {_of_text(row.right)} : {row.behind}" for row in part.rows]
     wanted = read_names(model)
     # What modulate names, the threshold may read.
     lines += [

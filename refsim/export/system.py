@@ -14,8 +14,8 @@ from ..cards.equations import SOLUTIONS
 from ..cards.language import Statement, comparisons, parse_expression, parse_statements
 from ..cards.names import DRAWS, INPUT_KINDS
 from ..cards.neuron import NeuronModel
-from ..cards.ode import GENERATED, generated_step, read_odes
-from ..cards.questions import equation_lines
+from ..cards.ode import GENERATED, generated_step, state_of
+from ..cards.questions import ode_part
 from ..core.errors import RefsimError
 from .formula import NOTES, decimal, formula, functions_in, symbol, terms, with_prefix
 
@@ -131,13 +131,15 @@ def _input_words(model: NeuronModel) -> str:
 
 
 def _odes(model: NeuronModel) -> list[Equation]:
-    lines = []
-    for left, right, _unit in equation_lines(model):
-        state = left[1:].removesuffix("/dt") if left.endswith("/dt") else ""
+    part, lines = ode_part(model), []
+    for row in part.rows:
+        # A slope is a derivative on the page; a subexpression is a name.
+        state = state_of(row.left)
+        tree = part.odes.slopes[state] if state else part.odes.subexpressions[row.left]
         written = (
-            rf"\frac{{\mathrm{{d}}{symbol(state)}}}{{\mathrm{{d}}t}}" if state else symbol(left)
+            rf"\frac{{\mathrm{{d}}{symbol(state)}}}{{\mathrm{{d}}t}}" if state else symbol(row.left)
         )
-        lines.append(Equation(written, "=", tuple(terms(parse_expression(right, left)))))
+        lines.append(Equation(written, "=", tuple(terms(tree))))
     return lines
 
 
@@ -202,11 +204,7 @@ def _refractory_words(model: NeuronModel) -> list[str]:
         if len(parse_statements(part.reset, "reset") if part.reset else ()) > 1
         else []
     )
-    held = [
-        symbol(left[1:].removesuffix("/dt"))
-        for left, _right, unit in equation_lines(model)
-        if "(unless refractory)" in unit
-    ]
+    held = [symbol(state_of(row.left)) for row in part.rows if row.unless_refractory]
     also = (
         f", and {', '.join(f'${name}$' for name in held)} {'is' if len(held) == 1 else 'are'} held"
         if held
@@ -236,10 +234,9 @@ def _notes(model: NeuronModel) -> list[str]:
     """Say what functions mean that not everyone writes so."""
     # All formulas of the card.
     trees = [statement.tree for statement in model.discrete.ordered]
-    trees += [
-        parse_expression(right, left)
-        for left, right, _ in (equation_lines(model) if model.continuous else [])
-    ]
+    if model.continuous is not None:
+        trees += [*model.continuous.odes.slopes.values()]
+        trees += [*model.continuous.odes.subexpressions.values()]
     trees += [parse_expression(derived.text, name) for name, derived in model.derived.items()]
     said = [
         f"${text}${words}." for name, (text, words) in NOTES.items() if name in functions_in(*trees)
@@ -292,8 +289,8 @@ def _generated(model: NeuronModel) -> tuple[int, tuple[Statement, ...]]:
     """
     if model.continuous is None or model.discrete.solution not in GENERATED:
         return -1, ()
-    odes = read_odes(model.continuous.equations, "equations")
-    if odes.held:
+    odes = model.continuous.odes
+    if odes.unless_refractory:
         return -1, ()
     # The statements that the method makes of this ODE.
     made = generated_step(

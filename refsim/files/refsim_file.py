@@ -23,7 +23,7 @@ from ..cards.read import SAVED, saved_card
 from ..cards.write import card_text, rows_text
 from ..core.arrays import DAMAGED_ARCHIVE, DIVERGED, real_array
 from ..core.errors import RefsimError, first_line, listed
-from ..core.tables import table_of
+from ..core.tables import parse_toml
 from ..core.whole_files import whole
 from ..networks.connection import DRIVE, LONGEST, Source
 from ..networks.network import Network, make_layer, positive_time
@@ -187,7 +187,7 @@ def _read(path: str | Path) -> tuple[Network, Mapping[str, Any]]:
     try:
         with zipfile.ZipFile(path) as file:
             _check_entries(file, where)
-            head = table_of(file.read("network.toml").decode("utf-8"), f"{where}, network.toml")
+            head = parse_toml(file.read("network.toml").decode("utf-8"), f"{where}, network.toml")
             if (
                 head.get("format") != FORMAT
                 or not isinstance(head.get("version"), int)
@@ -198,7 +198,7 @@ def _read(path: str | Path) -> tuple[Network, Mapping[str, Any]]:
                     f"refsim reads {FORMAT!r} up to version {VERSION}."
                 )
             notes = (
-                table_of(file.read("reading.toml").decode("utf-8"), f"{where}, reading.toml")
+                parse_toml(file.read("reading.toml").decode("utf-8"), f"{where}, reading.toml")
                 if "reading.toml" in file.namelist()
                 else {}
             )

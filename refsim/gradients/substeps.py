@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from ..cards.language import SCALAR_FUNCTIONS
 from ..cards.names import STEP
-from ..cards.ode import read_odes
 from ..core.arrays import Floats, Ints
 from ..core.errors import RefsimError, first_line
 from ..core.spikes import EventTrain
@@ -335,7 +334,7 @@ def fastest(network: Network) -> float:
     rates = []
     for layer in network.layers:
         assert layer.model.continuous is not None
-        odes = read_odes(layer.model.continuous.equations, layer.name)
+        odes = layer.model.continuous.odes
         scope = {
             **layer.model.constants(network.dt),
             **dict.fromkeys((*layer.model.inputs, *odes.slopes), 0.0),

@@ -1,4 +1,7 @@
-"""Connections: weights, where their input comes from, and how many steps it takes."""
+"""Connections: weights, where their input comes from, and how many steps it takes.
+
+A user gives `Connection`; `wire` joins those of a layer into one weight and its `Source` blocks.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +13,10 @@ from numpy.typing import ArrayLike
 from ..core.arrays import DIVERGED, Floats, Ints, plain_array, real_array
 from ..core.errors import RefsimError
 
-DRIVE = -1  # as the number of a source: the input of the network
+DRIVE = -1  # the number of a source that is the input of the network
 LONGEST = 1 << 16  # steps; a longer delay is a mistake of units
 
-Wires = tuple[Floats, "tuple[Source, ...]"]
+Wires = tuple[Floats, "tuple[Source, ...]"]  # a weight, and where its columns come from
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +28,12 @@ class Connection:
     weight : (n_post, n_pre)
         As in `torch.nn.Linear`.
     source : {"below", "self", "input"} or int
-        The layer below (the input, for the first), the layer itself, the input, or the number of a
-        layer.
+        The layer below (for the first layer, the input), the layer itself, the input, or the number
+        of a layer.
     delay : int, (n_pre,) or (n_post, n_pre)
-        Steps from a spike to its arrival: one number, one an input (axonal), or one a synapse. From
-        a layer that has not fired yet in the same step, the layer itself among them, at least 1,
-        which is also what None stands for there; elsewhere None is 0. The drive may be delayed too.
+        Steps from a spike to its arrival: one number, one for each input (axonal), or one for each
+        synapse. It is at least 1 from a layer that has not fired yet in the same step, the layer
+        itself among them; there None stands for 1, elsewhere for 0. The drive may be delayed too.
     """
 
     weight: ArrayLike
@@ -40,7 +43,7 @@ class Connection:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What a block of columns of a layer's weight listens to.
+    """Where a block of columns of a layer's weight receives its input from.
 
     Attributes
     ----------
@@ -60,15 +63,27 @@ class Source:
 
     @property
     def delayed(self) -> bool:
-        """Whether any input arrives in a later step than its own."""
+        """Whether some input arrives later than in its own step."""
         return bool(self.delay.any())
 
 
 def wire(given: object, index: int, n_layers: int) -> Wires:
-    """Return the weight (n_post, n_pre) of layer `index`, its connections side by side, and their
-    sources.
+    """Return the weight of a layer, (n_post, n_pre), and the sources of its columns.
+
+    Parameters
+    ----------
+    given : array, Connection, or list of Connection
+        Several connections stand side by side in the weight.
+    index : int
+        The number of the layer.
+
+    Raises
+    ------
+    RefsimError
+        Where the connections do not fit the layer or each other.
     """
     where = f"layer {index}"
+    # A single array is a connection from the layer below.
     found = (
         [given]
         if not isinstance(given, Sequence)
@@ -87,6 +102,7 @@ def wire(given: object, index: int, n_layers: int) -> Wires:
     blocks = [
         block for connection in connections for block in _blocks(connection, index, n_layers, where)
     ]
+    # All blocks must lead to the same neurons.
     if len({len(weight) for weight, _ in blocks}) != 1:
         raise RefsimError(
             f"{where}: its connections lead to "
@@ -102,20 +118,19 @@ def wire(given: object, index: int, n_layers: int) -> Wires:
 def _blocks(
     connection: Connection, index: int, n_layers: int, where: str
 ) -> list[tuple[Floats, Source]]:
-    """Return the columns of one connection.
-
-    A block for each length of delay where delays differ from synapse to synapse.
-    """
+    """Return the columns of one connection; where synapses have delays, a block for each delay."""
     weight = real_array(
         connection.weight, f"{where}: weight", cure=DIVERGED, axes=("neuron", "input")
     )
     if weight.ndim != 2 or 0 in weight.shape:
         raise RefsimError(f"{where}: weight must be (n_post, n_pre), but has shape {weight.shape}.")
     layer = _layer(connection.source, index, n_layers, where)
+    # A layer that has not fired yet in this step is received in the next.
     least = 1 if layer >= index else 0
     delay = _delay(connection.delay, weight.shape, least, where)
     if delay.ndim < 2:
         return [(weight, Source(layer, np.broadcast_to(delay, weight.shape[1:]).copy()))]
+    # Each block holds the weights of one delay, and 0 for all other synapses.
     lengths = np.unique(delay)
     return [
         (np.where(delay == length, weight, 0.0), Source(layer, np.full(weight.shape[1], length)))
@@ -124,6 +139,7 @@ def _blocks(
 
 
 def _layer(source: str | int, index: int, n_layers: int, where: str) -> int:
+    """Return the number of the layer that a source names, or ``DRIVE``."""
     named = {"below": index - 1, "self": index, "input": DRIVE}
     if isinstance(source, str) and source in named:
         return named[source]

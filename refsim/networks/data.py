@@ -1,6 +1,7 @@
-"""Read data from files, each checked at the door.
+"""Read data for a network: images, tables and lists of events, with labels or without.
 
-Images, tables and event lists, with or without labels.
+`read_data` takes a file and `given_data` arrays; `encode` makes a drive of either. Below them are
+the readers of the formats and the checks of shapes. Every array is checked at the door.
 """
 
 import gzip
@@ -11,15 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from ..core.arrays import DAMAGED_ARCHIVE, Floats, Ints, plain_array, real_array
+from ..core.arrays import (
+    DAMAGED_ARCHIVE,
+    AnyArray,
+    Floats,
+    Ints,
+    Shape,
+    plain_array,
+    real_array,
+)
 from ..core.errors import RefsimError, first_line, listed
 from .drive import Drive
 
 ENCODERS = ("current", "bernoulli", "poisson", "latency", "integrate_and_fire", "events")
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-_EVENT_KEYS = ("sample", "step", "neuron", "shape")
+_EVENT_KEYS = ("sample", "step", "neuron", "shape")  # of a list of events in an .npz file
 _LARGEST = 8 << 30  # bytes of one array
 
 
@@ -46,7 +55,13 @@ class Dataset:
         return int(self.events["shape"][0]) if self.values is None else len(self.values)  # type: ignore[index]
 
     def head(self, count: int) -> "Dataset":
-        """Return the first samples alone."""
+        """Return the first samples alone.
+
+        Raises
+        ------
+        RefsimError
+            For a list of events, or more samples than there are.
+        """
         if self.values is None:
             raise RefsimError(
                 f"data {self.name}: an event list is taken whole; cut it before it is saved."
@@ -71,24 +86,30 @@ def read_data(
     Parameters
     ----------
     source : str or path
-        ``digits`` (scikit-learn's handwriting, test part; ``digits:train`` the rest), or a file:
-        ``.npz`` with ``x`` and perhaps ``y``, or with events ``sample, step, neuron, shape``;
+        ``digits`` (scikit-learn's handwriting: the test part; ``digits:train``: the rest), or a
+        file: ``.npz`` with ``x`` and perhaps ``y``, or with events ``sample, step, neuron, shape``;
         ``.npy``; ``.csv``; idx, perhaps ``.gz``.
     labels : path, optional
-        ``.npy``, ``.csv`` or idx with one whole number a sample.
+        ``.npy``, ``.csv`` or idx with one whole number for each sample.
     scale : float
         Values are divided by it: 255 turns bytes into [0, 1].
+
+    Raises
+    ------
+    RefsimError
+        Where the file is missing, damaged, or of another shape.
     """
     _check_scale(scale)
     if str(source).split(":")[0] == "digits" and not Path(source).exists():
         return digits(str(source).partition(":")[2] or "test")
     path = Path(source)
     found = read_arrays(path)
-    own = found.pop("y", None)
+    # Labels may lie in the file itself; those that are given count before them.
+    stored = found.pop("y", None)
     if set(found) == set(_EVENT_KEYS):
-        values, events = None, {key: found[key] for key in _EVENT_KEYS}
-        events["shape"] = _event_shape(events["shape"], path)
-        n_samples = events["shape"][0]
+        shape = _event_shape(found["shape"], path)
+        values, events = None, {**found, "shape": shape}
+        n_samples = shape[0]
         if scale != 1:
             raise RefsimError(
                 f"data {path}: is a list of events, which --scale cannot change; leave it out."
@@ -104,16 +125,21 @@ def read_data(
     if labels is not None:
         return Dataset(path.name, values, events, labels_of(labels, n_samples))
     return Dataset(
-        path.name, values, events, None if own is None else _labels(own, n_samples, path)
+        path.name, values, events, None if stored is None else _labels(stored, n_samples, path)
     )
 
 
-def given_data(values: Any, labels: Any = None, *, scale: float = 1.0) -> Dataset:
-    """Return arrays of one's own as a dataset; ``labels`` may also be a file.
+def given_data(
+    values: ArrayLike, labels: ArrayLike | str | Path | None = None, *, scale: float = 1.0
+) -> Dataset:
+    """Return arrays that the user has as a dataset; ``labels`` may also be a file.
 
     Parameters
     ----------
     values : (n_samples, n_inputs) or (n_samples, n_steps, n_inputs)
+    labels : (n_samples,) of whole numbers, or path, optional
+    scale : float
+        Values are divided by it.
     """
     _check_scale(scale)
     array = _shaped(values, Path("given.npy")) / scale
@@ -122,8 +148,8 @@ def given_data(values: Any, labels: Any = None, *, scale: float = 1.0) -> Datase
     )
 
 
-def labels_of(given: Any, n_samples: int) -> Ints:
-    """Return one whole number a sample, from an array or a file."""
+def labels_of(given: ArrayLike | str | Path, n_samples: int) -> Ints:
+    """Return one whole number for each sample, from an array or a file."""
     return (
         read_labels(given, n_samples)
         if isinstance(given, str | Path)
@@ -137,7 +163,7 @@ def _check_scale(scale: float) -> None:
 
 
 def read_labels(source: str | Path, n_samples: int) -> Ints:
-    """Return one whole number a sample from a file."""
+    """Return one whole number for each sample, from a file."""
     return _labels(_only_array(read_arrays(Path(source)), Path(source)), n_samples, source)
 
 
@@ -149,21 +175,35 @@ def encode(
     Parameters
     ----------
     encoder : str or None
-        One of ``ENCODERS``; ``current`` (None) holds each value at every step. Data that has steps
-        or events of its own is taken as it is.
+        One of ``ENCODERS``; ``current`` (also None) holds each value at every step. Data that has
+        steps or events of its own is taken as it is.
+    steps : int or None
+        Steps to run; None for data that has steps of its own.
+    dt : float
+        Seconds a step.
+    seed : int
+        For encoders that draw.
+
+    Raises
+    ------
+    RefsimError
+        Where encoder, steps and data do not go together.
     """
     if encoder is not None and encoder not in ENCODERS:
         raise RefsimError(f"--encoder must be one of {', '.join(ENCODERS)}, but is {encoder!r}.")
-    own = (
+    # Data with steps of its own needs neither a number of steps nor an encoder.
+    own_steps = (
         data.events["shape"][1]
         if data.events is not None
         else data.values.shape[1]
         if data.values is not None and data.values.ndim == 3
         else None
     )
-    if own is not None and steps not in (None, own):
-        raise RefsimError(f"data {data.name}: has {own} steps of its own, but --steps is {steps}.")
-    if own is not None and encoder not in (None, "current", "events"):
+    if own_steps is not None and steps not in (None, own_steps):
+        raise RefsimError(
+            f"data {data.name}: has {own_steps} steps of its own, but --steps is {steps}."
+        )
+    if own_steps is not None and encoder not in (None, "current", "events"):
         raise RefsimError(
             f"data {data.name}: has steps of its own and needs no encoder; leave --encoder "
             f"{encoder} out."
@@ -180,6 +220,7 @@ def encode(
     assert data.values is not None
     if data.values.ndim == 3:
         return Drive.current(data.values, dt, source=data.name)
+    # Other data is one row of values a sample, which some encoder spreads over the steps.
     if steps is None:
         raise RefsimError(
             f"data {data.name}: has no steps of its own; say how many to run, --steps T."
@@ -197,9 +238,9 @@ def encode(
 
 
 def digits(part: str = "test") -> Dataset:
-    """Return scikit-learn's bundled handwritten digits, 8 x 8, in [0, 1].
+    """Return scikit-learn's handwritten digits, 8 x 8 pixels in [0, 1].
 
-    Every fifth image is the test part (360).
+    Every fifth image is of the test part (360 images), the others are of the part ``train``.
     """
     if part not in ("train", "test"):
         raise RefsimError(f"data digits: the part must be train or test, but is {part!r}.")
@@ -209,7 +250,7 @@ def digits(part: str = "test") -> Dataset:
             "data digits: these images come with scikit-learn, which is not installed; pip "
             'install "refsim[demo]".'
         )
-    # Its import alone takes a second.
+    # The file is read directly, because the import of scikit-learn takes a second.
     file = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
     if not file.is_file():
         raise RefsimError(
@@ -224,8 +265,14 @@ def digits(part: str = "test") -> Dataset:
     return Dataset(f"digits:{part}", images[chosen] / 16.0, None, labels[chosen].astype(np.int64))
 
 
-def read_arrays(path: Path) -> dict[str, Any]:
-    """Return the arrays of a file by name; a file of one array calls it x."""
+def read_arrays(path: Path) -> dict[str, AnyArray]:
+    """Return the arrays of a file by name; the array of a file that holds one is called x.
+
+    Raises
+    ------
+    RefsimError
+        Where the file is missing, empty, damaged, or of no known format.
+    """
     if not path.is_file():
         raise RefsimError(
             f"data {path}: {'is a folder' if path.is_dir() else 'there is no such file'}."
@@ -261,7 +308,8 @@ def read_arrays(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _read_npz(path: Path) -> dict[str, Any]:
+def _read_npz(path: Path) -> dict[str, AnyArray]:
+    """Read the arrays of an .npz, if they are not too large when they are unpacked."""
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
         size = sum(info.file_size for info in archive.zip.infolist())
         if size > _LARGEST:
@@ -273,7 +321,7 @@ def _read_npz(path: Path) -> dict[str, Any]:
 
 
 def _header_rows(path: Path) -> int:
-    """Return 1 where the first line of a CSV holds names."""
+    """Return 1 where the first line of a CSV holds names, else 0."""
     with open(path, encoding="utf-8-sig") as file:
         first = file.readline().strip()
     if first.startswith("#"):
@@ -299,10 +347,11 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _read_idx(path: Path) -> NDArray[Any]:
+def _read_idx(path: Path) -> AnyArray:
     """Read the idx format of MNIST.
 
-    Two zero bytes, type, number of axes, then big-endian sizes and data.
+    It has two zero bytes, the type, the number of axes, the sizes in big-endian order, and the
+    data.
     """
     with gzip.open(path, "rb") if path.name.endswith(".gz") else open(path, "rb") as file:
         magic = file.read(4)
@@ -316,6 +365,7 @@ def _read_idx(path: Path) -> NDArray[Any]:
                 f"data {path}: is neither .npz, .npy nor .csv by its name, nor idx by its first "
                 "bytes."
             )
+        # The sizes are checked before any memory is taken for them.
         shape = struct.unpack(f">{magic[3]}I", file.read(4 * magic[3]))
         dtype = np.dtype(_IDX_TYPES[magic[2]])
         size = int(np.prod([int(axis) for axis in shape], dtype=object)) * dtype.itemsize
@@ -323,6 +373,7 @@ def _read_idx(path: Path) -> NDArray[Any]:
             raise RefsimError(
                 f"data {path}: claims {size} bytes of data; at most {_LARGEST >> 30} GiB are read."
             )
+        # One byte more shows a file that is too long.
         raw = file.read(size + 1)
     if len(raw) != size:
         raise RefsimError(
@@ -332,10 +383,10 @@ def _read_idx(path: Path) -> NDArray[Any]:
     return np.frombuffer(raw, dtype).reshape(shape)
 
 
-def _shaped(values: Any, path: Path) -> Floats:
-    """Return (n_samples, n_inputs).
+def _shaped(values: ArrayLike, path: Path) -> Floats:
+    """Return the values as (n_samples, n_inputs) or (n_samples, n_steps, n_inputs).
 
-    Images of idx are flattened, arrays of three axes are (samples, steps, inputs).
+    Images of idx are flattened; an array of three axes is (samples, steps, inputs).
     """
     axes = {2: ("sample", "input"), 3: ("sample", "step", "input")}.get(np.ndim(values), ())
     array = real_array(values, f"data {path}", axes=axes)
@@ -351,7 +402,8 @@ def _shaped(values: Any, path: Path) -> Floats:
     return array.reshape(len(array), -1) if is_image else array
 
 
-def _event_shape(shape: Any, path: Path) -> tuple[int, int, int]:
+def _event_shape(shape: ArrayLike, path: Path) -> Shape:
+    """Return the shape that goes with a list of events, as Python's integers."""
     array = np.asarray(shape)
     if array.shape != (3,) or array.dtype.kind not in "iu" or (array < 1).any():
         raise RefsimError(
@@ -361,14 +413,15 @@ def _event_shape(shape: Any, path: Path) -> tuple[int, int, int]:
     return int(array[0]), int(array[1]), int(array[2])
 
 
-def _only_array(found: dict[str, Any], path: Path) -> Any:
+def _only_array(found: dict[str, AnyArray], path: Path) -> AnyArray:
     for key in ("y", "x"):
         if key in found:
             return found[key]
     raise RefsimError(f"labels {path}: holds {listed(found)}; needed is y.")
 
 
-def _labels(values: Any, n_samples: int, source: object) -> Ints:
+def _labels(values: ArrayLike, n_samples: int, source: object) -> Ints:
+    """Check labels: one whole number for each sample; a column or row of numbers will do."""
     array = np.asarray(values)
     array = array.ravel() if array.ndim == 2 and 1 in array.shape else array
     whole = array.dtype.kind in "iu" or (

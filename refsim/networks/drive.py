@@ -1,4 +1,4 @@
-"""Drive: the input of a batch, as integer spike events or as currents, and how it was made."""
+"""Drive: the input of a batch, as spikes in integer steps or as currents, and how it was made."""
 
 import functools
 import math
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..cards.language import Number
 from ..cards.names import DRAWS
 from ..core.arrays import Floats, Ints, first_wrong, plain_array, real_array
 from ..core.errors import RefsimError
@@ -18,12 +19,12 @@ from .network import positive_time
 
 _BLOCK = 256  # samples unpacked at once
 
-Draw = Callable[[int, str], Any]  # step, name of a random number -> (n_samples, n_neurons)
+Draw = Callable[[int, str], Number]  # step, name of a random number -> (n_samples, n_neurons)
 
 
 @dataclass(frozen=True, eq=False)
 class Drive:
-    """The input of a batch; made by one of the functions below.
+    """The input of a batch, made by one of the class methods below.
 
     Attributes
     ----------
@@ -31,15 +32,15 @@ class Drive:
     dt : float
         Seconds a step.
     listed : SpikeTrains or None
-        Spikes that arrive at their step, given one by one.
+        Spikes that arrive at their step, as a list.
     values : (n_samples, n_frames, n_inputs) float64 or None
-        Currents; one frame is held for all steps, else there is one a step.
+        Currents. A single frame is held for all steps; else there is a frame for each step.
     made : dict
         Kind, seed and settings: enough to make it again.
     bits : (n_samples, n_steps, ceil(n_inputs/8)) uint8 or None
-        Spikes that arrive at their step, given as a raster: a bit an input, the lowest first.
+        Spikes that arrive at their step, as a raster: a bit for each input, the lowest bit first.
     numbers : (n_samples,) int64 or None
-        The samples' numbers in the drive that they were taken from; None for all of it.
+        The numbers of the samples in the drive that they were taken from; None for all of it.
     """
 
     n_samples: int
@@ -53,7 +54,7 @@ class Drive:
     numbers: Ints | None = None
 
     def __post_init__(self) -> None:
-        # As Python's integers: products of NumPy's short ones overflow.
+        # Python's integers do not overflow, as products of NumPy's short ones may.
         for name in ("n_samples", "n_steps", "n_inputs"):
             object.__setattr__(self, name, _positive(getattr(self, name), name))
         _seed(self.made.get("seed", 0))
@@ -68,8 +69,11 @@ class Drive:
         ----------
         values : (n_samples, n_steps, n_inputs), or (n_samples, n_inputs) to be held for n_steps
         dt : float or str
+            Duration of a step: seconds, or text such as ``"1 ms"``.
         n_steps : int, optional
             Needed where the same current is held at every step.
+        **made
+            What `made` says of the drive besides.
         """
         array = real_array(values, "drive: values", axes=_axes(values))
         if array.ndim == 2:
@@ -99,7 +103,7 @@ class Drive:
 
     @classmethod
     def constant(cls, value: ArrayLike, n_steps: int, dt: object, *, seed: int = 0) -> "Drive":
-        """Drive one sample with a constant current: a number, or one an input.
+        """Drive one sample with a constant current: a number, or one for each input.
 
         The seed is for stochastic neurons.
         """
@@ -123,8 +127,17 @@ class Drive:
         n_samples: int = 1,
         n_inputs: int = 1,
     ) -> "Drive":
-        """Drive with Gaussian currents, drawn anew at every step by NumPy and so equal in every
-        engine.
+        """Drive with Gaussian currents, drawn at every step.
+
+        NumPy draws them, so that they are equal in every engine.
+
+        Parameters
+        ----------
+        mean, std : float
+            In the unit of the input.
+        n_steps : int
+        dt : float or str
+        seed : int
         """
         if not np.isfinite([mean, std]).all() or std < 0:
             raise RefsimError(
@@ -136,7 +149,7 @@ class Drive:
             _steps(n_steps),
             _positive(n_inputs, "n_inputs"),
         )
-        _room(shape)
+        _check_size(shape)
         values = _generator(seed).normal(mean, std, shape)
         return cls.current(values, dt, kind="noise", mean=mean, std=std, seed=seed)
 
@@ -153,9 +166,12 @@ class Drive:
 
     @classmethod
     def poisson(cls, rates: ArrayLike, n_steps: int, dt: object, seed: int) -> "Drive":
-        """Spike as a Poisson process of rates (n_samples, n_inputs) in hertz.
+        """Spike as a Poisson process; two events in one step are one spike.
 
-        Two events in one step are one spike.
+        Parameters
+        ----------
+        rates : (n_samples, n_inputs)
+            In hertz.
         """
         hertz, step = _matrix(rates, "rates"), positive_time(dt, "drive: dt")
         if (hertz < 0).any() or hertz.max() * step > 1:
@@ -167,8 +183,9 @@ class Drive:
 
     @classmethod
     def _drawn(cls, probability: Floats, n_steps: int, dt: object, seed: int, kind: str) -> "Drive":
+        """Draw spikes step by step into a raster of bits."""
         generator = _generator(seed)
-        _room((*probability.shape, _steps(n_steps)))
+        _check_size((*probability.shape, _steps(n_steps)))
         n_samples, n_inputs = probability.shape
         bits = np.empty((n_samples, n_steps, -(-n_inputs // 8)), np.uint8)
         for step in range(n_steps):
@@ -188,9 +205,12 @@ class Drive:
 
     @classmethod
     def latency(cls, values: ArrayLike, n_steps: int, dt: object) -> "Drive":
-        """Spike once, the sooner the larger the value: step ``round((1 - x)*(n_steps - 1))``.
+        """Spike once, the sooner the larger the value, and never for a value of 0.
 
-        Never for x = 0.
+        Parameters
+        ----------
+        values : (n_samples, n_inputs)
+            In [0, 1]; a value x spikes at step ``round((1 - x)*(n_steps - 1))``.
         """
         x = _unit_interval(values, "values")
         sample, neuron = np.nonzero(x > 0)
@@ -209,12 +229,14 @@ class Drive:
         threshold: float = 1.0,
         reset: str = "zero",
     ) -> "Drive":
-        """Encode with an integrate-and-fire neuron an input.
+        """Encode values with an integrate-and-fire neuron for each input.
 
-        V += x, spike where v > threshold, then reset.
+        In each step v += x; there is a spike where v > threshold, and then the reset.
 
         Parameters
         ----------
+        values : (n_samples, n_inputs)
+        threshold : float
         reset : {"zero", "subtract"}
         """
         if reset not in ("zero", "subtract") or not 0 < threshold < math.inf:
@@ -224,7 +246,7 @@ class Drive:
             )
         x = _matrix(values, "values")
         v = np.zeros_like(x)
-        _room((*x.shape, _steps(n_steps)))
+        _check_size((*x.shape, _steps(n_steps)))
         dense = np.zeros((x.shape[0], _steps(n_steps), x.shape[1]), bool)
         for step in range(n_steps):
             v += x
@@ -234,7 +256,12 @@ class Drive:
 
     @classmethod
     def raster(cls, spikes: ArrayLike, dt: object, **made: Any) -> "Drive":
-        """Drive with spikes from an array (n_samples, n_steps, n_inputs) of bool, or of 0 and 1."""
+        """Drive with spikes from an array of bool, or of 0 and 1.
+
+        Parameters
+        ----------
+        spikes : (n_samples, n_steps, n_inputs)
+        """
         dense = plain_array(spikes, "drive: raster")
         if dense.ndim != 3 or 0 in dense.shape:
             raise RefsimError(
@@ -251,6 +278,7 @@ class Drive:
                 "drive: a raster holds 0 and 1, a spike or none; other numbers are currents, "
                 "Drive.current(values, dt)."
             )
+        # Eight inputs share a byte, which a large raster needs.
         bits = np.packbits(dense if dense.dtype == bool else dense != 0, axis=2, bitorder="little")
         n_samples, n_steps, n_inputs = dense.shape
         return cls(
@@ -274,10 +302,12 @@ class Drive:
         dt: object,
         **made: Any,
     ) -> "Drive":
-        """Drive with spikes from arrays: integer sample, step and input of each, in any order.
+        """Drive with a list of spikes, in any order.
 
         Parameters
         ----------
+        sample, step, neuron : (n_spikes,) of whole numbers
+            The sample, the step and the input of each spike.
         shape : (n_samples, n_steps, n_inputs)
         """
         if np.shape(shape) != (3,):
@@ -305,9 +335,10 @@ class Drive:
 
     @functools.cached_property
     def spikes(self) -> SpikeTrains | None:
-        """The spikes, None where the drive is made of currents."""
+        """The spikes; None where the drive is made of currents."""
         if self.bits is None:
             return self.listed
+        # Some samples are unpacked at a time, to spare memory.
         blocks = [
             SpikeTrains.from_dense(self._unpacked(slice(first, first + _BLOCK)), self.dt)
             for first in range(0, self.n_samples, _BLOCK)
@@ -315,6 +346,7 @@ class Drive:
         return SpikeTrains.joined(blocks)
 
     def _unpacked(self, samples: slice, step: int | slice = slice(None)) -> NDArray[np.bool_]:
+        """Return a part of the raster as bool."""
         assert self.bits is not None
         return np.unpackbits(
             self.bits[samples, step], axis=-1, count=self.n_inputs, bitorder="little"
@@ -322,13 +354,13 @@ class Drive:
 
     @property
     def held(self) -> bool:
-        """True where one frame of current is held for all steps."""
+        """Whether one frame of current is held for all steps."""
         return self.values is not None and self.values.shape[1] == 1
 
     def frames(self) -> Iterator[Floats]:
         """Yield the input of each step, (n_samples, n_inputs) float64.
 
-        The same object again where it is held.
+        Where a current is held, the same array is yielded again.
         """
         if self.values is not None:
             first = self.values[:, 0]
@@ -340,16 +372,27 @@ class Drive:
                 yield self._unpacked(slice(None), step).astype(np.float64)
             return
         assert self.spikes is not None
-        order = np.argsort(self.spikes.step, kind="stable")
-        ends = np.searchsorted(self.spikes.step[order], np.arange(self.n_steps + 1))
+        # Sorted by step, the spikes of a step are one stretch of the list.
+        by_step = np.argsort(self.spikes.step, kind="stable")
+        ends = np.searchsorted(self.spikes.step[by_step], np.arange(self.n_steps + 1))
         for step in range(self.n_steps):
-            now = order[ends[step] : ends[step + 1]]
+            now = by_step[ends[step] : ends[step + 1]]
             frame = np.zeros((self.n_samples, self.n_inputs))
             frame[self.spikes.sample[now], self.spikes.neuron[now]] = 1.0
             yield frame
 
     def take(self, samples: Ints) -> "Drive":
-        """Return the drive of the given samples alone, in that order; each may be named once."""
+        """Return the drive of the given samples alone, in their order; each may be named once.
+
+        Parameters
+        ----------
+        samples : (n,) of whole numbers
+
+        Raises
+        ------
+        RefsimError
+            Where a sample is not there or is named twice.
+        """
         samples = np.asarray(samples)
         known = (
             samples.ndim == 1
@@ -364,6 +407,7 @@ class Drive:
                 f"0..{self.n_samples - 1}, but are {samples.tolist()}."
             )
         listed = None if self.listed is None else self.listed.take(samples)
+        # A slice of consecutive samples shares the arrays, and copies nothing.
         at = (
             slice(int(samples[0]), int(samples[-1]) + 1)
             if len(samples) and np.array_equal(samples, np.arange(samples[0], samples[-1] + 1))
@@ -390,14 +434,16 @@ class Drive:
 
     @property
     def sample_numbers(self) -> Ints:
-        """The samples' numbers in the drive that they were taken from, on which their random
-        numbers depend.
+        """The samples' numbers in the drive that they were taken from, (n_samples,) int64.
+
+        Their random numbers depend on these numbers.
         """
         return np.arange(self.n_samples, dtype=np.int64) if self.numbers is None else self.numbers
 
     def draws(self, layer: int, n_neurons: int) -> Draw:
-        """Return a function (step, name) that draws the random numbers of a layer, (n_samples,
-        n_neurons) in [0, 1).
+        """Return the random numbers of a layer, as a function of a step and a name.
+
+        The function returns numbers in [0, 1), (n_samples, n_neurons).
         """
         return lambda step, name: uniform(
             self.seed, layer, self.sample_numbers, step, n_neurons, DRAWS.index(name)
@@ -405,7 +451,7 @@ class Drive:
 
 
 def _axes(values: ArrayLike) -> tuple[str, ...]:
-    """Return what the axes of input are, where it has as many as input has."""
+    """Return the names of the axes of an input, where it has as many axes as an input has."""
     return {2: ("sample", "input"), 3: ("sample", "step", "input")}.get(np.ndim(values), ())
 
 
@@ -431,8 +477,8 @@ def _generator(seed: object) -> np.random.Generator:
     return np.random.default_rng(_seed(seed))
 
 
-def _room(shape: tuple[int, ...]) -> None:
-    """Refuse input that no machine would hold."""
+def _check_size(shape: tuple[int, ...]) -> None:
+    """Refuse an input that is too large for any machine."""
     bins = math.prod(int(size) for size in shape)
     if bins > 1 << 36:
         raise RefsimError(

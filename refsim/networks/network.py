@@ -1,4 +1,4 @@
-"""Network and Layer: trained weights and the neurons behind them. Pure data, no behaviour."""
+"""Network and Layer: trained weights and the neurons behind them, as data without behaviour."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,9 +27,9 @@ class Layer:
     bias : (n_post,) float64
         Zero where the layer has none.
     sources : tuple of Source
-        Where the columns of the weight come from, in order.
+        Where the columns of the weight receive their input from, in order.
     parameters : dict of str to (n_post,) float64
-        Per-neuron values that stand in for the card's, SI.
+        Values of each neuron that replace the card's, in SI.
     name : str
         For messages and reports.
     """
@@ -58,8 +58,15 @@ class Layer:
         return int(self.weight.shape[0])
 
     def constants(self, step: float) -> dict[str, Floats]:
-        """Return each parameter and derived constant, () where uniform and (n_post,) where given
-        per neuron.
+        """Return each parameter and derived constant.
+
+        A value has the shape () where it is the same for all neurons, and (n_post,) where the layer
+        has values for each neuron.
+
+        Parameters
+        ----------
+        step : float
+            Duration of a step, in seconds.
         """
         if not self.parameters:
             return {name: np.float64(value) for name, value in self.model.constants(step).items()}  # type: ignore[misc]
@@ -70,11 +77,8 @@ class Layer:
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def starts(self, states: Mapping[str, State]) -> dict[str, float | Floats]:
-        """Return where each state starts.
-
-        () where uniform, (n_post,) where that is a constant of a layer with values per neuron.
-        """
-        # No start depends on the step.
+        """Return where each state starts, as () or, where the neurons differ, (n_post,)."""
+        # A state may start at a constant; none of those depends on the step.
         known = (
             self.constants(1.0)
             if self.parameters and any(entry.at for entry in states.values())
@@ -97,8 +101,8 @@ class Network:
         Seconds a step.
     n_inputs : int
     undecided : str
-        Why its last layer is not what decides, such as a part of a module behind it that cannot be
-        read; "" where it is.
+        Why the last layer does not decide on a class, such as a part of a module behind it that
+        cannot be read; empty where it does.
     """
 
     layers: tuple[Layer, ...]
@@ -113,16 +117,16 @@ class Network:
         Parameters
         ----------
         layers : list of (weight, bias, model) or (weight, bias, model, parameters)
-            weight (n_post, n_pre) as in PyTorch, or a `Connection`, or a list of them where a layer
-            hears of more than the layer below; bias (n_post,) or None; parameters a dict of
-            per-neuron values.
+            weight is (n_post, n_pre) as in PyTorch, or a `Connection`, or a list of them where a
+            layer receives input from more than the layer below. bias is (n_post,) or None.
+            parameters is a dict of values for each neuron.
         dt : float or str
             Duration of a step, ``"1 ms"``, or a float in seconds, ``1e-3``.
 
         Raises
         ------
         RefsimError
-            Where shapes do not chain, or a number is not finite.
+            Where shapes do not chain, or a number is NaN or infinite.
         """
         step = positive_time(dt, "network: dt")
         if not isinstance(layers, Sequence):
@@ -141,25 +145,40 @@ class Network:
             rows.append((wire(weight, index, len(layers)), rest))
         if not rows:
             raise RefsimError("network: has no layers; give at least one (weight, bias, model).")
-        made = [
+        complete = [
             make_layer(wires, *rest, name=f"layer {index}")  # type: ignore[arg-type]
             for index, (wires, rest) in enumerate(rows)
         ]
-        return cls.of(made, step)
+        return cls.of(complete, step)
 
     @classmethod
     def of(cls, layers: "Sequence[Layer]", dt: float) -> "Network":
-        """Put layers together that are made already; dt in seconds. Refuses what does not fit."""
+        """Put finished layers together.
+
+        Parameters
+        ----------
+        layers : list of Layer
+        dt : float
+            Seconds a step.
+
+        Raises
+        ------
+        RefsimError
+            Where the layers do not fit each other.
+        """
         n_inputs = _check_sizes(layers)
         for layer in layers:
-            layer.constants(dt)  # refuses values that give no derived constant
+            layer.constants(dt)  # refuses values from which a constant cannot be computed
         return cls(tuple(layers), dt, n_inputs)
 
 
 def _check_sizes(layers: Sequence[Layer]) -> int:
     """Return the number of inputs of the network.
 
-    Refuse a connection as wide as nothing it comes from.
+    Raises
+    ------
+    RefsimError
+        Where no layer receives the input, or a connection is wider or narrower than its source.
     """
     n_inputs = next(
         (source.width for layer in layers for source in layer.sources if source.layer == DRIVE),
@@ -169,7 +188,8 @@ def _check_sizes(layers: Sequence[Layer]) -> int:
         raise RefsimError(
             "network: no layer hears of the input; give one a connection with source='input'."
         )
-    sizes = [layer.n_post for layer in layers] + [n_inputs]  # DRIVE is -1
+    # DRIVE is -1, and so the number of the last entry.
+    sizes = [layer.n_post for layer in layers] + [n_inputs]
     for index, layer in enumerate(layers):
         for source, weight in zip(layer.sources, layer.weights, strict=True):
             if source.width != sizes[source.layer]:
@@ -196,12 +216,13 @@ def positive_time(value: object, where: str, *, written: bool = False) -> float:
     Parameters
     ----------
     written : bool
-        Whether it stands in a file that a person wrote, where no number goes without its unit.
+        Whether it is in a file that a person wrote, where every number has a unit.
 
     Raises
     ------
     RefsimError
-        Where it is no time; a whole number, such as 1, is one whose unit was forgotten.
+        Where it is not a time above zero. A whole number, such as 1, is refused too: its unit was
+        forgotten.
     """
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     seconds = to_si(value, "second", where, written=written or whole)
@@ -218,7 +239,16 @@ def make_layer(
     *,
     name: str,
 ) -> Layer:
-    """Check one layer's arrays and return them as float64."""
+    """Check the arrays of a layer and return the layer, with its numbers in float64.
+
+    Parameters
+    ----------
+    wires : (weight, sources), from `connection.wire`
+    bias : (n_post,) or None
+    parameters : dict of str to () or (n_post,), optional
+    name : str
+        Opens the error messages.
+    """
     if not isinstance(model, NeuronModel):
         raise RefsimError(
             f'{name}: needs a neuron, such as refsim.load("srif"), but {model!r} was given.'
@@ -242,6 +272,7 @@ def make_layer(
 def _parameters(
     given: Mapping[str, ArrayLike], model: NeuronModel, n_post: int, name: str
 ) -> dict[str, Floats]:
+    """Check values of parameters; one value is spread over all neurons."""
     if not isinstance(given, Mapping):
         raise RefsimError(
             f"{name}: parameters must be a dict, such as {{'v_th': values}}, but "

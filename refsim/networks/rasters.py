@@ -1,6 +1,7 @@
-"""Spikes from arrays and files.
+"""Read recorded spikes from arrays and files: dense arrays, lists of rows, and SLAYER's lists.
 
-Dense, lists of rows, and SLAYER's lists of (neuron, channel, time).
+`raster` finds out how an array is to be read and checks that it holds spikes. `read_event_rows`
+reads a list of spikes as the input of a network.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.arrays import USUAL, Axes, Ints, Shape, dense_orders, real_array, row_orders
+from ..core.arrays import (
+    USUAL,
+    AnyArray,
+    Axes,
+    Ints,
+    Shape,
+    dense_orders,
+    real_array,
+    row_orders,
+)
 from ..core.errors import RefsimError, counted
 from ..core.spikes import SpikeTrains
 from .data import Dataset, read_arrays, read_labels
@@ -38,24 +48,24 @@ class Raster:
     axes : str
         How the array was read.
     others : tuple of str
-        How else it could have been read, to other spikes.
+        How else it could have been read, with other spikes as the result.
     """
 
     train: SpikeTrains
-    values: NDArray[Any] | None
+    values: AnyArray | None
     axes: str
     others: tuple[str, ...] = ()
 
 
 def read_rasters(source: str | Path) -> dict[str, Any]:
-    """Return the recorded arrays of ``.npy``, ``.npz`` or ``.csv`` by the layer's name.
+    """Return the recorded arrays of ``.npy``, ``.npz`` or ``.csv`` by the name of the layer.
 
-    One without a name is called x.
+    An array without a name is called x.
 
     Raises
     ------
     RefsimError
-        Where the file is missing, damaged, or no array.
+        Where the file is missing, damaged, or holds no array.
     """
     try:
         found = read_arrays(Path(source))
@@ -72,26 +82,27 @@ def raster(
     Parameters
     ----------
     given : SpikeTrains, array, or dict of arrays sample, step and neuron
-        A dense array of 0 and 1, or rows of spikes; of a layer whose output is another, the numbers
-        themselves.
+        An array is a dense one of 0 and 1, or rows of spikes. Of a layer whose output is another,
+        it is dense and holds the numbers themselves.
     layer : Layer
     shape : (n_samples, n_steps, n_neurons)
     dt : float
         Seconds a step.
     axes : str or None
-        Names of its axes, or of the columns of its rows; None: what fits, the usual first.
+        Names of its axes, or of the columns of its rows. None: what fits, the usual order first.
 
     Raises
     ------
     RefsimError
-        Where the spikes do not fit the shape, or are none.
+        Where the array does not have the shape, or does not hold spikes.
     """
     if isinstance(given, SpikeTrains):
-        return Raster(_as_long(given, shape, where), None, "spike trains")
+        return Raster(_of_shape(given, shape, where), None, "spike trains")
     if isinstance(given, Mapping):
         return Raster(_events(given, shape, dt, where), None, "events")
     array = _numbers(given, where)
-    dense, rows = _orders(array, shape, axes, where)
+    # A dense reading counts before a list; all others that fit are named beside it.
+    dense, rows = _readings(array, shape, axes, where)
     if dense:
         values = dense[0].dense(array, shape)
         others = tuple(axes.text for axes in (*dense[1:], *_possible(array, rows, shape, dt)))
@@ -99,7 +110,8 @@ def raster(
     return _list(array, rows, shape, dt, where)
 
 
-def _as_long(train: SpikeTrains, shape: Shape, where: str) -> SpikeTrains:
+def _of_shape(train: SpikeTrains, shape: Shape, where: str) -> SpikeTrains:
+    """Return spike trains, if they are of this shape."""
     if (found := (train.n_samples, train.n_steps, train.n_neurons)) != shape:
         raise RefsimError(
             f"{where}: is of shape {found}, but the run has (samples, steps, neurons) {shape}."
@@ -108,6 +120,7 @@ def _as_long(train: SpikeTrains, shape: Shape, where: str) -> SpikeTrains:
 
 
 def _events(given: Mapping[str, Any], shape: Shape, dt: float, where: str) -> SpikeTrains:
+    """Return the spikes of arrays sample, step and neuron, and perhaps shape."""
     if missing := _EVENTS - set(given):
         raise RefsimError(
             f"{where}: is a list of spikes without {', '.join(sorted(missing))}; needed are "
@@ -123,12 +136,12 @@ def _events(given: Mapping[str, Any], shape: Shape, dt: float, where: str) -> Sp
     )
 
 
-def _numbers(given: Any, where: str) -> NDArray[Any]:
-    """Return an array of whatever real dtype; what is not finite is told later, with its place."""
+def _numbers(given: Any, where: str) -> AnyArray:
+    """Return an array of any real dtype; NaN and infinity are refused later, with their place."""
     try:
-        held = given.detach().cpu() if hasattr(given, "detach") else given
+        values = given.detach().cpu() if hasattr(given, "detach") else given
         array = np.asarray(
-            held.double() if hasattr(held, "double") and held.is_floating_point() else held
+            values.double() if hasattr(values, "double") and values.is_floating_point() else values
         )
     except (TypeError, ValueError, RuntimeError) as error:
         raise RefsimError(f"{where}: is not an array ({error}).") from None
@@ -140,16 +153,14 @@ def _numbers(given: Any, where: str) -> NDArray[Any]:
     return array
 
 
-def _orders(
-    array: NDArray[Any], shape: Shape, said: str | None, where: str
+def _readings(
+    array: AnyArray, shape: Shape, given: str | None, where: str
 ) -> tuple[list[Axes], list[Axes]]:
-    """Return the orders of axes in which an array is dense, and those of columns in which it may be
-    a list.
-    """
-    if said is None:
+    """Return the axes with which an array can be dense, and those with which it can be a list."""
+    if given is None:
         dense, rows = dense_orders(array, shape), row_orders(array, shape)
     else:
-        axes = Axes.of(said, where)
+        axes = Axes.of(given, where)
         list_like = (
             array.ndim == 2
             and array.shape[1] == len(axes.names)
@@ -163,14 +174,21 @@ def _orders(
         return dense, rows
     raise RefsimError(
         f"{where}: has shape {array.shape}, but the run has (samples, steps, neurons) {shape}; "
-        f"{_cure(array, shape, said)}"
+        f"{_cure(array, shape, given)}"
     )
 
 
-def _cure(array: NDArray[Any], shape: Shape, said: str | None) -> str:
-    """Say what would make an array fit."""
-    if said is not None and (fit := [*dense_orders(array, shape), *row_orders(array, shape)]):
-        return f"as '{said}' it does not fit, but as '{fit[0].text}' it would."
+def _cure(array: AnyArray, shape: Shape, given: str | None) -> str:
+    """Say what would make an array fit.
+
+    Parameters
+    ----------
+    given : str or None
+        The axes that the user named.
+    """
+    if given is not None and (fit := [*dense_orders(array, shape), *row_orders(array, shape)]):
+        return f"as '{given}' it does not fit, but as '{fit[0].text}' it would."
+    # Where one size alone is wrong, its axis says what happened.
     if array.ndim == 3:
         off = [index for index in range(3) if array.shape[index] != shape[index]]
         cures = (
@@ -199,24 +217,26 @@ def _cure(array: NDArray[Any], shape: Shape, said: str | None) -> str:
     return f"needed is {_FORMS}."
 
 
-def _possible(array: NDArray[Any], rows: list[Axes], shape: Shape, dt: float) -> list[Axes]:
-    """Return as which of some lists an array could be read."""
+def _possible(array: AnyArray, rows: list[Axes], shape: Shape, dt: float) -> list[Axes]:
+    """Return the axes with which an array can be read as a list of spikes of this shape."""
     return [axes for axes in rows if _try_rows(array, axes, shape, dt) is not None]
 
 
-def _try_rows(array: NDArray[Any], axes: Axes, shape: Shape, dt: float) -> SpikeTrains | None:
+def _try_rows(array: AnyArray, axes: Axes, shape: Shape, dt: float) -> SpikeTrains | None:
+    """Return the spikes of rows read with these columns; None where they are not such a list."""
     try:
         return _train(array, axes, shape, dt, "rows")
     except RefsimError:
         return None
 
 
-def _list(array: NDArray[Any], rows: list[Axes], shape: Shape, dt: float, where: str) -> Raster:
-    """Read rows of spikes in the first order of columns that they can have.
+def _list(array: AnyArray, rows: list[Axes], shape: Shape, dt: float, where: str) -> Raster:
+    """Read rows of spikes with the first columns that they can have.
 
-    Else tell what is wrong with the usual one.
+    Where none fits, the error is that of the usual columns.
     """
     found: list[tuple[Axes, SpikeTrains]] = []
+    # Columns that give the same spikes are one reading.
     for axes in rows:
         train = _try_rows(array, axes, shape, dt)
         if train is not None and not any(
@@ -233,9 +253,11 @@ def _as_rows(axes: Axes) -> str:
     return axes.text if axes.rows else f"rows of {axes.text}"
 
 
-def _train(array: NDArray[Any], axes: Axes, shape: Shape, dt: float, where: str) -> SpikeTrains:
+def _train(array: AnyArray, axes: Axes, shape: Shape, dt: float, where: str) -> SpikeTrains:
+    """Return the spikes of rows of numbers, whose columns are named by the axes."""
     array = real_array(array, where)
     columns = dict(zip(axes.names, array.T, strict=True))
+    # SLAYER's rows have a channel, and times that are rounded to steps.
     slayer = "channel" in columns
     if slayer and columns["channel"].any():
         raise RefsimError(
@@ -253,7 +275,7 @@ def _train(array: NDArray[Any], axes: Axes, shape: Shape, dt: float, where: str)
     return SpikeTrains.from_events(rows[:, 0], rows[:, 1], rows[:, 2], *shape, dt, where=where)
 
 
-def _whole(column: NDArray[Any], name: str, where: str) -> Ints:
+def _whole(column: AnyArray, name: str, where: str) -> Ints:
     if (column != np.rint(column)).any() or (np.abs(column) > 2**53).any():
         raise RefsimError(
             f"{where}: {name} must be whole numbers; times are turned into steps first."
@@ -262,8 +284,9 @@ def _whole(column: NDArray[Any], name: str, where: str) -> Ints:
 
 
 def _dense(
-    values: NDArray[Any], layer: Layer, dt: float, axes: str, others: tuple[str, ...], where: str
+    values: AnyArray, layer: Layer, dt: float, axes: str, others: tuple[str, ...], where: str
 ) -> Raster:
+    """Return the spikes of a dense array, and its numbers where those are the layer's output."""
     _check_finite(values, where)
     if layer.model.discrete.readout:
         return Raster(
@@ -275,7 +298,7 @@ def _dense(
     return Raster(SpikeTrains.from_dense(values != 0, dt), carried, axes, others)
 
 
-def _check_finite(values: NDArray[Any], where: str) -> None:
+def _check_finite(values: AnyArray, where: str) -> None:
     if values.dtype.kind == "f" and (wrong := ~np.isfinite(values)).any():
         raise RefsimError(
             f"{where}: {int(wrong.sum())} of {values.size} numbers are NaN or infinite, the "
@@ -283,8 +306,8 @@ def _check_finite(values: NDArray[Any], where: str) -> None:
         )
 
 
-def _check_binary(values: NDArray[Any], where: str) -> None:
-    """Refuse what is not 0 and 1, and say what it seems to be."""
+def _check_binary(values: AnyArray, where: str) -> None:
+    """Refuse an array that holds more than 0 and 1, and say what it seems to be."""
     wrong = (values != 0) & (values != 1)
     if not wrong.any():
         return
@@ -309,10 +332,16 @@ def _first(wrong: NDArray[np.bool_]) -> str:
 def read_event_rows(
     source: str | Path, labels: str | Path | None, n_steps: int | None, n_inputs: int
 ) -> Dataset:
-    """Read a list of (neuron, channel, time in steps), or (step, neuron), as the input of one
-    sample.
+    """Read a list of (neuron, channel, time in steps) or (step, neuron) as the input of one sample.
 
-    Times are rounded to the nearest step; what falls into one step of one neuron is one spike.
+    Times are rounded to the nearest step; several spikes of a neuron in one step are one spike.
+
+    Parameters
+    ----------
+    n_steps : int
+        How many steps to run, since a list has no end.
+    n_inputs : int
+        The inputs of the network.
     """
     where = f"data {source}"
     if n_steps is None:

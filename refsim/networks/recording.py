@@ -1,4 +1,8 @@
-"""Recording: what one engine did with one network and one drive, and how it came about."""
+"""Recording: what one engine did with one network and one drive, and how it came about.
+
+After the class follow what a network decides and which traces show its output, then `run` with the
+checks that every engine makes before it starts.
+"""
 
 import functools
 import hashlib
@@ -10,10 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..cards.neuron import NeuronModel
-from ..core.arrays import Floats, Ints
+from ..core.arrays import AnyArray, Floats, Ints
 from ..core.errors import RefsimError
 from ..core.spikes import ExactTimes, SpikeTrains
 from .connection import DRIVE
@@ -21,26 +24,25 @@ from .drive import Drive
 from .network import Layer, Network
 
 TRACES = ("before_reset", "after_reset", "payload")
-# Asks for what each layer gives where that is another than 0 and 1, and of other layers for
-# nothing.
+# In `record`: the output of each layer whose output is more than 0 and 1.
 OUTPUT = "output"
-# In provenance["output"]: of a run that shows what its read-out gives only there.
+# In provenance["output"]: the run shows what its readout gives in the last step only.
 LAST_STEP = "in the last step alone"
-# Samples that PyTorch takes at once. A matrix product adds in an order that depends on this number,
-# so that who runs a sample again must run its whole block again.
+# Samples that PyTorch runs at once. A matrix product adds in an order that depends on this number,
+# so that whoever runs a sample again must run its whole block again.
 BLOCK = 512
 
 
 @dataclass(frozen=True, eq=False)
 class Approach:
-    """The nearest that each sample came to threshold in one layer.
+    """How near each sample came to threshold in one layer.
 
     Attributes
     ----------
     distance : (n_samples,) float64
-        Smallest ``|seen - threshold|`` over neurons and steps, in the membrane's unit.
+        The smallest ``|seen - threshold|`` over neurons and steps, in the membrane's unit.
     neuron : (n_samples,) int64
-        Where it was.
+        The neuron that came so near.
     """
 
     distance: Floats
@@ -57,11 +59,10 @@ class Recording:
         What was run.
     spikes : tuple of SpikeTrains, one a layer
     traces : tuple of dict of str to (n_samples, n_steps, n_neurons)
-        Where asked for: ``"before_reset"``, what the threshold saw, ``"after_reset"``, the membrane
-        after the step, and
-        ``"payload"``, what spikes carry (0 where there is none) in layers whose card says so, and
-        states by their names, after the step; NaN where a module hides one. Event streams that a
-        card declares are there without being asked for.
+        Those that were asked for: ``"before_reset"``, what the threshold saw; ``"after_reset"``,
+        the membrane after the step; ``"payload"``, what spikes carry (0 where there is none) in
+        layers whose card says so; and states by their names, after the step. A value is NaN where a
+        module hides the state. Event streams that a card declares are always there.
     approach : tuple of Approach, one a layer, or empty
     provenance : dict
         Engine, mode, dtype, device, dt, versions, hash of the cards.
@@ -74,7 +75,7 @@ class Recording:
     network: Network
     drive: Drive
     spikes: tuple[SpikeTrains, ...]
-    traces: tuple[Mapping[str, NDArray[Any]], ...]
+    traces: tuple[Mapping[str, AnyArray], ...]
     approach: tuple[Approach, ...]
     provenance: Mapping[str, Any]
     exact: ExactTimes | None = None
@@ -87,7 +88,7 @@ class Recording:
 
     @property
     def recorded_layers(self) -> tuple[int, ...]:
-        """Layers whose spikes are those of the run; the others ran freely, on what these sent."""
+        """The layers whose spikes are the run's; the others ran freely on what these sent."""
         return tuple(self.provenance.get("recorded_layers", range(len(self.spikes))))
 
     @property
@@ -97,7 +98,7 @@ class Recording:
 
     @property
     def no_decisions(self) -> str:
-        """Why nothing can be said of the classes, and what would help; "" where they are known."""
+        """Why the classes are not known, and what would help; empty where they are known."""
         last, count = self.network.layers[-1], len(self.network.layers)
         if count - 1 not in self.provenance.get("recorded_layers", (count - 1,)):
             return "the last layer was not recorded"
@@ -110,14 +111,14 @@ class Recording:
         )
 
     def answers(self) -> Floats:
-        """Return what the classes of each sample are compared by, (n_samples, n_classes).
+        """Return the numbers that decide on the class of each sample, (n_samples, n_classes).
 
         See `decision_rule`.
 
         Raises
         ------
         RefsimError
-            For an output that was not recorded, or where the last layer is not what decides.
+            For an output that was not recorded, or where the last layer does not decide.
         """
         if self.no_decisions:
             raise RefsimError(f"decisions: {self.no_decisions}.")
@@ -132,12 +133,12 @@ class Recording:
     def decisions(self) -> Ints:
         """Return the class of each sample, (n_samples,).
 
-        The neuron of the last layer with the largest of its `answers`, the first of equals.
+        It is the neuron of the last layer with the largest of its `answers`, the first of equals.
 
         Raises
         ------
         RefsimError
-            For an output that was not recorded, or where the last layer is not what decides.
+            For an output that was not recorded, or where the last layer does not decide.
         """
         classes: Ints = np.argmax(self.answers(), axis=1).astype(np.int64)
         return classes
@@ -152,9 +153,7 @@ _RULES = {
 
 
 def decision_rule(network: Network) -> str:
-    """Say how a network decides on a class, ``"class = most spikes of layer 1"``, or why nobody can
-    say.
-    """
+    """Say how a network decides on a class, ``"class = most spikes of layer 1"``, or why not."""
     if network.undecided:
         return f"not judged: {network.undecided}"
     last, discrete = network.layers[-1], network.layers[-1].model.discrete
@@ -171,9 +170,9 @@ def decision_rule(network: Network) -> str:
 
 
 def output_trace(layer: Layer) -> str:
-    """Return the trace that is a layer's output where 0 and 1 are not.
+    """Return the trace that is a layer's output where its spikes are not.
 
-    Of a readout, or what spikes carry; else ``""``.
+    It is the membrane of a readout, or what spikes carry; empty for all other layers.
     """
     return _output_trace(layer.model)
 
@@ -184,7 +183,7 @@ def _output_trace(model: NeuronModel) -> str:
 
 
 def what_output(layer: Layer) -> str:
-    """Say what such a layer is."""
+    """Say in words what the output of a layer with an `output_trace` is."""
     if layer.model.discrete.over_steps:
         return f"a readout, whose output is the {layer.model.discrete.over_steps} over the steps"
     return (
@@ -195,16 +194,22 @@ def what_output(layer: Layer) -> str:
 
 
 def traces_of(layer: Layer, record: tuple[str, ...], *, states: bool = False) -> tuple[str, ...]:
-    """Return those of the traces asked for that a layer has, and its event streams."""
-    own = {*TRACES, *(layer.model.stepped if states else ())} - (
+    """Return the traces asked for that a layer has, and its event streams.
+
+    Parameters
+    ----------
+    states : bool
+        Whether states are asked for by their names, too.
+    """
+    known = {*TRACES, *(layer.model.stepped if states else ())} - (
         set() if layer.model.discrete.payload else {"payload"}
     )
-    names = (name for name in named_traces(layer.model, record) if name in own)
+    names = (name for name in named_traces(layer.model, record) if name in known)
     return tuple(dict.fromkeys((*names, *layer.model.discrete.streams)))
 
 
 def named_traces(model: NeuronModel, record: Sequence[str]) -> tuple[str, ...]:
-    """Return traces by their own names, with a card's own output in place of ``OUTPUT``."""
+    """Return traces by their own names, with the output of the card in place of ``OUTPUT``."""
     names = (_output_trace(model) if name == OUTPUT else name for name in record)
     return tuple(dict.fromkeys(name for name in names if name))
 
@@ -235,11 +240,15 @@ def run(
     drive : Drive
     engine : Brian2, Discrete or Torch
     record : tuple of {"before_reset", "after_reset", "payload", "output"}, or names of states
-        Traces to keep: what the threshold saw, the membrane after the step, and what spikes carry,
-        (n_samples, n_steps, n_neurons) each, and any state, after the step, by its name. Event
-        streams that a card declares are always kept. ``"output"`` stands for the first of a
-        readout, and the last of graded spikes, and is kept without being asked for where the
-        network ends in a read-out over the steps, which decides.
+        Traces to keep, (n_samples, n_steps, n_neurons) each: what the threshold saw, the membrane
+        after the step, what spikes carry, and any state by its name, after the step. Event streams
+        that a card declares are always kept. ``"output"`` stands for the first of a readout and for
+        the last of graded spikes; it is kept without being asked for where the network ends in a
+        readout over the steps, which decides.
+
+    Returns
+    -------
+    Recording
 
     Raises
     ------
@@ -267,10 +276,10 @@ def run(
 def _with_output(
     network: Network, engine: Engine, record: tuple[str, ...] | str
 ) -> tuple[str, ...]:
-    """Return what to record: of a read-out over the steps its output too, without which nothing is
-    decided; and what spikes carry.
+    """Return what to record, with the traces that are needed besides.
 
-    Without the number that a spike carries, nobody can follow the neuron that sent it.
+    Without the output of a readout over the steps nothing is decided, and without the number that a
+    spike carries nobody can follow the neuron that sent it.
     """
     names = (record,) if isinstance(record, str) else tuple(record)
     if getattr(engine, "spike_times", "grid") != "grid":
@@ -281,9 +290,9 @@ def _with_output(
 
 
 def make_provenance(label: str, network: Network, drive: Drive, **facts: Any) -> dict[str, Any]:
-    """Gather what a reader needs to repeat a run.
+    """Return what a reader needs to repeat a run.
 
-    Under "trial" stands whose code ran: "refsim's steps", "own code" (a user's module or step) or
+    "trial" says whose code ran: "refsim's steps", "own code" (a user's module or step) or
     "recording".
     """
     cards = {
@@ -305,7 +314,7 @@ def make_provenance(label: str, network: Network, drive: Drive, **facts: Any) ->
 
 @functools.cache
 def installed_version(package: str) -> str:
-    """Return the version of an installed package."""
+    """Return the version of an installed package, or "not installed"."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -315,8 +324,7 @@ def installed_version(package: str) -> str:
 def check_run(
     network: Network, drive: Drive, record: tuple[str, ...] | str, *, states: bool = False
 ) -> tuple[str, ...]:
-    """Refuse a drive that does not fit the network, a trace that no engine knows, or a run that
-    memory cannot hold.
+    """Check that drive and network fit, that the traces are known, and that memory is enough.
 
     Parameters
     ----------
@@ -326,7 +334,12 @@ def check_run(
     Returns
     -------
     tuple of str
-        The traces to record, event streams that cards declare among them.
+        The traces to record, with the event streams that cards declare.
+
+    Raises
+    ------
+    RefsimError
+        With what does not fit.
     """
     names = (record,) if isinstance(record, str) else tuple(record)
     if drive.n_inputs != network.n_inputs:
@@ -338,6 +351,7 @@ def check_run(
             f"the drive has a step of {drive.dt:g} s, but the network has {network.dt:g} s; one "
             "of the two is meant otherwise."
         )
+    # Engines that can record states know their names too.
     known = [
         *TRACES,
         OUTPUT,
@@ -350,6 +364,7 @@ def check_run(
         )
     names = tuple(dict.fromkeys((*names, *streams_of(network))))
     _check_signs(network, drive)
+    # A spike takes a byte, and a trace eight, for each neuron and step.
     each = sum(
         layer.n_post * (1 + 8 * len(named_traces(layer.model, names))) for layer in network.layers
     )
@@ -366,7 +381,7 @@ def check_run(
 
 
 def _check_signs(network: Network, drive: Drive) -> None:
-    """Refuse input below zero where the sign of a weight says what it opens."""
+    """Refuse input below zero where the sign of a weight says which channel it opens."""
     for layer in network.layers:
         if len(layer.model.inputs) > 1 and any(
             source.layer != DRIVE and network.layers[source.layer].model.discrete.payload
@@ -390,9 +405,7 @@ def _check_signs(network: Network, drive: Drive) -> None:
 
 
 def check_range(network: Network, dtype: str) -> None:
-    """Refuse weights that the dtype of a run cannot hold, and whole numbers in a dtype that would
-    round them.
-    """
+    """Refuse weights that the dtype of a run cannot hold, or whole numbers that it would round."""
     largest = {
         "float16": 65504.0,
         "float32": float(np.finfo(np.float32).max),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...cards.names import DRAWS
-from ...core.random import shortened
+from ...core.random import truncated
 from ...networks.drive import Drive
 from ...networks.network import Layer
 from ..arrivals import Convolution, layer_kernels
@@ -76,7 +76,7 @@ def numpy_function(
     name = call.name.removesuffix("_call")
     if name in DRAWS:
         draw = drive.draws(index, layer.n_post)
-        return lambda _i, now: shortened(draw(int(now), name), dtype).reshape(-1)
+        return lambda _i, now: truncated(draw(int(now), name), dtype).reshape(-1)
     own = layer.model.kernels[name].of == "z"
     values = np.array(layer_kernels(layer, drive.dt)[name], dtype)
     convolution = Convolution(list(values), own)
