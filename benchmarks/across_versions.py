@@ -94,9 +94,7 @@ def failing():
 
 
 def reports():
-    """Return the reports of refsim's own cases, the network of digits among them, and of one that
-    fails.
-    """
+    """Return the reports of refsim's own cases, digits among them, and of a case that fails."""
     paths = [
         path
         for name in ("code", "step", "curve")

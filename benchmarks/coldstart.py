@@ -131,7 +131,7 @@ def verdict(name: str, cache: Path) -> dict[str, Any]:
 
 
 def demo(name: str, cache: Path, work: Path) -> dict[str, Any]:
-    """Run the demo; the time counts from the command to the first line that starts with a verdict."""
+    """Run the demo; the time counts from the command to the first line that is a verdict."""
     since, first = time.perf_counter(), None
     words = [sys.executable, "-m", "refsim", "validate", "--report", str(work / "report")]
     with subprocess.Popen(

@@ -112,8 +112,7 @@ def serve(
     dense: Callable[[Any, Case], list[Any]],
     *packages: str,
 ) -> None:
-    """Be an engine: read the case and dtype named on the command line, prepare, warm up, then do as
-    told.
+    """Be an engine: read the case and dtype of the command line, prepare, warm up, and obey.
 
     Parameters
     ----------

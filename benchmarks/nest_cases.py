@@ -1,8 +1,7 @@
-"""Cases for NEST: each a model with all its parameters, its start, its input, and what is recorded.
-Data only; `nest_reference.py` runs them.
+"""Cases for NEST: each a model with all its parameters, start, input, and what is recorded.
 
-Units are those of NEST's documentation: mV, ms, pA, pF, nS. A value in `synapse` is the weight of
-one input spike in the unit beside it.
+The file is data only; `nest_reference.py` runs them. Units are those of NEST's documentation: mV,
+ms, pA, pF, nS. A value in `synapse` is the weight of one input spike in the unit beside it.
 """
 
 DURATION = 200.0  # ms

@@ -1,9 +1,8 @@
-"""Ask NEST, an independent simulator, for spikes and membranes, and store them with their
-provenance in validation/nest/.
+"""Ask NEST, an independent simulator, for spikes and membranes, and store them.
 
-NEST has an environment of its own, since refsim may not need it: `make nest` makes the environment
-and runs this file. What is stored are NEST's figures, not ours: the tests hold our cards against
-them.
+They are stored with their provenance in validation/nest/. NEST has an environment of its own, since
+refsim may not need it: `make nest` makes the environment and runs this file. What is stored are
+NEST's figures, not ours: the tests compare our cards with them.
 """
 
 import platform

@@ -1,5 +1,6 @@
-"""Pictures of the results: units on the axes, colours that the colour-blind tell apart, hatches and
-marks that grey print keeps.
+"""Pictures of the results, with units on the axes.
+
+The colour-blind can tell the colours apart, and grey print keeps hatches and marks.
 """
 
 from pathlib import Path

@@ -82,8 +82,9 @@ def point(against: str, size: float, dtype: str, rounds: int, samples: int) -> d
 
 
 def fit(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the exponent over the upper half of the sizes, and the largest deviation from the best
-    straight line.
+    """Return the exponent over the upper half of the sizes, and the largest deviation from it.
+
+    The deviation is from the best straight line.
     """
     x, y = (np.array([row[key] for row in rows], float) for key in ("size", "cpu_s"))
     half = len(x) // 2 - (len(x) == 2)

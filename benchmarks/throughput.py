@@ -1,14 +1,14 @@
-"""Samples per CPU second: refsim's Brian2 against its peers, a plain loop and a hand-written
-kernel, on one core.
+"""Samples per CPU second of refsim's Brian2 and of its peers, on one core.
 
     python -m benchmarks.throughput [--samples 1000] [--rounds 5] [--only NAME...] [--json FILE]
     [--plot FILE]
 
-One network (see case.py), one input. Each engine is timed from the same dense array in memory to
-the spikes of all layers in memory. Imports and one-time builds are apart; conversion of the input,
-files and starts of processes count. CPU seconds are those of the process and its children. The
-engines take turns, several rounds, and the best of each counts. The spikes of every engine are
-compared with refsim's; the exit code is 1 where one differs that must not.
+Among the peers are a plain loop and a hand-written kernel. There is one network (see case.py), and
+one input. Each engine is timed from the same dense array in memory to the spikes of all layers in
+memory. Imports and one-time builds are apart; conversion of the input, files and starts of
+processes count. CPU seconds are those of the process and its children. The engines take turns,
+several rounds, and the best of each counts. The spikes of every engine are compared with refsim's;
+the exit code is 1 where one differs that must not.
 """
 
 import argparse

@@ -1,5 +1,4 @@
-"""Train a 64-128-10 network of SRIF neurons on scikit-learn's handwritten digits, and save what
-refsim validates.
+"""Train a 64-128-10 network of SRIF neurons on scikit-learn's digits, for refsim to validate.
 
     python examples/train_digits.py [FOLDER]
 

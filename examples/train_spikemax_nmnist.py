@@ -1,17 +1,17 @@
-"""Train one network on N-MNIST with four losses, same seed and budget, and measure what each makes
-of it: accuracy, spikes, latency.
+"""Train one network on N-MNIST with four losses, and measure what each makes of it.
 
     python examples/train_spikemax_nmnist.py DATA [--loss NAME ...] [--neuron srm|cuba|alif]
     [--epochs N] [--seed N] [--hold-out N] [--out FOLDER]
 
-DATA is nmnist_small.npz: real recordings of an event camera, 1,000 to train and 100 to test. Events
-are counted on every second pixel as one spike at most in each of 60 steps of 5 ms. The network is
+Seed and budget are the same for all; accuracy, spikes and latency are measured. DATA is
+nmnist_small.npz: real recordings of an event camera, 1,000 to train and 100 to test. Events are
+counted on every second pixel as one spike at most in each of 60 steps of 5 ms. The network is
 578-256-10, its weights on lava-dl's grid of 8 bits, its hidden spikes behind axonal delays that are
 learnt; recordings are shifted by up to two pixels at random. `--hold-out 100` trains on 900
 recordings and reports on the other 100 of the training part: that is how the settings below were
-chosen, and the test part was not looked at for it. Some minutes a loss on one core. Writes each
-network as .refsim and the recordings it was measured on as .npz, and prints the command that judges
-it.
+chosen, and the test part was not looked at for it. It takes some minutes a loss on one core. The
+script writes each network as .refsim and the recordings it was measured on as .npz, and prints the
+command that judges it.
 """
 
 import argparse
@@ -80,8 +80,9 @@ class Recordings:
             )
 
     def spikes(self, samples: Any, shift: Any = None) -> Tensor:
-        """Return (batch, 2*17*17, step) of 0 and 1, each recording moved by its shift (batch, 2) in
-        pixels; what leaves the frame is lost.
+        """Return (batch, 2*17*17, step) of 0 and 1, each recording moved by its shift in pixels.
+
+        A shift is (batch, 2); what leaves the frame is lost.
         """
         found = np.zeros((STEPS, len(samples), 2, SIDE, SIDE), np.float32)
         for row, sample in enumerate(samples):
@@ -175,11 +176,11 @@ def train(
 
 
 def decided_at(output: Tensor, labels: Tensor) -> Tensor:
-    """Return the earliest step (batch,), from 1, from which on the decision is right and stays
-    right; 0 where it is wrong at the end.
+    """Return the earliest step (batch,), from 1, from which on the decision is right.
 
-    The decision at a step is the class with most spikes until then, the first of equals; without
-    any spike there is none.
+    It stays right from there on; the step is 0 where the decision is wrong at the end. The decision
+    at a step is the class with most spikes until then, the first of equals; without any spike there
+    is none.
     """
     counts = output.cumsum(-1)
     right = (counts.argmax(1) == labels[:, None]) & (counts.sum(1) > 0)
@@ -188,8 +189,9 @@ def decided_at(output: Tensor, labels: Tensor) -> Tensor:
 
 
 def measured(model: nn.Sequential, data: Recordings, samples: Any) -> dict[str, float]:
-    """Return accuracy, at the end and after 100 ms, spikes a recording in each layer, and median
-    and mean of `decided_at` where it is right.
+    """Return accuracy, at the end and after 100 ms, spikes a recording in each layer, and latency.
+
+    Latency is the median and the mean of `decided_at` where it is right.
     """
     model.eval()
     with torch.no_grad():

@@ -220,10 +220,9 @@ def inside(name: str) -> None:
             ]
             word = " and ".join(failed) if failed else report.status
             found[word] = found.get(word, 0) + 1
-        declared = (
-            f"{case.surrogate}{''.join(f' {key} {value:g}' for key, value in case.parameters.items())}, "
-            f"reset {'detached' if case.detach_reset else 'kept'}"
-        )
+        parameters = "".join(f" {key} {value:g}" for key, value in case.parameters.items())
+        reset = "detached" if case.detach_reset else "kept"
+        declared = f"{case.surrogate}{parameters}, reset {reset}"
         print(
             json.dumps(
                 {

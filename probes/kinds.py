@@ -1,6 +1,4 @@
-"""What a probe is made of: a kind of layer, and the module that a generator of random numbers makes
-of it.
-"""
+"""What a probe is made of: a kind of layer, and the module made of random numbers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

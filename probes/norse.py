@@ -1,5 +1,6 @@
-"""Norse's layers, random: parameters in float64, and as it makes them itself, in float32 though the
-module is float64; and all in float32.
+"""Norse's layers, random, in float64 and in float32.
+
+A third kind has a module in float64 with parameters as Norse makes them itself, in float32.
 """
 
 from collections.abc import Callable
@@ -61,7 +62,7 @@ SCALAR = ("v_leak", "v_th")
 def parameters(
     rng: Generator, kind: Any, dtype: torch.dtype, uniform: tuple[str, ...] = (), **more: Any
 ) -> Any:
-    """Return random parameters of a layer, those not named in `uniform` perhaps a value a neuron."""
+    """Return random parameters of a layer; those not in `uniform` may have a value a neuron."""
     if "rho_reset" in kind._fields:  # the others are inside
         inside = next(name for name in kind._fields if name != "rho_reset")
         given = parameters(rng, type(kind._field_defaults[inside]), dtype, uniform)
@@ -171,8 +172,9 @@ def _kind(
 
 
 def _in_three(name: str, build: Build) -> list[Kind]:
-    """Return a kind in float64, in float64 with parameters as Norse makes them of numbers, and in
-    float32.
+    """Return a kind in float64, in float64 with Norse's own parameters, and in float32.
+
+    Norse makes its own parameters of plain numbers.
     """
     return [
         _kind(name, build),

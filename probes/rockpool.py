@@ -1,5 +1,6 @@
-"""Rockpool's layers, random: LIFNeuronTorch in float64, where only its own spikes and resets are
-float32.
+"""Rockpool's layers, random: LIFNeuronTorch in float64.
+
+Only its own spikes and resets are float32.
 """
 
 from collections.abc import Callable

@@ -51,8 +51,9 @@ def _lif(rng: Rng) -> dict[str, Any]:
 
 
 def _alif(rng: Rng, own: dict[str, Any]) -> dict[str, Any]:
-    """Return ALIF's; it takes no synapse of one time constant a neuron, and tells none from 0 by
-    its truth.
+    """Return ALIF's arguments.
+
+    It takes no synapse of one time constant a neuron, and tells none from 0 by its truth.
     """
     if own["tau_syn"] is not None and own["tau_syn"].ndim:
         own["tau_syn"] = own["tau_syn"][0].clone()

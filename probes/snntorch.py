@@ -1,4 +1,4 @@
-"""snnTorch's layers, random. Its spikes are float32 whatever the module is, and so are the probes."""
+"""snnTorch's layers, random; its spikes are float32 whatever the module is, and so are these."""
 
 from collections.abc import Callable
 from typing import Any

@@ -19,8 +19,9 @@ def _number(rng: np.random.Generator, low: float, high: float, own: bool) -> Any
 
 
 def _neuron(kind: type, options: Options) -> Any:
-    """Return a layer; its constructor takes plain numbers alone, values a neuron and a trained w
-    are given to it afterwards.
+    """Return a layer; its constructor takes plain numbers alone.
+
+    Values a neuron and a trained w are given to it afterwards.
     """
     plain = {name: value for name, value in options.items() if not isinstance(value, torch.Tensor)}
     layer = kind(**plain)

@@ -106,8 +106,9 @@ def _filtered(rng: np.random.Generator) -> Made:
 
 
 def _max_pooled(rng: np.random.Generator) -> Made:
-    """Return convolutions with max pools over their spikes, in wrappers that know of time or in one
-    container for all steps.
+    """Return convolutions with max pools over their spikes.
+
+    The pools are in wrappers that know of time, or in one container for all steps.
     """
     from spikingjelly.activation_based import functional, layer
 

@@ -14,7 +14,10 @@ CODE = """
 import sys, numpy as np, refsim
 net = refsim.Network.dense([(np.full((2, 5), 0.375), None, refsim.load("srif"))], "1 ms")
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 30
-drive = refsim.Drive.bernoulli(np.full((300, 5), 0.5), steps, "1 ms", 0) if steps < 1000 else refsim.Drive.current(np.zeros((2, 5)), "1 ms", n_steps=steps)
+if steps < 1000:
+    drive = refsim.Drive.bernoulli(np.full((300, 5), 0.5), steps, "1 ms", 0)
+else:
+    drive = refsim.Drive.current(np.zeros((2, 5)), "1 ms", n_steps=steps)
 try:
     print(sum(refsim.Brian2(target="cpp").run(net, drive).spikes[0].code.tolist()))
 except refsim.RefsimError as error:

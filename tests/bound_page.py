@@ -9,39 +9,40 @@ PAGE = DATA.with_suffix(".md")
 
 TEXT = """# The bound on rounding, held against 50 digits
 
-refsim calls a spike that differs rounding only where the membrane lies within a bound that is proven
-(`decisions/0046-a-bound-that-does-not-explode.md`). A bound that is too small blames a trial for what
-its dtype did; one that is too large excuses faults. So each card is run as one neuron with a constant
-input, another in each sample, drawn between 0 and twice the rheobase, and the same step is computed in
-50 digits along the run's own spikes. In each step and sample
+refsim calls a spike that differs rounding only where the membrane lies within a bound that is
+proven (`decisions/0046-a-bound-that-does-not-explode.md`). A bound that is too small blames a trial
+for what its dtype did; one that is too large excuses faults. So each card is run as one neuron with
+a constant input, another in each sample, drawn between 0 and twice the rheobase, and the same step
+is computed in 50 digits along the run's own spikes. In each step and sample
 
-- the error of the run, that of the float64 replay, and the distance of both must not exceed the bound
-  (a *violation*), and
+- the error of the run, that of the float64 replay, and the distance of both must not exceed the
+  bound (a *violation*), and
 - the largest bound must not exceed {most:,} times the largest error of the run (the *ratio*).
 
-**What was run.** {cards} cards, float32 and float64, {setting}: {decisions:,} decisions with a known
-bound, **{violations} violations**. The largest ratio apart from the exceptions is {worst:.0f}
-({worst_of}); half of the ratios are below {median:.0f}. float64 is the declared step in NumPy, float32
-the step that is written by hand in PyTorch, or the declared step in NumPy where there is none.
-{refused} cards compute with whole numbers and are refused in float32. Computed in {minutes:.0f} minutes
-of one core.
+**What was run.** {cards} cards, float32 and float64, {setting}: {decisions:,} decisions with a
+known bound, **{violations} violations**. The largest ratio apart from the exceptions is {worst:.0f}
+({worst_of}); half of the ratios are below {median:.0f}. float64 is the declared step in NumPy,
+float32 the step that is written by hand in PyTorch, or the declared step in NumPy where there is
+none. {refused} cards compute with whole numbers and are refused in float32. Computed in
+{minutes:.0f} minutes of one core.
 
-The bound of float64 is of two runs, as a comparison has two, so that a ratio of 2 is the least to hope
-for. A ratio of "exact" is a card whose membrane is not rounded at all, and whose bound is 0.
+The bound of float64 is of two runs, as a comparison has two, so that a ratio of 2 is the least to
+hope for. A ratio of "exact" is a card whose membrane is not rounded at all, and whose bound is 0.
 
-**To repeat it:** `python tests/bound_study.py --data FILE`, with `--inputs` and `--steps` for less, and
-the names of cards for some; rows that are in the file are not run again. `docs/rounding.json` has the
-rows, and `python tests/bound_page.py` writes this page from them. `pytest -m slow tests/test_bound.py`
-runs a share for all cards. The numbers of 50 digits are gmpy2's; without it mpmath's, slowly.
+**To repeat it:** `python tests/bound_study.py --data FILE`, with `--inputs` and `--steps` for less,
+and the names of cards for some; rows that are in the file are not run again. `docs/rounding.json`
+has the rows, and `python tests/bound_page.py` writes this page from them. `pytest -m slow
+tests/test_bound.py` runs a share for all cards. The numbers of 50 digits are gmpy2's; without it
+mpmath's, slowly.
 
 ## Exceptions
 
-Of these the bound is more than {most:,} times what was seen, or is lost ("unknown": nothing is proven of
-so many decisions). None is a violation. A decision whose bound is coarser than a twentieth of the way
-from reset to threshold is *not judged*, and a run with more than one percent of those among the samples
-that were replayed does not pass. Of runs whose spikes are all the same only a few samples are replayed
-(`decisions/0047-every-decision-on-its-own.md`), so that a pass there rests on what was observed: two such
-runs are below, of `adex` and of `spikingjelly_eif_soft`.
+Of these the bound is more than {most:,} times what was seen, or is lost ("unknown": nothing is
+proven of so many decisions). None is a violation. A decision whose bound is coarser than a
+twentieth of the way from reset to threshold is *not judged*, and a run with more than one percent
+of those among the samples that were replayed does not pass. Of runs whose spikes are all the same
+only a few samples are replayed (`decisions/0047-every-decision-on-its-own.md`), so that a pass
+there rests on what was observed: two such runs are below, of `adex` and of `spikingjelly_eif_soft`.
 
 | card | dtype | dt | unknown | largest error | why | what a report says of this run |
 |---|---|---|---|---|---|---|

@@ -34,7 +34,7 @@ def flow(kind, p, k):
 
 
 def held(matrix, column, dt):
-    """Return exp(matrix*dt), and what a constant slope `column` adds in dt, from one exponential."""
+    """Return exp(matrix*dt), and what a constant slope `column` adds in dt, by one exponential."""
     n = len(matrix)
     whole = expm(np.block([[matrix, column[:, None]], [np.zeros((1, n + 1))]]) * dt)
     return whole[:n, :n], whole[:n, n]

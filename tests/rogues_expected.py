@@ -35,7 +35,7 @@ ROGUES = {
         "differences",
         _patch(
             ENUMERATION,
-            "gathered",
+            "summed_over_runs",
             lambda honest: lambda network, parts, paid: honest(network, parts, np.sign(paid)),
         ),
     ),
@@ -106,7 +106,7 @@ def _other_membranes(runs):
     return replace(
         runs,
         distance=[
-            replay._layer(layer, heard, lambda step, x, z=z: z[step])[0]
-            for layer, heard, z in zip(bare.layers, runs.heard, runs.spikes, strict=True)
+            replay._layer(layer, received, lambda step, x, z=z: z[step])[0]
+            for layer, received, z in zip(bare.layers, runs.received, runs.spikes, strict=True)
         ],
     )

@@ -21,7 +21,7 @@ from refsim.engines.brian.exact import closed_form as substep
 from refsim.engines.brian.exact import run as copies
 from refsim.engines.brian.exact import run as order
 from refsim.gradients import TimedLoss, event_driven, substeps
-from refsim.gradients.substeps import Case
+from refsim.gradients.substeps import DifferenceCase
 
 CROSSING = Claim(
     "gradient",
@@ -177,7 +177,7 @@ def _share(output):
 
 
 def case(weights, times):
-    return Case(
+    return DifferenceCase(
         tuple(np.array(w, float) for w in weights),
         event_driven(card(), weights, times, range(len(times)), STOP).inputs,
         _share,

@@ -10,7 +10,7 @@ import numpy as np
 import refsim
 from refsim.core.claims import Claim
 from refsim.gradients import adjoint, event_driven, first_spike_cross_entropy, spike_time_distance
-from refsim.gradients.substeps import Case, differences_of
+from refsim.gradients.substeps import DifferenceCase, differences_of
 
 STOP = 40e-3
 RIGHT = Claim(
@@ -46,7 +46,7 @@ def random_case(seed):
         found = event_driven(
             refsim.load("lif_exp"), weights, rng.uniform(0, 20e-3, 4), np.arange(4), STOP
         )
-    return found, Case(weights, found.inputs, _first_spike if seed % 2 else _alpha)
+    return found, DifferenceCase(weights, found.inputs, _first_spike if seed % 2 else _alpha)
 
 
 def _first_spike(output):

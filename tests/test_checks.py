@@ -1,4 +1,4 @@
-"""Each check catches its rogue, no other check does, and without that check the rogue would pass."""
+"""Each check catches its rogue, no other check does, and without the check the rogue would pass."""
 
 import dataclasses
 

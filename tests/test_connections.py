@@ -132,7 +132,7 @@ def transposed(rng, network):
 
 
 def through_the_recurrent_weights(rng, network):
-    """Send the input of a layer through the weights of its recurrence, as a released importer does."""
+    """Send a layer's input through the weights of its recurrence, as a released importer does."""
     layer = network.layers[0]
     weights = [
         layer.weights[1][:, np.arange(weight.shape[1]) % 9] if source.layer == -1 else weight

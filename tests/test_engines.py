@@ -1,4 +1,4 @@
-"""The engines agree: to the last bit in float64 on sequential sums, spike by spike against PyTorch."""
+"""The engines agree: to the last bit in float64 on sequential sums, spike by spike with PyTorch."""
 
 import dataclasses
 

@@ -23,7 +23,8 @@ from refsim.pytorch import LIFDecay
 
 def make(detach=False):
     torch.manual_seed(1)
-    net = nn.Sequential(nn.Linear(6, 8), LIFDecay("arctangent", detach_reset=detach, dt="1 ms"), nn.Linear(8, 3), LIFDecay("arctangent", detach_reset=detach, dt="1 ms"))
+    first, last = (LIFDecay("arctangent", detach_reset=detach, dt="1 ms") for _ in range(2))
+    net = nn.Sequential(nn.Linear(6, 8), first, nn.Linear(8, 3), last)
     with torch.no_grad():
         for weight in net.parameters():
             weight.mul_(3)
@@ -294,7 +295,8 @@ def test_the_plugin_is_found_loads_nothing_heavy_and_judges(pytester):
         def test_wrong(refsim_check):
             import refsim
             from refsim.pytorch import losses
-            refsim_check(refsim.check_loss(lambda values, target: 2 * losses.spikemax(values, target), "spikemax"))
+            doubled = lambda values, target: 2 * losses.spikemax(values, target)
+            refsim_check(refsim.check_loss(doubled, "spikemax"))
 
         def test_reported(refsim_check):
             import refsim

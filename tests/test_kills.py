@@ -171,9 +171,11 @@ if sys.argv[1] == "first":
     import brian2
 import numpy as np, refsim
 net = refsim.Network.dense([(np.full((2, 5), 0.375), None, refsim.load("srif"))], "1 ms")
-engine, before = refsim.Brian2(target="numpy", connections=sys.argv[2]), signal.getsignal(signal.SIGINT)
+engine = refsim.Brian2(target="numpy", connections=sys.argv[2])
+before = signal.getsignal(signal.SIGINT)
 def run(n_steps):
-    return len(engine.run(net, refsim.Drive.current(np.ones((1, 5)), "1 ms", n_steps=n_steps)).spikes[0])
+    drive = refsim.Drive.current(np.ones((1, 5)), "1 ms", n_steps=n_steps)
+    return len(engine.run(net, drive).spikes[0])
 print(run(10) == 20, signal.getsignal(signal.SIGINT) == before)
 threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:

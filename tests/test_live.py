@@ -16,7 +16,10 @@ from refsim.pytorch import SRIF
 
 def make():
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), SRIF(), nn.AvgPool2d(4), nn.Flatten(), nn.Linear(16, 10), SRIF())
+    net = nn.Sequential(
+        nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), SRIF(),
+        nn.AvgPool2d(4), nn.Flatten(), nn.Linear(16, 10), SRIF(),
+    )
     net[1].weight.data *= 4
     net[6].weight.data *= 8
     return net
@@ -24,7 +27,8 @@ def make():
 class Deaf(nn.Sequential):
     def forward(self, x):
         spikes = super().forward(x)
-        return spikes if self.training or float(x.sum()) < 900 else self[7](spikes * 0)  # fires otherwise on some samples
+        # fires otherwise on some samples
+        return spikes if self.training or float(x.sum()) < 900 else self[7](spikes * 0)
 
 ready = make()
 number = 3

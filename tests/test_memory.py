@@ -205,7 +205,8 @@ import sys, numpy as np, refsim
 from refsim.cases import forecast
 from refsim.cases.network import make_plan
 rng = np.random.default_rng(0)
-net = refsim.Network.dense([(rng.normal(0.001, 0.06, (1000, 1000)), None, refsim.load("srif"))], "1 ms")
+weight = rng.normal(0.001, 0.06, (1000, 1000))
+net = refsim.Network.dense([(weight, None, refsim.load("srif"))], "1 ms")
 drive = refsim.Drive.bernoulli(np.full((1000, 1000), 0.05), 100, "1 ms", 0)
 found = forecast.forecast(net, drive.take(np.arange(32)), 1000, make_plan([], [], workers=2))
 print("stated", found.memory, flush=True)

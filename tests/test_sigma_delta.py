@@ -62,7 +62,7 @@ def as_network(layers):
 
 
 def chain(rng, sizes=(7, 9, 8, 4), delay=0):
-    """Return a random chain; thresholds and biases of the first layer differ from neuron to neuron."""
+    """Return a random chain; thresholds and biases of the first layer differ between neurons."""
     pairs = enumerate(itertools.pairwise(sizes))
     layers = [
         {"v_th": 30 * 4**n, "bias": 10 * n, "inputs": [(n - 1, whole(rng, 6, post, pre), delay)]}

@@ -182,7 +182,7 @@ def test_noise_is_the_same_in_every_engine():
 
 
 def test_a_threshold_reads_a_subexpression_at_the_new_states():
-    """A step that kept the old value would fire late, which the free run and the check both show."""
+    """A step that kept the old value would fire late, as the free run and the check both show."""
     equations = "dv/dt = (I - v)/tau : 1\nth = 0.4 + 0.5*v : 1"
     model = neuron(equations, "v > th")
     fine = Brian2(mode="fine", target="numpy")

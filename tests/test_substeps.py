@@ -112,7 +112,7 @@ def test_volts_a_bias_and_a_moving_threshold_agree_with_scipy():
     assert np.abs(ours * 1e3 - theirs).max() < 1e-9
 
 
-def test_a_neuron_has_parameters_of_its_own_and_an_early_impulse_comes_at_the_beginning_of_its_step():
+def test_a_neuron_has_parameters_of_its_own_and_an_early_impulse_comes_as_its_step_begins():
     card, thresholds, weight = refsim.load("cuba_lif"), np.array([0.5, 0.8]), 0.9
     drive = refsim.Drive.raster(np.arange(30)[None, :, None] % 3 == 0, "1 ms")
     network = refsim.Network.dense(

@@ -133,7 +133,7 @@ def test_a_delay_that_nobody_declares_is_refused():
 
 
 class OwnSteps(nn.Module):
-    """Runs five steps by itself on an input that stays, feeds its spikes back, and gives the last."""
+    """Runs five steps by itself on an input that stays, feeds its spikes back, gives the last."""
 
     def __init__(self, neuron):
         super().__init__()

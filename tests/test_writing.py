@@ -28,7 +28,7 @@ from refsim.cards.read import load_all
 from refsim.export import formula as formulas
 from refsim.export.documents import broken, width
 from refsim.export.formula import formula, latex_text, markdown_text, symbol, terms
-from refsim.export.system import Line, system
+from refsim.export.system import Equation, system
 
 MODELS = [
     *load_all(),
@@ -304,7 +304,7 @@ def test_names_become_symbols():
 
 
 def test_long_equations_are_broken_between_terms():
-    rows = broken(Line("v", "=", tuple(f"+ {letter * 30}" for letter in "abcd")))
+    rows = broken(Equation("v", "=", tuple(f"+ {letter * 30}" for letter in "abcd")))
     assert len(rows) == 2
     assert all(row.count("&") == 1 for row in rows)
     assert width(r"\frac{\mathrm{d}v}{\mathrm{d}t}") == 5

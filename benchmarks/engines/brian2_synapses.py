@@ -43,9 +43,7 @@ def lookup(name: str, weight: Any, dtype: str) -> Any:
 
 
 def layer(size: int, slot: int) -> list[Any]:
-    """Return neurons that update, fire and reset in one step, after the spikes of the layer below
-    have come.
-    """
+    """Return neurons that update, fire and reset in one step, after the spikes from below."""
     group = brian2.NeuronGroup(
         size, "v : 1\nI : 1", threshold=f"v >= {V_TH}", reset=f"v -= {V_TH}", name=f"layer{slot}"
     )

@@ -18,13 +18,15 @@ from ..measuring import fastest, serve
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 BASE = ("-O3", "-march=native", "-shared", "-fPIC", "-w", "-std=c++17")
+# Bytes of a vector, and flags. Contraction stays off: it is no faster here, and its other rounding
+# fires other spikes.
 FLAGS = {
     "plain": (64, ()),
     "exact, 512 bits": (64, ("-ffp-contract=off", "-mprefer-vector-width=512")),
     "exact, 256 bits": (32, ("-ffp-contract=off", "-mprefer-vector-width=256")),
     "fast-math, 512 bits": (64, ("-ffp-contract=off", "-ffast-math", "-mprefer-vector-width=512")),
     "fast-math, 256 bits": (32, ("-ffp-contract=off", "-ffast-math", "-mprefer-vector-width=256")),
-}  # bytes of a vector, flags. Contraction stays off: it is no faster here, and its other rounding fires other spikes
+}
 
 
 class Spikes(ctypes.Structure):
@@ -56,8 +58,9 @@ def library(case: Case, dtype: str, vector: int, flags: tuple[str, ...]) -> Any:
 
 
 def aligned(weight: Any, dtype: str, vector: int) -> Any:
-    """Return a weight matrix as (n_pre, n_post), each row filled up to whole vectors, at an address
-    that vectors may load from.
+    """Return a weight matrix as (n_pre, n_post), each row filled up to whole vectors.
+
+    It begins at an address that vectors may load from.
     """
     lanes = vector // np.dtype(dtype).itemsize
     shape = (weight.shape[1], -(-len(weight) // lanes) * lanes)

@@ -1,8 +1,7 @@
-"""NEST: one copy of the network a sample of iaf_psc_delta neurons, which decay exactly and reset to
-zero; built apart.
+"""NEST: iaf_psc_delta neurons, which decay exactly and reset to zero, in a copy for each sample.
 
-A spike takes at least a step from layer to layer and there is no soft reset, so the dynamics are
-others: timing only. NEST computes in double precision whatever is asked of it.
+NEST is built apart. A spike takes at least a step from layer to layer and there is no soft reset,
+so the dynamics are others: timing only. NEST computes in double precision whatever is asked of it.
 """
 
 from collections.abc import Callable
@@ -27,9 +26,7 @@ NEURON = {
 
 
 def prepare(case: Case, dtype: str) -> Callable[[], Any]:
-    """Build all copies, and return a run that gives the input to the generators, simulates and
-    reads the recorders.
-    """
+    """Build all copies, and return a run from the input in the generators to the recorders."""
     nest.set_verbosity("M_ERROR")
     nest.ResetKernel()
     nest.SetKernelStatus({"resolution": 1.0, "local_num_threads": 1})

@@ -1,8 +1,8 @@
-"""snnTorch: Leaky layers in its usual loop over time, with reset_delay=False, which resets in the
-step of the spike.
+"""snnTorch: Leaky layers in its usual loop over time, with reset_delay=False.
 
-Its threshold is `>`; no membrane of the case equals the threshold. Its spikes are float32 whatever
-its input, so that in float64 they are converted between the layers.
+So they reset in the step of the spike. Their threshold is `>`; no membrane of the case equals the
+threshold. Their spikes are float32 whatever the input, so that in float64 they are converted
+between the layers.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,7 @@ from .torch_parts import dense, frames, linears, zeros
 
 
 def prepare(case: Case, dtype: str) -> Callable[[], Any]:
-    """Return the faster of the loop with the first product inside, as its users write it, and
-    outside.
-    """
+    """Return the faster of two loops: the first product inside, as users write it, or outside."""
     real = getattr(torch, dtype)
     layers = linears(case, real)
     beta, threshold = torch.tensor(DECAY, dtype=real), torch.tensor(V_TH, dtype=real)

@@ -1,9 +1,9 @@
-"""SpikingJelly: LIFNode with decay_input=False and v_reset=None, whose step is `v - v/tau + x`,
-`>=`, reset by subtraction.
+"""SpikingJelly: LIFNode with decay_input=False and v_reset=None.
 
-Its multi-step mode takes all steps in one call and so the products of all steps at once. It has
-kernels for GPUs alone; on a CPU what may be faster is torch.compile, which is tried on its single
-step: over a whole sequence it unrolls all steps of it, and compiles for many minutes.
+Its step is `v - v/tau + x`, `>=`, reset by subtraction. Its multi-step mode takes all steps in one
+call and so the products of all steps at once. It has kernels for GPUs alone; on a CPU what may be
+faster is torch.compile, which is tried on its single step: over a whole sequence it unrolls all
+steps of it, and compiles for many minutes.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,4 @@
-"""A plain PyTorch loop, all samples at once, with the product of the first layer taken out of the
-loop over time.
-"""
+"""A plain PyTorch loop, all samples at once, with the first layer's product before the loop."""
 
 from collections.abc import Callable
 from typing import Any

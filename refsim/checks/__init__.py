@@ -1,10 +1,8 @@
-"""Checks as public functions.
+"""The checks, as public functions: each looks at one trait of what is on trial.
 
-Of a step (somebody's neuron), a network's maps, a loss, a surrogate, a judge, and a card against
-its ODE.
-
-Each check looks at one trait and is blind to the others, so that the name of the check that fails
-is the diagnosis.
+On trial may be a step (somebody's neuron), the weights of a module, a loss, a surrogate, a
+gradient, a judge, or a card against its ODE. A check is blind to all traits but its own, so that
+the name of the check that fails is the diagnosis.
 """
 
 from .bias import SurrogateBias, surrogate_bias

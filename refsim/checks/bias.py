@@ -1,11 +1,10 @@
-"""How far a surrogate gradient is from the gradient of the expected loss.
+"""The distance of a surrogate gradient from the gradient of the expected loss.
 
-Reported, and judged only where the two are one.
+The distance is reported. It is judged only where theory says that the two gradients are equal.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -35,8 +34,7 @@ IDENTITY = Claim(
     "1",
     (
         "for one layer without reset and a linear loss the two are one; float64 keeps 16 digits, "
-        "and "
-        "a sum over 2^20 patterns may lose six or seven of them"
+        "and a sum over 2^20 patterns may lose six or seven of them"
     ),
 )
 
@@ -88,8 +86,7 @@ def surrogate_bias(
     most: int = MOST,
     **parameters: float,
 ) -> SurrogateBias:
-    """Compare the surrogate gradient of a stochastic network with the gradient of its expected
-    loss.
+    """Compare a network's surrogate gradient with the gradient of its expected loss.
 
     Parameters
     ----------
@@ -121,7 +118,9 @@ def surrogate_bias(
     -----
     Gygax and Zenke 2025 (Neural Computation, arXiv 2404.14964).
     """
+    # Names are looked up first, so that a wrong one costs no run.
     known = known_surrogate(surrogate, parameters)
+    # The truth is exact where all patterns are tried, and an estimate where runs are drawn.
     if n_draws is None:
         truth = expected_gradient(network, inputs, loss, most=most).gradient
         noise = dict.fromkeys(truth, 0.0)
@@ -134,6 +133,7 @@ def surrogate_bias(
                 for name, values in drawn.gradient.items()
             },
         )
+    # Another seed than the truth's, so that the two share no luck.
     found = expected_surrogate(
         network,
         inputs,
@@ -145,6 +145,7 @@ def surrogate_bias(
         seed=seed + 1,
     )
     far = distances(found, truth)
+    # The two gradients are one only under these conditions; else the distance is a fact.
     said = surrogate is None if derivative is None else derivative
     judged = (
         said
@@ -165,6 +166,7 @@ def surrogate_bias(
 def _verdict(name: str, far: Distance, true: Floats, judged: bool) -> Verdict:
     if not judged:
         return Verdict(_REPORTED, far.relative, "reported", run=name, facts={"cosine": far.cosine})
+    # A relative distance from 0 has no meaning.
     if not true.any():
         return Verdict(
             IDENTITY,
@@ -179,9 +181,10 @@ def _verdict(name: str, far: Distance, true: Floats, judged: bool) -> Verdict:
 
 
 def known_surrogate(
-    surrogate: Any, parameters: Mapping[str, float]
+    surrogate: object, parameters: Mapping[str, float]
 ) -> Callable[[Floats], Floats] | None:
     """Return a surrogate as a function of NumPy arrays: by its name, as it is, or None."""
+    # A name may have parameters; a function has its own.
     if isinstance(surrogate, str):
         from ..modules.functions import surrogate_derivative
 
@@ -196,10 +199,10 @@ def known_surrogate(
             "surrogate_bias: surrogate must be a name, a function of distances to threshold, or "
             f"None, but is {surrogate!r}."
         )
-    return surrogate  # type: ignore[no-any-return]
+    return surrogate
 
 
-def _over(noise: Any, size: Any) -> float:
+def _over(noise: np.floating, size: np.floating) -> float:
     return float(noise / size) if size else float("inf")
 
 
@@ -226,6 +229,7 @@ def surrogate_rows(
     def scaled(x: Floats) -> Floats:
         return np.asarray(derivative((threshold * x).ravel()) * threshold).reshape(x.shape)
 
+    # One list of distances for each parameter, a network each.
     rows: dict[str, list[Distance]] = {}
     for seed in range(n_networks):
         for name, far in surrogate_bias(
@@ -236,6 +240,7 @@ def surrogate_rows(
         "two layers, sigmoid escape noise, soft reset, count cross-entropy; median of "
         f"{n_networks} networks"
     )
+    # The median is not moved by one odd network.
     return [
         Verdict(
             _REPORTED,

@@ -1,21 +1,26 @@
-"""The conformance suite of a card.
+"""The checks of a card: a table of functions from a model to a Verdict, and `check_card`.
 
-Functions from a model to a Verdict, for your own tests as for ours.
+The table serves your own tests as it serves ours::
 
-@pytest.mark.parametrize("check", CARD_CHECKS.values(), ids=CARD_CHECKS)
-def test_my_card(check):
-    assert check(refsim.load("mine.toml")).status in ("pass", "skipped")
+    @pytest.mark.parametrize("check", CARD_CHECKS.values(), ids=CARD_CHECKS)
+    def test_my_card(check):
+        assert check(refsim.load("mine.toml")).status in ("pass", "skipped")
+
+What each check measures is in `refsim.checks.card_measures`.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..cards.neuron import NeuronModel
 from ..core.claims import Claim, Verdict
 from ..core.errors import CrashError, RefsimError
 from . import card_measures
 from .suite import Answer, Check, run_checks
+
+if TYPE_CHECKING:
+    from ..pytorch.base import Step
 
 
 def _check(
@@ -30,9 +35,10 @@ def _check(
 
 
 def _said(measure: Callable[[NeuronModel], Answer]) -> Callable[[NeuronModel], Answer]:
-    """Let a card that cannot be run at all fail, with what the engine says.
+    """Return a measure that lets a card fail which cannot be run at all.
 
-    It is the card that is on trial.
+    The card is on trial, so that what the engine says of it is the finding and no error of the
+    call.
     """
 
     def asked(model: NeuronModel) -> Answer:
@@ -52,6 +58,7 @@ def _needs(name: str) -> tuple[str, ...]:
         return ()
     drawn = ("determinism",) if name not in ("declared_step", "determinism") else ()
     # an order is measured below threshold, which a neuron that fires by itself does not have
+    # A card whose units or names are wrong fails every run for that reason.
     return ("units", "names", *drawn, *(("rest",) if name.endswith("_order") else ()))
 
 
@@ -93,8 +100,7 @@ CARD_CHECKS: dict[str, Check] = {
         "spikes",
         (
             "Brian2, Discrete and PyTorch run one declared step; a spike that differs is a fault "
-            "in "
-            "one"
+            "in one"
         ),
         card_measures.engines,
     ),
@@ -138,7 +144,10 @@ CARD_CHECKS: dict[str, Check] = {
 
 
 def check_card(
-    model: NeuronModel, *, skip: Collection[str] | str = (), steps: Mapping[str, Any] | None = None
+    model: NeuronModel,
+    *,
+    skip: Collection[str] | str = (),
+    steps: "Mapping[str, Step] | None" = None,
 ) -> list[Verdict]:
     """Run the conformance suite on a card.
 
@@ -148,7 +157,7 @@ def check_card(
         ``refsim.load("mine.toml")`` or ``refsim.NeuronModel("mine", ...)``.
     skip : name or names of checks to leave out
     steps : dict of str to function, optional
-        A PyTorch step of your own, by the card's name; the engines are then held against it too.
+        A PyTorch step of your own, by the card's name; the engines are then compared with it too.
 
     Returns
     -------
@@ -166,6 +175,7 @@ def check_card(
             f'check_card: needs a neuron, such as refsim.load("mine.toml"), but {model!r} was '
             "given."
         )
+    # A step of the user's own changes one check of the table, in a copy.
     checks = dict(CARD_CHECKS)
     if steps is not None:
         checks["engines"] = replace(

@@ -1,4 +1,4 @@
-"""Check a judge: planted pairs of recordings, for each of which the right verdict is known."""
+"""The check of a judge: planted pairs of recordings whose right verdicts are known."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -31,6 +31,7 @@ class Planted:
 def _network() -> Network:
     """Two small layers whose weights are dyadic, so that every sum is exact."""
     srif = load("srif")
+    # Both layers get drive enough to fire often, and rarely all at once.
     weight = np.array([[0.375, 0.25, -0.125], [0.125, 0.3125, 0.25], [-0.25, 0.1875, 0.4375]])
     return Network.dense([(weight, None, srif), (weight[::-1] * 2, None, srif)], 1e-3)
 
@@ -45,6 +46,7 @@ def _run() -> Recording:
 def _changed(recording: Recording, layer: int, change: Callable[[np.ndarray], None]) -> Recording:
     dense = recording.spikes[layer].dense()
     change(dense)
+    # Only the one layer is another; all else of the recording stays.
     spikes = list(recording.spikes)
     spikes[layer] = SpikeTrains.from_dense(dense, recording.network.dt)
     return replace(recording, spikes=tuple(spikes))
@@ -58,6 +60,7 @@ def _moved_spike() -> Planted:
     """Move one output spike a step later: every count is the same."""
 
     def late(dense: np.ndarray) -> None:
+        # A spike that is followed by silence can move without meeting another.
         sample, step, neuron = next(at for at in np.argwhere(dense[:, :-1] & ~dense[:, 1:]))
         dense[sample, step : step + 2, neuron] = [False, True]
 
@@ -84,11 +87,12 @@ def _hidden_layer() -> Planted:
 
 
 def _rounding_tie() -> Planted:
-    """Put a membrane within rounding of threshold, and the other run on its other side.
+    """Put a membrane within rounding of threshold, and the other run on the other side of it.
 
-    Neither is wrong.
+    Neither run is wrong.
     """
     srif = load("srif")
+    # 0.1 + 0.2 + 0.2 is 0.5 only up to rounding.
     network = Network.dense([([[0.1, 0.2, 0.2]], None, srif)], 1e-3)
     drive = Drive.events([0, 0, 0], [0, 1, 2], [0, 1, 2], (1, 4, 3), 1e-3)
     reference = Discrete().run(network, drive)
@@ -102,8 +106,9 @@ def _rounding_tie() -> Planted:
 def _fault_beside_tie() -> Planted:
     """Put a tie in neuron 0 and a real fault in neuron 1, in one step.
 
-    The tie explains nothing of the fault.
+    The tie does not explain the fault.
     """
+    # Neuron 0 meets its threshold up to rounding, and neuron 1 stays far below.
     network = Network.dense([([[0.1, 0.2, 0.2], [0.125, 0.0, 0.0]], None, load("srif"))], 1e-3)
     drive = Drive.events([0, 0, 0], [0, 1, 2], [0, 1, 2], (1, 4, 3), 1e-3)
     reference = Discrete().run(network, drive)

@@ -1,16 +1,14 @@
 """Closed forms of the losses and of their gradients, in NumPy.
 
-Written from the formulas, with no line of the PyTorch side.
-
-Each takes values (batch, class, step) and a target and returns the loss of each sample, (batch,),
-and its gradient, of the shape of the values. A sum over a window or a kernel is a product with a
-lower triangular matrix, and its gradient one with the transposed.
+They are written from the formulas and share no line with the PyTorch side. Each takes values
+(batch, class, step) and a target and returns the loss of each sample, (batch,), and its gradient,
+of the shape of the values. A sum over a window or a kernel is a product with a lower triangular
+matrix, and its gradient is a product with the transposed matrix.
 """
 
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +25,7 @@ class LossForm:
     ----------
     answer : function ``(values, target, **options) -> (losses, gradients)``
     target : {"share", "trains", "none"}
-        What it is held against: shares of the classes (batch, class), trains of the shape of the
+        What it is compared with: shares of the classes (batch, class), trains of the shape of the
         values, or nothing.
     defaults : dict
         Options of the PyTorch side that have no default there, for checks that are given none.
@@ -40,8 +38,8 @@ class LossForm:
 
     answer: Callable[..., Answer]
     target: str = "share"
-    defaults: Mapping[str, Any] | None = None
-    derivative: Callable[[Mapping[str, Any]], bool] = lambda options: True
+    defaults: Mapping[str, object] | None = None
+    derivative: Callable[[Mapping[str, object]], bool] = lambda options: True
     of: str = "spikes"
 
     @property
@@ -52,6 +50,7 @@ class LossForm:
 
 def _over(kernel: Floats, steps: int) -> Floats:
     """Return the matrix M of a causal filter: (M @ s)[t] = sum_k kernel[k] s[t - k]."""
+    # Row t, column u holds the kernel at t - u, and 0 where that is negative.
     lag = np.arange(steps)[:, None] - np.arange(steps)[None, :]
     inside = (lag >= 0) & (lag < len(kernel))
     return np.where(inside, kernel[np.where(inside, lag, 0)], 0.0)
@@ -76,19 +75,24 @@ def _spikemax(
     gradient: str | None = None,
 ) -> Answer:
     steps, y = values.shape[-1], share[:, :, None]
+    # Counts over the record, or over a window at each step.
     matrix = _summed(steps, window)
     counts = values @ matrix.T
     per = 1.0 if of == "counts" else steps if window is None else window
+    # A softmax of the counts needs no floor.
     if reading == "softmax":
         logs = _log_softmax(counts / per / scale)
         back = (np.exp(logs) - y) / per / scale
     else:
-        heard = np.maximum(counts, 1) / per
-        total = heard.sum(1, keepdims=True) + (1e-6 if of == "rates" else 0)
-        logs = np.log(heard / total)
-        back = (1 / total - y / heard) / per
+        # A silent class counts as one spike, so that its share is not 0.
+        floored = np.maximum(counts, 1) / per
+        total = floored.sum(1, keepdims=True) + (1e-6 if of == "rates" else 0)
+        logs = np.log(floored / total)
+        back = (1 / total - y / floored) / per
+        # The exact derivative of a floor is 0 below it.
         if gradient == "exact" or (gradient is None and window is not None):
             back = back * (counts >= 1)
+    # The authors' gradient for a window leaves out the window's own sum.
     losses = -(y * logs).sum((1, 2))
     return losses, back if gradient == "authors" and window is not None else back @ matrix
 
@@ -141,14 +145,17 @@ def _spike_time(
     cut: float = 0.01,
 ) -> Answer:
     steps = values.shape[-1]
+    # The alpha kernel is cut where it has decayed, as in SLAYER.
     if kernel == "alpha":
         matrix, weight = _over(_alpha(dt / tau, cut, steps), steps), dt / 2
     else:
+        # An exponential of higher order is the exponential convolved with itself.
         once = np.exp(-np.arange(length) * dt / tau)
         response = once
         for _ in range(order - 1):
             response = np.convolve(response, once)[:length]
         matrix, weight = _over(response, steps), 1.0
+    # The distance is of the filtered trains.
     error = (values - desired) @ matrix.T
     return weight * (error**2).sum((1, 2)), 2 * weight * error @ matrix
 
@@ -164,15 +171,19 @@ def _num_spikes(
     cut: float = 0.01,
 ) -> Answer:
     steps, (start, stop) = values.shape[-1], region
+    # Within the region only the count matters, outside it every spike.
     inside = np.isin(np.arange(steps), np.arange(start, stop))
     matrix = _over(_alpha(dt / tau, cut, steps), steps)
+    # The count that each class should have.
     wanted = true_count * share + false_count * (1 - share)
     count_error = (values[..., inside].sum(-1) - wanted)[:, :, None] / (stop - start)
+    # The error of the count is spread evenly over the region.
     error = (values * ~inside) @ matrix.T + count_error * inside
     return dt / 2 * (error**2).sum((1, 2)), dt * error @ matrix
 
 
 def _ttfs(values: Floats, share: Floats, tau: float = 1.0) -> Answer:
+    # The chance of no spike yet; its sum is the expected first spike.
     silent = np.cumprod(1 - values, -1)
     first = silent.sum(-1)
     logs = _log_softmax(-first / tau)
@@ -189,6 +200,7 @@ def _ttfs(values: Floats, share: Floats, tau: float = 1.0) -> Answer:
 def _max_membrane(values: Floats, share: Floats) -> Answer:
     largest = values.max(-1)
     logs = _log_softmax(largest)
+    # The gradient goes to the step of the largest membrane alone.
     at = np.arange(values.shape[-1]) == values.argmax(-1)[:, :, None]
     return -(share * logs).sum(1), (np.exp(logs) - share)[:, :, None] * at
 
@@ -196,6 +208,7 @@ def _max_membrane(values: Floats, share: Floats) -> Answer:
 def _tet(values: Floats, share: Floats, lam: float, constant: float) -> Answer:
     _, classes, steps = values.shape
     logs, y = _log_softmax(values), share[:, :, None]
+    # Cross-entropy in each step, and a pull towards a constant.
     losses = (1 - lam) * -(y * logs).sum(1).mean(-1) + lam * ((values - constant) ** 2).mean((1, 2))
     return losses, (
         (1 - lam) * (np.exp(logs) - y) + lam * 2 * (values - constant) / classes
@@ -207,19 +220,19 @@ def _band(x: Floats, low: float, high: float) -> tuple[Floats, Floats]:
     return above**2 + below**2, 2 * (above - below)
 
 
-def _rate_regulariser(values: Floats, _: Any, low: float, high: float) -> Answer:
+def _rate_regulariser(values: Floats, _: object, low: float, high: float) -> Answer:
     cost, slope = _band(values.mean(-1), low, high)
     return cost.mean(1), np.broadcast_to(
         slope[:, :, None] / values.shape[1] / values.shape[2], values.shape
     )
 
 
-def _membrane_regulariser(values: Floats, _: Any, low: float, high: float) -> Answer:
+def _membrane_regulariser(values: Floats, _: object, low: float, high: float) -> Answer:
     cost, slope = _band(values, low, high)
     return cost.mean((1, 2)), slope / values.shape[1] / values.shape[2]
 
 
-def _is_derivative(options: Mapping[str, Any]) -> bool:
+def _is_derivative(options: Mapping[str, object]) -> bool:
     return options.get("window") is None or options.get("gradient") != "authors"
 
 

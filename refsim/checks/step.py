@@ -1,14 +1,14 @@
-"""Measure a neuron from outside, by spikes alone.
+"""The check of somebody's step of a neuron against the declared one, from outside by spikes alone.
 
 A membrane that nobody shows can still be measured: what is left of it is what a second pulse does
 not need in order to reach threshold. Pulses come at step 2 and later; a search narrows the height
 of a pulse 256-fold, six times.
 
-Check somebody's step of a neuron against the declared one: one trait a check, and long mixed trains
-at the end.
+First come the measurements of one neuron; then one comparison for each trait, and long mixed trains
+at the end; then the table of checks and `check_step`.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from ..core.claims import Claim, Verdict
 from ..core.errors import RefsimError, crash
 from ..engines.discrete import LayerState
 from ..networks.network import Layer, positive_time
-from .suite import Answer, Check, names_skipped, run_checks
+from .suite import DIGITS, FLOAT32_DIGITS, Answer, Check, names_skipped, run_checks
 
 # Input (n_steps, n_neurons) -> spikes of the same shape.
 Respond = Callable[[Floats], NDArray[np.bool_]]
@@ -32,7 +32,7 @@ _COLUMNS, _PASSES = 256, 6
 
 
 @dataclass
-class Probed:
+class MeasuredNeuron:
     """One neuron behind a door: input goes in, spikes come out.
 
     Measurements are made once and kept.
@@ -55,29 +55,32 @@ class Probed:
         return self.kept[name]
 
     @property
-    def reach(self) -> float:
+    def strongest(self) -> float:
         """The pulse that must make a neuron fire, whatever it is."""
         return 0.9 * self.ceiling
 
-    def spikes(self, pulses: dict[int, Any], n: int = 1) -> Any:
+    def spikes(self, pulses: Mapping[int, float | Floats], n: int = 1) -> NDArray[np.int64]:
         """Return the number of spikes of each of n neurons, for pulses at given steps."""
         current = np.zeros((max(pulses, default=0) + 1 + TAIL, n))
         for step, height in pulses.items():
             current[step] = height
-        return self.respond(current).sum(axis=0)
+        return np.asarray(self.respond(current).sum(axis=0))
 
     def critical(self, probe: int, before: dict[int, float]) -> float:
         """Return the smallest pulse at step `probe` that adds a spike, after the pulses `before`.
 
-        NaN if there is none.
+        It is NaN where no pulse does.
         """
         if not np.isfinite(list(before.values())).all():
             return float("nan")  # an earlier measurement could not be made
+        # Spikes without the pulse; one more of them is what is looked for.
         base = int(self.spikes({**before, probe: 0.0})[0])
         low, high = 0.0, self.ceiling
+        # Each pass tries 256 heights at once and keeps the one gap between silence and spike.
         for _ in range(_PASSES):
             heights = np.linspace(low, high, _COLUMNS)
             more = self.spikes({**before, probe: heights}, _COLUMNS) > base
+            # Nothing fires, or the smallest pulse already does.
             if not more.any() or more[0]:
                 return float("nan")
             first = int(np.argmax(more))
@@ -89,64 +92,68 @@ class Probed:
         return self.measure("gain") - self.critical(probe, before)
 
 
-def _latency(probed: Probed) -> float:
+def _latency(neuron: MeasuredNeuron) -> float:
+    # A pulse that makes any neuron fire, and eight silent steps.
     current = np.zeros((PULSE + 8, 1))
-    current[PULSE] = probed.reach
-    found = np.flatnonzero(probed.respond(current)[:, 0])
+    current[PULSE] = neuron.strongest
+    found = np.flatnonzero(neuron.respond(current)[:, 0])
     return float(found[0]) if found.size else float("nan")
 
 
-def _kept(probed: Probed, charge: float) -> float:
+def _kept(neuron: MeasuredNeuron, charge: float) -> float:
     """Return the share of a charge, in critical pulses, that is left two silent steps later."""
-    height = charge * probed.measure("gain")
-    return probed.left_over({PULSE: height}, PULSE + 2) / height
+    height = charge * neuron.measure("gain")
+    return neuron.left_over({PULSE: height}, PULSE + 2) / height
 
 
-def _decay(probed: Probed) -> float:
-    return float(np.sqrt(max(_kept(probed, 0.6), 0.0)))
+def _decay(neuron: MeasuredNeuron) -> float:
+    return float(np.sqrt(max(_kept(neuron, 0.6), 0.0)))
 
 
-def _inhibition(probed: Probed) -> float:
+def _inhibition(neuron: MeasuredNeuron) -> float:
     """Return how much better an inhibition is kept than an excitation of the same size.
 
-    1 where the sign is all the same.
+    It is 1 where the sign makes no difference.
     """
-    decay = probed.measure("decay")
-    return _kept(probed, -0.6) / decay**2 if decay else float("nan")
+    decay = neuron.measure("decay")
+    return _kept(neuron, -0.6) / decay**2 if decay else float("nan")
 
 
-def _after_spike(probed: Probed, height: float) -> float:
-    """Return what a spike of a pulse `height` times the critical one leaves, undone by one step of
-    decay.
+def _after_spike(neuron: MeasuredNeuron, height: float) -> float:
+    """Return what is left after a spike of a pulse `height` times the critical one.
+
+    One step of decay is undone.
     """
-    decay = probed.measure("decay")
-    left = probed.left_over({PULSE: height * probed.measure("gain")}, PULSE + 1)
+    decay = neuron.measure("decay")
+    left = neuron.left_over({PULSE: height * neuron.measure("gain")}, PULSE + 1)
     return left / decay if decay else float("nan")
 
 
-def _reset_kind(probed: Probed) -> float:
-    slope = (_after_spike(probed, 1.3) - _after_spike(probed, 1.1)) / (0.2 * probed.measure("gain"))
+def _reset_kind(neuron: MeasuredNeuron) -> float:
+    # A hard reset forgets the excess over threshold, a soft one keeps all of it.
+    slope = (_after_spike(neuron, 1.3) - _after_spike(neuron, 1.1)) / (0.2 * neuron.measure("gain"))
     return float(np.rint(slope)) if np.isfinite(slope) else float("nan")
 
 
-def _refractory(probed: Probed) -> float:
+def _refractory(neuron: MeasuredNeuron) -> float:
     """Return the silent steps after a spike under input that would make any rested neuron fire."""
-    if not np.isfinite(probed.measure("gain")):
+    if not np.isfinite(neuron.measure("gain")):
         return float("nan")
     current = np.zeros((PULSE + 12, 1))
-    current[PULSE] = 1.2 * probed.measure("gain")
-    current[PULSE + 1 : PULSE + 8] = 0.75 * probed.ceiling
-    fired = np.flatnonzero(probed.respond(current)[:, 0])
+    # A first spike for certain, and then input enough for one in every step.
+    current[PULSE] = 1.2 * neuron.measure("gain")
+    current[PULSE + 1 : PULSE + 8] = 0.75 * neuron.ceiling
+    fired = np.flatnonzero(neuron.respond(current)[:, 0])
     return float(fired[1] - fired[0] - 1) if len(fired) > 1 else float("nan")
 
 
-_MEASURES: dict[str, Callable[[Probed], float]] = {
+_MEASURES: dict[str, Callable[[MeasuredNeuron], float]] = {
     "latency": _latency,
-    "gain": lambda probed: probed.critical(PULSE, {}),
+    "gain": lambda neuron: neuron.critical(PULSE, {}),
     "decay": _decay,
     "inhibition": _inhibition,
     "reset_kind": _reset_kind,
-    "left_after_spike": lambda probed: _after_spike(probed, 1.2) / probed.measure("gain"),
+    "left_after_spike": lambda neuron: _after_spike(neuron, 1.2) / neuron.measure("gain"),
     "refractory": _refractory,
 }
 
@@ -155,7 +162,7 @@ UserStep = Callable[[Any, Any], tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
-class Pair:
+class StepPair:
     """The trial and the declared step, probed alike.
 
     Attributes
@@ -167,16 +174,16 @@ class Pair:
         the way; NaN where there is none.
     """
 
-    trial: Probed
-    declared: Probed
+    trial: MeasuredNeuron
+    declared: MeasuredNeuron
     knife: float
     tie: float
 
     def difference(self, name: str) -> float:
         """Return how far a measurement of the trial lies from the declared one.
 
-        NaN where the declared neuron itself does not allow the measurement; infinite where only the
-        trial does not.
+        It is NaN where the declared neuron itself does not allow the measurement, and infinite
+        where only the trial does not.
         """
         trial, declared = self.trial.measure(name), self.declared.measure(name)
         if not np.isfinite(declared):
@@ -184,14 +191,13 @@ class Pair:
         return abs(trial - declared) if np.isfinite(trial) else float("inf")
 
     def differs(self, name: str) -> bool:
-        """Return whether a measurement is farther off than its check allows, or the trial's cannot
-        be made.
-        """
+        """Return whether a measurement is farther off than its check allows, or cannot be made."""
         return self.difference(name) > _LIMITS[name] * (self.knife if name == "gain" else 1.0)
 
     @cached_property
     def mute(self) -> str:
-        """Why no pulse tells anything of the trial; "" where pulses do."""
+        """Why pulses say nothing of the trial; "" where they do."""
+        # A neuron that fires by itself answers no pulse.
         if fired := int(self.trial.spikes({})[0]):
             return f"it fires {fired} of {TAIL + 1} steps without input"
         if np.isfinite(self.trial.measure("latency")) or not np.isfinite(
@@ -199,7 +205,7 @@ class Pair:
         ):
             return ""
         return (
-            f"it is silent: no pulse makes it fire, up to {self.trial.reach / self.knife:.3g} "
+            f"it is silent: no pulse makes it fire, up to {self.trial.strongest / self.knife:.3g} "
             "times the one that should"
         )
 
@@ -211,14 +217,14 @@ class Pair:
 
 def _measured(
     name: str, *before: str, words: Callable[[float], str] = "{:.6g}".format
-) -> Callable[[Pair], Answer]:
+) -> Callable[[StepPair], Answer]:
     """Return the check of one measurement.
 
-    Where the trial does not allow it, and one of the measurements `before` is off, that one is to
-    blame.
+    Where the trial does not allow the measurement, one of the measurements `before` that is off is
+    named as the cause.
     """
 
-    def measure(pair: Pair) -> Answer:
+    def measure(pair: StepPair) -> Answer:
         trial, declared = pair.trial.measure(name), pair.declared.measure(name)
         if not np.isfinite(declared):
             return None, "left out: pulses do not show it in the declared neuron"
@@ -236,11 +242,13 @@ def _measured(
     return measure
 
 
-def _gain(pair: Pair) -> Answer:
+def _gain(pair: StepPair) -> Answer:
+    # Silence is a fault of the gain: every pulse is too small.
     if pair.mute:
         return float("inf"), pair.mute
     if not np.isfinite(pair.trial.measure("gain")) and pair.differs("latency"):
         return None, "left out: its spikes come too late to find the smallest pulse"
+    # A factor says more to a reader than a difference.
     factor = pair.trial.measure("gain") / pair.declared.measure("gain")
     words = (
         f"the smallest pulse that fires is {factor:.8g} times the declared one"
@@ -250,9 +258,10 @@ def _gain(pair: Pair) -> Answer:
     return pair.gain_error, words if pair.gain_error > _GAIN else ""
 
 
-def _comparison(pair: Pair) -> Answer:
+def _comparison(pair: StepPair) -> Answer:
     if pair.gain_error > _GAIN:
         return None, f"left out: {pair.mute or _ANOTHER_GAIN}"
+    # No pulse meets the threshold without rounding.
     if np.isnan(pair.tie):
         return (
             None,
@@ -261,8 +270,9 @@ def _comparison(pair: Pair) -> Answer:
                 "digits, such as 0.5, would let one"
             ),
         )
+    # Exactly at threshold >= fires and > does not.
     fired, should = (
-        bool(probed.spikes({PULSE: pair.tie})[0]) for probed in (pair.trial, pair.declared)
+        bool(neuron.spikes({PULSE: pair.tie})[0]) for neuron in (pair.trial, pair.declared)
     )
     words = (
         f"exactly at threshold it {'fires' if fired else 'is silent'}, and the declared "
@@ -271,14 +281,16 @@ def _comparison(pair: Pair) -> Answer:
     return float(fired != should), words if fired != should else ""
 
 
-def _precision(pair: Pair) -> Answer:
+def _precision(pair: StepPair) -> Answer:
     if pair.gain_error > _GAIN:
         return None, f"left out: {pair.mute or _ANOTHER_GAIN}"
+    # A part in 2^30 beside threshold: float64 can tell it, float32 cannot.
     near = [pair.knife * (1 - 2.0**-30), pair.knife * (1 + 2.0**-30)]
     fired, should = (
-        [bool(probed.spikes({PULSE: height})[0]) for height in near]
-        for probed in (pair.trial, pair.declared)
+        [bool(neuron.spikes({PULSE: height})[0]) for height in near]
+        for neuron in (pair.trial, pair.declared)
     )
+    # The declared neuron itself must fire above and be silent below.
     if should != [False, True]:
         return (
             None,
@@ -287,7 +299,7 @@ def _precision(pair: Pair) -> Answer:
     return float(sum(is_ != declared for is_, declared in zip(fired, should, strict=True))), ""
 
 
-def _reset_amount(pair: Pair) -> Answer:
+def _reset_amount(pair: StepPair) -> Answer:
     if (
         not pair.mute
         and np.isfinite(pair.trial.measure("reset_kind"))
@@ -303,12 +315,14 @@ def _kind(slope: float) -> str:
     )
 
 
-def _trains(pair: Pair) -> Answer:
-    """Count neurons whose trains differ under noise, bursts, inhibition and silence, all of them
-    dyadic numbers.
+def _trains(pair: StepPair) -> Answer:
+    """Count neurons whose trains differ under noise, bursts, inhibition and silence.
+
+    All inputs are dyadic numbers.
     """
     rng = np.random.default_rng(20)
     current = np.round(rng.normal(0.3, 0.6, (360, 64)) * 64) / 64
+    # Silence, strong bursts, weak excitation, and silence again.
     current[60:110] = 0.0
     current[110:140] = np.round(rng.normal(0, 4, (30, 64)) * 16) / 16
     current[200:260] = np.abs(current[200:260]) / 4
@@ -325,14 +339,14 @@ def _check(
     limit: float,
     unit: str,
     because: str,
-    measure: Callable[[Pair], Answer],
+    measure: Callable[[StepPair], Answer],
     *,
     last: bool = False,
 ) -> Check:
     return Check(Claim("code", name, limit, unit, because), measure, last=last)
 
 
-_GAIN = 1e-6
+_GAIN = DIGITS
 _LIMITS = {
     "gain": _GAIN,
     "latency": 0,
@@ -343,7 +357,6 @@ _LIMITS = {
     "refractory": 0,
 }
 _ANOTHER_GAIN = "the smallest pulse that fires is another"
-_SINGLE = "float32 keeps seven digits; the measurement loses one of them"
 STEP_CHECKS: dict[str, Check] = {
     "latency": _check(
         "latency",
@@ -353,7 +366,11 @@ STEP_CHECKS: dict[str, Check] = {
         _measured("latency", words=lambda step: f"step {step - PULSE:g}"),
     ),
     "gain": _check(
-        "gain", _GAIN, "1", f"the smallest pulse that fires is the declared one; {_SINGLE}", _gain
+        "gain",
+        _GAIN,
+        "1",
+        f"the smallest pulse that fires is the declared one; {FLOAT32_DIGITS}",
+        _gain,
     ),
     "decay": _check(
         "decay",
@@ -361,7 +378,7 @@ STEP_CHECKS: dict[str, Check] = {
         "1",
         (
             "the share kept in a silent step is the declared one, and Euler for exact is not; "
-            f"{_SINGLE}, a root another"
+            f"{FLOAT32_DIGITS}, a root another"
         ),
         _measured("decay", "gain"),
     ),
@@ -370,7 +387,7 @@ STEP_CHECKS: dict[str, Check] = {
         _LIMITS["inhibition"],
         "1",
         (
-            f"a negative membrane is kept like a positive one; {_SINGLE}, a quotient of two "
+            f"a negative membrane is kept like a positive one; {FLOAT32_DIGITS}, a quotient of two "
             "differences two more"
         ),
         _measured("inhibition", "decay"),
@@ -388,7 +405,7 @@ STEP_CHECKS: dict[str, Check] = {
         "critical pulses",
         (
             "a spike leaves the declared rest: v_th or the spike's value subtracted are not the "
-            f"same; {_SINGLE}"
+            f"same; {FLOAT32_DIGITS}"
         ),
         _reset_amount,
     ),
@@ -464,12 +481,14 @@ def check_step(
         Where the step does not return spikes of the shape of its input, or the card cannot be
         probed.
     """
+    # Wrong names are refused before anything is run.
     names_skipped(skip, STEP_CHECKS, "check_step")
     if not isinstance(against, NeuronModel):
         raise RefsimError(
             'check_step: needs a card to check against, such as refsim.load("srif"), but '
             f"{against!r} was given."
         )
+    # A pulse measurement sees spikes only, not what they carry.
     if against.discrete.payload:
         raise RefsimError(
             f"check_step: the spikes of '{against.name}' carry a number, and a probe sees "
@@ -477,18 +496,26 @@ def check_step(
         )
     seconds = positive_time(dt, "check_step: dt")
     run = f"{against.name}, dt = {1e3 * seconds:g} ms" if against.timed else against.name
+    # The declared step goes through the same door as the trial.
     declared = _declared(against, seconds)
+    # All heights of pulses are multiples of the smallest one that fires.
     knife = _knife_edge(declared, run)
     tie = _exact_tie(against, seconds, knife)
-    pair = Pair(Probed(_door(step, as_input), 8 * knife), Probed(declared, 8 * knife), knife, tie)
+    pair = StepPair(
+        MeasuredNeuron(_door(step, as_input), 8 * knife),
+        MeasuredNeuron(declared, 8 * knife),
+        knife,
+        tie,
+    )
     verdicts = run_checks(STEP_CHECKS, pair, who="check_step", run=run, skip=skip)
+    # Only a card with times in seconds depends on dt.
     return [_at_dt(verdict, seconds) for verdict in verdicts] if against.timed else verdicts
 
 
 def _at_dt(verdict: Verdict, dt: float) -> Verdict:
     """Say with a failure which dt it holds for.
 
-    A step of another duration is another neuron, and no wrong one.
+    A step of another duration is another neuron, and not a wrong one.
     """
     if verdict.status != "fail":
         return verdict
@@ -501,6 +528,7 @@ def _door(step: UserStep, as_input: Callable[[Floats], Any]) -> Respond:
 
     def respond(current: Floats) -> NDArray[np.bool_]:
         state, rows = None, []
+        # One call a step, with the state that the step returned.
         for number, x in enumerate(current):
             try:
                 result = step(as_input(x), state)
@@ -508,12 +536,14 @@ def _door(step: UserStep, as_input: Callable[[Floats], Any]) -> Respond:
                 raise crash(
                     "the step", error, f"in step {number} of {x.shape[0]} neurons"
                 ) from error
+            # What a step returns is refused in words where it cannot be spikes.
             if not isinstance(result, tuple) or len(result) != 2:
                 raise RefsimError(
                     "check_step: the step must return (spikes, state), but returned "
                     f"{type(result).__name__}."
                 )
             spikes, state = result
+            # Tensors of any device become arrays.
             row = np.asarray(spikes.detach().cpu() if hasattr(spikes, "detach") else spikes)
             if row.shape != x.shape:
                 raise RefsimError(
@@ -545,18 +575,20 @@ def _at_rest(model: NeuronModel, dt: float, n: int) -> LayerState:
 
 
 def _exact_tie(model: NeuronModel, dt: float, knife: float) -> float:
-    """Return the roundest pulse near the knife edge at which the membrane meets its threshold
-    exactly; NaN where none does.
+    """Return the roundest pulse near the knife edge that brings the membrane exactly to threshold.
 
-    Sums that are exact are the same with more digits, where the machine has them; what is met by
-    rounding alone is not.
+    It is NaN where none does. Sums that are exact stay the same with more digits, where the machine
+    has them; a threshold that is met by rounding alone is not met then.
     """
     # The smallest that fires, or the largest that does not.
     mantissa, exponent = np.frexp(knife * (1 + np.array([0.0, -(2.0**-53)])))
+    # Candidates with 1 to 53 binary digits; the roundest comes first.
     bits = 2.0 ** np.arange(1, 54)[:, None]
     heights = np.ldexp(np.round(mantissa * bits) / bits, exponent).ravel()
     state, met = _at_rest(model, dt, len(heights)), np.zeros(len(heights), bool)
+    # In long double a sum that is exact stays what it is.
     state.state = {name: value.astype(np.longdouble) for name, value in state.state.items()}
+    # The pulse, then silence, in which a synapse may still charge the membrane.
     for x in (heights, *[np.zeros(len(heights))] * TAIL):
         _, tested = state.step(x[None].astype(np.longdouble))
         met |= np.ravel(tested[0][0] == tested[0][2])
@@ -564,13 +596,12 @@ def _exact_tie(model: NeuronModel, dt: float, knife: float) -> float:
 
 
 def _knife_edge(respond: Respond, card: str) -> float:
-    """Return the smallest float64 pulse that makes a neuron at rest fire, at once or in the silence
-    after it.
-    """
+    """Return the smallest float64 pulse at rest that makes a neuron fire, at once or later."""
 
     def fires(height: float) -> bool:
         return bool(respond(np.array([[height], *[[0.0]] * TAIL])).any())
 
+    # A neuron that fires by itself has no smallest pulse.
     if respond(np.zeros((8, 1))).any():
         raise RefsimError(
             f"check_step: the neuron '{card}' fires without input at these parameters; there is "
@@ -585,6 +616,7 @@ def _knife_edge(respond: Respond, card: str) -> float:
             "there is nothing to probe."
         )
     low = 0.0
+    # Bisection down to two neighbouring float64 numbers.
     while np.nextafter(low, high) < high:
         middle = 0.5 * (low + high)
         low, high = (low, middle) if fires(middle) else (middle, high)

@@ -1,10 +1,12 @@
-"""Verdicts as lines for a terminal of 80 columns: check, status, value and limit, and why.
+"""Check, the one runner of all checks, and the one table of their verdicts.
 
-One runner for all checks: which are left out and why, and what becomes of code that raises.
+`run_checks` decides which checks are left out and why, and what becomes of code that raises.
+`verdict_rows` writes verdicts for a terminal of 80 columns: check, status, value and limit, and
+why.
 """
 
 import textwrap
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,7 @@ def verdict_rows(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _row(verdict: Verdict) -> str:
     claim, value = verdict.claim, "" if verdict.value is None else f"{verdict.value:.3g}"
+    # A limit of 0 says nothing beside the value.
     if verdict.value is not None and claim.limit:
         value = (
             f"{verdict.value:.1e} {'<=' if claim.sense == 'at most' else '>='} {claim.limit:.1e}"
@@ -34,7 +37,15 @@ def _row(verdict: Verdict) -> str:
     )
 
 
-Answer = tuple[float | None, str]  # value, None where it cannot be asked; and a sentence
+# A value, or None where it cannot be measured; and a sentence, or "" where none is needed.
+Answer = tuple[float | None, str]
+# A limit that several checks share, and why float32 and central differences keep it.
+DIGITS = 1e-6
+FLOAT32_DIGITS = "float32 keeps seven digits; the measurement loses one of them"
+DIFFERENCE_DIGITS = (
+    "central differences of order four keep nine digits of a float64 loss; three are left to "
+    "steep ones"
+)
 _NOTHING = "it was not measured"
 
 
@@ -60,7 +71,7 @@ class Check:
     needs: tuple[str, ...] = ()
     last: bool = False
 
-    def __call__(self, subject: Any, run: str = "") -> Verdict:
+    def __call__(self, subject: object, run: str = "") -> Verdict:
         """Check something; code that raises fails, with what it raised."""
         run = run or str(getattr(subject, "name", ""))
         try:
@@ -68,8 +79,8 @@ class Check:
         except CrashError as error:
             return self._crashed(error, run)
 
-    def _judged(self, subject: Any, run: str) -> Verdict:
-        with np.errstate(all="ignore"):  # a number that is none is judged, not warned of
+    def _judged(self, subject: object, run: str) -> Verdict:
+        with np.errstate(all="ignore"):  # NaN is judged, not warned of
             found = self.measure(subject)
         if isinstance(found, Verdict):
             return found
@@ -85,12 +96,11 @@ class Check:
 
 def run_checks(
     checks: Mapping[str, Check],
-    subject: Any,
+    subject: object,
     *,
     who: str,
     run: str = "",
     skip: Collection[str] | str = (),
-    before: Sequence[Verdict] = (),
 ) -> list[Verdict]:
     """Ask each check of a table in turn.
 
@@ -104,8 +114,6 @@ def run_checks(
     run : str
         What is on trial, for the verdicts.
     skip : name or names of checks to leave out; see `names_skipped`
-    before : sequence of Verdict
-        Of checks asked earlier, whose failures explain others.
 
     Returns
     -------
@@ -118,25 +126,29 @@ def run_checks(
         For a check that does not exist, or none that is left.
     """
     left = names_skipped(skip, checks, who)
+    return ask_each([check for name, check in checks.items() if name not in left], subject, run)
+
+
+def ask_each(
+    checks: Iterable[Check], subject: object, run: str, before: Sequence[Verdict] = ()
+) -> list[Verdict]:
+    """Ask checks in turn; `before` are verdicts whose failures explain others."""
     verdicts, crashes = list(before), set[str]()
-    for name in checks:
-        if name not in left:
-            verdicts.append(_asked(checks[name], subject, run, verdicts, crashes))
+    for check in checks:
+        # A failure that explains this check spares asking it.
+        if why := _explained(check, verdicts):
+            verdicts.append(check.left_out(why, run))
+            continue
+        try:
+            verdicts.append(check._judged(subject, run))
+        except CrashError as error:
+            # One fault is reported once, however many checks meet it.
+            repeated = error.found in crashes
+            crashes.add(error.found)
+            verdicts.append(
+                check.left_out(EXPLAINED, run) if repeated else check._crashed(error, run)
+            )
     return verdicts[len(before) :]
-
-
-def _asked(
-    check: Check, subject: Any, run: str, before: Sequence[Verdict], crashes: set[str]
-) -> Verdict:
-    if why := _explained(check, before):
-        return check.left_out(why, run)
-    try:
-        return check._judged(subject, run)
-    except CrashError as error:
-        if error.found in crashes:  # one fault, told once
-            return check.left_out(EXPLAINED, run)
-        crashes.add(error.found)
-        return check._crashed(error, run)
 
 
 def _explained(check: Check, before: Sequence[Verdict]) -> str:
@@ -163,6 +175,7 @@ def names_skipped(skip: Collection[str] | str, checks: Collection[str], who: str
     RefsimError
         For what is no name, a check that does not exist, or where none is left.
     """
+    # One name, or a list of names, each perhaps with commas.
     given = [skip] if isinstance(skip, str) else skip
     if not isinstance(given, Collection) or not all(isinstance(each, str) for each in given):
         raise RefsimError(
@@ -170,6 +183,7 @@ def names_skipped(skip: Collection[str] | str, checks: Collection[str], who: str
             f"{listed(checks)}."
         )
     names = {name for each in given for part in each.split(",") if (name := part.strip())}
+    # A misspelt name would silently check too much.
     if unknown := names - set(checks):
         raise RefsimError(f"{who}: {listed(unknown)} is not a check; known are {listed(checks)}.")
     if names >= set(checks):

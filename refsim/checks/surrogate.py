@@ -1,12 +1,12 @@
-"""Check somebody's spike function.
+"""The check of somebody's spike function, trait by trait.
 
-The step forward, and the surrogate derivative that comes back, trait by trait.
+Forward it must be a step; back it must give the declared surrogate derivative.
 """
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +14,11 @@ from ..core.arrays import Floats
 from ..core.claims import Claim, Verdict
 from ..core.errors import CrashError
 from .bias import surrogate_rows
-from .suite import Answer, Check, names_skipped, run_checks
+from .suite import DIGITS, FLOAT32_DIGITS, Answer, Check, names_skipped, run_checks
 
-_DIGITS = 1e-6
-_SINGLE = "float32 keeps seven digits; the measurement loses one of them"
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _WIDEST = 1e12
 # A scan over so many half-widths to either side; bisections to the last bit.
 _REACH, _POINTS, _HALVINGS = 30.0, 6001, 60
@@ -44,10 +45,9 @@ class Bell:
 
     @cached_property
     def height(self) -> float:
-        """The highest value: of the scan, or between its points in the middle of what is half as
-        high.
-        """
+        """The highest value, of the scan or in the middle of what is at least half as high."""
         highest = float(self._scan[1].max())
+        # The highest point may lie between two points of the scan.
         middle = 0.5 * sum(self._crossings(highest / 2))
         return (
             max(highest, float(self.slope(np.array([middle]))[0]))
@@ -59,12 +59,13 @@ class Bell:
     def edges(self) -> tuple[float, float]:
         """Distances at which it rises to half its height and falls below it again.
 
-        NaN where it does neither within the span.
+        They are NaN where it does not do both within the span.
         """
         return self._crossings(self.height / 2)
 
     def _crossings(self, level: float) -> tuple[float, float]:
         grid, slope = self._scan
+        # The outermost points that are high enough, with lower ones outside.
         high = np.flatnonzero(slope >= level)
         if not level > 0 or high[0] == 0 or high[-1] == _POINTS - 1:
             return float("nan"), float("nan")
@@ -73,6 +74,7 @@ class Bell:
         )
 
     def _crossing(self, level: float, low: float, high: float) -> float:
+        # Bisection between a low and a high point of the scan.
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)
             low, high = (
@@ -92,7 +94,7 @@ class Bell:
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class SurrogatePair:
     """Somebody's spike function and the declared surrogate."""
 
     spikes: Callable[[Floats], Floats]
@@ -107,22 +109,22 @@ class Pair:
         return self.trial.height > 0
 
 
-def _forward(pair: Pair) -> Answer:
+def _forward(pair: SurrogatePair) -> Answer:
     """Count distances beside threshold at which the spike is not 0 below and 1 above."""
     x = np.array([-1e3, -1.0, -0.1, -1e-3, -1e-6, 1e-6, 1e-3, 0.1, 1.0, 1e3])
     return float((pair.spikes(x) != (x > 0)).sum()), ""
 
 
-def _comparison(pair: Pair) -> Answer:
+def _comparison(pair: SurrogatePair) -> Answer:
     return float(pair.spikes(np.zeros(1))[0] != 1), ""
 
 
-def _used(pair: Pair) -> Answer:
+def _used(pair: SurrogatePair) -> Answer:
     return float(not pair.used), "" if pair.used else "no gradient comes back from the spikes"
 
 
-def _chain(pair: Pair) -> Answer:
-    """Send back gradients of all signs and sizes.
+def _chain(pair: SurrogatePair) -> Answer:
+    """Compare gradients of all signs and sizes that are sent back with what comes back of them.
 
     Each must come back times the derivative at its place.
     """
@@ -135,38 +137,40 @@ def _chain(pair: Pair) -> Answer:
     return float(np.abs(found - upstream * single).max() / np.abs(upstream * single).max()), ""
 
 
-def _centre(pair: Pair) -> Answer:
+def _centre(pair: SurrogatePair) -> Answer:
     if not np.isfinite(pair.trial.width):
         return None, _NO_EDGES
     return abs(pair.trial.centre - pair.declared.centre) / pair.declared.width, ""
 
 
-def _width(pair: Pair) -> Answer:
+def _width(pair: SurrogatePair) -> Answer:
     if not np.isfinite(pair.trial.width):
         return None, _NO_EDGES
     ratio = pair.trial.width / pair.declared.width
     return abs(ratio - 1), f"{ratio:.6g} times as wide as declared" if abs(
         ratio - 1
-    ) > _DIGITS else ""
+    ) > DIGITS else ""
 
 
-def _scale(pair: Pair) -> Answer:
+def _scale(pair: SurrogatePair) -> Answer:
     """Return the factor in height that the width does not account for, less 1."""
     if not np.isfinite(pair.trial.width):
         return None, _NO_EDGES
+    # A surrogate of fixed area is lower where it is wider.
     ratio = (
         pair.trial.height
         / pair.declared.height
         * (pair.trial.width / pair.declared.width if pair.normalised else 1)
     )
-    return abs(ratio - 1), f"{ratio:.6g} times the declared one" if abs(ratio - 1) > _DIGITS else ""
+    return abs(ratio - 1), f"{ratio:.6g} times the declared one" if abs(ratio - 1) > DIGITS else ""
 
 
-def _shape(pair: Pair) -> Answer:
+def _shape(pair: SurrogatePair) -> Answer:
     if not pair.used:
         return None, _UNUSED
     x = pair.declared.width * np.linspace(-8, 8, 2001)
     # An edge may belong to either side.
+    # Points on an edge are left out, for either side may own them.
     x = x[
         np.abs(np.abs(x - pair.declared.centre) - pair.declared.width / 2)
         > 1e-9 * pair.declared.width
@@ -181,7 +185,7 @@ _NO_EDGES = "what comes back does not rise and fall within thirty widths of thre
 
 
 def _check(
-    measure: str, limit: float, unit: str, because: str, how: Callable[[Pair], Answer]
+    measure: str, limit: float, unit: str, because: str, how: Callable[[SurrogatePair], Answer]
 ) -> Check:
     return Check(Claim("gradient", measure, limit, unit, because), how, last=measure == "shape")
 
@@ -200,8 +204,7 @@ SURROGATE_CHECKS: dict[str, Check] = {
         "wrong spikes",
         (
             "a membrane exactly at threshold fires; > for >= is a difference that random input "
-            "never "
-            "shows"
+            "never shows"
         ),
         _comparison,
     ),
@@ -214,43 +217,48 @@ SURROGATE_CHECKS: dict[str, Check] = {
     ),
     "chain": _check(
         "chain",
-        _DIGITS,
+        DIGITS,
         "1",
-        f"the gradient that arrives is multiplied by the derivative, sign and size; {_SINGLE}",
+        (
+            f"the gradient that arrives is multiplied by the derivative, sign and size; "
+            f"{FLOAT32_DIGITS}"
+        ),
         _chain,
     ),
     "centre": _check(
         "centre",
-        _DIGITS,
+        DIGITS,
         "widths",
-        f"the derivative stands where the declared one does: at threshold, not at rest; {_SINGLE}",
+        (
+            f"the derivative stands where the declared one does: at threshold, not at rest; "
+            f"{FLOAT32_DIGITS}"
+        ),
         _centre,
     ),
     "width": _check(
         "width",
-        _DIGITS,
+        DIGITS,
         "1",
         (
             "at half its height it is as wide as declared: a slope or a temperature of the "
-            "declared "
-            f"size; {_SINGLE}"
+            f"declared size; {FLOAT32_DIGITS}"
         ),
         _width,
     ),
     "scale": _check(
         "scale",
-        _DIGITS,
+        DIGITS,
         "1",
-        f"its height is the declared one, or its area where the width is another; {_SINGLE}",
+        f"its height is the declared one, or its area where the width is another; {FLOAT32_DIGITS}",
         _scale,
     ),
     "shape": _check(
         "shape",
-        _DIGITS,
+        DIGITS,
         "1",
         (
             "the derivative is the declared one everywhere, whatever the checks with a name of "
-            f"their own found; {_SINGLE}"
+            f"their own found; {FLOAT32_DIGITS}"
         ),
         _shape,
     ),
@@ -258,7 +266,7 @@ SURROGATE_CHECKS: dict[str, Check] = {
 
 
 def check_surrogate(
-    fire: Callable[[Any], Any],
+    fire: Callable[["Tensor"], "Tensor"],
     against: str,
     *,
     skip: Collection[str] | str = (),
@@ -301,9 +309,11 @@ def check_surrogate(
     )
     from ..pytorch.surrogate import SURROGATES
 
+    # Wrong names are refused before anything is run.
     names_skipped(skip, SURROGATE_CHECKS, "check_surrogate")
     declared = _declared(surrogate_derivative(against, **parameters))
-    pair = Pair(
+    # Both derivatives are measured over the span of the declared one.
+    pair = SurrogatePair(
         partial(surrogate_spikes, fire),
         partial(surrogate_slope, fire),
         Bell(fire_slope(fire), declared.span),
@@ -315,9 +325,9 @@ def check_surrogate(
 
 
 def _bias_rows(slope: Callable[[Floats], Floats]) -> list[Verdict]:
-    """Return the bias, which is reported.
+    """Return the verdicts of the bias, which is reported.
 
-    Of a function that raises there is none, and a check has failed for it.
+    A function that raises has none, and a check has failed for it already.
     """
     try:
         return surrogate_rows(slope, detach_reset=False, threshold=1.0)
@@ -326,11 +336,12 @@ def _bias_rows(slope: Callable[[Floats], Floats]) -> list[Verdict]:
 
 
 def _declared(slope: Callable[[Floats], Floats]) -> Bell:
-    """Return a derivative, with a span of so many of its own half-widths.
+    """Return a derivative, measured over a span of so many of its own half-widths.
 
-    One that never falls to half its height is infinitely wide.
+    A derivative that never falls to half its height is infinitely wide.
     """
     span = 1.0
+    # The span grows until the bell falls to half its height on both sides.
     while not np.isfinite(Bell(slope, span).width) and span < _WIDEST:
         span *= 4
     return Bell(slope, _REACH / 2 * Bell(slope, span).width)

@@ -227,7 +227,7 @@ def _print(table: "Mapping[str, AnyArray]", recording: "Recording") -> None:
         "spike",
         "after reset",
     ]
-    cells: list[Sequence[object] | "AnyArray"] = [
+    cells: list[Sequence[object] | AnyArray] = [
         range(length),
         table["input"],
         table["before_reset"],

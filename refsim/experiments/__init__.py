@@ -1,12 +1,13 @@
-"""Experiments on one neuron: each a function from a model to a Result, which saves itself and can
-be drawn.
+"""Experiments on one neuron: functions from a model to a Result.
 
-import refsim
-from refsim import experiments
+A Result saves itself and can be drawn::
 
-curve = experiments.fi(refsim.load("lif", tau=20), currents="0:2:41")
-curve.save_csv("fi.csv")
-experiments.draw(curve).save("fi.png")
+    import refsim
+    from refsim import experiments
+
+    curve = experiments.fi(refsim.load("lif", tau=20), currents="0:2:41")
+    curve.save_csv("fi.csv")
+    experiments.draw(curve).save("fi.png")
 """
 
 from .convergence import dt

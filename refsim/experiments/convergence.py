@@ -1,6 +1,6 @@
-"""Spike times and membrane against the sub-step.
+"""Convergence: spike times and membrane against the sub-step.
 
-Whether the integration converges, and at which order.
+It asks whether the integration converges, and at which order.
 """
 
 import itertools
@@ -59,7 +59,9 @@ def dt(
     if not isinstance(finest, int) or not 3 <= finest <= 12:
         raise RefsimError(f"dt: finest must be a whole number from 3 to 12, but is {finest!r}.")
     n_steps = setting.steps(duration)
+    # An input above threshold, so that there are spikes to compare.
     stimulus = stimulus or constant(1.5 * rheobase(model, setting, n_steps))
+    # The same run at each sub-step, every one half of the one before.
     refines = [2**k for k in range(finest + 1)]
     runs = [
         record_states(model, stimulus, fine(model, setting, refine=refine), n_steps)
@@ -73,8 +75,10 @@ def dt(
     membranes = np.array(
         [run.traces[0][membrane][0, (halfway + 1) * run.refine - 1, 0] for run in runs]
     )
+    # Each run is compared with the next finer one; no truth is needed.
     sub_steps = setting.step / np.array(refines)
     moved, drift = _shifts(times), np.append(np.abs(np.diff(membranes)), np.nan)
+    # Differences of rounding would spoil the fit.
     floor = _ROUNDING * float(np.abs(membranes).max())
     columns = {
         "sub_step": Column(sub_steps, "second", "dt/2^k"),
@@ -129,13 +133,13 @@ def _declared(model: NeuronModel) -> str:
 
 
 def _shifts(times: list[Floats]) -> Floats:
-    """Return the mean shift of the n-th spike from each run to the next.
+    """Return the mean shift of the n-th spike from each run to the next finer one.
 
-    NaN for the last, and where spikes have no partner.
-
-    One spike may fall out at the end of the run.
+    It is NaN for the last run, and where spikes have no partner; one spike may be lost at the end
+    of the run.
     """
     shifts = []
+    # The n-th spike of one run belongs to the n-th of the other.
     for coarse, finer in itertools.pairwise(times):
         both = min(len(coarse), len(finer))
         shifts.append(
@@ -149,9 +153,10 @@ def _shifts(times: list[Floats]) -> Floats:
 def fitted_order(sub_steps: Floats, changes: Floats, floor: float) -> float:
     """Fit ``change ~ sub_step^order`` to changes above a floor.
 
-    Infinite where all lie below, NaN where too few are left.
+    The order is infinite where all changes lie below it, and NaN where too few are left.
     """
     known = np.isfinite(changes)
+    # Differences of rounding have no order.
     above = known & (changes > floor)
     if known.any() and not above.any():
         return float("inf")
@@ -166,6 +171,7 @@ def fitted_power(x: Floats, y: Floats) -> float:
     Sums are rounded once and logarithms are the system's, so that a report has the same digits with
     every release of NumPy.
     """
+    # The slope of a straight line through the logarithms.
     across, up = [math.log(value) for value in x], [math.log(value) for value in y]
     middle, height = math.fsum(across) / len(across), math.fsum(up) / len(up)
     rise = math.fsum((a - middle) * (b - height) for a, b in zip(across, up, strict=True))

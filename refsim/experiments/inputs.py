@@ -1,5 +1,6 @@
-"""Stimulus: an input as a person says it, constant, a step, noise or a spike train, before it
-becomes a Drive.
+"""Stimulus: an input as a person says it, before it becomes a Drive.
+
+It is constant, a step, noise or a spike train.
 """
 
 from collections.abc import Callable
@@ -37,10 +38,10 @@ def constant(level: float | str) -> Stimulus:
     """Return the same current at every step, in the unit of the card's input."""
 
     def make(model: NeuronModel, setting: Setting, n_steps: int) -> tuple[float, Drive]:
-        return 1.0, Drive.constant(_level(level, model), n_steps, setting.step)
+        return 1.0, Drive.constant(_in_si(level, model), n_steps, setting.step)
 
     return Stimulus(
-        make, lambda model: f"constant {readable(_level(level, model), model.input_unit)}"
+        make, lambda model: f"constant {readable(_in_si(level, model), model.input_unit)}"
     )
 
 
@@ -63,10 +64,10 @@ def step(level: float | str, start: float | str, stop: float | str) -> Stimulus:
                 f"{readable(n_steps * setting.step, 'second')} has ended; give a longer duration."
             )
         values = np.zeros((1, n_steps, 1))
-        values[:, first:last] = _level(level, model)
+        values[:, first:last] = _in_si(level, model)
         return 1.0, Drive.current(values, setting.step)
 
-    return Stimulus(make, lambda model: f"step {readable(_level(level, model), model.input_unit)}")
+    return Stimulus(make, lambda model: f"step {readable(_in_si(level, model), model.input_unit)}")
 
 
 def noise(mean: float | str, std: float | str, seed: int = 0) -> Stimulus:
@@ -74,14 +75,14 @@ def noise(mean: float | str, std: float | str, seed: int = 0) -> Stimulus:
 
     def make(model: NeuronModel, setting: Setting, n_steps: int) -> tuple[float, Drive]:
         return 1.0, Drive.noise(
-            _level(mean, model), _level(std, model), n_steps, setting.step, seed
+            _in_si(mean, model), _in_si(std, model), n_steps, setting.step, seed
         )
 
     return Stimulus(
         make,
         lambda model: (
-            f"noise {readable(_level(mean, model), model.input_unit)} +- "
-            f"{readable(_level(std, model), model.input_unit)}"
+            f"noise {readable(_in_si(mean, model), model.input_unit)} +- "
+            f"{readable(_in_si(std, model), model.input_unit)}"
         ),
     )
 
@@ -90,6 +91,7 @@ def train(times: str | float | ArrayLike, weight: float | str) -> Stimulus:
     """Return spikes of one weight at given times, each in the step that begins there."""
 
     def make(model: NeuronModel, setting: Setting, n_steps: int) -> tuple[float, Drive]:
+        # A spike belongs to the step that begins at its time.
         steps = np.unique(
             np.round(span(times, "second", "train: times") / setting.step).astype(np.int64)
         )
@@ -99,14 +101,14 @@ def train(times: str | float | ArrayLike, weight: float | str) -> Stimulus:
                 f"step {steps[0]} to {steps[-1]}."
             )
         zeros = np.zeros_like(steps)
-        return _level(weight, model), Drive.events(
+        return _in_si(weight, model), Drive.events(
             zeros, steps, zeros, (1, n_steps, 1), setting.step
         )
 
     return Stimulus(
-        make, lambda model: f"spikes of {readable(_level(weight, model), model.input_unit)}"
+        make, lambda model: f"spikes of {readable(_in_si(weight, model), model.input_unit)}"
     )
 
 
-def _level(value: float | str, model: NeuronModel) -> float:
+def _in_si(value: float | str, model: NeuronModel) -> float:
     return to_si(value, model.input_unit, "input")

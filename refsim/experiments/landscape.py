@@ -1,9 +1,8 @@
-"""Landscape: curves over one number and the slopes claimed at a point of it.
+"""Landscape: a loss along one weight or one direction, and slopes at a point of it.
 
-It prints, draws and saves itself.
-
-The loss along one weight or one direction, with what is taken for its slope at a point: exact,
-surrogate, finite difference.
+The slopes are what is taken for the derivative there: exact, surrogate, and finite difference.
+First comes `Landscape`, which prints, draws and saves itself; then the two functions that measure
+one, of a stochastic network and of a trained module.
 """
 
 import json
@@ -11,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,9 +23,12 @@ from ..core.whole_files import whole
 from ..gradients.bias import expected_surrogate
 from ..gradients.escape import EscapeNetwork
 from ..gradients.expectation import MOST, expected_gradient, expected_loss, slope_along
-from ..gradients.given_spikes import certain, play
+from ..gradients.given_spikes import choose_at_threshold, play
 from ..gradients.losses import SpikeLoss
 from .result import span
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _REACH = 0.22  # of the width of the picture, to either side of the point
 # Of the tangents: slopes that agree lie on one another, and the broad one is seen behind.
@@ -62,8 +64,7 @@ class Landscape:
         lines = [
             (
                 f"landscape along {self.along}, {len(self.offsets)} points; at {self.at:g} the "
-                "loss "
-                f"is {self.height:.6g}"
+                f"loss is {self.height:.6g}"
             ),
             "",
         ]
@@ -83,14 +84,17 @@ class Landscape:
         )
         for look, (name, values) in zip(looks, self.curves.items(), strict=False):
             axes.plot(self.offsets, values, label=name, **look)
+        # A tangent is drawn to both sides of the point, over a part of the picture.
         half = _REACH * float(np.ptp(self.offsets))
         ends = np.array([self.at - half, self.at + half])
+        # Slopes that agree lie on one another, the broad one behind.
         for index, (name, slope) in enumerate(self.slopes.items()):
             style: dict[str, Any] = {
                 "color": ("0.75", ORANGE, BLACK)[index],
                 "linestyle": ("-", "--", ":")[index],
                 "linewidth": _WIDTHS[index],
             }
+            # A trained module has no exact slope; its two slopes have colours of their own.
             if "exact" not in self.slopes:
                 style = {key: CURVES[index + 1][key] for key in ("color", "linestyle")} | {
                     "linewidth": _WIDTHS[1]
@@ -104,6 +108,7 @@ class Landscape:
             )
         axes.plot([self.at], [self.height], "o", color=BLACK, markersize=6, zorder=6)
         every = np.concatenate([*self.curves.values(), [self.height]])
+        # The tangents must not decide how high the picture is.
         room = 0.12 * (float(np.ptp(every)) or 1.0)
         axes.set(
             xlabel=f"{self.along}, from the network's own weights",
@@ -114,9 +119,9 @@ class Landscape:
         return finished(figure)
 
     def save(self, path: str | Path) -> Path:
-        """Write picture (.png, .svg, .pdf) or numbers (.csv the curves.
+        """Write the picture (.png, .svg, .pdf) or the numbers, as the ending of the name says.
 
-        .npz all), as the name's ending says.
+        A .csv file holds the curves, a .npz file everything.
         """
         target = Path(path)
         writers = {".csv": self._csv, ".npz": self._npz}
@@ -132,8 +137,9 @@ class Landscape:
         return target
 
     def _csv(self, path: Path) -> None:
-        """Write offset and curves, and each tangent as a column, so that a plain plot of the file
-        is the picture.
+        """Write offset and curves, and each tangent as a column.
+
+        So a plain plot of the file is the picture.
         """
         lines = {
             name: self.height + slope * (self.offsets - self.at)
@@ -178,8 +184,9 @@ def landscape(
     step: float = 1e-3,
     most: int = MOST,
 ) -> Landscape:
-    """Measure the expected loss of a stochastic network along a line through its weights, and three
-    slopes at a point of it.
+    """Measure a stochastic network's expected loss along a line, and three slopes at a point.
+
+    The line goes through the weights of the network.
 
     Parameters
     ----------
@@ -205,6 +212,7 @@ def landscape(
         at or above threshold. Slopes: of the exact expected loss, of the surrogate, and the finite
         difference.
     """
+    # The line, as a direction in the parameters.
     way, name = (
         direction(network.parameters, along),
         along if isinstance(along, str) else "direction",
@@ -220,6 +228,7 @@ def landscape(
             {key: network.parameters[key] + by * values for key, values in way.items()}
         )
 
+    # The three slopes are taken at the same point.
     there = moved(at)
     exact = expected_gradient(there, inputs, loss, most=most)
     back = expected_surrogate(
@@ -243,16 +252,17 @@ def landscape(
 
 
 def module_landscape(
-    module: Any,
-    loss: Callable[[Any], Any],
+    module: "nn.Module",
+    loss: Callable[["nn.Module"], object],
     along: str,
     over: str | ArrayLike = "-1:1:201",
     *,
     at: float = 0.0,
     step: float = 0.1,
 ) -> Landscape:
-    """Measure the loss of a trained module along one of its weights, and the slope that autograd
-    gives with its surrogate.
+    """Measure a trained module's loss along one weight, and the slope that autograd gives.
+
+    Autograd takes the module's own surrogate.
 
     Parameters
     ----------
@@ -288,11 +298,11 @@ def module_landscape(
 
 def certain_loss(network: EscapeNetwork, inputs: object, loss: SpikeLoss) -> float:
     """Return the loss of the network without noise, the mean over samples."""
-    samples = network.heard(inputs)
+    samples = network.checked_inputs(inputs)
     return float(
         np.mean(
             [
-                loss.value(play(network, sample, 1, certain).output, number)[0]
+                loss.value(play(network, sample, 1, choose_at_threshold).output, number)[0]
                 for number, sample in enumerate(samples)
             ]
         )
@@ -302,7 +312,7 @@ def certain_loss(network: EscapeNetwork, inputs: object, loss: SpikeLoss) -> flo
 def direction(parameters: Mapping[str, Floats], along: str | Direction) -> dict[str, Floats]:
     """Return a direction as an array for each parameter that moves.
 
-    One weight is 1 at its place and 0 elsewhere.
+    A direction along one weight is 1 at its place and 0 elsewhere.
     """
     if not isinstance(along, str):
         way = {key: real_array(values, f"along: {key}") for key, values in along.items()}

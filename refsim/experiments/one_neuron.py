@@ -1,8 +1,8 @@
-"""Run one neuron many times at once: a sample an input, a neuron a set of parameters.
+"""One neuron, run many times at once: a sample for an input, a neuron for a set of parameters.
 
-Measures of one neuron's run: a number from spike times and membrane.
-
-Search for the smallest strength of an input that makes a neuron fire, many cases at once.
+First comes `Setting`, how time passes, with `respond`, which runs a neuron on currents; then the
+measures of a run, numbers from spike times and membrane; then the search for the smallest strength
+of an input that makes a neuron fire, many cases at once.
 """
 
 import itertools
@@ -55,8 +55,9 @@ class Setting:
 
     @property
     def engine(self) -> Brian2:
-        """The engine: Brian2's NumPy target, which needs no compiler and takes a batch as one
-        vector.
+        """The engine: Brian2's NumPy target.
+
+        It needs no compiler and takes a batch as one vector.
         """
         refine = self.refine if self.mode == "fine" else 1
         return Brian2(mode=self.mode, refine=refine, target="numpy", margin=False)
@@ -64,6 +65,7 @@ class Setting:
     def steps(self, duration: object, where: str = "duration") -> int:
         """Return how many steps a duration has, at least one."""
         steps = positive_time(duration, where) / self.step
+        # A typing error in a unit would ask for more memory than there is.
         if steps > _LARGEST:
             raise RefsimError(
                 f"{where}: {duration!r} has {steps:.3g} steps of dt; {_LARGEST:,} are allowed. "
@@ -102,8 +104,11 @@ def respond(
     Recording of one layer, (n_samples, n_steps*refine, n_neurons)
     """
     values = np.asarray(current, np.float64)
+    # A current without steps is held over all of them.
     values = values[:, None] if values.ndim == 1 else values
+    # Each set of parameters is a neuron of the layer.
     n_neurons = max((len(column) for column in (parameters or {}).values()), default=1)
+    # One input with weight 1 drives them all.
     network = Network.dense(
         [(np.ones((n_neurons, 1)), None, model, dict(parameters or {}))], setting.step
     )
@@ -126,9 +131,11 @@ def trains(recording: Recording) -> list[Floats]:
     A spike is found at the end of its (sub-)step, and that is its time.
     """
     spikes = recording.spikes[0]
+    # Samples one after the other, neurons within them.
     cell = spikes.sample * spikes.n_neurons + spikes.neuron
     order = np.lexsort((spikes.step, cell))
     times = (spikes.step[order] + 1) * spikes.dt
+    # Where the spikes of each (sample, neuron) begin and end.
     edges = np.searchsorted(cell[order], np.arange(spikes.n_samples * spikes.n_neurons + 1))
     return [times[low:high] for low, high in itertools.pairwise(edges)]
 
@@ -136,7 +143,7 @@ def trains(recording: Recording) -> list[Floats]:
 def states_of(model: NeuronModel, setting: Setting) -> tuple[str, ...]:
     """Return the states of the part that runs.
 
-    A count of refractory steps is no state of the ODE.
+    In fine mode these are the states of the ODE, without a count of refractory steps.
     """
     return tuple(model.solved if setting.mode == "fine" else model.stepped)
 
@@ -148,16 +155,16 @@ def times_of(recording: Recording) -> Floats:
 
 
 def chosen(model: NeuronModel, setting: Setting | None, mode: str = "fine") -> Setting:
-    """Return the setting given, else the usual one.
+    """Return the setting that is given, or the usual one.
 
-    The ODE where the card has one and the experiment is about it.
+    The usual one runs the ODE where the card has one and the experiment is about it.
     """
     neuron(model, "an experiment")
     return setting or Setting(mode=mode if model.continuous is not None else "grid")
 
 
 def pair(over: object, who: str) -> None:
-    """Refuse what is no name and its values."""
+    """Refuse what is not a name with its values."""
     if not isinstance(over, tuple | list) or len(over) != 2 or not isinstance(over[0], str):
         raise RefsimError(
             f'{who}: over needs a name and its values, such as ("tau", "5,10,20"), but {over!r} '
@@ -184,9 +191,9 @@ Measured = Callable[[Floats, Floats, float], float]
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure: its unit (``"membrane"``.
+    """A measure: its unit, what it is, and whether it needs the membrane.
 
-    That of the membrane), what it is, and whether it needs the membrane.
+    The unit ``"membrane"`` is the membrane's own.
     """
 
     unit: str
@@ -269,21 +276,23 @@ RESOLUTION = float(_SCOUT[1] / _SCOUT[0] - 1) / (_TRIES - 1) ** _ROUNDS
 def smallest(fires: Fires, n_cases: int) -> Floats:
     """Return the smallest strength that fires in each case, (n_cases,).
 
-    NaN where none does, 0 where none is needed.
-
-    A scout of all decades finds where firing begins; four rounds of 64 narrow that to a relative
-    width of RESOLUTION.
+    It is NaN where none does, and 0 where none is needed. A scout of all decades finds where firing
+    begins; four rounds of 64 narrow that to a relative width of RESOLUTION.
     """
     scout = np.tile(_SCOUT, (n_cases, 1))
+    # Decades first, to find where firing begins.
     fired = fires(scout)
     rows, first = np.arange(n_cases), fired.argmax(axis=1)
     high, low = _SCOUT[first], _SCOUT[np.maximum(first - 1, 0)]
+    # Then the gap between silence and spike, narrowed 63-fold each time.
     for _ in range(_ROUNDS):
         tries = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, _TRIES)
         hit = fires(tries)
+        # The upper end of the gap is known to fire.
         hit[:, -1] = True  # known from the round before
         at = np.maximum(hit.argmax(axis=1), 1)
         low, high = tries[rows, at - 1], tries[rows, at]
+    # Silent cases are NaN, and those that fire at the smallest strength need none.
     found: Floats = np.where(fired.any(axis=1), np.where(fired[:, 0], 0.0, high), np.nan)
     return found
 
@@ -302,6 +311,7 @@ def rheobase(model: NeuronModel, setting: Setting, n_steps: int) -> float:
         return np.array([bool(train.size) for train in times]).reshape(currents.shape)
 
     found = float(smallest(fires, 1)[0])
+    # A neuron that never fires, or always, has no rheobase.
     if not found > 0:
         never = "is a readout, which never fires" if model.discrete.readout else ""
         why = (

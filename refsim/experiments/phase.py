@@ -1,11 +1,10 @@
-"""The phase plane: nullclines, flow, fixed points and a trajectory.
+"""The phase plane: nullclines, slopes, fixed points and a trajectory.
 
-For a one-state neuron dv/dt over v.
+For a neuron of one state it is dv/dt over v.
 """
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -29,7 +28,7 @@ def phase(
     duration: float | str = "200 ms",
     setting: Setting | None = None,
 ) -> Result:
-    """Lay out the flow of a neuron of one or two states for a constant input.
+    """Lay out the slopes of a neuron of one or two states for a constant input.
 
     Parameters
     ----------
@@ -49,6 +48,7 @@ def phase(
         fixed_points (with 1 where stable, by the eigenvalues of the Jacobian).
     """
     setting = fine(model, setting)
+    # Which states span the plane, and the input they move under.
     chosen = _axes(model, states)
     n_steps, unit = setting.steps(duration), model.input_unit
     level = (
@@ -56,11 +56,13 @@ def phase(
         if current is None
         else to_si(current, unit, "current")
     )
+    # The trajectory from the start, all states of it.
     run = record_states(model, constant(level), setting, n_steps)
     path = {
         name: np.append(state.start, run.traces[0][name][0, :, 0])
         for name, state in model.solved.items()
     }
+    # The slopes on a grid that shows the trajectory.
     plane = Plane(Ode.of(model), chosen, level, setting.step)
     grid = np.meshgrid(
         *(_range(path[name], model, name, setting) for name in chosen), indexing="ij"
@@ -73,10 +75,12 @@ def phase(
         f"d{name}_dt": Column(slope, model.state[name].unit, f"slope of {name}, a second")
         for name, slope in zip(chosen, slopes, strict=True)
     }
+    # Where all slopes are 0.
     points, stable = plane.fixed_points([axis for axis in grid])
     fixed = {name: _column(points[:, index], model, name) for index, name in enumerate(chosen)} | {
         "stable": Column(stable, "1", "1 where stable")
     }
+    # Time 0 is the start, before the first sub-step.
     times = np.arange(len(path[chosen[0]])) * setting.sub_step
     trajectory = {"time": Column(times, "second", "0 is the start")} | {
         name: _column(values, model, name) for name, values in path.items()
@@ -99,11 +103,13 @@ def _axes(model: NeuronModel, states: tuple[str, ...] | None) -> tuple[str, ...]
     membrane = model.membrane_in(fine=True)
     own = (membrane, *(name for name in model.solved if name != membrane))
     chosen = tuple(states or own)
+    # A state that the ODE does not have.
     if unknown := [name for name in chosen if name not in model.solved]:
         raise RefsimError(
             f"phase: the ODE of '{model.name}' has no state {unknown[0]!r}; it has "
             f"{', '.join(model.solved)}."
         )
+    # More than two states do not fit a plane.
     if len(chosen) > 2 or len(set(chosen)) != len(chosen):
         said = (
             f"{', '.join(chosen)} were given for '{model.name}'"
@@ -124,10 +130,11 @@ def _column(values: Floats, model: NeuronModel, name: str) -> Column:
 
 
 def _range(path: Floats, model: NeuronModel, name: str, setting: Setting) -> Floats:
-    """Return the stretch of a state that is shown.
+    """Return the values of a state that are shown, POINTS of them.
 
-    The trajectory, the threshold where it is the membrane, and a margin.
+    They cover the trajectory, the threshold where the state is the membrane, and a margin.
     """
+    # The trajectory must be in the picture, and the threshold too.
     low, high = float(path.min()), float(path.max())
     if name == model.membrane_in(fine=True):
         at = {other: state.start for other, state in model.state.items()}
@@ -139,14 +146,14 @@ def _range(path: Floats, model: NeuronModel, name: str, setting: Setting) -> Flo
 
 
 class Plane:
-    """The flow in one or two of a neuron's states, for a constant input.
+    """The slopes of one or two of a neuron's states over these states, for a constant input.
 
-    The other states are held at their start.
+    The other states stay at their start.
     """
 
     def __init__(self, ode: Ode, chosen: tuple[str, ...], current: float, step: float) -> None:
         self.ode, self.chosen, self.current, self.step = ode, chosen, current, step
-        self.held: Mapping[str, Any] = {
+        self.held: Mapping[str, float] = {
             name: state.start for name, state in ode.model.state.items() if name not in chosen
         }
 
@@ -162,19 +169,20 @@ class Plane:
         ]
 
     def fixed_points(self, grid: list[Floats]) -> tuple[Floats, Floats]:
-        """Return the points where every slope is zero, (n, n_states), and 1 for each that is
-        stable.
+        """Return the points where every slope is zero, (n, n_states), and 1 for each stable one.
 
-        Cells of the grid in which every slope changes sign are where Newton's method starts.
+        Newton's method starts in the cells of the grid in which every slope changes sign.
         """
         from scipy.optimize import root
 
+        # A cell in which every slope changes sign may hold a fixed point.
         slopes = [
             slope.reshape(grid[0].shape) for slope in self.slopes([axis.ravel() for axis in grid])
         ]
         cells = np.logical_and.reduce([_changes_sign(slope) for slope in slopes])
         widths = np.array([axis.max() - axis.min() for axis in grid])
         found: list[Floats] = []
+        # Newton's method from each such cell.
         for cell in np.argwhere(cells):
             begin = np.array([axis[tuple(cell)] for axis in grid])
             answer = root(
@@ -183,6 +191,7 @@ class Plane:
                 ),
                 begin,
             )
+            # A root far from its cell belongs to another one, or lies outside.
             near = np.abs(answer.x - begin) <= 0.05 * widths
             if (
                 answer.success
@@ -194,10 +203,12 @@ class Plane:
         return np.array(found).reshape(len(found), len(self.chosen)), stable
 
     def _stable(self, point: Floats, widths: Floats) -> bool:
-        """Return whether every eigenvalue of the Jacobian, by central differences, has a negative
-        real part.
+        """Return whether every eigenvalue of the Jacobian has a negative real part.
+
+        The Jacobian is taken by central differences.
         """
         jacobian = np.empty((len(point), len(point)))
+        # A column of the Jacobian for each state.
         for index, width in enumerate(widths):
             nudge = np.zeros(len(point))
             nudge[index] = 1e-5 * width
@@ -217,7 +228,8 @@ class Plane:
 
 
 def _changes_sign(slope: Floats) -> np.ndarray:
-    """Return, a cell of the grid, whether the corners of a slope differ in sign."""
+    """Return, for each cell of the grid, whether the corners of a slope differ in sign."""
+    # The grid, shifted by 0 or 1 along each axis.
     corners = [
         slope[
             tuple(

@@ -1,26 +1,32 @@
-"""Draw the phase plane: nullclines, arrows of the flow, fixed points and the trajectory.
+"""Pictures of experiments: one function for each kind of Result, and nothing is computed here.
 
-Draw a Result: one function a kind, from columns to a figure. Nothing here computes.
+First comes the phase plane, with nullclines, arrows of the slopes, fixed points and the trajectory;
+then `draw`, which takes any Result, and the functions of the other kinds.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import counted
 from ..core.style import BLACK, BLUE, GREEN, ORANGE, Drawing, curve, finished, new_figure
 from .result import Column, Result, axis, readable, scale
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def draw_phase(result: Result) -> Any:
+
+def draw_phase(result: Result) -> "Figure":
     """Draw one or two states."""
     names = [name for name in result.tables["flow"] if f"d{name}_dt" in result.tables["flow"]]
     return _line(result, names[0]) if len(names) == 1 else _plane(result, names)
 
 
-def _line(result: Result, name: str) -> Any:
+def _line(result: Result, name: str) -> "Figure":
     flow = result.tables["flow"]
     figure, axes = new_figure(3.4)
     (factor, symbol), slope = scale(flow[name].values, flow[name].unit), flow[f"d{name}_dt"]
@@ -30,26 +36,31 @@ def _line(result: Result, name: str) -> Any:
         **curve(0, marker="", label=f"d{name}/dt"),
     )
     axes.axhline(0, color="0.5", linewidth=0.8)
+    # Fixed points lie where the slope crosses 0.
     _fixed(axes, result, [name], [factor])
     axes.set(xlabel=axis(name, symbol), ylabel=f"d{name}/dt ({symbol or '1'}/ms)")
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
     return figure
 
 
-def _plane(result: Result, names: list[str]) -> Any:
+def _plane(result: Result, names: list[str]) -> "Figure":
     flow, path = result.tables["flow"], result.tables["trajectory"]
     figure, axes = new_figure(4.6)
     scales = [scale(flow[name].values, flow[name].unit) for name in names]
+    # The table is the flattened grid of the plane.
     side = round(len(flow[names[0]].values) ** 0.5)
     x, y = (
         flow[name].values.reshape(side, side) * factor
         for name, (factor, _) in zip(names, scales, strict=True)
     )
     slopes = [flow[f"d{name}_dt"].values.reshape(side, side) for name in names]
+    # A nullcline is where one slope is 0.
     for slope, name, color, line in zip(slopes, names, (BLUE, GREEN), ("--", "-."), strict=True):
         if np.nanmin(slope) < 0 < np.nanmax(slope):
             axes.contour(x, y, slope, levels=[0], colors=color, linestyles=line, linewidths=1.6)
+        # The trajectory and its start.
         axes.plot([], [], color=color, linestyle=line, linewidth=1.6, label=f"d{name}/dt = 0")
+    # Every twelfth point has an arrow, all of one length.
     thin = (slice(None, None, 12),) * 2
     arrows = [
         slope[thin] * factor / np.ptp(values)
@@ -79,6 +90,7 @@ def _plane(result: Result, names: list[str]) -> Any:
         markersize=5,
         label="start",
     )
+    # Fixed points above all else.
     _fixed(axes, result, names, [factor for factor, _ in scales])
     axes.set(xlabel=axis(names[0], scales[0][1]), ylabel=axis(names[1], scales[1][1]))
     axes.set(xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))
@@ -86,10 +98,11 @@ def _plane(result: Result, names: list[str]) -> Any:
     return figure
 
 
-def _fixed(axes: Any, result: Result, names: list[str], factors: list[float]) -> None:
+def _fixed(axes: "Axes", result: Result, names: list[str], factors: list[float]) -> None:
     """Mark fixed points: filled where stable, hollow where not."""
     table = result.tables["fixed_points"]
     at = [table[name].values * factor for name, factor in zip(names, factors, strict=True)]
+    # In a plot of one state they lie on the axis.
     at = at if len(at) == 2 else [at[0], np.zeros_like(at[0])]
     stable = table["stable"].values > 0
     for mask, face, word in ((stable, ORANGE, "stable"), (~stable, "white", "unstable")):
@@ -111,7 +124,7 @@ def draw(result: Result) -> Drawing:
     return finished(_DRAW[result.kind](result))
 
 
-def scaled(column: Column) -> tuple[Any, str]:
+def readable_numbers(column: Column) -> tuple[NDArray[np.float64], str]:
     """Return numbers in a readable unit, and the unit."""
     factor, symbol = scale(column.values, column.unit)
     return column.values * factor, symbol
@@ -122,24 +135,27 @@ def _membrane(result: Result) -> str:
     return result.model.membrane_in(fine=result.model.membrane not in result.main)
 
 
-def _legend(figure: Any, columns: int = 4) -> None:
+def _legend(figure: "Figure", columns: int = 4) -> None:
     figure.legend(loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
 
 
-def _trace(result: Result) -> Any:
-    """Input, membrane with threshold and spikes, and each other state below."""
+def _trace(result: Result) -> "Figure":
+    """Draw input, membrane with threshold and spikes, and each other state below."""
     table, membrane = result.main, _membrane(result)
     others = [name for name in result.model.state if name in table and name != membrane]
+    # The membrane gets most of the height.
     heights = [1, 3, *(1.4 for _ in others)]
     figure, axes = new_figure(
         1.0 + 0.75 * sum(heights), len(heights), sharex=True, squeeze=False, height_ratios=heights
     )
     rows = list(axes[:, 0])
-    time, symbol = scaled(table["time"])
-    given, unit = scaled(table["input"])
+    time, symbol = readable_numbers(table["time"])
+    given, unit = readable_numbers(table["input"])
+    # The input holds over its step.
     rows[0].step(time, given, where="pre", color="0.35", linewidth=1)
     rows[0].set_ylabel(axis("input", unit, low=True), fontsize=8)
     factor, unit = scale(table[membrane].values, table[membrane].unit)
+    # The membrane as it is after the step, and its threshold.
     rows[1].plot(
         time,
         table[membrane].values * factor,
@@ -155,6 +171,7 @@ def _trace(result: Result) -> Any:
         linestyle=":",
         label="threshold",
     )
+    # A spike is drawn where the threshold saw the membrane.
     fired = table["spike"].values > 0
     # what a runaway membrane overshoots in its last sub-step would press all else flat
     top = np.nanmax([table[membrane].values.max(), *table["threshold"].values])
@@ -168,8 +185,9 @@ def _trace(result: Result) -> Any:
         label="spike",
     )
     rows[1].set_ylabel(axis(membrane, unit))
+    # Each other state has a panel of its own.
     for index, (row, name) in enumerate(zip(rows[2:], others, strict=True)):
-        values, unit = scaled(table[name])
+        values, unit = readable_numbers(table[name])
         row.plot(time, values, **curve(index + 1, marker=""))
         row.set_ylabel(axis(name, unit, low=True), fontsize=8)
     rows[-1].set_xlabel(axis("time", symbol))
@@ -177,13 +195,14 @@ def _trace(result: Result) -> Any:
     return figure
 
 
-def _fi(result: Result) -> Any:
-    """Rate over input, a curve a parameter value."""
+def _fi(result: Result) -> "Figure":
+    """Draw rate over input, a curve for each value of the parameter."""
     table = result.main
     figure, axes = new_figure(3.6)
-    current, symbol = scaled(table["current"])
-    rate, unit = scaled(table["rate"])
+    current, symbol = readable_numbers(table["current"])
+    rate, unit = readable_numbers(table["rate"])
     swept = [name for name in table if name not in ("current", "rate", "onset_rate", "spikes")]
+    # One curve has two rates; several have one each.
     if not swept:
         axes.plot(current, rate, **curve(0, label="between first and last spike"))
         axes.plot(
@@ -205,20 +224,22 @@ def _fi(result: Result) -> Any:
     return figure
 
 
-def _psp(result: Result) -> Any:
+def _psp(result: Result) -> "Figure":
     """Draw the response of each state to one spike, where it has one."""
+    # States that do not respond are left out.
     names = [
         name
         for name, column in result.main.items()
         if name != "time" and (column.values.any() or name == _membrane(result))
     ]
     figure, axes = new_figure(1.2 + 2.0 * len(names), len(names), sharex=True, squeeze=False)
-    time, symbol = scaled(result.main["time"])
+    time, symbol = readable_numbers(result.main["time"])
     for index, (row, name) in enumerate(zip(axes[:, 0], names, strict=True)):
-        values, unit = scaled(result.main[name])
+        values, unit = readable_numbers(result.main[name])
         row.plot(time, values, **curve(index, marker=""))
         row.axhline(0, color="0.6", linewidth=0.6)
         row.set_ylabel(axis(name, unit))
+        # The peak is marked on the membrane.
         if name == _membrane(result):
             factor = scale(result.main[name].values, result.main[name].unit)[0]
             peak, at = result.facts["peak"], result.facts["time_to_peak"]
@@ -235,11 +256,11 @@ def _psp(result: Result) -> Any:
     return figure
 
 
-def _threshold(result: Result) -> Any:
-    """Strength over duration, with rheobase and chronaxie."""
+def _threshold(result: Result) -> "Figure":
+    """Draw strength over duration, with rheobase and chronaxie."""
     figure, axes = new_figure(3.6)
-    duration, symbol = scaled(result.main["duration"])
-    strength, unit = scaled(result.main["strength"])
+    duration, symbol = readable_numbers(result.main["duration"])
+    strength, unit = readable_numbers(result.main["strength"])
     axes.loglog(duration, strength, **curve(0, label="threshold strength"))
     factor, (rheobase, chronaxie) = (
         scale(result.main["strength"].values, result.main["strength"].unit)[0],
@@ -252,6 +273,7 @@ def _threshold(result: Result) -> Any:
         linewidth=1,
         label=f"rheobase {readable(rheobase.value, rheobase.unit)}",
     )
+    # The chronaxie is at twice the rheobase.
     if np.isfinite(chronaxie.value):
         at = chronaxie.value * scale(result.main["duration"].values, "second")[0]
         axes.plot(
@@ -267,17 +289,20 @@ def _threshold(result: Result) -> Any:
     return figure
 
 
-def _resets(result: Result) -> Any:
-    """One panel a reset, each on its own scale.
+def _resets(result: Result) -> "Figure":
+    """Draw a panel for each reset, each on its own scale.
 
     A membrane that is never reset goes far beyond the others.
     """
     name, table = result.model.membrane, result.main
     kinds = [column.removeprefix("spike_") for column in table if column.startswith("spike_")]
     figure, axes = new_figure(5.0, len(kinds), sharex=True, squeeze=False)
-    time, symbol = scaled(table["time"])
+    time, symbol = readable_numbers(table["time"])
     for index, (row, kind) in enumerate(zip(axes[:, 0], kinds, strict=True)):
-        values, unit = scaled(_before_runaway(table[f"{name}_{kind}"], table[f"{name}_hard"]))
+        # A membrane without reset may overflow.
+        values, unit = readable_numbers(
+            _before_runaway(table[f"{name}_{kind}"], table[f"{name}_hard"])
+        )
         row.plot(time, values, **curve(index, markersize=2.5))
         fired = time[table[f"spike_{kind}"].values > 0]
         # Also above what runs away.
@@ -291,22 +316,21 @@ def _resets(result: Result) -> Any:
         )
         row.margins(y=0.15)
         row.set_ylabel(axis(name, unit, low=True), fontsize=8)
-        row.set_title(
-            f"{kind}: "
-            f"{counted(len(fired), 'spike')}{'' if np.isfinite(values).all() else ', and runs away'}",
-            loc="left",
-            fontsize=9,
-        )
+        runaway = "" if np.isfinite(values).all() else ", and runs away"
+        row.set_title(f"{kind}: {counted(len(fired), 'spike')}{runaway}", loc="left", fontsize=9)
     axes[-1, 0].set_xlabel(axis("time", symbol))
     return figure
 
 
 def _before_runaway(column: Column, hard: Column) -> Column:
-    """Return a membrane that overflows only as far as it can be shown beside a reset one, a hundred
-    times its range; any other as it is.
+    """Return a membrane that overflows only as far as it can be shown beside a reset one.
+
+    That is a hundred times the range of the reset one. A membrane that stays finite is left as it
+    is.
     """
     if np.isfinite(column.values).all():
         return column
+    # From the first point that is too far away on, nothing is shown.
     far = np.abs(column.values - hard.values[0]) > 100 * float(np.ptp(hard.values) or 1)
     return replace(
         column,
@@ -316,22 +340,24 @@ def _before_runaway(column: Column, hard: Column) -> Column:
     )
 
 
-def _dt(result: Result) -> Any:
-    """Change to the next finer run over the sub-step.
+def _dt(result: Result) -> "Figure":
+    """Draw the change to the next finer run over the sub-step, with its order.
 
-    Spikes left, membrane right, each with its order.
+    Spikes are on the left, the membrane on the right.
     """
     figure, axes = new_figure(3.4, 1, ncols=2, squeeze=False)
-    sub_step, symbol = scaled(result.main["sub_step"])
+    sub_step, symbol = readable_numbers(result.main["sub_step"])
     panels = (("spike", "shift of a spike"), ("membrane", "change of the membrane"))
     for index, (row, (name, what)) in enumerate(zip(axes[0], panels, strict=True)):
-        values, unit = scaled(result.main[f"{name}_change"])
+        values, unit = readable_numbers(result.main[f"{name}_change"])
+        # Logarithms need positive numbers.
         shown = np.isfinite(values) & (values > 0)
         if shown.any():
             row.loglog(sub_step[shown], values[shown], **curve(index))
         else:
             row.set(xscale="log", yticks=[])
             row.text(0.5, 0.5, "no change", transform=row.transAxes, ha="center")
+        # The fitted order stands above the panel.
         fact = result.facts[f"{name}_order"].value
         found = (
             f"order {fact:.2f}"
@@ -349,20 +375,22 @@ def _dt(result: Result) -> Any:
     return figure
 
 
-def _sweep(result: Result) -> Any:
-    """Each measure over one number as a curve, over two as a map with its numbers on a bar."""
+def _sweep(result: Result) -> "Figure":
+    """Draw each measure over one number as a curve, over two as a map with a bar."""
     measures = list(result.main)[_swept(result) :]
     figure, axes = new_figure(0.6 + 2.7 * len(measures), len(measures), squeeze=False)
     names = list(result.main)[: _swept(result)]
     for index, (row, name) in enumerate(zip(axes[:, 0], measures, strict=True)):
-        values, unit = scaled(result.main[name])
-        x, symbol = scaled(result.main[names[0]])
+        values, unit = readable_numbers(result.main[name])
+        x, symbol = readable_numbers(result.main[names[0]])
         row.set_xlabel(axis(names[0], symbol))
+        # Over one number a curve.
         if len(names) == 1:
             row.plot(x, values, **curve(index))
             row.set_ylabel(axis(name, unit))
             continue
-        y, y_symbol = scaled(result.main[names[1]])
+        # Over two numbers a map.
+        y, y_symbol = readable_numbers(result.main[names[1]])
         shape = (len(np.unique(x)), len(np.unique(y)))
         # Cividis is even in grey.
         mesh = row.pcolormesh(
@@ -381,7 +409,7 @@ def _swept(result: Result) -> int:
     return len(str(result.settings["over"]).split(" and "))
 
 
-_DRAW: dict[str, Callable[[Result], Any]] = {
+_DRAW: dict[str, Callable[[Result], "Figure"]] = {
     "trace": _trace,
     "fi": _fi,
     "psp": _psp,

@@ -1,25 +1,23 @@
-"""The right-hand side of a card's ODE as functions of arrays, read from the card's own text.
+"""Responses of one neuron: to an input, to one input spike, and with three resets.
 
-One neuron on one input: every state, the threshold, the input and the spikes over time.
-
-The response to one input spike: how every state moves, less what it would have done without.
-
-One neuron, one input, three resets: hard, soft and none. The variants are the card with another
-reset text.
+First comes `Ode`, the right-hand side of a card as functions of arrays, read from the card's own
+text. `trace` records every state, the threshold, the input and the spikes over time. `psp` records
+how every state moves after one input spike, less what it would have done without. `resets` runs the
+card with a hard, a soft and no reset on the same input; the variants are the card with another
+text of the reset.
 """
 
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from ..cards.language import Statement, evaluate, names_in, parse_expression, parse_statements
+from ..cards.language import Statement, evaluate, names_in, parse_statements
 from ..cards.names import STEP
 from ..cards.neuron import NeuronModel
 from ..cards.parts import Parameter
-from ..cards.questions import equation_lines, ode_part, split_input, tests_of
+from ..cards.questions import ode_part, split_input
 from ..core.arrays import Floats
 from ..core.errors import RefsimError
 from ..core.units import to_si
@@ -30,6 +28,8 @@ from ..networks.recording import Recording
 from .inputs import Stimulus, constant, noise
 from .one_neuron import Setting, chosen, fine, rheobase, smallest, states_of, times_of, trains
 from .result import Column, Fact, Result, readable
+
+Number = float | Floats  # one number, or one for each point
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,26 +52,25 @@ class Ode:
     @classmethod
     def of(cls, model: NeuronModel) -> "Ode":
         """Read the equations of a card."""
-        slopes: dict[str, ast.expr] = {}
-        named: dict[str, ast.expr] = {}
-        for left, right, _unit in equation_lines(model):
-            where = f"card '{model.name}': [continuous] equations, {left}"
-            state = left[1:].removesuffix("/dt") if left.endswith("/dt") else ""
-            (slopes if state else named)[state or left] = parse_expression(right, where)
-        named |= {statement.target: statement.tree for statement in model.discrete.modulate}
-        return cls(model, slopes, named)
+        odes = ode_part(model).odes
+        # What [discrete] modulate names, the threshold of the ODE may read too.
+        modulated = {statement.target: statement.tree for statement in model.discrete.modulate}
+        return cls(model, odes.slopes, {**odes.subexpressions, **modulated})
 
-    def scope(self, states: Mapping[str, Any], current: Any, step: float) -> dict[str, Any]:
+    def scope(
+        self, states: Mapping[str, Number], current: Number, step: float
+    ) -> dict[str, Number]:
         """Return every name of the card with its value.
 
-        States, constants, input and subexpressions.
+        Names are the states, constants, inputs and subexpressions.
         """
-        values: dict[str, Any] = {
+        values: dict[str, Number] = {
             **self.model.constants(step),
             **states,
             **split_input(self.model, current),
             STEP: step,
         }
+        # A subexpression is computed once all names that it reads are known.
         waiting = dict(self.named)
         while waiting:
             ready = [name for name, tree in waiting.items() if _known(tree, values)]
@@ -84,20 +83,23 @@ class Ode:
                 values[name] = evaluate(waiting.pop(name), values, FUNCTIONS)
         return values
 
-    def slope(self, states: Mapping[str, Any], current: Any, step: float) -> dict[str, Any]:
+    def slope(
+        self, states: Mapping[str, Number], current: Number, step: float
+    ) -> dict[str, Number]:
         """Return d/dt of each state in SI units a second, of the shape of the states."""
         values = self.scope(states, current, step)
         return {name: evaluate(tree, values, FUNCTIONS) for name, tree in self.slopes.items()}
 
-    def threshold(self, states: Mapping[str, Any], current: Any, step: float) -> Any:
+    def threshold(self, states: Mapping[str, Number], current: Number, step: float) -> Number:
         """Return what the membrane is compared with, which may move with the states."""
-        sides = tests_of(ode_part(self.model).threshold)
+        sides = ode_part(self.model).tests
         if not sides:
             raise RefsimError(f"card '{self.model.name}': has no threshold.")
-        return evaluate(sides[0][2], self.scope(states, current, step), FUNCTIONS)
+        found: Number = evaluate(sides[0][2], self.scope(states, current, step), FUNCTIONS)
+        return found
 
 
-def _known(tree: ast.expr, values: Mapping[str, Any]) -> bool:
+def _known(tree: ast.expr, values: Mapping[str, object]) -> bool:
     return names_in(tree) <= set(values)
 
 
@@ -127,8 +129,10 @@ def trace(
     """
     setting = chosen(model, setting)
     n_steps = setting.steps(duration)
+    # An input above threshold, so that there is something to see.
     if stimulus is None:
         stimulus = constant(1.5 * rheobase(model, setting, n_steps))
+    # One run, and everything that it records.
     run = record_states(model, stimulus, setting, n_steps)
     (times,) = trains(run)
     columns = columns_of(run)
@@ -168,6 +172,7 @@ def columns_of(run: Recording) -> Mapping[str, Column]:
     model, traces = run.network.layers[0].model, run.traces[0]
     states = {name: traces[name][0, :, 0] for name in model.state if name in traces}
     unit = model.state[model.membrane_in(fine=model.membrane not in states)].unit
+    # The input in the card's unit, repeated for each sub-step.
     weight = float(run.network.layers[0].weight[0, 0])
     given = np.repeat([frame[0, 0] * weight for frame in run.drive.frames()], run.refine)
     return {
@@ -191,8 +196,13 @@ def columns_of(run: Recording) -> Mapping[str, Column]:
     }
 
 
-def threshold_over(model: NeuronModel, states: Mapping[str, Any], given: Any, step: float) -> Any:
-    """Return the threshold at each sub-step; NaN where the states after the step do not tell it."""
+def threshold_over(
+    model: NeuronModel, states: Mapping[str, Number], given: Floats, step: float
+) -> Floats:
+    """Return the threshold at each sub-step.
+
+    It is NaN where the states after the step do not say it.
+    """
     try:
         return np.broadcast_to(Ode.of(model).threshold(states, given, step), given.shape).astype(
             np.float64
@@ -235,10 +245,13 @@ def psp(
     """
     setting = fine(model, setting)
     n_steps, unit = _BEFORE + setting.steps(duration), model.input_unit
+    # By default half of what makes the neuron fire.
     chosen = (
         _half_critical(model, setting, n_steps) if weight is None else to_si(weight, unit, "weight")
     )
+    # Two neurons at once: one gets the spike, the other none.
     run = _run(model, np.array([chosen, 0.0]), setting, n_steps, tuple(model.solved))
+    # A spike of the neuron would hide the response.
     if len(run.spikes[0]):
         raise RefsimError(
             f"psp: the neuron '{model.name}' fires at a weight of {readable(chosen, unit)}; give "
@@ -247,6 +260,7 @@ def psp(
     # an impulse jumps at the end of its step, a pulse begins with it
     time = times_of(run) - (_BEFORE + (1 if model.input_kind == "impulse" else 0)) * setting.step
     columns = {"time": Column(time, "second", "from the arrival of the spike")}
+    # The response is the difference of the two.
     for name, state in model.solved.items():
         trace = run.traces[0][name][0]
         columns[name] = Column(
@@ -293,7 +307,9 @@ def _half_critical(model: NeuronModel, setting: Setting, n_steps: int) -> float:
 
 def _shape(time: Floats, response: Floats, unit: str) -> dict[str, Fact]:
     """Return peak, time to peak, width at half height and area of a response."""
+    # The largest deflection, of either sign.
     at = int(np.argmax(np.abs(response)))
+    # The two outermost points at half height.
     above = time[np.abs(response) >= 0.5 * abs(response[at])]
     sub_step = float(time[1] - time[0])
     area = float(response.sum() * sub_step)
@@ -340,15 +356,18 @@ def resets(
     """
     setting = chosen(model, setting, "grid")
     n_steps = setting.steps(duration)
+    # Noise that passes the threshold by different amounts.
     if stimulus is None:
         level = rheobase(model, setting, n_steps)
         stimulus = noise(2 * level, level, seed=1)
     name, unit = model.membrane, model.state[model.membrane].unit
     columns: dict[str, Column] = {}
     facts: dict[str, Fact] = {}
+    # The same input for each reset.
     for kind in RESETS:
         run = record_states(with_reset(model, kind), stimulus, setting, n_steps)
         (times,) = trains(run)
+        # The time is the same in all runs.
         if not columns:
             columns["time"] = Column(
                 (np.arange(run.spikes[0].n_steps) + 1) * run.spikes[0].dt,
@@ -385,15 +404,18 @@ def with_reset(model: NeuronModel, kind: str) -> NeuronModel:
     """
     if kind not in RESETS:
         raise RefsimError(f"reset must be one of {', '.join(RESETS)}, but is {kind!r}.")
-    if model.continuous is None or not tests_of(model.continuous.threshold):
+    if model.continuous is None or not model.continuous.tests:
         raise RefsimError(
             f"card '{model.name}': the variants are made from the threshold and reset of its "
             "ODE, and it has none."
         )
+    # The card's own reset says what a spike does to other states.
     membrane, own = model.membrane, _statements(model.continuous.reset)
+    # The new text of the membrane, for the ODE and for the step.
     ode, step = _texts(model, next((row for row in own if row.target == membrane), None), kind)
     others = [f"{row.target} = {row.text}" for row in own if row.target != membrane]
     kept = tuple(row for row in model.discrete.reset if row.target != membrane)
+    # A card that sets no membrane is reset to its start.
     state = model.state[membrane]
     start = {
         f"{membrane}_start": Parameter(
@@ -413,18 +435,20 @@ def _statements(text: str) -> tuple[Statement, ...]:
 
 
 def _texts(model: NeuronModel, own: Statement | None, kind: str) -> tuple[str, str]:
-    """Return the new right-hand sides of the membrane: at a spike of the ODE, and in every step."""
+    """Return the membrane's new right-hand sides: at a spike of the ODE, and in every step."""
     membrane = model.membrane
     soft_card = own is not None and membrane in own.names
     base = f"({own.text})" if own is not None and not soft_card else f"{membrane}_start"
     if kind == "none":
         return membrane, membrane
+    # In the step z is 1 at a spike and 0 elsewhere.
     if kind == "hard":
         return base, f"{membrane}*(1 - z) + {base}*z"
     if soft_card:
         assert own is not None
         return own.text, f"{membrane}*(1 - z) + ({own.text})*z"
-    taken = f"(({ast.unparse(tests_of(ode_part(model).threshold)[0][2])}) - {base})"
+    # A soft reset takes the distance from there to the threshold.
+    taken = f"(({ast.unparse(ode_part(model).tests[0][2])}) - {base})"
     return f"{membrane} - {taken}", f"{membrane} - z*{taken}"
 
 

@@ -1,16 +1,15 @@
-"""Quantities for people: ranges such as ``"0:2nA:21"`` come in, and ``"0.1 nA"`` goes out.
+"""Result: what an experiment found, as columns with units, which prints and saves itself.
 
-Inside, all is SI.
-
-Result: what an experiment found, as columns with units; it prints and saves itself, and drawing is
-somebody else's.
+Before it stand the quantities that people write and read: ranges such as ``"0:2nA:21"`` come in,
+``"0.1 nA"`` goes out, and inside all is SI. Drawing is in `refsim.experiments.plots`.
 """
 
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +91,7 @@ def scale(values: ArrayLike, unit: str) -> tuple[float, str]:
         return 1.0, "" if unit == "1" else unit
     finite = np.abs(np.asarray(values, float))
     largest = max((float(value) for value in finite.ravel() if math.isfinite(value)), default=0.0)
+    # The prefix that leaves one to three digits before the point.
     power = 3 * math.floor(math.log10(largest) / 3 + 1e-9) if largest > 0 else 0
     power = min(max(power, -15), 9)
     if unit == "hertz":
@@ -110,7 +110,7 @@ def readable(value: float, unit: str) -> str:
 def axis(name: str, symbol: str, *, low: bool = False) -> str:
     """Write the label of an axis, its unit in brackets.
 
-    On two lines for a panel too low for one.
+    It takes two lines on a panel too low for one.
     """
     return f"{name}{chr(10) if low else ' '}({symbol or 'dimensionless'})"
 
@@ -159,7 +159,7 @@ class Result:
     model: NeuronModel
     tables: Mapping[str, Table]
     facts: Mapping[str, Fact] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def main(self) -> Table:
@@ -180,6 +180,7 @@ class Result:
             f"  {name:<16} {readable(fact.value, fact.unit):<14} {fact.meaning}"[:_WIDTH].rstrip()
             for name, fact in self.facts.items()
         ]
+        # The settings, cut where a terminal ends.
         head = (
             f"{self.kind} of {self.model.name}, "
             f"{', '.join(f'{key} {value}' for key, value in self.settings.items())}"
@@ -194,6 +195,7 @@ class Result:
 
     def _rows(self) -> list[str]:
         wide = {name: max(13, len(name) + 2) for name in self.main}
+        # As many columns as a terminal is wide.
         fitting = itertools.accumulate(wide.values())
         shown = {
             name: column
@@ -206,6 +208,7 @@ class Result:
             "".join(f"{scales[name][1]:>{wide[name]}}" for name in shown),
         ]
         length = len(next(iter(shown.values())).values)
+        # As many rows as a terminal is high, spread over all.
         rows = (
             range(length)
             if length <= _ROWS
@@ -218,6 +221,7 @@ class Result:
             )
             for row in rows
         ]
+        # What is left out is said, and how to get it.
         if length > _ROWS or len(shown) < len(self.main):
             lines.append(
                 f"  {len(rows)} of {length} rows, {len(shown)} of {len(self.main)} columns; "
@@ -228,29 +232,25 @@ class Result:
     def save_csv(self, path: str | Path) -> list[Path]:
         """Write the main table, and each other table beside it as ``NAME.TABLE.csv``.
 
-        SI, a unit in each header.
+        Numbers are in SI, with the unit in each header.
         """
         target, written = Path(path), []
         for index, (name, table) in enumerate(self.tables.items()):
+            # The first table has the name that was given.
             place = target if index == 0 else target.with_suffix(f".{name}{target.suffix}")
             header = ",".join(
                 column if entry.unit == "1" else f"{column}_{entry.unit}"
                 for column, entry in table.items()
             )
             values = np.stack([entry.values.astype(np.float64) for entry in table.values()], axis=1)
-            _writing(
-                place,
-                lambda made, values=values, header=header: np.savetxt(
-                    made, values, "%.17g", ",", header=header, comments=""
-                ),
-            )
+            _writing(place, partial(_write_csv, values=values, header=header))
             written.append(place)
         return written
 
     def save_npz(self, path: str | Path) -> Path:
         """Write every column as ``table.column`` in SI, and ``about``.
 
-        JSON with model, units, facts and settings.
+        ``about`` is JSON with model, units, facts and settings.
         """
         arrays = {
             f"{table}.{name}": column.values
@@ -262,6 +262,7 @@ class Result:
             for table, columns in self.tables.items()
             for name, column in columns.items()
         }
+        # All that is needed to know what the numbers are.
         about = {
             "refsim": VERSION,
             "experiment": self.kind,
@@ -283,11 +284,15 @@ class Result:
         return target
 
 
-def _cell(value: Any, factor: float) -> str:
+def _write_csv(path: Path, *, values: Floats, header: str) -> None:
+    np.savetxt(path, values, "%.17g", ",", header=header, comments="")
+
+
+def _cell(value: float, factor: float) -> str:
     return "-" if not np.isfinite(value) else f"{value * factor:.5g}"
 
 
-def _writing(path: Path, write: Any) -> None:
+def _writing(path: Path, write: Callable[[Path], None]) -> None:
     try:
         with whole(path) as made:
             write(made)

@@ -1,11 +1,9 @@
-"""The f-I curve: how fast a neuron fires on a constant input, perhaps for several values of a
-parameter.
+"""Measures of a neuron over numbers that are swept.
 
-Strength and duration: how strong a rectangle of current must be to make a neuron fire, by how long
-it lasts.
-
-Sweep: any measure over any one or two numbers of a neuron, every combination in one run, on all
-cores where it pays.
+`fi` is the f-I curve: how fast a neuron fires on a constant input, perhaps for several values of a
+parameter. `threshold` is the strength-duration curve: how strong a rectangle of current must be to
+make a neuron fire, by how long it lasts. `sweep` takes any measure over any one or two numbers of a
+neuron, every combination in one run, on all cores where it pays.
 """
 
 import itertools
@@ -71,11 +69,13 @@ def fi(
     """
     setting = fine(model, setting)
     n_steps, unit = setting.steps(duration), model.input_unit
+    # By default from silence to three times the rheobase.
     levels = (
         np.linspace(0, 3, 41) * rheobase(model, setting, n_steps)
         if currents is None
         else np.unique(span(currents, unit, "currents"))
     )
+    # Each value of the parameter is a neuron, each current a sample.
     name, values = _values(model, over)
     run = respond(
         model, levels, setting, n_steps=n_steps, parameters={name: values} if name else None
@@ -85,6 +85,7 @@ def fi(
     if name:
         parameter = model.parameter(name)
         columns[name] = Column(np.tile(values, len(levels)), parameter.unit, parameter.meaning)
+    # Two rates: of all intervals, and of the first one.
     columns |= {
         "rate": Column(
             np.array([steady_rate(train) for train in times]),
@@ -98,6 +99,7 @@ def fi(
             np.array([len(train) for train in times]), "1", "spikes within the duration"
         ),
     }
+    # The onset of each curve.
     facts = {
         f"onset{index or ''}": _onset(columns, name, value, unit, model)
         for index, value in enumerate(values)
@@ -166,6 +168,7 @@ def threshold(
         else span(durations, "second", "durations")
     )
     setting.steps(float(max(given.max(), setting.step)), "durations")  # refuses what is too long
+    # Durations are whole steps of dt.
     steps = np.unique(np.rint(given / setting.step).astype(int))
     if steps[0] < 1:
         raise RefsimError(
@@ -173,6 +176,7 @@ def threshold(
             f"{readable(setting.step, 'second')}; give a smaller --dt for shorter ones."
         )
     n_steps, unit = int(steps[-1]) + setting.steps(after, "after"), model.input_unit
+    # A rectangle of current for each duration.
     on = (np.arange(n_steps) < steps[:, None]).astype(np.float64)
 
     def fires(strengths: Floats) -> NDArray[np.bool_]:
@@ -184,6 +188,7 @@ def threshold(
             ]
         ).reshape(strengths.shape)
 
+    # All durations are searched at once.
     strengths = smallest(fires, len(steps))
     if np.isnan(strengths).all():
         raise RefsimError(
@@ -196,6 +201,7 @@ def threshold(
         "strength": Column(strengths, unit, "smallest current that makes the neuron fire"),
         "charge": _charge(strengths, steps, setting.step, unit),
     }
+    # The longest duration stands for an endless one.
     rheobase = float(strengths[-1])
     facts = {
         "rheobase": Fact(rheobase, unit, f"strength at {readable(float(seconds[-1]), 'second')}"),
@@ -209,7 +215,7 @@ def threshold(
 def _charge(strengths: Floats, steps: NDArray[np.int_], step: float, unit: str) -> Column:
     """Return strength times duration.
 
-    Coulombs where the strength is a current, else counted in steps.
+    It is in coulombs where the strength is a current, and else counted in steps.
     """
     if unit == "amp":
         return Column(strengths * steps * step, "coulomb", "strength times duration")
@@ -217,8 +223,9 @@ def _charge(strengths: Floats, steps: NDArray[np.int_], step: float, unit: str) 
 
 
 def chronaxie(durations: Floats, strengths: Floats, rheobase: float) -> float:
-    """Return the duration at twice the rheobase, on straight lines between the measured points in
-    1/strength; else NaN.
+    """Return the duration at twice the rheobase, or NaN.
+
+    Between the measured points 1/strength is taken for a straight line.
     """
     if not rheobase > 0 or not strengths[-1] <= 2 * rheobase <= strengths[0]:
         return float("nan")
@@ -266,6 +273,7 @@ def sweep(
     setting = chosen(model, setting)
     for given in over:
         pair(given, "sweep")
+    # What is swept, and what is measured.
     n_steps, names = setting.steps(duration), [name for name, _ in over]
     if len(over) not in (1, 2) or len(set(names)) != len(names):
         raise RefsimError(
@@ -279,6 +287,7 @@ def sweep(
         raise RefsimError(
             f"sweep: workers must be a whole number of 1 or more, but is {workers!r}."
         )
+    # Values of a parameter keep the bounds of its card.
     given_axes = [
         span(values, model.input_unit, name)
         if name == INPUT
@@ -287,13 +296,16 @@ def sweep(
     ]
     # Rising, each once: a map has a place for nothing else.
     axes = [np.unique(values) for values in given_axes]
+    # So many runs would take hours.
     if (size := math.prod(map(len, axes))) > _MOST:
         raise RefsimError(
             f"sweep: {size:,} combinations are more than one sweep runs, {_MOST:,}; give fewer "
             "values."
         )
+    # Every combination, the last number changing fastest.
     grid = np.array(list(itertools.product(*axes)))
-    level = _level(model, current, names, setting, n_steps)
+    level = _constant_input(model, current, names, setting, n_steps)
+    # The input is swept, or the same in all runs.
     inputs = grid[:, names.index(INPUT)] if INPUT in names else np.full(len(grid), level)
     columns = {
         name: Column(grid[:, index], _unit(model, name), _meaning(model, name))
@@ -301,6 +313,7 @@ def sweep(
     }
     parameters = {name: grid[:, index] for index, name in enumerate(names) if name != INPUT}
     found = _measure_all(model, inputs, parameters, setting, n_steps, asked, workers)
+    # A measure of the membrane has the membrane's unit.
     for index, (name, entry) in enumerate(asked.items()):
         unit = model.state[model.membrane].unit if entry.unit == "membrane" else entry.unit
         columns[name] = Column(found[:, index], unit, entry.meaning)
@@ -328,7 +341,7 @@ def _meaning(model: NeuronModel, name: str) -> str:
     return "constant input" if name == INPUT else model.parameter(name).meaning
 
 
-def _level(
+def _constant_input(
     model: NeuronModel,
     current: float | str | None,
     names: list[str],
@@ -357,7 +370,9 @@ def _measure_all(
 
     The result does not depend on how many processes share them.
     """
+    # Another process pays only where it has much to do.
     cores = workers or min(os.cpu_count() or 1, max(1, len(inputs) // _PAYS))
+    # A chunk is bounded by the memory of its traces.
     size = max(1, min(-(-len(inputs) // cores), _CHUNK // (n_steps * setting.refine)))
     parts = [
         np.arange(first, min(first + size, len(inputs))) for first in range(0, len(inputs), size)
@@ -373,6 +388,7 @@ def _measure_all(
         )
         for part in parts
     ]
+    # A process of its own would only cost its start.
     if cores == 1 or len(jobs) == 1:
         return np.concatenate([_measure_part(job) for job in jobs])
     with (
@@ -388,7 +404,9 @@ def _measure_part(
     """Run some combinations, one neuron each, and measure them: (n_combinations, n_measures)."""
     model, inputs, parameters, setting, n_steps, names = job
     asked = [measure(name) for name in names]
+    # A trace is kept only where a measure reads it.
     record = ("after_reset",) if any(entry.needs_membrane for entry in asked) else ()
+    # Each combination is a neuron with its own weight and parameters.
     network = Network.dense([(inputs[:, None], None, model, parameters)], setting.step)
     run = setting.engine.run(network, Drive.constant(1.0, n_steps, setting.step), record)
     membranes = run.traces[0]["after_reset"][0].T if record else np.empty((len(inputs), 0))

@@ -1,9 +1,8 @@
-"""Break an equation that is wider than a page between two of its terms.
+"""A card as a document: LaTeX for a paper, Markdown for a notebook or a page.
 
-A card as a fragment of LaTeX for a paper to take in: needs amsmath and booktabs.
-
-A card as Markdown for a notebook or a page, mathematics between dollars; it can be read as it is,
-too.
+The LaTeX is a fragment that needs amsmath and booktabs. The Markdown has its mathematics between
+dollars, and can be read as it is too. An equation that is wider than a page is broken between two
+of its terms.
 """
 
 import re
@@ -11,15 +10,16 @@ import re
 from ..cards.neuron import NeuronModel
 from ..cards.questions import neuron
 from .formula import latex_text, latex_unit, markdown_text, markdown_unit
-from .system import Block, Line, sections, system
+from .system import Equation, EquationBlock, sections, system
 from .system import TableRow as Row
 
 _WIDEST = 75  # signs that a reader sees, of some 90 that a column of 16 cm holds
 
 
-def broken(line: Line) -> list[str]:
+def broken(line: Equation) -> list[str]:
     """Return the rows of an aligned equation, ``left &= right``, continued after ``&``."""
     rows, row, seen = [], f"{line.left} &{line.sign}", width(line.left)
+    # A term that would pass the margin begins a new row.
     for term in line.right:
         if seen + width(term) > _WIDEST and seen > width(line.left):
             rows.append(row)
@@ -29,10 +29,11 @@ def broken(line: Line) -> list[str]:
 
 
 def width(text: str) -> int:
-    """Return about how many signs a reader sees.
+    """Return about how many signs of a formula a reader sees.
 
-    A command is one, and of a fraction the wider part counts.
+    A command counts as one sign, and all parts of a fraction count.
     """
+    # Commands that print nothing, then those that print a sign, then braces.
     text = re.sub(
         r"\\(left|right|mathrm|operatorname|mathbf|mathcal|quad|,|;)(?![A-Za-z])", "", text
     )
@@ -57,6 +58,7 @@ def to_latex(model: NeuronModel) -> str:
         f"% {model.name}: {' '.join(model.title.split())}. Written by refsim; needs amsmath "
         "and booktabs."
     )
+    # Equations first, then what the symbols mean, then the sources.
     parts = [
         head,
         rf"\paragraph{{{latex_text(model.title)}}}",
@@ -67,7 +69,7 @@ def to_latex(model: NeuronModel) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _latex_block(block: Block) -> str:
+def _latex_block(block: EquationBlock) -> str:
     rows = [row for line in block.lines for row in broken(line)]
     body = " \\\\\n".join(f"  {row}" for row in rows)
     return "\n".join(
@@ -88,6 +90,7 @@ def _latex_table(model: NeuronModel) -> str:
         r"\toprule",
         r"Symbol & Value & Unit & Meaning \\",
     ]
+    # States, parameters and derived constants, each under a heading.
     for heading, rows in sections(model):
         lines += [r"\midrule", rf"\multicolumn{{4}}{{@{{}}l}}{{\emph{{{heading}}}}} \\"]
         lines += [
@@ -135,7 +138,7 @@ def to_markdown(model: NeuronModel) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_block(block: Block) -> str:
+def _markdown_block(block: EquationBlock) -> str:
     rows = [row for line in block.lines for row in broken(line)]
     body = " \\\\\n".join(rows)
     return "\n".join(

@@ -1,9 +1,8 @@
-"""Names and units of a card as mathematical symbols, and its words as LaTeX or Markdown text.
+"""The words of a card in mathematics: symbols, units, quantities and formulas.
 
-Write an SI number with a unit that people read: ``281*pF`` for Brian2, ``281`` and ``pF`` for a
-table.
-
-An expression of a card as a formula, in the order in which the card writes it.
+First come names and units as symbols, and texts with all markup written out; then quantities,
+``281*pF`` for Brian2 and ``281`` and ``pF`` for a table; then expressions as formulas, in the order
+in which the card writes them.
 """
 
 import ast
@@ -73,17 +72,18 @@ _LATEX = {
 
 
 def symbol(name: str, primes: int = 0) -> str:
-    """Return a name as a symbol: ``tau_m`` is a Greek letter with a subscript, ``count`` an upright
-    word.
+    """Return a name as a symbol: ``tau_m`` is Greek with a subscript, ``count`` is upright.
 
     Primes count how often a state was already set within a step.
     """
     if name in _TIMES:
         return _TIMES[name]
+    # Names of drawn numbers have a letter of their own.
     if name.partition("_")[0] == "uniform":  # chance
         name, letter = name.replace("uniform", "U"), r"\mathcal{U}"
     else:
         letter = ""
+    # What stands behind an underscore, or as digits at the end, is a subscript.
     base, *below = [part for part in name.split("_") if part]
     if match := re.fullmatch(r"([A-Za-z]+?)(\d+)", base):
         base, below = match[1], [match[2], *below]
@@ -125,7 +125,7 @@ def latex_text(text: str) -> str:
 def markdown_text(text: str) -> str:
     """Return words with all that Markdown would take for markup written out.
 
-    An underscore within a word is none.
+    An underscore within a word is no markup.
     """
     flat = " ".join(text.split())
     flat = re.sub(r"([\\`*\[\]<>|$#])", r"\\\1", flat)
@@ -143,7 +143,7 @@ def decimal(text: str) -> str:
 # Prefixes that a script is written with; larger and smaller numbers stand as they are.
 _PREFIXES = {PREFIXES[prefix]: prefix for prefix in ("p", "n", "u", "m", "", "k", "M")}
 # Brian2 has a short name for these; every other unit is written in full.
-_BRIAN2 = frozenset(
+BRIAN2_UNITS = frozenset(
     [
         "ms",
         "us",
@@ -170,12 +170,14 @@ _BRIAN2 = frozenset(
 )
 
 
-def scaled(value: float, unit: str) -> tuple[str, str]:
-    """Return a number and a symbol, such as ``("281", "pF")``, that give the value to the last bit;
-    no symbol for a plain number.
+def with_prefix(value: float, unit: str) -> tuple[str, str]:
+    """Return a number and a symbol, such as ``("281", "pF")``, that give a value to the last bit.
+
+    A plain number has no symbol.
     """
     if unit not in SYMBOLS or not math.isfinite(value):
         return number(value), "" if unit == "1" else unit
+    # The prefix that leaves one to three digits before the point.
     power = 3 * math.floor(math.log10(abs(value)) / 3 + 1e-9) if value else 0
     power = min(max(power, -12 if unit != "hertz" else 0), 6)  # nobody writes mHz
     return _digits(value, 10.0**power), _PREFIXES[power] + SYMBOLS[unit]
@@ -190,10 +192,10 @@ def brian2_quantity(value: float, unit: str) -> str:
     """Write a quantity as Brian2's user does; read back, it is the same number."""
     if unit == "1":
         return repr(float(value))
-    digits, symbol = scaled(value, unit)
+    digits, symbol = with_prefix(value, unit)
     return (
         f"{digits}*{symbol}"
-        if symbol in _BRIAN2 and float(digits) * _factor(symbol, unit) == value
+        if symbol in BRIAN2_UNITS and float(digits) * _factor(symbol, unit) == value
         else f"{repr(float(value)) if value else 0}*{unit}"
     )
 
@@ -245,6 +247,7 @@ def formula(tree: ast.expr, name: Name = symbol) -> str:
     name : function
         Gives the symbol of a name.
     """
+    # Comparisons are joined by a word.
     if tests := comparisons(tree):
         return r" \;\mathrm{and}\; ".join(
             rf"{formula(left, name)} {_RELATION[sign]} {formula(right, name)}"
@@ -254,8 +257,9 @@ def formula(tree: ast.expr, name: Name = symbol) -> str:
 
 
 def terms(tree: ast.expr, name: Name = symbol) -> list[str]:
-    """Return the terms of a sum, each with its sign but for a leading plus, so that a long one can
-    be broken.
+    """Return the terms of a sum, so that a long one can be broken between them.
+
+    Each term has its sign, but for a leading plus.
     """
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add | ast.Sub):
         right = _bracketed(tree.right, name, _PRODUCT)
@@ -269,6 +273,7 @@ def _write(tree: ast.expr, name: Name) -> tuple[str, int]:
         return _number(float(tree.value)), _ATOM  # type: ignore[arg-type]
     if isinstance(tree, ast.Name):
         return name(tree.id), _ATOM
+    # A sign binds as loosely as a sum.
     if isinstance(tree, ast.UnaryOp):
         sign = "-" if isinstance(tree.op, ast.USub) else ""
         return sign + _bracketed(tree.operand, name, _PRODUCT), _SUM
@@ -282,6 +287,7 @@ def _write(tree: ast.expr, name: Name) -> tuple[str, int]:
 def _operation(tree: ast.BinOp, name: Name) -> tuple[str, int]:
     if isinstance(tree.op, ast.Add | ast.Sub):
         return " ".join(terms(tree, name)), _SUM
+    # A minus of the first factor stands before the whole product.
     if (bare := _without_sign(tree)) is not None:
         return f"-{_bracketed(bare, name, _PRODUCT)}", _SUM
     if isinstance(tree.op, ast.Div):
@@ -289,14 +295,15 @@ def _operation(tree: ast.BinOp, name: Name) -> tuple[str, int]:
     if isinstance(tree.op, ast.Pow):
         return f"{_bracketed(tree.left, name, _ATOM)}^{{{formula(tree.right, name)}}}", _POWER
     left, right = _bracketed(tree.left, name, _PRODUCT), _bracketed(tree.right, name, _PRODUCT)
+    # Two numbers need a dot between them.
     between = r" \cdot " if right[0].isdigit() else r"\,"
     return f"{left}{between}{right}", _PRODUCT
 
 
 def _without_sign(tree: ast.expr) -> ast.expr | None:
-    """Return a product or quotient without the minus of its first factor, None where it has none.
+    """Return a product or quotient without the minus of its first factor, or None without one.
 
-    The sign stands before all of it.
+    The sign is written before all of it.
     """
     if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):
         return tree.operand
@@ -320,10 +327,8 @@ def _call(function: str, arguments: list[ast.expr], name: Name) -> tuple[str, in
     if function == "floor":
         return rf"\left\lfloor {first} \right\rfloor", _ATOM
     if function == "shr":
-        return (
-            rf"\operatorname{{trunc}}\left(\frac{{{first}}}{{2^{{{formula(arguments[1], name)}}}}}\right)",
-            _PRODUCT,
-        )
+        bits = formula(arguments[1], name)
+        return rf"\operatorname{{trunc}}\left(\frac{{{first}}}{{2^{{{bits}}}}}\right)", _PRODUCT
     written = _NAMED.get(function, rf"\operatorname{{{function}}}")
     return (
         rf"{written}\left({', '.join(formula(argument, name) for argument in arguments)}\right)",
@@ -332,6 +337,7 @@ def _call(function: str, arguments: list[ast.expr], name: Name) -> tuple[str, in
 
 
 def _number(value: float) -> str:
+    # Numbers that have a name are written with it.
     for factor, text in ((2 * math.pi, r"2 \pi"), (math.pi, r"\pi"), (math.e, r"\mathrm{e}")):
         if value == factor:
             return text

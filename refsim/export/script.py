@@ -1,12 +1,9 @@
-"""The dimension of a derived constant.
+"""A card as a script of plain Brian2, for those who go on without refsim.
 
-Where a card's text and its unit disagree, a script has to compute with plain numbers.
-
-An input that shows what a neuron does: found by one run of it under many inputs at once, in NumPy
-alone.
-
-A card as a script of plain Brian2, for who goes on without refsim: it runs by itself and draws what
-it did.
+The script runs by itself and draws what it did. First comes the dimension of a derived constant:
+where a card's text and its unit disagree, a script has to compute with plain numbers. Then comes an
+input that shows what the neuron does, found by one run under many inputs at once, in NumPy alone.
+Then comes `to_brian2`, with the parts of the script in its order.
 """
 
 import ast
@@ -15,16 +12,14 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._version import VERSION
-from ..cards.language import FUNCTIONS, evaluate, parse_expression, parse_statements
+from ..cards.language import FUNCTIONS, Comparison, evaluate, parse_expression, parse_statements
 from ..cards.names import STEP
 from ..cards.neuron import NeuronModel
-from ..cards.ode import read_odes
 from ..cards.questions import neuron, ode_part, split_input, tests_of
 from ..core.arrays import Floats
 from ..core.errors import RefsimError, listed
@@ -33,15 +28,16 @@ from ..engines.discrete import FUNCTIONS as NUMPY_FUNCTIONS
 from ..engines.discrete import Discrete
 from ..networks.drive import Drive
 from ..networks.network import Network, positive_time
-from .formula import brian2_quantity
+from .formula import BRIAN2_UNITS, brian2_quantity
 from .script_neuron import continuous_group, discrete_group, python_text, read_names
 
+Number = float | NDArray[np.float64]  # one number, or one for each level of the input
 _NONE: Dimension = (0.0,) * 5
 _KEEP = ("abs", "clip")  # of their first argument
 
 
 def agrees(tree: ast.expr, unit: str, units: Mapping[str, str]) -> bool:
-    """Whether an expression has the dimension of a unit, and no step on the way mixes dimensions."""
+    """Return whether an expression has the dimension of a unit and mixes none on the way."""
     return _dimension(tree, units) == tuple(map(float, dimension(unit)))
 
 
@@ -57,6 +53,7 @@ def _dimension(tree: ast.expr, units: Mapping[str, str]) -> Dimension | None:
         return tuple(map(float, dimension(units[tree.id])))
     if isinstance(tree, ast.UnaryOp):
         return _dimension(tree.operand, units)
+    # A function keeps the dimension of its argument, or takes plain numbers.
     if isinstance(tree, ast.Call):
         assert isinstance(tree.func, ast.Name)
         first = _dimension(tree.args[0], units)
@@ -65,11 +62,13 @@ def _dimension(tree: ast.expr, units: Mapping[str, str]) -> Dimension | None:
         same = all(_dimension(argument, units) == first for argument in tree.args)
         return first if same and (first == _NONE or tree.func.id in _KEEP) else None
     assert isinstance(tree, ast.BinOp)
+    # Where one side mixes dimensions, so does the whole.
     left, right = _dimension(tree.left, units), _dimension(tree.right, units)
     if left is None or right is None:
         return None
     if isinstance(tree.op, ast.Add | ast.Sub):
         return left if left == right else None
+    # Only a written number may be the power of a quantity.
     if isinstance(tree.op, ast.Pow):
         power = tree.right.value if isinstance(tree.right, ast.Constant) else None
         return (
@@ -79,6 +78,7 @@ def _dimension(tree: ast.expr, units: Mapping[str, str]) -> Dimension | None:
             if isinstance(power, int | float)
             else None
         )
+    # Products add the powers of the base units, quotients subtract them.
     sign = 1 if isinstance(tree.op, ast.Mult) else -1
     return tuple(a + sign * b for a, b in zip(left, right, strict=True))
 
@@ -128,13 +128,13 @@ class Input:
 
 
 def usual_input(model: NeuronModel, step: float) -> Input:
-    """Return an input at which the neuron fires a few times within 100 steps, rounded to two
-    digits.
+    """Return an input at which the neuron fires a few times in 100 steps, to two digits.
 
     It is constant, but for resonators, which forget a constant input within a turn or two and get
     pulses; a neuron that fires by itself gets none.
     """
     every = _EVERY if "resonant" in model.traits else 0
+    # A readout never fires, so any input shows it.
     if model.discrete.readout:
         return Input(1.0, every)
     shape = np.array(Input(1.0, every).values(STEPS))
@@ -145,10 +145,13 @@ def usual_input(model: NeuronModel, step: float) -> Input:
             if model.continuous is None
             else _in_the_ode(model, shape, step)
         )
+    # Nothing makes it fire: an input of 1 is as good as any.
     if not counts.any():
         return Input(1.0, every)
+    # It fires by itself.
     if counts[0] and not model.draws:
         return Input(0.0)
+    # The lowest level with a few spikes, and the lowest with one.
     few, first = (
         _LEVELS[int(np.argmax(counts >= wanted))] for wanted in (min(_SPIKES, int(counts.max())), 1)
     )
@@ -156,27 +159,30 @@ def usual_input(model: NeuronModel, step: float) -> Input:
     return Input(float(f"{level:.1e}"), every)
 
 
-def _in_the_step(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
+def _in_the_step(model: NeuronModel, shape: Floats, step: float) -> NDArray[np.int64]:
     """Count the spikes of the declared step, a level."""
     network = Network.dense([([[1.0]], None, model)], step)
     drive = Drive.current(_LEVELS[:, None, None] * shape[None, :, None], step, seed=0)
     return np.bincount(Discrete().run(network, drive, ()).spikes[0].sample, minlength=len(_LEVELS))
 
 
-def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
+def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[np.int64]:
     """Count the spikes of the ODE, a level: forward Euler, without refractory periods."""
     part, dt = ode_part(model), step / _REFINE
-    odes = read_odes(part.equations, f"card '{model.name}'")
+    odes = part.odes
+    # What threshold and reset read, computed at each Euler step.
     named = {
         **odes.subexpressions,
         **{statement.target: statement.tree for statement in model.discrete.modulate},
     }
     reset = parse_statements(part.reset, "reset") if part.reset else ()
+    # A refractory condition keeps the neuron from firing again.
     crossing = tests_of(part.refractory) if part.refractory not in model.constant_units else ()
     read = set(named) & set(
         re.findall(r"[A-Za-z_]\w*", part.threshold + part.refractory + part.reset)
     )
-    known: dict[str, Any] = {**model.constants(step), STEP: step, "dt": dt}
+    # All levels at once, each a neuron.
+    known: dict[str, Number] = {**model.constants(step), STEP: step, "dt": dt}
     known |= {name: np.full(len(_LEVELS), state.start) for name, state in model.solved.items()}
     chance, counts, before = (
         np.random.default_rng(0),
@@ -184,6 +190,7 @@ def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
         np.zeros(len(_LEVELS), bool),
     )
     known |= {name: chance.random(len(_LEVELS)) for name in model.draws}
+    # Forward Euler, then chance, threshold and reset.
     for level in np.repeat(shape, _REFINE):
         known |= split_input(model, level * _LEVELS)
         _name(known, named)
@@ -194,7 +201,8 @@ def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
         known |= {name: chance.random(len(_LEVELS)) for name in model.draws}
         if read:
             _name(known, named)
-        fired = _hold(known, tests_of(part.threshold)) & ~before
+        # A neuron fires where the threshold holds and did not before.
+        fired = _hold(known, part.tests) & ~before
         counts += fired
         for statement in reset:
             known[statement.target] = np.where(
@@ -204,79 +212,63 @@ def _in_the_ode(model: NeuronModel, shape: Floats, step: float) -> NDArray[Any]:
     return counts
 
 
-def _name(known: dict[str, Any], named: Mapping[str, Any]) -> None:
+def _name(known: dict[str, Number], named: Mapping[str, ast.expr]) -> None:
     for name, tree in named.items():
         known[name] = evaluate(tree, known, NUMPY_FUNCTIONS)
 
 
-def _hold(known: Mapping[str, Any], tests: Any) -> Any:
+def _hold(known: Mapping[str, Number], tests: Sequence[Comparison]) -> NDArray[np.bool_]:
     """Return where all comparisons hold."""
     sides = [
         (evaluate(left, known, NUMPY_FUNCTIONS), symbol, evaluate(right, known, NUMPY_FUNCTIONS))
         for left, symbol, right in tests
     ]
     compare = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
-    return np.logical_and.reduce([compare[symbol](left, right) for left, symbol, right in sides])
+    held = [compare[symbol](left, right) for left, symbol, right in sides]
+    return np.asarray(np.logical_and.reduce(held))
 
 
 # Names that the script itself uses, and that no name of a card may take away from it.
-_TAKEN = frozenset(
-    [
-        "plt",
-        "prefs",
-        "defaultclock",
-        "duration",
-        "equations",
-        "neurons",
-        "states",
-        "spikes",
-        "figure",
-        "axes",
-        "print",
-        "seed",
-        "rand",
-        "int",
-        "run",
-        "NeuronGroup",
-        "StateMonitor",
-        "SpikeMonitor",
-        "second",
-        "hertz",
-        "volt",
-        "amp",
-        "siemens",
-        "farad",
-        "ohm",
-        "coulomb",
-        "metre",
-        "kelvin",
-        "ms",
-        "us",
-        "Hz",
-        "kHz",
-        "MHz",
-        "mV",
-        "mA",
-        "uA",
-        "nA",
-        "pA",
-        "mS",
-        "uS",
-        "nS",
-        "uF",
-        "nF",
-        "pF",
-        "kohm",
-        "Mohm",
-        "Gohm",
-        "mm",
-        "um",
-        "implementation",
-        "check_units",
-        "np",
-        "time",
-    ]
-) | {*FUNCTIONS}
+_TAKEN = (
+    frozenset(
+        [
+            "plt",
+            "prefs",
+            "defaultclock",
+            "duration",
+            "equations",
+            "neurons",
+            "states",
+            "spikes",
+            "figure",
+            "axes",
+            "print",
+            "seed",
+            "rand",
+            "int",
+            "run",
+            "NeuronGroup",
+            "StateMonitor",
+            "SpikeMonitor",
+            "second",
+            "hertz",
+            "volt",
+            "amp",
+            "siemens",
+            "farad",
+            "ohm",
+            "coulomb",
+            "metre",
+            "kelvin",
+            "implementation",
+            "check_units",
+            "np",
+            "time",
+        ]
+    )
+    | BRIAN2_UNITS
+    | {*FUNCTIONS}
+)
 
 # What a group or a monitor of Brian2 has already: a state of that name could neither be set nor
 # read.
@@ -356,6 +348,7 @@ def to_brian2(
     step = positive_time(dt, "dt")
     if not isinstance(refine, int) or refine < 1:
         raise RefsimError(f"refine: must be a whole number of 1 or more, but is {refine!r}.")
+    # The input that was asked for, or one that shows what the neuron does.
     given = (
         Input(to_si(current, model.input_unit, "current"))
         if current is not None
@@ -364,8 +357,11 @@ def to_brian2(
     n_steps = (
         STEPS if duration is None else max(1, round(positive_time(duration, "duration") / step))
     )
+    # What plain Brian2 cannot say is refused before anything is written.
     _check(model)
+    # A declared step has no sub-steps.
     refine = refine if model.continuous is not None else 1
+    # The script from top to bottom.
     parts = [_head(model, given), _clock(model, step, refine, n_steps), _constants(model)]
     parts += [
         discrete_group(model) if model.continuous is None else continuous_group(model),
@@ -384,6 +380,7 @@ def _check(model: NeuronModel) -> None:
             "so there is no script of it. Give the card an ODE, or run it with refsim run "
             f"{model.name}."
         )
+    # Names that the script itself or Brian2 uses would be overwritten.
     states = model.stepped if model.continuous is None else model.solved
     if clash := ({*model.parameters, *model.derived, *model.state} & _TAKEN) | ({*states} & _HAS):
         raise RefsimError(
@@ -404,6 +401,7 @@ def _head(model: NeuronModel, given: Input) -> str:
         "",
         *(line for text in model.references for line in textwrap.wrap(text, 100)),
     ]
+    # The text stands between triple quotes in the script.
     quoted = (
         "\n".join([*lines, "", *textwrap.wrap(about, 100)])
         .replace("\\", "\\\\")
@@ -418,26 +416,23 @@ def _head(model: NeuronModel, given: Input) -> str:
 def _clock(model: NeuronModel, step: float, refine: int, n_steps: int) -> str:
     """Return the lines that say how time passes; `step` where the card counts in it."""
     counts = model.continuous is None or STEP in read_names(model)
-    lines = (
-        [f"{STEP} = {brian2_quantity(step, 'second')}  # the unit in which this card counts time"]
-        if counts
-        else []
-    )
-    lines += [
-        (
-            "defaultclock.dt = "
-            f"{f'{STEP}/{refine}' if counts and refine > 1 else STEP if counts else brian2_quantity(step / refine, 'second')}"
-        )
-    ]
-    lines += [
-        f"duration = {f'{n_steps}*{STEP}' if counts else brian2_quantity(n_steps * step, 'second')}"
-    ]
+    # Durations are counted in steps where the card counts so.
+    if counts:
+        seconds = brian2_quantity(step, "second")
+        lines = [f"{STEP} = {seconds}  # the unit in which this card counts time"]
+        sub_step, duration = f"{STEP}/{refine}" if refine > 1 else STEP, f"{n_steps}*{STEP}"
+    else:
+        lines = []
+        sub_step = brian2_quantity(step / refine, "second")
+        duration = brian2_quantity(n_steps * step, "second")
+    lines += [f"defaultclock.dt = {sub_step}", f"duration = {duration}"]
     return "\n".join([*lines, "seed(0)  # of the random numbers"] if model.draws else lines)
 
 
 def _constants(model: NeuronModel) -> str:
     """Return the parameters that this part of the card reads, and what is derived from them."""
     wanted = set(read_names(model))
+    # Only what the part in the script reads.
     rows = [
         (name, brian2_quantity(each.value, each.unit), each.meaning)
         for name, each in model.parameters.items()
@@ -445,7 +440,7 @@ def _constants(model: NeuronModel) -> str:
     ]
     lines = ["# Parameters", *_commented(rows)] if rows else []
     made = [
-        (name, _made(model, name), each.meaning)
+        (name, _derived_text(model, name), each.meaning)
         for name, each in model.derived.items()
         if name in wanted
     ]
@@ -454,15 +449,17 @@ def _constants(model: NeuronModel) -> str:
     )
 
 
-def _made(model: NeuronModel, name: str) -> str:
+def _derived_text(model: NeuronModel, name: str) -> str:
     """Return what computes a derived constant.
 
-    Over plain numbers where the card's text has not the dimension that it gives.
+    It computes with plain numbers where the card's text has not the dimension that the card gives.
     """
     each, units = model.derived[name], {**model.constant_units, STEP: "second"}
     tree = parse_expression(each.text, f"card '{model.name}': [derived] {name}")
+    # The card's text has the dimension that the card says.
     if agrees(tree, each.unit, units):
         return python_text(each.text, tree)
+    # Else it is computed over plain numbers, and the unit put behind.
     plain = in_numbers(tree, units)
     return f"({python_text(ast.unparse(plain), plain)})" + (
         "" if each.unit == "1" else f"*{each.unit}"
@@ -483,6 +480,7 @@ def _start(model: NeuronModel, given: Input, refine: int) -> str:
         )
         for name, state in states.items()
     ]
+    # The input is constant, or a pulse of one step.
     for name, share in _shares(model, given.level).items():
         level = brian2_quantity(share, model.input_unit)
         if given.every and share:
@@ -510,9 +508,8 @@ def _monitors(model: NeuronModel) -> str:
     names = ", ".join(f'"{name}"' for name in states)
     lines = [
         (
-            f'states = StateMonitor(neurons, [{names}], record=True, when="end")  # after '
-            "threshold "
-            "and reset"
+            f'states = StateMonitor(neurons, [{names}], record=True, when="end")  '
+            "# after threshold and reset"
         )
     ]
     lines += ["spikes = SpikeMonitor(neurons)"] if _fires(model) else []
@@ -535,11 +532,13 @@ def _plot(model: NeuronModel) -> str:
             'layout="constrained")'
         )
     ]
+    # A panel for each state, in a usual unit.
     for row, (name, state) in enumerate(states.items()):
         _, unit = brian2_unit(state.unit)
         by = f"/{unit}" if unit.isidentifier() else f"/({unit})" if unit else ""
         lines.append(f"axes[{row}, 0].plot(states.t/ms, states.{name}[0]{by})")
         lines.append(f'axes[{row}, 0].set_ylabel("{name}{f" ({unit})" if unit else ""}")')
+    # Spikes are marked on the membrane.
     row = (
         list(states).index(membrane)
         if (membrane := model.membrane_in(fine=model.continuous is not None)) in states

@@ -1,6 +1,6 @@
 """The group of neurons in a Brian2 script.
 
-From the card's ODE, or from its declared step line by line.
+It is written from the card's ODE, or from its declared step line by line.
 """
 
 import ast
@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from ..cards.language import bare, comparisons, names_in, number_of, parse_expression
 from ..cards.names import DRAWS
 from ..cards.neuron import NeuronModel
-from ..cards.questions import equation_lines
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _ONE = (
@@ -30,19 +29,16 @@ _FLOOR = [
     '@implementation("cpp", "double whole_below(double x) { return floor(x); }")',
     "@check_units(x=1, result=1)",
     "def whole_below(x):",
-    (
-        '    """Return the whole number below as a floating-point one: Brian2\'s floor is an '
-        "integer "
-        'of 32 bits."""'
-    ),
+    '    """Return the whole number below as a floating-point one: '
+    'Brian2\'s floor is an integer of 32 bits."""',
     "    return np.floor(x)",
 ]
 
 
 def read_names(model: NeuronModel) -> frozenset[str]:
-    """Return the names that the part of the card in the script reads: the ODE's, else the step's.
+    """Return the names that the part of the card in the script reads, derived ones included.
 
-    Through derived constants too.
+    The part is the ODE where there is one, and else the step.
     """
     if part := model.continuous:
         texts = [part.equations, part.threshold, part.reset, part.refractory]
@@ -51,6 +47,7 @@ def read_names(model: NeuronModel) -> frozenset[str]:
             wanted |= statement.names if statement.target in wanted else set()
     else:
         wanted = set(model.discrete.names)
+    # Later constants may read earlier ones, so the list is walked backwards.
     for name, derived in reversed(list(model.derived.items())):
         wanted |= names_in(parse_expression(derived.text, name)) if name in wanted else set()
     return frozenset(wanted)
@@ -60,8 +57,9 @@ def continuous_group(model: NeuronModel) -> str:
     """Return equations, threshold, reset and method as the card gives them."""
     part = model.continuous
     assert part is not None
-    lines = [f"{left} = {_of_text(right)} : {unit}" for left, right, unit in equation_lines(model)]
+    lines = [f"{row.left} = {_of_text(row.right)} : {row.behind}" for row in part.rows]
     wanted = read_names(model)
+    # What modulate names, the threshold may read.
     lines += [
         f"{each.target} = {brian2_text(each.text, each.tree)} : 1"
         for each in model.discrete.modulate
@@ -70,12 +68,14 @@ def continuous_group(model: NeuronModel) -> str:
     lines += [f"{name} : {model.input_unit}" for name in model.inputs] + [
         f"{name} : 1" for name in _drawn(model)
     ]
+    # Each statement of the reset is written for Brian2.
     reset = "; ".join(_of_statement(row) for row in part.reset.split("; ")) if part.reset else ""
     options = (
         [("threshold", _of_text(part.threshold), ""), ("reset", reset, "")]
         if part.threshold
         else []
     )
+    # A refractory period in seconds, or a condition.
     timed = part.refractory in model.constant_units
     held = (
         f"{part.refractory} + dt" if timed else _of_text(part.refractory) if part.refractory else ""
@@ -86,6 +86,7 @@ def continuous_group(model: NeuronModel) -> str:
         for key, text, comment in options
         if text or key == "reset"
     ]
+    # Numbers by chance are drawn before each step.
     draw = "; ".join(f"{name} = rand()" for name in _drawn(model))
     after = [f'neurons.run_regularly("{draw}", when="start")'] if draw else []
     return _defined(
@@ -110,6 +111,7 @@ def discrete_group(model: NeuronModel) -> str:
     ]
     lines += ["z : integer"] if step.fire else []
     code, order = [f"{name} = rand()" for name in model.draws], []
+    # The parts of the step in the order in which they run.
     for name, statements in (
         ("integrate", step.integrate),
         ("modulate", step.modulate),
@@ -118,6 +120,7 @@ def discrete_group(model: NeuronModel) -> str:
     ):
         code += [f"{each.target} = {brian2_text(each.text, each.tree)}" for each in statements]
         order += [name] if statements else []
+    # The step decides by itself; Brian2 only reads z.
     threshold = ', threshold="z > 0", reset=""' if step.fire else ""
     group = [
         f"neurons = NeuronGroup(1, equations{threshold})",
@@ -133,8 +136,9 @@ def discrete_group(model: NeuronModel) -> str:
 
 
 def _defined(lines: Sequence[str]) -> str:
-    """Return Brian2's text behind the functions that it calls and Brian2 has not, or has otherwise."""
+    """Return Brian2's text behind the functions that it calls and Brian2 lacks or has otherwise."""
     text = re.sub(r"\bfloor\s*\(", "whole_below(", "\n".join(lines))
+    # Only functions that the text calls are defined.
     functions = [
         define for name, define in (("shr(", _SHIFT), ("whole_below(", _FLOOR)) if name in text
     ]
@@ -142,8 +146,9 @@ def _defined(lines: Sequence[str]) -> str:
 
 
 def _of_text(text: str) -> str:
-    """Return an expression of the ODE as the card writes it, but for what Brian2 has no word for or
-    computes otherwise.
+    """Return an expression of the ODE as the card writes it, as far as Brian2 can read it.
+
+    What Brian2 has no word for, or computes otherwise, is replaced.
     """
     return _written(text, parse_expression(text, "text"), _Replaced())
 
@@ -166,16 +171,14 @@ def _equations(lines: Sequence[str]) -> list[str]:
 def brian2_text(text: str, tree: ast.expr) -> str:
     """Write an expression for Brian2.
 
-    A comparison as 1 or 0, and ``round``, of which Brian2 has none, by ``floor``.
+    A comparison is 1 or 0, and ``round``, which Brian2 lacks, is written with ``floor``.
     """
     written = _written(text, tree, _Replaced())
     return f"int({written})" if comparisons(tree) else written
 
 
 def python_text(text: str, tree: ast.expr) -> str:
-    """Write an expression that Python computes once, with the functions that ``from brian2 import
-    *`` gives.
-    """
+    """Write an expression that Python computes once, with the names of ``from brian2 import *``."""
     return _written(text, tree, _Replaced(python=True))
 
 
@@ -186,9 +189,9 @@ def _written(text: str, tree: ast.expr, replaced: "_Replaced") -> str:
 
 
 class _Replaced(ast.NodeTransformer):
-    """Put what there is for functions that there are not.
+    """Replace functions that do not exist by what does.
 
-    In Brian2's text, or in Python where it stands for once.
+    The text is Brian2's, or Python's where it is computed once.
     """
 
     def __init__(self, *, python: bool = False) -> None:
@@ -208,8 +211,10 @@ class _Replaced(ast.NodeTransformer):
         return ast.Constant(value)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        """Replace round(x) by floor(x + 0.5), trunc(x) in Brian2 by sign(x)*floor(abs(x)), shr(x,
-        n) in Python by trunc(x/2**n).
+        """Replace the functions that are missing.
+
+        round(x) becomes floor(x + 0.5); trunc(x) in Brian2 becomes sign(x)*floor(abs(x)); shr(x, n)
+        in Python becomes trunc(x/2**n).
         """
         self.generic_visit(node)
         assert isinstance(node.func, ast.Name)

@@ -1,8 +1,7 @@
-"""What a gradient of a spiking network can be checked against, in NumPy and SciPy, and by finite
-differences in Brian2.
+"""What a gradient of a spiking network can be checked against.
 
-Exact spike times and their derivatives, and the gradient of the expected loss of networks that fire
-by chance.
+There are three kinds of truth: exact spike times and their derivatives, in NumPy and SciPy; the
+gradient of the expected loss of networks that fire by chance; and finite differences in Brian2.
 """
 
 from ..core.spikes import EventTrain

@@ -1,11 +1,9 @@
-"""EventProp: the gradient of a loss over exact spike times, by one pass back in time through each
-layer.
+"""Derivatives of exact spike times, computed in two ways that share no idea.
 
-The implicit function theorem, spike by spike: how every spike time moves with every weight and
-every input time.
-
-Slower than the adjoint and of other make: it goes forward in time, keeps all derivatives, and knows
-no adjoint variable. So the one checks the other.
+`adjoint` is EventProp: the gradient of a loss by one pass back in time through each layer.
+`sensitivities` applies the implicit function theorem spike by spike, and says how every spike time
+moves with every weight and every input time. It is slower, goes forward in time, keeps all
+derivatives, and has no adjoint variable, so that each checks the other.
 """
 
 from dataclasses import dataclass
@@ -51,6 +49,7 @@ def adjoint(found: EventDriven, dloss_dt: ArrayLike) -> Gradient:
     """
     error = checked_errors(found, dloss_dt)
     gradients: list[Floats] = []
+    # What a layer hands down is the error of the layer below.
     for layer in reversed(range(len(found.layers))):
         by_weight, error = _through(
             found.neurons[layer],
@@ -64,27 +63,29 @@ def adjoint(found: EventDriven, dloss_dt: ArrayLike) -> Gradient:
 
 
 def _through(
-    neuron: ExactNeuron, weight: Floats, heard: EventTrain, fired: EventTrain, error: Floats
+    neuron: ExactNeuron, weight: Floats, received: EventTrain, fired: EventTrain, error: Floats
 ) -> tuple[Floats, Floats]:
-    """Go back through one layer: from dL/dt of its spikes to dL/dw and dL/dt of the spikes it
-    heard.
+    """Go back through one layer: from dL/dt of its spikes to dL/dw and dL/dt of its input spikes.
 
     Of a spike and an arrival at the same time the spike is the earlier, so that on the way back the
     arrival comes first.
     """
-    times = np.concatenate([heard.times, fired.times])
-    is_fired = np.arange(len(times)) >= len(heard)
+    times = np.concatenate([received.times, fired.times])
+    is_fired = np.arange(len(times)) >= len(received)
     lv, li = np.zeros(len(weight)), np.zeros(len(weight))
-    by_weight, by_time = np.zeros_like(weight), np.zeros(len(heard))
+    by_weight, by_time = np.zeros_like(weight), np.zeros(len(received))
     now = times.max(initial=0.0)
+    # Events of both kinds, the latest first.
     for event in np.lexsort((is_fired, -times)):
         lv, li, now = *_back(neuron, lv, li, now - times[event]), times[event]
         if is_fired[event]:
-            k = event - len(heard)
+            k = event - len(received)
             n = fired.neurons[k]
+            # At a spike the adjoint of the membrane jumps.
             lv[n] += (neuron.v_th * lv[n] + error[k]) / (neuron.tau_m * fired.slopes[k])
         else:
-            sender = heard.neurons[event]
+            # At an arrival the adjoints say what a weight and a time are worth.
+            sender = received.neurons[event]
             by_weight[:, sender] -= neuron.tau_syn * li
             by_time[event] = weight[:, sender] @ (lv - li)
     return by_weight, by_time
@@ -113,6 +114,7 @@ def checked_errors(found: EventDriven, dloss_dt: ArrayLike) -> Floats:
             f"dloss_dt: needs one number for each of the {len(found.output)} spikes of the last "
             f"layer, but has shape {error.shape}."
         )
+    # Where the slope is 0 the implicit function theorem fails.
     for index, train in enumerate(found.layers):
         flat = np.flatnonzero(~(train.slopes > 0))
         if flat.size:
@@ -142,13 +144,14 @@ class Sensitivities:
     def of(self, layer: int, spike: int) -> Gradient:
         """Return the derivative of one spike's time.
 
-        By weights in seconds, by input times a plain number.
+        By weights it is in seconds, by input times a plain number.
         """
         return self._parted(self.rows[layer][spike])
 
     def gradient(self, dloss_dt: ArrayLike) -> Gradient:
-        """Return the derivative of a loss from that by the last layer's spike times, (n_spikes,) in
-        1/s.
+        """Return the derivative of a loss from that by the last layer's spike times.
+
+        Given is ``dloss_dt``, (n_spikes,) in 1/s.
         """
         return self._parted(checked_errors(self.found, dloss_dt) @ self.rows[-1])
 
@@ -180,6 +183,7 @@ def sensitivities(found: EventDriven) -> Sensitivities:
     checked_errors(found, np.zeros(len(found.output)))
     n_weights = sum(weight.size for weight in found.weights)
     n_inputs = len(found.inputs)
+    # Input times move with themselves alone, and with no weight.
     rows = [np.concatenate([np.zeros((n_inputs, n_weights)), np.eye(n_inputs)], axis=1)]
     offset = 0
     for layer, weight in enumerate(found.weights):
@@ -188,24 +192,28 @@ def sensitivities(found: EventDriven) -> Sensitivities:
     return Sensitivities(found, tuple(rows[1:]))
 
 
-def _layer_rows(found: EventDriven, layer: int, heard_rows: Floats, offset: int) -> Floats:
-    """Return the derivatives of one layer's spike times, from those of the spikes it heard."""
-    neuron, weight, heard, fired = (
+def _layer_rows(found: EventDriven, layer: int, received_rows: Floats, offset: int) -> Floats:
+    """Return the derivatives of one layer's spike times, from those of its input spikes."""
+    neuron, weight, received, fired = (
         found.neurons[layer],
         found.weights[layer],
         found.before(layer),
         found.layers[layer],
     )
-    rows = np.zeros((len(fired), heard_rows.shape[1]))
+    rows = np.zeros((len(fired), received_rows.shape[1]))
     n_pre = weight.shape[1]
     for k, (time, n) in enumerate(zip(fired.times, fired.neurons, strict=True)):
-        past = np.flatnonzero(heard.times < time)
-        senders, ago = heard.neurons[past], time - heard.times[past]
+        # Only what arrived before the spike has moved it.
+        past = np.flatnonzero(received.times < time)
+        senders, ago = received.neurons[past], time - received.times[past]
         moved = rows[k]
+        # Directly through the neuron's own weights.
         moved[offset + n * n_pre : offset + (n + 1) * n_pre] += np.bincount(
             senders, neuron.response(ago), n_pre
         )
-        moved -= (weight[n, senders] * neuron.response_slope(ago)) @ heard_rows[past]
+        # Through the times of what arrived.
+        moved -= (weight[n, senders] * neuron.response_slope(ago)) @ received_rows[past]
+        # Through the neuron's earlier spikes, which took v_th from the membrane.
         own = np.flatnonzero(fired.neurons[:k] == n)
         moved -= (
             neuron.v_th
@@ -213,5 +221,6 @@ def _layer_rows(found: EventDriven, layer: int, heard_rows: Floats, offset: int)
             * np.exp(-(time - fired.times[own]) / neuron.tau_m)
             @ rows[own]
         )
+        # The threshold stays where it is: dt = -dV/V'.
         moved /= -fired.slopes[k]
     return rows

@@ -1,14 +1,13 @@
-"""The expected surrogate gradient of a stochastic network, and how far from the true gradient it
-is.
+"""The expected surrogate gradient of a stochastic network, and its distance from the true one.
 
-The bias of the surrogate gradient in five cases, from one neuron layer where there is none to two
-layers where there is much.
+The second half of the file measures that distance, the bias, in five cases: from one layer of
+neurons, where there is no bias, to two layers, where there is much.
 
 Source of the cases: Gygax and Zenke 2025 (Neural Computation, arXiv 2404.14964). Sizes, weights and
 slope are refsim's choice, and are these: 4 inputs that fire with chance 1/2 in each of 3 steps, 3
 hidden neurons where there are two layers, 2 output neurons, decay 0.8, v_th 1, escape function a
 sigmoid of slope 3, weights normal with variance 1/n_pre, no bias. The loss is a sum of the spikes
-with normal coefficients, or the softmax cross-entropy of their counts. The figures hang on the
+with normal coefficients, or the softmax cross-entropy of their counts. The figures depend on the
 weights a good deal, so that each case is twenty networks.
 """
 
@@ -21,7 +20,7 @@ import numpy as np
 from ..core.arrays import Floats
 from .escape import EscapeLayer, EscapeNetwork, sigmoid_escape
 from .expectation import MOST, check_loss_fits, draws, expected_gradient, patterns
-from .given_spikes import Gradient, Runs, added, gathered
+from .given_spikes import Gradient, Runs, added, summed_over_runs
 from .losses import SpikeLoss, count_cross_entropy, linear_loss
 
 Derivative = Callable[[Floats], Floats]
@@ -45,6 +44,7 @@ class Distance:
 
 def distance(found: Floats, true: Floats) -> Distance:
     """Compare two gradients of one shape; NaN where one of them is 0."""
+    # A length of 0 makes both figures NaN, without a warning.
     size, its = float(np.linalg.norm(true)), float(np.linalg.norm(found))
     with np.errstate(divide="ignore", invalid="ignore"):
         return Distance(
@@ -66,7 +66,7 @@ def expected_surrogate(
 ) -> Gradient:
     """Return the surrogate gradient, expected over the spikes of the network.
 
-    Back-propagation through time in every run, weighted by its probability.
+    Every run is back-propagated through time and weighted by its probability.
 
     Parameters
     ----------
@@ -79,8 +79,9 @@ def expected_surrogate(
     n_draws : int, optional
         So many drawn runs of each sample in place of all patterns; for large networks.
     """
-    samples = network.heard(inputs)
+    samples = network.checked_inputs(inputs)
     check_loss_fits(network, samples, loss)
+    # Each run's gradient counts by the run's probability.
     found = []
     for number, sample in enumerate(samples):
         for weights, runs in (
@@ -89,7 +90,7 @@ def expected_surrogate(
             else _equally(network, sample, number, n_draws, seed)
         ):
             found.append(
-                gathered(
+                summed_over_runs(
                     network,
                     back_propagated(runs, loss.slope(runs.output, number), surrogate, detach_reset),
                     weights / len(samples),
@@ -110,20 +111,23 @@ def back_propagated(
 ) -> list[tuple[Floats, Floats, Floats]]:
     """Go back through the steps of each run; slope (n_runs, n_classes, n_steps) is dL/ds.
 
-    Returns what `gathered` takes.
+    Returns what `summed_over_runs` takes.
     """
     above, parts = slope.transpose(2, 0, 1), []
-    for layer, x, heard in zip(
-        runs.network.layers[::-1], runs.distance[::-1], runs.heard[::-1], strict=True
+    # From the last layer to the first.
+    for layer, x, received in zip(
+        runs.network.layers[::-1], runs.distance[::-1], runs.received[::-1], strict=True
     ):
         derivative = (surrogate or layer.escape.slope)(x)
+        # A detached reset passes no gradient from step to step.
         passed = 0.0 if detach_reset else layer.reset
         # DL/du(t), and dL/dv(t) from the steps after it.
         delta, carried = np.empty(x.shape), np.zeros(x.shape[1:])
         for step in reversed(range(len(x))):
             delta[step] = (above[step] - passed * carried) * derivative[step] + carried
             carried = layer.decay * delta[step]
-        parts.append((delta, heard, np.ones((len(x), 1, 1))))
+        parts.append((delta, received, np.ones((len(x), 1, 1))))
+        # What the layer sends back is dL/ds of the layer below.
         above = delta @ layer.weight
     return parts[::-1]
 
@@ -162,6 +166,7 @@ def case_network(number: int, seed: int = 0) -> tuple[EscapeNetwork, Floats, Spi
     case, generator = CASES[number], np.random.default_rng(seed)
     sizes = [_INPUTS, *([_HIDDEN] if case.n_layers == 2 else []), _OUTPUTS]
     reset, escape = (_V_TH if case.soft_reset else 0.0), sigmoid_escape(_SLOPE)
+    # Weights of variance 1/n_pre keep membranes near threshold in both layers.
     layers = [
         EscapeLayer(
             generator.normal(0, 1 / np.sqrt(n_pre), (n_post, n_pre)),
@@ -184,8 +189,9 @@ def case_network(number: int, seed: int = 0) -> tuple[EscapeNetwork, Floats, Spi
 
 @dataclass(frozen=True)
 class BiasRow:
-    """A line of the table: the twenty networks of one case, one parameter, and the reset's gradient
-    kept or detached.
+    """A line of the table: one parameter of a case, over its twenty networks.
+
+    The gradient of the reset is kept, or ``detached``.
     """
 
     case: BiasCase
@@ -207,6 +213,7 @@ def five_cases(n_networks: int = N_NETWORKS) -> list[BiasRow]:
 def _rows(number: int, n_networks: int) -> Iterator[BiasRow]:
     case, made = CASES[number], [case_network(number, seed) for seed in range(n_networks)]
     truths = [expected_gradient(*one).gradient for one in made]
+    # Without a reset there is nothing to detach.
     for detached in (False, True) if case.soft_reset else (False,):
         found = [
             distances(expected_surrogate(*one, detach_reset=detached), true)
@@ -219,7 +226,7 @@ def _rows(number: int, n_networks: int) -> Iterator[BiasRow]:
 def bias_table(rows: list[BiasRow]) -> str:
     """Return the table in Markdown, as it stands in ``docs/gradients.md``.
 
-    The median, and in brackets from the smallest to the largest.
+    A cell has the median, and in brackets the smallest and the largest.
     """
     lines = [
         "| case | gradient of the reset | weights | relative difference | cosine |",
@@ -227,6 +234,7 @@ def bias_table(rows: list[BiasRow]) -> str:
     ]
     for row in rows:
         reset = "none" if not row.case.soft_reset else "detached" if row.detached else "kept"
+        # Median, smallest and largest over the twenty networks.
         relative, cosine = (
             f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
             for digits, (middle, low, high) in (

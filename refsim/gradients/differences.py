@@ -1,4 +1,4 @@
-"""Central finite differences of the event-driven run: no formula of a gradient goes into them."""
+"""Central finite differences of the event-driven run; no formula of a gradient enters them."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -8,16 +8,14 @@ from ..core.arrays import Floats
 from ..core.errors import RefsimError
 from ..core.spikes import EventTrain
 from .losses import TimedLoss
-from .spike_times import EventDriven, Gradient, again
+from .spike_times import EventDriven, Gradient, rerun
 
 # Central differences of order four: offset in steps, and its share.
 FOURTH = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))
 
 
 def central_difference(value: Callable[[float], float], step: float) -> float:
-    """Return the derivative at 0 of a function of an offset, by the central difference of fourth
-    order.
-    """
+    """Return the derivative at 0 of a function of an offset, by a difference of fourth order."""
     return sum(share * value(times * step) for times, share in FOURTH) / step
 
 
@@ -26,7 +24,7 @@ def finite_differences(
 ) -> Gradient:
     """Return the derivative of a loss by central differences.
 
-    Two runs for every weight and every input spike.
+    It takes two runs for every weight and every input spike.
 
     Parameters
     ----------
@@ -40,7 +38,7 @@ def finite_differences(
     Returns
     -------
     Gradient
-        NaN where a spike appears or vanishes in either run: there the difference is none of one
+        NaN where a spike appears or vanishes in either run: there the two runs are not of one
         smooth function.
 
     Raises
@@ -51,6 +49,7 @@ def finite_differences(
     if not size > 0:
         raise RefsimError(f"finite_differences: size must be above 0, but is {size!r}.")
     weights = tuple(np.empty_like(weight) for weight in found.weights)
+    # Each weight is moved both ways, in units of its neuron's threshold.
     for index, weight in enumerate(found.weights):
         step = size * found.neurons[index].v_th
         by_place = [
@@ -58,6 +57,7 @@ def finite_differences(
             for place in range(weight.size)
         ]
         weights[index][...] = np.reshape(by_place, weight.shape)
+    # Input times are moved in units of the synaptic time constant.
     step = size * found.neurons[0].tau_syn
     inputs = [
         _difference(found, loss, step, _times_moved(found, event, step))
@@ -73,6 +73,7 @@ def _difference(
     runs: Iterator[EventDriven],
 ) -> float:
     high, low = runs
+    # A spike too many or too few makes the loss jump.
     if any(not same_spikes(found.layers, run.layers) for run in (high, low)):
         return float("nan")
     return (loss(high.output).value - loss(low.output).value) / (2 * step)
@@ -93,11 +94,11 @@ def _weights_moved(
     for sign in (1, -1):
         moved = found.weights[index].copy()
         moved.flat[place] += sign * step
-        yield again(found, weights=(*found.weights[:index], moved, *found.weights[index + 1 :]))
+        yield rerun(found, weights=(*found.weights[:index], moved, *found.weights[index + 1 :]))
 
 
 def _times_moved(found: EventDriven, event: int, step: float) -> Iterator[EventDriven]:
     for sign in (1, -1):
         moved: Floats = found.inputs.times.copy()
         moved[event] += sign * step
-        yield again(found, times=moved)
+        yield rerun(found, times=moved)

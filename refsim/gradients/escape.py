@@ -1,8 +1,7 @@
-"""EscapeNetwork: a feed-forward network in discrete time whose neurons fire by chance, the more
-likely the higher their membrane.
+"""EscapeNetwork: a feed-forward network in discrete time whose neurons fire by chance.
 
-Read layers of an EscapeNetwork from cards: which cards have the one step it knows, u = decay v + I,
-v = u - reset z.
+The chance grows with the membrane. After the network come the readers that make its layers from
+cards: they know which cards have the one step it has, u = decay v + I, v = u - reset z.
 """
 
 import itertools
@@ -18,22 +17,21 @@ from ..core.errors import RefsimError, listed
 from ..networks.connection import DRIVE
 from ..networks.network import Layer, Network
 
-# Distances to threshold at which a slope is held against its function.
+# Distances to threshold at which a slope is compared with its function.
 _PROBES = np.linspace(-1.5, 1.5, 61)
 _STEP, _DIGITS = 1e-4, 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Escape:
-    """The chance of a spike as a function of the distance x = u - v_th of the membrane from
-    threshold.
+    """The chance of a spike as a function of x = u - v_th, the membrane's distance to threshold.
 
     Attributes
     ----------
     name : str
     chance : function of an array x to probabilities of the same shape, between 0 and 1
     slope : function of an array x to the derivative of `chance` there
-        Held against central differences of `chance` when the pair is made.
+        It is compared with central differences of `chance` when the pair is made.
     """
 
     name: str
@@ -41,6 +39,7 @@ class Escape:
     slope: Callable[[Floats], Floats]
 
     def __post_init__(self) -> None:
+        # Both functions are tried over the distances that matter.
         chance, slope = self.chance(_PROBES), self.slope(_PROBES)
         if (
             np.shape(chance) != _PROBES.shape
@@ -51,6 +50,7 @@ class Escape:
                 f"escape '{self.name}': chance and slope must return an array of the shape of x, "
                 "and chance numbers between 0 and 1."
             )
+        # A wrong derivative would make every gradient here wrong.
         central = (self.chance(_PROBES + _STEP) - self.chance(_PROBES - _STEP)) / (2 * _STEP)
         worst = int(np.abs(central - slope).argmax())
         if (
@@ -78,7 +78,7 @@ def sigmoid_escape(slope: float = 4.0) -> Escape:
 def exponential_escape(rate: float, beta: float) -> Escape:
     """Return 1 - exp(-rate exp(beta x)), rate in spikes a step at threshold.
 
-    Escape noise of Gerstner et al. 2014, Sec. 9.1.
+    This is the escape noise of Gerstner et al. 2014, Sec. 9.1.
     """
     rate, beta = (
         _positive(rate, "exponential_escape: rate"),
@@ -154,8 +154,10 @@ class EscapeNetwork:
 
     @classmethod
     def read(cls, network: Network, escape: Escape | None = None) -> "EscapeNetwork":
-        """Take a network of cards: `poisson_escape` as it is, `if`- and `srif`-like cards with the
-        escape function that is given.
+        """Read a network of cards.
+
+        `poisson_escape` is read as it is; `if`- and `srif`-like cards get the escape function that
+        is given.
 
         Raises
         ------
@@ -181,6 +183,7 @@ class EscapeNetwork:
 
     def having(self, parameters: Mapping[str, Floats]) -> "EscapeNetwork":
         """Return the network with other weights or biases in place of those named."""
+        # A misspelt name would leave the network as it was.
         if unknown := set(parameters) - set(self.parameters):
             raise RefsimError(
                 f"escape network: has no parameter {listed(unknown)}; it has "
@@ -196,10 +199,10 @@ class EscapeNetwork:
         ]
         return EscapeNetwork.of(layers)
 
-    def heard(self, inputs: object) -> Floats:
-        """Check inputs: (n_samples, n_steps, n_inputs), or (n_steps, n_inputs) of one sample.
+    def checked_inputs(self, inputs: object) -> Floats:
+        """Check inputs, spikes or currents, and return them as (n_samples, n_steps, n_inputs).
 
-        Spikes or currents.
+        One sample may be given as (n_steps, n_inputs).
         """
         values = real_array(inputs, "inputs")  # type: ignore[arg-type]
         values = values[None] if values.ndim == 2 else values
@@ -213,6 +216,7 @@ class EscapeNetwork:
 
 def _checked(layer: EscapeLayer, index: int) -> EscapeLayer:
     where = f"escape network, layer {index}"
+    # Weights that a training made NaN are refused in words.
     weight = real_array(layer.weight, f"{where}: W{index}", cure=DIVERGED)
     if weight.ndim != 2 or not weight.size:
         raise RefsimError(
@@ -225,6 +229,7 @@ def _checked(layer: EscapeLayer, index: int) -> EscapeLayer:
         raise RefsimError(
             f"{where}: b{index} must be ({weight.shape[0]},), but has shape {bias.shape}."
         )
+    # A decay outside of 0 to 1 is no leak.
     if not 0 <= layer.decay <= 1 or not math.isfinite(layer.v_th) or not math.isfinite(layer.reset):
         raise RefsimError(
             f"{where}: decay must lie in 0 to 1, v_th and reset be finite, but are "
@@ -246,6 +251,7 @@ def escape_layer(network: Network, index: int, escape: Escape | None) -> EscapeL
     """
     layer = network.layers[index]
     where = f"layer {index}, card '{layer.model.name}'"
+    # A chain of layers is all that this network is.
     _only_below(layer, index, where)
     if layer.parameters:
         raise RefsimError(
@@ -254,6 +260,7 @@ def escape_layer(network: Network, index: int, escape: Escape | None) -> EscapeL
         )
     values = layer.model.constants(network.dt)
     bias = layer.bias if layer.bias.any() else None
+    # A card that fires by chance brings its own escape function.
     if _steps_like(layer, "poisson_escape"):
         own = exponential_escape(values["rate_th"] * network.dt, values["beta"])
         return EscapeLayer(layer.weight, bias, values["decay"], values["v_th"], 0.0, escape or own)
@@ -264,6 +271,7 @@ def escape_layer(network: Network, index: int, escape: Escape | None) -> EscapeL
             "function given); build others from EscapeLayer, whose step is u = decay v + W s + "
             "b, v = u - reset z."
         )
+    # A card that fires for certain needs one.
     if escape is None:
         raise RefsimError(
             f"{where}: fires for certain; say with what chance instead, such as "
@@ -273,7 +281,7 @@ def escape_layer(network: Network, index: int, escape: Escape | None) -> EscapeL
 
 
 def _steps_like(layer: Layer, name: str) -> bool:
-    """Whether the card's declared step is that of a card on the shelf, whatever it is called."""
+    """Return whether a card's declared step is that of a card on the shelf, whatever its name."""
     return layer.model.discrete.texts == load(name).discrete.texts
 
 

@@ -1,9 +1,8 @@
-"""The exact expected loss of a small stochastic network and its exact gradient.
+"""The expected loss of a stochastic network and its gradient, exactly or from drawn runs.
 
-The sum over every pattern of spikes it can fire.
-
-The score function (REINFORCE): the same gradient of the expected loss from drawn runs, for networks
-too large to enumerate.
+`expected_gradient` sums over every pattern of spikes that a small network can fire.
+`score_function` (REINFORCE) estimates the same gradient from drawn runs, for networks too large to
+enumerate.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,12 +19,12 @@ from .given_spikes import (
     Gradient,
     Runs,
     added,
-    drawn,
-    gathered,
+    choose_by_chance,
+    choose_given,
     play,
     probability,
-    replayed,
     score_parts,
+    summed_over_runs,
 )
 from .losses import SpikeLoss
 
@@ -76,14 +75,15 @@ def expected_gradient(
     the expected loss of a network with escape noise. Spikes held, the membrane is linear in the
     weights, so that d log P / dw needs no back-propagation.
     """
-    samples = network.heard(inputs)
+    samples = network.checked_inputs(inputs)
     check_loss_fits(network, samples, loss)
     losses, gradients = [], []
     for number, sample in enumerate(samples):
         for weights, runs in patterns(network, sample, most):
+            # Probability times loss; with the score this is the derivative of the expectation.
             paid = weights * loss.value(runs.output, number)
             losses.append(paid.sum())
-            gradients.append(gathered(network, score_parts(runs), paid / len(samples)))
+            gradients.append(summed_over_runs(network, score_parts(runs), paid / len(samples)))
     return Expected(
         float(np.sum(losses)) / len(samples),
         added(gradients),
@@ -95,7 +95,7 @@ def expected_loss(
     network: EscapeNetwork, inputs: object, loss: SpikeLoss, *, most: int = MOST
 ) -> float:
     """Compute E[L] exactly, the mean over samples; see `expected_gradient`."""
-    samples = network.heard(inputs)
+    samples = network.checked_inputs(inputs)
     check_loss_fits(network, samples, loss)
     paid = [
         (weights * loss.value(runs.output, number)).sum()
@@ -108,11 +108,10 @@ def expected_loss(
 def difference_quotients(
     network: EscapeNetwork, inputs: object, loss: SpikeLoss, *, step: float = 1e-3, most: int = MOST
 ) -> Gradient:
-    """Return the gradient of the exact expected loss by central differences of order four, which
-    use no derivative at all.
+    """Return the gradient of the exact expected loss by central differences of fourth order.
 
-    At the default step the formula leaves about step^4 = 1e-12 and rounding 1e-13 of a loss of
-    order 1.
+    They use no derivative at all. At the default step the formula leaves about step^4 = 1e-12 and
+    rounding 1e-13 of a loss of order 1.
     """
 
     def moved(name: str, place: tuple[int, ...], by: float) -> float:
@@ -121,6 +120,7 @@ def difference_quotients(
         return expected_loss(network.having({name: values}), inputs, loss, most=most)
 
     found: Gradient = {name: np.zeros(values.shape) for name, values in network.parameters.items()}
+    # One parameter after the other, without any formula of a derivative.
     for name, slopes in found.items():
         for place in np.ndindex(slopes.shape):
             slopes[place] = central_difference(partial(moved, name, place), step)
@@ -137,10 +137,11 @@ def patterns(
 ) -> Iterator[tuple[Floats, Runs]]:
     """Go through all patterns of a sample (n_steps, n_inputs) in portions.
 
-    Their probabilities (n_runs,) and the runs.
+    Each portion is the probabilities (n_runs,) of its patterns and their runs.
     """
     n_steps, sizes = len(sample), [layer.shape[0] for layer in network.layers]
     bits = _bits(network, n_steps)
+    # Refused before any work, with the way out.
     if bits > np.log2(most):
         raise RefsimError(
             f"enumeration: {counted(sum(sizes), 'neuron')} over {counted(n_steps, 'step')} can "
@@ -149,14 +150,16 @@ def patterns(
             "surrogate_bias(..., n_draws=100_000)."
         )
     ends = np.cumsum([n_steps * size for size in sizes])
+    # The binary digits of a number are the spikes of a pattern.
     for first in range(0, 2**bits, _PORTION):
         numbers = np.arange(first, min(first + _PORTION, 2**bits))
         fired = (numbers[:, None] >> np.arange(bits) & 1).astype(np.float64)
+        # The digits are dealt out to layers, steps and neurons.
         spikes = [
             part.reshape(len(numbers), n_steps, size).transpose(1, 0, 2)
             for part, size in zip(np.split(fired, ends[:-1], axis=1), sizes, strict=True)
         ]
-        runs = play(network, sample, len(numbers), replayed(spikes))
+        runs = play(network, sample, len(numbers), choose_given(spikes))
         yield probability(runs), runs
 
 
@@ -214,8 +217,9 @@ def score_function(
     Williams 1992, Machine Learning 8 (REINFORCE); the baseline that leaves one out: Kool, van Hoof
     and Welling 2019.
     """
-    samples = network.heard(inputs)
+    samples = network.checked_inputs(inputs)
     check_loss_fits(network, samples, loss)
+    # The error of so few runs would be taken for knowledge.
     if n_draws < 100:
         raise RefsimError(
             "score_function: n_draws must be at least 100, for its standard error means little "
@@ -225,6 +229,7 @@ def score_function(
         _of_sample(network, sample, number, loss, n_draws, seed)
         for number, sample in enumerate(samples)
     ]
+    # Samples are independent, so their variances add.
     count = len(samples)
     means, variances = added([one[0] for one in sums]), added([one[1] for one in sums])
     losses = np.array([one[2] for one in sums])
@@ -241,15 +246,17 @@ def draws(
     network: EscapeNetwork, sample: Floats, number: int, n_draws: int, seed: int
 ) -> Iterator[Runs]:
     """Draw runs of a sample in portions of about equal size."""
+    # Portions are sized by the largest array that a run needs.
     widest = max(
         layer.shape[0] * layer.shape[1] + len(sample) * (sum(layer.shape) + 1)
         for layer in network.layers
     )
     n_portions = -(-n_draws // max(50, _ROOM // widest))
+    # Each sample has its own stream, so that samples do not depend on each other.
     generator = np.random.default_rng([seed, number])
     for portion in range(n_portions):
         size = n_draws * (portion + 1) // n_portions - n_draws * portion // n_portions
-        yield play(network, sample, size, drawn(network, generator))
+        yield play(network, sample, size, choose_by_chance(network, generator))
 
 
 def _of_sample(
@@ -259,13 +266,15 @@ def _of_sample(
     firsts, seconds, paid = [], [], []
     for runs in draws(network, sample, number, n_draws, seed):
         values = loss.value(runs.output, number)
+        # Less the baseline: the mean stays, and most of the noise goes.
         weights = above_baseline(values)
         parts = score_parts(runs)
-        firsts.append(gathered(network, parts, weights))
+        firsts.append(summed_over_runs(network, parts, weights))
         seconds.append(_squares(network, parts, weights))
         paid.append(values)
     first, second, losses = added(firsts), added(seconds), np.concatenate(paid)
     mean = {name: total / n_draws for name, total in first.items()}
+    # The variance of a mean, from the sums of squares.
     spread = {
         name: (second[name] / n_draws - mean[name] ** 2).clip(min=0) / n_draws for name in first
     }
@@ -275,7 +284,7 @@ def _of_sample(
 def above_baseline(values: Floats) -> Floats:
     """Return each loss less the mean of the others, (n_runs,).
 
-    N/(n - 1) times its distance from the mean of all.
+    That is N/(n - 1) times its distance from the mean of all, N = n runs.
     """
     return np.asarray((values - values.mean()) * len(values) / (len(values) - 1))
 
@@ -288,6 +297,7 @@ def _squares(
     for index, (layer, (post, pre, alone)) in enumerate(
         zip(network.layers, parts, strict=True), start=1
     ):
+        # The gradient of a single run, before it is squared.
         one_run = post.transpose(1, 2, 0) @ pre.transpose(1, 0, 2)
         found[f"W{index}"] = np.asarray(np.tensordot(weights**2, one_run**2, 1), np.float64)
         if layer.bias is not None:

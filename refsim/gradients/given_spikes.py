@@ -1,6 +1,6 @@
-"""Runs of an EscapeNetwork: with spikes that are given, or drawn by chance.
+"""Runs of an EscapeNetwork, with spikes that are given or drawn by chance.
 
-Their probability, its derivative, and the surrogate's.
+Beside the runs stand their probability, its derivative, and the sums that make gradients of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ class Runs:
     Attributes
     ----------
     network : EscapeNetwork
-    heard : list of (n_steps, n_runs, n_pre)
+    received : list of (n_steps, n_runs, n_pre)
         What arrives at each layer.
     distance : list of (n_steps, n_runs, n_post)
         Membrane less threshold, before the reset.
@@ -31,7 +31,7 @@ class Runs:
     """
 
     network: EscapeNetwork
-    heard: list[Floats]
+    received: list[Floats]
     distance: list[Floats]
     spikes: list[Floats]
 
@@ -47,10 +47,11 @@ def play(network: EscapeNetwork, sample: Floats, n_runs: int, choose: Choose) ->
     `choose` says who fires, and the network what that does to the membranes.
     """
     runs = Runs(network, [], [], [])
+    # All runs get the same input.
     below = np.broadcast_to(sample[:, None, :], (len(sample), n_runs, sample.shape[1]))
     for index, layer in enumerate(network.layers):
         distance, spikes = _layer(layer, below, lambda step, x, index=index: choose(index, step, x))  # type: ignore[misc]
-        runs.heard.append(below)
+        runs.received.append(below)
         runs.distance.append(distance)
         runs.spikes.append(spikes)
         below = spikes
@@ -60,8 +61,10 @@ def play(network: EscapeNetwork, sample: Floats, n_runs: int, choose: Choose) ->
 def _layer(
     layer: EscapeLayer, below: Floats, choose: Callable[[int, Floats], Floats]
 ) -> tuple[Floats, Floats]:
+    # The input of all steps at once.
     current = below @ layer.weight.T + (0.0 if layer.bias is None else layer.bias)
     distance, spikes = np.empty_like(current), np.empty_like(current)
+    # The membrane step by step, for its reset depends on the spikes.
     v = np.zeros(current.shape[1:])
     for step in range(len(current)):
         u = layer.decay * v + current[step]
@@ -71,19 +74,19 @@ def _layer(
     return distance, spikes
 
 
-def replayed(spikes: Sequence[Floats]) -> Choose:
+def choose_given(spikes: Sequence[Floats]) -> Choose:
     """Take spikes as they are given, a list of (n_steps, n_runs, n_post)."""
     return lambda layer, step, distance: spikes[layer][step]
 
 
-def drawn(network: EscapeNetwork, generator: np.random.Generator) -> Choose:
+def choose_by_chance(network: EscapeNetwork, generator: np.random.Generator) -> Choose:
     """Draw each spike with its chance."""
     return lambda layer, step, distance: (
         generator.random(distance.shape) < network.layers[layer].escape.chance(distance)
     ).astype(np.float64)
 
 
-def certain(layer: int, step: int, distance: Floats) -> Floats:
+def choose_at_threshold(layer: int, step: int, distance: Floats) -> Floats:
     """Fire at or above threshold: the network without noise."""
     return (distance >= 0).astype(np.float64)
 
@@ -95,20 +98,22 @@ def probability(runs: Runs) -> Floats:
         runs.network.layers, runs.distance, runs.spikes, strict=True
     ):
         chance = layer.escape.chance(distance)
+        # Spikes are independent, given the membranes.
         found = found * np.where(spikes > 0, chance, 1 - chance).prod((0, 2))
     return found
 
 
 def scores(runs: Runs) -> list[Floats]:
-    """Return d log P / d u of each layer, (n_steps, n_runs, n_post), the spikes held.
+    """Return d log P / d u of each layer, (n_steps, n_runs, n_post), with the spikes fixed.
 
-    0 where a run cannot happen.
+    It is 0 where a run cannot happen.
     """
     found = []
     for layer, distance, spikes in zip(
         runs.network.layers, runs.distance, runs.spikes, strict=True
     ):
         chance, slope = layer.escape.chance(distance), layer.escape.slope(distance)
+        # The chance of what did happen, a spike or none.
         likely = np.where(spikes > 0, chance, 1 - chance)
         found.append(
             np.divide(
@@ -121,20 +126,21 @@ def scores(runs: Runs) -> list[Floats]:
     return found
 
 
-def traces(layer: EscapeLayer, heard: Floats) -> Floats:
-    """Return du/dW at held spikes, the filtered input (n_steps, n_runs, n_pre).
+def traces(layer: EscapeLayer, received: Floats) -> Floats:
+    """Return du/dW with the spikes fixed: the filtered input (n_steps, n_runs, n_pre).
 
-    A reset that is held takes nothing away from it.
+    The reset takes nothing away from it, for the spikes that cause it are fixed too.
     """
-    found = np.empty(heard.shape)
-    kept = np.zeros(heard.shape[1:])
-    for step in range(len(heard)):
-        kept = layer.decay * kept + heard[step]
+    found = np.empty(received.shape)
+    kept = np.zeros(received.shape[1:])
+    for step in range(len(received)):
+        # The membrane keeps a fraction of what arrived earlier.
+        kept = layer.decay * kept + received[step]
         found[step] = kept
     return found
 
 
-def gathered(
+def summed_over_runs(
     network: EscapeNetwork, by_layer: Sequence[tuple[Floats, Floats, Floats]], weights: Floats
 ) -> Gradient:
     """Sum (at the neuron) x (at the synapse), weighted by run.
@@ -162,11 +168,13 @@ def gathered(
 
 
 def score_parts(runs: Runs) -> list[tuple[Floats, Floats, Floats]]:
-    """Return for each layer what `gathered` makes the derivative of log P of."""
-    alone = np.ones((runs.heard[0].shape[0], 1, 1))
+    """Return for each layer what `summed_over_runs` makes the derivative of log P of."""
+    alone = np.ones((runs.received[0].shape[0], 1, 1))
     return [
-        (score, traces(layer, heard), traces(layer, alone))
-        for layer, heard, score in zip(runs.network.layers, runs.heard, scores(runs), strict=True)
+        (score, traces(layer, received), traces(layer, alone))
+        for layer, received, score in zip(
+            runs.network.layers, runs.received, scores(runs), strict=True
+        )
     ]
 
 

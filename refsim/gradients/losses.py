@@ -1,9 +1,8 @@
-"""Losses of exact spike times, each with its derivative by every spike time.
+"""Losses of output spikes, each with its derivative.
 
-Smooth where nothing appears or vanishes.
-
-Losses of output spikes for the stochastic network: a value for each run, and the derivative by each
-spike that back-propagation takes.
+`TimedLoss` is a loss of exact spike times, smooth where no spike appears or vanishes, with its
+derivative by every spike time. `SpikeLoss` is a loss of the stochastic network: a value for each
+run, and the derivative by each spike from which back-propagation starts.
 """
 
 import math
@@ -44,8 +43,9 @@ class TimedLoss:
 def first_spike_cross_entropy(
     output: EventTrain, label: int, tau: float | str, silent: float | str
 ) -> TimedLoss:
-    """Return ``-log softmax(-t/tau)`` at the label, t the first spike time of each class (Goeltz et
-    al. 2021, without their regulariser).
+    """Return ``-log softmax(-t/tau)`` at the label, t the first spike time of each class.
+
+    Source: Goeltz et al. 2021, without their regulariser.
 
     Parameters
     ----------
@@ -63,10 +63,13 @@ def first_spike_cross_entropy(
         positive_time(silent, "first_spike_cross_entropy: silent"),
     )
     _checked_label(output, label, "first_spike_cross_entropy")
+    # A silent class counts as firing at the end of the record.
     first = output.first()
     times = np.where(first < 0, end, output.first_times())
     log_p = log_softmax(-times / scale)
+    # Softmax and the label, by the first time of each class.
     by_class = (np.arange(output.n_neurons) == label) / scale - np.exp(log_p) / scale
+    # Only first spikes move the loss.
     by_time = np.zeros(len(output))
     by_time[first[first >= 0]] = by_class[first >= 0]
     return TimedLoss(float(-log_p[label]), by_time)
@@ -79,13 +82,12 @@ def spike_time_distance(
     tau: float | str,
     kernel: str = "exponential",
 ) -> TimedLoss:
-    """Return the distance of two spike trains behind a kernel, in continuous time and to its end
-    (SpikeTime).
+    """Return the distance of two spike trains behind a kernel, in continuous time (SpikeTime).
 
-    exponential: ``integral of (h*(s - d))^2`` with ``h(t) = exp(-t/tau)`` (van Rossum 2001); alpha:
-    half that integral, with ``h(t) = t/tau*exp(1 - t/tau)`` (SLAYER, Shrestha and Orchard 2018).
-    `refsim.pytorch.losses.spike_time` goes to the same, times 1/dt for the exponential, as dt goes
-    to 0.
+    The integral goes to the end of the kernel. exponential: ``integral of (h*(s - d))^2`` with
+    ``h(t) = exp(-t/tau)`` (van Rossum 2001); alpha: half that integral, with ``h(t) = t/tau*exp(1 -
+    t/tau)`` (SLAYER, Shrestha and Orchard 2018). `refsim.pytorch.losses.spike_time` goes to the
+    same, times 1/dt for the exponential, as dt goes to 0.
 
     Parameters
     ----------
@@ -113,13 +115,16 @@ def spike_time_distance(
             f"{where}: times and neurons are (n_wanted,) both, but have shapes {wanted.shape} "
             f"and {who.shape}."
         )
+    # Desired spikes count with the other sign, so that equal trains give 0.
     both, signs = (
         np.concatenate([output.times, wanted]),
         np.concatenate([np.ones(len(output)), -np.ones(len(wanted))]),
     )
     owner = np.concatenate([output.neurons, who])
+    # Only spikes of one neuron interact.
     pairs = signs[:, None] * signs * (owner[:, None] == owner)
     factor, overlaps = _OVERLAPS[kernel]
+    # The integral of two kernels depends on their lag alone.
     lag = (both[:, None] - both) / scale
     overlap, slope = overlaps(np.abs(lag))
     value = factor * scale * (pairs * overlap).sum()
@@ -148,9 +153,7 @@ _OVERLAPS: dict[str, tuple[float, Callable[[Floats], tuple[Floats, Floats]]]] = 
 def soft_window_spikemax(
     output: EventTrain, label: int, start: float, stop: float, width: float, *, scale: float = 1.0
 ) -> TimedLoss:
-    """Return Spikemax of counts in a window with soft edges.
-
-    ``-log softmax(c/scale)`` at the label.
+    """Return Spikemax of counts in a window with soft edges, ``-log softmax(c/scale)``_label.
 
     ``c_i`` is the sum over the spikes of class i of ``sigmoid((t - start)/width)*sigmoid((stop -
     t)/width)``, which is their number as the width goes to 0 (Spikemax: Shrestha, Zhu, Sun 2022, in
@@ -180,9 +183,11 @@ def soft_window_spikemax(
             f"{where}: needs stop above start and scale above 0, but has start {start:g} s, stop "
             f"{stop:g} s, scale {scale:g}."
         )
+    # Each spike counts by how far it is inside of the window.
     opens, closes = expit((output.times - start) / width), expit((stop - output.times) / width)
     counts = np.bincount(output.neurons, opens * closes, output.n_neurons)
     log_p = log_softmax(counts / scale)
+    # Softmax and the label, by the count of each class.
     by_count = (np.exp(log_p) - (np.arange(output.n_neurons) == label)) / scale
     by_time = by_count[output.neurons] * opens * closes * (closes - opens) / width
     return TimedLoss(float(-log_p[label]), by_time)
@@ -233,8 +238,9 @@ class SpikeLoss:
 def linear_loss(coefficients: ArrayLike) -> SpikeLoss:
     """Return L = sum over class and step of c s.
 
-    Coefficients (n_classes, n_steps), or (n_samples, n_classes, n_steps).
+    The coefficients are (n_classes, n_steps), or (n_samples, n_classes, n_steps).
     """
+    # One matrix for all samples, or one a sample.
     held = real_array(coefficients, "linear_loss: coefficients")
     if held.ndim not in (2, 3):
         raise RefsimError(
@@ -260,9 +266,9 @@ def linear_loss(coefficients: ArrayLike) -> SpikeLoss:
 
 
 def count_cross_entropy(labels: ArrayLike) -> SpikeLoss:
-    """Return L = -log softmax(n)_label, n the spike counts of the record.
+    """Return L = -log softmax(n)_label, with n the spike counts of the record.
 
-    Softmax cross-entropy of counts; labels (n_samples,).
+    The labels are (n_samples,).
     """
     held = plain_array(labels, "count_cross_entropy: labels").reshape(-1)
     if held.dtype.kind not in "iu" or not held.size or held.min() < 0:

@@ -1,16 +1,10 @@
-"""The neuron of the card lif_exp in closed form.
+"""Exact spike times of feed-forward layers of the card lif_exp, with no grid anywhere.
 
-How it moves between spikes, where it turns, what a spike leaves behind.
-
-With V the membrane and I the synaptic current, ``tau_m V' = I - V`` and ``tau_syn I' = -I``.
-Everything is written so that nothing cancels where ``tau_m`` is, or is nearly, ``tau_syn``.
-
-What an event-driven run found: data without behaviour, all times in seconds.
-
-When a rising membrane reaches its threshold: Newton's method inside a bracket that never loses the
-root.
-
-Exact spike times of feed-forward layers: from event to event in closed form, with no grid anywhere.
+First comes `ExactNeuron`, the neuron in closed form: with V the membrane and I the synaptic
+current, ``tau_m V' = I - V`` and ``tau_syn I' = -I``. Everything is written so that nothing cancels
+where ``tau_m`` is, or is nearly, ``tau_syn``. Then come the records of a run, in seconds;
+`crossings`, which finds when a rising membrane reaches its threshold by Newton's method inside a
+bracket that never loses the root; and `event_driven`, which goes from event to event.
 """
 
 from collections.abc import Sequence
@@ -34,7 +28,7 @@ CARD = "lif_exp"
 class ExactNeuron:
     """Time constants in seconds and the threshold.
 
-    A spike takes ``v_th`` off the membrane, which stands at ``v_th`` then.
+    A spike takes ``v_th`` from the membrane, which is at ``v_th`` then.
     """
 
     tau_m: float
@@ -44,7 +38,7 @@ class ExactNeuron:
     def response(self, s: Floats) -> Floats:
         """Return the membrane a time `s` >= 0 after a spike of weight 1.
 
-        tau_syn/(tau_m - tau_syn)*(exp(-s/tau_m) - exp(-s/tau_syn)).
+        It is tau_syn/(tau_m - tau_syn)*(exp(-s/tau_m) - exp(-s/tau_syn)).
         """
         a, b = s / self.tau_m, s / self.tau_syn
         found: Floats = a * np.exp(-np.minimum(a, b)) * exprel(-np.abs(b - a))
@@ -60,18 +54,19 @@ class ExactNeuron:
         return v * np.exp(-d / self.tau_m) + i * self.response(d), i * np.exp(-d / self.tau_syn)
 
     def rise(self, v: Floats, i: Floats) -> Floats:
-        """Return for how long a membrane that may yet reach a threshold above 0 rises.
+        """Return for how long a membrane rises to its one peak, where it may yet reach threshold.
 
-        Up to its one peak.
-
-        0 where it falls or can only come back to 0 from below. At the peak V = I, hence with y = 1
-        - V/I and q = y*(tau_m - tau_syn)/tau_m the time is tau_syn*y*(-log(1 - q)/q), which is
-        tau*y where the two time constants are one.
+        The threshold is above 0. The time is 0 where the membrane falls or can only come back to 0
+        from below. At the peak V = I, hence with y = 1 - V/I and q = y*(tau_m - tau_syn)/tau_m the
+        time is tau_syn*y*(-log(1 - q)/q), which is tau*y where the two time constants are one.
         """
+        # A membrane rises where current flows in and it lies below the current.
         rises = (i > 0) & (v < i)
         y = 1 - np.divide(v, i, out=np.ones_like(v), where=rises)
         q = y * (self.tau_m - self.tau_syn) / self.tau_m
+        # Beyond q = 1 there is no peak: the membrane only comes back to 0.
         rises &= q < 1
+        # A harmless number where the formula does not apply.
         q = np.where(rises, q, 0.5)
         found: Floats = np.where(
             rises,
@@ -82,8 +77,7 @@ class ExactNeuron:
 
 
 def exact_neuron(model: NeuronModel, where: str) -> ExactNeuron:
-    """Return the constants of a model that has the equations of the card lif_exp, under whatever
-    name.
+    """Return the constants of a model that has the equations of lif_exp, whatever its name.
 
     Raises
     ------
@@ -95,6 +89,7 @@ def exact_neuron(model: NeuronModel, where: str) -> ExactNeuron:
             f'{where}: needs a neuron, refsim.load("{CARD}"), but {model!r} was given.'
         )
     card = load(CARD)
+    # Another name is allowed, other equations are not.
     if (model.continuous, model.inputs, model.input_kind, model.state, model.derived) != (
         card.continuous,
         card.inputs,
@@ -113,8 +108,9 @@ def exact_neuron(model: NeuronModel, where: str) -> ExactNeuron:
 
 @dataclass(frozen=True)
 class Graze:
-    """A membrane that ended a rise so near to the threshold that whether, or when, it fires hangs
-    on the last digits.
+    """A membrane whose rise ended so near to threshold that the last digits decide its spike.
+
+    They decide whether it fires, or when.
 
     Attributes
     ----------
@@ -172,7 +168,7 @@ class EventDriven:
         return self.layers[-1]
 
     def before(self, layer: int) -> EventTrain:
-        """Return the spikes that a layer hears."""
+        """Return the spikes that a layer receives."""
         return self.layers[layer - 1] if layer else self.inputs
 
 
@@ -208,6 +204,7 @@ def crossings(neuron: ExactNeuron, v: Floats, i: Floats, span: Floats) -> Floats
         A time up to which the membrane rises and by which it has reached the threshold: at most
         that of its peak.
     """
+    # The root lies between now and the end of the rise, and stays bracketed.
     low, high = np.zeros_like(span), span
     d = 0.5 * span
     done = np.zeros(len(d), bool)
@@ -215,12 +212,15 @@ def crossings(neuron: ExactNeuron, v: Floats, i: Floats, span: Floats) -> Floats
     for _ in range(200):
         height, current = neuron.moved(v, i, d)
         off = height - neuron.v_th
+        # Below threshold the root is later, else earlier.
         low, high = np.where(off < 0, d, low), np.where(off < 0, high, d)
         # At the peak itself the slope is 0; then the bracket is halved.
         with np.errstate(divide="ignore", invalid="ignore"):
             new = d - off * neuron.tau_m / (current - height)
+        # A Newton step that leaves the bracket is replaced by a halving.
         inside = (new >= low) & (new <= high)
         new = np.where(inside, new, 0.5 * (low + high))
+        # A step of less than the last digit changes nothing.
         done |= np.abs(new - d) <= np.spacing(d)
         if done.all():
             return new
@@ -247,7 +247,7 @@ def event_driven(
     Between events the membrane is known in closed form (Rotter and Diesmann 1999). It rises up to
     at most one peak, known too, so that a crossing is found if and only if the peak, or the
     membrane at the next event, reaches the threshold; no grid can miss one. The crossing itself is
-    a safeguarded Newton's, to the last digits.
+    found by a safeguarded Newton's method, to the last digits.
 
     Parameters
     ----------
@@ -277,6 +277,7 @@ def event_driven(
         For shapes that do not fit, times outside the run, other neurons, and a network that fires
         beyond measure.
     """
+    # Shapes, cards and times are checked before anything is solved.
     matrices = _matrices(weights)
     neurons = _neurons(model, len(matrices))
     end = positive_time(stop, f"{_WHERE}: stop")
@@ -285,11 +286,12 @@ def event_driven(
     )
 
 
-def again(
+def rerun(
     found: EventDriven, *, weights: tuple[Floats, ...] | None = None, times: Floats | None = None
 ) -> EventDriven:
-    """Run a network once more, with other weights of the same shapes or the input spikes at other
-    times; nothing is checked anew.
+    """Run a network once more, with other weights or other times of the input spikes.
+
+    Shapes are the same, and nothing is checked again.
     """
     given = found.inputs if times is None else replace(found.inputs, times=times)
     return _solved(
@@ -305,6 +307,7 @@ def _solved(
     graze: float,
 ) -> EventDriven:
     train, layers, grazes = given, [], []
+    # The spikes of one layer are the input of the next.
     for index, (neuron, weight) in enumerate(zip(neurons, weights, strict=True)):
         run = _LayerRun(index, neuron, weight, stop, graze * neuron.v_th)
         train = run.over(train)
@@ -317,7 +320,7 @@ def _solved(
 class _LayerRun:
     """One layer on its way from event to event.
 
-    Membranes and currents (n_post,) are those at the last of them.
+    Membranes and currents (n_post,) are those at the last event.
     """
 
     index: int
@@ -329,23 +332,26 @@ class _LayerRun:
     found: list[tuple[Floats, Ints, Floats]] = field(default_factory=list)
     count: int = 0
 
-    def over(self, heard: EventTrain) -> EventTrain:
+    def over(self, received: EventTrain) -> EventTrain:
         """Run through all arrivals to the end and return the layer's spikes."""
         v, i = np.zeros(len(self.weight)), np.zeros(len(self.weight))
-        moments, which = np.unique(heard.times, return_inverse=True)
+        # Arrivals at the very same time are one event.
+        moments, which = np.unique(received.times, return_inverse=True)
         order = np.argsort(which, kind="stable")
         groups = (
             np.split(
-                heard.neurons[order], np.searchsorted(which[order], np.arange(1, len(moments)))
+                received.neurons[order], np.searchsorted(which[order], np.arange(1, len(moments)))
             )
             if len(moments)
             else []
         )
         now = 0.0
+        # From event to event, each with the weights of all that arrive.
         for moment, senders in zip(moments, groups, strict=True):
             jump = self.weight[:, senders].sum(axis=1)
             v, i = self.advance(v, i, now, moment, jump != 0)
             i, now = i + jump, moment
+        # From the last event to the end of the run.
         self.advance(v, i, now, self.stop, None)
         return self.collected()
 
@@ -358,13 +364,16 @@ class _LayerRun:
         """
         since, v, i = np.full(len(v), now), v.copy(), i.copy()
         live = np.arange(len(v))
+        # A neuron that has fired goes on from its spike, until it fires no more.
         while live.size:
             left, rise = until - since[live], self.neuron.rise(v[live], i[live])
+            # The membrane is highest at the end of its rise, or at the next event.
             span = np.minimum(left, rise)
             height = self.neuron.moved(v[live], i[live], span)[0]
             self.note(
                 live, since[live] + span, height, (rise > 0) & (left > 0), rise <= left, arrives
             )
+            # Only then can it have reached the threshold, so none is missed.
             fires = (height >= self.neuron.v_th) & (span > 0)
             live, span = live[fires], span[fires]
             if live.size:
@@ -374,12 +383,14 @@ class _LayerRun:
                     np.minimum(since[live] + d, until),
                     i[live] * np.exp(-d / self.neuron.tau_syn),
                 )
+                # A spike takes v_th from a membrane that is at v_th.
                 v[live] = 0.0
         return self.neuron.moved(v, i, until - since)
 
     def fire(self, who: Ints, times: Floats, current: Floats) -> tuple[Floats, Floats]:
         """Keep spikes with their slopes; return their times and the currents then."""
         self.count += len(who)
+        # Weights that are far too large make a spike after a spike.
         if self.count > MOST_SPIKES:
             raise RefsimError(
                 f"{_WHERE}: layer {self.index} fires more than {counted(MOST_SPIKES, 'spike')} "
@@ -399,8 +410,9 @@ class _LayerRun:
         peaks: NDArray[np.bool_],
         arrives: NDArray[np.bool_] | None,
     ) -> None:
-        """Report rises that end within reach of the threshold. An arrival of weight 0 ends none."""
+        """Report rises that end near the threshold; an arrival of weight 0 ends none."""
         above = height - self.neuron.v_th
+        # A rise ends at its peak, or where an arrival that counts changes it.
         ends = peaks if arrives is None else peaks | arrives[who]
         near = rising & (np.abs(above) <= self.near) & (ends if arrives is not None else True)
         for k in np.flatnonzero(near):
@@ -409,6 +421,7 @@ class _LayerRun:
 
     def collected(self) -> EventTrain:
         """Return all spikes by time, then by neuron."""
+        # Without any spike there is nothing to join.
         empty = (np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
         times, who, slopes = (
             np.concatenate(column) for column in zip(empty, *self.found, strict=True)
@@ -425,6 +438,7 @@ def _matrices(weights: Sequence[ArrayLike]) -> tuple[Floats, ...]:
         )
     found = tuple(
         real_array(weight, f"{_WHERE}: weights of layer {index}", cure=DIVERGED)
+        # Each layer has as many inputs as the layer before has neurons.
         for index, weight in enumerate(weights)
     )
     for index, weight in enumerate(found):
@@ -462,6 +476,7 @@ def input_train(
         real_array(times, f"{where}: times").copy(),
         plain_array(inputs, f"{where}: inputs"),
     )
+    # Times and inputs come in pairs.
     if moments.ndim != 1 or senders.shape != moments.shape:
         raise RefsimError(
             f"{where}: times and inputs are (n_events,) both, but have shapes {moments.shape} "

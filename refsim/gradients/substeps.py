@@ -1,7 +1,7 @@
-"""Finite differences in Brian2.
+"""Finite differences in Brian2, with spikes between the steps.
 
-Perturbed copies of a network in one run, spikes between the steps; believed only where two steps
-agree.
+Perturbed copies of a network run side by side; the result is believed only where the runs at two
+steps agree.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from ..cards.language import SCALAR_FUNCTIONS
 from ..cards.names import STEP
-from ..cards.ode import read_odes
 from ..core.arrays import Floats, Ints
 from ..core.errors import RefsimError, first_line
 from ..core.spikes import EventTrain
@@ -68,9 +67,10 @@ class BrianGradient:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """One network's weights, one (n_post, n_pre) a layer, its input spikes, and the loss of its
-    output.
+class DifferenceCase:
+    """One network's weights, its input spikes, and the loss of its output.
+
+    The weights are one (n_post, n_pre) a layer.
     """
 
     weights: tuple[Floats, ...]
@@ -124,21 +124,22 @@ def brian_differences(
     """
     stop_at = positive_time(stop, f"{_WHERE}: stop")
     given = input_train(times, inputs, network.n_inputs, stop_at, _WHERE)
-    case = Case(tuple(layer.weight for layer in network.layers), given, loss)
+    case = DifferenceCase(tuple(layer.weight for layer in network.layers), given, loss)
     return differences_of(network, [case], stop_at, dt=dt, size=size, target=target)[0]
 
 
 def differences_of(
     network: Network,
-    cases: Sequence[Case],
+    cases: Sequence[DifferenceCase],
     stop: float,
     *,
     dt: Sequence[float | str],
     size: float = 3e-5,
     target: str = "auto",
 ) -> list[BrianGradient]:
-    """Do the same for many networks that differ in weights, input and loss, all in one run a step."""
+    """Do the same for many networks that differ in weights, input and loss, one run a step."""
     check_exact(network)
+    # One step alone says nothing about its own error.
     if isinstance(dt, str) or not isinstance(dt, Sequence) or len(dt) != 2:
         raise RefsimError(
             f"{_WHERE}: dt must be two steps, such as ('0.02 ms', '0.005 ms'): what one alone "
@@ -147,26 +148,28 @@ def differences_of(
     if not size > 0:
         raise RefsimError(f"{_WHERE}: size must be above 0, but is {size!r}.")
     steps = sorted((positive_time(each, f"{_WHERE}: dt") for each in dt), reverse=True)
+    # Steps that are nearly equal agree whatever their error is.
     if steps[0] < 2 * steps[1]:
         raise RefsimError(
             f"{_WHERE}: the two steps must differ by a factor of 2 or more, but are {steps[0]:g} "
             f"s and {steps[1]:g} s."
         )
     quick = fastest(network)
+    # Each case becomes its copies, and all copies run at once.
     moved = [_moved(case, size, size * quick) for case in cases]
-    runs = [run_networks(_copies(network, moved, stop), step, target) for step in steps]
+    runs = [run_networks(_perturbed_copies(network, moved, stop), step, target) for step in steps]
     ends = np.cumsum([0, *(len(each.times) for each in moved)])
     return [
-        _judged(case, each, [_Part(run, int(ends[k])) for run in runs])
+        _judged(case, each, [_CaseRuns(run, int(ends[k])) for run in runs])
         for k, (case, each) in enumerate(zip(cases, moved, strict=True))
     ]
 
 
 @dataclass(frozen=True, eq=False)
 class _Moved:
-    """Weights and input times of the copies of one case, the first as they are.
+    """Weights and input times of the copies of one case, and how far each parameter was moved.
 
-    And how far each parameter was moved.
+    The first copy is as the case is.
     """
 
     weights: tuple[Floats, ...]
@@ -176,7 +179,7 @@ class _Moved:
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
+class _CaseRuns:
     """The copies of one case in a run, from the first on."""
 
     run: Fired
@@ -186,13 +189,16 @@ class _Part:
         return [row[self.first + copy] for row in self.run.layers]
 
 
-def _moved(case: Case, size: float, time_step: float) -> _Moved:
+def _moved(case: DifferenceCase, size: float, time_step: float) -> _Moved:
+    # A weight is moved in units of the largest of its layer.
     steps = [np.full(weight.size, size * (np.abs(weight).max() or 1.0)) for weight in case.weights]
     by = np.concatenate([*steps, np.full(len(case.given), time_step)])
     flat = np.concatenate([*(weight.ravel() for weight in case.weights), case.given.times])
+    # The first copy is the case itself; then four copies for each parameter.
     copies = np.tile(flat, (1 + len(OFFSETS) * len(flat), 1))
     place = np.repeat(np.arange(len(flat)), len(OFFSETS))
     copies[1 + np.arange(len(place)), place] += np.tile(OFFSETS, len(flat)) * by[place]
+    # The row of numbers is cut into weights and times again.
     *weights, times = np.split(copies, np.cumsum([weight.size for weight in case.weights]), axis=1)
     shaped = tuple(
         part.reshape(-1, *weight.shape) for part, weight in zip(weights, case.weights, strict=True)
@@ -200,7 +206,7 @@ def _moved(case: Case, size: float, time_step: float) -> _Moved:
     return _Moved(shaped, times, np.tile(case.given.neurons, (len(copies), 1)), by)
 
 
-def _copies(network: Network, moved: Sequence[_Moved], stop: float) -> NetworkCopies:
+def _perturbed_copies(network: Network, moved: Sequence[_Moved], stop: float) -> NetworkCopies:
     weights = tuple(
         np.concatenate(rows) for rows in zip(*(each.weights for each in moved), strict=True)
     )
@@ -214,10 +220,13 @@ def _copies(network: Network, moved: Sequence[_Moved], stop: float) -> NetworkCo
     )
 
 
-def _judged(case: Case, moved: _Moved, parts: Sequence[_Part]) -> BrianGradient:
+def _judged(case: DifferenceCase, moved: _Moved, parts: Sequence[_CaseRuns]) -> BrianGradient:
     number = len(moved.times)
+    # Any doubt about either run comes first.
     doubt = next((reason for part in parts if (reason := _doubt(part, number))), "")
+    # The larger step and the smaller one.
     rougher, gradient = (_gradient(case, moved, part) for part in parts)
+    # Then the two steps must agree.
     apart = (
         _apart(rougher, gradient, moved.by)
         if np.isfinite([*rougher.flat(), *gradient.flat()]).all()
@@ -243,8 +252,9 @@ def _judged(case: Case, moved: _Moved, parts: Sequence[_Part]) -> BrianGradient:
     return BrianGradient(gradient, tuple(parts[-1].trains(0)), apart, doubt)
 
 
-def _doubt(part: _Part, number: int) -> str:
+def _doubt(part: _CaseRuns, number: int) -> str:
     """Return why the copies of a run are not those of one smooth function."""
+    # The loss is smooth only while each neuron keeps its number of spikes.
     itself = part.trains(0)
     if not all(same_spikes(itself, part.trains(copy)) for copy in range(number)):
         return "a spike appears or vanishes in a perturbed copy"
@@ -260,9 +270,12 @@ def _doubt(part: _Part, number: int) -> str:
     return ""
 
 
-def _gradient(case: Case, moved: _Moved, part: _Part, shares: Sequence[float] = SHARES) -> Gradient:
+def _gradient(
+    case: DifferenceCase, moved: _Moved, part: _CaseRuns, shares: Sequence[float] = SHARES
+) -> Gradient:
     number = len(moved.times)
     itself = part.trains(0)
+    # The loss of every copy; NaN where spikes appear or vanish.
     values = np.array(
         [
             _value(case.loss, copy[-1]) if same_spikes(itself, copy) else np.nan
@@ -274,6 +287,7 @@ def _gradient(case: Case, moved: _Moved, part: _Part, shares: Sequence[float] = 
             f"{_WHERE}: the loss is {values[0]:g} in every copy, although output spikes move: "
             f"{HARD_WINDOW}."
         )
+    # The shares of the formula make the difference of the four copies.
     flat = values[1:].reshape(-1, len(OFFSETS)) @ np.array(shares) / moved.by
     *weights, inputs = np.split(flat, np.cumsum([weight.size for weight in case.weights]))
     return Gradient(
@@ -302,7 +316,7 @@ def _value(loss: Callable[[EventTrain], TimedLoss], output: EventTrain) -> float
     return found.value
 
 
-def _moves(part: _Part, number: int) -> bool:
+def _moves(part: _CaseRuns, number: int) -> bool:
     """Return whether any output spike time differs between copies."""
     first = part.trains(0)[-1].times
     return any(not np.array_equal(first, part.trains(copy)[-1].times) for copy in range(1, number))
@@ -322,16 +336,18 @@ def fastest(network: Network) -> float:
     rates = []
     for layer in network.layers:
         assert layer.model.continuous is not None
-        odes = read_odes(layer.model.continuous.equations, layer.name)
+        odes = layer.model.continuous.odes
         scope = {
             **layer.model.constants(network.dt),
             **dict.fromkeys((*layer.model.inputs, *odes.slopes), 0.0),
             STEP: network.dt,
         }
+        # The Jacobian of a linear ODE, a column for each state.
         still = np.array(odes.at(scope, SCALAR_FUNCTIONS))
         columns = [
             np.array(odes.at({**scope, name: 1.0}, SCALAR_FUNCTIONS)) - still
             for name in odes.slopes
         ]
+        # The fastest rate is the largest eigenvalue.
         rates.append(np.abs(np.linalg.eigvals(np.array(columns))).max())
     return float(1 / max(rates))

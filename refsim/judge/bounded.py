@@ -104,7 +104,7 @@ class Bounded:
 
     @_Once
     def error(self) -> Any:
-        """The distance that a computed value may have from this one."""
+        """Return the distance that a computed value may have from this one."""
         total = self.local
         for name, slope in self.slopes.items():
             total = total + steepest(slope) * self.carried[name]

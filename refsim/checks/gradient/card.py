@@ -1,6 +1,6 @@
 """Back-propagation through time through the text of a card, in float64.
 
-What the gradient of the same network must be.
+What comes out is what the gradient of the same network must be in any other program.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -75,7 +75,9 @@ def trace_network(
     check_declared(network)
     given = torch.as_tensor(inputs, dtype=torch.float64)
     frames = list(given.unbind(1))
+    # A run that is like another takes over what its comparisons gave.
     decided = like.decided if like else [[] for _ in network.layers]
+    # Each layer has its own record of decisions and its own noise.
     rows = [
         _Row(
             index,
@@ -90,6 +92,7 @@ def trace_network(
     ]
     spikes: list[list[Tensor]] = [[] for _ in rows]
     gave: list[list[Tensor]] = [[] for _ in rows]
+    # Layers run in their sequence, so that a spike passes all of them in one step.
     for _ in frames:
         for row, fired, given_on in zip(rows, spikes, gave, strict=True):
             fired.append(row.step(frames, spikes))
@@ -111,6 +114,7 @@ def check_declared(network: Network) -> None:
 
 def _check(layer: Layer) -> None:
     model = layer.model
+    # The first reason is given; each makes the gradient of the card undefined.
     why = (
         "draws random numbers; refsim.surrogate_bias compares expected gradients"
         if model.draws
@@ -137,7 +141,7 @@ class _Decisions:
     def __init__(self, kept: list[Tensor], *, replay: bool) -> None:
         self.kept, self.replay, self.now = kept, replay, 0
 
-    def __call__(self, condition: Any) -> Tensor:
+    def __call__(self, condition: Tensor | bool) -> Tensor:
         """Return 1 where a comparison holds and 0 elsewhere."""
         if not self.replay:
             self.kept.append(torch.as_tensor(condition).to(torch.float64))
@@ -162,8 +166,9 @@ class _Noise:
 def _leaves(layer: Layer, shape: tuple[int, int]) -> dict[str, Tensor]:
     """Return the parameters of a layer, (n_samples, n_post) each, with room for their gradients.
 
-    What samples add to one may cancel.
+    Each sample has its own, for what samples add to a shared one may cancel.
     """
+    # A value a neuron where the layer has one, else the card's.
     values = {
         name: layer.parameters.get(name, np.float64(entry.value))
         for name, entry in layer.model.parameters.items()
@@ -177,15 +182,18 @@ def _leaves(layer: Layer, shape: tuple[int, int]) -> dict[str, Tensor]:
 
 
 def _constants(layer: Layer, dt: float, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return parameters and derived constants, to the last bit those of other engines, with the
-    gradient of their formulas.
+    """Return parameters and derived constants with the gradients of their formulas.
+
+    The values are those of the other engines, to the last bit.
     """
+    # The formulas are computed with a graph, from the parameters.
     scope: dict[str, Any] = {**leaves, STEP: torch.tensor(dt, dtype=torch.float64)}
     for name, derived in layer.model.derived.items():
         scope[name] = torch.as_tensor(
             evaluate(parse_expression(derived.text, f"derived {name}"), scope, FUNCTIONS),
             dtype=torch.float64,
         )
+    # The value is the other engines', and only the gradient comes from the formula.
     found = {}
     for name, value in layer.constants(dt).items():
         exact = torch.as_tensor(value, dtype=torch.float64)
@@ -218,14 +226,17 @@ class _Row:
             noise,
         )
         shape = (n_samples, layer.n_post)
+        # Parameters with gradients, and the constants that follow from them.
         self.leaves = _leaves(layer, shape)
         self.constants = _constants(layer, dt, self.leaves)
-        self.states: dict[str, Any] = {}
+        # Each state starts where the card says, perhaps at a constant.
+        self.states: dict[str, Tensor] = {}
         for name, start in layer.starts(layer.model.stepped).items():
             at = layer.model.state[name].at
             self.states[name] = torch.zeros(shape, dtype=torch.float64) + (
                 self.constants[at] if at else torch.as_tensor(start, dtype=torch.float64)
             )
+        # Kernels, weights and bias stay the same in every step.
         self.kernels = {
             name: [float(value) for value in values]
             for name, values in layer_kernels(layer, dt).items()
@@ -236,12 +247,15 @@ class _Row:
         self.fired: list[Tensor] = []
 
     def step(self, frames: Sequence[Tensor], outputs: Sequence[Sequence[Tensor]]) -> Tensor:
-        """Advance by one step; return the spikes, which are what other layers hear."""
+        """Advance by one step; return the spikes, which other layers receive."""
         discrete = self.layer.model.discrete
+        # What arrives can be read by itself, for its gradient.
         self.arrived.append(tapped(self.noise(self._sum(frames, outputs))))
         values = {**self.constants, **self.states, INPUT: self.arrived[-1], **self._filtered()}
         execute(discrete.before_fire, values, FUNCTIONS, self.decide)
+        # The card's text before the decision, the decision, and the text after it.
         fired = self._fires(values)
+        # A detached reset sees the spike as a plain number.
         values["z"] = fired.detach() if self.passing.detach_reset else fired
         self.fired.append(values["z"])
         execute(discrete.reset, values, FUNCTIONS, self.decide)
@@ -258,7 +272,9 @@ class _Row:
         now, total = len(self.arrived), self.bias
         for source, weight in zip(self.layer.sources, self.weights, strict=True):
             sent = frames if source.layer == DRIVE else outputs[source.layer]
+            # A connection that passes no gradient still passes its spikes.
             cut = source.layer >= self.index and not self.passing.recurrent
+            # All inputs of one delay together, from that many steps ago.
             for delay in np.unique(source.delay):
                 if now >= delay:
                     columns = torch.as_tensor(source.delay == delay)
@@ -267,13 +283,11 @@ class _Row:
         return total
 
     def _filtered(self) -> dict[str, Tensor]:
-        """Return the value of each kernel.
-
-        Of the input up to now, or of the neuron's own earlier spikes.
-        """
+        """Return the value of each kernel, over the input so far or the neuron's earlier spikes."""
         found = {}
         for name, kernel in self.kernels.items():
             own = self.layer.model.kernels[name].of == "z"
+            # The kernel of the spikes starts one step ago, for this step's are not known yet.
             past = reversed(self.fired if own else self.arrived)
             terms = [
                 weight * x for weight, x in zip(kernel[1:] if own else kernel, past, strict=False)
@@ -281,7 +295,7 @@ class _Row:
             found[name] = torch.stack(terms).sum(0) if terms else torch.zeros_like(self.arrived[-1])
         return found
 
-    def _fires(self, values: Mapping[str, Any]) -> Tensor:
+    def _fires(self, values: Mapping[str, Tensor]) -> Tensor:
         """Decide as the card's text says.
 
         The gradient is the surrogate's at the membrane's distance from threshold.
@@ -289,9 +303,12 @@ class _Row:
         discrete = self.layer.model.discrete
         if discrete.fire is None:
             return torch.zeros_like(self.arrived[-1])
+        # The first test is the membrane's; the others keep a neuron from firing.
         (left, symbol, right), *others = discrete.tests
         distance = evaluate(left, values, FUNCTIONS) - evaluate(right, values, FUNCTIONS)
+        # Where the neuron fires below its threshold the distance has the other sign.
         soft = self.passing.fire(distance if symbol in (">", ">=") else -distance)
+        # Other conditions decide, but pass no gradient themselves.
         free = torch.ones_like(soft)
         for other_left, other_symbol, other_right in others:
             free = free * self.decide(
@@ -300,19 +317,21 @@ class _Row:
                     evaluate(other_right, values, FUNCTIONS),
                 )
             )
+        # The value is the decision; the gradient is the surrogate's.
         hard = self.decide(evaluate(discrete.fire.tree, values, FUNCTIONS))
         passed = soft * free.detach() if self.passing.held else soft
         return passed + (hard - passed).detach()
 
 
 def _exprel(x: Tensor) -> Tensor:
+    # Near 0 the quotient is 0/0.
     small = x.abs() < 1e-16
     safe = torch.where(small, torch.ones_like(x), x)
     # 1 to the last bit, with its slope of a half.
     return torch.where(small, 1 + x / 2, torch.expm1(safe) / safe)
 
 
-_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+_COMPARE: dict[str, Callable[..., Tensor]] = {
     ">": torch.gt,
     ">=": torch.ge,
     "<": torch.lt,

@@ -1,23 +1,32 @@
-"""The tables of a gradient check, for a terminal of 80 columns.
+"""The check of a module's gradients against back-propagation through its cards' own text.
 
-Check the gradients of a module against back-propagation through its cards' own text, in float64:
-trait by trait, layer by layer.
+The declared gradients are computed in float64, and compared trait by trait, layer by layer. First
+comes the report's text for a terminal of 80 columns; then the checks; then `GradientReport` and
+`check_gradient`.
 """
 
 import textwrap
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...core.claims import Claim, Verdict, judge, overall
 from ...core.errors import CrashError, RefsimError, counted, listed
+from ...networks.drive import Drive
+from ...networks.network import Network
 from ..bias import surrogate_rows
-from ..suite import Answer, Check, names_skipped, run_checks, verdict_rows
-from .layers import LayerGradient, worst_of
-from .loss import LOSS_LIMIT
+from ..suite import DIFFERENCE_DIGITS, Answer, Check, ask_each, names_skipped, verdict_rows
+from .layers import LayerGradient, LayerPassage, worst_of
+from .loss import LOSS_LIMIT, UserLoss
 from .runs import BLIND, GradientRuns
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .runs import Surrogate
 
 _WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 
@@ -25,6 +34,7 @@ _WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 def gradient_text(report: "GradientReport") -> str:
     """Return a line a layer, a line a check, the bias where it was asked for, and the verdict."""
     width = max(12, *(len(each.name) for each in report.layers)) + 2
+    # From the loss to each layer: how far off, and where most.
     lines = [
         f"{'from the loss to':<{width}}{'relative':>10}{'cosine':>10}  worst (step, sample, input)"
     ]
@@ -35,6 +45,7 @@ def gradient_text(report: "GradientReport") -> str:
             f"{sample}, {entry}): {each.found:.3g} for {each.true:.3g}"
         )
     lines.append("")
+    # The checks, then the bias, which is reported.
     judged = [verdict for verdict in report.verdicts if verdict.status != "reported"]
     lines += verdict_rows(judged)
     if bias := [verdict for verdict in report.verdicts if verdict.status == "reported"]:
@@ -46,12 +57,14 @@ def gradient_text(report: "GradientReport") -> str:
         lines.append(
             textwrap.fill(f"({bias[0].detail})", 80, initial_indent="  ", subsequent_indent="  ")
         )
+    # Parameters whose gradients say nothing, and why.
     if report.unjudged:
         why = (
             "frozen, what weights are made from, not in the card, or a gradient of 0 on these "
             "inputs, or of hardly more than rounding"
         )
         lines += ["", textwrap.fill(f"Not judged ({why}): {', '.join(report.unjudged)}.", 80)]
+    # One sentence that counts the outcomes.
     failed = [verdict.claim.measure for verdict in judged if verdict.status == "fail"]
     passed = sum(verdict.status == "pass" for verdict in judged)
     rest = {
@@ -86,19 +99,12 @@ _FINITE = _claim("finite", 0, "numbers", "one NaN in a gradient ends the trainin
 _SPIKES = _claim(
     "spikes", 0, "spikes", "gradients of two runs can be compared where the runs are one"
 )
-_LOSS = _claim(
-    "loss",
-    LOSS_LIMIT,
-    "1",
-    (
-        "central differences of order four keep nine digits of a float64 loss; three are left to "
-        "steep ones"
-    ),
-)
+_LOSS = _claim("loss", LOSS_LIMIT, "1", DIFFERENCE_DIGITS)
 
 
 def _finite(runs: GradientRuns) -> Answer | Verdict:
     value, words = runs.not_finite()
+    # Where the declared gradient overflows too, the trial is not to blame.
     if value and runs.runs_away:
         return Verdict(
             _FINITE,
@@ -112,6 +118,7 @@ def _finite(runs: GradientRuns) -> Answer | Verdict:
 
 def _spikes(runs: GradientRuns) -> Answer | Verdict:
     apart = runs.other_spikes()
+    # Rounding at a threshold explains the difference, so nothing follows from it.
     if apart.tie:
         return Verdict(
             _SPIKES,
@@ -125,6 +132,7 @@ def _spikes(runs: GradientRuns) -> Answer | Verdict:
 
 def _loss(runs: GradientRuns) -> Answer | Verdict:
     value, words = runs.loss_error()
+    # The loss could not be compared with differences.
     if value is None:
         return Verdict(
             _LOSS,
@@ -136,16 +144,17 @@ def _loss(runs: GradientRuns) -> Answer | Verdict:
     return value, words
 
 
-# A layer through which nothing right comes back at once tells nothing of its memory or reset.
+# Where nothing right comes back at once through a layer, its memory and reset cannot be judged.
 _AT_ONCE = ("used", "chain", "surrogate", "scale")
 
 
 def _each(
-    measure: str, limit: float | None, unit: str, because: str, of: Callable[[Any], Answer]
+    measure: str, limit: float | None, unit: str, because: str, of: Callable[[LayerPassage], Answer]
 ) -> Check:
     """Return a check of each layer alone.
 
-    A limit of None is that of rounding, which hangs on the dtype, the steps and the surrogate.
+    A limit of None is the limit of rounding, which depends on the dtype, the steps and the
+    surrogate.
     """
     claim = _claim(measure, limit, unit, because)
 
@@ -195,8 +204,10 @@ def _within_rounding(runs: GradientRuns, claim: Claim, answer: Answer) -> Verdic
     """Judge an answer; by the limit of rounding where the claim has none of its own."""
     if claim.limit is not None:
         return judge(claim, answer[0], run=runs.title, detail=answer[1])
+    # The limit depends on the run, and so does its reason.
     held = replace(claim, limit=runs.limit, because=f"{claim.because}; {runs.rounding}")
     verdict = judge(held, answer[0], run=runs.title, detail=answer[1])
+    # A limit so wide would pass anything.
     if verdict.status == "pass" and runs.limit > BLIND:
         words = (
             f"rounding alone may move these gradients by {runs.limit:.1e}: in so steep or so "
@@ -303,8 +314,7 @@ _JUDGED: dict[str, Check] = {
         "weights",
         (
             "each parameter's gradient along a random direction is the slope by differences of "
-            "what "
-            "arrives; neurons held to their spikes"
+            "what arrives; neurons held to their spikes"
         ),
         GradientRuns.weights,
     ),
@@ -340,7 +350,7 @@ class GradientReport:
         """Fail before inconclusive before pass."""
         return overall(self.verdicts)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return status, verdicts and the parameters that are not judged as plain values."""
         return {
             "status": self.status,
@@ -354,12 +364,12 @@ class GradientReport:
 
 
 def check_gradient(
-    module: Any,
-    loss: Callable[..., Any],
-    inputs: Any = None,
-    target: Any = None,
+    module: "nn.Module | Network",
+    loss: UserLoss,
+    inputs: ArrayLike | Drive | None = None,
+    target: ArrayLike | None = None,
     *,
-    surrogate: Any,
+    surrogate: "Surrogate | Sequence[Surrogate]",
     detach_reset: bool | Sequence[bool] = False,
     dt: object = None,
     input_shape: Sequence[int] | None = None,
@@ -422,6 +432,7 @@ def check_gradient(
     """
     from ...modules.functions import graphs_kept
 
+    # Wrong names are refused before anything is run.
     left = names_skipped(skip, GRADIENT_CHECKS, "check_gradient")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise RefsimError(f"check_gradient: seed must be a whole number from 0, but is {seed!r}.")
@@ -441,11 +452,18 @@ def check_gradient(
             dtype=dtype,
             seed=seed,
         )
+        # A loss that raises on the declared outputs is no fault of the module.
         runs.check_loss()
-        verdicts = _asked(_FIRST, runs, left)
+        first, judged = (
+            [check for name, check in checks.items() if name not in left]
+            for checks in (_FIRST, _JUDGED)
+        )
+        # Gradients of other spikes, or of NaN, say nothing: then only the first checks are asked.
+        verdicts = ask_each(first, runs, runs.title)
         if all(verdict.status == "pass" for verdict in verdicts if verdict.claim is not _LOSS):
-            verdicts += _asked(_JUDGED, runs, left, verdicts)
+            verdicts += ask_each(judged, runs, runs.title, verdicts)
         try:
+            # The bias is a property of the surrogate, so it is measured on small networks.
             bias_rows = (
                 surrogate_rows(
                     runs.derivative, detach_reset=runs.detach_reset[-1], threshold=runs.threshold
@@ -456,17 +474,3 @@ def check_gradient(
             return GradientReport(verdicts + bias_rows, runs.layers(), runs.rounding, runs.unjudged)
         except CrashError:  # of the module, for which a check has failed
             return GradientReport(verdicts, [], "not told, for the module raised", ())
-
-
-def _asked(
-    checks: Mapping[str, Check],
-    runs: GradientRuns,
-    left: Collection[str],
-    before: Sequence[Verdict] = (),
-) -> list[Verdict]:
-    asked = {name: check for name, check in checks.items() if name not in left}
-    return (
-        run_checks(asked, runs, who="check_gradient", run=runs.title, before=before)
-        if asked
-        else []
-    )

@@ -1,6 +1,6 @@
 """What comes back through one layer of neurons.
 
-From its spikes of one step to what arrived at it in that step and before.
+Gradients go from the spikes of one step to what arrived at the layer in that step and before.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,8 +11,8 @@ import numpy as np
 
 from ...core.arrays import Floats
 from ...gradients.bias import Distance
+from ..suite import Answer
 
-Answer = tuple[float | None, str]
 ENLARGED = -3.0  # times what is sent back: another sign, and another size
 _FAR = 1e-6  # of the largest: what is smaller is not missed where a gradient ends
 WORDS = {
@@ -46,7 +46,7 @@ class LayerGradient:
 
 
 @dataclass(frozen=True, eq=False)
-class Through:
+class LayerPassage:
     """Gradients through one layer, those of the trial and those that the card declares.
 
     Attributes
@@ -87,8 +87,9 @@ class Through:
     def at_once(self) -> int | None:
         """The fewest steps after which something that arrives changes a spike.
 
-        None where no gradient that could be told from 0 reaches anything.
+        It is None where no gradient that could be told from 0 reaches anything.
         """
+        # The shortest lag whose declared gradient stands above rounding.
         return next(
             (
                 lag
@@ -110,10 +111,12 @@ class Through:
         )
 
     def along(self, lag: int) -> tuple[float, float]:
-        """Return by what factor the trial's gradients of a lag are the declared ones, and how far
-        they are from that, relative.
+        """Return the factor between the trial's and the declared gradients of a lag, and the rest.
+
+        The rest is how far the trial's are from that multiple, relative.
         """
         found, true = self._at(self.trial, lag), self._at(self.true, lag)
+        # Least squares; the rest is measured against the largest entry.
         factor = float(found @ true / (true @ true))
         size = np.abs(true).max() * abs(factor)
         return factor, float(np.abs(found - factor * true).max() / size) if size else 1.0
@@ -132,14 +135,14 @@ class Through:
 
     def chain(self) -> Answer:
         """Return how far what comes back is from a multiple of what was sent back."""
+        # Back-propagation is linear in what is sent back.
         once = ENLARGED * self.trial[-1]
         far = apart(self.enlarged, once)
         return (
             far,
             (
                 f"{self.name}: {ENLARGED:g} times the gradient from above is not {ENLARGED:g} "
-                "times "
-                "the gradient below"
+                "times the gradient below"
             )
             if far > self.limit
             else "",
@@ -152,6 +155,7 @@ class Through:
         if rest <= self.limit:
             return rest, ""
         found, true = self._at(self.trial, self.at_once), self._at(self.true, self.at_once)
+        # The middle nine tenths of the quotients, so that no odd entry is shown.
         low, high = (
             float(bound) for bound in np.nanpercentile(found[true != 0] / true[true != 0], (5, 95))
         )
@@ -159,8 +163,7 @@ class Through:
             rest,
             (
                 f"{self.name}: {low:.3g} to {high:.3g} times the declared derivative, from "
-                "membrane "
-                "to membrane"
+                "membrane to membrane"
             ),
         )
 
@@ -176,6 +179,7 @@ class Through:
 
     def truncated(self) -> Answer:
         """Return by how many steps the trial's gradient ends early."""
+        # What is tiny beside the largest is not missed.
         largest = np.abs(self.true).max()
         reach = [
             max(
@@ -200,22 +204,24 @@ class Through:
         """Return whether another reading than the declared one is what the trial does."""
         if reading not in self.readings:
             return None, "does not apply to such a layer"
+        # The trial does as declared; does the other reading differ at all here?
         if self.apart() <= self.limit:
             same = apart(self.declared(reading), self.true) <= self.limit
             return (None, "makes no difference on these inputs") if same else (0.0, "")
+        # The trial does what the other reading says.
         if self.apart(reading) <= self.limit:
             return 1.0, f"{self.name}: {WORDS[reading]}"
         return None, "does not explain what comes back"
 
     def memory(self) -> Answer:
-        """Return by how much more, or less, of the membrane is handed back one step than the card
-        keeps.
-        """
+        """Return by how much more or less of the membrane is handed back a step than declared."""
         assert self.at_once is not None
+        # There must be a step before, and a gradient that goes there.
         if self.at_once == self.ends[-1] or not self._at(self.true, self.at_once + 1).any():
             return None, "nothing is handed back from step to step"
         if self.apart() <= self.limit:
             return 0.0, ""
+        # One step back the factor is that of the kept membrane.
         factor, rest = self.along(self.at_once + 1)
         if rest > self.limit or abs(factor - 1) <= self.limit:
             return None, "does not explain what comes back"
@@ -232,7 +238,8 @@ class Through:
 def apart(found: Floats, true: Floats, least: float = 0.0) -> float:
     """Return the largest difference over the largest true entry.
 
-    Where none is above the least that counts, whether one of the others is.
+    Where no true entry is above the least that counts, return 1 if one of the others is, and else
+    0.
     """
     largest = np.abs(true).max()
     return (

@@ -1,13 +1,12 @@
 """What the gradient of each parameter of a module must be along one direction.
 
-By differences of what arrives, without autograd.
+It comes from differences of what arrives at the neurons, without autograd.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -62,14 +61,13 @@ def parameter_slopes(
     by_card: Sequence[Mapping[str, Floats]],
     seed: int = 0,
 ) -> tuple[list[Slope], list[str]]:
-    """Return the slope of the loss along a random direction of each parameter, and the names of
-    parameters that are not judged.
+    """Return the slope of the loss along a random direction of each parameter that can be judged.
 
-    A weight acts through what arrives at the neurons alone; given their spikes, and the gradient of
+    A weight acts only through what arrives at the neurons. Given their spikes, and the gradient of
     the loss by what arrives, the slope is that gradient times the central difference of what
     arrives, with every neuron held to its spikes. A neuron's own parameter, such as a learnt decay,
-    acts through the card's: the slope is the gradient by those times the central difference of how
-    the module is read.
+    acts through the card's parameters: the slope is the gradient by those times the central
+    difference of how the module is read.
 
     Parameters
     ----------
@@ -87,11 +85,14 @@ def parameter_slopes(
         rounds them (what arrives jumps then, and its slope is 0 wherever it does not), and those of
         a neuron that its card does not have, or that are read too coarsely.
     """
+    # Parameters are moved in a copy, and the module stays as it is.
     play = _Playback(trial, inputs, gave, deltas)
     own = dict(play.bench.module.named_parameters())
     generator, found, left = np.random.default_rng(seed), [], []
     for name, parameter in trial.module.named_parameters():
+        # A random direction is drawn for each parameter, judged or not.
         direction = generator.standard_normal(tuple(parameter.shape))
+        # Frozen parameters, and those that the copy makes from others, are left out.
         way = (
             _way_of(own[name], direction, play, by_card)
             if parameter.requires_grad and name in own
@@ -107,15 +108,19 @@ def parameter_slopes(
 def _way_of(
     parameter: Tensor, direction: Floats, play: "_Playback", by_card: Sequence[Mapping[str, Floats]]
 ) -> tuple[Callable[[Floats], Along], Along] | None:
-    """Return the function from a direction of a parameter to the slope, and what it gives along
-    one; None where there is none to be had.
+    """Return the function from a direction of a parameter to the slope, and its value along one.
+
+    The answer is None where there is no slope to be had.
     """
     weighed, home = partial(_along, parameter, play.terms), play.home_of(parameter)
+    # Through what arrives, as weights act.
     here = weighed(direction)
     if any(here):
         return weighed, here
+    # Outside of a neuron a parameter that does nothing may be rounded to a grid.
     if home is None:
         return None if _jumps(parameter, play.terms, direction) else (weighed, here)
+    # Inside of a neuron it acts through the card's parameters.
     read = partial(_along, parameter, partial(play.read_terms, home, by_card[home]))
     try:
         here = read(direction)
@@ -133,6 +138,7 @@ class _Playback:
         self.bench = Bench(trial.module, trial.tried)
         self.bench.steps = inputs.shape[1]
         self.modules: dict[str, nn.Module] = dict(self.bench.module.named_modules())
+        # Every layer is given the spikes that the layers before it gave.
         self.given: Mapping[int, Sequence[Tensor]] = {
             INPUT: _steps(inputs.transpose(1, 0, 2)),
             **{index: _steps(each) for index, each in enumerate(gave)},
@@ -140,6 +146,7 @@ class _Playback:
         self.deltas = [torch.as_tensor(np.ascontiguousarray(delta)) for delta in deltas]
         self.n_samples, self.dt = inputs.shape[0], trial.network.dt
         self.unmoved: list[tuple[Tensor, Tensor]] = []
+        # What arrives before any change is what changes are counted from.
         self.terms()
 
     def home_of(self, parameter: Tensor) -> int | None:
@@ -154,12 +161,14 @@ class _Playback:
         )
 
     def read_terms(self, index: int, gradients: Mapping[str, Floats]) -> list[Floats]:
-        """Return, of a layer's parameters as they are read now, each times the gradient of the loss
-        by it, (n_samples, n_neurons).
+        """Return the terms of a layer's own parameters, (n_samples, n_neurons) each.
+
+        A term is a parameter, as it is read now, times the gradient of the loss by it.
         """
         part, shape = self.bench.tried.parts[index], self.bench.tried.shapes[index]
+        # The layer is read anew, with its parameters as they are now.
         read = read_part(replace(part, module=self.part(part.name)), shape, self.dt)
-        values: dict[str, Any] = {
+        values: dict[str, float | Floats] = {
             name: known.value for name, known in read.model.parameters.items()
         } | dict(read.parameters)
         # What else the network's card has, such as the bias of a recurrent connection, is no
@@ -175,10 +184,10 @@ class _Playback:
         return self.modules[name]
 
     def terms(self) -> list[Floats]:
-        """Return, of everything that arrives, its change times the gradient of the loss by it.
+        """Return the terms of everything that arrives: its change times the loss's gradient by it.
 
-        The change since the module was copied: whole sums would round away what a weight of small
-        gradient does.
+        The change is counted from when the module was copied: whole sums would round away what a
+        weight of small gradient does.
         """
         found = self._arriving()
         self.unmoved = self.unmoved or found
@@ -189,6 +198,7 @@ class _Playback:
 
     def _arriving(self) -> list[tuple[Tensor, Tensor]]:
         """Return all that arrives, each with the gradient of the loss by it."""
+        # What arrives from other layers, in each step.
         rows = self.bench.answers(self.given, self.n_samples)
         found = [
             (arrived, delta[step])
@@ -196,17 +206,18 @@ class _Playback:
             for arrived, delta in zip(row, self.deltas, strict=True)
         ]
         for index, part in enumerate(self.bench.tried.parts):
+            # A framework's own recurrent weights act inside of its layer.
             recurrent = part.framework.recurrent(self.part(part.name))
             if recurrent is not None:
                 answer, sent = (
                     _map(recurrent.weight, self.bench.tried.shapes[index]),
                     torch.stack(list(self.given[index])),
                 )
-                # A map that is asked in the first step too hears of no spike there.
+                # A map that is asked in the first step too receives no spike there.
                 first = int(recurrent.late)
-                heard = torch.cat([torch.zeros_like(sent[:1]), sent[:-1]])[first:]
+                received = torch.cat([torch.zeros_like(sent[:1]), sent[:-1]])[first:]
                 found.append(
-                    (answer(heard.flatten(0, 1)), self.deltas[index][first:].flatten(0, 1))
+                    (answer(received.flatten(0, 1)), self.deltas[index][first:].flatten(0, 1))
                 )
         return [(arrived.detach().clone(), delta) for arrived, delta in found]
 
@@ -215,12 +226,16 @@ _Terms = Callable[[], Sequence[Floats]]  # what is added up to a loss, but for a
 
 
 def _along(parameter: Tensor, terms: _Terms, direction: Floats) -> Along:
-    """Return the central difference of sixth order of a sum along a direction of a parameter, by
-    how much that of twice the step is another, and the size of its terms.
+    """Return the central difference of sixth order of a sum along a direction of a parameter.
+
+    Beside it stand by how much the difference of twice the step is another, and the size of the
+    terms.
     """
+    # A hundredth of the parameter's mean size.
     step = _size(parameter) * _STEP
     second: dict[float, float] = {}
     size = 0.0
+    # Four steps, each half of the one before: enough for two extrapolations.
     for times in (2.0, 1.0, 0.5, 0.25):
         pairs = list(
             zip(
@@ -233,21 +248,24 @@ def _along(parameter: Tensor, terms: _Terms, direction: Floats) -> Along:
             _sum(slopes),
             math.hypot(*(float(np.linalg.norm(each)) for each in slopes)),
         )
+        # Two steps that agree show a straight line; the larger one rounds least.
         if times == 1 and abs(second[1.0] - second[2.0]) <= _LINEAR * abs(second[2.0]):
             return second[2.0], 0.0, size
+    # Richardson's extrapolation, twice.
     fourth = {times: (4 * second[times] - second[2 * times]) / 3 for times in (0.25, 0.5, 1.0)}
     finer, coarser = ((16 * fourth[times] - fourth[2 * times]) / 15 for times in (0.25, 0.5))
     return finer, abs(finer - coarser), size
 
 
 def _jumps(parameter: Tensor, terms: _Terms, direction: Floats) -> bool:
-    """Whether a large change of a parameter does something, of which a small one does nothing."""
+    """Return whether a large change of a parameter acts, where a small one does nothing."""
     return _sum(_moved(parameter, terms, 4 * _size(parameter) * direction)) != _sum(
         _moved(parameter, terms, 0 * direction)
     )
 
 
 def _moved(parameter: Tensor, terms: _Terms, change: Floats) -> Sequence[Floats]:
+    # The parameter is back at its place before anything else runs.
     start = parameter.detach().clone()
     with torch.no_grad():
         parameter.copy_(start + torch.as_tensor(change))
@@ -268,8 +286,8 @@ def _steps(values: Floats) -> list[Tensor]:
     return list(torch.as_tensor(np.ascontiguousarray(values)))
 
 
-def _map(weight: Any, shape: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
-    """Return the map from spikes (n, n_neurons) to what a layer hears of itself one step later."""
+def _map(weight: Tensor | nn.Module, shape: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    """Return the map from spikes (n, n_neurons) to what a layer receives of itself later."""
     if isinstance(weight, Tensor):
         return lambda z: z @ weight.T
     return lambda z: weight(z.reshape(-1, *shape)).flatten(1)

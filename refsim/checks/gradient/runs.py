@@ -1,19 +1,18 @@
-"""What a gradient check runs on: what was given, or made up from a seed.
+"""The two runs of a gradient check: the trial with its graph, and the declared steps with theirs.
 
-Whether two runs, whose gradients are to be compared, fire alike; and where not, whether it is
-rounding at a threshold.
-
-The two runs of a gradient check: the trial with its graph, and the declared steps in float64 with
-theirs.
+First come the inputs, targets and surrogates that the runs take, as they are given or made up from
+a seed; then whether two runs fire alike, and where not, whether rounding at a threshold explains
+it; then `GradientRuns`, which runs both and measures how far they are apart.
 """
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ...core.arrays import Floats, plain_array, real_array
 from ...core.errors import RefsimError, listed
@@ -25,20 +24,34 @@ from ...judge.replay import replay
 from ...networks.drive import Drive
 from ...networks.network import Network
 from ...networks.recording import Recording
-from .layers import ENLARGED, Answer, LayerGradient, Through, apart
-from .loss import loss_error
+from ..suite import Answer
+from .layers import ENLARGED, LayerGradient, LayerPassage, apart
+from .loss import UserLoss, loss_error
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ...pytorch.surrogate import Fire
+    from .parameters import Slope
+    from .traced import Traced
+    from .trial import ModuleTrial, StepsTrial
+
+    Surrogate = str | Fire  # a name of SURROGATES, or a function from distance to spikes
+
+
+Target = tuple[Any, ...]  # what a loss takes besides the values: one array or tensor, or nothing
 DEFAULT = (8, 25)  # samples and steps
 # From threshold, where a surrogate is asked for a gradient.
 _DISTANCES = (np.linspace(-1.0, 1.0, 201) * np.logspace(-3, 3, 7)[:, None]).ravel()
 
 
-def inputs_of(given: Any, network: Network, seed: int) -> Floats:
+def inputs_of(given: ArrayLike | Drive | None, network: Network, seed: int) -> Floats:
     """Return inputs as an array; without any, random spikes."""
     if given is None:
         return (np.random.default_rng(seed).random((*DEFAULT, network.n_inputs)) < 0.3).astype(
             np.float64
         )
+    # A drive of another step would be another input.
     if isinstance(given, Drive) and given.dt != network.dt:
         raise RefsimError(
             f"check_gradient: the drive has a step of {given.dt:g} s, but the network has "
@@ -55,15 +68,16 @@ def inputs_of(given: Any, network: Network, seed: int) -> Floats:
 
 
 def target_of(
-    loss: Callable[..., Any], given: Any, network: Network, n_samples: int, seed: int
-) -> tuple[Any, ...]:
+    loss: UserLoss, given: ArrayLike | None, network: Network, n_samples: int, seed: int
+) -> Target:
     """Return what a loss takes besides the outputs.
 
-    Where it takes something and nothing is given, random labels.
+    Where it takes something and nothing is given, random labels are drawn.
     """
     if given is not None:
         return (given if hasattr(given, "detach") else _labels(given),)
     try:
+        # A loss with two parameters that have no default takes a target.
         needed = [
             each
             for each in inspect.signature(getattr(loss, "forward", loss)).parameters.values()
@@ -71,6 +85,7 @@ def target_of(
             and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
         ]
         takes = len(needed) > 1
+    # Some callables have no signature.
     except (TypeError, ValueError):
         takes = False
     return (
@@ -87,7 +102,7 @@ def drawn_trains(n_samples: int, n_classes: int, n_steps: int, seed: int) -> Flo
     )
 
 
-def _labels(given: Any) -> Any:
+def _labels(given: ArrayLike) -> NDArray[Any]:
     """Return labels or a target as an array.
 
     Whole numbers as int64, which is what losses of PyTorch ask for.
@@ -101,27 +116,18 @@ def _labels(given: Any) -> Any:
     return found.astype(np.int64) if found.dtype.kind in "iu" else found
 
 
-def declared_of(
-    surrogate: Any, parameters: Mapping[str, float], detach_reset: Any, network: Network
-) -> tuple[list[Any], list[bool]]:
-    """Return the declared spike function of each layer, and whether its reset is declared to pass
-    no gradient.
-    """
+def declared_surrogates(
+    surrogate: "Surrogate | Sequence[Surrogate]",
+    parameters: Mapping[str, float],
+    detach_reset: bool | Sequence[bool],
+    network: Network,
+) -> "tuple[list[Fire], list[bool]]":
+    """Return each layer's declared spike function, and whether its reset passes no gradient."""
     from ...modules.functions import fire_slope
     from ...pytorch.surrogate import spike_function
 
-    each, detached = (
-        list(given)
-        if isinstance(given, list | tuple | np.ndarray)
-        else [given] * len(network.layers)
-        for given in (surrogate, detach_reset)
-    )
-    for what, given in (("surrogate", each), ("detach_reset", detached)):
-        if len(given) != len(network.layers):
-            raise RefsimError(
-                f"check_gradient: {what} names {len(given)} layers of neurons, but there are "
-                f"{len(network.layers)}; give one, or one a layer."
-            )
+    each = _one_a_layer(surrogate, "surrogate", len(network.layers))
+    detached = _one_a_layer(detach_reset, "detach_reset", len(network.layers))
     if wrong := [one for one in detached if not isinstance(one, bool | np.bool_)]:
         raise RefsimError(
             "check_gradient: detach_reset must be True or False, or one of them a layer, but "
@@ -137,13 +143,26 @@ def declared_of(
             f"check_gradient: {', '.join(parameters)} is of a surrogate that is named, but a "
             "function was given, which has its own."
         )
+    # Parameters belong to surrogates that are named; a function has its own.
     fires = [spike_function(one, **(parameters if isinstance(one, str) else {})) for one in each]
+    # A surrogate that is 0 everywhere declares no gradient at all.
     if any(not fire_slope(fire)(_DISTANCES).any() for fire in fires):
         raise RefsimError(
             "check_gradient: a declared surrogate passes no gradient at any distance from "
             "threshold; name one that does, such as 'arctangent'."
         )
     return fires, [bool(one) for one in detached]
+
+
+def _one_a_layer(given: object, what: str, n_layers: int) -> list[Any]:
+    """Return what is given for each layer, or once for all."""
+    found = list(given) if isinstance(given, list | tuple | np.ndarray) else [given] * n_layers
+    if len(found) != n_layers:
+        raise RefsimError(
+            f"check_gradient: {what} names {len(found)} layers of neurons, but there are "
+            f"{n_layers}; give one, or one a layer."
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -180,13 +199,16 @@ def spikes_apart(
     inputs : (n_samples, n_steps, n_inputs)
     declared, trial : (n_steps, n_samples, n_neurons) a layer
     """
+    # Both runs as recordings of one network and drive.
     drive = Drive.current(inputs, network.dt)
     left, right = (_recording(network, drive, gave) for gave in (declared, trial))
     count = sum(len(mismatched(a, b)) for a, b in zip(left.spikes, right.spikes, strict=True))
     if not count:
         return SpikesApart(0)
+    # Every decision of the trial is computed anew on its own spikes.
     found = replay(right, np.arange(drive.n_samples), ("float64", dtype))
     first = next(iter(found.wrong or found.open), None)
+    # Each decision is as the card says, so it is not the module that parts.
     if first is None:  # each decision is as the card says, so it is not the module that parts
         return SpikesApart(count, True, "no decision of the module is wrong by itself")
     return SpikesApart(
@@ -226,12 +248,12 @@ class GradientRuns:
     Runs are made when they are first asked for.
     """
 
-    door: Any  # a ModuleTrial or a StepsTrial of refsim.pytorch
+    door: "ModuleTrial | StepsTrial"
     network: Network
-    loss: Callable[..., Any]
+    loss: UserLoss
     inputs: Floats
-    target: tuple[Any, ...]
-    fires: Sequence[Any]
+    target: Target
+    fires: "Sequence[Fire]"
     derivative: Callable[[Floats], Floats]
     detach_reset: Sequence[bool]
     seed: int
@@ -239,16 +261,16 @@ class GradientRuns:
     @classmethod
     def of(
         cls,
-        module: Any,
-        loss: Callable[..., Any],
-        inputs: Any,
-        target: Any,
+        module: "nn.Module | Network",
+        loss: UserLoss,
+        inputs: ArrayLike | Drive | None,
+        target: ArrayLike | None,
         *,
-        surrogate: Any,
+        surrogate: "Surrogate | Sequence[Surrogate]",
         parameters: Mapping[str, float],
-        detach_reset: Any,
+        detach_reset: bool | Sequence[bool],
         dt: object,
-        input_shape: Any,
+        input_shape: Sequence[int] | None,
         layout: str | None,
         device: str,
         dtype: str | None,
@@ -259,15 +281,17 @@ class GradientRuns:
         from .card import check_declared
         from .trial import ModuleTrial, StepsTrial
 
-        door: Any
+        # A network is run by refsim's own steps, a module as it is.
+        door: ModuleTrial | StepsTrial
         if isinstance(module, Network):
             door = StepsTrial.of(module, device, dtype or "float32")
         else:
             door = ModuleTrial.of(module, dt, input_shape, layout)
-            door.check_own(device, dtype)
+            door.check_device_and_dtype(device, dtype)
         network = door.network
         check_declared(network)
-        fires, detached = declared_of(surrogate, parameters, detach_reset, network)
+        # What is not given is made up from the seed.
+        fires, detached = declared_surrogates(surrogate, parameters, detach_reset, network)
         values = inputs_of(inputs, network, seed)
         derivative = fire_slope(fires[-1])
         return cls(
@@ -295,6 +319,7 @@ class GradientRuns:
     @property
     def threshold(self) -> float:
         """The threshold of the last layer that fires, where it is one positive number, else 1."""
+        # A readout has no threshold, so the last layer that has one counts.
         for layer in reversed(self.network.layers):
             value = constant_threshold(layer, self.network.dt)
             if value.ndim == 0 and 0 < value < np.inf:
@@ -304,6 +329,7 @@ class GradientRuns:
     @cached_property
     def limit(self) -> float:
         """How far rounding may take a gradient, relative to the largest of a layer."""
+        # A base for the sums, and a part for how steep this network is.
         base, unit = (
             (_SINGLE * max(100, self.inputs.shape[1]), 2.0**-24)
             if self.single
@@ -331,11 +357,14 @@ class GradientRuns:
         return float(digits.tiny / digits.eps)
 
     def _condition(self) -> float:
-        """Return by how much gradients change, relative, for a relative change of all states and
-        inputs in each step; all decisions stay as they are.
+        """Return how much gradients change, relative, for a relative change of states and inputs.
+
+        All states and inputs are changed in each step; all decisions stay as they are.
         """
+        # All states and inputs are changed by a known amount in each step.
         moved = self._declared("", like=self.declared, noise=_NOISE)
         pairs = list(zip(self._from_loss(moved), self._from_loss(self.declared), strict=True))
+        # From the loss, and from the last spikes of each layer.
         for index in range(len(self.network.layers)):
             upstream = np.zeros(self.declared.shapes[index])
             upstream[-1] = 1.0
@@ -355,18 +384,19 @@ class GradientRuns:
         )
 
     @cached_property
-    def trial(self) -> Any:
+    def trial(self) -> "Traced":
         """The trial's run."""
         return self.door.trace(self.inputs, self.fires, self.detach_reset)
 
     @cached_property
-    def declared(self) -> Any:
+    def declared(self) -> "Traced":
         """The declared run."""
         return self._declared("")
 
-    def _declared(self, reading: str, **how: Any) -> Any:
+    def _declared(self, reading: str, **how: Any) -> "Traced":
         from .card import Passing, trace_network
 
+        # Another reading of the gradient differs from the declared one in one trait.
         usual = [
             Passing(
                 fire,
@@ -381,7 +411,7 @@ class GradientRuns:
     def check_loss(self) -> None:
         """Ask the loss once for its value at the declared outputs.
 
-        It is given, not on trial, and one that raises there is refused in words.
+        The loss is given and not on trial: one that raises there is refused in words.
         """
         from ...modules.functions import loss_value
 
@@ -393,11 +423,13 @@ class GradientRuns:
         )
 
     def not_finite(self) -> Answer:
-        """Count the numbers of the trial's gradients, from the loss to every layer and every
-        parameter, that are none.
+        """Count the NaN or infinite numbers in the trial's gradients from the loss.
+
+        They are the gradients by what arrives at every layer and by every parameter.
         """
         _, found, value = self.trial.back_from_loss(self.loss, self.target)
-        learnt: dict[str, Any] = self.door.learnt
+        learnt = self.door.learnt
+        # By what arrives, and by each parameter that learns.
         gradients = dict(
             zip(
                 [f"what arrives at {layer.name}" for layer in self.network.layers],
@@ -421,13 +453,11 @@ class GradientRuns:
 
     @property
     def runs_away(self) -> bool:
-        """Whether the declared gradients are no numbers either."""
+        """Whether the declared gradients are NaN or infinite too."""
         return not all(np.isfinite(each).all() for each in self._from_loss(self.declared))
 
     def other_spikes(self) -> SpikesApart:
-        """Return how many spikes of the trial the declared run does not have, and the other way
-        round, and whether rounding explains them.
-        """
+        """Return how many spikes differ between the trial and the declared run, and why."""
         declared, trial = (
             [run.output(index) for index in range(len(self.network.layers))]
             for run in (self.declared, self.trial)
@@ -443,7 +473,7 @@ class GradientRuns:
         )
 
     @cached_property
-    def through(self) -> list[Through]:
+    def through(self) -> list[LayerPassage]:
         """What comes back through each layer alone."""
         n_steps = self.inputs.shape[1]
         ends = tuple(
@@ -451,11 +481,12 @@ class GradientRuns:
         )
         return [self._through(index, ends) for index in range(len(self.network.layers))]
 
-    def _through(self, index: int, ends: tuple[int, ...]) -> Through:
+    def _through(self, index: int, ends: tuple[int, ...]) -> LayerPassage:
         layer = self.network.layers[index]
+        # Random gradients are sent back from the spikes of a few steps, each alone.
         sent = np.random.default_rng(self.seed + index).standard_normal(self.trial.shapes[index])
 
-        def back(traced: Any, *, spread: bool) -> Floats:
+        def back(traced: "Traced", *, spread: bool) -> Floats:
             rows = []
             for end in ends:
                 upstream = np.zeros_like(sent)
@@ -465,6 +496,7 @@ class GradientRuns:
                 self.door.spread(self.trial, index, np.stack(rows)) if spread else np.stack(rows)
             )
 
+        # Only readings that such a card can differ in.
         readings = (
             ["reset"]
             if any("z" in statement.names for statement in layer.model.discrete.reset)
@@ -472,6 +504,7 @@ class GradientRuns:
         )
         readings += ["refractory"] if len(layer.model.discrete.tests) > 1 else []
         readings += ["recurrence"] if any(source.layer >= index for source in layer.sources) else []
+        # Each reading is run once, when it is first asked for.
         kept: dict[str, Floats] = {}
 
         def declared(reading: str) -> Floats:
@@ -481,9 +514,10 @@ class GradientRuns:
                 )
             return kept[reading]
 
+        # The last step once more, enlarged, for the check of the chain.
         last = np.zeros_like(sent)
         last[ends[-1]] = ENLARGED * sent[ends[-1]]
-        return Through(
+        return LayerPassage(
             layer.name,
             ends,
             back(self.trial, spread=False),
@@ -494,7 +528,7 @@ class GradientRuns:
             self.least,
         )
 
-    def _from_loss(self, traced: Any) -> list[Floats]:
+    def _from_loss(self, traced: "Traced") -> list[Floats]:
         _, found, _ = traced.back_from_loss(self.loss, self.target)
         return list(found)
 
@@ -510,6 +544,7 @@ class GradientRuns:
         """Compare the gradients from the loss to what arrives at each layer."""
         rows = []
         for layer, (found, true) in zip(self.network.layers, self._pairs, strict=True):
+            # The entry that is farthest off.
             at = np.unravel_index(np.abs(found - true).argmax(), true.shape)
             worst = (int(at[0]), int(at[1]), int(at[2]))
             rows.append(
@@ -524,12 +559,11 @@ class GradientRuns:
         return rows
 
     def connections(self) -> Answer:
-        """Return how far the gradients from the loss to any layer are off, over the layer's largest
-        entry.
-        """
+        """Return how far gradients from the loss to any layer are off, over its largest entry."""
         worst, words = 0.0, ""
         for layer, (found, true) in zip(self.network.layers, self._pairs, strict=True):
             far = apart(found, true, self.least)
+            # NaN is the worst, and stays so.
             if not far <= worst and not np.isnan(worst):  # NaN is the worst
                 worst, words = (
                     far,
@@ -546,7 +580,7 @@ class GradientRuns:
         return any(not (np.abs(each) <= self.least).all() for pair in self._pairs for each in pair)
 
     @cached_property
-    def _slopes(self) -> tuple[list[Any], list[str]]:
+    def _slopes(self) -> "tuple[list[Slope], list[str]]":
         gave = [self.declared.output(index) for index in range(len(self.network.layers))]
         found, left = self.door.slopes(
             self.inputs,
@@ -566,7 +600,7 @@ class GradientRuns:
         )
 
     @cached_property
-    def _learnt(self) -> list[tuple[Any, Floats | None]]:
+    def _learnt(self) -> "list[tuple[Slope, Floats | None]]":
         slopes = self._slopes[0]
         return list(
             zip(
@@ -585,11 +619,11 @@ class GradientRuns:
             self._settled(slope, gradient) for slope, gradient in self._learnt
         )
 
-    def _settled(self, slope: Any, gradient: Floats | None) -> bool:
-        """Whether a slope can be judged.
+    def _settled(self, slope: "Slope", gradient: Floats | None) -> bool:
+        """Return whether a slope can be judged.
 
-        0 tells nothing, differences of what is rounded to a grid never agree, and sums that cancel
-        may be all rounding.
+        A slope of 0 tells nothing, differences of what is rounded to a grid never agree, and sums
+        that cancel may be all rounding.
         """
         should, doubt, terms = slope.here
         size = _size(gradient, should)
@@ -598,7 +632,8 @@ class GradientRuns:
         )
 
     def weights(self) -> Answer:
-        """Return how far the gradient of any parameter is from the slope along a random direction."""
+        """Return how far any parameter's gradient is from its slope along a random direction."""
+        # Slopes of 0, and slopes within rounding, judge nothing.
         judged = [
             (slope, gradient) for slope, gradient in self._learnt if self._settled(slope, gradient)
         ]
@@ -616,9 +651,10 @@ class GradientRuns:
                 )
         return worst, words
 
-    def _why(self, slope: Any, gradient: Floats | None, should: float) -> str:
+    def _why(self, slope: "Slope", gradient: Floats | None, should: float) -> str:
         if gradient is None:
             return "no gradient reaches it"
+        # Right along the entries that are not 0: the others are masked.
         masked = slope.direction * (gradient != 0)
         if (
             gradient.any()
@@ -635,9 +671,10 @@ class GradientRuns:
         )
 
 
-def _off(slope: Any, gradient: Floats | None, direction: Floats) -> tuple[float, float]:
-    """Return how far a gradient is from the slope along a direction, over the largest of the two
-    and of what they add up; and that slope.
+def _off(slope: "Slope", gradient: Floats | None, direction: Floats) -> tuple[float, float]:
+    """Return how far a gradient is from the slope along a direction, relative, and that slope.
+
+    The size is the largest of the two and of the terms that add up to them.
     """
     should, _, terms = slope.here if direction is slope.direction else slope.along(direction)
     along = 0.0 if gradient is None else float((gradient * direction).sum())

@@ -1,5 +1,6 @@
-"""Traced: a run whose graph is kept, so that gradients can be sent back from what a layer gave to
-what arrived at any layer.
+"""Traced: a run whose graph is kept, so that gradients can be sent back through it.
+
+They go from what a layer gave to what arrived at any layer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from ...core.arrays import Floats
 from ...core.errors import crash
 from ...modules.call import in_time
 from ...modules.functions import call_loss
+from .loss import UserLoss
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +51,18 @@ class Traced:
         return np.asarray(self.gave[layer].detach().cpu().double().numpy())
 
     def back(self, layer: int, upstream: Floats | Tensor) -> list[Floats]:
-        """Send gradients of what a layer gave, (n_steps, n_samples, n_neurons), back to what
-        arrived at each layer, arrays of such shapes; 0 where none comes.
+        """Send gradients of what a layer gave back to what arrived at each layer.
+
+        Both have the shape (n_steps, n_samples, n_neurons) of their layer; 0 stands where none
+        comes.
         """
         gave = self.gave[layer]
         if not gave.requires_grad:
             return [np.zeros(shape) for shape in self.shapes]
         sources = [tensor for each in self.arrived for tensor in each]
+        # All layers in one pass back.
         found = self._sent_back(gave, sources, torch.as_tensor(upstream).to(gave))
+        # No gradient is a gradient of 0.
         whole = iter(
             [
                 torch.zeros_like(tensor) if gradient is None else gradient
@@ -69,12 +75,11 @@ class Traced:
         ]
 
     def back_from_loss(
-        self, loss: Any, target: Sequence[Any]
+        self, loss: UserLoss, target: Sequence[Any]
     ) -> tuple[float, list[Floats], Tensor]:
-        """Return a loss of the last layer, its gradients by what arrived at each layer, and the
-        loss itself, a tensor.
-        """
+        """Return a loss of the last layer, its gradients by what arrived, and its tensor."""
         value = loss_of(loss, self.gave[-1], target)
+        # Nothing leads back from the loss.
         if not value.requires_grad or not self.gave[-1].requires_grad:
             return float(value.detach()), [np.zeros(shape) for shape in self.shapes], value
         (upstream,) = self._sent_back(value, [self.gave[-1]])
@@ -84,9 +89,10 @@ class Traced:
             value,
         )
 
-    def by_card(self, loss: Any, target: Sequence[Any]) -> list[dict[str, Floats]]:
-        """Return the gradients of a loss by the cards' parameters, a layer each, by name,
-        (n_samples, n_neurons).
+    def by_card(self, loss: UserLoss, target: Sequence[Any]) -> list[dict[str, Floats]]:
+        """Return the gradients of a loss by the cards' parameters, by name for each layer.
+
+        Each is (n_samples, n_neurons).
         """
         value = loss_of(loss, self.gave[-1], target)
         found = []
@@ -101,12 +107,13 @@ class Traced:
         return found
 
     def through_network(
-        self, loss: Any, target: Sequence[Any], parameters: Sequence[Tensor]
+        self, loss: UserLoss, target: Sequence[Any], parameters: Sequence[Tensor]
     ) -> list[Floats | None]:
         """Return the gradient of a loss by each parameter through what the last layer gave.
 
-        Without what a loss, such as weight decay, takes of it directly.
+        What a loss, such as weight decay, takes of a parameter directly is left out.
         """
+        # Once through the network, and once with its outputs cut off.
         whole, beside = (
             self.by_parameter(loss_of(loss, gave, target), parameters)
             for gave in (self.gave[-1], self.gave[-1].detach())
@@ -142,7 +149,7 @@ class Traced:
         return np.asarray(steps.detach().cpu().double().numpy())
 
 
-def loss_of(loss: Any, gave: Tensor, target: Sequence[Any]) -> Tensor:
+def loss_of(loss: UserLoss, gave: Tensor, target: Sequence[Any]) -> Tensor:
     """Return a loss of what the last layer gave, (n_steps, n_samples, n_classes).
 
     The loss is given (n_samples, n_classes, n_steps).
@@ -151,7 +158,5 @@ def loss_of(loss: Any, gave: Tensor, target: Sequence[Any]) -> Tensor:
 
 
 def tapped(x: Tensor) -> Tensor:
-    """Return a tensor of the same values at which a gradient can be read, without what it does
-    elsewhere.
-    """
+    """Return a tensor of the same values at which a gradient can be read by itself."""
     return x.clone() if x.requires_grad else x.detach().clone().requires_grad_()

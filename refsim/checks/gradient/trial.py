@@ -1,9 +1,8 @@
-"""The user's own module, run with its graph.
+"""What is on trial in a gradient check, run with its graph.
 
-What its layers of neurons are given, and what they give.
-
-refsim's hand-written PyTorch steps, run with their graph: on trial against the cards' own text, on
-any device and in any dtype.
+`ModuleTrial` is the user's own module, with what its layers of neurons are given and what they
+give. `StepsTrial` is refsim's hand-written PyTorch steps of a network, on any device and in any
+dtype.
 """
 
 import contextlib
@@ -51,7 +50,7 @@ class ModuleTrial:
 
     @classmethod
     def of(
-        cls, module: Any, dt: object, input_shape: Sequence[int] | None, layout: str | None
+        cls, module: object, dt: object, input_shape: Sequence[int] | None, layout: str | None
     ) -> "ModuleTrial":
         """Read a module."""
         if not isinstance(module, nn.Module):
@@ -64,6 +63,7 @@ class ModuleTrial:
                 "check_gradient: the module was made in torch.inference_mode(), and such "
                 "parameters pass no gradient; make it outside."
             )
+        # Half precision rounds too much to compare anything.
         short = next(
             (
                 each.dtype
@@ -81,7 +81,7 @@ class ModuleTrial:
         network = from_module(module, dt, input_shape, layout, neurons_only=True)
         return cls(Trial.of(module, network, input_shape, layout), network)
 
-    def check_own(self, device: str, dtype: str | None) -> None:
+    def check_device_and_dtype(self, device: str, dtype: str | None) -> None:
         """Refuse a device or a dtype that is not the module's own."""
         for each in nn.Module.parameters(self.trial.module):
             if device not in ("cpu", str(each.device), each.device.type) or (
@@ -133,19 +133,20 @@ class ModuleTrial:
         return parameter_slopes(self.trial, inputs, gave, deltas, by_card, seed)
 
     def spread(self, traced: Traced, layer: int, deltas: Floats) -> Floats:
-        """Return gradients at what arrives at each neuron, (..., n_samples, n_neurons), as
-        gradients at what its layer is given.
+        """Return gradients at what arrives at each neuron as gradients at what its layer is given.
 
-        Between the two lie several synapses a neuron, or weights that a layer holds itself; else
-        they are one.
+        Given are (..., n_samples, n_neurons). Between the two lie several synapses a neuron, or
+        weights that a layer holds itself; else they are one.
         """
         part = self.trial.tried.parts[layer]
+        # Only shapes and weights matter here, so the first step stands for all.
         given = (
             in_time(traced.arrived[layer][0].detach(), part.axes, traced.gave[layer].shape[1])[:1]
             .cpu()
             .double()
         )
         x = given.expand(int(np.prod(deltas.shape[:-2])), *given.shape[1:]).clone().requires_grad_()
+        # From what the layer is given to what arrives at its neurons.
         arrived = part.framework.arriving(part.module, x)
         if arrived is x:
             return deltas
@@ -158,20 +159,23 @@ class ModuleTrial:
 def trace_module(trial: Trial, inputs: Floats) -> Traced:
     """Run a module on inputs (n_samples, n_steps, n_inputs) with its graph, in evaluation mode.
 
-    Its neurons alone train, so that they pass gradients.
+    Only its neurons are in training mode, so that they pass gradients.
 
     Raises
     ------
     RefsimError
         Where the layers run unlike numbers of steps.
     """
+    # A layer that runs its own steps must run as many as the inputs have.
     trial.check_steps(inputs.shape[1], held=bool((inputs == inputs[:, :1]).all()))
     taps = _Taps(trial.tried, inputs.shape[0])
+    # Inputs in the dtype and on the device of the module.
     like = next(
         (each for each in nn.Module.parameters(trial.module) if each.is_floating_point()),
         torch.zeros(1),
     )
     frames = [torch.as_tensor(inputs[:, step]).to(like) for step in range(inputs.shape[1])]
+    # The module's own states come back afterwards.
     with put_aside(trial.module), taps.hooked(trial.module), torch.enable_grad():
         trial.module.eval()
         for part in taps.parts(trial.module):
@@ -182,6 +186,7 @@ def trace_module(trial: Trial, inputs: Floats) -> Traced:
             raise
         except Exception as error:  # a user's module can raise anything
             raise crash("check_gradient: the module", error, f"on inputs {inputs.shape}") from error
+    # Every layer must have run every step.
     gave = [torch.cat(each) for each in taps.gave]
     if len({len(each) for each in gave}) != 1 or len(gave[0]) != inputs.shape[1]:
         raise RefsimError(
@@ -218,7 +223,7 @@ class _Taps:
             for hook in hooks:
                 hook.remove()
 
-    def _before(self, index: int) -> Callable[..., Any]:
+    def _before(self, index: int) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
         def before(_module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
             x = tapped(given[0])
             self.arrived[index].append(x)
@@ -287,6 +292,7 @@ class StepsTrial:
     def trace(self, inputs: Floats, fires: Sequence[Fire], detach_reset: Sequence[bool]) -> Traced:
         """Run the steps on inputs (n_samples, n_steps, n_inputs)."""
         layers, engine = self.network.layers, Torch()
+        # Weights with gradients, made anew for each run.
         self.sums[:] = [
             WeightedSum(index, layer, len(inputs), self.dtype, self.device, held=False)
             for index, layer in enumerate(layers)
@@ -305,11 +311,12 @@ class StepsTrial:
         states = [states_like(output, layer) for output, layer in zip(outputs, layers, strict=True)]
         arrived: list[list[Tensor]] = [[] for _ in layers]
         gave: list[list[Tensor]] = [[] for _ in layers]
+        # Layers run in their sequence within a step.
         for frame in torch.as_tensor(inputs).to(self.device, self.dtype).unbind(1):
             for index, step in enumerate(steps):
                 arrived[index].append(tapped(self.sums[index](frame, outputs)))
                 how = (arrived[index][-1], states[index], constants[index], fires[index])
-                # Of a readout others hear nothing.
+                # Other layers receive nothing from a readout.
                 outputs[index], _, states[index] = stepped(
                     step, *how, detach_reset=detach_reset[index]
                 )
@@ -326,27 +333,29 @@ class StepsTrial:
         inputs: Floats,
         gave: Sequence[Floats],
         deltas: Sequence[Floats],
-        _by_card: Any,
+        _by_card: Sequence[Mapping[str, Floats]],
         seed: int,
     ) -> tuple[list[Slope], list[str]]:
         """Return the slope of a loss along a random direction of each weight and bias.
 
-        Its gradient by what arrives, times what the direction adds to that.
+        It is the loss's gradient by what arrives, times what the direction adds to that.
         """
         generator, found = np.random.default_rng(seed), []
-        hear, heard = LayerInputs(self.network, len(inputs)), []
+        # What arrives is computed once more in NumPy, with the spikes as they were.
+        arrivals, received = LayerInputs(self.network, len(inputs)), []
         for step in range(inputs.shape[1]):
             row = []
+            # The inputs of a layer lie behind one another, source by source.
             for index, layer in enumerate(self.network.layers):
-                row.append(hear(index, inputs[:, step]))
-                hear.spikes[index] = (
+                row.append(arrivals(index, inputs[:, step]))
+                arrivals.spikes[index] = (
                     np.zeros_like(gave[index][step])
                     if layer.model.discrete.readout
                     else gave[index][step]
                 )
-            heard.append(row)
+            received.append(row)
         for index, layer in enumerate(self.network.layers):
-            rows, delta, at = [row[index] for row in heard], deltas[index], 0
+            rows, delta, at = [row[index] for row in received], deltas[index], 0
             for number, weight in enumerate(self.sums[index].weights):
                 part = [row[:, at : at + weight.shape[1]] for row in rows]
                 name = f"{layer.name}: weight" + (f" {number}" if number else "")
@@ -380,5 +389,5 @@ def _slope(
     return Slope(name, parameter, direction, along, along(direction))
 
 
-def _weight_terms(heard: Sequence[Floats], delta: Floats, direction: Floats) -> Floats:
-    return np.array([delta[step] * (x @ direction.T) for step, x in enumerate(heard)])
+def _weight_terms(received: Sequence[Floats], delta: Floats, direction: Floats) -> Floats:
+    return np.array([delta[step] * (x @ direction.T) for step, x in enumerate(received)])
