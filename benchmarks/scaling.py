@@ -68,7 +68,9 @@ def point(against: str, size: float, dtype: str, rounds: int, samples: int) -> d
     )
     recording = refsim.run(net, given, engine)  # builds, warms up
     spent = [timed(lambda: refsim.run(net, given, engine)) for _ in range(rounds)]
-    sent = [len(given.spikes), *(len(train) for train in recording.spikes[:-1])]  # type: ignore[arg-type]
+    events = given.spikes
+    assert events is not None
+    sent = [len(events), *(len(train) for train in recording.spikes[:-1])]
     events = sum(count * len(weight) for count, weight in zip(sent, chosen.weights, strict=True))
     cost = min(each["wall_s" if against == "cores" else "cpu_s"] for each in spent)
     return {

@@ -7,7 +7,8 @@ import math
 import re
 
 _TOKEN = re.compile(
-    r"\\left\\lfloor|\\right\\rfloor|\\left\\vert|\\right\\vert|\\left\(|\\right\)|\\operatorname\{\w+\}|\\[A-Za-z]+|\\[,;]|\d+\.?\d*(?:e-?\d+)?|[A-Za-z']|\S"
+    r"\\left\\lfloor|\\right\\rfloor|\\left\\vert|\\right\\vert|\\left\(|\\right\)|"
+    r"\\operatorname\{\w+\}|\\[A-Za-z]+|\\[,;]|\d+\.?\d*(?:e-?\d+)?|[A-Za-z']|\S"
 )
 _FUNCTIONS = {
     "exp": math.exp,

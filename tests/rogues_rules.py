@@ -204,22 +204,26 @@ RULES = [
     ),
     Rule(
         "a plain factor between neurons is refused",
-        "test_spikingjelly_nets.py::test_a_converted_network_has_plain_factors_between_its_neurons[s]",
+        "test_spikingjelly_nets.py::"
+        "test_a_converted_network_has_plain_factors_between_its_neurons[s]",
         _without_scaler,
     ),
     Rule(
         "a parameter that moves while a module runs goes unseen",
-        "test_true_reasons.py::test_a_parameter_that_moves_while_the_module_runs_is_named[threshold]",
+        "test_true_reasons.py::"
+        "test_a_parameter_that_moves_while_the_module_runs_is_named[threshold]",
         put("refsim.modules.run._moved", lambda *_: ""),
     ),
     Rule(
         "a subclass of a framework's layer is read as that layer without a word",
-        "test_true_reasons.py::test_a_class_of_ones_own_is_read_as_what_it_is_made_from_and_told_of[Renamed-pass-]",
+        "test_true_reasons.py::"
+        "test_a_class_of_ones_own_is_read_as_what_it_is_made_from_and_told_of[Renamed-pass-]",
         put("refsim.modules.trial.user_classes", lambda _parts: ()),
     ),
     Rule(
         "under autocast membranes are short",
-        "test_autocast.py::test_neurons_fire_under_autocast_as_they_do_on_the_same_input_in_float32[SRIF]",
+        "test_autocast.py::"
+        "test_neurons_fire_under_autocast_as_they_do_on_the_same_input_in_float32[SRIF]",
         put("refsim.pytorch.layers.autocast_in_use", lambda _device: False),
     ),
     # doors
@@ -285,7 +289,8 @@ RULES = [
     ),
     Rule(
         "spikes that are given for a readout's output are no more than wrong numbers",
-        "test_rules.py::test_spikes_that_are_taken_for_a_readouts_output_are_told_for_what_they_are",
+        "test_rules.py::"
+        "test_spikes_that_are_taken_for_a_readouts_output_are_told_for_what_they_are",
         put("refsim.cases.against_recorded._like_spikes", lambda _found: []),
     ),
     Rule(
@@ -318,7 +323,8 @@ RULES = [
     ),
     Rule(
         "characters that no reader sees reach scripts",
-        "test_card_texts.py::test_what_is_no_part_of_the_language_is_refused_when_the_card_is_loaded",
+        "test_card_texts.py::"
+        "test_what_is_no_part_of_the_language_is_refused_when_the_card_is_loaded",
         put("refsim.cards.language._check_characters", lambda *_: None),
     ),
     Rule(
@@ -333,12 +339,14 @@ RULES = [
     ),
     Rule(
         "a network is written over the old one",
-        "test_whole_files.py::test_a_writer_that_is_stopped_at_the_last_leaves_the_old_file[net.refsim]",
+        "test_whole_files.py::"
+        "test_a_writer_that_is_stopped_at_the_last_leaves_the_old_file[net.refsim]",
         put("refsim.files.refsim_file.whole", _in_place),
     ),
     Rule(
         "a NIR file is written over the old one",
-        "test_whole_files.py::test_a_writer_that_is_stopped_at_the_last_leaves_the_old_file[net.nir]",
+        "test_whole_files.py::"
+        "test_a_writer_that_is_stopped_at_the_last_leaves_the_old_file[net.nir]",
         put("refsim.files.hdf5.whole", _in_place),
     ),
 ]

@@ -192,7 +192,8 @@ def unsound(text):
     for row in re.findall(r"^\$.*\\\\$", text, re.M):
         found += [] if len(re.findall(r"(?<!\\)&", row)) == 3 else [f"cells: {row}"]
     words = re.sub(
-        r"\\begin\{align\*\}.*?\\end\{align\*\}|(?<!\\)\$[^$]*\$|^%[^\n]*$|\\begin\{tabular\}[^\n]*$",
+        r"\\begin\{align\*\}.*?\\end\{align\*\}|(?<!\\)\$[^$]*\$|"
+        r"^%[^\n]*$|\\begin\{tabular\}[^\n]*$",
         "",
         text,
         flags=re.S | re.M,

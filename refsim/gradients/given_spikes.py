@@ -3,6 +3,7 @@
 Beside the runs stand their probability, its derivative, and the sums that make gradients of them.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ def play(network: EscapeNetwork, sample: Floats, n_runs: int, choose: Choose) ->
     # All runs get the same input.
     below = np.broadcast_to(sample[:, None, :], (len(sample), n_runs, sample.shape[1]))
     for index, layer in enumerate(network.layers):
-        distance, spikes = _layer(layer, below, lambda step, x, index=index: choose(index, step, x))  # type: ignore[misc]
+        distance, spikes = _layer(layer, below, functools.partial(choose, index))
         runs.received.append(below)
         runs.distance.append(distance)
         runs.spikes.append(spikes)

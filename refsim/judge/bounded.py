@@ -30,7 +30,9 @@ FAR = 1e60
 LIBRARY = 4.0
 _STEEPEST = 1e150
 
-Slope = tuple[Any, Any]  # centre and half-width of the range that a derivative keeps to
+# Numbers of one step: a float or an array of any shape, which NumPy has no one type for.
+Numbers = Any
+Slope = tuple[Numbers, Numbers]  # centre and half-width of the range that a derivative keeps to
 
 
 def underflow(unit: float) -> float:
@@ -42,7 +44,7 @@ def underflow(unit: float) -> float:
     return 2.0**-13 if unit >= 2.0**-12 else 2.0**-125
 
 
-def capped(error: Any) -> Any:
+def capped(error: Numbers) -> Numbers:
     """Return an error bound in which NaN and infinity are UNKNOWN.
 
     Nobody can prove anything of them.
@@ -56,10 +58,10 @@ class _Once:
     Functools' own takes a lock up to Python 3.11, which costs more than most of what it keeps.
     """
 
-    def __init__(self, made: Callable[[Any], Any]) -> None:
+    def __init__(self, made: Callable[[Numbers], Numbers]) -> None:
         self.made, self.name = made, made.__name__
 
-    def __get__(self, holder: Any, kind: Any = None) -> Any:
+    def __get__(self, holder: Numbers, kind: Numbers = None) -> Numbers:
         if holder is None:
             return self
         found = holder.__dict__[self.name] = self.made(holder)
@@ -93,17 +95,17 @@ class Bounded:
         `own_variable` made one.
     """
 
-    value: Any
-    local: Any
+    value: Numbers
+    local: Numbers
     unit: float
-    quantum: Any = 0.0
-    spread: Any = 0.0
+    quantum: Numbers = 0.0
+    spread: Numbers = 0.0
     slopes: Mapping[str, Slope] = field(default_factory=dict)
-    carried: dict[str, Any] = field(default_factory=dict)
+    carried: dict[str, Numbers] = field(default_factory=dict)
     __array_ufunc__ = None  # NumPy arrays leave arithmetic with a Bounded to the methods below
 
     @_Once
-    def error(self) -> Any:
+    def error(self) -> Numbers:
         """Return the distance that a computed value may have from this one."""
         total = self.local
         for name, slope in self.slopes.items():
@@ -111,16 +113,16 @@ class Bounded:
         return capped(total) if self.slopes else total
 
     @_Once
-    def radius(self) -> Any:
+    def radius(self) -> Numbers:
         """Half the width of the range that holds every value meant, exact or computed."""
         return self.spread + self.error
 
     @property
-    def size(self) -> Any:
+    def size(self) -> Numbers:
         """The largest size that a value meant can have."""
         return np.abs(self.value) + self.radius
 
-    def _of(self, other: Any) -> "Bounded":
+    def _of(self, other: Numbers) -> "Bounded":
         if isinstance(other, Bounded):
             return other
         return (
@@ -131,9 +133,9 @@ class Bounded:
 
     def _made(
         self,
-        value: Any,
-        local: Any,
-        spread: Any,
+        value: Numbers,
+        local: Numbers,
+        spread: Numbers,
         slopes: Mapping[str, Slope],
         other: "Bounded | None" = None,
     ) -> "Bounded":
@@ -141,7 +143,7 @@ class Bounded:
         carried = self.carried if other is None or not other.carried else other.carried
         return Bounded(value, local, self.unit, 0.0, spread, slopes, carried)
 
-    def __add__(self, other: Any) -> "Bounded":
+    def __add__(self, other: Numbers) -> "Bounded":
         other = self._of(other)
         slopes = _joined(self.slopes, other.slopes, 1.0)
         result = self._made(
@@ -155,7 +157,7 @@ class Bounded:
             result, np.minimum(self.quantum, other.quantum), unless=_nothing(self) | _nothing(other)
         )
 
-    def __sub__(self, other: Any) -> "Bounded":
+    def __sub__(self, other: Numbers) -> "Bounded":
         other = self._of(other)
         slopes = _joined(self.slopes, other.slopes, -1.0)
         result = self._made(
@@ -169,7 +171,7 @@ class Bounded:
             result, np.minimum(self.quantum, other.quantum), unless=_nothing(self) | _nothing(other)
         )
 
-    def __mul__(self, other: Any) -> "Bounded":
+    def __mul__(self, other: Numbers) -> "Bounded":
         other = self._of(other)
         # An error is multiplied by the largest size of the other factor.
         with np.errstate(all="ignore"):
@@ -188,7 +190,7 @@ class Bounded:
                 unless=_power_of_two(self) | _power_of_two(other),
             )
 
-    def __truediv__(self, other: Any) -> "Bounded":
+    def __truediv__(self, other: Numbers) -> "Bounded":
         other = self._of(other)
         with np.errstate(all="ignore"):
             # `nearest` is how near to 0 the divisor may come.
@@ -217,7 +219,7 @@ class Bounded:
             quantum = np.where(exact, self.quantum / np.abs(other.value), 0.0)
             return _rounded(result, quantum, unless=exact)
 
-    def __pow__(self, other: Any) -> "Bounded":
+    def __pow__(self, other: Numbers) -> "Bounded":
         exponent = self._of(other)
         number = np.asarray(exponent.value)
         plain = number.ndim == 0 and not _any(exponent.radius) and not exponent.slopes
@@ -227,7 +229,7 @@ class Bounded:
         power = float(number)
         return self._through(lambda x: x**power, lambda low, high: _power_slope(low, high, power))
 
-    def __rpow__(self, other: Any) -> "Bounded":
+    def __rpow__(self, other: Numbers) -> "Bounded":
         return self._of(other) ** self
 
     def __neg__(self) -> "Bounded":
@@ -235,19 +237,19 @@ class Bounded:
             self, value=-self.value, slopes={name: (-c, r) for name, (c, r) in self.slopes.items()}
         )
 
-    def __radd__(self, other: Any) -> "Bounded":
+    def __radd__(self, other: Numbers) -> "Bounded":
         return self._of(other) + self
 
-    def __rsub__(self, other: Any) -> "Bounded":
+    def __rsub__(self, other: Numbers) -> "Bounded":
         return self._of(other) - self
 
-    def __rmul__(self, other: Any) -> "Bounded":
+    def __rmul__(self, other: Numbers) -> "Bounded":
         return self._of(other) * self
 
-    def __rtruediv__(self, other: Any) -> "Bounded":
+    def __rtruediv__(self, other: Numbers) -> "Bounded":
         return self._of(other) / self
 
-    def _decided(self, other: Any, operator: Any) -> "Decided":
+    def _decided(self, other: Numbers, operator: Numbers) -> "Decided":
         """Compare two numbers, and say where rounding or the range of values may tip the result."""
         other = self._of(other)
         # A gap that is not larger than its radius may have either sign.
@@ -260,20 +262,22 @@ class Bounded:
             self.unit,
         )
 
-    def __ge__(self, other: Any) -> "Decided":
+    def __ge__(self, other: Numbers) -> "Decided":
         return self._decided(other, np.greater_equal)
 
-    def __gt__(self, other: Any) -> "Decided":
+    def __gt__(self, other: Numbers) -> "Decided":
         return self._decided(other, np.greater)
 
-    def __le__(self, other: Any) -> "Decided":
+    def __le__(self, other: Numbers) -> "Decided":
         return self._decided(other, np.less_equal)
 
-    def __lt__(self, other: Any) -> "Decided":
+    def __lt__(self, other: Numbers) -> "Decided":
         return self._decided(other, np.less)
 
     def _through(
-        self, function: Callable[[Any], Any], derivative: Callable[[Any, Any], tuple[Any, Any]]
+        self,
+        function: Callable[[Numbers], Numbers],
+        derivative: Callable[[Numbers, Numbers], tuple[Numbers, Numbers]],
     ) -> "Bounded":
         """Apply a smooth function.
 
@@ -305,9 +309,9 @@ class Decided:
         Where it differs among the values that the numbers stand for.
     """
 
-    value: Any
-    open: Any
-    varies: Any
+    value: Numbers
+    open: Numbers
+    varies: Numbers
     unit: float
 
     def __and__(self, other: "Decided") -> "Decided":
@@ -331,14 +335,14 @@ class Decided:
         return Bounded(value, off, self.unit, 1.0, spread if _any(spread) else 0.0)
 
 
-def as_number(condition: Any) -> Any:
+def as_number(condition: Numbers) -> Numbers:
     """Return 1 and 0 of whatever a comparison gave."""
     if isinstance(condition, Decided):
         return condition.as_number()
     return condition if isinstance(condition, Bounded) else np.asarray(condition, np.float64)
 
 
-def constant(value: Any, unit: float, roundings: float = 1.0) -> Bounded:
+def constant(value: Numbers, unit: float, roundings: float = 1.0) -> Bounded:
     """Return a constant as a bounded number.
 
     Where it has more bits than the dtype it is rounded, once or as many times as `roundings` says.
@@ -354,7 +358,7 @@ def constant(value: Any, unit: float, roundings: float = 1.0) -> Bounded:
     )
 
 
-def own_variable(number: Bounded, name: str, carried: dict[str, Any]) -> Bounded:
+def own_variable(number: Bounded, name: str, carried: dict[str, Numbers]) -> Bounded:
     """Return a number whose own rounding is carried by a slope of its own.
 
     An operation that reads it twice then counts that rounding once. `carried` is the table that all
@@ -372,7 +376,7 @@ def _number(value: float, unit: float) -> Bounded:
     return constant(value, unit)
 
 
-def _any(flags: Any) -> bool:
+def _any(flags: Numbers) -> bool:
     """Return whether any is not 0.
 
     Most that is asked for is one plain number, for which NumPy takes long.
@@ -392,7 +396,7 @@ def quantum_of(array: NDArray[np.float64]) -> float:
 _OF_ZERO = 2.0**300  # 0 is a multiple of anything
 
 
-def last_bits(numbers: Any) -> Any:
+def last_bits(numbers: Numbers) -> Numbers:
     """Return the value of the last set bit of each number, a power of two that divides it."""
     mantissa, exponent = np.frexp(numbers)
     # The mantissa becomes a whole number; n & -n keeps its last set bit.
@@ -401,17 +405,17 @@ def last_bits(numbers: Any) -> Any:
     return np.where(whole == 0, _OF_ZERO, np.ldexp(lowest, exponent - 53))
 
 
-def fits(size: Any, quantum: Any, unit: float) -> Any:
+def fits(size: Numbers, quantum: Numbers, unit: float) -> Numbers:
     """Return whether multiples of a quantum up to a size have no more bits than the dtype holds."""
     return (np.asarray(size) * unit <= quantum) & (quantum >= unit * underflow(unit))
 
 
-def steepest(slope: Slope) -> Any:
+def steepest(slope: Slope) -> Numbers:
     """Return the largest size of a slope."""
     return np.abs(slope[0]) + slope[1]
 
 
-def _between(low: Any, high: Any) -> Slope:
+def _between(low: Numbers, high: Numbers) -> Slope:
     """Return a range by its centre and half-width, a little wider for its own rounding.
 
     Ends that are NaN count as steepest.
@@ -434,7 +438,7 @@ def _joined(left: Mapping[str, Slope], right: Mapping[str, Slope], sign: float) 
     return found
 
 
-def _scaled(slopes: Mapping[str, Slope], value: Any, radius: Any) -> dict[str, Slope]:
+def _scaled(slopes: Mapping[str, Slope], value: Numbers, radius: Numbers) -> dict[str, Slope]:
     """Return slopes times a factor that lies within a radius of a value."""
     if not _any(radius):
         size = np.abs(value)
@@ -449,18 +453,18 @@ def _scaled(slopes: Mapping[str, Slope], value: Any, radius: Any) -> dict[str, S
     }
 
 
-def _cut(width: Any) -> Any:
+def _cut(width: Numbers) -> Numbers:
     """Return a width that is at most the steepest, NaN included."""
     return np.fmin(width, _STEEPEST)
 
 
-def _nothing(number: Bounded) -> Any:
+def _nothing(number: Bounded) -> Numbers:
     """Return where a number is 0, and nothing else."""
     exact = np.asarray(number.radius) == 0
     return (np.asarray(number.value) == 0) & exact if exact.any() else exact
 
 
-def _power_of_two(number: Bounded) -> Any:
+def _power_of_two(number: Bounded) -> Numbers:
     """Return where a number is exactly 0 or a power of two.
 
     A factor of that kind rounds nothing.
@@ -472,7 +476,7 @@ def _power_of_two(number: Bounded) -> Any:
     return ((np.abs(mantissa) == 0.5) | (mantissa == 0)) & exact
 
 
-def _rounded(result: Bounded, quantum: Any, unless: Any) -> Bounded:
+def _rounded(result: Bounded, quantum: Numbers, unless: Numbers) -> Bounded:
     """Return a result with the rounding of its operation added.
 
     There is none where the result is exact, or where the operation cannot round.
@@ -501,7 +505,7 @@ def _rounded(result: Bounded, quantum: Any, unless: Any) -> Bounded:
         )
 
 
-def _power_slope(low: Any, high: Any, power: float) -> tuple[Any, Any]:
+def _power_slope(low: Numbers, high: Numbers, power: float) -> tuple[Numbers, Numbers]:
     """Return the least and the largest slope of x**power between two ends."""
     ends = [power * end ** (power - 1) for end in (low, high)]
     least, most = np.minimum(*ends), np.maximum(*ends)
@@ -512,16 +516,16 @@ def _power_slope(low: Any, high: Any, power: float) -> tuple[Any, Any]:
     )
 
 
-def _tanh_slope(low: Any, high: Any) -> tuple[Any, Any]:
+def _tanh_slope(low: Numbers, high: Numbers) -> tuple[Numbers, Numbers]:
     """Return the least and the largest slope of tanh between two ends; it is steepest at 0."""
     ends = [1 - np.tanh(end) ** 2 for end in (low, high)]
     return np.minimum(*ends), np.where((low <= 0) & (high >= 0), 1.0, np.maximum(*ends))
 
 
-def _exprel_slope(low: Any, high: Any) -> tuple[Any, Any]:
+def _exprel_slope(low: Numbers, high: Numbers) -> tuple[Numbers, Numbers]:
     """Return the least and the largest slope of exprel between two ends; it grows."""
 
-    def slope(x: Any) -> Any:
+    def slope(x: Numbers) -> Numbers:
         small = np.abs(x) < 1e-3
         safe = np.where(small, 1.0, x)
         return np.where(small, 0.5 + x / 3, (np.exp(safe) - exprel(safe)) / safe)
@@ -529,25 +533,27 @@ def _exprel_slope(low: Any, high: Any) -> tuple[Any, Any]:
     return slope(low) * (1 - 1e-6), slope(high) * (1 + 1e-6)  # the quotient itself is only near
 
 
-def _wave_slope(derivative: Callable[[Any], Any]) -> Callable[[Any, Any], tuple[Any, Any]]:
+def _wave_slope(
+    derivative: Callable[[Numbers], Numbers],
+) -> Callable[[Numbers, Numbers], tuple[Numbers, Numbers]]:
     """Return the slopes of a sine or cosine.
 
     Their own slope is at most 1, so the derivative changes no faster than the argument.
     """
 
-    def slope(low: Any, high: Any) -> tuple[Any, Any]:
+    def slope(low: Numbers, high: Numbers) -> tuple[Numbers, Numbers]:
         middle, half = derivative((low + high) / 2), (high - low) / 2
         return np.maximum(middle - half, -1.0), np.minimum(middle + half, 1.0)
 
     return slope
 
 
-def _positive(x: Any) -> Any:
+def _positive(x: Numbers) -> Numbers:
     """Return positive numbers, and 0 for the others."""
     return np.where(x > 0, x, 0.0)
 
 
-_SLOPES: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
+_SLOPES: dict[str, Callable[[Numbers, Numbers], tuple[Numbers, Numbers]]] = {
     "exp": lambda low, high: (np.exp(low), np.exp(high)),
     "log": lambda low, high: (1 / high, 1 / _positive(low)),
     "sqrt": lambda low, high: (0.5 / np.sqrt(high), 0.5 / np.sqrt(_positive(low))),
@@ -617,10 +623,10 @@ def _clipped(x: Bounded, low: Bounded, high: Bounded) -> Bounded:
     )
 
 
-def _jumping(name: str, x: Bounded, *rest: Any) -> Bounded:
+def _jumping(name: str, x: Bounded, *rest: Numbers) -> Bounded:
     """Apply a function that is constant between its jumps."""
 
-    def at(shift: Any) -> Any:
+    def at(shift: Numbers) -> Numbers:
         return FUNCTIONS[name](x.value + shift, *rest)
 
     # The result is off by what the function jumps within the radius.
@@ -638,10 +644,10 @@ def _jumping(name: str, x: Bounded, *rest: Any) -> Bounded:
     return Bounded(value, capped(off), x.unit, 1.0, capped(spread))
 
 
-def _function(name: str) -> Callable[..., Any]:
+def _function(name: str) -> Callable[..., Numbers]:
     """Return a function of cards for bounded numbers; of plain numbers it is the usual one."""
 
-    def apply(*arguments: Any) -> Any:
+    def apply(*arguments: Numbers) -> Numbers:
         unit = next(
             (argument.unit for argument in arguments if isinstance(argument, Bounded)), None
         )

@@ -15,7 +15,7 @@ from ..engines.arrivals import LayerInputs
 from ..engines.discrete import LayerState, Tested, parts_by_input
 from ..networks.drive import Drive
 from ..networks.network import Layer, Network
-from .bounded import Bounded, last_bits
+from .bounded import Bounded, Numbers, last_bits
 from .rounding import BoundedLayer, BoundedSum, Rounding, decisive, known
 
 
@@ -26,8 +26,8 @@ class Step(NamedTuple):
     """
 
     tested: tuple[Tested, ...]
-    states: Mapping[str, Any]
-    computed: Any
+    states: Mapping[str, Numbers]
+    computed: Numbers
 
 
 class Each:
@@ -58,7 +58,7 @@ class Each:
         self.limits = [
             np.zeros((drive.n_samples, drive.n_steps, layer.n_post)) for layer in network.layers
         ]
-        self.offs: list[Any] = [[] for _ in network.layers]
+        self.offs: list[Numbers] = [[] for _ in network.layers]
         self.moved, self.silence = (
             LayerInputs(network, drive.n_samples),
             np.zeros((drive.n_samples, network.n_inputs)),
@@ -69,9 +69,9 @@ class Each:
         index: int,
         step: int,
         heard: NDArray[Any],
-        sums: Mapping[str, Any],
+        sums: Mapping[str, Numbers],
         fired: NDArray[np.bool_],
-        given: Any,
+        given: Numbers,
     ) -> Step:
         """Take one step of one layer, along the spikes that were fired, and bound it.
 
@@ -86,9 +86,9 @@ class Each:
         """
         layer, off = self.layers[index], self.moved(index, self.silence)
         self.offs[index].append(off)
-        computed: list[Any] = []
+        computed: list[Numbers] = []
 
-        def follow(number: Any) -> Any:
+        def follow(number: Numbers) -> Numbers:
             computed.append(_value(number))
             return instead(given, self.unit)
 
@@ -133,7 +133,7 @@ class Ranges:
             BoundedLayer(layer, network.dt, rounding, 1, _no_draw) for layer in network.layers
         ]
         self.limits = [np.zeros((drive.n_steps, layer.n_post)) for layer in network.layers]
-        self.offs: list[Any] = [[] for _ in network.layers]
+        self.offs: list[Numbers] = [[] for _ in network.layers]
         self.moved, self.silence = LayerInputs(network, 1), np.zeros((1, network.n_inputs))
 
     def step(
@@ -141,9 +141,9 @@ class Ranges:
         index: int,
         step: int,
         heard: NDArray[Any],
-        sums: Mapping[str, Any],
+        sums: Mapping[str, Numbers],
         fired: NDArray[np.bool_],
-        given: Any,
+        given: Numbers,
     ) -> Step:
         """Take one step of one layer, and bound it; see `Each`."""
         layer, state, off = self.layers[index], self.states[index], self.moved(index, self.silence)
@@ -159,9 +159,9 @@ class Ranges:
         self.moved.spikes[index] = np.broadcast_to(
             sent.error if given is None else 0.0, (1, layer.layer.n_post)
         )
-        computed: list[Any] = []
+        computed: list[Numbers] = []
 
-        def follow(number: Any) -> Any:
+        def follow(number: Numbers) -> Numbers:
             computed.append(number)
             return given
 
@@ -173,11 +173,11 @@ class Ranges:
         index: int,
         step: int,
         heard: NDArray[Any],
-        totals: Mapping[str, Any],
+        totals: Mapping[str, Numbers],
         fired: NDArray[np.bool_],
-        given: Any,
-        off: Any,
-    ) -> Any:
+        given: Numbers,
+        off: Numbers,
+    ) -> Numbers:
         """Advance a layer whose numbers are ranges over all samples."""
         layer, state, sums = self.layers[index], self.states[index], {}
         for name, weigh in self.weighted[index].items():
@@ -216,16 +216,16 @@ def sums_of(layer: Layer, rounding: Rounding) -> dict[str, BoundedSum]:
     return {name: BoundedSum(part, rounding) for name, part in parts_by_input(layer).items()}
 
 
-def instead(given: Any, unit: float) -> Bounded:
+def instead(given: Numbers, unit: float) -> Bounded:
     """Return what a run sent, in place of what the step computes for it."""
     return Bounded(given, 0.0, unit, last_bits(given))
 
 
-def _value(number: Any) -> Any:
+def _value(number: Numbers) -> Numbers:
     return number.value if isinstance(number, Bounded) else number
 
 
-def _range(value: Any) -> tuple[Floats, Floats]:
+def _range(value: Numbers) -> tuple[Floats, Floats]:
     """Return middle and half-width of the range over the samples, (1, n_neurons) each.
 
     The range is a little wide, for its own rounding; of a single value its width is 0.
@@ -242,12 +242,12 @@ def _range(value: Any) -> tuple[Floats, Floats]:
     return low + (high - low) / 2, half
 
 
-def _least_bits(value: Any) -> Any:
+def _least_bits(value: Numbers) -> Numbers:
     """Return the last bit that a number has in any sample."""
     bits = last_bits(np.asarray(value, np.float64))
     return bits if bits.ndim < 2 else bits.min(axis=0)
 
 
-def _no_draw(_step: int, name: str) -> Any:
+def _no_draw(_step: int, name: str) -> Numbers:
     """Refuse a draw that is not set for this step."""
     raise AssertionError(name)

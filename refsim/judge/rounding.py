@@ -35,6 +35,7 @@ from .bounded import (
     UNIT_ROUNDOFF,
     UNKNOWN,
     Bounded,
+    Numbers,
     as_number,
     capped,
     constant,
@@ -177,7 +178,7 @@ class StateErrors:
                 box = self._turned(numbers, local, box)
         self.errors = box
 
-    def _fresh(self, number: Bounded) -> Any:
+    def _fresh(self, number: Bounded) -> Numbers:
         """Return what this step has added to the error of a state.
 
         Its own operations add to it, and so do those whose results are variables of the step.
@@ -297,7 +298,7 @@ class BoundedSum:
         self.largest = self.sizes.max(axis=0, initial=0.0)
         self.quanta = quantum_of(layer.weight), quantum_of(layer.bias)
 
-    def __call__(self, x: NDArray[Any], off: Any = 0.0, value: Any = None) -> Bounded:
+    def __call__(self, x: NDArray[Any], off: Numbers = 0.0, value: Numbers = None) -> Bounded:
         """Return the weighted sum of an input x, (n, n_pre), with its bound.
 
         Parameters
@@ -315,7 +316,7 @@ class BoundedSum:
         value = x @ self.weight + self.bias if value is None else value
         return Bounded(value, *self._error(_Numbers.of(x), size + reach, terms, reach))
 
-    def over(self, frames: NDArray[Any], off: Any = 0.0) -> tuple[Any, Any]:
+    def over(self, frames: NDArray[Any], off: Numbers = 0.0) -> tuple[Numbers, Numbers]:
         """Return bound and quantum of the sums of many inputs at once, (n, n_pre).
 
         There is one number for each neuron, and it is no closer than is cheap.
@@ -335,7 +336,7 @@ class BoundedSum:
         error, _, quantum = self._error(numbers, size + reach, np.asarray(terms), reach)
         return error, quantum
 
-    def _quantum(self, x: "_Numbers", size: Any) -> float:
+    def _quantum(self, x: "_Numbers", size: Numbers) -> float:
         """Return a power of two of which all sums are multiples.
 
         Returns 0 where even the largest possible quantum would make no sum exact.
@@ -347,7 +348,9 @@ class BoundedSum:
             return 0.0
         return min(self.quanta[0] * (1.0 if x.whole else quantum_of(x.array)), self.quanta[1])
 
-    def _error(self, x: "_Numbers", size: Any, terms: Any, reach: Any) -> tuple[Any, float, float]:
+    def _error(
+        self, x: "_Numbers", size: Numbers, terms: Numbers, reach: Numbers
+    ) -> tuple[Numbers, float, float]:
         """Return bound, unit and quantum of a sum of so many terms."""
         quantum = self._quantum(x, size)
         # Each product is rounded, each of its factors may be, and each of `terms` additions is.
@@ -419,11 +422,11 @@ class BoundedLayer:
         for convolution in self.state.kernels.values():
             convolution.values = [constant(value, unit, LIBRARY) for value in convolution.values]
 
-    def of_cells(self, array: Any) -> Any:
+    def of_cells(self, array: Numbers) -> Numbers:
         """Return the entries of an array (n_samples, n_neurons) that are followed."""
         return array if self.cells is None else array[self.cells]
 
-    def _by_cell(self, constants: Any) -> Any:
+    def _by_cell(self, constants: Numbers) -> Numbers:
         """Return the constants, one a neuron, of the cells that are followed."""
         return (
             constants if self.cells is None or np.ndim(constants) == 0 else constants[self.cells[1]]
@@ -432,10 +435,10 @@ class BoundedLayer:
     def step(
         self,
         sums: Mapping[str, Bounded],
-        fired: Any,
-        spread: Mapping[str, Any] | None = None,
-        quantum: Callable[[str], Any] | None = None,
-        follow: Any = None,
+        fired: Numbers,
+        spread: Mapping[str, Numbers] | None = None,
+        quantum: Callable[[str], Numbers] | None = None,
+        follow: Numbers = None,
     ) -> tuple[Tested, ...]:
         """Advance by one step along the spikes that were fired.
 
@@ -501,13 +504,13 @@ class BoundedLayer:
             for left, symbol, right in tested
         )
 
-    def _named(self, name: str, value: Any) -> Any:
+    def _named(self, name: str, value: Numbers) -> Numbers:
         """Return a value that is read twice as a variable of its own."""
         if name not in self.twice or not isinstance(value, Bounded):
             return value
         return own_variable(value, f"{name} rounded", self.table)
 
-    def sent(self, fired: Any) -> Bounded:
+    def sent(self, fired: Numbers) -> Bounded:
         """Return what other layers receive of the last step, with its bound."""
         payload = self.layer.model.discrete.payload
         if not payload:
@@ -605,12 +608,12 @@ def distances_to_threshold(
     return found
 
 
-def known(bound: Any) -> Any:
+def known(bound: Numbers) -> Numbers:
     """Return a bound that is infinite where nothing is proven."""
     return np.where(bound < UNKNOWN / 1e10, bound, np.inf)
 
 
-def decisive(tested: tuple[Tested, ...]) -> tuple[Any, Any]:
+def decisive(tested: tuple[Tested, ...]) -> tuple[Numbers, Numbers]:
     """Return distance and bound of the comparison on which the spike depends.
 
     Where all comparisons hold, that is the one that rounding tips most easily. Where some do not

@@ -181,7 +181,11 @@ def _step_by_step(bench: Bench, silence: Sequence[Floats]) -> ReadOut:
         raise _Unread("gives other numbers from step to step without any input")
     # The map is measured on unit inputs, and checked on random numbers in all steps.
     for source, n in _sources_of_output(bench):
-        found = unit_answers(lambda x, source=source: _gave(bench, {source: [x]}, len(x)), n)  # type: ignore[misc]
+
+        def answer_to(x: Tensor, source: int = source) -> list[Tensor]:
+            return _gave(bench, {source: [x]}, len(x))
+
+        found = unit_answers(answer_to, n)
         for delay, answer in enumerate(found[: bench.latest + 1]):
             once = answer - found[delay - 1] if delay and bench.stays(source) else answer
             if once.any():

@@ -145,7 +145,8 @@ def _without_parametrizations(module: nn.Module) -> nn.Module:
     The function of PyTorch for this would change the class, which the original shares.
     """
     for part in [each for each in parts_inside(module) if parametrize.is_parametrized(each)]:
-        values = {name: getattr(part, name).detach() for name in part.parametrizations}  # type: ignore[union-attr]
+        names = list(part.parametrizations)  # type: ignore[arg-type]
+        values = {name: getattr(part, name).detach() for name in names}
         part.__class__ = parametrize.type_before_parametrizations(part)
         del part._modules["parametrizations"]
         for name, value in values.items():
