@@ -43,7 +43,7 @@ UNSAID = {
     "a description's number": lambda: described(dt=0.001),
     "a description's parameter": lambda: with_parameter(20.0),
     "a parameter as text": lambda: refsim.load("lif_exp", tau_m="20"),
-    "an experiment": lambda: refsim.experiments.sweep(LIF, "0:2:5", duration="100"),
+    "an experiment": lambda: refsim.experiments.fi(LIF, "0:2:5", duration="100"),
     "a setting": lambda: refsim.experiments.Setting(dt="1").step,
     "a script": lambda: refsim.to_brian2(LIF, duration="100"),
 }
@@ -202,7 +202,7 @@ def test_it_is_seen_per_neuron_in_a_layer_and_on_the_command_line(capsys):
 def test_packages_are_attributes_and_load_nothing_before_they_are_named():
     code = (
         "import sys, refsim; assert 'refsim.experiments' not in sys.modules; "
-        "print(refsim.experiments.sweep.__name__, refsim.pytorch.SRIF.__name__, "
+        "print(refsim.experiments.fi.__name__, refsim.pytorch.SRIF.__name__, "
         "refsim.gradients.__name__)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

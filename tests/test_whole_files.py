@@ -27,7 +27,7 @@ def network():
 
 @functools.cache
 def curve():
-    return refsim.experiments.sweep(refsim.load("lif"), "0:2:5", duration="20 ms")
+    return refsim.experiments.fi(refsim.load("lif"), "0:2:5", duration="20 ms")
 
 
 WRITERS = {
