@@ -1,7 +1,7 @@
 """Draw the house: the rooms of refsim as boxes, and who imports whom as arrows.
 
-``python docs/house.py`` writes docs/house.svg, which docs/architecture.md shows; a test says when
-the picture is no longer that of the code. Everything in it is read from the import statements.
+``python docs/house.py`` writes docs/house.svg, which docs/architecture.md shows, and the list of
+files at the end of that page; a test says when they are no longer those of the code. Everything in it is read from the import statements.
 """
 
 import ast
@@ -143,10 +143,27 @@ def picture() -> str:
     return "\n".join([head, f"<defs>{tip}</defs>", *shapes, "</svg>"]) + "\n"
 
 
+LISTED = "## Every file, in its own words\n"
+
+
+def listing() -> str:
+    """Return a line for each file: the first sentence of what it says of itself."""
+    lines = [LISTED]
+    for path in modules().values():
+        words = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+        # An empty package says nothing that its room does not say already.
+        if path.name != "__init__.py":
+            lines.append(f"- `{path.relative_to(ROOT)}`: {words.splitlines()[0]}")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    """Write the picture beside this file."""
+    """Write the picture, and the list at the end of the page."""
     (ROOT / "docs" / "house.svg").write_text(picture(), "utf-8")
-    sys.stdout.write("docs/house.svg is written\n")
+    page = ROOT / "docs" / "architecture.md"
+    above = page.read_text("utf-8").partition(LISTED)[0]
+    page.write_text(above + listing(), "utf-8")
+    sys.stdout.write("docs/house.svg and the list in docs/architecture.md are written\n")
 
 
 if __name__ == "__main__":

@@ -83,6 +83,7 @@ def test_the_map_of_the_house_is_current():
     drawn = (ROOT / "docs" / "house.svg").read_text("utf-8")
     assert drawn == house.picture(), "python docs/house.py draws it anew"
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    assert page.endswith(house.listing()), "python docs/house.py writes it anew"
     told = re.findall(r"^### `refsim/(\w+)/`", page, re.M)
     assert sorted(told) == sorted(STOREY), "a paragraph a room in docs/architecture.md"
 
