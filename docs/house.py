@@ -1,7 +1,8 @@
 """Draw the house: the rooms of refsim as boxes, and who imports whom as arrows.
 
 ``python docs/house.py`` writes docs/house.svg, which docs/architecture.md shows, and the list of
-files at the end of that page; a test says when they are no longer those of the code. Everything in it is read from the import statements.
+files at the end of that page; a test says when they are no longer those of the code. Everything
+in the picture is read from the import statements.
 """
 
 import ast
