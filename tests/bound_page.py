@@ -10,7 +10,7 @@ PAGE = DATA.with_suffix(".md")
 TEXT = """# The bound on rounding, held against 50 digits
 
 refsim calls a spike that differs rounding only where the membrane lies within a bound that is
-proven (`decisions/0046-a-bound-that-does-not-explode.md`). A bound that is too small blames a trial
+proven (`decisions/0012-a-bound-that-does-not-explode.md`). A bound that is too small blames a trial
 for what its dtype did; one that is too large excuses faults. So each card is run as one neuron with
 a constant input, another in each sample, drawn between 0 and twice the rheobase, and the same step
 is computed in 50 digits along the run's own spikes. In each step and sample
@@ -41,7 +41,7 @@ Of these the bound is more than {most:,} times what was seen, or is lost ("unkno
 proven of so many decisions). None is a violation. A decision whose bound is coarser than a
 twentieth of the way from reset to threshold is *not judged*, and a run with more than one percent
 of those among the samples that were replayed does not pass. Of runs whose spikes are all the same
-only a few samples are replayed (`decisions/0047-every-decision-on-its-own.md`), so that a pass
+only a few samples are replayed (`decisions/0014-every-decision-on-its-own.md`), so that a pass
 there rests on what was observed: two such runs are below, of `adex` and of `spikingjelly_eif_soft`.
 
 | card | dtype | dt | unknown | largest error | why | what a report says of this run |

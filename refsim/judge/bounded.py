@@ -3,7 +3,7 @@
 Two kinds of error are kept apart. What the states brought along from earlier steps is given by the
 slope of the number in each state. So an operation that reads one state twice, as ``v + (x -
 v)*rate`` does, counts its error once, with the factor ``1 - rate``. What this step's own operations
-round, and how far its input is off, is added operation by operation. docs/decisions/0046 has the
+round, and how far its input is off, is added operation by operation. docs/decisions/0012 has the
 proof.
 
 `Bounded` is the number, with its arithmetic; `Decided` is a comparison of two; `constant` and

@@ -366,7 +366,7 @@ def judge_identity(claim: Claim, comparison: Comparison) -> Verdict:
     No mismatch is a pass: the same spikes were seen. It is none where a layer never fired, so that
     its weights were not tested, or where its decisions were judged too coarsely. Mismatches are a
     fail as soon as one decision of the trial is wrong: farther from threshold than rounding can
-    reach, on what the trial itself sent (docs/decisions/0002, 0047). They are inconclusive where
+    reach, on what the trial itself sent (docs/decisions/0002, 0014). They are inconclusive where
     every decision that differs lies within that bound.
     """
     value = sum(comparison.mismatched)

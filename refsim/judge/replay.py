@@ -4,7 +4,7 @@ Each declared layer is run on what the run itself sent to it, and each neuron fo
 spikes: its reset, its refractory time and its adaptation use what was fired. So a wrong spike is
 one wrong decision, and not the first of an avalanche. A tie in one neuron hides nothing beside it
 or behind it, and the layers with wrong decisions are those that are not the declared ones.
-docs/decisions/0047 says why.
+docs/decisions/0014 says why.
 
 `replay` judges some samples of a run, block by block; `_Block` follows a block in float64 and
 bounds its rounding.

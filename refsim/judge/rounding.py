@@ -94,7 +94,7 @@ class StateErrors:
     """The bound on the error of a layer's states.
 
     Each step maps the error of the states by the step's derivative and adds what it rounds itself:
-    ``e' = |J| e + local``, over all values in reach (docs/decisions/0046). Where two states turn
+    ``e' = |J| e + local``, over all values in reach (docs/decisions/0012). Where two states turn
     into each other, as in an oscillator, a box around the error grows although the error does not.
     There the box turns along: it is kept as a product of an orthogonal frame and a box (Lohner's
     method).
