@@ -60,6 +60,7 @@ TABLES = [
         "test_srm.py, test_loihi.py::test_a_rogue_of_the_family_is_caught_by_its_check_alone",
     ),
     ("rogues_substeps", "ROGUES", "test_substeps.py::test_each_rogue_is_found_by_its_check_first"),
+    ("test_bound", "ROGUES", "test_bound.py::test_a_bound_that_is_too_small_is_found"),
     (
         "test_check_card",
         "ROGUES",
