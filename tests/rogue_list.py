@@ -136,7 +136,9 @@ def flat(found: Any, test: str) -> Iterator[tuple[str, str]]:
         return
     for entry in found:
         rogue = entry[-1] if isinstance(entry, tuple) else entry
-        yield (rogue, "") if isinstance(rogue, str) else (rogue.name, rogue.caught_by)
+        yield (
+            (rogue, "") if isinstance(rogue, str) else (rogue.name, getattr(rogue, "caught_by", ""))
+        )
 
 
 def _in_tests() -> Iterator[tuple[str, str, str]]:

@@ -112,8 +112,7 @@ def test_every_exception_is_in_the_page_and_every_other_row_is_tight():
     assert sum(row["decisions"] for row in rows) >= 10**7
 
 
-# --- planted faults: each makes the bound too small, and the study finds it
-# ------------------------------------------
+# --- planted faults: each makes the bound too small, and the study finds it ---
 
 
 @dataclass(frozen=True)
