@@ -32,8 +32,7 @@ class Rogue:
     make: Callable[[], Any]
 
 
-# --- steps: (x, state) -> (spikes, state), each a small lie about a card
-# --------------------------------------------
+# --- steps: (x, state) -> (spikes, state), each a small lie about a card ---
 
 
 def _lif_decay(x, v, decay):
@@ -153,8 +152,7 @@ DECLARED = {
     "lif_decay": lambda: refsim.load("lif_decay", decay=np.exp(-1 / _TAU)),
 }
 
-# --- modules: what a bridge or a hand-made copy can get wrong
-# --------------------------------------------------------
+# --- modules: what a bridge or a hand-made copy can get wrong ---
 
 
 def honest_module() -> nn.Sequential:
@@ -232,8 +230,7 @@ MODULE_ROGUES = [
     Rogue("biases in another order", "maps", lambda: _changed(_reverse_bias)),
 ]
 
-# --- judges: (reference, trial) -> verdict
-# ---------------------------------------------------------------------------
+# --- judges: (reference, trial) -> verdict ---
 
 
 def honest_judge(reference, trial) -> str:

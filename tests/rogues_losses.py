@@ -266,8 +266,7 @@ def _first_step_alone(spikes, labels):
     return _softmax_of(-first, labels)
 
 
-# --- surrogates
-# --------------------------------------------------------------------------------------------------
+# --- surrogates ---
 
 
 class _Custom(torch.autograd.Function):

@@ -63,8 +63,7 @@ def alone_on(model, values):
     )
 
 
-# --- spike response neurons
-# ---------------------------------------------------------------------------------------------
+# --- spike response neurons ---
 
 _SIZES = {"tau_s": "4 ms", "tau_ref": "2 ms", "theta": 1.0}
 
@@ -105,8 +104,7 @@ SRM_CHECKS = {
     "kernel sum": _kernel_sum,
 }
 
-# --- Loihi's integers
-# --------------------------------------------------------------------------------------------------
+# --- Loihi's integers ---
 
 
 def referee(model: refsim.NeuronModel, values):
@@ -180,8 +178,7 @@ LOIHI_CHECKS = {
 }
 LOIHI = ("cuba_loihi", "alif_loihi", "rf_loihi", "rf_iz_loihi", "adrf_loihi")
 
-# --- the gallery
-# --------------------------------------------------------------------------------------------------
+# --- the gallery ---
 
 CARDS = {
     card: (lambda card=card: refsim.load(card)) for card in ("srm_alpha", "srm_slayer", *LOIHI)

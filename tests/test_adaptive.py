@@ -105,8 +105,7 @@ def test_a_coupled_ode_that_is_not_linear_has_no_exact_step():
         refsim.check_declared_step(rogue)
 
 
-# --- what a threshold that only `fire` sees does to a module
-# ------------------------------------------------------------
+# --- what a threshold that only `fire` sees does to a module ---
 
 
 @pytest.mark.parametrize("name", ["ALIF", "GLIF3", "GLIF5"])
@@ -133,8 +132,7 @@ def test_a_membrane_at_its_threshold_does_not_fire_where_the_card_says_above():
         assert len(found.spikes[0]) == fired
 
 
-# --- limits
-# --------------------------------------------------------------------------------------------------
+# --- limits ---
 
 
 def test_adex_without_adaptation_is_eif(rng):
@@ -220,8 +218,7 @@ def test_izhikevich_rests_where_its_nullclines_cross():
     assert rows[-1]["u"] == pytest.approx(-0.014, abs=1e-9)
 
 
-# --- resonance
-# --------------------------------------------------------------------------------------------------
+# --- resonance ---
 
 
 @pytest.mark.parametrize("card", ["rf", "rf_iz", "adrf"])
@@ -272,8 +269,7 @@ def test_rf_resonates_at_its_frequency():
     assert frequencies[np.argmax(found)] == pytest.approx(turn)
 
 
-# --- order of the declared methods
-# --------------------------------------------------------------------------------------
+# --- order of the declared methods ---
 
 # Card -> input below threshold, step, and the order of the method that fine mode uses; None for the
 # exact solution.

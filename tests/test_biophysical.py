@@ -130,8 +130,7 @@ def test_the_step_converges_at_the_order_of_its_method(name, until, powers, orde
     assert abs(fitted - order) < 0.25 if order == 4 else abs(fitted - order) < 0.1
 
 
-# --- NEST
-# --------------------------------------------------------------------------------------------------
+# --- NEST ---
 
 NEST = {"hh": "hh_psc_alpha", "hh_traub": "hh_cond_exp_traub"}
 
@@ -234,8 +233,7 @@ def test_the_declared_step_comes_to_nest_at_order_one(name, tmp_path):
     assert 1.8 < errors[1] / errors[2] < 2.2
 
 
-# --- phase planes
-# --------------------------------------------------------------------------------------------------
+# --- phase planes ---
 
 
 @pytest.mark.parametrize(
@@ -283,8 +281,7 @@ def test_fitzhugh_nagumo_loses_its_rest_where_paper_says():
     assert abs(current - ((v + 0.7) / 0.8 - v + v**3 / 3)) < 1e-8
 
 
-# --- rates
-# --------------------------------------------------------------------------------------------------
+# --- rates ---
 
 
 @pytest.mark.parametrize("name", FLOWS)

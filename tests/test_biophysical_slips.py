@@ -82,8 +82,7 @@ def test_a_forgotten_phi_is_a_wrong_unit():
         )
 
 
-# --- slips of a PyTorch step
-# -----------------------------------------------------------------------------------------------
+# --- slips of a PyTorch step ---
 
 
 def with_parameters(step, **factors):

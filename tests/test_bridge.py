@@ -219,8 +219,7 @@ def test_a_hostile_checkpoint_gives_exit_code_2_and_one_sentence(
     assert not (tmp_path / "owned").exists()
 
 
-# --- live modules
-# --------------------------------------------------------------------------------------------------
+# --- live modules ---
 
 
 class Residual(nn.Module):

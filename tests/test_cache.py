@@ -21,8 +21,7 @@ from refsim.engines.brian import compile as standalone
 CPP = Brian2(target="cpp")
 
 
-# --- whose it is
-# --------------------------------------------------------------------------------------------------
+# --- whose it is ---
 
 
 def test_the_folder_is_its_owners_alone(tmp_path, monkeypatch, caplog):
@@ -83,8 +82,7 @@ def test_no_home_and_a_link_among_the_temporary_files(place, monkeypatch):
         folder.cache_folder()
 
 
-# --- what is not refsim's stays
-# ----------------------------------------------------------------------------------------
+# --- what is not refsim's stays ---
 
 
 def strangers(folder):
@@ -183,8 +181,7 @@ def test_the_folder_of_a_run_that_was_killed_goes(place, monkeypatch):
     assert not left(place)
 
 
-# --- whole, small, and never taken from under a run
-# --------------------------------------------------------------------
+# --- whole, small, and never taken from under a run ---
 
 
 @pytest.mark.parametrize("named", ["beside us", "~/of ours"])

@@ -85,8 +85,7 @@ def test_numbers_that_are_none_are_refused(text):
     assert len(str(caught.value)) < 700
 
 
-# --- names
-# --------------------------------------------------------------------------------------------------
+# --- names ---
 
 
 def spikes(neuron, rng, *engines):
@@ -208,8 +207,7 @@ def test_plain_synapses_take_no_name_from_a_card(names, rng):
     assert all(found)
 
 
-# --- whole numbers
-# --------------------------------------------------------------------------------------------------
+# --- whole numbers ---
 
 HALVES = [
     "2**(-1)",

@@ -106,8 +106,7 @@ def test_a_refractory_response_that_adds_up_is_another_neuron():
     )
 
 
-# --- the composite neuron, a reconstruction
-# -----------------------------------------------------------------------------
+# --- the composite neuron, a reconstruction ---
 
 
 def streams(error, current, n_steps):

@@ -136,8 +136,7 @@ def test_a_deaf_neuron_fails_and_does_not_hang():
     assert "gain" in failed(refsim.check_step(lambda x, state: (x * 0, None), refsim.load("srif")))
 
 
-# --- modules
-# --------------------------------------------------------------------------------------------------
+# --- modules ---
 
 
 @pytest.fixture
@@ -169,8 +168,7 @@ def test_every_map_check_has_its_rogue():
     assert {rogue.caught_by for rogue in MODULE_ROGUES} == set(MAP_CHECKS)
 
 
-# --- judges
-# --------------------------------------------------------------------------------------------------
+# --- judges ---
 
 
 def test_refsim_itself_is_an_honest_judge():
@@ -190,8 +188,7 @@ def test_every_judge_check_has_its_rogue():
     assert {rogue.caught_by for rogue in JUDGE_ROGUES} == set(JUDGE_CHECKS)
 
 
-# --- cards
-# --------------------------------------------------------------------------------------------------
+# --- cards ---
 
 
 @pytest.mark.parametrize("model", load_all(), ids=lambda model: model.name)

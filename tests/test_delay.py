@@ -37,8 +37,7 @@ def run(module, x):
     return torch.stack([module(frame) for frame in x])
 
 
-# --- checks: a class of delays against its declaration; each names one thing that can be wrong
-# ------------------------------
+# --- checks: a class of delays against its declaration; each names one thing that can be wrong ---
 
 
 def _gradients(kind):
@@ -211,8 +210,7 @@ def test_every_check_catches_something():
     assert {rogue.caught_by for rogue in ROGUES} == set(CHECKS)
 
 
-# --- over steps, shapes, learning
-# -------------------------------------------------------------------------------------------
+# --- over steps, shapes, learning ---
 
 
 @pytest.mark.parametrize("shape", [(), (2, 3)], ids=["neurons", "images"])

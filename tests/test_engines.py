@@ -143,8 +143,7 @@ def test_wrong_options_are_refused(options):
         Brian2(**options)
 
 
-# --- a live module on trial
-# ------------------------------------------------------------------------------------------
+# --- a live module on trial ---
 
 
 def test_a_module_is_recorded_as_it_runs_and_left_as_it_was(rng):

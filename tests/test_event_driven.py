@@ -49,8 +49,7 @@ def lone(weight, stop="100 ms", **parameters):
     return event_driven(refsim.load("lif_exp", **parameters), [[[weight]]], [0.0], [0], stop)
 
 
-# --- closed forms
-# --------------------------------------------------------------------------------------------------
+# --- closed forms ---
 
 
 @pytest.mark.parametrize("weight", [2.8, 4.0, 50.0])
@@ -79,8 +78,7 @@ def test_nearly_equal_time_constants_cancel_nothing():
     assert abs(times[2] - times[1]) < 1e-11
 
 
-# --- peaks
-# --------------------------------------------------------------------------------------------------
+# --- peaks ---
 
 
 def brief(neuron_rise):
@@ -151,8 +149,7 @@ def test_a_crossing_at_the_end_of_the_run_is_reported():
     assert [graze.at for graze in lone(8.0, due).grazes] == ["stop"]
 
 
-# --- events in any order
-# ------------------------------------------------------------------------------------------------
+# --- events in any order ---
 
 
 def test_simultaneous_arrivals_are_one_of_their_sum_and_order_is_nothing():
@@ -196,8 +193,7 @@ def test_layers_may_have_constants_of_their_own():
     assert np.array_equal(found.output.times, alone.output.times)
 
 
-# --- losses
-# --------------------------------------------------------------------------------------------------
+# --- losses ---
 
 KERNELS = {
     "exponential": lambda t: np.exp(-t / 8e-3),
@@ -242,8 +238,7 @@ def test_a_narrow_window_counts_and_a_hard_one_is_refused():
         soft_window_spikemax(output, 1, 10e-3, 40e-3, 0.0)
 
 
-# --- errors
-# --------------------------------------------------------------------------------------------------
+# --- errors ---
 
 GOOD = {
     "model": "lif_exp",

@@ -34,8 +34,7 @@ def module(name):
     return sys.modules[f"refsim.experiments.{name}"]
 
 
-# --- judges: what of an experiment is not as a formula, a loop by hand or a single run has it
-# ---------------------------
+# --- judges: what of an experiment is not as a formula, a loop by hand or a single run has it ---
 
 
 def wrong_in_trace(model=None):
@@ -169,8 +168,7 @@ JUDGES = {
 }
 
 
-# --- rogues: (experiment, what its judge must name, how the fault is planted)
-# -------------------------------------------
+# --- rogues: (experiment, what its judge must name, how the fault is planted) ---
 
 
 def lazy():

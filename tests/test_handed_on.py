@@ -145,8 +145,7 @@ def test_a_membrane_that_another_layer_hears_is_refused():
         refsim.bridge.load(Told(), dt=DT)
 
 
-# --- what a module does besides
-# ---------------------------------------------------------------------------------------
+# --- what a module does besides ---
 
 
 class Casting(nn.Module):

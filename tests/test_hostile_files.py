@@ -46,8 +46,7 @@ def _here(tmp_path, monkeypatch):
     (tmp_path / "net.toml").write_text(TOML)
 
 
-# --- safetensors
-# --------------------------------------------------------------------------------------------------
+# --- safetensors ---
 
 
 def safetensors(tensors, *, head=None, length=None, data=None):
@@ -158,8 +157,7 @@ def test_hostile_safetensors(name, tmp_path, capsys):
     refused("net.safetensors", SAFETENSORS[name][1], capsys)
 
 
-# --- npz
-# --------------------------------------------------------------------------------------------------
+# --- npz ---
 
 
 def npz(**arrays):
@@ -194,8 +192,7 @@ def test_hostile_npz(name, tmp_path, capsys):
     refused("net.npz", NPZ[name][1], capsys)
 
 
-# --- PyTorch: what test_bridge.py does not hold
-# -------------------------------------------------------------------------
+# --- PyTorch: what test_bridge.py does not hold ---
 
 
 def test_a_tensor_that_claims_more_than_the_file_holds(capsys):
@@ -203,8 +200,7 @@ def test_a_tensor_that_claims_more_than_the_file_holds(capsys):
     refused("net.pt", "claims more numbers than the file holds", capsys)
 
 
-# --- HDF5
-# --------------------------------------------------------------------------------------------------
+# --- HDF5 ---
 
 
 def _huge(group, name):

@@ -12,8 +12,7 @@ from refsim.__main__ import main
 from refsim.core.errors import one_line
 from refsim.files.weights import read_checkpoint
 
-# --- pickles that never end
-# ----------------------------------------------------------------------------------------------
+# --- pickles that never end ---
 
 
 def text(word):
@@ -79,8 +78,7 @@ def test_a_large_honest_checkpoint_is_read(zipped, tmp_path):
     assert len(read_checkpoint(tmp_path / "net.pt", "model")) == 400
 
 
-# --- terminals
-# --------------------------------------------------------------------------------------------------
+# --- terminals ---
 
 
 def test_a_crash_has_an_exit_code_of_its_own_and_asks_for_a_report(monkeypatch, capsys, tmp_path):

@@ -184,8 +184,7 @@ def test_every_format_is_in_the_help(capsys):
     assert [suffix for suffix in READERS if suffix not in text and suffix != ".toml"] == []
 
 
-# --- recorded spikes
-# --------------------------------------------------------------------------------------------------
+# --- recorded spikes ---
 
 
 @pytest.fixture

@@ -120,8 +120,7 @@ def _discrete_only(curve, claim, validate):
         module.engines = kept
 
 
-# --- conductances
-# --------------------------------------------------------------------------------------------------
+# --- conductances ---
 
 
 def conductances(weights, n_steps, dt, **parameters):
@@ -207,8 +206,7 @@ def test_a_current_below_zero_cannot_be_parted_by_sign():
         Discrete().run(network, Drive.current(-np.ones((1, 4, 2)), "0.5 ms"))
 
 
-# --- conventions of the field
-# -------------------------------------------------------------------------------------------
+# --- conventions of the field ---
 
 
 def test_the_current_based_card_is_the_step_of_the_frameworks(rng):

@@ -16,8 +16,7 @@ from conftest import small_network
 
 from refsim import Brian2, Drive, RefsimError
 
-# --- a full disk
-# --------------------------------------------------------------------------------------------------
+# --- a full disk ---
 
 
 @pytest.mark.parametrize(("where", "size"), [("tmp", "200k"), ("tmp", "450k"), ("cache", "60k")])
@@ -56,8 +55,7 @@ def test_a_full_disk_while_running_loses_no_spike_silently(place):
     assert outcomes[-1] == 0
 
 
-# --- many at once, and kills
-# -------------------------------------------------------------------------------------------
+# --- many at once, and kills ---
 
 
 def count_makes(place, monkeypatch):

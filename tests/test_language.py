@@ -19,8 +19,7 @@ from refsim.core.random import philox, truncated, uniform
 BOTH = ("before_reset", "after_reset")
 
 
-# --- PyTorch steps of the cards of this test, by hand
-# -------------------------------------------------------------------
+# --- PyTorch steps of the cards of this test, by hand ---
 
 
 def integer_step(x, s, p, fire):
@@ -103,8 +102,7 @@ def test_chunks_do_not_change_what_a_sample_does(rng):
         assert np.array_equal(whole.spikes[0].take(np.arange(530, 560)).code, part.spikes[0].code)
 
 
-# --- division
-# --------------------------------------------------------------------------------------------------
+# --- division ---
 
 
 def test_a_division_stays_a_division(rng):
@@ -121,8 +119,7 @@ def test_a_division_stays_a_division(rng):
         )
 
 
-# --- refractoriness
-# --------------------------------------------------------------------------------------------------
+# --- refractoriness ---
 
 
 @pytest.mark.parametrize("n_ref", [0, 1, 2, 5])
@@ -153,8 +150,7 @@ def test_a_refractory_period_is_a_whole_number_of_steps():
         refsim.load("lif_refractory", n_ref=2.5)
 
 
-# --- chance
-# --------------------------------------------------------------------------------------------------
+# --- chance ---
 
 
 def test_philox_gives_the_published_answers():
@@ -218,8 +214,7 @@ def test_a_module_on_trial_gets_the_numbers_of_the_run(rng):
     assert mismatches(reference, Torch(module=module).run(network, drive)) == [0]
 
 
-# --- steps made from the ODE
-# --------------------------------------------------------------------------------------------
+# --- steps made from the ODE ---
 
 
 def test_a_generated_step_that_is_changed_is_found():
@@ -249,8 +244,7 @@ def test_a_step_is_made_for_each_method(method, tmp_path):
     assert refsim.check_declared_step(refsim.load(tmp_path / "made.toml")).status == "pass"
 
 
-# --- kernels
-# --------------------------------------------------------------------------------------------------
+# --- kernels ---
 
 
 def kernel_oracle(current, tau, theta):
@@ -286,8 +280,7 @@ def test_kernels_are_cut_where_the_card_says(engine, rng):
         assert np.abs(found.traces[0]["before_reset"][sample, :, neuron] - u)[~fired].max() < 1e-13
 
 
-# --- integers and readouts
-# ----------------------------------------------------------------------------------------------
+# --- integers and readouts ---
 
 
 def test_integers_are_not_run_in_float32(rng):

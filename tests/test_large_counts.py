@@ -56,8 +56,7 @@ def test_rogue_brian2s_own_floor_turns_over(monkeypatch):
     assert not np.array_equal(found, TRUTH)  # 3^20 is more than 2^31
 
 
-# --- fine mode, and scripts
-# ---------------------------------------------------------------------------------------------
+# --- fine mode, and scripts ---
 
 
 @pytest.fixture

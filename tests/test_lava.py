@@ -322,8 +322,7 @@ def test_every_kind_of_the_format_is_run_by_a_test():
     assert set(lava_format().kinds) - {"LOIHI"} == set(NEURONS)
 
 
-# --- a state_dict of slayer
-# ---------------------------------------------------------------------------------------------
+# --- a state_dict of slayer ---
 
 
 def test_the_state_dict_of_the_oxford_network_is_its_net_file_bit_for_bit():
@@ -406,8 +405,7 @@ def test_a_wrong_description_of_blocks_is_explained(change, says):
         refsim.bridge.load(state, {"format": "lava-dl", "layer": [row]})
 
 
-# --- from the command line, and misread conventions by name
-# -------------------------------------------------------------
+# --- from the command line, and misread conventions by name ---
 
 
 def validated(capsys, *arguments):

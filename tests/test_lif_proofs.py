@@ -116,8 +116,7 @@ def test_forward_euler_called_exact_is_caught():
         assert spikes[0] != 2**k
 
 
-# --- knife edges
-# --------------------------------------------------------------------------------------------------
+# --- knife edges ---
 
 ENGINES = (Discrete(), Brian2(target="numpy"), Brian2(target="cpp"), Torch(dtype="float64"))
 EDGES = ("knife_edge_at", "hard_reset_order", "refractory_count")

@@ -24,8 +24,7 @@ def whole_noise(rng, shape=(6, 150, 5)):
     return Drive.current(np.round(rng.normal(15, 60, shape)), "1 ms")
 
 
-# --- engines
-# --------------------------------------------------------------------------------------------------
+# --- engines ---
 
 
 @pytest.mark.parametrize("card", CARD_NAMES)
@@ -85,8 +84,7 @@ def test_decays_of_a_layer_may_differ(rng):
         assert np.array_equal(found.spikes[0].dense()[:, :, neuron].T, spikes)
 
 
-# --- by hand
-# --------------------------------------------------------------------------------------------------
+# --- by hand ---
 
 
 def by_hand(card):
@@ -128,8 +126,7 @@ def test_by_hand_most_rogues_show_as_well(rogue):
 UNSEEN = {f"rounded instead of cut: {card}" for card in ("cuba", "alif", "rf", "rf_iz", "adrf")}
 
 
-# --- limits
-# --------------------------------------------------------------------------------------------------
+# --- limits ---
 
 
 def trace(model, values):
@@ -201,8 +198,7 @@ def test_adaptation_that_never_fades_silences_and_without_it_the_membrane_fires_
     assert np.diff(runs[0])[-1] > np.diff(runs[1])[-1]
 
 
-# --- trained networks
-# --------------------------------------------------------------------------------------------------
+# --- trained networks ---
 
 
 def loaded(name, **convention):
@@ -277,8 +273,7 @@ def test_lava_mnist_fires_as_plain_integers_do():
     assert right(found, labels) == (decisions == labels).mean() > 0.9
 
 
-# --- rogues
-# --------------------------------------------------------------------------------------------------
+# --- rogues ---
 
 
 @pytest.mark.parametrize("card", LOIHI)

@@ -65,8 +65,7 @@ def slope_along(loss, values, way, step):
     return (8 * one - two) / (12 * step)
 
 
-# --- released numbers
-# --------------------------------------------------------------------------------------------------
+# --- released numbers ---
 
 # Lava-dl computed in float32: half a unit in the last place for each of 600 terms that are summed.
 SINGLE = 2.0**-24 * 3 * 5 * 40

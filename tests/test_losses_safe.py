@@ -14,8 +14,7 @@ import refsim
 from refsim.checks.loss_forms import LOSS_FORMS
 from refsim.pytorch import losses
 
-# --- silence, saturation, nothing at all
-# -------------------------------------------------------------------------------------
+# --- silence, saturation, nothing at all ---
 
 
 @every_case
@@ -62,8 +61,7 @@ def test_a_silent_true_class_learns_as_declared():
     assert slope["authors"].tolist() == slope[None].tolist() == pytest.approx([(1 / 9 - 1) / 1] * 8)
 
 
-# --- targets, masks, reductions
-# ----------------------------------------------------------------------------------------------
+# --- targets, masks, reductions ---
 
 
 @every_case
@@ -118,8 +116,7 @@ def test_a_label_is_a_distribution_with_one_class(name, options, rng):
     assert len({float(value) for value in found}) == 1
 
 
-# --- precision, compilation, modules
-# ------------------------------------------------------------------------------------------
+# --- precision, compilation, modules ---
 
 
 @every_case

@@ -197,8 +197,7 @@ def test_the_forecast_is_in_proportion_to_the_samples(rng):
     assert rows[1].chunks == 3907
 
 
-# --- measured
-# --------------------------------------------------------------------------------------------------
+# --- measured ---
 
 MILLION = """
 import sys, numpy as np, refsim

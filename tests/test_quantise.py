@@ -41,8 +41,7 @@ def back(grid, weight, upstream):
     return np.zeros(len(weight)) if found is None else found.numpy()
 
 
-# --- checks, each of one thing
-# ------------------------------------------------------------------------------------------------
+# --- checks, each of one thing ---
 
 
 def check_grid(grid):
@@ -180,8 +179,7 @@ def test_every_check_catches_something():
     assert {rogue.caught_by for rogue in ROGUES} == set(CHECKS)
 
 
-# --- in a module, and through the bridge
-# ----------------------------------------------------------------------------------------
+# --- in a module, and through the bridge ---
 
 
 def small(step=2 / 64, low=-4.0, high=254 / 64):

@@ -25,8 +25,7 @@ def claim():
     return next(claim for claim in standard_claims() if claim.measure == "mismatched spikes")
 
 
-# --- a Recording of one's own arrays
-# ------------------------------------------------------------------------------------
+# --- a Recording of one's own arrays ---
 
 
 def test_a_recording_of_right_spikes_passes(ran):
@@ -261,8 +260,7 @@ def test_what_is_no_recording_of_the_network_is_refused_with_the_cure(make, opti
         refsim.recorded(ran.network, ran.drive, make(ran), **options)
 
 
-# --- the same verdict as any other run
-# ----------------------------------------------------------------------------------
+# --- the same verdict as any other run ---
 
 
 def tied(seed, layers=1):

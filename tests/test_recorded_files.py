@@ -237,8 +237,7 @@ def test_a_case_that_claims_nothing_about_code_holds_the_recording_against_the_u
     ]
 
 
-# --- a reading that a file cannot have
-# ----------------------------------------------------------------------------------
+# --- a reading that a file cannot have ---
 
 
 def test_a_reading_that_the_file_cannot_have_is_left_out(rng, tmp_path, monkeypatch, capsys):

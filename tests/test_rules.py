@@ -74,8 +74,7 @@ def test_every_rogue_is_listed():
         )
 
 
-# --- tests of rules that have no file of their own
-# ----------------------------------------------------------------------
+# --- tests of rules that have no file of their own ---
 
 
 def forgetful(v_th):

@@ -185,8 +185,7 @@ def test_what_is_left_out_says_why():
         assert verdict.detail or verdict.status == "pass"
 
 
-# --- dt
-# --------------------------------------------------------------------------------------------------
+# --- dt ---
 
 
 def norse(dt):
@@ -241,8 +240,7 @@ def test_without_a_dt_it_is_a_millisecond_as_in_experiments():
         refsim.check_step(soft, refsim.load("srif"), dt="1 mV")
 
 
-# --- naming
-# --------------------------------------------------------------------------------------------------
+# --- naming ---
 
 
 @pytest.mark.parametrize(

@@ -174,8 +174,7 @@ def test_a_module_of_such_layers_goes_on_trial(rng):
     assert "but the output of layer 1 differs by 1" in report.sentence
 
 
-# --- what is refused
-# --------------------------------------------------------------------------------------------------
+# --- what is refused ---
 
 
 def test_there_is_no_fine_mode_and_no_float32(rng):
@@ -214,8 +213,7 @@ def test_a_card_that_parts_its_weights_by_sign_hears_no_numbers_of_either(rng):
         Discrete().run(network, ones(3))
 
 
-# --- rogues
-# --------------------------------------------------------------------------------------------------
+# --- rogues ---
 
 
 def test_the_card_passes_every_check():
@@ -298,8 +296,7 @@ def test_the_command_shows_what_spikes_carry(capsys):
     assert [float(row.split()[-1]) for row in rows] == [0, 120, -120, 0]
 
 
-# --- real numbers: rounding goes on with what is sent
-# -------------------------------------------------------------------
+# --- real numbers: rounding goes on with what is sent ---
 
 
 def graded_step(x, s, p, fire):
@@ -343,7 +340,9 @@ def test_a_bound_that_ends_at_its_layer_would_blame_rounding_on_the_code(monkeyp
     monkeypatch.setattr(
         thresholds.BoundedSum,
         "__call__",
-        lambda weigh, x, _off, whole=thresholds.BoundedSum.__call__: whole(weigh, x),
+        lambda weigh, x, _off=0.0, value=None, *, whole=thresholds.BoundedSum.__call__: whole(
+            weigh, x, value=value
+        ),
     )
     report = refsim.compare(reference, trial)
     assert report.verdict == "fail"

@@ -38,8 +38,7 @@ def noise(rng, shape=(5, 120, 4)):
     return Drive.current((rng.random(shape) < 0.3) * rng.random(shape), "1 ms")
 
 
-# --- engines
-# --------------------------------------------------------------------------------------------------
+# --- engines ---
 
 
 @pytest.mark.parametrize("card", ["srm_alpha", "srm_slayer"])
@@ -68,8 +67,7 @@ def test_a_layer_is_trained_and_put_on_trial(card, rng):
     ) == [0]
 
 
-# --- closed forms and limits
-# --------------------------------------------------------------------------------------------
+# --- closed forms and limits ---
 
 
 def kernel_sum(drive, tau_s, tau_ref, theta, scale_ref, cut_s=0.0, cut_ref=0.0):
@@ -196,8 +194,7 @@ def test_layers_of_kernels_wait_for_their_first_spike(engine, rng):
     assert mismatches(Discrete().run(network, drive), found) == [0, 0]
 
 
-# --- SLAYER's released network
-# ------------------------------------------------------------------------------------------
+# --- SLAYER's released network ---
 
 STEP, N_STEPS = 0.1, 501  # ms
 
@@ -274,8 +271,7 @@ def test_slayer_network_tells_each_cut_from_the_right_one():
     assert (np.abs(found.traces[0]["before_reset"][0, :, 0] - membrane) > printed(membrane)).any()
 
 
-# --- rogues
-# --------------------------------------------------------------------------------------------------
+# --- rogues ---
 
 
 @pytest.mark.parametrize("card", ["srm_alpha", "srm_slayer"])

@@ -172,8 +172,7 @@ def test_compiled_and_numpy_have_the_same_times(two_layers, rng):
         )
 
 
-# --- what is refused
-# --------------------------------------------------------------------------------------------------
+# --- what is refused ---
 
 
 @pytest.mark.parametrize(

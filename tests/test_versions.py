@@ -83,8 +83,7 @@ def test_run_after_run_records_the_same_membranes(rng):
         )
 
 
-# --- pins
-# --------------------------------------------------------------------------------------------------
+# --- pins ---
 
 
 def pins(minor):
@@ -114,8 +113,7 @@ def test_brian2_is_the_release_of_its_python():
     ]
 
 
-# --- what is held between the Pythons
-# --------------------------------------------------------------------------------
+# --- what is held between the Pythons ---
 
 TABLE = {
     "spikes": {"srif, NumPy, layer 0": "3 spikes, abc"},
