@@ -6,12 +6,9 @@ network, trained in PyTorch, runs beside it. refsim says where the two differ, w
 A name is imported when it is first used, so that ``import refsim`` loads neither torch nor brian2.
 """
 
-import importlib
 import sys
-from typing import TYPE_CHECKING
 
-from ._version import VERSION as __version__
-
+# This stands before all other imports, which the working folder could replace.
 if (
     sys.argv[:1] == ["-m"]
     and not sys.flags.safe_path
@@ -21,6 +18,10 @@ if (
     # would be imported in place of Python's.
     del sys.path[0]
 
+import importlib
+from typing import TYPE_CHECKING
+
+from ._version import VERSION as __version__
 
 if TYPE_CHECKING:
     from . import bridge, checks, experiments, gradients, pytorch
