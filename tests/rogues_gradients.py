@@ -119,11 +119,8 @@ CHECKS = {"sign": _sign, "slope": _slope, "reset": _reset, "presynaptic time": _
 _SIGN, _SLOPE, _RESET, _PRE = CHECKS
 _JUMP = "lv[n] += (neuron.v_th * lv[n] + error[k]) / (neuron.tau_m * fired.slopes[k])"
 _SENT = "by_time[event] = weight[:, sender] @ (lv - li)"
-_OWN = (
-    "moved -= neuron.v_th / neuron.tau_m * np.exp(-(time - fired.times[own]) / neuron.tau_m) "
-    "@ rows[own]"
-)
-_HEARD = "moved -= (weight[n, senders] * neuron.response_slope(ago)) @ heard_rows[past]"
+_OWN = "moved -= neuron.v_th / neuron.tau_m * faded @ rows[own]"
+_HEARD = "moved -= (weight[n, senders] * neuron.response_slope(ago)) @ received_rows[past]"
 ROGUES = [
     Rogue(
         "adjoint: wrong sign", _SIGN, lambda: altered(adjoint, (_JUMP, _JUMP.replace("+=", "-=")))
@@ -193,7 +190,7 @@ ROGUES = [
                 _HEARD,
                 (
                     "moved -= 0.5 * (weight[n, senders] * neuron.response_slope(ago)) @ "
-                    "heard_rows[past]"
+                    "received_rows[past]"
                 ),
             ),
         ),

@@ -19,7 +19,7 @@ from conftest import mismatches, small_network
 import refsim
 from refsim import Brian2, Drive, RefsimError
 from refsim.__main__ import main
-from refsim.engines import cluster
+from refsim.engines.brian import cluster
 
 distributed = pytest.importorskip(
     "distributed", reason="Dask is not installed: pip install 'refsim[distributed]'"

@@ -52,6 +52,22 @@ def test_no_module_imports_itself_in_a_circle():
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) >= len(graph)
 
 
+def test_every_module_can_be_the_first_that_is_imported(tmp_path):
+    """A worker far away starts at any of them, and a package runs before what lies in it."""
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.stdin.read().split():\n"
+        "    for known in [each for each in sys.modules if each.split('.')[0] == 'refsim']:\n"
+        "        del sys.modules[known]\n"
+        "    importlib.import_module(name)\n"
+    )
+    names = [f"refsim.{name}" for name in house.modules() if name and name not in ROOF]
+    assert len(names) > 200
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, input=" ".join(names), text=True, check=True
+    )
+
+
 @pytest.mark.parametrize(
     ("module", "target"), [("core.units", "report.text"), ("cards.ode", "judge")]
 )

@@ -113,11 +113,11 @@ def test_a_slip_is_caught_by_name(slip):
 def _discrete_only(curve, claim, validate):
     import refsim.cases.neuron as module
 
-    kept, module.engines = module.engines, lambda: (Discrete(),)
+    kept, module.all_engines = module.all_engines, lambda: (Discrete(),)
     try:
         return validate(curve, [claim])
     finally:
-        module.engines = kept
+        module.all_engines = kept
 
 
 # --- conductances ---

@@ -49,7 +49,9 @@ import matplotlib
 print(matplotlib.rcParams["font.size"])
 """
 # The rogue.
-OPEN = "import contextlib, refsim.core.outside\nrefsim.core.outside.outside = contextlib.nullcontext\n"
+OPEN = (
+    "import contextlib, refsim.core.outside\nrefsim.core.outside.outside = contextlib.nullcontext\n"
+)
 
 
 @pytest.mark.parametrize(("before", "ran", "size"), [("", False, "10.0"), (OPEN, True, "77.0")])

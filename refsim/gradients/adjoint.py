@@ -215,12 +215,8 @@ def _layer_rows(found: EventDriven, layer: int, received_rows: Floats, offset: i
         moved -= (weight[n, senders] * neuron.response_slope(ago)) @ received_rows[past]
         # Through the neuron's earlier spikes, which took v_th from the membrane.
         own = np.flatnonzero(fired.neurons[:k] == n)
-        moved -= (
-            neuron.v_th
-            / neuron.tau_m
-            * np.exp(-(time - fired.times[own]) / neuron.tau_m)
-            @ rows[own]
-        )
+        faded = np.exp(-(time - fired.times[own]) / neuron.tau_m)
+        moved -= neuron.v_th / neuron.tau_m * faded @ rows[own]
         # The threshold stays where it is: dt = -dV/V'.
         moved /= -fired.slopes[k]
     return rows

@@ -9,7 +9,7 @@ from ...core.errors import RefsimError, option
 from ...networks.drive import Drive
 from ...networks.network import Network, positive_time
 from ...networks.recording import Recording, check_range, check_run, make_provenance
-from ..cluster import run_on_cluster
+from .cluster import run_on_cluster
 from .exact.run import run_exact
 from .memory import Split, split_samples
 from .network import Structure

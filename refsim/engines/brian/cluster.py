@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import RefsimError, first_line
-from ..core.progress import advance
-from ..core.spikes import SpikeTrains
-from ..networks.drive import Drive
-from .brian.memory import PORTION_ROOM, check_room, portions
-from .brian.outcome import Collector, Portion
-from .brian.run import Job
+from ...core.errors import RefsimError, first_line
+from ...core.progress import advance
+from ...core.spikes import SpikeTrains
+from ...networks.drive import Drive
+from .memory import PORTION_ROOM, check_room, portions
+from .outcome import Collector, Portion
+from .run import Job
 
 # Dask has types for a part of its functions only; these names say which of its objects is meant.
 DaskClient = Any
