@@ -52,8 +52,8 @@ def test_no_module_imports_itself_in_a_circle():
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) >= len(graph)
 
 
-def test_every_module_can_be_the_first_that_is_imported(tmp_path):
-    """A worker far away starts at any of them, and a package runs before what lies in it."""
+def test_every_module_of_an_engine_can_be_the_first_that_is_imported(tmp_path):
+    """A worker far away starts at one of them, and a package runs before what lies in it."""
     code = (
         "import importlib, sys\n"
         "for name in sys.stdin.read().split():\n"
@@ -61,8 +61,8 @@ def test_every_module_can_be_the_first_that_is_imported(tmp_path):
         "        del sys.modules[known]\n"
         "    importlib.import_module(name)\n"
     )
-    names = [f"refsim.{name}" for name in house.modules() if name and name not in ROOF]
-    assert len(names) > 200
+    names = [f"refsim.{name}" for name in house.modules() if name.startswith("engines.")]
+    assert len(names) > 20
     subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, input=" ".join(names), text=True, check=True
     )
