@@ -235,25 +235,25 @@ def _spikes_late_by_a_sub_step(patch):
 
 
 def _hard_for_soft(patch):
-    honest = module("resets").with_reset
+    honest = module("responses").with_reset
     patch.setattr(
-        module("resets"),
+        module("responses"),
         "with_reset",
         lambda model, kind: honest(model, "hard" if kind == "soft" else kind),
     )
 
 
 def _none_that_resets(patch):
-    honest = module("resets").with_reset
+    honest = module("responses").with_reset
     patch.setattr(
-        module("resets"),
+        module("responses"),
         "with_reset",
         lambda model, kind: honest(model, "hard" if kind == "none" else kind),
     )
 
 
 def _spikes_of_another_run(patch):
-    patch.setattr(module("resets"), "trains", lambda run: [np.arange(3.0)])
+    patch.setattr(module("responses"), "trains", lambda run: [np.arange(3.0)])
 
 
 def _stability_by_the_wrong_sign(patch):
