@@ -143,6 +143,7 @@ def test_rheobase_and_chronaxie():
     assert abs(other["chronaxie"].value - TAU_M * np.log(2)) > STEP**2 / (4 * TAU_M)
 
 
+@pytest.mark.slow
 def test_the_order_of_the_membrane_is_the_declared_one_and_of_the_spikes_one():
     result = experiments.dt(refsim.load(FITZHUGH), constant(0.5), duration="6 ms", finest=6)
     # Rk4; the fit runs over a hundredfold of dt.
