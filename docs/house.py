@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "refsim"
 
-# The storeys, from the ground up: a room imports from its own storey's left and from those below.
+# The storeys, from the ground up: a room imports from those below its own, and from none beside it.
 STOREYS = [
     ["core"],
     ["cards"],
@@ -68,6 +68,33 @@ def imports() -> dict[str, set[str]]:
             inside = f"{source}.{name}".lstrip(".")
             graph[module].add(inside if inside in known else source)
         graph[module].discard(module)
+    return graph
+
+
+def run_at_import() -> dict[str, set[str]]:
+    """Return for each module the modules that run before it, as Python imports them.
+
+    Those are the modules at its top, and the packages around each, which run first. A package that
+    the module lies in is running already.
+    """
+    known = modules()
+    graph: dict[str, set[str]] = {}
+    for module, path in known.items():
+        package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+        package = [part for part in package if part]
+        around = {".".join(package[:end]) for end in range(len(package) + 1)}
+        graph[module] = set()
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if not isinstance(node, ast.ImportFrom) or not node.level:
+                continue
+            base = package[: len(package) - node.level + 1]
+            source = ".".join([*base, *(node.module.split(".") if node.module else [])])
+            for alias in node.names:
+                inside = f"{source}.{alias.name}".lstrip(".")
+                target = inside if inside in known else source
+                parts = target.split(".")
+                graph[module] |= {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
+        graph[module] -= around | {module}
     return graph
 
 

@@ -18,7 +18,7 @@ import refsim
 from refsim import Discrete, Drive
 from refsim.cases.neuron import network_of_one
 from refsim.judge import bounded
-from refsim.judge import rounding as carried
+from refsim.judge import state_errors as carried
 from refsim.judge.bounded import Bounded, own_variable
 from refsim.judge.rounding import Rounding, distances_to_threshold
 

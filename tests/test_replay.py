@@ -243,3 +243,24 @@ def test_in_short_dtypes_a_slip_fails_and_a_right_module_does_not(dtype, slip):
         Discrete().run(declared, drive), Torch(module=trial).run(declared, drive)
     )
     assert (found.status == "fail") == (slip != "none"), found.outcome
+
+
+def test_a_replay_that_had_lost_the_run_before_it_is_nan_blames_nobody():
+    """Only then: what is NaN without an earlier doubt, or in the step of the first, is told."""
+    from types import SimpleNamespace
+
+    from refsim.judge.replay import _Block
+
+    # Five neurons, one sample, three steps; each is NaN in the last step, the last one in none.
+    distance = np.full((1, 3, 5), 0.5)
+    distance[0, 2, :4] = np.nan
+    bound, differs = np.full((1, 3, 5), 1e-6), np.zeros((1, 3, 5), bool)
+    bound[0, 0, 1] = 0.4  # coarse, two steps before
+    differs[0, 1, 2] = True  # another decision, a step before
+    bound[0, 2, 3] = np.inf  # in doubt only in the step itself
+    bound[0, 0, 4] = 0.4  # in doubt, but a number
+    row = SimpleNamespace(distance=distance, differs=differs)
+    found = _Block._parted_before(None, distance, row, bound, 1.0)
+    wanted = np.zeros((1, 3, 5), bool)
+    wanted[0, 2, 1:3] = True
+    assert np.array_equal(found, wanted)

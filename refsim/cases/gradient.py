@@ -7,7 +7,7 @@ compares with.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..checks.gradient.runs import drawn_trains
+from ..checks.gradient.inputs import drawn_trains
 from ..core.arrays import Floats, Ints
 from ..core.claims import Claim, Verdict, judge
 from ..core.errors import RefsimError, listed

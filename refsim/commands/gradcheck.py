@@ -169,7 +169,7 @@ def _data(options: argparse.Namespace, network: "Network", kind: str | None) -> 
 
     from ..cases.case import drive_on
     from ..cases.gradient import target_for
-    from ..checks.gradient.runs import DEFAULT, drawn_trains
+    from ..checks.gradient.inputs import DEFAULT, drawn_trains
 
     given = data_given(options)
     # Without data the check draws spikes; only their seed can be given.

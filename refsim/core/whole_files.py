@@ -59,9 +59,14 @@ def _mode_of(target: Path) -> int:
     with contextlib.suppress(OSError):
         return stat.S_IMODE(target.stat().st_mode)
     # The mask can only be read by setting it.
+    return 0o666 & ~umask()
+
+
+def umask() -> int:
+    """Return the bits that the user's new files lack; the system tells only by setting them."""
     mask = os.umask(0o077)
     os.umask(mask)
-    return 0o666 & ~mask
+    return mask
 
 
 def _to_disk(path: Path) -> None:

@@ -15,7 +15,8 @@ from ..networks.network import Layer
 from ..networks.recording import LAST_STEP, Recording, output_trace, what_output
 from .distances import dtypes_of, mismatched
 from .judgement import Replay
-from .rounding import bounded_over_steps, distances_to_threshold, heard_exactly
+from .over_steps import bounded_over_steps, heard_exactly
+from .rounding import distances_to_threshold
 
 
 @dataclass(frozen=True)

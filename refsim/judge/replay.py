@@ -26,7 +26,8 @@ from ..networks.recording import Recording
 from .bounded import Bounded
 from .bounds import Each, Ranges, Step, instead, sums_of
 from .judgement import Decision, LayerJudgement, Replay
-from .rounding import OPERATE, BoundedLayer, Rounding, bound_of, decisive, heard_exactly, known
+from .over_steps import bound_of, heard_exactly
+from .rounding import OPERATE, BoundedLayer, Rounding, decisive, known
 
 FINE_ENOUGH = 1 / 20  # of the way from reset to threshold: a coarser bound judges nothing
 _ROOM = 1 << 22  # numbers of a layer that are in memory at once

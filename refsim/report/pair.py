@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ..core.whole_files import umask
+
 _TURN = ".report"
 _KEPT = ".report-"  # begins the name of a folder with a pair
 
@@ -83,7 +85,7 @@ def _filled(folder: Path, texts: Mapping[str, str]) -> Path:
     made = Path(tempfile.mkdtemp(prefix=_KEPT, dir=folder))
     try:
         # A temporary folder is private; a report is as readable as the user's other files.
-        made.chmod(0o777 & ~_umask())
+        made.chmod(0o777 & ~umask())
         for name, text in texts.items():
             with open(made / name, "w", encoding="utf-8") as file:
                 file.write(text)
@@ -93,13 +95,6 @@ def _filled(folder: Path, texts: Mapping[str, str]) -> Path:
         _drop(made, texts)
         raise
     return made
-
-
-def _umask() -> int:
-    """Return the bits that the user's new files lack; the system tells only by setting them."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _is_link(path: Path) -> bool:
@@ -113,7 +108,7 @@ def _hang(folder: Path, names: list[str]) -> None:
     The links lead to a copy of what is there.
     """
     old = Path(tempfile.mkdtemp(prefix=_KEPT, dir=folder))
-    old.chmod(0o777 & ~_umask())
+    old.chmod(0o777 & ~umask())
     for name in names:
         with contextlib.suppress(FileNotFoundError):
             shutil.copy2(folder / name, old / name)

@@ -26,7 +26,7 @@ from .runs import BLIND, GradientRuns
 if TYPE_CHECKING:
     from torch import nn
 
-    from .runs import Surrogate
+    from .inputs import Surrogate
 
 _WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 
